@@ -1,0 +1,1 @@
+"""The compiler: invariance checking, lowering to torch, kernels and the runtime."""

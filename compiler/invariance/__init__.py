@@ -1,0 +1,1 @@
+"""Invariance checking as type inference: laws, one rule per node, induction over recursions."""

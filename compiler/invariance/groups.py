@@ -1,0 +1,133 @@
+"""Groups of reparametrisations; each is one declaration: how W moves, and how to draw an element.
+
+W = ρ(g) W̃ with ρ acting on the rows, the columns or the entries of W, or by a scalar unit; the loss
+is the same function of the weights up to a power of the unit. G then moves by the dual action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import sympy
+
+from normdsl.classes import GENERAL, ORTHOGONAL, POSITIVE, MatrixClass
+from normdsl.compiler.invariance.laws import FIXED, INVARIANT, Index, Law
+from normdsl.nodes import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+@attrs.frozen
+class Action:
+    """One group element acting on one place of W.
+
+    Args:
+        symbol: its letter. cls: the class of matrices it ranges over.
+        draw: returns a random element of a given size, as a square matrix, or as the vector of
+            its diagonal if the class is diagonal.
+    """
+
+    symbol: str
+    cls: MatrixClass
+    draw: Draw = attrs.field(eq=False, repr=False)
+
+    @property
+    def index(self) -> Index:
+        """The index of W it acts on."""
+        return Index(self.symbol, self.cls)
+
+
+@attrs.frozen
+class Group:
+    """A group of reparametrisations.
+
+    Args:
+        name: its name. formula: how W and the loss move, for people.
+        rows: what acts on the row index of W. cols: on the column index. entries: on each entry.
+        weight_unit: exponent of the scalar unit c in W. loss_unit: its exponent in the loss.
+    """
+
+    name: str
+    formula: str
+    rows: Action | None = None
+    cols: Action | None = None
+    entries: Action | None = None
+    weight_unit: int = 0
+    loss_unit: int = 0
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The parts of a group element."""
+        return tuple(a for a in (self.rows, self.cols, self.entries) if a is not None)
+
+    @property
+    def weights(self) -> Law:
+        """The law of W."""
+        rows, cols, entries = (
+            FIXED if a is None else a.index for a in (self.rows, self.cols, self.entries)
+        )
+        return Law(rows, cols, entries, sympy.Integer(self.weight_unit))
+
+    def law(self, source: Source) -> Law:
+        """Return the law of a stream."""
+        w = self.weights
+        match source:
+            case Source.WEIGHTS:
+                return w
+            case Source.GRADIENT:
+                unit = sympy.Integer(self.loss_unit - self.weight_unit)
+                return Law(w.rows.dual, w.cols.dual, w.entries.dual, unit)
+            case Source.LOSS:
+                return Law(unit=sympy.Integer(self.loss_unit))
+            case _:
+                return INVARIANT
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def invertible(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw a well-conditioned invertible matrix."""
+    import numpy as np
+
+    left, right = orthogonal(rng, size), orthogonal(rng, size)
+    return (left * np.exp(rng.uniform(-0.7, 0.7, size))) @ right
+
+
+def orthogonal(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw an orthogonal matrix from the Haar measure."""
+    import numpy as np
+
+    q, r = np.linalg.qr(rng.standard_normal((size, size)))
+    return q * np.sign(np.diag(r))
+
+
+def positive(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw positive numbers within a factor e of 1."""
+    import numpy as np
+
+    return np.exp(rng.uniform(-1.0, 1.0, size))
+
+
+def _pair(symbols: tuple[str, str], cls: MatrixClass, draw: Any) -> dict[str, Action]:
+    return {"rows": Action(symbols[0], cls, draw), "cols": Action(symbols[1], cls, draw)}
+
+
+affine = Group(
+    "affine", "W = A W̃ B with A, B invertible", **_pair(("A", "B"), GENERAL, invertible)
+)
+orthogonal_group = Group(
+    "orthogonal", "W = P W̃ Q with P, Q orthogonal", **_pair(("P", "Q"), ORTHOGONAL, orthogonal)
+)
+scale = Group(
+    "scale", "W = S ∘ W̃ with every S_ij > 0", entries=Action("S", POSITIVE, positive)
+)
+loss_scale = Group("loss_scale", "f = c f̃ with c > 0", loss_unit=1)
+
+ALL = (affine, orthogonal_group, scale, loss_scale)
+

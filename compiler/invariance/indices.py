@@ -1,0 +1,103 @@
+"""The algebra of one index: what sums, products, contractions and functions do to it."""
+
+from __future__ import annotations
+
+import sympy
+
+from normdsl.classes import GENERAL, PERMUTATION, SIGNED_PERMUTATION, MatrixClass
+from normdsl.compiler.invariance.conditions import NONE, Conditions, equal
+from normdsl.compiler.invariance.laws import ANY, FIXED, Index, index, without_signs
+
+
+class Refusal(Exception):
+    """A rule does not apply; carries the reason as one sentence."""
+
+
+def same(x: Index, y: Index, x_spread: bool, y_spread: bool) -> tuple[Index, Conditions]:
+    """Return the index of a sum or maximum; `spread` says that a side is constant along it."""
+    if x is ANY or y is ANY:
+        return (y if x is ANY else x), NONE
+    if x_spread != y_spread:
+        moving = y if x_spread else x
+        if moving.cls <= PERMUTATION:
+            return moving, NONE
+        raise Refusal(f"it joins a number with a quantity that moves as {moving}")
+    if x == y:
+        return x, NONE
+    moving = {(i.element, i.cls) for i in (x, y) if i != FIXED}
+    if len(moving) == 1 and not any(cls.orthogonal for _, cls in moving):
+        conditions = equal(x.power, y.power)
+        if conditions is not None:
+            return x, conditions
+    raise Refusal(f"it joins a term that moves as {x} with one that moves as {y}")
+
+
+def entrywise(
+    x: Index, degree: sympy.Expr | None, odd: bool, even: bool, spread: bool = False
+) -> Index:
+    """Return the index of f(x) for a function of the given homogeneity and parity."""
+    if x in (ANY, FIXED) or spread:
+        return x
+    if not x.cls.monomial:
+        raise Refusal(f"an entrywise function needs a fixed index, and this one is {x}")
+    if not x.cls.orthogonal:
+        if degree is None:
+            raise Refusal(f"the function is not homogeneous, and its argument moves as {x}")
+        return index(x.element, x.cls, sympy.expand(x.power * degree))
+    if not x.cls.signed or odd:
+        return x
+    if even:
+        return FIXED if x.cls.diagonal else without_signs(x)
+    raise Refusal(f"the function is neither odd nor even, and its argument has signs {x}")
+
+
+def product(x: Index, y: Index, x_spread: bool, y_spread: bool) -> Index:
+    """Return the index of an entrywise product; `spread` says that a side is constant along it."""
+    if ANY in (x, y):
+        return ANY
+    if x_spread or y_spread:
+        return x if y_spread else y
+    if x == y == FIXED:
+        return FIXED
+    if not (x.cls.monomial and y.cls.monomial):
+        moving = x if not x.cls.monomial else y
+        raise Refusal(f"an entrywise product needs fixed indices, and this one is {moving}")
+    alike = x.element == y.element or FIXED in (x, y)
+    if alike and x.cls.diagonal | y.cls.diagonal:
+        lead = y if x == FIXED else x
+        if lead.cls.orthogonal:
+            return FIXED if x == y else lead
+        return index(lead.element, lead.cls, sympy.expand(x.power + y.power))
+    if x.element == y.element:
+        signed = x.cls.signed != y.cls.signed
+        return Index(x.element, SIGNED_PERMUTATION if signed else PERMUTATION)
+    raise Refusal(f"an entrywise product of a factor that moves as {x} with one that moves as {y}")
+
+
+def contract(x: Index, y: Index) -> Conditions:
+    """Return the conditions under which PᵀQ = I, so that summing over the index is legal."""
+    if ANY in (x, y) or x == y == FIXED:
+        return NONE
+    if (x.element, x.cls) == (y.element, y.cls):
+        if x.cls.orthogonal:
+            return NONE
+        conditions = equal(x.power + y.power, sympy.Integer(0))
+        if conditions is not None:
+            return conditions
+        if x.cls is GENERAL and x.power == y.power and abs(x.power) == 1:
+            kind = "covariant" if x.power == -1 else "contravariant"
+            raise Refusal(
+                f"it contracts two {kind} indices of {x.element}; "
+                "only a covariant with a contravariant one gives an invariant sum"
+            )
+    raise Refusal(f"it contracts an index that moves as {x} with one that moves as {y}")
+
+
+def within(x: Index, largest: MatrixClass, what: str) -> tuple[Index, Conditions]:
+    """Require that what acts on the index lies in a class of matrices, if need be as power 0."""
+    if x is ANY or x.cls <= largest:
+        return x, NONE
+    vanishing = None if x.cls.orthogonal else equal(x.power, sympy.Integer(0))
+    if vanishing is None:
+        raise Refusal(f"{what} is not preserved by {x} ({x.cls.name})")
+    return FIXED, vanishing

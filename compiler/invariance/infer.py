@@ -1,0 +1,157 @@
+"""Bottom-up inference: the laws of every sub-expression, with derivations.
+
+A node may have several laws (a square root can be read from either side, a sum may hold only under
+a condition); all are carried, and what is above decides. The first node that has none is blamed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+from normdsl.compiler.invariance import induction
+from normdsl.compiler.invariance.conditions import NONE, is_zero
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
+from normdsl.compiler.invariance.laws import Law
+from normdsl.compiler.invariance.rules import rule
+from normdsl.declaration import fold
+from normdsl.expr import Add, Expr, as_expr
+from normdsl.nodes import Param
+from normdsl.norms.base import NormOperation
+from normdsl.recursion import Carry, State, walk
+
+class Inference:
+    """Types expressions in one group, with given laws for the states of enclosing recursions.
+
+    Args:
+        group: the group. states: laws assumed of `Carry` symbols.
+        idle: hyper-parameters that may not be set to zero, because no step would be left.
+        memory: judgements of recursions, shared by all scopes.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        idle: frozenset[str] = frozenset(),
+        states: Mapping[Carry, Law] | None = None,
+        memory: dict[bytes, object] | None = None,
+    ) -> None:
+        self.group = group
+        self.idle = idle
+        self.states = dict(states or {})
+        self.memory: dict[bytes, object] = {} if memory is None else memory
+        self._known: dict[Expr, tuple[Judgement, ...] | Failure] = {}
+
+    def within(self, states: Mapping[Carry, Law]) -> Inference:
+        """Return an inference inside a recursion's body."""
+        return Inference(self.group, self.idle, {**self.states, **states}, self.memory)
+
+    def judge(self, expr: Expr) -> tuple[Judgement, ...]:
+        """Return every judgement of an expression.
+
+        Raises:
+            Failure: if it has none.
+        """
+        known = self._known.get(expr)
+        if known is None:
+            try:
+                known = self._judge(expr)
+            except Failure as failure:
+                known = failure
+            self._known[expr] = known
+        if isinstance(known, Failure):
+            raise known
+        return known
+
+    def _judge(self, expr: Expr) -> tuple[Judgement, ...]:
+        match expr:
+            case Carry():
+                return (Judgement(expr, self.states[expr], "the assumption of the induction"),)
+            case State():
+                return induction.judge_state(self, expr)
+            case NormOperation() if expr.norm.isometries is None:
+                return self._defined(expr)
+            case NormOperation():
+                return self._isometric(expr)
+            case Add():
+                return self._sum(expr)
+            case _:
+                return self._ruled(expr)
+
+    def _ruled(self, expr: Expr) -> tuple[Judgement, ...]:
+        """Apply the node's rule to every combination of its arguments' judgements."""
+        arguments = [self.judge(child) for child in expr.children]
+        found: list[Judgement] = []
+        refusals: list[tuple[Refusal, tuple[Judgement, ...]]] = []
+        for premises in itertools.islice(itertools.product(*arguments), MOST * MOST):
+            try:
+                outcomes = rule(expr, [j.law for j in premises], self.group)
+            except Refusal as refusal:
+                refusals.append((refusal, premises))
+                continue
+            inherited = NONE.union(*(j.conditions for j in premises))
+            for o in outcomes:
+                found.append(Judgement(expr, o.law, o.why, inherited | o.conditions, premises))
+        kept = prune(found)
+        if kept:
+            return kept
+        if refusals:
+            raise Failure(expr, str(refusals[0][0]), refusals[0][1])
+        raise Failure(expr, "the conditions of its parts contradict one another")
+
+    def _sum(self, expr: Add) -> tuple[Judgement, ...]:
+        """Type a sum; where its terms disagree, also with a hyper-parameter set to zero."""
+        try:
+            found, failure = self._ruled(expr), None
+            if any(not j.conditions for j in found):
+                return found
+        except Failure as error:
+            found, failure = (), error
+        kept = prune([*found, *self.specialised(expr)])
+        if not kept:
+            raise failure or Failure(expr, "the conditions of its terms contradict one another")
+        return kept
+
+    def specialised(self, expr: Expr) -> Iterator[Judgement]:
+        """Yield judgements of an expression that hold when one hyper-parameter is zero."""
+        for param in [x for x in walk(expr) if isinstance(x, Param)]:
+            if param.name in self.idle or not param.domain.contains(0):
+                continue
+            smaller = fold(expr, {param: as_expr(0)})
+            if len(walk(smaller)) >= len(walk(expr)):
+                continue
+            try:
+                special = self.judge(smaller)
+            except Failure:
+                continue
+            zero = frozenset({is_zero(param.name)})
+            why = f"{param.name} = 0 leaves {smaller}"
+            for j in special:
+                yield Judgement(expr, j.law, why, j.conditions | zero, (j,))
+
+    def _isometric(self, expr: NormOperation) -> tuple[Judgement, ...]:
+        """Type an operation of a base norm by its isometries, or else by its definition."""
+        arguments = self.judge(expr.arg)
+        found, refused = [], None
+        for premise in arguments:
+            try:
+                (outcome,) = rule(expr, [premise.law], self.group)
+            except Refusal as refusal:
+                refused = refused or Failure(expr, str(refusal), (premise,))
+                continue
+            needed = premise.conditions | outcome.conditions
+            found.append(Judgement(expr, outcome.law, outcome.why, needed, (premise,)))
+        if found:
+            return prune(found)
+        try:
+            return self._defined(expr)
+        except Failure:
+            raise refused or Failure(expr, "its argument has no law") from None
+
+    def _defined(self, expr: NormOperation) -> tuple[Judgement, ...]:
+        why = "its definition"
+        return tuple(
+            Judgement(expr, j.law, why, j.conditions, (j,)) for j in self.judge(expr.definition)
+        )

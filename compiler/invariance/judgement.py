@@ -1,0 +1,55 @@
+"""Judgements, the lines of a proof; and failures, which blame an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from normdsl.compiler.invariance.conditions import NONE, Conditions, consistent
+from normdsl.compiler.invariance.laws import Law
+from normdsl.expr import Expr
+
+#: The most laws carried for one expression.
+MOST = 24
+
+
+@attrs.frozen(eq=False)
+class Judgement:
+    """A proved law of an expression.
+
+    Args:
+        expr: the expression. law: its law. why: the rule's reason. conditions: what it needs.
+        premises: the judgements it rests on.
+    """
+
+    expr: Expr
+    law: Law
+    why: str
+    conditions: Conditions = NONE
+    premises: tuple[Judgement, ...] = ()
+
+
+class Failure(Exception):
+    """No law can be given to an expression.
+
+    Args:
+        expr: the smallest expression at fault. reason: why, as one sentence.
+        premises: the laws of its arguments.
+    """
+
+    def __init__(self, expr: Expr, reason: str, premises: tuple[Judgement, ...] = ()) -> None:
+        self.expr = expr
+        self.reason = reason
+        self.premises = premises
+        super().__init__(f"{expr}: {reason}")
+
+
+def prune(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
+    """Drop judgements with contradictory conditions, and those another one makes superfluous."""
+    kept: list[Judgement] = []
+    for j in sorted(judgements, key=lambda j: len(j.conditions)):
+        superfluous = any(k.law == j.law and k.conditions <= j.conditions for k in kept)
+        if not superfluous and consistent(j.conditions):
+            kept.append(j)
+    return tuple(kept[:MOST])

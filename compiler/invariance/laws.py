@@ -1,0 +1,129 @@
+"""Laws: how a value moves when the weights are reparametrised by a group element.
+
+A value x of the original run and its counterpart x̃ of the reparametrised run satisfy
+
+    x = c^unit · E^{∘} ∘ (P x̃ Qᵀ)
+
+with P, Q and E powers of the group element on the row index, the column index and the entries.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import sympy
+
+from normdsl.classes import GENERAL, ORTHOGONAL, PERMUTATION, TRIVIAL, MatrixClass
+from normdsl.expr import Expr
+
+ZERO = sympy.Integer(0)
+ONE = sympy.Integer(1)
+
+
+@attrs.frozen
+class Frame:
+    """The rotation, or the signs, left free by a root or an eigenbasis of `of` at this step."""
+
+    of: Expr
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}[{self.of}]"
+
+
+@attrs.frozen
+class Index:
+    """What acts on one index: a power of a group element, or of a frame.
+
+    Args:
+        element: the group element's symbol, or a `Frame`. cls: the class of matrices it ranges over.
+        power: exponent; +1 moves like the weights, −1 like the gradient (inverse transpose).
+    """
+
+    element: Any
+    cls: MatrixClass
+    power: sympy.Expr = ONE
+
+    @property
+    def dual(self) -> Index:
+        """The inverse transpose."""
+        return self if self.cls.orthogonal else index(self.element, self.cls, -self.power)
+
+    def __str__(self) -> str:
+        if self is ANY:
+            return "any"
+        if self == FIXED:
+            return "fixed"
+        if isinstance(self.element, Frame):
+            return str(self.element)
+        if self.cls.orthogonal:
+            return f"{self.cls.name} {self.element}"
+        if self.cls is GENERAL and abs(self.power) == 1:
+            return f"{'contra' if self.power == 1 else 'cov'}_{self.element}"
+        return f"{self.element}^({self.power})" if self.power != 1 else f"{self.element}"
+
+
+FIXED = Index("", TRIVIAL, ZERO)
+#: The index of an array that is zero, which every law describes (and of a state not settled yet).
+ANY = Index("any", TRIVIAL, ZERO)
+
+
+def index(element: Any, cls: MatrixClass, power: sympy.Expr = ONE) -> Index:
+    """Return the index in normal form: orthogonal classes carry no power, power 0 is fixed."""
+    if cls.orthogonal:
+        return Index(element, cls)
+    return FIXED if power == 0 else Index(element, cls, power)
+
+
+def frame(of: Expr, kind: str, cls: MatrixClass = ORTHOGONAL) -> Index:
+    """Return the index of a frame: what is left free by an operation on `of` at this step."""
+    return Index(Frame(of, kind), cls)
+
+
+def without_signs(ix: Index) -> Index:
+    """Return the index of |x| where x carries a signed permutation: its plain permutation."""
+    return Index(ix.element, PERMUTATION)
+
+
+@attrs.frozen
+class Law:
+    """How a value moves.
+
+    Args:
+        rows: what acts on its row index. cols: on its column index.
+        entries: what acts on its entries one by one (E above).
+        unit: its exponent of the scalar unit; None if it is zero, which has every unit.
+    """
+
+    rows: Index = FIXED
+    cols: Index = FIXED
+    entries: Index = FIXED
+    unit: sympy.Expr | None = ZERO
+
+    @property
+    def transposed(self) -> Law:
+        """The law of the transpose."""
+        return attrs.evolve(self, rows=self.cols, cols=self.rows)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The frames among its indices."""
+        places = (self.rows, self.cols, self.entries)
+        return [ix.element for ix in places if isinstance(ix.element, Frame)]
+
+    def __str__(self) -> str:
+        if self == ANYTHING:
+            return "zero"
+        parts = []
+        if (self.rows, self.cols) != (FIXED, FIXED):
+            parts.append(f"({self.rows}, {self.cols})")
+        if self.entries != FIXED:
+            parts.append(f"entries {self.entries}")
+        if self.unit not in (ZERO, None):
+            parts.append(f"unit c^({self.unit})" if self.unit != 1 else "unit c")
+        return ", ".join(parts) if parts else "fixed"
+
+
+INVARIANT = Law()
+ANYTHING = Law(ANY, ANY, ANY, None)

@@ -1,0 +1,368 @@
+"""One typing rule per node: from the laws of its arguments to its own, or a refusal.
+
+A rule returns every law that it can prove, each with the conditions it needs; a node without a rule
+is an error, never a pass. `State` nodes are typed by induction, in `induction`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+
+import attrs
+import sympy
+
+from normdsl import expr as e
+from normdsl import nodes
+from normdsl.classes import GENERAL, ORTHOGONAL, PERMUTATION, SIGNS, TRIVIAL, Isometries
+from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance.conditions import (
+    NONE,
+    Assumption,
+    Conditions,
+    Kind,
+    equal,
+    to_sympy,
+)
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.laws import (
+    ANY,
+    ANYTHING,
+    FIXED,
+    INVARIANT,
+    ZERO,
+    Index,
+    Law,
+    frame,
+)
+from normdsl.expr import Expr
+from normdsl.norms.base import Dual, Lmo, NormOperation, Sharp, Value
+from normdsl.shapes import SCALAR, Dim
+
+
+@attrs.frozen
+class Outcome:
+    """A law a rule proves, the conditions it needs, and the rule's name in the proof."""
+
+    law: Law
+    why: str
+    conditions: Conditions = NONE
+
+
+Laws = Sequence[Law]
+HALF = sympy.Rational(1, 2)
+#: What every function of singular values or eigenvalues commutes with.
+SPECTRAL = Isometries(ORTHOGONAL, ORTHOGONAL, TRIVIAL)
+
+
+@singledispatch
+def rule(node: Expr, laws: Laws, group: Group) -> list[Outcome]:
+    """Return what is proved of `node` when its arguments have `laws`.
+
+    Raises:
+        Refusal: if nothing is.
+        TypeError: if the node has no rule.
+    """
+    raise TypeError(f"no typing rule for the node {type(node).__name__}")
+
+
+@rule.register
+def _constant(node: e.Constant, laws: Laws, group: Group) -> list[Outcome]:
+    if node.value == 0:
+        return [Outcome(ANYTHING, "zero moves by every law")]
+    if node.shape == SCALAR:
+        return [Outcome(INVARIANT, "a number has no unit")]
+    found = [Outcome(INVARIANT, "a constant array does not move")]
+    if any(a.cls <= PERMUTATION for a in group.actions):
+        w = group.weights
+        places = (node.shape.rows, node.shape.cols)
+        rows, cols = (_acting(w, d) if _acting(w, d).cls <= PERMUTATION else FIXED for d in places)
+        entries = w.entries if w.entries.cls <= PERMUTATION else FIXED
+        found.append(Outcome(Law(rows, cols, entries), "equal entries survive permutation"))
+    return found
+
+
+def _acting(weights: Law, dim: Dim) -> Index:
+    """Return what acts on an axis of length m or n."""
+    return {Dim.M: weights.rows, Dim.N: weights.cols, Dim.ONE: FIXED}[dim]
+
+
+@rule.register
+def _param(node: nodes.Param, laws: Laws, group: Group) -> list[Outcome]:
+    return [Outcome(INVARIANT, "a hyper-parameter has no unit")]
+
+
+@rule.register
+def _stream(node: nodes.Stream, laws: Laws, group: Group) -> list[Outcome]:
+    return [Outcome(group.law(node.source), f"how {node.source.value} moves in this group")]
+
+
+@rule.register
+def _eye(node: nodes.Eye, laws: Laws, group: Group) -> list[Outcome]:
+    acting = _acting(group.weights, node.dim)
+    found = [Outcome(INVARIANT, "the identity does not move")]
+    if acting != FIXED:
+        pairs = {(acting, acting.dual), (acting.dual, acting)}
+        found += [Outcome(Law(p, q), "P I P⁻¹ = I") for p, q in sorted(pairs, key=str)]
+    return found
+
+
+@rule.register
+def _add(node: e.Add, laws: Laws, group: Group) -> list[Outcome]:
+    law, conditions = _joined(node, laws)
+    return [Outcome(law, "a sum of terms that move alike", conditions)]
+
+
+@rule.register
+def _maximum(node: nodes.Maximum, laws: Laws, group: Group) -> list[Outcome]:
+    law, conditions = _joined(node, laws)
+    for ix in (law.rows, law.cols, law.entries):
+        if ix is not ANY and (not ix.cls.monomial or ix.cls.signed):
+            raise Refusal(f"a maximum does not commute with {ix}")
+    return [Outcome(law, "a maximum of terms that move alike", conditions)]
+
+
+def _joined(node: e.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
+    """Return the common law of two terms that are joined entry by entry."""
+    x, y = laws
+    if ANYTHING in (x, y):
+        return (y if x == ANYTHING else x), NONE
+    spread = _spread(node.left, node.right)
+    rows, one = indices.same(x.rows, y.rows, *spread[0])
+    cols, two = indices.same(x.cols, y.cols, *spread[1])
+    entries, three = indices.same(x.entries, y.entries, *spread[2])
+    four = equal(x.unit, y.unit)
+    if four is None:
+        raise Refusal(f"it adds a quantity of unit c^({x.unit}) to one of unit c^({y.unit})")
+    unit = y.unit if x.unit is None or x.unit.free_symbols else x.unit
+    return Law(rows, cols, entries, unit), one | two | three | four
+
+
+def _spread(x: Expr, y: Expr) -> list[tuple[bool, bool]]:
+    """Return, for rows, columns and entries, which of x and y is broadcast along it."""
+    pairs = [(x.shape.rows, y.shape.rows), (x.shape.cols, y.shape.cols)]
+    axes = [(a is Dim.ONE and b is not Dim.ONE, b is Dim.ONE and a is not Dim.ONE) for a, b in pairs]
+    scalar = (x.shape == SCALAR != y.shape, y.shape == SCALAR != x.shape)
+    return [*axes, scalar]
+
+
+@rule.register
+def _mul(node: e.Mul, laws: Laws, group: Group) -> list[Outcome]:
+    x, y = laws
+    if ANYTHING in (x, y):
+        return [Outcome(ANYTHING, "zero times anything")]
+    spread = _spread(node.left, node.right)
+    rows = indices.product(x.rows, y.rows, *spread[0])
+    cols = indices.product(x.cols, y.cols, *spread[1])
+    entries = indices.product(x.entries, y.entries, *spread[2])
+    unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
+    scalar = SCALAR in (node.left.shape, node.right.shape)
+    why = "a multiple by a number" if scalar else "a product adds exponents"
+    return [Outcome(Law(rows, cols, entries, unit), why)]
+
+
+@rule.register
+def _pow(node: e.Pow, laws: Laws, group: Group) -> list[Outcome]:
+    base, exponent = laws
+    if exponent not in (INVARIANT, ANYTHING):
+        raise Refusal(f"the exponent itself moves: {exponent}")
+    if base == INVARIANT:
+        return [Outcome(INVARIANT, "a function of what does not move")]
+    p = to_sympy(node.exponent)
+    if base == ANYTHING and p is not None and p.is_positive:
+        return [Outcome(ANYTHING, "a positive power of zero")]
+    whole = p is not None and p.is_integer
+    odd, even = bool(whole and p % 2 == 1), bool(whole and p % 2 == 0)
+    return [Outcome(_entrywise(base, p, odd, even), f"a power multiplies exponents by {p}")]
+
+
+@rule.register
+def _apply(node: nodes.Apply, laws: Laws, group: Group) -> list[Outcome]:
+    f = node.function
+    degree = None if f.degree is None else sympy.Integer(f.degree)
+    if laws[0] == ANYTHING and f.odd:
+        return [Outcome(ANYTHING, "an odd function of zero")]
+    law = _entrywise(laws[0], degree, f.odd, f.even)
+    why = f"{f.name} is {'odd' if f.odd else 'even' if f.even else 'neither odd nor even'}"
+    return [Outcome(law, why + ("" if degree is None else f", of degree {degree}"))]
+
+
+def _entrywise(x: Law, degree: sympy.Expr | None, odd: bool, even: bool) -> Law:
+    """Return the law of f(x) for a function applied entry by entry."""
+    rows, cols, entries = (
+        indices.entrywise(ix, degree, odd, even) for ix in (x.rows, x.cols, x.entries)
+    )
+    if x.unit is None or x.unit == 0:
+        return Law(rows, cols, entries, x.unit)
+    if degree is None:
+        raise Refusal(f"the function is not homogeneous, and its argument has unit c^({x.unit})")
+    return Law(rows, cols, entries, sympy.expand(x.unit * degree))
+
+
+@rule.register
+def _matmul(node: e.MatMul, laws: Laws, group: Group) -> list[Outcome]:
+    x, y = laws
+    if ANYTHING in (x, y):
+        return [Outcome(ANYTHING, "zero times anything")]
+    plain = [indices.within(law.entries, TRIVIAL, "a matrix product")[1] for law in laws]
+    conditions = indices.contract(x.cols, y.rows).union(*plain)
+    unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
+    return [Outcome(Law(x.rows, y.cols, FIXED, unit), "a legal contraction", conditions)]
+
+
+@rule.register
+def _transpose(node: e.Transpose, laws: Laws, group: Group) -> list[Outcome]:
+    return [Outcome(laws[0].transposed, "a transpose exchanges the indices")]
+
+
+@rule.register
+def _inverse(node: nodes.Inverse, laws: Laws, group: Group) -> list[Outcome]:
+    x = laws[0]
+    law = Law(x.cols.dual, x.rows.dual, FIXED, None if x.unit is None else -x.unit)
+    return [Outcome(law, "(P x Qᵀ)⁻¹ = Q⁻ᵀ x⁻¹ P⁻¹", _full_rank(node.arg, x))]
+
+
+def _full_rank(arg: Expr, law: Law) -> Conditions:
+    """Return the assumption that a pseudo-inverse is an inverse, where that matters."""
+    rotated = all(ix.cls <= ORTHOGONAL for ix in (law.rows, law.cols))
+    return NONE if rotated else frozenset({Assumption(Kind.FULL_RANK, arg)})
+
+
+@rule.register
+def _matrix_power(node: nodes.MatrixPower, laws: Laws, group: Group) -> list[Outcome]:
+    x, power = laws
+    p = to_sympy(node.exponent)
+    if power != INVARIANT or p is None:
+        raise Refusal("the exponent of a matrix power must be a number or a hyper-parameter")
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, "a power of zero")]
+    if x.rows != x.cols:
+        raise Refusal(f"a symmetric root needs the law P S Pᵀ, and its argument moves as {x}")
+    unit = None if x.unit is None else sympy.expand(x.unit * p)
+    if x.rows.cls <= ORTHOGONAL:
+        return [Outcome(Law(x.rows, x.cols, FIXED, unit), "(P S Pᵀ)^p = P S^p Pᵀ, P orthogonal")]
+    return _congruence_power(node, x, p, unit)
+
+
+def _congruence_power(
+    node: nodes.MatrixPower, x: Law, p: sympy.Expr, unit: sympy.Expr | None
+) -> list[Outcome]:
+    """Type a power of P S Pᵀ with P not orthogonal: p = ±1, or a square root and its frame."""
+    rank = _full_rank(node.arg, x)
+    found = []
+    for value in (sympy.Integer(-1), HALF, -HALF):
+        conditions = equal(p, value)
+        if conditions is None:
+            continue
+        side = x.rows if value > 0 else x.rows.dual
+        needed = conditions | (rank if value < 0 else NONE)
+        if abs(value) == 1:
+            found.append(Outcome(Law(side, side, FIXED, unit), "(P S Pᵀ)⁻¹ = P⁻ᵀ S⁻¹ P⁻¹", needed))
+        else:
+            free = frame(node.arg, "frame")
+            why = "a square root of P S Pᵀ is P S^½ up to a rotation"
+            found.append(Outcome(Law(side, free, FIXED, unit), why, needed))
+            found.append(Outcome(Law(free, side, FIXED, unit), why, needed))
+    if not found:
+        raise Refusal(
+            f"the power {p} of a matrix that moves by congruence, {x}, has no law; "
+            "only ±½ and ±1 do"
+        )
+    return found
+
+
+@rule.register
+def _polar(node: nodes.Polar, laws: Laws, group: Group) -> list[Outcome]:
+    x = laws[0]
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, "the polar factor of zero")]
+    x, conditions = _within(x, SPECTRAL, "a polar factor")
+    why = "polar(P x Qᵀ) = P polar(x) Qᵀ, P and Q orthogonal"
+    return [Outcome(attrs.evolve(x, unit=ZERO), why, conditions)]
+
+
+def _within(x: Law, allowed: Isometries, what: str) -> tuple[Law, Conditions]:
+    """Require that a law acts within given classes, if need be under conditions."""
+    rows, one = indices.within(x.rows, allowed.rows, what)
+    cols, two = indices.within(x.cols, allowed.cols, what)
+    entries, three = indices.within(x.entries, allowed.entries, what)
+    return Law(rows, cols, entries, x.unit), one | two | three
+
+
+@rule.register
+def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcome]:
+    x = laws[0]
+    if x == INVARIANT:
+        return [Outcome(INVARIANT, "a function of what does not move")]
+    if x.rows != x.cols:
+        raise Refusal(f"an eigenbasis needs the law P S Pᵀ, and its argument moves as {x}")
+    x, conditions = _within(x, SPECTRAL, "an eigenbasis")
+    signs = frame(node.arg, "signs", SIGNS)
+    distinct = conditions | {Assumption(Kind.DISTINCT, node.arg)}
+    return [Outcome(Law(x.rows, signs), "eigenvectors turn with P, up to sign", distinct)]
+
+
+@rule.register
+def _inner(node: nodes.Inner, laws: Laws, group: Group) -> list[Outcome]:
+    x, y = laws
+    if ANYTHING in (x, y):
+        return [Outcome(ANYTHING, "zero times anything")]
+    pairs = ((x.rows, y.rows), (x.cols, y.cols), (x.entries, y.entries))
+    conditions = NONE.union(*(indices.contract(a, b) for a, b in pairs))
+    unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
+    return [Outcome(Law(unit=unit), "a full contraction", conditions)]
+
+
+@rule.register
+def _reduce(node: nodes.Reduce, laws: Laws, group: Group) -> list[Outcome]:
+    x, what = laws[0], f"a {node.reducer.value} over entries"
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, f"{what} of zero")]
+    allowed = Isometries(
+        PERMUTATION if node.over_rows else GENERAL,
+        PERMUTATION if node.over_cols else GENERAL,
+        PERMUTATION if node.over_rows and node.over_cols else TRIVIAL,
+    )
+    x, conditions = _within(x, allowed, what)
+    rows, cols = (FIXED if node.over_rows else x.rows), (FIXED if node.over_cols else x.cols)
+    if node.reducer is nodes.Reducer.MAX:
+        _require_unsigned(rows, cols)
+    return [Outcome(Law(rows, cols, FIXED, x.unit), f"{what} ignores their order", conditions)]
+
+
+def _require_unsigned(*kept: Index) -> None:
+    for ix in kept:
+        if ix is not ANY and (ix.cls.signed or not ix.cls.monomial):
+            raise Refusal(f"a maximum does not commute with {ix}")
+
+
+@rule.register
+def _schatten(node: nodes.SchattenNorm, laws: Laws, group: Group) -> list[Outcome]:
+    if laws[0] == ANYTHING:
+        return [Outcome(ANYTHING, "the norm of zero")]
+    x, conditions = _within(laws[0], SPECTRAL, "a Schatten norm")
+    return [Outcome(Law(unit=x.unit), "singular values ignore rotations", conditions)]
+
+
+@rule.register
+def _norm_operation(node: NormOperation, laws: Laws, group: Group) -> list[Outcome]:
+    """Type an operation of a norm by the norm's isometries: the law must act within them."""
+    x, isometries = laws[-1], node.norm.isometries
+    assert isometries is not None, "norms without isometries are typed by their definition"
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, "a norm operation on zero")]
+    what = f"the norm {node.norm}"
+    x, conditions = _within(x, isometries, what)
+    why = f"{what} is preserved by it"
+    match node:
+        case Lmo():
+            return [Outcome(attrs.evolve(x, unit=ZERO), why + "; an LMO has degree 0", conditions)]
+        case Sharp():
+            return [Outcome(x, why + "; sharp has degree 1", conditions)]
+        case Dual() | Value():
+            return [Outcome(Law(unit=x.unit), why, conditions)]
+        case _:
+            raise TypeError(f"no typing rule for the norm operation {type(node).__name__}")
+
+

@@ -1,0 +1,1 @@
+"""Kernels: plain torch functions on batches of matrices, pasted into the code that is emitted."""

@@ -1,0 +1,25 @@
+"""Powers and eigenvectors of batches of symmetric matrices, and pseudo-inverses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def symmetric_power(s: Tensor, p: float | Tensor) -> Tensor:
+    """Return s^p on the range of s; eigenvalues below a relative cut count as zero."""
+    values, vectors = torch.linalg.eigh(s)
+    cut = 4 * torch.finfo(s.dtype).eps * s.shape[-1] * values[..., -1:]
+    kept = values > cut.clamp_min(0)
+    powers = torch.where(kept, torch.where(kept, values, 1.0) ** p, 0.0)
+    return (vectors * powers.unsqueeze(-2)) @ vectors.mT
+
+
+def pseudo_inverse(x: Tensor) -> Tensor:
+    """Return the Moore-Penrose inverse."""
+    return torch.linalg.pinv(x)
+
+
+def sorted_eigenvectors(s: Tensor) -> Tensor:
+    """Return orthonormal eigenvectors as columns, largest eigenvalue first."""
+    return torch.linalg.eigh(s).eigenvectors.flip(-1)

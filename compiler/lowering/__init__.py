@@ -1,0 +1,1 @@
+"""Lowering: declaration → derive → simplify → emit → a torch function."""

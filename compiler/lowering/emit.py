@@ -1,0 +1,299 @@
+"""Emit: a graph of primitive nodes as one readable torch function."""
+
+from __future__ import annotations
+
+import enum
+import keyword
+import math
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import singledispatchmethod
+
+from normdsl import expr as e
+from normdsl import nodes
+from normdsl.compiler.kernels import entrywise, polar, symmetric
+from normdsl.expr import Constant, Expr, is_constant
+from normdsl.nodes import Source
+from normdsl.recursion import Before
+from normdsl.schedule import NewtonSchulz, Schedule
+from normdsl.shapes import SCALAR, Dim
+from normdsl.show.notation import Level, Piece
+
+_LINE = 92
+_LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
+_STREAMS = {
+    Source.GRADIENT: "G",
+    Source.WEIGHTS: "W",
+    Source.STEP: "t",
+    Source.LOSS: "loss",
+    Source.ROWS: "rows",
+    Source.COLS: "cols",
+}
+_TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"}
+
+
+class Type(enum.IntEnum):
+    """What an expression is in the emitted code."""
+
+    NUMBER = 0  # a Python number, known from the shape
+    HYPER = 1  # a number or a scalar tensor, made of hyper-parameters
+    CLOCK = 2  # a float64 tensor, made of the step index
+    ARRAY = 3  # a batch of matrices in the dtype of W
+
+
+class Emitter:
+    """Writes the body of one function, a line per named or shared sub-expression.
+
+    Args:
+        names: variable names for some expressions. inputs: names of the states before the step.
+        schedule: which kernels to call.
+    """
+
+    def __init__(
+        self, names: Mapping[Expr, str], inputs: Mapping[Expr, str], schedule: Schedule
+    ) -> None:
+        self.inputs = inputs
+        self.schedule = schedule
+        self.kernels: dict[str, Callable[..., object]] = {}
+        self.lines: list[str] = []
+        self._wishes = names
+        self._pieces: dict[Expr, Piece] = {}
+        self._types: dict[Expr, Type] = {}
+        self._uses: dict[Expr, int] = {}
+        self._taken = _TAKEN | set(inputs.values()) | _kernel_names()
+
+    def reserve(self, names: Sequence[str]) -> None:
+        """Keep names from being used for variables."""
+        self._taken |= set(names)
+
+    def count(self, roots: Sequence[Expr]) -> None:
+        """Count how often each sub-expression of the roots is used, to share what is used twice."""
+        seen: set[Expr] = set()
+        stack = list(roots)
+        for root in roots:
+            self._uses[root] = self._uses.get(root, 0) + 1
+        while stack:
+            expr = stack.pop()
+            if expr in seen or isinstance(expr, Before):
+                continue
+            seen.add(expr)
+            for child in expr.children:
+                self._uses[child] = self._uses.get(child, 0) + 1
+                stack.append(child)
+
+    def value(self, expr: Expr, name: str | None = None) -> str:
+        """Emit what `expr` needs and return the name of a variable that holds it."""
+        piece = self(expr)
+        if piece.text.isidentifier():
+            return piece.text
+        variable = self._variable(name or "x")
+        self.lines.append(f"{variable} = {piece.text}")
+        self._pieces[expr] = Piece(variable, Level.ATOM)
+        return variable
+
+    def __call__(self, expr: Expr) -> Piece:
+        """Return the code of an expression, emitting lines for what deserves a name."""
+        if expr not in self._pieces:
+            piece = self._write(expr)
+            cheap = self.type(expr) <= Type.HYPER or isinstance(expr, e.Transpose)
+            shared = self._uses.get(expr, 0) > 1 and not cheap
+            leaf = piece.text.isidentifier()
+            if not leaf and (expr in self._wishes or shared or len(piece.text) > _LINE):
+                variable = self._variable(self._wishes.get(expr, "x"))
+                self.lines.append(f"{variable} = {piece.text}")
+                piece = Piece(variable, Level.ATOM)
+            self._pieces[expr] = piece
+        return self._pieces[expr]
+
+    def _variable(self, wish: str) -> str:
+        name, k = wish, 1
+        while name in self._taken or keyword.iskeyword(name):
+            name, k = f"{wish}{k}", k + 1
+        self._taken.add(name)
+        return name
+
+    def type(self, expr: Expr) -> Type:
+        """Return what an expression is in the emitted code."""
+        if expr not in self._types:
+            self._types[expr] = self._type(expr)
+        return self._types[expr]
+
+    def _type(self, expr: Expr) -> Type:
+        match expr:
+            case Constant():
+                return Type.NUMBER if expr.shape == SCALAR else Type.ARRAY
+            case nodes.Param():
+                return Type.HYPER
+            case nodes.Stream(source=Source.STEP):
+                return Type.CLOCK
+            case nodes.Stream(source=Source.ROWS | Source.COLS):
+                return Type.NUMBER
+            case nodes.Stream() | nodes.Eye() | Before():
+                return Type.ARRAY
+            case _:
+                return max(self.type(child) for child in expr.children)
+
+    def _put(self, expr: Expr, level: Level, beside: Type) -> str:
+        """Return the code of an operand, cast to W's dtype where it meets a matrix."""
+        piece = self(expr)
+        if self.type(expr) is Type.CLOCK and beside is Type.ARRAY:
+            return f"{_brackets(piece, Level.ATOM)}.to(W.dtype)"
+        return _brackets(piece, level)
+
+    def _arg(self, expr: Expr) -> str:
+        return self._put(expr, Level.SUM, Type.ARRAY)
+
+    def _call(self, kernel: Callable[..., object], *args: str) -> Piece:
+        self.kernels[kernel.__name__] = kernel
+        return Piece(f"{kernel.__name__}({', '.join(args)})", Level.ATOM)
+
+    @singledispatchmethod
+    def _write(self, expr: Expr) -> Piece:
+        raise TypeError(f"no lowering for the node {type(expr).__name__}")
+
+    @_write.register
+    def _constant(self, expr: Constant) -> Piece:
+        number = _number(expr.value)
+        if expr.shape == SCALAR:
+            return number
+        lengths = f"({_LENGTH[expr.shape.rows]}, {_LENGTH[expr.shape.cols]})"
+        return Piece(f"W.new_full({lengths}, {number.text})", Level.ATOM)
+
+    @_write.register
+    def _param(self, expr: nodes.Param) -> Piece:
+        return Piece(expr.name, Level.ATOM)
+
+    @_write.register
+    def _stream(self, expr: nodes.Stream) -> Piece:
+        return Piece(_STREAMS[expr.source], Level.ATOM)
+
+    @_write.register
+    def _before(self, expr: Before) -> Piece:
+        return Piece(self.inputs[expr], Level.ATOM)
+
+    @_write.register
+    def _eye(self, expr: nodes.Eye) -> Piece:
+        size = _LENGTH[expr.dim]
+        return Piece(f"torch.eye({size}, dtype=W.dtype, device=W.device)", Level.ATOM)
+
+    @_write.register
+    def _add(self, expr: e.Add) -> Piece:
+        kind = self.type(expr)
+        first = self._put(expr.left, Level.SUM, kind)
+        tail, sign = expr.right, "+"
+        if isinstance(tail, e.Mul) and is_constant(tail.left, -1) and tail not in self._wishes:
+            tail, sign = tail.right, "-"
+        return Piece(f"{first} {sign} {self._put(tail, Level.PRODUCT, kind)}", Level.SUM)
+
+    @_write.register
+    def _mul(self, expr: e.Mul) -> Piece:
+        kind, x, y = self.type(expr), expr.left, expr.right
+        if is_constant(x, -1):
+            return Piece(f"-{self._put(y, Level.POWER, kind)}", Level.PRODUCT)
+        first = self._put(x, Level.PRODUCT, kind)
+        if isinstance(y, e.Pow) and is_constant(y.exponent, -1) and self._uses.get(y, 0) <= 1:
+            return Piece(f"{first} / {self._put(y.base, Level.POWER, kind)}", Level.PRODUCT)
+        return Piece(f"{first} * {self._put(y, Level.POWER, kind)}", Level.PRODUCT)
+
+    @_write.register
+    def _pow(self, expr: e.Pow) -> Piece:
+        kind, p = self.type(expr), expr.exponent
+        if is_constant(p, -1):
+            return Piece(f"1 / {self._put(expr.base, Level.POWER, kind)}", Level.PRODUCT)
+        half = isinstance(p, Constant) and p.value == Fraction(1, 2)
+        if half and kind >= Type.CLOCK:
+            return Piece(f"torch.sqrt({self._put(expr.base, Level.SUM, kind)})", Level.ATOM)
+        base = self._put(expr.base, Level.ATOM, kind)
+        return Piece(f"{base} ** {self._put(p, Level.ATOM, kind)}", Level.POWER)
+
+    @_write.register
+    def _apply(self, expr: nodes.Apply) -> Piece:
+        arg = self._arg(expr.arg)
+        if self.type(expr.arg) <= Type.HYPER:
+            arg = f"torch.as_tensor({arg}, dtype=W.dtype, device=W.device)"
+        if expr.function == nodes.RECIPROCAL:
+            return self._call(entrywise.reciprocal, arg)
+        return Piece(f"torch.{expr.function.name}({arg})", Level.ATOM)
+
+    @_write.register
+    def _maximum(self, expr: nodes.Maximum) -> Piece:
+        kind, pair = self.type(expr), (expr.left, expr.right)
+        if kind is Type.NUMBER:
+            return Piece(f"max({', '.join(self(x).text for x in pair)})", Level.ATOM)
+        written = []
+        for x in pair:
+            code = self._put(x, Level.SUM, Type.ARRAY)
+            plain = self.type(x) <= Type.HYPER
+            written.append(f"torch.as_tensor({code}, dtype=W.dtype, device=W.device)" if plain else code)
+        return Piece(f"torch.maximum({', '.join(written)})", Level.ATOM)
+
+    @_write.register
+    def _matmul(self, expr: e.MatMul) -> Piece:
+        first = self._put(expr.left, Level.PRODUCT, Type.ARRAY)
+        return Piece(f"{first} @ {self._put(expr.right, Level.POWER, Type.ARRAY)}", Level.PRODUCT)
+
+    @_write.register
+    def _transpose(self, expr: e.Transpose) -> Piece:
+        return Piece(f"{self._put(expr.arg, Level.ATOM, Type.ARRAY)}.mT", Level.ATOM)
+
+    @_write.register
+    def _matrix_power(self, expr: nodes.MatrixPower) -> Piece:
+        return self._call(
+            symmetric.symmetric_power, self._arg(expr.arg), _brackets(self(expr.exponent), Level.SUM)
+        )
+
+    @_write.register
+    def _inverse(self, expr: nodes.Inverse) -> Piece:
+        return self._call(symmetric.pseudo_inverse, self._arg(expr.arg))
+
+    @_write.register
+    def _eigenbasis(self, expr: nodes.Eigenbasis) -> Piece:
+        return self._call(symmetric.sorted_eigenvectors, self._arg(expr.arg))
+
+    @_write.register
+    def _polar(self, expr: nodes.Polar) -> Piece:
+        method = self.schedule.polar
+        if not isinstance(method, NewtonSchulz):
+            return self._call(polar.polar_svd, self._arg(expr.arg))
+        coefficients = _repeated(method.coefficients)
+        dtype = f"torch.{method.dtype}" if method.dtype else "W.dtype"
+        variable = self._variable("coefficients")
+        self.lines.append(f"{variable} = {coefficients}")
+        return self._call(polar.polar_newton_schulz, self._arg(expr.arg), variable, dtype)
+
+    @_write.register
+    def _schatten(self, expr: nodes.SchattenNorm) -> Piece:
+        p = "torch.inf" if math.isinf(expr.p) else repr(expr.p)
+        return self._call(entrywise.schatten_norm, self._arg(expr.arg), p)
+
+    @_write.register
+    def _inner(self, expr: nodes.Inner) -> Piece:
+        product = self(e.Mul(expr.left, expr.right))
+        return Piece(f"({product.text}).sum((-2, -1), keepdim=True)", Level.ATOM)
+
+    @_write.register
+    def _reduce(self, expr: nodes.Reduce) -> Piece:
+        axes = [axis for axis, on in ((-2, expr.over_rows), (-1, expr.over_cols)) if on]
+        name = "sum" if expr.reducer is nodes.Reducer.SUM else "amax"
+        arg = self._put(expr.arg, Level.ATOM, Type.ARRAY)
+        return Piece(f"{arg}.{name}({tuple(axes)}, keepdim=True)", Level.ATOM)
+
+
+def _brackets(piece: Piece, level: Level) -> str:
+    return piece.text if piece.level >= level else f"({piece.text})"
+
+
+def _number(value: Fraction) -> Piece:
+    text = str(value) if value.denominator == 1 else repr(float(value))
+    return Piece(text, Level.ATOM if value >= 0 else Level.PRODUCT)
+
+
+def _repeated(steps: tuple[tuple[float, float, float], ...]) -> str:
+    """Return the code of a tuple of steps, short where they are all the same."""
+    if len(set(steps)) == 1:
+        return f"({steps[0]},) * {len(steps)}"
+    return "(" + "".join(f"\n        {step}," for step in steps) + "\n    )"
+
+
+def _kernel_names() -> set[str]:
+    return {name for module in (entrywise, polar, symmetric) for name in vars(module)}

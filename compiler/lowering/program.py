@@ -1,0 +1,195 @@
+"""The stages of lowering, in order, and what comes out: a program with its source."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+from normdsl.compiler.lowering.derive import Derivation, Slot
+from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.simplify import Simplification
+from normdsl.declaration import Declaration
+from normdsl.errors import DeclarationError
+from normdsl.expr import Expr, is_constant
+from normdsl.nodes import Source, Stream
+from normdsl.recursion import walk
+from normdsl.schedule import Schedule
+from normdsl.shapes import Dim
+
+
+@attrs.frozen
+class Field:
+    """A state as the runtime sees it.
+
+    Args:
+        name: its key in the optimizer's state. dims: its lengths, as the symbols 1, m and n.
+    """
+
+    name: str
+    dims: tuple[Dim, Dim]
+
+    def lengths(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return its lengths for weights of `shape`."""
+        size = {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1]}
+        return size[self.dims[0]], size[self.dims[1]]
+
+
+@attrs.frozen(eq=False)
+class Program:
+    """One step of a declaration as torch code.
+
+    Args:
+        declaration: what was lowered. schedule: how. fields: the states, in order.
+        code: the source of `init` and `step`, and of the kernels they call.
+        init: (W, **hyper) → states. step: (W, G, *states, t=, loss=, **hyper) → (W, *states).
+        graph: the primitive expressions of the new weights and states, for inspection.
+    """
+
+    declaration: Declaration
+    schedule: Schedule
+    fields: tuple[Field, ...]
+    code: str
+    init: Callable[..., tuple[Tensor, ...]]
+    step: Callable[..., tuple[Tensor, ...]]
+    graph: tuple[Expr, ...]
+
+    def source(self, shape: tuple[int, int]) -> str:
+        """Return the code, headed by the shapes it has for weights of `shape`."""
+        rows = [f"#   {f.name}: {' × '.join(map(str, f.lengths(shape)))}" for f in self.fields]
+        head = f"# {self.declaration.name}: W, G: {shape[0]} × {shape[1]}, with any batch in front."
+        states = ["# States:", *rows] if rows else ["# No state."]
+        return "\n".join([head, *states, "", self.code])
+
+
+@lru_cache(maxsize=256)
+def lower(declaration: Declaration, schedule: Schedule) -> Program:
+    """Lower a declaration: derive, simplify, emit, and load what was emitted."""
+    derive, simplify = Derivation(), Simplification()
+    update = simplify(derive(declaration.update))
+    slots = _closed(derive)
+    after = [simplify(derive(slot.after)) for slot in slots]
+    names = {simplify(derive(x)): name for x, name in declaration.labels.items()}
+    fields = _fields(declaration, slots)
+    code = _emit(declaration, schedule, slots, fields, update, after, names)
+    namespace = _load(declaration, code)
+    return Program(
+        declaration, schedule, fields, code, namespace["init"], namespace["step"], (update, *after)
+    )
+
+
+def _closed(derive: Derivation) -> list[Slot]:
+    """Return all states, including those met only inside the new values of others."""
+    done = 0
+    while done < len(derive.slots):
+        done = len(derive.slots)
+        for slot in list(derive.slots.values()):
+            derive(slot.after)
+    return list(derive.slots.values())
+
+
+def _fields(declaration: Declaration, slots: Iterable[Slot]) -> tuple[Field, ...]:
+    fields: list[Field] = []
+    for k, slot in enumerate(slots):
+        name = declaration.labels.get(slot.after, f"s{k + 1}")
+        shape = slot.init.shape
+        fields.append(Field(name, (shape.rows, shape.cols)))
+    return tuple(fields)
+
+
+def _emit(
+    declaration: Declaration,
+    schedule: Schedule,
+    slots: list[Slot],
+    fields: tuple[Field, ...],
+    update: Expr,
+    after: list[Expr],
+    names: Mapping[Expr, str],
+) -> str:
+    """Return the source of `init` and `step` with the kernels they call."""
+    hyper = "".join(f", {h.name}" for h in declaration.hyper)
+    star = ", *" + hyper if hyper else ""
+    init = _emit_init(declaration, schedule, slots, fields, star)
+    inputs = {s.before: f"{f.name}_old" for s, f in zip(slots, fields, strict=True)}
+    emitter = Emitter(names, inputs, schedule)
+    emitter.reserve([h.name for h in declaration.hyper])
+    emitter.count([*after, update])
+    results = [emitter.value(x, names.get(x)) for x in after]
+    results.insert(0, emitter.value(update, "W_new"))
+    body = [*_lengths(emitter.lines, results), *emitter.lines, _returned(results)]
+    args = ", ".join(["W", "G", *inputs.values()])
+    step = _function(f"def step({args}, *, t, loss=None{hyper}):", declaration, body)
+    kernels = [textwrap.dedent(inspect.getsource(k)) for k in emitter.kernels.values()]
+    head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
+    return "\n\n".join([head, *(k.rstrip() + "\n" for k in kernels), init, step])
+
+
+def _emit_init(
+    declaration: Declaration,
+    schedule: Schedule,
+    slots: list[Slot],
+    fields: tuple[Field, ...],
+    star: str,
+) -> str:
+    simplify, derive = Simplification(), Derivation()
+    starts = [simplify(derive(s.init)) for s in slots]
+    for start in starts:
+        _require_known_at_start(declaration, start)
+    emitter = Emitter({}, {}, schedule)
+    emitter.reserve([h.name for h in declaration.hyper])
+    length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
+    results = []
+    for field, start in zip(fields, starts, strict=True):
+        rows, cols = (length[d] for d in field.dims)
+        code = f"W.new_zeros((*batch, {rows}, {cols}))"
+        if not is_constant(start, 0):
+            code += f" + {emitter(start).text}"
+        emitter.lines.append(f"{field.name} = {code}")
+        results.append(field.name)
+    unpack = ["*batch, rows, cols = W.shape"] if slots else []
+    body = [*unpack, *emitter.lines, _returned(results)]
+    return _function(f"def init(W{star}):", declaration, body, "Initial states")
+
+
+def _require_known_at_start(declaration: Declaration, start: Expr) -> None:
+    for node in walk(start):
+        if isinstance(node, Stream) and node.source in (Source.GRADIENT, Source.STEP, Source.LOSS):
+            raise DeclarationError(
+                f"start a state of {declaration.name}",
+                at=start,
+                why=f"its initial value reads {node.source.value}, which only exists at a step",
+                hint="start from constants, hyper-parameters or W",
+            )
+
+
+def _lengths(lines: list[str], results: list[str]) -> list[str]:
+    """Return the line that unpacks rows and columns, if the code needs it."""
+    needed = re.search(r"\b(rows|cols)\b", "\n".join([*lines, *results]))
+    return ["rows, cols = W.shape[-2:]"] if needed else []
+
+
+def _returned(results: list[str]) -> str:
+    return f"return {', '.join(results)}" if len(results) > 1 else f"return ({''.join(r + ',' for r in results)})"
+
+
+def _function(head: str, declaration: Declaration, body: list[str], what: str = "One step") -> str:
+    lines = [f'"""{what} of {declaration.name}."""', *body]
+    return head + "\n" + "\n".join("    " + line for line in lines) + "\n"
+
+
+def _load(declaration: Declaration, code: str) -> dict[str, Any]:
+    """Run the emitted source; it imports torch alone."""
+    name = f"<normdsl {declaration.name} {hash(code):x}>"
+    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    namespace: dict[str, Any] = {"__name__": name}
+    exec(compile(code, name, "exec"), namespace)
+    return namespace
+
+

@@ -1,0 +1,148 @@
+"""Simplify: algebraic identities as a list of rules, applied bottom-up until none fires.
+
+A rule takes a node and returns an equal one, or None. Sub-expressions that occur twice need no
+rule: expressions are values, so equal ones are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from normdsl import expr as e
+from normdsl.expr import Constant, Expr, is_constant
+from normdsl.functions import matrix_power
+from normdsl.nodes import RECIPROCAL, Apply, Inverse, MatrixPower
+from normdsl.recursion import Before
+from normdsl.structure import rebuild
+
+Rule = Callable[[Expr], Expr | None]
+MINUS = Constant(Fraction(-1), where=None)
+
+
+def pull_out_minus(node: Expr) -> Expr | None:
+    """x · (−y) = −(x · y), for both products and either side."""
+    match node:
+        case e.Mul(left=x, right=e.Mul(left=c, right=y)) if is_constant(c, -1):
+            return y if is_constant(x, 1) else e.mul(MINUS, e.mul(x, y))
+        case e.Mul(left=e.Mul(left=c, right=x), right=y) if is_constant(c, -1):
+            return e.mul(MINUS, e.mul(x, y))
+        case e.MatMul(left=x, right=e.Mul(left=c, right=y)) if is_constant(c, -1):
+            return e.mul(MINUS, e.matmul(x, y))
+        case e.MatMul(left=e.Mul(left=c, right=x), right=y) if is_constant(c, -1):
+            return e.mul(MINUS, e.matmul(x, y))
+    return None
+
+
+def cancel_two_minuses(node: Expr) -> Expr | None:
+    """−(−x) = x."""
+    match node:
+        case e.Mul(left=a, right=e.Mul(left=b, right=x)) if is_constant(a, -1) and is_constant(b, -1):
+            return x
+    return None
+
+
+def join_constants(node: Expr) -> Expr | None:
+    """a (b x) = (a b) x for numbers a and b."""
+    match node:
+        case e.Mul(left=Constant() as a, right=e.Mul(left=Constant() as b, right=x)):
+            return e.mul(e.mul(a, b), x)
+    return None
+
+
+def power_of_power(node: Expr) -> Expr | None:
+    """(x^a)^b = x^(a b) for x ≥ 0."""
+    match node:
+        case e.Pow(base=e.Pow(base=x, exponent=a), exponent=b) if x.facts.nonnegative:
+            return e.power(x, e.mul(a, b))
+    return None
+
+
+def product_of_powers(node: Expr) -> Expr | None:
+    """x^a ∘ x^b = x^(a + b) for x ≥ 0 and a, b > 0."""
+    match node:
+        case e.Mul(left=e.Pow(base=x, exponent=a), right=e.Pow(base=y, exponent=b)) if (
+            x == y and x.facts.nonnegative and a.facts.low > 0 and b.facts.low > 0
+        ):
+            return e.power(x, e.add(a, b))
+    return None
+
+
+def product_of_reciprocals(node: Expr) -> Expr | None:
+    """x⁺ ∘ (x⁺ ∘ y) = (x ∘ x)⁺ ∘ y."""
+    match node:
+        case e.Mul(
+            left=Apply(function=f, arg=x), right=e.Mul(left=Apply(function=g, arg=y), right=z)
+        ) if f == g == RECIPROCAL and x == y:
+            return e.mul(Apply(RECIPROCAL, e.mul(x, x)), z)
+    return None
+
+
+def product_of_matrix_powers(node: Expr) -> Expr | None:
+    """S^a (S^b X) = S^(a+b) X and (X S^a) S^b = X S^(a+b), for a and b of one sign."""
+    match node:
+        case e.MatMul(left=MatrixPower() as p, right=e.MatMul(left=MatrixPower() as q, right=x)):
+            joined = _joined_power(p, q)
+            return None if joined is None else e.matmul(joined, x)
+        case e.MatMul(left=e.MatMul(left=x, right=MatrixPower() as p), right=MatrixPower() as q):
+            joined = _joined_power(p, q)
+            return None if joined is None else e.matmul(x, joined)
+    return None
+
+
+def _joined_power(p: MatrixPower, q: MatrixPower) -> Expr | None:
+    a, b = p.exponent, q.exponent
+    alike = isinstance(a, Constant) and isinstance(b, Constant) and a.value * b.value > 0
+    return matrix_power(p.arg, e.add(a, b)) if p.arg == q.arg and alike else None
+
+
+def cancel_two_transposes(node: Expr) -> Expr | None:
+    """(xᵀ)ᵀ = x, and xᵀ = x where x is symmetric."""
+    match node:
+        case e.Transpose(arg=x) if isinstance(x, e.Transpose) or x.facts.symmetric:
+            return e.transpose(x)
+    return None
+
+
+def cancel_two_inverses(node: Expr) -> Expr | None:
+    """(x⁻¹)⁻¹ = x."""
+    match node:
+        case Inverse(arg=Inverse(arg=x)):
+            return x
+    return None
+
+
+RULES: tuple[Rule, ...] = (
+    cancel_two_minuses,
+    pull_out_minus,
+    join_constants,
+    power_of_power,
+    product_of_powers,
+    product_of_reciprocals,
+    product_of_matrix_powers,
+    cancel_two_transposes,
+    cancel_two_inverses,
+)
+
+
+class Simplification:
+    """Applies `RULES` to expressions, remembering what it has simplified."""
+
+    def __init__(self) -> None:
+        self._done: dict[Expr, Expr] = {}
+
+    def __call__(self, expr: Expr) -> Expr:
+        """Return an equal, simpler expression."""
+        if expr not in self._done:
+            self._done[expr] = self._simplify(expr)
+        return self._done[expr]
+
+    def _simplify(self, expr: Expr) -> Expr:
+        if isinstance(expr, Before):
+            return expr
+        node = rebuild(expr, Expr, self)
+        for rule in RULES:
+            better = rule(node)
+            if better is not None and better != node:
+                return self(better)
+        return node

@@ -1,0 +1,142 @@
+"""One step of a program on a batch of equal-shaped parameters: views, dtypes, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from normdsl.compiler.lowering.program import Program, lower
+from normdsl.declaration import Declaration
+from normdsl.errors import GradientError
+from normdsl.expr import MatMul, Transpose
+from normdsl.nodes import Eigenbasis, Eye, Inverse, MatrixPower, Polar, SchattenNorm, Source, Stream
+from normdsl.recursion import walk
+from normdsl.schedule import Schedule
+
+_MATRIX_NODES = MatMul | Transpose | MatrixPower | Inverse | Polar | Eigenbasis | SchattenNorm | Eye
+
+
+@attrs.frozen(eq=False)
+class Stepper:
+    """Runs a program on batches.
+
+    Args:
+        program: the lowered declaration.
+        run: its step, compiled if the schedule says so.
+        matrix_only: whether it uses matrix operations, which vectors do not have.
+        reads_loss: whether it needs the value of the loss.
+    """
+
+    program: Program
+    run: Any
+    matrix_only: bool
+    reads_loss: bool
+
+    def view(self, x: Tensor) -> Tensor:
+        """Return a parameter (or gradient, or state) as a matrix.
+
+        Vectors become columns and higher orders are flattened behind the first axis, which is
+        legal for rules without matrix operations only.
+
+        Raises:
+            GradientError: if the rule has them and the tensor is no matrix.
+        """
+        if x.ndim == 2:
+            return x
+        if self.matrix_only:
+            raise GradientError(
+                f"apply {self.program.declaration.name} to a parameter of shape {tuple(x.shape)}",
+                why="the rule multiplies or factors matrices, and this parameter has "
+                f"{x.ndim} axes, not 2",
+                hint="give vectors and convolutions to another rule in an optimizer of their own "
+                "(AdamW is usual), or reshape the parameter to a matrix",
+            )
+        return x.reshape(x.shape[0] if x.ndim else 1, -1)
+
+    def dtype(self, param: Tensor) -> torch.dtype:
+        """Return the dtype a parameter's step is computed and its state kept in."""
+        name = self.program.schedule.dtype
+        if name is not None:
+            found = getattr(torch, name)
+            assert isinstance(found, torch.dtype)
+            return found
+        return torch.promote_types(param.dtype, torch.float32)
+
+    def require(self, param: Tensor, grad: Tensor | None = None) -> None:
+        """Refuse a parameter or gradient that the rule cannot take.
+
+        Raises:
+            GradientError: for complex, integer or sparse tensors, or shapes that do not match.
+        """
+        name = self.program.declaration.name
+        if not param.is_floating_point():
+            raise GradientError(
+                f"apply {name} to a parameter of dtype {param.dtype}",
+                why="rules are over the real numbers",
+                hint="use torch.view_as_real of a complex parameter as the leaf tensor",
+            )
+        if grad is None:
+            return
+        if grad.layout is not torch.strided:
+            raise GradientError(
+                f"apply {name} to a gradient of layout {grad.layout}",
+                why="norms and factorisations need every entry",
+                hint="use sparse=False in the embedding",
+            )
+        if grad.shape != param.shape:
+            raise GradientError(
+                f"apply {name} to a parameter of shape {tuple(param.shape)}",
+                why=f"its gradient has shape {tuple(grad.shape)}",
+                hint="pass the gradient of this parameter",
+            )
+
+    def init(self, params: Sequence[Tensor], hyper: Mapping[str, Any]) -> list[Tensor]:
+        """Return the initial states of a batch of equal-shaped parameters."""
+        W = torch.stack([self.view(p).to(self.dtype(p)) for p in params])
+        return [s.contiguous() for s in self.program.init(W, **hyper)]
+
+    def step(
+        self,
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        states: Sequence[Sequence[Tensor]],
+        clocks: Sequence[Tensor],
+        loss: Tensor | None,
+        hyper: Mapping[str, Any],
+    ) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """Return the new parameters and states of a batch of equal-shaped parameters.
+
+        Args:
+            params: the parameters. grads: their gradients.
+            states: per state of the rule, its value for each parameter.
+            clocks: step index of each parameter, scalars, from 1.
+            loss: value of the loss. hyper: the hyper-parameters.
+        """
+        dtype = self.dtype(params[0])
+        W = _stacked([self.view(p) for p in params]).to(dtype)
+        G = _stacked([self.view(g) for g in grads]).to(dtype)
+        t = _stacked(clocks).reshape(-1, 1, 1)
+        value = None if loss is None else loss.to(dtype)
+        new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)
+        weights = [x.reshape(p.shape).to(p.dtype) for x, p in zip(new.unbind(), params, strict=True)]
+        return weights, [list(s.unbind()) for s in after]
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(list(tensors))
+
+
+@lru_cache(maxsize=256)
+def stepper(declaration: Declaration, schedule: Schedule) -> Stepper:
+    """Return the stepper of a declaration under a schedule."""
+    program = lower(declaration, schedule)
+    everything = {x for root in program.graph for x in walk(root)}
+    matrix_only = any(isinstance(x, _MATRIX_NODES) for x in everything)
+    reads_loss = any(isinstance(x, Stream) and x.source is Source.LOSS for x in everything)
+    run = torch.compile(program.step, fullgraph=True) if schedule.compile else program.step
+    return Stepper(program, run, matrix_only, reads_loss)

@@ -1,0 +1,202 @@
+"""A declaration as a `torch.optim.Optimizer`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from normdsl.compiler.runtime.batch import stepper
+from normdsl.compiler.runtime.functional import missing_loss
+from normdsl.compiler.runtime.hyper import complete
+from normdsl.declaration import Declaration
+from normdsl.errors import GradientError, HyperparameterError
+from normdsl.schedule import Schedule
+
+_STEP = "step"
+_RESERVED = {"params", "param_names", "initial_lr", "swa_lr"}
+Batch = list[Tensor]
+
+
+class DeclaredOptimizer(Optimizer):
+    """The optimizer of a declaration; hyper-parameters live in the parameter groups.
+
+    Parameters of equal shape, dtype and device take their step as one batch. All new values are
+    computed before any is written, so a refused step leaves weights and state as they were.
+
+    Args:
+        declaration: the rule.
+        params: parameters, named parameters, or parameter groups, as for any torch optimizer.
+        schedule: how it is computed; default SVD and eigenvalues in the parameter's dtype.
+        nonfinite: what a NaN or infinite gradient does: `"raise"` a `GradientError` (costs one
+            host synchronisation a step), or `"skip"` the parameter's step without one.
+        hyper: hyper-parameters, numbers or scalar tensors.
+
+    Raises:
+        HyperparameterError: for an unknown name or group key, or a value outside its domain.
+        GradientError: for a parameter the rule cannot take.
+    """
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        params: Any,
+        *,
+        schedule: Schedule | None = None,
+        nonfinite: str = "raise",
+        **hyper: Any,
+    ) -> None:
+        if nonfinite not in ("raise", "skip"):
+            raise HyperparameterError(
+                f"set nonfinite={nonfinite!r}",
+                why="it says what a NaN or infinite gradient does",
+                hint='use "raise" or "skip"',
+            )
+        self.declaration = declaration
+        self.nonfinite = nonfinite
+        self._stepper = stepper(declaration, schedule or Schedule())
+        self._names = [f.name for f in self._stepper.program.fields]
+        super().__init__(params, complete(declaration, hyper))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with hyper-parameters of their own; checks both before adding.
+
+        Raises:
+            HyperparameterError: for an unknown key or a value outside its domain.
+            GradientError: for a parameter the rule cannot take.
+        """
+        given = {k: v for k, v in param_group.items() if k not in _RESERVED}
+        complete(self.declaration, {**self.defaults, **given})
+        if "params" in param_group:
+            listed = param_group["params"]
+            listed = [listed] if isinstance(listed, Tensor) else list(listed)
+            param_group = {**param_group, "params": listed}
+            for p in listed:
+                tensor = p[1] if isinstance(p, tuple) else p
+                if isinstance(tensor, Tensor):
+                    self._stepper.require(tensor)
+                    self._stepper.view(tensor.detach())
+        super().add_param_group(param_group)
+
+    @torch.no_grad()
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], Any] | None = None, *, loss: Any = None
+    ) -> Any:
+        """Take one step for every parameter that has a gradient.
+
+        Args:
+            closure: re-evaluates the model and returns the loss.
+            loss: the loss at the current weights, for rules that read it and no closure.
+
+        Returns:
+            The closure's loss, or `loss`.
+
+        Raises:
+            GradientError: for a gradient or loss the rule cannot take; nothing has changed then.
+        """
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        value = None if loss is None else torch.as_tensor(loss).detach()
+        if self._stepper.reads_loss and value is None:
+            raise missing_loss(self.declaration.name, "opt.step(closure) or opt.step(loss=value)")
+        batches = [
+            (batch, complete(self.declaration, _hyper(group)))
+            for group in self.param_groups
+            for batch in self._batches(group["params"])
+        ]
+        if self.nonfinite == "raise":
+            self._require_finite([p for batch, _ in batches for p in batch], value)
+        results = [(batch, *self._advance(batch, value, hyper)) for batch, hyper in batches]
+        for batch, weights, states in results:
+            self._write(batch, weights, states)
+        return loss
+
+    def _batches(self, params: Iterable[Tensor]) -> Iterable[Batch]:
+        """Yield the parameters that have a gradient, grouped so that they can be stacked."""
+        found: dict[tuple[Any, ...], Batch] = defaultdict(list)
+        for p in params:
+            if p.grad is not None:
+                self._stepper.require(p, p.grad)
+                found[p.shape, p.dtype, p.device, p.grad.dtype].append(p)
+        return found.values()
+
+    def _advance(
+        self, batch: Batch, loss: Tensor | None, hyper: dict[str, Any]
+    ) -> tuple[Batch, dict[str, Batch]]:
+        """Return the new weights and states of a batch; changes nothing."""
+        grads = [_gradient(p) for p in batch]
+        fresh = self._start(batch, hyper)
+        old = {
+            name: [self.state.get(p, {}).get(name, start) for p, start in zip(batch, fresh[name], strict=True)]
+            for name in (_STEP, *self._names)
+        }
+        clocks = [c + 1 for c in old[_STEP]]
+        columns = [old[name] for name in self._names]
+        weights, states = self._stepper.step(batch, grads, columns, clocks, loss, hyper)
+        new = {_STEP: clocks, **dict(zip(self._names, states, strict=True))}
+        if self.nonfinite == "skip":
+            legal = [_finite(g, loss) for g in grads]
+            weights = [torch.where(ok, w, p) for ok, w, p in zip(legal, weights, batch, strict=True)]
+            for name, column in new.items():
+                before = old[name]
+                new[name] = [
+                    torch.where(ok, x, b) for ok, x, b in zip(legal, column, before, strict=True)
+                ]
+        return weights, new
+
+    def _start(self, batch: Batch, hyper: dict[str, Any]) -> dict[str, list[Any]]:
+        """Return initial states for the parameters of a batch that have none yet."""
+        late = [p for p in batch if not self.state.get(p)]
+        found: dict[str, list[Any]] = {name: [None] * len(batch) for name in (_STEP, *self._names)}
+        if not late:
+            return found
+        columns = [column.unbind() for column in self._stepper.init(late, hyper)]
+        for k, p in enumerate(late):
+            i = next(i for i, q in enumerate(batch) if q is p)
+            found[_STEP][i] = torch.zeros((), dtype=torch.float64, device=p.device)
+            for name, column in zip(self._names, columns, strict=True):
+                found[name][i] = column[k]
+        return found
+
+    def _write(self, batch: Batch, weights: Batch, states: dict[str, Batch]) -> None:
+        for i, p in enumerate(batch):
+            p.copy_(weights[i])
+            for name, column in states.items():
+                known = self.state[p].get(name)
+                if known is None:
+                    self.state[p][name] = column[i].clone()
+                else:
+                    known.copy_(column[i])
+
+    def _require_finite(self, params: Batch, loss: Tensor | None) -> None:
+        if not params:
+            return
+        legal = torch.stack([_finite(_gradient(p), loss).to(params[0].device) for p in params])
+        if not bool(legal.all()):
+            bad = params[int(legal.logical_not().nonzero()[0])]
+            raise GradientError(
+                f"take a step of {self.declaration.name}",
+                why=f"the gradient of a parameter of shape {tuple(bad.shape)}, or the loss, "
+                "is NaN or infinite; nothing was changed",
+                hint='find its cause, lower the learning rate, or pass nonfinite="skip"',
+            )
+
+
+def _hyper(group: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in group.items() if k not in _RESERVED}
+
+
+def _gradient(p: Tensor) -> Tensor:
+    assert p.grad is not None
+    return p.grad
+
+
+def _finite(grad: Tensor, loss: Tensor | None) -> Tensor:
+    """Return whether a gradient and the loss are finite, as a tensor on the gradient's device."""
+    legal = torch.isfinite(grad).all()
+    return legal if loss is None else legal & torch.isfinite(loss).all().to(legal.device)

@@ -1,0 +1,90 @@
+"""normdsl: write an optimizer as mathematics, have its invariances proved, run it as torch code.
+
+    import normdsl as nd
+    from normdsl import G, W
+
+    @nd.optimizer
+    def signum(lr=1e-3, beta=0.9):
+        return W + lr * nd.max_entry.lmo(nd.ema(G, beta))
+
+Importing normdsl imports neither torch nor sympy; they load when a declaration is checked or run.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from normdsl.declaration import Declaration, Hyperparameter, optimizer
+from normdsl.domains import Domain, Fraction, NonNegative, Positive, Real
+from normdsl.errors import (
+    DeclarationError,
+    DomainError,
+    GradientError,
+    HyperparameterError,
+    NormdslError,
+    SerializationError,
+    ShapeError,
+)
+from normdsl.expr import Expr
+from normdsl.functions import (
+    abs,
+    eigenbasis,
+    exp,
+    inner,
+    inverse,
+    log,
+    matrix_power,
+    max,
+    maximum,
+    minimum,
+    polar,
+    reciprocal,
+    sign,
+    sqrt,
+    sum,
+    tanh,
+)
+from normdsl.norms import Norm, frobenius, max_entry, preconditioned, spectral
+from normdsl.recursion import accumulate, ema, eye_like, fix, momentum, prev, zeros_like
+from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
+from normdsl.streams import G, W, cols, loss, rows, t
+from normdsl.version import __version__
+
+if TYPE_CHECKING:
+    from normdsl.compiler.invariance import groups
+    from normdsl.compiler.runtime.functional import functional
+    from normdsl.serial import from_json, to_json
+
+
+
+_LAZY = {
+    "algorithms": ("normdsl.algorithms", None),
+    "groups": ("normdsl.compiler.invariance.groups", None),
+    "functional": ("normdsl.compiler.runtime.functional", "functional"),
+    "from_json": ("normdsl.serial", "from_json"),
+    "to_json": ("normdsl.serial", "to_json"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs sympy, torch or cattrs when it is first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'normdsl' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    loaded = import_module(module)
+    value = loaded if attribute is None else getattr(loaded, attribute)
+    globals()[name] = value
+    return value
+
+
+__all__ = [
+    "Declaration", "DeclarationError", "Domain", "DomainError", "Expr", "Fraction", "G",
+    "GradientError", "Hyperparameter", "HyperparameterError", "NewtonSchulz", "NonNegative", "Norm",
+    "NormdslError", "Positive", "Real", "SVD", "Schedule", "SerializationError", "ShapeError", "W",
+    "abs", "accumulate", "cols", "eigenbasis", "ema", "exact", "exp", "eye_like", "fix",
+    "frobenius", "from_json", "functional", "groups", "inner", "inverse", "jordan", "log", "loss",
+    "matrix_power", "max", "max_entry", "maximum", "minimum", "momentum", "optimizer", "polar",
+    "polar_express", "preconditioned", "prev", "reciprocal", "rows", "sign", "spectral", "sqrt",
+    "sum", "t", "tanh", "to_json", "zeros_like",
+]  # fmt: skip

@@ -1,0 +1,66 @@
+"""Classes of square matrices closed under products, ordered by inclusion.
+
+A group acts on an index of W through one of them, and a norm states, per index, the largest class
+whose members are isometries of it.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen(eq=False)
+class MatrixClass:
+    """A set of matrices that contains products and inverses of its members.
+
+    Args:
+        name: what proofs call it.
+        inside: the classes that contain this one.
+        orthogonal: every member P has PᵀP = I.
+        diagonal: every member is diagonal, so exponents of members make sense.
+        monomial: every member has one nonzero entry per row, so entrywise functions make sense.
+        signed: members may have negative entries where monomial.
+    """
+
+    name: str
+    inside: tuple[MatrixClass, ...] = ()
+    orthogonal: bool = False
+    diagonal: bool = False
+    monomial: bool = False
+    signed: bool = False
+
+    def __le__(self, other: MatrixClass) -> bool:
+        return self is other or any(parent <= other for parent in self.inside)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+GENERAL = MatrixClass("invertible")
+ORTHOGONAL = MatrixClass("orthogonal", (GENERAL,), orthogonal=True)
+SIGNED_PERMUTATION = MatrixClass(
+    "signed permutation", (ORTHOGONAL,), orthogonal=True, monomial=True, signed=True
+)
+PERMUTATION = MatrixClass("permutation", (SIGNED_PERMUTATION,), orthogonal=True, monomial=True)
+SIGNS = MatrixClass(
+    "diagonal signs",
+    (SIGNED_PERMUTATION,),
+    orthogonal=True,
+    diagonal=True,
+    monomial=True,
+    signed=True,
+)
+POSITIVE = MatrixClass("positive diagonal", (GENERAL,), diagonal=True, monomial=True)
+TRIVIAL = MatrixClass("identity", (PERMUTATION, SIGNS, POSITIVE), orthogonal=True, monomial=True)
+
+
+@attrs.frozen
+class Isometries:
+    """The linear isometries of a norm, as the largest matrix class on each of three places.
+
+    X ↦ P X Qᵀ is an isometry for P in `rows` and Q in `cols`; vec X ↦ E vec X for E in `entries`.
+    """
+
+    rows: MatrixClass
+    cols: MatrixClass
+    entries: MatrixClass

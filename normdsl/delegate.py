@@ -1,0 +1,50 @@
+"""The methods of a declaration that need the compiler, each one line, imported when called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from normdsl.schedule import Schedule
+
+if TYPE_CHECKING:
+    from normdsl.compiler.invariance.groups import Group
+    from normdsl.compiler.invariance.verdict import Report, Verdict
+    from normdsl.compiler.runtime.functional import Functional
+    from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+    from normdsl.declaration import Declaration
+
+
+@attrs.frozen
+class Compiled:
+    """What the compiler adds to a declaration."""
+
+    def __call__(self, params: Any, **options: Any) -> DeclaredOptimizer:
+        """Return a `torch.optim.Optimizer` for `params`; options are hyper-parameters,
+        `schedule=` and `nonfinite="raise" | "skip"`.
+
+        Raises:
+            HyperparameterError: for an unknown option or a value outside its domain.
+        """  # noqa: D205
+        from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+
+        return DeclaredOptimizer(cast("Declaration", self), params, **options)
+
+    def check(self, group: Group | None = None, **assumptions: float) -> Report | Verdict:
+        """Return the verdict for one group, or a report over all; assumptions fix hyper-parameters."""
+        from normdsl.compiler.check import check
+
+        return check(cast("Declaration", self), group, **assumptions)
+
+    def source(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> str:
+        """Return the torch code for weights of `shape`; it imports torch alone."""
+        from normdsl.compiler.lowering.program import lower
+
+        return lower(cast("Declaration", self), schedule or Schedule()).source(shape)
+
+    def functional(self, schedule: Schedule | None = None) -> Functional:
+        """Return pure `init(params)` and `update(grads, state, params, **hyper)`."""
+        from normdsl.compiler.runtime.functional import Functional
+
+        return Functional(cast("Declaration", self), schedule or Schedule())

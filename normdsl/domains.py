@@ -1,0 +1,62 @@
+"""Where a hyper-parameter may lie; written as its annotation, `beta: nd.Fraction`."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from normdsl.errors import DomainError
+
+
+@attrs.frozen
+class Domain:
+    """An interval of real numbers.
+
+    Args:
+        name: how messages call it.
+        low: lower end. high: upper end.
+        low_open: whether `low` itself is excluded. high_open: whether `high` is excluded.
+        stated: False for the domain of an unannotated hyper-parameter, which a use may narrow.
+    """
+
+    name: str
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+    stated: bool = True
+
+    def contains(self, value: float) -> bool:
+        """Return whether `value` lies in the interval (NaN lies nowhere)."""
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
+        return f"{self.name} {left}{self.low:g}, {self.high:g}{right}"
+
+
+Real = Domain("Real", low_open=True, high_open=True)
+NonNegative = Domain("NonNegative", 0.0, high_open=True)
+Positive = Domain("Positive", 0.0, low_open=True, high_open=True)
+Fraction = Domain("Fraction", 0.0, 1.0, high_open=True)
+
+#: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `Fraction`.
+UNSTATED = attrs.evolve(NonNegative, stated=False)
+
+ALL = {domain.name: domain for domain in (Real, NonNegative, Positive, Fraction)}
+
+
+class NarrowDomain(DomainError):
+    """Raised while a declaration is traced: an unannotated hyper-parameter is used as a rate."""
+
+    def __init__(self, name: str, domain: Domain) -> None:
+        self.name = name
+        self.domain = domain
+        super().__init__(
+            f"use the hyper-parameter {name!r} as a rate",
+            why=f"a rate lies in {domain}",
+            hint=f"annotate it: {name}: nd.{domain.name}",
+        )

@@ -1,0 +1,56 @@
+"""The one error of normdsl: what was asked, the expression at fault, why, and what to try."""
+
+from __future__ import annotations
+
+
+class NormdslError(ValueError):
+    """Something asked of normdsl cannot be done; says what, where, why and what to try.
+
+    Args:
+        asked: what the user asked for, in the user's words.
+        why: the reason, as a formula or a fact.
+        hint: what to try instead.
+        at: the smallest expression at fault (anything with a `where`), if there is one.
+    """
+
+    def __init__(self, asked: str, *, why: str, hint: str, at: object | None = None) -> None:
+        self.asked = asked
+        self.why = why
+        self.hint = hint
+        self.at = at
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        lines = [self.asked]
+        if self.at is not None:
+            lines.append(f"  at:  {self.at}")
+            where = getattr(self.at, "where", None)
+            if where is not None:
+                lines.append(f"       {where}")
+        lines.append(f"  why: {self.why}")
+        lines.append(f"  try: {self.hint}")
+        return "\n".join(lines)
+
+
+class ShapeError(NormdslError):
+    """Two expressions have shapes that the operation cannot join."""
+
+
+class DomainError(NormdslError):
+    """A value lies, or cannot be shown to lie, where the operation is defined."""
+
+
+class DeclarationError(NormdslError):
+    """A declaration is not well formed: undeclared names, leaked states, a wrong result."""
+
+
+class HyperparameterError(NormdslError):
+    """A hyper-parameter is unknown, missing or outside its domain."""
+
+
+class GradientError(NormdslError):
+    """A gradient, loss or parameter was refused; weights and state are untouched."""
+
+
+class SerializationError(NormdslError):
+    """A JSON text is not a declaration of this version of normdsl."""

@@ -1,0 +1,420 @@
+"""Expressions: immutable arrays of symbols, and the algebra of `+`, `*`, `**`, `@` and `.T`.
+
+An expression is a frozen value. Two expressions are equal when they have the same structure; where
+they were written is a note that equality ignores. Shapes are inferred, and refused, when a node
+is built.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, NoReturn
+
+import attrs
+
+from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts, real_power, square
+from normdsl.shapes import SCALAR, Shape, broadcast
+from normdsl.show.latex import latex
+from normdsl.show.notation import Level, Notation, Piece
+from normdsl.show.text import text
+from normdsl.source import Where, here
+from normdsl.structure import fingerprint, parts
+
+Number = int | float | Fraction
+
+
+@attrs.frozen(eq=False, repr=False)
+class Expr:
+    """An array whose entries are not known yet: a stream, a symbol, or an operation on others.
+
+    Attributes:
+        where: the user's source line that built it.
+        shape: its inferred `Shape`.
+        facts: what is known of its values (`Facts`).
+        fingerprint: digest of its structure; equality and hash rest on it.
+    """
+
+    where: Where | None = attrs.field(factory=here, kw_only=True, metadata={"note": True})
+    shape: Shape = attrs.field(init=False)
+    facts: Facts = attrs.field(init=False)
+    fingerprint: bytes = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "shape", self._infer_shape())
+        object.__setattr__(self, "facts", self._infer_facts())
+        object.__setattr__(self, "fingerprint", fingerprint(self))
+
+    @abstractmethod
+    def _infer_shape(self) -> Shape:
+        """Return the shape, or raise `ShapeError`."""
+
+    def _infer_facts(self) -> Facts:
+        """Return what is known of the values, or raise `DomainError`."""
+        return UNKNOWN
+
+    @abstractmethod
+    def _notate(self, n: Notation) -> Piece:
+        """Write the formula in the notation."""
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        """The expressions this one is computed from, in order."""
+        return tuple(parts(self, Expr))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expr) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return int.from_bytes(self.fingerprint[:8], "big")
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.shape}: {self}>"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {latex(self)}$"
+
+    def __bool__(self) -> NoReturn:
+        raise DeclarationError(
+            "branch on the value of an expression",
+            at=self,
+            why="a declaration is traced once, before any value is known",
+            hint="use nd.maximum, nd.minimum, nd.sign or nd.abs",
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        raise DeclarationError(
+            "iterate over an expression",
+            at=self,
+            why="its entries are not known when the declaration is traced",
+            hint="use matrix operations, or nd.sum over an axis",
+        )
+
+    def __add__(self, other: Any) -> Expr:
+        return add(self, as_expr(other))
+
+    def __radd__(self, other: Any) -> Expr:
+        return add(as_expr(other), self)
+
+    def __sub__(self, other: Any) -> Expr:
+        return add(self, mul(Constant(Fraction(-1)), as_expr(other)))
+
+    def __rsub__(self, other: Any) -> Expr:
+        return add(as_expr(other), mul(Constant(Fraction(-1)), self))
+
+    def __mul__(self, other: Any) -> Expr:
+        return mul(self, as_expr(other))
+
+    def __rmul__(self, other: Any) -> Expr:
+        return mul(as_expr(other), self)
+
+    def __truediv__(self, other: Any) -> Expr:
+        return mul(self, power(as_expr(other), Constant(Fraction(-1))))
+
+    def __rtruediv__(self, other: Any) -> Expr:
+        return mul(as_expr(other), power(self, Constant(Fraction(-1))))
+
+    def __pow__(self, other: Any) -> Expr:
+        return power(self, as_expr(other))
+
+    def __rpow__(self, other: Any) -> Expr:
+        return power(as_expr(other), self)
+
+    def __neg__(self) -> Expr:
+        return mul(Constant(Fraction(-1)), self)
+
+    def __matmul__(self, other: Any) -> Expr:
+        return matmul(self, as_expr(other))
+
+    @property
+    def T(self) -> Expr:
+        """The transpose."""
+        return transpose(self)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Constant(Expr):
+    """An array with every entry equal to an exact number.
+
+    Args:
+        value: the number. dims: the shape of the array.
+    """
+
+    value: Fraction
+    dims: Shape = SCALAR
+
+    def _infer_shape(self) -> Shape:
+        return self.dims
+
+    def _infer_facts(self) -> Facts:
+        value, square = float(self.value), self.dims.square
+        return Facts(value, value, symmetric=square, psd=square and self.value >= 0)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.integer_or_ratio(self.value)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Add(Expr):
+    """Entrywise sum, x + y."""
+
+    left: Expr
+    right: Expr
+
+    def _infer_shape(self) -> Shape:
+        return _pointwise(self, "add", self.left, self.right)
+
+    def _infer_facts(self) -> Facts:
+        total = self.left.facts + self.right.facts
+        if self.left.shape == self.right.shape:
+            return total
+        return attrs.evolve(total, symmetric=False, psd=False)
+
+    def _notate(self, n: Notation) -> Piece:
+        positive = _negated(self.right) if self.right not in n.names else None
+        tail = self.right if positive is None else positive
+        return n.sum(self.left, tail, minus=positive is not None)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Mul(Expr):
+    """Entrywise product, x ∘ y; with a scalar, the multiple."""
+
+    left: Expr
+    right: Expr
+
+    def _infer_shape(self) -> Shape:
+        return _pointwise(self, "multiply", self.left, self.right)
+
+    def _infer_facts(self) -> Facts:
+        x, y = self.left, self.right
+        product = square(x.facts) if x == y else x.facts * y.facts
+        if SCALAR not in (x.shape, y.shape):
+            symmetric = x.shape == y.shape and x.facts.symmetric and y.facts.symmetric
+            return attrs.evolve(product, symmetric=symmetric, psd=x.facts.psd and y.facts.psd)
+        scalar, matrix = (x, y) if x.shape == SCALAR else (y, x)
+        psd = matrix.facts.psd and scalar.facts.nonnegative
+        return attrs.evolve(product, symmetric=matrix.facts.symmetric, psd=psd)
+
+    def _notate(self, n: Notation) -> Piece:
+        x, y = self.left, self.right
+        positive = _negated(self)
+        if positive is not None:
+            return n.negative(positive)
+        if isinstance(y, Pow) and is_constant(y.exponent, -1) and y not in n.names:
+            return n.quotient(x, y.base)
+        if x == y:
+            return n.power(x, Constant(Fraction(2)))
+        return n.product(x, y, entrywise=SCALAR not in (x.shape, y.shape))
+
+
+@attrs.frozen(eq=False, repr=False)
+class Pow(Expr):
+    """Entrywise power x^p with a scalar exponent p."""
+
+    base: Expr
+    exponent: Expr
+
+    def _infer_shape(self) -> Shape:
+        if self.exponent.shape != SCALAR:
+            raise ShapeError(
+                f"raise a {self.base.shape} to the power of a {self.exponent.shape}",
+                at=self.exponent,
+                why="an exponent is a scalar",
+                hint="for the power of a symmetric matrix use nd.matrix_power(L, p)",
+            )
+        return self.base.shape
+
+    def _infer_facts(self) -> Facts:
+        base, exponent = self.base.facts, self.exponent
+        whole = isinstance(exponent, Constant) and exponent.value.denominator == 1
+        if base.nonnegative:
+            return real_power(base, exponent.facts)
+        if whole:
+            return NONNEGATIVE if exponent.value % 2 == 0 else UNKNOWN  # type: ignore[attr-defined]
+        raise DomainError(
+            f"raise to the power {exponent}",
+            at=self.base,
+            why="x^p is real for every x only if p is a whole number, and x is not known to be ≥ 0",
+            hint="square the argument, take nd.abs of it, or annotate hyper-parameters (nd.Positive)",
+        )
+
+    def _notate(self, n: Notation) -> Piece:
+        if is_constant(self.exponent, -1):
+            return n.quotient(Piece("1", Level.ATOM), self.base)
+        if isinstance(self.exponent, Constant) and self.exponent.value == Fraction(1, 2):
+            return n.root(self.base)
+        return n.power(self.base, self.exponent)
+
+
+@attrs.frozen(eq=False, repr=False)
+class MatMul(Expr):
+    """Matrix product, x y."""
+
+    left: Expr
+    right: Expr
+
+    def _infer_shape(self) -> Shape:
+        if self.left.shape.cols is not self.right.shape.rows or SCALAR in (
+            self.left.shape,
+            self.right.shape,
+        ):
+            raise ShapeError(
+                f"matrix product of a {self.left.shape} with a {self.right.shape}",
+                at=f"{self.left}  @  {self.right}   ({self.where})",
+                why="the columns of the first must be the rows of the second, and neither a scalar",
+                hint="transpose one with .T, or use * for the entrywise product",
+            )
+        return Shape(self.left.shape.rows, self.right.shape.cols)
+
+    def _infer_facts(self) -> Facts:
+        factors = _factors(self)
+        mirrored = all(
+            factors[i] == transpose(factors[-1 - i]) for i in range(len(factors) // 2)
+        )
+        if not mirrored:
+            return UNKNOWN
+        middle = factors[len(factors) // 2].facts if len(factors) % 2 else None
+        return Facts(
+            symmetric=middle is None or middle.symmetric, psd=middle is None or middle.psd
+        )
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.chain(self.left, self.right)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Transpose(Expr):
+    """Transpose, xᵀ."""
+
+    arg: Expr
+
+    def _infer_shape(self) -> Shape:
+        return self.arg.shape.transposed
+
+    def _infer_facts(self) -> Facts:
+        return self.arg.facts
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.transposed(self.arg)
+
+
+def _negated(expr: Expr) -> Expr | None:
+    """Return x if `expr` is written −x, otherwise None."""
+    if isinstance(expr, Mul) and is_constant(expr.left, -1):
+        return expr.right
+    return None
+
+
+def _factors(expr: Expr) -> list[Expr]:
+    """Return the factors of a matrix product, in order."""
+    if isinstance(expr, MatMul):
+        return _factors(expr.left) + _factors(expr.right)
+    return [expr]
+
+
+def _pointwise(node: Expr, verb: str, left: Expr, right: Expr) -> Shape:
+    shape = broadcast(left.shape, right.shape)
+    if shape is None:
+        raise ShapeError(
+            f"{verb} a {left.shape} and a {right.shape} entry by entry",
+            at=f"{left}  and  {right}   ({node.where})",
+            why="lengths must agree, or one of them be 1",
+            hint="use @ for the matrix product, .T to transpose",
+        )
+    return shape
+
+
+def as_expr(value: Any) -> Expr:
+    """Return `value` as an expression; numbers become constants.
+
+    Raises:
+        DeclarationError: for anything that is neither an expression nor a number.
+    """
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+        raise DeclarationError(
+            f"use a {type(value).__name__} in an expression",
+            why="expressions are built from streams, hyper-parameters and real numbers",
+            hint="pass a number, or one of nd.G, nd.W, nd.t, nd.loss",
+        )
+    return Constant(exact(value))
+
+
+def exact(value: Number) -> Fraction:
+    """Return the simplest fraction that rounds to `value`, so that 1/3 and 0.1 mean what they say.
+
+    Raises:
+        DeclarationError: if the number is infinite or NaN.
+    """
+    if isinstance(value, float):
+        if value - value != 0.0:
+            raise DeclarationError(
+                f"use the number {value}", why="it is not finite", hint="use a finite number"
+            )
+        simple = Fraction(value).limit_denominator(1000)
+        return simple if float(simple) == value else Fraction(repr(value))
+    return Fraction(value)
+
+
+def is_constant(expr: Expr, value: int) -> bool:
+    """Return whether `expr` is a constant array filled with `value`."""
+    return isinstance(expr, Constant) and expr.value == value
+
+
+def add(left: Expr, right: Expr) -> Expr:
+    """Return left + right, leaving out a zero."""
+    shape = broadcast(left.shape, right.shape)
+    if is_constant(left, 0) and right.shape == shape:
+        return right
+    if is_constant(right, 0) and left.shape == shape:
+        return left
+    if isinstance(left, Constant) and isinstance(right, Constant) and shape is not None:
+        return Constant(left.value + right.value, shape)
+    return Add(left, right)
+
+
+def mul(left: Expr, right: Expr) -> Expr:
+    """Return left ∘ right, leaving out a one and keeping a zero."""
+    shape = broadcast(left.shape, right.shape)
+    if shape is not None and (is_constant(left, 0) or is_constant(right, 0)):
+        return Constant(Fraction(0), shape)
+    if is_constant(left, 1) and right.shape == shape:
+        return right
+    if is_constant(right, 1) and left.shape == shape:
+        return left
+    if isinstance(left, Constant) and isinstance(right, Constant) and shape is not None:
+        return Constant(left.value * right.value, shape)
+    return Mul(left, right)
+
+
+def power(base: Expr, exponent: Expr) -> Expr:
+    """Return base^exponent, folding exponents 0 and 1 and whole powers of constants."""
+    if is_constant(exponent, 1):
+        return base
+    if is_constant(exponent, 0):
+        return Constant(Fraction(1), base.shape)
+    if isinstance(exponent, Constant) and isinstance(base, Constant) and base.value != 0:
+        if exponent.value.denominator == 1 and abs(exponent.value) <= 64:
+            return Constant(base.value ** int(exponent.value), base.shape)
+    return Pow(base, exponent)
+
+
+def matmul(left: Expr, right: Expr) -> Expr:
+    """Return the matrix product left · right."""
+    return MatMul(left, right)
+
+
+def transpose(arg: Expr) -> Expr:
+    """Return the transpose; twice is none, and symmetric nodes are their own."""
+    if isinstance(arg, Transpose):
+        return arg.arg
+    if isinstance(arg, Constant):
+        return Constant(arg.value, arg.dims.transposed)
+    return arg if arg.shape == SCALAR or arg.facts.symmetric else Transpose(arg)

@@ -1,0 +1,119 @@
+"""The user's words for functions of arrays and matrices; each builds one node."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from normdsl import nodes
+from normdsl.errors import DeclarationError
+from normdsl.expr import Constant, Expr, as_expr, is_constant
+from normdsl.expr import power as _power
+from normdsl.nodes import Reducer
+
+
+def sqrt(x: Any) -> Expr:
+    """Return √x entry by entry.
+
+    Raises:
+        DomainError: if x is not known to be ≥ 0.
+    """
+    return _power(as_expr(x), Constant(Fraction(1, 2)))
+
+
+def abs(x: Any) -> Expr:
+    """Return |x| entry by entry."""
+    return nodes.Apply(nodes.ABS, as_expr(x))
+
+
+def sign(x: Any) -> Expr:
+    """Return the sign of x entry by entry, 0 at 0."""
+    return nodes.Apply(nodes.SIGN, as_expr(x))
+
+
+def reciprocal(x: Any) -> Expr:
+    """Return the pseudo-inverse of each entry: 1/x, and 0 where x = 0."""
+    return nodes.Apply(nodes.RECIPROCAL, as_expr(x))
+
+
+def exp(x: Any) -> Expr:
+    """Return e^x entry by entry."""
+    return nodes.Apply(nodes.EXP, as_expr(x))
+
+
+def log(x: Any) -> Expr:
+    """Return the natural logarithm entry by entry; the argument must be known to be ≥ 0."""
+    return nodes.Apply(nodes.LOG, as_expr(x))
+
+
+def tanh(x: Any) -> Expr:
+    """Return the hyperbolic tangent entry by entry."""
+    return nodes.Apply(nodes.TANH, as_expr(x))
+
+
+def maximum(x: Any, y: Any) -> Expr:
+    """Return the larger of the two, entry by entry."""
+    return nodes.Maximum(as_expr(x), as_expr(y))
+
+
+def minimum(x: Any, y: Any) -> Expr:
+    """Return the smaller of the two, entry by entry."""
+    return -nodes.Maximum(-as_expr(x), -as_expr(y))
+
+
+def sum(x: Any, *, over: str = "all") -> Expr:
+    """Return the sum of entries over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar)."""
+    return _reduce(Reducer.SUM, x, over)
+
+
+def max(x: Any, *, over: str = "all") -> Expr:
+    """Return the largest entry over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar)."""
+    return _reduce(Reducer.MAX, x, over)
+
+
+def _reduce(reducer: Reducer, x: Any, over: str) -> Expr:
+    if over not in ("rows", "cols", "all"):
+        raise DeclarationError(
+            f"reduce over {over!r}",
+            why="an array has rows and columns",
+            hint='use over="rows", over="cols" or over="all"',
+        )
+    return nodes.Reduce(reducer, as_expr(x), over in ("rows", "all"), over in ("cols", "all"))
+
+
+def inner(x: Any, y: Any) -> Expr:
+    """Return the Frobenius inner product ⟨x, y⟩."""
+    return nodes.Inner(as_expr(x), as_expr(y))
+
+
+def polar(x: Any) -> Expr:
+    """Return the polar factor U_r V_rᵀ of X = U S Vᵀ; a partial isometry, 0 at 0."""
+    return nodes.Polar(as_expr(x))
+
+
+def matrix_power(s: Any, p: Any) -> Expr:
+    """Return S^p for symmetric positive semidefinite S; for p < 0 on the range of S.
+
+    Raises:
+        DomainError: if S is not known to be positive semidefinite.
+    """
+    s, p = as_expr(s), as_expr(p)
+    return s if is_constant(p, 1) else nodes.MatrixPower(s, p)
+
+
+def inverse(x: Any) -> Expr:
+    """Return the inverse of a square matrix (its pseudo-inverse where singular)."""
+    x = as_expr(x)
+    if isinstance(x, nodes.MatrixPower):
+        return matrix_power(x.arg, -x.exponent)
+    if isinstance(x, nodes.Inverse):
+        return x.arg
+    if isinstance(x, nodes.Eigenbasis):
+        return x.T
+    return nodes.MatrixPower(x, as_expr(-1)) if x.facts.psd else nodes.Inverse(x)
+
+
+def eigenbasis(s: Any) -> Expr:
+    """Return the orthogonal eigenvectors of a symmetric matrix as columns."""
+    return nodes.Eigenbasis(as_expr(s))
+

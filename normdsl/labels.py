@@ -1,0 +1,48 @@
+"""The names of a declaration's sub-expressions, in the order in which they are computed."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable
+
+from normdsl.expr import Expr
+from normdsl.nodes import Param
+from normdsl.recursion import After, State, walk
+
+_TAKEN = {"W", "G", "t", "m", "n", "loss", "torch"}
+
+
+def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
+    """Return a distinct name for every expression its author named, and for every state.
+
+    They come in the author's order, moved where needed so that each uses only earlier ones.
+    A state its author did not name is called after the named expression it first appears in.
+    """
+    given: dict[Expr, str] = {}
+    order = walk(update)
+    for name, expr in names:
+        if expr.children and expr != update and expr in set(order):
+            given.setdefault(expr, name)
+    taken = {x.name for x in order if isinstance(x, Param)} | (_TAKEN - set(given.values()))
+    found: dict[Expr, str] = {}
+    for root in [*given, update]:
+        inside = walk(root)
+        for place, expr in enumerate(inside):
+            if expr in given and expr not in found:
+                _name(found, taken, expr, given[expr])
+            elif isinstance(expr, State):
+                after = After(expr.recursion, expr.index, where=expr.where)
+                if after not in found and after not in given:
+                    owners = (given[x] for x in inside[place:] if x in given and expr in walk(x))
+                    owner = next(owners, None)
+                    _name(found, taken, after, f"{owner}_buffer" if owner else "s1")
+    return found
+
+
+def _name(found: dict[Expr, str], taken: set[str], expr: Expr, wish: str) -> None:
+    name, k = wish, 1
+    while name in taken or keyword.iskeyword(name):
+        k += 1
+        name = f"{wish.rstrip('0123456789')}{k}"
+    taken.add(name)
+    found[expr] = name

@@ -1,0 +1,186 @@
+"""Invertible linear maps of m×n matrices, along which a norm is pulled back: ‖X‖_T = ‖T X‖.
+
+Each map states T, T⁻¹, T* and T⁻* as expressions; where it is singular, the pseudo-inverse.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import attrs
+
+from normdsl.errors import ShapeError
+from normdsl.expr import Expr
+from normdsl.functions import inverse, reciprocal
+from normdsl.shapes import LEFT, MATRIX, RIGHT, Shape, broadcast
+from normdsl.show.notation import Notation, Piece
+
+
+@attrs.frozen
+class LinearMap(ABC):
+    """A linear map T on m×n matrices."""
+
+    @abstractmethod
+    def apply(self, x: Expr) -> Expr:
+        """Return T x."""
+
+    @abstractmethod
+    def inverse(self, y: Expr) -> Expr:
+        """Return T⁻¹ y."""
+
+    @abstractmethod
+    def adjoint(self, y: Expr) -> Expr:
+        """Return T* y, with ⟨T x, y⟩ = ⟨x, T* y⟩."""
+
+    @abstractmethod
+    def adjoint_inverse(self, x: Expr) -> Expr:
+        """Return T⁻* x."""
+
+    @abstractmethod
+    def write(self, inner: Piece, n: Notation) -> Piece:
+        """Write T inner in a notation."""
+
+
+def _require(what: str, expr: Expr, shape: Shape) -> None:
+    if expr.shape != shape:
+        raise ShapeError(
+            f"precondition with a {expr.shape} as the {what}",
+            at=expr,
+            why=f"the {what} of an m×n matrix is {shape}",
+            hint="G @ G.T is m×m, G.T @ G is n×n, G * G is m×n",
+        )
+
+
+@attrs.frozen
+class Left(LinearMap):
+    """X ↦ L X with an m×m matrix L."""
+
+    factor: Expr
+
+    def __attrs_post_init__(self) -> None:
+        _require("left factor", self.factor, LEFT)
+
+    def apply(self, x: Expr) -> Expr:
+        return self.factor @ x
+
+    def inverse(self, y: Expr) -> Expr:
+        return inverse(self.factor) @ y
+
+    def adjoint(self, y: Expr) -> Expr:
+        return self.factor.T @ y
+
+    def adjoint_inverse(self, x: Expr) -> Expr:
+        return inverse(self.factor).T @ x
+
+    def write(self, inner: Piece, n: Notation) -> Piece:
+        return n.chain(self.factor, inner)
+
+
+@attrs.frozen
+class Right(LinearMap):
+    """X ↦ X R with an n×n matrix R."""
+
+    factor: Expr
+
+    def __attrs_post_init__(self) -> None:
+        _require("right factor", self.factor, RIGHT)
+
+    def apply(self, x: Expr) -> Expr:
+        return x @ self.factor
+
+    def inverse(self, y: Expr) -> Expr:
+        return y @ inverse(self.factor)
+
+    def adjoint(self, y: Expr) -> Expr:
+        return y @ self.factor.T
+
+    def adjoint_inverse(self, x: Expr) -> Expr:
+        return x @ inverse(self.factor).T
+
+    def write(self, inner: Piece, n: Notation) -> Piece:
+        return n.chain(inner, self.factor)
+
+
+@attrs.frozen
+class Hadamard(LinearMap):
+    """X ↦ D ∘ X with an m×n array D (or one that broadcasts to it)."""
+
+    weights: Expr
+
+    def __attrs_post_init__(self) -> None:
+        if broadcast(self.weights.shape, MATRIX) != MATRIX:
+            _require("entrywise weights", self.weights, MATRIX)
+
+    def apply(self, x: Expr) -> Expr:
+        return self.weights * x
+
+    def inverse(self, y: Expr) -> Expr:
+        return reciprocal(self.weights) * y
+
+    def adjoint(self, y: Expr) -> Expr:
+        return self.apply(y)
+
+    def adjoint_inverse(self, x: Expr) -> Expr:
+        return self.inverse(x)
+
+    def write(self, inner: Piece, n: Notation) -> Piece:
+        return n.product(self.weights, inner, entrywise=True)
+
+
+@attrs.frozen
+class Rotate(LinearMap):
+    """X ↦ Q_Lᵀ X Q_R with orthogonal Q_L (m×m) and Q_R (n×n): coordinates in two eigenbases."""
+
+    left: Expr
+    right: Expr
+
+    def __attrs_post_init__(self) -> None:
+        _require("left rotation", self.left, LEFT)
+        _require("right rotation", self.right, RIGHT)
+
+    def apply(self, x: Expr) -> Expr:
+        return self.left.T @ x @ self.right
+
+    def inverse(self, y: Expr) -> Expr:
+        return self.left @ y @ self.right.T
+
+    def adjoint(self, y: Expr) -> Expr:
+        return self.inverse(y)
+
+    def adjoint_inverse(self, x: Expr) -> Expr:
+        return self.apply(x)
+
+    def write(self, inner: Piece, n: Notation) -> Piece:
+        return n.chain(n.chain(self.left.T, inner), self.right)
+
+
+@attrs.frozen
+class Compose(LinearMap):
+    """X ↦ T_k … T_2 T_1 X; the first map is applied first."""
+
+    maps: tuple[LinearMap, ...]
+
+    def apply(self, x: Expr) -> Expr:
+        for step in self.maps:
+            x = step.apply(x)
+        return x
+
+    def inverse(self, y: Expr) -> Expr:
+        for step in reversed(self.maps):
+            y = step.inverse(y)
+        return y
+
+    def adjoint(self, y: Expr) -> Expr:
+        for step in reversed(self.maps):
+            y = step.adjoint(y)
+        return y
+
+    def adjoint_inverse(self, x: Expr) -> Expr:
+        for step in self.maps:
+            x = step.adjoint_inverse(x)
+        return x
+
+    def write(self, inner: Piece, n: Notation) -> Piece:
+        for step in self.maps:
+            inner = step.write(inner, n)
+        return inner

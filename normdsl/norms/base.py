@@ -1,0 +1,175 @@
+"""What a norm is: its value, dual norm, LMO and sharp operator, and its isometries.
+
+    lmo(M)   = argmin_{‖X‖≤1} ⟨M, X⟩                 W + lr·lmo(M): a step of fixed length
+    sharp(M) = argmax_X ⟨M, X⟩ − ½‖X‖²  = −‖M‖_* lmo(M)      W − lr·sharp(M): steepest descent
+
+A declaration keeps `norm.lmo(M)` as a node of its own; a norm's `define_*` methods say what that
+node means in more primitive terms. An LMO at M = 0 is 0.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import attrs
+
+from normdsl.classes import Isometries
+from normdsl.errors import ShapeError
+from normdsl.expr import Expr, as_expr
+from normdsl.facts import NONNEGATIVE, Facts
+from normdsl.shapes import MATRIX, SCALAR, Shape
+from normdsl.show.latex import latex
+from normdsl.show.notation import Notation, Piece
+from normdsl.show.text import text
+from normdsl.source import located
+
+
+@attrs.frozen(repr=False)
+class Norm(ABC):
+    """A norm of m×n matrices. A new one is a subclass with the `define_*` methods it needs."""
+
+    @property
+    @abstractmethod
+    def isometries(self) -> Isometries | None:
+        """The norm's isometries; None if they depend on values and the definition must be typed."""
+
+    @abstractmethod
+    def define_value(self, x: Expr) -> Expr:
+        """Return ‖x‖."""
+
+    @abstractmethod
+    def define_dual(self, m: Expr) -> Expr:
+        """Return ‖m‖_* = max_{‖x‖≤1} ⟨m, x⟩."""
+
+    @abstractmethod
+    def define_lmo(self, m: Expr) -> Expr:
+        """Return a minimiser of ⟨m, x⟩ over the unit ball, 0 at m = 0."""
+
+    def define_sharp(self, m: Expr) -> Expr:
+        """Return −‖m‖_* lmo(m)."""
+        return -(self.define_dual(m) * self.define_lmo(m))
+
+    @abstractmethod
+    def write(self, inner: Piece, n: Notation) -> Piece:
+        """Write ‖inner‖ in a notation."""
+
+    def _notate(self, n: Notation) -> Piece:
+        return self.write(n.symbol("X"), n)
+
+    def lmo(self, m: Any) -> Lmo:
+        """Return argmin_{‖x‖≤1} ⟨m, x⟩ as an expression."""
+        return Lmo(self, as_expr(m))
+
+    def sharp(self, m: Any) -> Sharp:
+        """Return argmax_x ⟨m, x⟩ − ½‖x‖² as an expression."""
+        return Sharp(self, as_expr(m))
+
+    def dual(self, m: Any) -> Dual:
+        """Return the dual norm of m as an expression."""
+        return Dual(self, as_expr(m))
+
+    def value(self, x: Any) -> Value:
+        """Return the norm of x as an expression."""
+        return Value(self, as_expr(x))
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def __repr__(self) -> str:
+        return f"<norm {self}>"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {latex(self)}$"
+
+
+@attrs.frozen(eq=False, repr=False)
+class NormOperation(Expr):
+    """An operation of a norm on a matrix; `definition` says what it is."""
+
+    norm: Norm
+    arg: Expr
+
+    @property
+    def definition(self) -> Expr:
+        """The same value in more primitive terms, at the same source line."""
+        with located(self.where):
+            return self._define()
+
+    @abstractmethod
+    def _define(self) -> Expr: ...
+
+    def _check(self, name: str) -> None:
+        if self.arg.shape != MATRIX:
+            raise ShapeError(
+                f"take the {name} of a {self.arg.shape}",
+                at=self.arg,
+                why="norms are norms of m×n matrices, the shape of W",
+                hint="pass the gradient, a momentum, or another m×n matrix",
+            )
+
+
+@attrs.frozen(eq=False, repr=False)
+class Lmo(NormOperation):
+    """argmin_{‖X‖≤1} ⟨arg, X⟩."""
+
+    def _infer_shape(self) -> Shape:
+        self._check("LMO")
+        return MATRIX
+
+    def _define(self) -> Expr:
+        return self.norm.define_lmo(self.arg)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("lmo", self.arg, sub=n(self.norm))
+
+
+@attrs.frozen(eq=False, repr=False)
+class Sharp(NormOperation):
+    """argmax_X ⟨arg, X⟩ − ½‖X‖²."""
+
+    def _infer_shape(self) -> Shape:
+        self._check("sharp operator")
+        return MATRIX
+
+    def _define(self) -> Expr:
+        return self.norm.define_sharp(self.arg)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("sharp", self.arg, sub=n(self.norm))
+
+
+@attrs.frozen(eq=False, repr=False)
+class Dual(NormOperation):
+    """max_{‖X‖≤1} ⟨arg, X⟩."""
+
+    def _infer_shape(self) -> Shape:
+        self._check("dual norm")
+        return SCALAR
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE
+
+    def _define(self) -> Expr:
+        return self.norm.define_dual(self.arg)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("dual", self.arg, sub=n(self.norm))
+
+
+@attrs.frozen(eq=False, repr=False)
+class Value(NormOperation):
+    """‖arg‖."""
+
+    def _infer_shape(self) -> Shape:
+        self._check("norm")
+        return SCALAR
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE
+
+    def _define(self) -> Expr:
+        return self.norm.define_value(self.arg)
+
+    def _notate(self, n: Notation) -> Piece:
+        return self.norm.write(n(self.arg), n)

@@ -1,0 +1,372 @@
+"""State: recursions s ← step(s), and the averages that are instances of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import attrs
+
+from normdsl.domains import Fraction as Rate
+from normdsl.domains import NarrowDomain
+from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.expr import Constant, Expr, as_expr
+from normdsl.facts import Facts
+from normdsl.nodes import Eye, Param
+from normdsl.shapes import Shape
+from normdsl.show.notation import Notation, Piece
+from normdsl.streams import t
+from normdsl.structure import rebuild
+
+_FRESH = itertools.count()
+
+
+@attrs.frozen(eq=False, repr=False)
+class Placeholder(Expr):
+    """The state handed to `step` while a recursion is being built; never part of a finished one."""
+
+    number: int
+    dims: Shape
+    known: Facts
+
+    def _infer_shape(self) -> Shape:
+        return self.dims
+
+    def _infer_facts(self) -> Facts:
+        return self.known
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.symbol("state")
+
+
+@attrs.frozen(eq=False, repr=False)
+class Carry(Expr):
+    """Inside a recursion's body: the state before this step.
+
+    `level` counts the recursions nested inside the one it belongs to, so equal recursions have
+    equal bodies whatever their states were called.
+    """
+
+    level: int
+    index: int
+    dims: Shape
+    known: Facts
+
+    def _infer_shape(self) -> Shape:
+        return self.dims
+
+    def _infer_facts(self) -> Facts:
+        return self.known
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.previous(n.names.get(self, "s"))
+
+
+@attrs.frozen(eq=False)
+class Recursion:
+    """Coupled states s_i ← body_i(s), starting from init_i.
+
+    Args:
+        inits: the initial values. bodies: the new values, over `Carry` for the old ones.
+        level: one more than the deepest recursion inside the bodies.
+        known: facts that hold of every state at every step, by induction.
+    """
+
+    inits: tuple[Expr, ...]
+    bodies: tuple[Expr, ...]
+    level: int
+    known: tuple[Facts, ...]
+
+    def __attrs_post_init__(self) -> None:
+        """Check the induction: the facts hold of the initial values, and the bodies keep them."""
+        rows = (self.inits, self.bodies, self.known)
+        legal = len(self.inits) == len(self.bodies) == len(self.known) > 0 and all(
+            start.shape == body.shape
+            and _kept(fact, start.facts) == fact
+            and _kept(fact, body.facts) == fact
+            for start, body, fact in zip(*rows, strict=True)
+        )
+        if not legal:
+            raise DeclarationError(
+                "a recursion with invariants",
+                why="its shapes or facts are not kept by its own step",
+                hint="build recursions with nd.fix, which infers them",
+            )
+
+    def carry(self, index: int) -> Carry:
+        """Return the symbol that stands for state `index` in the bodies."""
+        return Carry(self.level, index, self.inits[index].shape, self.known[index])
+
+
+@attrs.frozen(eq=False, repr=False)
+class State(Expr):
+    """A state of a recursion as the rest of the declaration sees it; `Before` or `After`."""
+
+    recursion: Recursion
+    index: int
+
+    def _infer_shape(self) -> Shape:
+        return self.recursion.inits[self.index].shape
+
+    def _infer_facts(self) -> Facts:
+        return self.recursion.known[self.index]
+
+
+@attrs.frozen(eq=False, repr=False)
+class Before(State):
+    """The value a state had when this step began."""
+
+    def _notate(self, n: Notation) -> Piece:
+        after = After(self.recursion, self.index, where=self.where)
+        if after in n.names:
+            return n.previous(n.names[after])
+        return n.call("before", after)
+
+
+@attrs.frozen(eq=False, repr=False)
+class After(State):
+    """The value a state has once this step's recursion was applied."""
+
+    def _notate(self, n: Notation) -> Piece:
+        carry = self.recursion.carry(self.index)
+        named = {carry: n.names[self]} if self in n.names else {}
+        saved, n.names = n.names, {**n.names, **named}
+        try:
+            body = n.define(self.recursion.bodies[self.index])
+            return body if named else n.call("fix", body)
+        finally:
+            n.names = saved
+
+
+def fix(
+    step: Callable[..., Any],
+    init: Any,
+    read: Callable[[Expr, Expr], Expr] | None = None,
+) -> Any:
+    """Return the stream s_t = step(s_{t−1}), s_0 = init: the only way state enters.
+
+    Args:
+        step: maps the old state to the new one; with several states, takes and returns as many.
+        init: the initial value, or a tuple of them; may use hyper-parameters and W, not G.
+        read: for one state, the value delivered, as a function of the old and the new state
+            (default: the new state).
+
+    Returns:
+        The new state, or a tuple of new states, as expressions.
+
+    Raises:
+        ShapeError: if a new state's shape is not that of its initial value.
+        DeclarationError: if the recursion is not causal, or the numbers of states differ.
+    """
+    several = isinstance(init, tuple)
+    inits = tuple(as_expr(x) for x in (init if several else (init,)))
+    for start in inits:
+        _require_causal_init(start)
+    hopes = tuple(Facts(0.0 if s.facts.low >= 0 else -float("inf"), symmetric=s.facts.symmetric,
+                        psd=s.facts.psd) for s in inits)  # fmt: skip
+    while True:
+        bodies, level = _close(step, inits, hopes)
+        kept = tuple(map(_kept, hopes, (b.facts for b in bodies)))
+        if kept == hopes:
+            break
+        hopes = kept
+    recursion = Recursion(inits, bodies, level, hopes)
+    after = tuple(After(recursion, i) for i in range(len(inits)))
+    if read is not None:
+        if several:
+            raise DeclarationError(
+                "read out a recursion of several states",
+                why="`read` takes the old and the new value of one state",
+                hint="combine the returned states yourself, with nd.prev for old values",
+            )
+        return read(Before(recursion, 0), after[0])
+    return after if several else after[0]
+
+
+def _kept(hope: Facts, body: Facts) -> Facts:
+    """Return the part of an induction hypothesis that the body preserves."""
+    return Facts(
+        hope.low if body.low >= hope.low else -float("inf"),
+        symmetric=hope.symmetric and body.symmetric,
+        psd=hope.psd and body.psd,
+    )
+
+
+def _close(
+    step: Callable[..., Any], inits: tuple[Expr, ...], known: tuple[Facts, ...]
+) -> tuple[tuple[Expr, ...], int]:
+    """Call `step` on placeholders; return the bodies over `Carry`, and their level."""
+    fresh = tuple(
+        Placeholder(next(_FRESH), s.shape, facts) for s, facts in zip(inits, known, strict=True)
+    )
+    result = step(*fresh)
+    bodies = tuple(as_expr(x) for x in (result if isinstance(result, tuple) else (result,)))
+    if len(bodies) != len(inits):
+        raise DeclarationError(
+            f"a recursion over {len(inits)} states",
+            why=f"its step returns {len(bodies)} values",
+            hint="return one new value per initial value, in the same order",
+        )
+    for start, body in zip(inits, bodies, strict=True):
+        if start.shape != body.shape:
+            raise ShapeError(
+                f"a recursion whose state is a {start.shape}",
+                at=body,
+                why=f"its step returns a {body.shape}",
+                hint="start from nd.zeros_like(...) or nd.eye_like(...) of the new value",
+            )
+    level = 1 + max((_depth(b) for b in bodies), default=0)
+    bind = {f: Carry(level, i, f.dims, f.known) for i, f in enumerate(fresh)}
+    return tuple(replace(b, bind) for b in bodies), level
+
+
+def _require_causal_init(start: Expr) -> None:
+    for node in walk(start):
+        if isinstance(node, Placeholder | State):
+            raise DeclarationError(
+                "a non-causal recursion",
+                at=start,
+                why="its initial value depends on a state, which has no value before the first step",
+                hint="start from constants, hyper-parameters or W",
+            )
+
+
+def walk(root: Expr) -> list[Expr]:
+    """Return every sub-expression once, children before parents, bodies of recursions included."""
+    seen: set[Expr] = set()
+    order: list[Expr] = []
+    stack: list[tuple[Expr, bool]] = [(root, False)]
+    while stack:
+        expr, ready = stack.pop()
+        if ready:
+            order.append(expr)
+        elif expr not in seen:
+            seen.add(expr)
+            stack.append((expr, True))
+            stack.extend((child, False) for child in reversed(expr.children))
+    return order
+
+
+def replace(root: Expr, table: dict[Any, Expr]) -> Expr:
+    """Return `root` with every occurrence of a key of `table` replaced by its value."""
+    done: dict[Expr, Expr] = {}
+    for expr in walk(root):
+        done[expr] = table[expr] if expr in table else rebuild(expr, Expr, done.__getitem__)
+    return done[root]
+
+
+def _depth(root: Expr) -> int:
+    return max((x.recursion.level for x in walk(root) if isinstance(x, State)), default=0)
+
+
+def zeros_like(x: Any) -> Expr:
+    """Return the array of zeros with the shape of `x`."""
+    return Constant(Fraction(0), as_expr(x).shape)
+
+
+def eye_like(x: Any) -> Expr:
+    """Return the identity with the shape of the square matrix `x`.
+
+    Raises:
+        ShapeError: if `x` is not square.
+    """
+    x = as_expr(x)
+    if not x.shape.square:
+        raise ShapeError(
+            f"an identity matrix like a {x.shape}",
+            at=x,
+            why="the identity is square",
+            hint="use it for G @ G.T (m×m) or G.T @ G (n×n)",
+        )
+    return Eye(x.shape.rows)
+
+
+def rate(value: Any) -> Expr:
+    """Return `value` as the rate of an average, known to lie in [0, 1].
+
+    Raises:
+        DomainError: if it is not known to lie there.
+    """
+    beta = as_expr(value)
+    if isinstance(beta, Param) and not beta.domain.stated:
+        raise NarrowDomain(beta.name, Rate)
+    if not (beta.facts.low >= 0 and beta.facts.high <= 1):
+        raise DomainError(
+            "use an expression as the rate of an average",
+            at=beta,
+            why="a rate must be known to lie in [0, 1]",
+            hint="annotate the hyper-parameter: beta: nd.Fraction",
+        )
+    return beta
+
+
+def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = True) -> Expr:
+    """Return the two-rate momentum of a stream: buffer s ← b s + (1 − b) x, read as r s₋ + (1 − r) x.
+
+    One node covers the field: r = b is the exponential average (the default), r = b² Nesterov's
+    form of it, r = 0.9 with b = 0.99 Lion's (Chen et al., arXiv:2302.06675). With
+    `normalized=False` everything is divided by 1 − b, which is the heavy ball s ← b s + x.
+
+    Args:
+        x: the stream. buffer: b, in [0, 1). readout: r, in [0, 1]; default b.
+        normalized: average (True) or sum (False).
+    """
+    x, b = as_expr(x), rate(buffer)
+    r = b if readout is None else rate(readout)
+    gain = 1 - b if normalized else as_expr(1)
+    share = 1 - r if normalized or r == b else (1 - r) / (1 - b)
+
+    def read(old: Expr, new: Expr) -> Expr:
+        return new if r == b else r * old + share * x
+
+    return fix(lambda s: b * s + gain * x, zeros_like(x), read)
+
+
+def ema(x: Any, beta: Any, *, debias: bool = False) -> Expr:
+    """Return the exponential moving average s ← β s + (1 − β) x from zero.
+
+    Args:
+        x: the stream. beta: β, in [0, 1).
+        debias: divide by 1 − β^t, which removes the bias of the zero start
+            (Kingma and Ba, arXiv:1412.6980).
+    """
+    average = momentum(x, beta)
+    return average / (1 - as_expr(beta) ** t) if debias else average
+
+
+def accumulate(x: Any, init: Any = None) -> Expr:
+    """Return the running sum s ← s + x, from `init` (default zero)."""
+    x = as_expr(x)
+    return fix(lambda s: s + x, zeros_like(x) if init is None else init)
+
+
+def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:
+    """Return the value of a stream `lag` steps ago; before that, `init` (default zero).
+
+    Raises:
+        DeclarationError: if `lag` is not a positive whole number (a non-causal recursion).
+    """
+    x = as_expr(x)
+    if not isinstance(lag, int) or lag < 1:
+        raise DeclarationError(
+            f"the value of a stream {lag} steps ago: a non-causal recursion",
+            at=x,
+            why="a rule may read the past only; this step's value is the stream itself",
+            hint="use a lag of 1 or more",
+        )
+    start = zeros_like(x) if init is None else init
+    past: Expr = fix(lambda s: x, start, read=lambda old, new: old)
+    return past if lag == 1 else prev(past, lag - 1, init)
+
+
+def placeholders(root: Expr) -> list[Expr]:
+    """Return the states that escaped the recursion they belong to."""
+    return [x for x in walk(root) if isinstance(x, Placeholder)]
+
+
+__all__ = [
+    "After", "Before", "Carry", "Placeholder", "Recursion", "State", "accumulate", "ema",
+    "eye_like", "fix", "momentum", "placeholders", "prev", "replace", "walk", "zeros_like",
+]  # fmt: skip

@@ -1,0 +1,180 @@
+"""Declarations as JSON: a table of nodes, children first, and back; nothing is ever executed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from fractions import Fraction
+from typing import Any
+
+import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from normdsl.declaration import Declaration, Hyperparameter
+from normdsl.errors import NormdslError, SerializationError
+from normdsl.expr import Expr
+from normdsl.maps import LinearMap
+from normdsl.nodes import FUNCTIONS, Function
+from normdsl.norms.base import Norm
+from normdsl.recursion import Placeholder, walk
+
+FORMAT = 1
+_MAX_CHARACTERS = 5_000_000
+_MAX_DEPTH = 200
+
+
+def to_json(declaration: Declaration, indent: int | None = None) -> str:
+    """Return a declaration as JSON text; `from_json` gives an equal declaration back."""
+    converter = _converter({})
+    table: dict[Expr, int] = {}
+    nodes: list[dict[str, Any]] = []
+    converter.register_unstructure_hook_func(_is_expr, lambda x: table[x])
+    roots = [declaration.update, *(x for _, x in declaration.names)]
+    for node in (x for root in roots for x in walk(root)):
+        if node not in table:
+            nodes.append({"op": type(node).__name__, **_fields(converter, node)})
+            table[node] = len(nodes) - 1
+    document = {
+        "normdsl": FORMAT,
+        "name": declaration.name,
+        "doc": declaration.doc,
+        "hyper": [converter.unstructure(h) for h in declaration.hyper],
+        "nodes": nodes,
+        "update": table[declaration.update],
+        "names": [[name, table[x]] for name, x in declaration.names],
+    }
+    return json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str) -> Declaration:
+    """Return the declaration that a JSON text describes.
+
+    Raises:
+        SerializationError: if it is not one: malformed, too large or deep, or with nodes, norms or
+            functions this version (and the modules already imported) do not define.
+    """
+    if len(text) > _MAX_CHARACTERS:
+        raise _refused(f"it has {len(text)} characters, more than {_MAX_CHARACTERS}")
+    try:
+        return _read(json.loads(text))
+    except NormdslError:
+        raise
+    except Exception as error:
+        raise _refused(f"{type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _read(document: Any) -> Declaration:
+    if not isinstance(document, dict) or document.get("normdsl") != FORMAT:
+        raise _refused(f'it does not start with "normdsl": {FORMAT}')
+    nodes: list[Expr] = []
+    depth: list[int] = []
+    converter = _converter({"nodes": nodes})
+    classes = _subclasses(Expr)
+    for entry in document["nodes"]:
+        fields = dict(entry)
+        op = fields.pop("op")
+        if op not in classes or op == Placeholder.__name__:
+            raise _refused(f"it has an unknown node {op!r}")
+        node = converter.structure({**fields}, classes[op])
+        places = {x: i for i, x in enumerate(nodes)}
+        depth.append(1 + max((depth[places[c]] for c in node.children if c in places), default=0))
+        if depth[-1] > _MAX_DEPTH:
+            raise _refused(f"its expressions are more than {_MAX_DEPTH} deep")
+        nodes.append(node)
+    return Declaration(
+        name=str(document["name"]),
+        hyper=tuple(converter.structure(h, Hyperparameter) for h in document["hyper"]),
+        update=nodes[document["update"]],
+        names=tuple((str(name), nodes[i]) for name, i in document["names"]),
+        doc=str(document["doc"]),
+    )
+
+
+def _refused(why: str) -> SerializationError:
+    return SerializationError(
+        "read a declaration from JSON", why=why, hint="pass a text written by nd.to_json"
+    )
+
+
+def _is_expr(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Expr)
+
+
+def _is_open(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Norm | LinearMap)
+
+
+def _subclasses(cls: type) -> dict[str, type]:
+    """Return the concrete classes below `cls` that have been imported, by name."""
+    found: dict[str, type] = {}
+    for sub in cls.__subclasses__():
+        found.update(_subclasses(sub))
+        if not getattr(sub, "__abstractmethods__", None):
+            found[sub.__name__] = sub
+    return found
+
+
+def _fields(converter: cattrs.Converter, value: Any) -> dict[str, Any]:
+    write = make_dict_unstructure_fn(type(value), converter, where=override(omit=True))
+    return write(value)
+
+
+def _converter(tables: dict[str, list[Expr]]) -> cattrs.Converter:
+    """Return a converter for fields; expressions are places in the node table."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    nodes = tables.get("nodes", [])
+
+    def structure_node(value: Any, cls: Any) -> Any:
+        if isinstance(value, dict):
+            return make_dict_structure_fn(
+                cls,
+                converter,
+                _cattrs_forbid_extra_keys=True,
+                where=override(omit=True),
+            )(value, cls)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(nodes):
+            raise _refused(f"a node refers to {value!r}, which does not come before it")
+        return nodes[value]
+
+    def structure_open(value: Any, cls: Any) -> Any:
+        fields = dict(value)
+        name = fields.pop("type")
+        base = Norm if issubclass(cls, Norm) else LinearMap
+        known = _subclasses(base)
+        if name not in known:
+            raise _refused(f"it has an unknown {base.__name__} {name!r}")
+        return make_dict_structure_fn(known[name], converter, _cattrs_forbid_extra_keys=True)(
+            fields, known[name]
+        )
+
+    converter.register_structure_hook_func(_is_expr, structure_node)
+    converter.register_structure_hook_func(_is_open, structure_open)
+    converter.register_unstructure_hook_func(
+        _is_open, lambda x: {"type": type(x).__name__, **_fields(converter, x)}
+    )
+    converter.register_unstructure_hook(Fraction, str)
+    converter.register_structure_hook(Fraction, _fraction)
+    converter.register_unstructure_hook(float, _write_float)
+    converter.register_structure_hook(float, _read_float)
+    converter.register_unstructure_hook(Function, lambda f: f.name)
+    converter.register_structure_hook(Function, lambda name, _: FUNCTIONS[name])
+    return converter
+
+
+def _fraction(value: Any, _: Any) -> Fraction:
+    if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,40}(/\d{1,40})?", value):
+        raise _refused(f"{str(value)[:50]!r} is not an exact number")
+    return Fraction(value)
+
+
+def _write_float(value: float) -> float | str:
+    return value if math.isfinite(value) else repr(float(value))
+
+
+def _read_float(value: Any, _: Any) -> float:
+    if value in ("inf", "-inf"):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _refused(f"{str(value)[:50]!r} is not a number")
+    return float(value)

@@ -1,0 +1,61 @@
+"""Shapes of expressions: pairs of the symbols 1, m and n."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+
+class Dim(enum.Enum):
+    """The length of an axis: one, the rows m of W, or the columns n of W."""
+
+    ONE = "1"
+    M = "m"
+    N = "n"
+
+
+@attrs.frozen
+class Shape:
+    """A pair of lengths.
+
+    Args:
+        rows: length of the first axis. cols: length of the second.
+    """
+
+    rows: Dim
+    cols: Dim
+
+    @property
+    def transposed(self) -> Shape:
+        """The shape with its axes exchanged."""
+        return Shape(self.cols, self.rows)
+
+    @property
+    def square(self) -> bool:
+        """Whether both axes have the same symbol, and it is not 1."""
+        return self.rows is self.cols and self.rows is not Dim.ONE
+
+    def __str__(self) -> str:
+        if self == SCALAR:
+            return "scalar"
+        return f"{self.rows.value}×{self.cols.value}"
+
+
+SCALAR = Shape(Dim.ONE, Dim.ONE)
+MATRIX = Shape(Dim.M, Dim.N)
+LEFT = Shape(Dim.M, Dim.M)
+RIGHT = Shape(Dim.N, Dim.N)
+
+
+def broadcast(first: Shape, second: Shape) -> Shape | None:
+    """Return the shape of a pointwise operation on the two, as torch broadcasts; None if refused."""
+    rows = _join(first.rows, second.rows)
+    cols = _join(first.cols, second.cols)
+    return None if rows is None or cols is None else Shape(rows, cols)
+
+
+def _join(first: Dim, second: Dim) -> Dim | None:
+    if first is second or second is Dim.ONE:
+        return first
+    return second if first is Dim.ONE else None

@@ -1,0 +1,1 @@
+"""How expressions and declarations are shown: text and LaTeX."""

@@ -1,0 +1,69 @@
+"""Expressions as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from normdsl.show.notation import Level, Notation, Piece
+from normdsl.show.symbols import latex_symbol
+
+_OPERATORS = {"|·|": r"\operatorname{abs}"}
+
+
+class Latex(Notation):
+    """A LaTeX formula: \\beta_1 m + (1 - \\beta_1) G."""
+
+    minus = "-"
+
+    def brackets(self, text: str) -> str:
+        return rf"\left({text}\right)"
+
+    def symbol(self, name: str) -> Piece:
+        return Piece(latex_symbol(name), Level.ATOM)
+
+    def previous(self, name: str) -> Piece:
+        return Piece(rf"{{{latex_symbol(name)}}}^{{-}}", Level.POWER)
+
+    def ratio(self, value: Fraction) -> Piece:
+        sign = "-" if value < 0 else ""
+        return Piece(rf"{sign}\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}", Level.PRODUCT)
+
+    def quotient(self, top: Any, bottom: Any) -> Piece:
+        return Piece(rf"\frac{{{self(top).text}}}{{{self(bottom).text}}}", Level.PRODUCT)
+
+    def product(self, left: Any, right: Any, entrywise: bool) -> Piece:
+        sign = r" \circ " if entrywise else r"\, "
+        first = self.put(left, Level.PRODUCT)
+        second = self.put(right, Level.POWER if entrywise else Level.PRODUCT)
+        return Piece(first + sign + second, Level.PRODUCT)
+
+    def chain(self, left: Any, right: Any) -> Piece:
+        return Piece(f"{self.put(left, Level.PRODUCT)}\\, {self.put(right, Level.POWER)}", Level.PRODUCT)
+
+    def power(self, base: Any, exponent: Any) -> Piece:
+        return Piece(f"{{{self.put(base, Level.ATOM)}}}^{{{self(exponent).text}}}", Level.POWER)
+
+    def root(self, arg: Any) -> Piece:
+        return Piece(rf"\sqrt{{{self(arg).text}}}", Level.ATOM)
+
+    def transposed(self, arg: Any) -> Piece:
+        return Piece(rf"{{{self.put(arg, Level.ATOM)}}}^{{\top}}", Level.POWER)
+
+    def call(self, name: str, *args: Any, sub: Piece | None = None) -> Piece:
+        inner = r",\, ".join(self(arg).text for arg in args)
+        operator = _OPERATORS.get(name, rf"\operatorname{{{name}}}")
+        lower = "" if sub is None else f"_{{{sub.text}}}"
+        return Piece(rf"{operator}{lower}\!\left({inner}\right)", Level.ATOM)
+
+    def norm(self, inner: Piece, sub: str) -> Piece:
+        lower = {"∞": r"_{\infty}", "₂": "_{2}", "_F": r"_{\mathrm{F}}", "_*": "_{*}"}.get(
+            sub, f"_{{{sub.strip('_')}}}" if sub else ""
+        )
+        return Piece(rf"\left\|{inner.text}\right\|{lower}", Level.ATOM)
+
+
+def latex(expr: Any, names: Mapping[Any, str] | None = None) -> str:
+    """Return an expression (or norm) as LaTeX, without dollar signs."""
+    return Latex(names)(expr).text

@@ -1,0 +1,69 @@
+"""Where an expression was written: file and line of the user's own code."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import attrs
+
+_LIBRARY = "normdsl"
+_USER_PARTS = ("normdsl.algorithms", "normdsl.cli")
+
+
+@attrs.frozen
+class Where:
+    """A line of source code.
+
+    Args:
+        file: path of the file, or the name of a notebook cell.
+        line: line number, from 1.
+    """
+
+    file: str
+    line: int
+
+    @property
+    def text(self) -> str:
+        """The source line itself, stripped; empty if it can no longer be read."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        name = self.file.replace("\\", "/").rsplit("/", 1)[-1]
+        return f"{name}:{self.line}" + (f"  {self.text}" if self.text else "")
+
+
+_PLACE: ContextVar[Where | None] = ContextVar("place", default=None)
+
+
+@contextmanager
+def located(where: Where | None) -> Iterator[None]:
+    """Give what is built inside the place of the expression it stands for."""
+    token = _PLACE.set(where)
+    try:
+        yield
+    finally:
+        _PLACE.reset(token)
+
+
+def here() -> Where | None:
+    """Return the innermost frame outside the language and the compiler, or None."""
+    given = _PLACE.get()
+    if given is not None:
+        return given
+    frame = sys._getframe(1)
+    while frame is not None:
+        if not _is_library(frame.f_globals.get("__name__") or "", frame.f_code.co_filename):
+            return Where(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def _is_library(module: str, filename: str) -> bool:
+    if filename.startswith("<attrs"):
+        return True
+    inside = module == _LIBRARY or module.startswith(_LIBRARY + ".")
+    return inside and not module.startswith(_USER_PARTS)

@@ -1,0 +1,92 @@
+"""Generic traversal of frozen attrs values that contain expressions.
+
+Expressions, norms, linear maps and recursions are all frozen attrs classes whose fields hold
+expressions, numbers, enums, or one another. What a pass needs of them (their parts, a copy with
+other parts, a fingerprint) is read off the fields, so a new class needs no entry anywhere.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import attrs
+
+
+@lru_cache(maxsize=None)
+def content_fields(cls: type) -> tuple[str, ...]:
+    """Return the names of the fields that make up a value of `cls`: constructor fields, no notes."""
+    fields = attrs.fields(cls)
+    return tuple(f.name for f in fields if f.init and not f.metadata.get("note"))
+
+
+def parts(value: Any, kind: type) -> Iterator[Any]:
+    """Yield the values of type `kind` that stand directly in `value`'s fields, in order."""
+    for name in content_fields(type(value)):
+        yield from _inside(getattr(value, name), kind)
+
+
+def _inside(value: Any, kind: type) -> Iterator[Any]:
+    if isinstance(value, kind):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _inside(item, kind)
+    elif attrs.has(type(value)):
+        yield from parts(value, kind)
+
+
+def rebuild(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """Return a copy of `value` in which each part of type `kind` is replaced by `change(part)`.
+
+    The value itself is returned when no part changed, so that untouched graphs stay shared.
+    """
+    updates = {}
+    for name in content_fields(type(value)):
+        old = getattr(value, name)
+        new = _replace(old, kind, change)
+        if new is not old:
+            updates[name] = new
+    return attrs.evolve(value, **updates) if updates else value
+
+
+def _replace(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, kind):
+        return change(value)
+    if isinstance(value, tuple):
+        new = tuple(_replace(item, kind, change) for item in value)
+        return value if all(a is b for a, b in zip(new, value, strict=True)) else new
+    if attrs.has(type(value)):
+        return rebuild(value, kind, change)
+    return value
+
+
+def fingerprint(value: Any) -> bytes:
+    """Return a digest of a value's class and contents; equal digests mean equal structure."""
+    digest = hashlib.blake2b(digest_size=16)
+    _feed(digest, value)
+    return digest.digest()
+
+
+def _feed(digest: Any, value: Any, top: bool = True) -> None:
+    known = None if top else getattr(value, "fingerprint", None)
+    if known is not None:
+        digest.update(b"#" + known)
+    elif attrs.has(type(value)):
+        digest.update(f"<{type(value).__module__}.{type(value).__qualname__}".encode())
+        for name in content_fields(type(value)):
+            _feed(digest, getattr(value, name), top=False)
+        digest.update(b">")
+    elif isinstance(value, tuple):
+        digest.update(b"(")
+        for item in value:
+            _feed(digest, item, top=False)
+        digest.update(b")")
+    elif isinstance(value, enum.Enum | Fraction | int | float | str | None):
+        digest.update(f"{type(value).__name__}:{value!r};".encode())
+    else:
+        raise TypeError(f"a {type(value).__name__} cannot be part of a declaration")
