@@ -12,7 +12,7 @@ import attrs
 
 from normdsl.algebra import refold
 from normdsl.delegate import Compiled
-from normdsl.domains import UNSTATED, Domain, NarrowDomain
+from normdsl.domains import UNSTATED, Domain, NarrowDomain, domain_of
 from normdsl.errors import DeclarationError, HyperparameterError
 from normdsl.expr import Expr, as_expr, exact
 from normdsl.labels import labels
@@ -174,8 +174,9 @@ def _domain(parameter: inspect.Parameter) -> Domain:
         )
     if parameter.annotation is parameter.empty or parameter.annotation is float:
         return UNSTATED
-    if isinstance(parameter.annotation, Domain):
-        return parameter.annotation
+    stated = domain_of(parameter.annotation)
+    if stated is not None:
+        return stated
     raise DeclarationError(
         f"declare {parameter.name}: {parameter.annotation!r}",
         why="the annotation of a hyper-parameter is its domain",

@@ -10,7 +10,8 @@ from normdsl.schedule import Schedule
 
 if TYPE_CHECKING:
     from normdsl.compiler.invariance.groups import Group
-    from normdsl.compiler.invariance.verdict import Report, Verdict
+    from normdsl.compiler.invariance.report import Report
+    from normdsl.compiler.invariance.verdict import Verdict
     from normdsl.compiler.runtime.functional import Functional
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
     from normdsl.declaration import Declaration

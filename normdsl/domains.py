@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated, Any
 
 import attrs
 
@@ -38,15 +39,25 @@ class Domain:
         return f"{self.name} {left}{self.low:g}, {self.high:g}{right}"
 
 
-Real = Domain("Real", low_open=True, high_open=True)
-NonNegative = Domain("NonNegative", 0.0, high_open=True)
-Positive = Domain("Positive", 0.0, low_open=True, high_open=True)
-Fraction = Domain("Fraction", 0.0, 1.0, high_open=True)
+REAL = Domain("Real", low_open=True, high_open=True)
+NON_NEGATIVE = Domain("NonNegative", 0.0, high_open=True)
+POSITIVE = Domain("Positive", 0.0, low_open=True, high_open=True)
+FRACTION = Domain("Fraction", 0.0, 1.0, high_open=True)
 
-#: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `Fraction`.
-UNSTATED = attrs.evolve(NonNegative, stated=False)
+#: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `FRACTION`.
+UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)
 
-ALL = {domain.name: domain for domain in (Real, NonNegative, Positive, Fraction)}
+# The annotations. To a type checker they are plain types; the domain is their metadata (PEP 593).
+Real = Annotated[Any, REAL]
+NonNegative = Annotated[Any, NON_NEGATIVE]
+Positive = Annotated[Any, POSITIVE]
+Fraction = Annotated[Any, FRACTION]
+
+
+def domain_of(annotation: Any) -> Domain | None:
+    """Return the domain an annotation states; None if it states none."""
+    metadata = getattr(annotation, "__metadata__", ())
+    return next((x for x in metadata if isinstance(x, Domain)), None)
 
 
 class NarrowDomain(DomainError):

@@ -274,15 +274,11 @@ class MatMul(Expr):
 
     def _infer_facts(self) -> Facts:
         factors = _factors(self)
-        mirrored = all(
-            factors[i] == transpose(factors[-1 - i]) for i in range(len(factors) // 2)
-        )
+        mirrored = all(factors[i] == transpose(factors[-1 - i]) for i in range(len(factors) // 2))
         if not mirrored:
             return UNKNOWN
         middle = factors[len(factors) // 2].facts if len(factors) % 2 else None
-        return Facts(
-            symmetric=middle is None or middle.symmetric, psd=middle is None or middle.psd
-        )
+        return Facts(symmetric=middle is None or middle.symmetric, psd=middle is None or middle.psd)
 
     def _notate(self, n: Notation) -> Piece:
         return n.chain(self.left, self.right)

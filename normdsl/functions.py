@@ -116,4 +116,3 @@ def inverse(x: Any) -> Expr:
 def eigenbasis(s: Any) -> Expr:
     """Return the orthogonal eigenvectors of a symmetric matrix as columns."""
     return nodes.Eigenbasis(as_expr(s))
-

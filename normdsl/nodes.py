@@ -148,7 +148,11 @@ class Maximum(Expr):
     right: Expr
 
     def _infer_shape(self) -> Shape:
-        return (self.left * self.right).shape if self.left.shape != self.right.shape else self.left.shape
+        return (
+            (self.left * self.right).shape
+            if self.left.shape != self.right.shape
+            else self.left.shape
+        )
 
     def _infer_facts(self) -> Facts:
         x, y = self.left.facts, self.right.facts

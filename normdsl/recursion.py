@@ -9,8 +9,7 @@ from typing import Any
 
 import attrs
 
-from normdsl.domains import Fraction as Rate
-from normdsl.domains import NarrowDomain
+from normdsl.domains import FRACTION, NarrowDomain
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expr import Constant, Expr, as_expr
 from normdsl.facts import Facts
@@ -291,7 +290,7 @@ def rate(value: Any) -> Expr:
     """
     beta = as_expr(value)
     if isinstance(beta, Param) and not beta.domain.stated:
-        raise NarrowDomain(beta.name, Rate)
+        raise NarrowDomain(beta.name, FRACTION)
     if not (beta.facts.low >= 0 and beta.facts.high <= 1):
         raise DomainError(
             "use an expression as the rate of an average",

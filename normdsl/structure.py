@@ -11,13 +11,13 @@ import enum
 import hashlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import attrs
 
 
-@lru_cache(maxsize=None)
+@cache
 def content_fields(cls: type) -> tuple[str, ...]:
     """Return the names of the fields that make up a value of `cls`: constructor fields, no notes."""
     fields = attrs.fields(cls)

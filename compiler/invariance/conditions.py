@@ -18,7 +18,7 @@ from normdsl.show.text import text
 class Kind(enum.Enum):
     """A property of a run that no hyper-parameter decides."""
 
-    TRANSPORTED = "the initial value of {} is transformed along with the weights"
+    TRANSPORTED = "{} starts transformed along with the weights"
     FULL_RANK = "{} has full rank"
     DISTINCT = "{} has distinct eigenvalues"
 
@@ -29,10 +29,6 @@ class Assumption:
 
     kind: Kind
     of: Expr
-
-    def show(self, names: Mapping[Expr, str]) -> str:
-        """Return the assumption as a sentence, with the author's names for expressions."""
-        return self.kind.value.format(text(self.of, names))
 
 
 Condition = sympy.Basic | Assumption
@@ -108,9 +104,28 @@ def on_unknowns(condition: Condition) -> bool:
     return isinstance(condition, sympy.Equality) and condition.has(sympy.Dummy)
 
 
-def show(condition: Condition, names: Mapping[Expr, str]) -> str:
-    """Return a condition as text, with the symbols the formulas use."""
-    if isinstance(condition, Assumption):
-        return condition.show(names)
+def show(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:
+    """Return conditions as a phrase: equations first, then one clause per kind of assumption."""
+    listed = list(conditions)
+    clauses = sorted(_equation(c) for c in listed if not isinstance(c, Assumption))
+    for kind in Kind:
+        about = sorted(
+            {text(c.of, names) for c in listed if isinstance(c, Assumption) and c.kind is kind}
+        )
+        if about:
+            clauses.append(_plural(kind.value, about))
+    return ", ".join(clauses[:-1]) + (" and " if clauses[1:] else "") + clauses[-1]
+
+
+def _plural(sentence: str, about: list[str]) -> str:
+    if len(about) == 1:
+        return sentence.format(about[0])
+    verbs = {" has ": " have ", " starts ": " start "}
+    for one, many in verbs.items():
+        sentence = sentence.replace(one, many)
+    return sentence.format(", ".join(about[:-1]) + " and " + about[-1])
+
+
+def _equation(condition: sympy.Basic) -> str:
     left, right = (str(side) for side in condition.args)
     return f"{unicode_symbol(left)} = {right}" if left.isidentifier() else f"{left} = {right}"

@@ -118,16 +118,11 @@ def _pair(symbols: tuple[str, str], cls: MatrixClass, draw: Any) -> dict[str, Ac
     return {"rows": Action(symbols[0], cls, draw), "cols": Action(symbols[1], cls, draw)}
 
 
-affine = Group(
-    "affine", "W = A W̃ B with A, B invertible", **_pair(("A", "B"), GENERAL, invertible)
-)
+affine = Group("affine", "W = A W̃ B with A, B invertible", **_pair(("A", "B"), GENERAL, invertible))
 orthogonal_group = Group(
     "orthogonal", "W = P W̃ Q with P, Q orthogonal", **_pair(("P", "Q"), ORTHOGONAL, orthogonal)
 )
-scale = Group(
-    "scale", "W = S ∘ W̃ with every S_ij > 0", entries=Action("S", POSITIVE, positive)
-)
+scale = Group("scale", "W = S ∘ W̃ with every S_ij > 0", entries=Action("S", POSITIVE, positive))
 loss_scale = Group("loss_scale", "f = c f̃ with c > 0", loss_unit=1)
 
 ALL = (affine, orthogonal_group, scale, loss_scale)
-

@@ -50,9 +50,11 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
     Raises:
         Failure: if no law is kept by the recursion.
     """
-    key = b"recursion" + After(expr.recursion, 0, where=None).fingerprint + repr(
-        sorted((str(k.fingerprint), str(v)) for k, v in inference.states.items())
-    ).encode()
+    key = (
+        b"recursion"
+        + After(expr.recursion, 0, where=None).fingerprint
+        + repr(sorted((str(k.fingerprint), str(v)) for k, v in inference.states.items())).encode()
+    )
     known = inference.memory.get(key)
     if known is None:
         try:
@@ -82,9 +84,7 @@ def settle(inference: Inference, recursion: Recursion) -> list[Settled]:
         except Failure as failure:
             first = first or failure
     if not settled:
-        raise first or Failure(
-            After(recursion, 0), "no law of the state is kept from step to step"
-        )
+        raise first or Failure(After(recursion, 0), "no law of the state is kept from step to step")
     return settled
 
 
@@ -98,9 +98,7 @@ def guesses(inference: Inference, recursion: Recursion) -> Iterator[tuple[Law, .
         Failure: if a body cannot be typed even when every law of the states is granted.
     """
     units = tuple(unknown(f"u{i}") for i in range(len(recursion.inits)))
-    open_laws = tuple(
-        _unsettled(b.shape, u) for b, u in zip(recursion.bodies, units, strict=True)
-    )
+    open_laws = tuple(_unsettled(b.shape, u) for b, u in zip(recursion.bodies, units, strict=True))
     seen: set[tuple[Law, ...]] = set()
     frontier = [open_laws]
     for _ in range(_ROUNDS):
@@ -229,7 +227,7 @@ def alike(found: Law, wanted: Law) -> Conditions | None:
 def _alike_index(found: Index, wanted: Index) -> Conditions | None:
     if found == wanted or found is ANY:
         return NONE
-    if found.cls.orthogonal and found != FIXED or wanted.cls.orthogonal and wanted != FIXED:
+    if (found.cls.orthogonal and found != FIXED) or (wanted.cls.orthogonal and wanted != FIXED):
         return None
     same = found.element == wanted.element or FIXED in (found, wanted)
     return equal(found.power, wanted.power) if same else None

@@ -22,6 +22,7 @@ from normdsl.nodes import Param
 from normdsl.norms.base import NormOperation
 from normdsl.recursion import Carry, State, walk
 
+
 class Inference:
     """Types expressions in one group, with given laws for the states of enclosing recursions.
 
@@ -127,7 +128,7 @@ class Inference:
             except Failure:
                 continue
             zero = frozenset({is_zero(param.name)})
-            why = f"{param.name} = 0 leaves {smaller}"
+            why = f"the law it has when {param.name} = 0"
             for j in special:
                 yield Judgement(expr, j.law, why, j.conditions | zero, (j,))
 

@@ -9,6 +9,7 @@ with P, Q and E powers of the group element on the row index, the column index a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -16,6 +17,7 @@ import sympy
 
 from normdsl.classes import GENERAL, ORTHOGONAL, PERMUTATION, TRIVIAL, MatrixClass
 from normdsl.expr import Expr
+from normdsl.show.text import text
 
 ZERO = sympy.Integer(0)
 ONE = sympy.Integer(1)
@@ -28,8 +30,9 @@ class Frame:
     of: Expr
     kind: str
 
-    def __str__(self) -> str:
-        return f"{self.kind}[{self.of}]"
+    def show(self, names: Mapping[Expr, str]) -> str:
+        """Return it as text, with the author's names for expressions."""
+        return f"{self.kind}[{text(self.of, names)}]"
 
 
 @attrs.frozen
@@ -51,12 +54,16 @@ class Index:
         return self if self.cls.orthogonal else index(self.element, self.cls, -self.power)
 
     def __str__(self) -> str:
+        return self.show({})
+
+    def show(self, names: Mapping[Expr, str]) -> str:
+        """Return it as text, with the author's names for expressions."""
         if self is ANY:
             return "any"
         if self == FIXED:
             return "fixed"
         if isinstance(self.element, Frame):
-            return str(self.element)
+            return self.element.show(names)
         if self.cls.orthogonal:
             return f"{self.cls.name} {self.element}"
         if self.cls is GENERAL and abs(self.power) == 1:
@@ -113,11 +120,15 @@ class Law:
         return [ix.element for ix in places if isinstance(ix.element, Frame)]
 
     def __str__(self) -> str:
+        return self.show({})
+
+    def show(self, names: Mapping[Expr, str]) -> str:
+        """Return it as text, with the author's names for expressions."""
         if self == ANYTHING:
             return "zero"
         parts = []
         if (self.rows, self.cols) != (FIXED, FIXED):
-            parts.append(f"({self.rows}, {self.cols})")
+            parts.append(f"({self.rows.show(names)}, {self.cols.show(names)})")
         if self.entries != FIXED:
             parts.append(f"entries {self.entries}")
         if self.unit not in (ZERO, None):

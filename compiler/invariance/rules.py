@@ -142,7 +142,9 @@ def _joined(node: e.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
 def _spread(x: Expr, y: Expr) -> list[tuple[bool, bool]]:
     """Return, for rows, columns and entries, which of x and y is broadcast along it."""
     pairs = [(x.shape.rows, y.shape.rows), (x.shape.cols, y.shape.cols)]
-    axes = [(a is Dim.ONE and b is not Dim.ONE, b is Dim.ONE and a is not Dim.ONE) for a, b in pairs]
+    axes = [
+        (a is Dim.ONE and b is not Dim.ONE, b is Dim.ONE and a is not Dim.ONE) for a, b in pairs
+    ]
     scalar = (x.shape == SCALAR != y.shape, y.shape == SCALAR != x.shape)
     return [*axes, scalar]
 
@@ -364,5 +366,3 @@ def _norm_operation(node: NormOperation, laws: Laws, group: Group) -> list[Outco
             return [Outcome(Law(unit=x.unit), why, conditions)]
         case _:
             raise TypeError(f"no typing rule for the norm operation {type(node).__name__}")
-
-

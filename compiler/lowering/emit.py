@@ -224,7 +224,9 @@ class Emitter:
         for x in pair:
             code = self._put(x, Level.SUM, Type.ARRAY)
             plain = self.type(x) <= Type.HYPER
-            written.append(f"torch.as_tensor({code}, dtype=W.dtype, device=W.device)" if plain else code)
+            written.append(
+                f"torch.as_tensor({code}, dtype=W.dtype, device=W.device)" if plain else code
+            )
         return Piece(f"torch.maximum({', '.join(written)})", Level.ATOM)
 
     @_write.register
@@ -239,7 +241,9 @@ class Emitter:
     @_write.register
     def _matrix_power(self, expr: nodes.MatrixPower) -> Piece:
         return self._call(
-            symmetric.symmetric_power, self._arg(expr.arg), _brackets(self(expr.exponent), Level.SUM)
+            symmetric.symmetric_power,
+            self._arg(expr.arg),
+            _brackets(self(expr.exponent), Level.SUM),
         )
 
     @_write.register

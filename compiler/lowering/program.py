@@ -176,7 +176,11 @@ def _lengths(lines: list[str], results: list[str]) -> list[str]:
 
 
 def _returned(results: list[str]) -> str:
-    return f"return {', '.join(results)}" if len(results) > 1 else f"return ({''.join(r + ',' for r in results)})"
+    return (
+        f"return {', '.join(results)}"
+        if len(results) > 1
+        else f"return ({''.join(r + ',' for r in results)})"
+    )
 
 
 def _function(head: str, declaration: Declaration, body: list[str], what: str = "One step") -> str:
@@ -191,5 +195,3 @@ def _load(declaration: Declaration, code: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {"__name__": name}
     exec(compile(code, name, "exec"), namespace)
     return namespace
-
-

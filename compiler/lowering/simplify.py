@@ -21,7 +21,7 @@ MINUS = Constant(Fraction(-1), where=None)
 
 
 def pull_out_minus(node: Expr) -> Expr | None:
-    """x · (−y) = −(x · y), for both products and either side."""
+    """X · (−y) = −(x · y), for both products and either side."""
     match node:
         case e.Mul(left=x, right=e.Mul(left=c, right=y)) if is_constant(c, -1):
             return y if is_constant(x, 1) else e.mul(MINUS, e.mul(x, y))
@@ -37,13 +37,15 @@ def pull_out_minus(node: Expr) -> Expr | None:
 def cancel_two_minuses(node: Expr) -> Expr | None:
     """−(−x) = x."""
     match node:
-        case e.Mul(left=a, right=e.Mul(left=b, right=x)) if is_constant(a, -1) and is_constant(b, -1):
+        case e.Mul(left=a, right=e.Mul(left=b, right=x)) if is_constant(a, -1) and is_constant(
+            b, -1
+        ):
             return x
     return None
 
 
 def join_constants(node: Expr) -> Expr | None:
-    """a (b x) = (a b) x for numbers a and b."""
+    """A (b x) = (a b) x for numbers a and b."""
     match node:
         case e.Mul(left=Constant() as a, right=e.Mul(left=Constant() as b, right=x)):
             return e.mul(e.mul(a, b), x)

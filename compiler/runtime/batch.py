@@ -123,7 +123,9 @@ class Stepper:
         t = _stacked(clocks).reshape(-1, 1, 1)
         value = None if loss is None else loss.to(dtype)
         new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)
-        weights = [x.reshape(p.shape).to(p.dtype) for x, p in zip(new.unbind(), params, strict=True)]
+        weights = [
+            x.reshape(p.shape).to(p.dtype) for x, p in zip(new.unbind(), params, strict=True)
+        ]
         return weights, [list(s.unbind()) for s in after]
 
 

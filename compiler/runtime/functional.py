@@ -102,5 +102,3 @@ def missing_loss(name: str, how: str) -> GradientError:
 def functional(declaration: Declaration, schedule: Schedule | None = None) -> Functional:
     """Return the pure functions of a declaration."""
     return Functional(declaration, schedule)
-
-

@@ -132,7 +132,10 @@ class DeclaredOptimizer(Optimizer):
         grads = [_gradient(p) for p in batch]
         fresh = self._start(batch, hyper)
         old = {
-            name: [self.state.get(p, {}).get(name, start) for p, start in zip(batch, fresh[name], strict=True)]
+            name: [
+                self.state.get(p, {}).get(name, start)
+                for p, start in zip(batch, fresh[name], strict=True)
+            ]
             for name in (_STEP, *self._names)
         }
         clocks = [c + 1 for c in old[_STEP]]
@@ -141,7 +144,9 @@ class DeclaredOptimizer(Optimizer):
         new = {_STEP: clocks, **dict(zip(self._names, states, strict=True))}
         if self.nonfinite == "skip":
             legal = [_finite(g, loss) for g in grads]
-            weights = [torch.where(ok, w, p) for ok, w, p in zip(legal, weights, batch, strict=True)]
+            weights = [
+                torch.where(ok, w, p) for ok, w, p in zip(legal, weights, batch, strict=True)
+            ]
             for name, column in new.items():
                 before = old[name]
                 new[name] = [

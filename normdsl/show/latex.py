@@ -28,7 +28,9 @@ class Latex(Notation):
 
     def ratio(self, value: Fraction) -> Piece:
         sign = "-" if value < 0 else ""
-        return Piece(rf"{sign}\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}", Level.PRODUCT)
+        return Piece(
+            rf"{sign}\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}", Level.PRODUCT
+        )
 
     def quotient(self, top: Any, bottom: Any) -> Piece:
         return Piece(rf"\frac{{{self(top).text}}}{{{self(bottom).text}}}", Level.PRODUCT)
@@ -40,7 +42,9 @@ class Latex(Notation):
         return Piece(first + sign + second, Level.PRODUCT)
 
     def chain(self, left: Any, right: Any) -> Piece:
-        return Piece(f"{self.put(left, Level.PRODUCT)}\\, {self.put(right, Level.POWER)}", Level.PRODUCT)
+        return Piece(
+            f"{self.put(left, Level.PRODUCT)}\\, {self.put(right, Level.POWER)}", Level.PRODUCT
+        )
 
     def power(self, base: Any, exponent: Any) -> Piece:
         return Piece(f"{{{self.put(base, Level.ATOM)}}}^{{{self(exponent).text}}}", Level.POWER)

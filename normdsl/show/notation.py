@@ -69,7 +69,9 @@ class Notation(ABC):
     def sum(self, left: Any, right: Any, minus: bool) -> Piece:
         """Write left + right, or left − right."""
         tail = self.put(right, Level.PRODUCT)
-        return Piece(f"{self.put(left, Level.SUM)} {self.minus if minus else '+'} {tail}", Level.SUM)
+        return Piece(
+            f"{self.put(left, Level.SUM)} {self.minus if minus else '+'} {tail}", Level.SUM
+        )
 
     def negative(self, arg: Any) -> Piece:
         """Write −arg."""
@@ -78,7 +80,9 @@ class Notation(ABC):
     def integer_or_ratio(self, value: Fraction) -> Piece:
         """Write an exact number, as a decimal where that is shorter than the ratio."""
         if value.denominator == 1:
-            return Piece(str(value).replace("-", self.minus), Level.ATOM if value >= 0 else Level.SUM)
+            return Piece(
+                str(value).replace("-", self.minus), Level.ATOM if value >= 0 else Level.SUM
+            )
         if value.denominator > 16:
             return Piece(f"{float(value):g}".replace("-", self.minus), Level.ATOM)
         return self.ratio(value)

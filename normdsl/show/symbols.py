@@ -17,21 +17,23 @@ _LATEX = {
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-def _split(name: str) -> tuple[str, str]:
-    match = re.fullmatch(r"([A-Za-z_]+?)_?(\d*)", name)
-    return (match[1], match[2]) if match else (name, "")
+def _split(name: str) -> tuple[str, str, str]:
+    """Return stem, digits and suffix of a name: beta2_old is beta, 2, old."""
+    match = re.fullmatch(r"(weight_decay|[A-Za-z]+)_?(\d*)(?:_(\w+))?", name)
+    return (match[1], match[2], match[3] or "") if match else (name, "", "")
 
 
 def unicode_symbol(name: str) -> str:
     """Return a name as Unicode: beta1 is β₁, lr is η, weight_decay is λ."""
-    stem, digits = _split(name)
-    return _GREEK.get(stem, stem) + digits.translate(_SUBSCRIPTS)
+    stem, digits, suffix = _split(name)
+    return _GREEK.get(stem, stem) + digits.translate(_SUBSCRIPTS) + (suffix and f"_{suffix}")
 
 
 def latex_symbol(name: str) -> str:
     """Return a name as LaTeX: beta1 is \\beta_{1}."""
-    stem, digits = _split(name)
+    stem, digits, suffix = _split(name)
     letter = _LATEX.get(_GREEK.get(stem, ""), stem)
     if not letter.startswith("\\") and len(letter) > 1:
-        letter = r"\mathrm{" + letter.replace("_", r"\_") + "}"
-    return letter + (f"_{{{digits}}}" if digits else "")
+        letter = rf"\mathrm{{{letter}}}"
+    sub = digits + (rf"\mathrm{{{suffix}}}".replace("_", r"\_") if suffix else "")
+    return letter + (f"_{{{sub}}}" if sub else "")

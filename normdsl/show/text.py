@@ -33,7 +33,9 @@ class Text(Notation):
         return Piece(f"{value.numerator}/{value.denominator}".replace("-", "−"), Level.PRODUCT)
 
     def quotient(self, top: Any, bottom: Any) -> Piece:
-        return Piece(f"{self.put(top, Level.PRODUCT)} / {self.put(bottom, Level.POWER)}", Level.PRODUCT)
+        return Piece(
+            f"{self.put(top, Level.PRODUCT)} / {self.put(bottom, Level.POWER)}", Level.PRODUCT
+        )
 
     def product(self, left: Any, right: Any, entrywise: bool) -> Piece:
         sign = " ∘ " if entrywise else " "
@@ -42,7 +44,9 @@ class Text(Notation):
         return Piece(first + sign + second, Level.PRODUCT)
 
     def chain(self, left: Any, right: Any) -> Piece:
-        return Piece(f"{self.put(left, Level.PRODUCT)} {self.put(right, Level.POWER)}", Level.PRODUCT)
+        return Piece(
+            f"{self.put(left, Level.PRODUCT)} {self.put(right, Level.POWER)}", Level.PRODUCT
+        )
 
     def power(self, base: Any, exponent: Any) -> Piece:
         raw = self(exponent).text

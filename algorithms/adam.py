@@ -1,0 +1,61 @@
+"""The Adam family: a Frobenius norm weighted entry by entry by the second moment."""
+
+from __future__ import annotations
+
+import normdsl as nd
+from normdsl import G, W
+
+
+@nd.optimizer
+def adam(
+    lr: nd.NonNegative = 1e-3,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    eps: nd.NonNegative = 1e-8,
+):
+    """Adam (Kingma and Ba, 2014, arXiv:1412.6980).
+
+    W ← W − lr m̂ / (√v̂ + ε): sharp of ‖D ∘ X‖_F with D² = √v̂ + ε. The eps is added to the root,
+    after bias correction, as in torch.optim.Adam.
+    """
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.ema(G * G, beta2, debias=True)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(v) + eps))
+    return W - lr * norm.sharp(m)
+
+
+@nd.optimizer
+def adamw(
+    lr: nd.NonNegative = 1e-3,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    eps: nd.NonNegative = 1e-8,
+    weight_decay: nd.NonNegative = 1e-2,
+):
+    """AdamW (Loshchilov and Hutter, 2017, arXiv:1711.05101): Adam with decoupled weight decay.
+
+    W ← (1 − lr λ) W − lr m̂ / (√v̂ + ε), as in torch.optim.AdamW.
+    """
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.ema(G * G, beta2, debias=True)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(v) + eps))
+    return (1 - lr * weight_decay) * W - lr * norm.sharp(m)
+
+
+@nd.optimizer
+def adam_sania(
+    lr: nd.NonNegative = 1e-3,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    eps: nd.NonNegative = 1e-8,
+    weight_decay: nd.NonNegative = 0.0,
+):
+    """Adam-SANIA (Abdukhakimov et al., 2023, arXiv:2312.17369): Adam without the square root.
+
+    W ← (1 − lr λ) W − lr m̂ / (v̂ + ε). Public codes disagree on eps: added in place to the stored
+    v, to v̂ (here), or used as a floor; the SANIA paper multiplies by a Polyak step as well.
+    """
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.ema(G * G, beta2, debias=True)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(v + eps))
+    return (1 - lr * weight_decay) * W - lr * norm.sharp(m)

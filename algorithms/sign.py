@@ -1,0 +1,22 @@
+"""Sign methods: the LMO of the largest-entry norm."""
+
+from __future__ import annotations
+
+import normdsl as nd
+from normdsl import G, W
+
+
+@nd.optimizer
+def sign_sgd(lr: nd.NonNegative = 1e-4):
+    """SignSGD (Bernstein et al., 2018, arXiv:1802.04560): W ← W − lr sign(G), with sign(0) = 0."""
+    return W + lr * nd.max_entry.lmo(G)
+
+
+@nd.optimizer
+def signum(lr: nd.NonNegative = 1e-4, beta: nd.Fraction = 0.9, weight_decay: nd.NonNegative = 0.0):
+    """Signum (Bernstein et al., 2018, arXiv:1802.04560): the sign of an average.
+
+    m ← β m + (1 − β) G,   W ← (1 − lr λ) W − lr sign(m). Decoupled decay; some codes couple it.
+    """
+    m = nd.ema(G, beta)
+    return (1 - lr * weight_decay) * W + lr * nd.max_entry.lmo(m)

@@ -1,0 +1,54 @@
+"""Checking: typing first; a witness is looked for only where typing fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from normdsl.compiler.invariance import groups
+from normdsl.compiler.invariance.decide import decide
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.report import Report
+from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
+from normdsl.compiler.invariance.witness import search
+from normdsl.declaration import Declaration
+
+
+def check(
+    declaration: Declaration, group: Group | None = None, **assumptions: float
+) -> Report | Verdict:
+    """Return the verdict for one group, or a report over all of them.
+
+    Args:
+        declaration: the rule. group: the group; None for all.
+        assumptions: hyper-parameters fixed to numbers, such as `eps=0`.
+
+    Raises:
+        HyperparameterError: for an unknown hyper-parameter or a value outside its domain.
+    """
+    bound = declaration.bind(**assumptions) if assumptions else declaration
+    if group is not None:
+        return verdict(bound, group)
+    return Report(tuple(verdict(bound, g) for g in groups.ALL))
+
+
+def verdict(declaration: Declaration, group: Group) -> Verdict:
+    """Return the verdict for one group."""
+    decision = decide(declaration, group)
+    if decision.judgement is not None:
+        return proved(declaration, group, decision)
+    return unproved(declaration, group, decision, search(declaration, group, _simulate))
+
+
+def _simulate(
+    declaration: Declaration,
+    group: Group,
+    seed: int,
+    shape: tuple[int, int],
+    steps: int,
+    hyper: Mapping[str, Any],
+) -> list[float]:
+    """Run twins; torch is imported here, when a witness is looked for."""
+    from normdsl.compiler.simulate import twins
+
+    return twins(declaration, group, seed, shape, steps, hyper).drift

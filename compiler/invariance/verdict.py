@@ -1,0 +1,186 @@
+"""Verdicts: invariant, invariant if …, not invariant, unknown; with proof or culprit and witness."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+
+import attrs
+
+from normdsl.compiler.invariance.conditions import Condition, show
+from normdsl.compiler.invariance.decide import Decision
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.judgement import Judgement
+from normdsl.compiler.invariance.laws import Law
+from normdsl.compiler.invariance.witness import Witness
+from normdsl.declaration import Declaration
+from normdsl.expr import Expr
+from normdsl.nodes import Stream
+from normdsl.recursion import After, Carry, State, walk
+from normdsl.show.latex import latex
+from normdsl.show.text import text
+from normdsl.source import Where
+from normdsl.streams import cols, rows, t
+
+#: What can move at all; the rest are numbers, which proofs leave out.
+_MOVING = Stream | State | Carry
+_STILL = frozenset({t, rows, cols})
+
+
+class Status(enum.Enum):
+    """The four answers."""
+
+    INVARIANT = "invariant"
+    CONDITIONAL = "invariant if"
+    REFUTED = "not invariant"
+    UNKNOWN = "unknown"
+
+
+@attrs.frozen
+class ProofLine:
+    """One step of a proof: an expression, its law, and why.
+
+    Args:
+        expr: the expression. law: its law. rule: why it has it. where: the source line.
+        formula: the expression as text. moves: its law as text. latex: the expression as LaTeX.
+    """
+
+    expr: Expr
+    law: Law
+    rule: str
+    where: Where | None
+    formula: str
+    moves: str
+    latex: str
+
+    def __str__(self) -> str:
+        place = "" if self.where is None else f"  [line {self.where.line}]"
+        return f"{self.formula:<40} : {self.moves:<26}  {self.rule}{place}"
+
+
+@attrs.frozen
+class Culprit:
+    """The smallest expression that has no law, and why."""
+
+    expr: Expr
+    reason: str
+    formula: str
+    where: Where | None
+
+    def __str__(self) -> str:
+        place = "" if self.where is None else f"  ({self.where})"
+        return f"{self.formula}: {self.reason}{place}"
+
+
+@attrs.frozen
+class Verdict:
+    """The answer for one declaration and one group.
+
+    Args:
+        declaration: the rule. group: the group. status: the answer.
+        conditions: what an `invariant if` depends on.
+        proof: line by line, if it is (conditionally) invariant; else empty.
+        culprit: where typing failed, if it did. witness: a counterexample, if one was found.
+        mode: `exact`: equality of trajectories in exact arithmetic.
+    """
+
+    declaration: Declaration
+    group: Group
+    status: Status
+    conditions: tuple[Condition, ...] = ()
+    proof: tuple[ProofLine, ...] = ()
+    culprit: Culprit | None = None
+    witness: Witness | None = None
+    mode: str = "exact"
+
+    @property
+    def invariant(self) -> bool:
+        """Whether it is invariant without conditions."""
+        return self.status is Status.INVARIANT
+
+    @property
+    def answer(self) -> str:
+        """The answer with its conditions, as in a table."""
+        if self.status is not Status.CONDITIONAL:
+            return self.status.value
+        return "invariant if " + show(self.conditions, self.declaration.labels)
+
+    @property
+    def because(self) -> str:
+        """The reason in one sentence."""
+        if self.culprit is None:
+            if not self.conditions:
+                return "every step moves as the weights do"
+            needed = show(self.conditions, self.declaration.labels)
+            return f"every step moves as the weights do, provided {needed}"
+        at = "" if self.culprit.where is None else f" (line {self.culprit.where.line})"
+        found = "" if self.witness is not None else "; no counterexample was found either"
+        return f"in {self.culprit.formula}{at}, {self.culprit.reason}{found}"
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
+        ]
+        if self.proof:
+            lines += ["  proof:", *(f"    {line}" for line in self.proof)]
+        if self.culprit is not None:
+            lines += [f"  culprit: {self.culprit}"]
+        if self.witness is not None:
+            lines += [f"  witness: {self.witness}"]
+        if self.status is Status.UNKNOWN:
+            lines += ["  typing failed, but no run was found that breaks the invariance"]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<{self.declaration.name}: {self.group.name} {self.answer}>"
+
+
+def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdict:
+    """Return the verdict of a decision that has a proof."""
+    assert decision.judgement is not None
+    status = Status.CONDITIONAL if decision.conditions else Status.INVARIANT
+    conditions = tuple(sorted(decision.conditions, key=str))
+    lines = tuple(_lines(decision.judgement, proof_names(declaration), set()))
+    return Verdict(declaration, group, status, conditions, lines)
+
+
+def unproved(
+    declaration: Declaration, group: Group, decision: Decision, witness: Witness | None
+) -> Verdict:
+    """Return the verdict of a failed inference: refuted if there is a witness, else unknown."""
+    failure = decision.failure
+    assert failure is not None
+    names = proof_names(declaration)
+    culprit = Culprit(failure.expr, failure.reason, text(failure.expr, names), failure.expr.where)
+    status = Status.UNKNOWN if witness is None else Status.REFUTED
+    return Verdict(declaration, group, status, culprit=culprit, witness=witness)
+
+
+def proof_names(declaration: Declaration) -> dict[Expr, str]:
+    """Return the names proofs use: the author's, and name_old for a state before the step."""
+    names = dict(declaration.labels)
+    for expr, name in declaration.labels.items():
+        if isinstance(expr, After):
+            names[expr.recursion.carry(expr.index)] = f"{name}_old"
+    return names
+
+
+def _lines(
+    judgement: Judgement, names: dict[Expr, str], seen: set[tuple[Expr, Law]]
+) -> Iterator[ProofLine]:
+    """Yield the judgements a proof rests on before itself, each once; numbers are left out."""
+    key = (judgement.expr, judgement.law)
+    if key in seen:
+        return
+    seen.add(key)
+    for premise in judgement.premises:
+        yield from _lines(premise, names, seen)
+    expr, law = judgement.expr, judgement.law
+    if not any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
+        return
+    shown = (
+        names if isinstance(expr, After | Carry) else {k: v for k, v in names.items() if k != expr}
+    )
+    yield ProofLine(
+        expr, law, judgement.why, expr.where, text(expr, shown), law.show(names), latex(expr, shown)
+    )

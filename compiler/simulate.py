@@ -1,0 +1,162 @@
+"""Trajectories of a declaration on a random smooth problem, and of its reparametrised twin.
+
+The twin starts at ρ(g)⁻¹ W₀ and minimises f̃(W̃) = f(ρ(g) W̃) / c^loss; if the rule is invariant,
+ρ(g) W̃_t = W_t at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+import sympy
+import torch
+from torch import Tensor
+
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.laws import ANY, FIXED, Index, Law
+from normdsl.compiler.runtime.functional import Functional
+from normdsl.declaration import Declaration
+from normdsl.nodes import Source
+from normdsl.schedule import exact
+
+Loss = Callable[[Tensor], Tensor]
+
+
+@attrs.frozen(eq=False)
+class Element:
+    """A random element of a group: one matrix or diagonal per action, and the scalar unit c."""
+
+    parts: Mapping[str, Tensor]
+    c: float
+
+    def act(self, law: Law, x: Tensor) -> Tensor:
+        """Return c^unit · E ∘ (P x Qᵀ): what a value with this law is, given its counterpart x̃."""
+        x = self._matrix(law.rows, x.shape[-2]) @ x @ self._matrix(law.cols, x.shape[-1]).mT
+        if law.entries not in (FIXED, ANY):
+            x = self._entries(law.entries, x)
+        return x * self.c ** float(law.unit if law.unit is not None else 0)
+
+    def _matrix(self, ix: Index, size: int) -> Tensor:
+        if ix in (FIXED, ANY):
+            return torch.eye(size, dtype=torch.float64)
+        part = self.parts[ix.element]
+        if ix.cls.diagonal:
+            return torch.diag(part ** float(ix.power))
+        part = part if ix.cls.signed or not ix.cls.monomial else part.abs()
+        return part if ix.cls.orthogonal or ix.power == 1 else torch.linalg.inv(part).mT
+
+    def _entries(self, ix: Index, x: Tensor) -> Tensor:
+        part = self.parts[ix.element]
+        if ix.cls.diagonal:
+            return part.reshape(x.shape) ** float(ix.power) * x
+        return (part @ x.reshape(-1)).reshape(x.shape)
+
+
+def draw(group: Group, shape: tuple[int, int], seed: int) -> Element:
+    """Return a random element of a group for weights of `shape`."""
+    rng = np.random.default_rng(seed)
+    sizes = {"rows": shape[0], "cols": shape[1], "entries": shape[0] * shape[1]}
+    places = {"rows": group.rows, "cols": group.cols, "entries": group.entries}
+    parts = {
+        action.symbol: torch.as_tensor(action.draw(rng, sizes[place]), dtype=torch.float64)
+        for place, action in places.items()
+        if action is not None
+    }
+    return Element(parts, float(np.exp(rng.uniform(0.5, 1.5))))
+
+
+def inverted(law: Law) -> Law:
+    """Return the law of the inverse action."""
+    return Law(*map(_inverted, (law.rows, law.cols, law.entries)), -(law.unit or sympy.Integer(0)))
+
+
+def _inverted(ix: Index) -> Index:
+    return attrs.evolve(ix, power=-ix.power)
+
+
+def problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Loss]:
+    """Return a start and a smooth convex loss without symmetries: coupled squares and quartics."""
+    rng = np.random.default_rng([seed, 1])
+
+    def normal(*size: int) -> Tensor:
+        return torch.as_tensor(rng.standard_normal(size), dtype=torch.float64)
+
+    m, n = shape
+    start, target = normal(m, n), normal(m, n)
+    left, right, weights = normal(m, m), normal(n, n), normal(m, n)
+
+    def loss(w: Tensor) -> Tensor:
+        gap = w - target
+        squares = (left @ gap @ right).square().sum() / (m * n)
+        return 1 + squares + (weights * gap).pow(4).sum() / 20
+
+    return start, loss
+
+
+def trajectory(
+    declaration: Declaration,
+    loss: Loss,
+    start: Tensor,
+    steps: int,
+    hyper: Mapping[str, Any],
+    states: Mapping[str, Tensor] | None = None,
+) -> list[Tensor]:
+    """Return W_0 … W_steps in float64 under the exact schedule."""
+    rule = Functional(declaration, exact)
+    w, state = start, rule.init(start, **hyper)
+    state.update(states or {})
+    path = [w]
+    for _ in range(steps):
+        grad, value = torch.func.grad_and_value(loss)(w)
+        w, state = rule.update(grad, state, w, loss=value, **hyper)
+        path.append(w)
+    return path
+
+
+@attrs.frozen(eq=False)
+class Twins:
+    """Two trajectories that an invariant rule keeps together.
+
+    Args:
+        original: W_t. mapped: ρ(g) W̃_t.
+    """
+
+    original: list[Tensor]
+    mapped: list[Tensor]
+
+    @property
+    def drift(self) -> list[float]:
+        """Distance of the two at each step, relative to the way they have gone."""
+        way, result = 0.0, []
+        pairs = list(zip(self.original, self.mapped, strict=True))
+        for (a0, b0), (a, b) in zip(pairs, pairs[1:], strict=False):
+            way += float((a - a0).norm() + (b - b0).norm())
+            gap = float((a - b).norm())
+            result.append(gap / way if way else 0.0)
+        return result
+
+
+def twins(
+    declaration: Declaration,
+    group: Group,
+    seed: int,
+    shape: tuple[int, int],
+    steps: int,
+    hyper: Mapping[str, Any],
+) -> Twins:
+    """Run a declaration on a random problem and on its reparametrisation by a random element."""
+    start, loss = problem(shape, seed)
+    element, weights = draw(group, shape, seed), group.weights
+    factor = element.c ** float(group.law(Source.LOSS).unit or 0)
+
+    def reparametrised(w: Tensor) -> Tensor:
+        return loss(element.act(weights, w)) / factor
+
+    original = trajectory(declaration, loss, start, steps, hyper)
+    twin = trajectory(
+        declaration, reparametrised, element.act(inverted(weights), start), steps, hyper
+    )
+    return Twins(original, [element.act(weights, w) for w in twin])
