@@ -20,7 +20,8 @@ def check(
     """Return the verdict for one group, or a report over all of them.
 
     Args:
-        declaration: the rule. group: the group; None for all.
+        declaration: the rule.
+        group: the group; None for all.
         assumptions: hyper-parameters fixed to numbers, such as `eps=0`.
 
     Raises:

@@ -6,6 +6,7 @@ The twin starts at ρ(g)⁻¹ W₀ and minimises f̃(W̃) = f(ρ(g) W̃) / c^los
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -70,7 +71,8 @@ def draw(group: Group, shape: tuple[int, int], seed: int) -> Element:
 
 def inverted(law: Law) -> Law:
     """Return the law of the inverse action."""
-    return Law(*map(_inverted, (law.rows, law.cols, law.entries)), -(law.unit or sympy.Integer(0)))
+    rows, cols, entries = map(_inverted, (law.rows, law.cols, law.entries))
+    return Law(rows, cols, entries, -(law.unit or sympy.Integer(0)))
 
 
 def _inverted(ix: Index) -> Index:
@@ -131,8 +133,8 @@ class Twins:
     def drift(self) -> list[float]:
         """Distance of the two at each step, relative to the way they have gone."""
         way, result = 0.0, []
-        pairs = list(zip(self.original, self.mapped, strict=True))
-        for (a0, b0), (a, b) in zip(pairs, pairs[1:], strict=False):
+        pairs = zip(self.original, self.mapped, strict=True)
+        for (a0, b0), (a, b) in itertools.pairwise(pairs):
             way += float((a - a0).norm() + (b - b0).norm())
             gap = float((a - b).norm())
             result.append(gap / way if way else 0.0)

@@ -49,7 +49,7 @@ from normdsl.norms import Norm, frobenius, max_entry, preconditioned, spectral
 from normdsl.recursion import accumulate, ema, eye_like, fix, momentum, prev, zeros_like
 from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
 from normdsl.streams import G, W, cols, loss, rows, t
-from normdsl.version import __version__
+from normdsl.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from normdsl.compiler.invariance import groups

@@ -33,7 +33,10 @@ class Compiled:
         return DeclaredOptimizer(cast("Declaration", self), params, **options)
 
     def check(self, group: Group | None = None, **assumptions: float) -> Report | Verdict:
-        """Return the verdict for one group, or a report over all; assumptions fix hyper-parameters."""
+        """Return the verdict for one group, or a report over all of them.
+
+        Assumptions fix hyper-parameters: `check(nd.groups.scale, eps=0)`.
+        """
         from normdsl.compiler.check import check
 
         return check(cast("Declaration", self), group, **assumptions)

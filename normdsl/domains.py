@@ -60,7 +60,7 @@ def domain_of(annotation: Any) -> Domain | None:
     return next((x for x in metadata if isinstance(x, Domain)), None)
 
 
-class NarrowDomain(DomainError):
+class NarrowDomain(DomainError):  # noqa: N818 (a request to trace again, not a fault)
     """Raised while a declaration is traced: an unannotated hyper-parameter is used as a rate."""
 
     def __init__(self, name: str, domain: Domain) -> None:

@@ -241,7 +241,7 @@ class Pow(Expr):
             f"raise to the power {exponent}",
             at=self.base,
             why="x^p is real for every x only if p is a whole number, and x is not known to be ≥ 0",
-            hint="square the argument, take nd.abs of it, or annotate hyper-parameters (nd.Positive)",
+            hint="square the argument, take nd.abs of it, or annotate it: nd.Positive",
         )
 
     def _notate(self, n: Notation) -> Piece:
@@ -397,7 +397,8 @@ def power(base: Expr, exponent: Expr) -> Expr:
     if is_constant(exponent, 0):
         return Constant(Fraction(1), base.shape)
     if isinstance(exponent, Constant) and isinstance(base, Constant) and base.value != 0:
-        if exponent.value.denominator == 1 and abs(exponent.value) <= 64:
+        whole = exponent.value.denominator == 1 and abs(exponent.value) <= 64
+        if whole:
             return Constant(base.value ** int(exponent.value), base.shape)
     return Pow(base, exponent)
 

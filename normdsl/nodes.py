@@ -131,7 +131,7 @@ class Apply(Expr):
                 hint="square the argument, or take nd.abs of it",
             )
         kept = x.nonnegative and (f.odd or f.even)
-        symmetric = x.symmetric and not (self.shape == SCALAR)
+        symmetric = x.symmetric and self.shape != SCALAR
         return Facts(0.0 if kept else f.low, f.high, symmetric=symmetric)
 
     def _notate(self, n: Notation) -> Piece:

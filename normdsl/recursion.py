@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -227,7 +227,7 @@ def _require_causal_init(start: Expr) -> None:
             raise DeclarationError(
                 "a non-causal recursion",
                 at=start,
-                why="its initial value depends on a state, which has no value before the first step",
+                why="its initial value depends on a state, which has none before the first step",
                 hint="start from constants, hyper-parameters or W",
             )
 
@@ -248,7 +248,7 @@ def walk(root: Expr) -> list[Expr]:
     return order
 
 
-def replace(root: Expr, table: dict[Any, Expr]) -> Expr:
+def replace(root: Expr, table: Mapping[Any, Expr]) -> Expr:
     """Return `root` with every occurrence of a key of `table` replaced by its value."""
     done: dict[Expr, Expr] = {}
     for expr in walk(root):
@@ -302,14 +302,16 @@ def rate(value: Any) -> Expr:
 
 
 def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = True) -> Expr:
-    """Return the two-rate momentum of a stream: buffer s ← b s + (1 − b) x, read as r s₋ + (1 − r) x.
+    """Return the two-rate momentum of a stream: s ← b s + (1 − b) x, read as r s₋ + (1 − r) x.
 
     One node covers the field: r = b is the exponential average (the default), r = b² Nesterov's
     form of it, r = 0.9 with b = 0.99 Lion's (Chen et al., arXiv:2302.06675). With
     `normalized=False` everything is divided by 1 − b, which is the heavy ball s ← b s + x.
 
     Args:
-        x: the stream. buffer: b, in [0, 1). readout: r, in [0, 1]; default b.
+        x: the stream.
+        buffer: b, in [0, 1).
+        readout: r, in [0, 1]; default b.
         normalized: average (True) or sum (False).
     """
     x, b = as_expr(x), rate(buffer)
@@ -320,14 +322,16 @@ def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = Tru
     def read(old: Expr, new: Expr) -> Expr:
         return new if r == b else r * old + share * x
 
-    return fix(lambda s: b * s + gain * x, zeros_like(x), read)
+    averaged: Expr = fix(lambda s: b * s + gain * x, zeros_like(x), read)
+    return averaged
 
 
 def ema(x: Any, beta: Any, *, debias: bool = False) -> Expr:
     """Return the exponential moving average s ← β s + (1 − β) x from zero.
 
     Args:
-        x: the stream. beta: β, in [0, 1).
+        x: the stream.
+        beta: β, in [0, 1).
         debias: divide by 1 − β^t, which removes the bias of the zero start
             (Kingma and Ba, arXiv:1412.6980).
     """
@@ -338,7 +342,8 @@ def ema(x: Any, beta: Any, *, debias: bool = False) -> Expr:
 def accumulate(x: Any, init: Any = None) -> Expr:
     """Return the running sum s ← s + x, from `init` (default zero)."""
     x = as_expr(x)
-    return fix(lambda s: s + x, zeros_like(x) if init is None else init)
+    total: Expr = fix(lambda s: s + x, zeros_like(x) if init is None else init)
+    return total
 
 
 def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:

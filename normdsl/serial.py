@@ -76,7 +76,7 @@ def _read(document: Any) -> Declaration:
         op = fields.pop("op")
         if op not in classes or op == Placeholder.__name__:
             raise _refused(f"it has an unknown node {op!r}")
-        node = converter.structure({**fields}, classes[op])
+        node: Expr = converter.structure({**fields}, classes[op])
         places = {x: i for i, x in enumerate(nodes)}
         depth.append(1 + max((depth[places[c]] for c in node.children if c in places), default=0))
         if depth[-1] > _MAX_DEPTH:
@@ -108,6 +108,7 @@ def _is_open(cls: Any) -> bool:
 def _subclasses(cls: type) -> dict[str, type]:
     """Return the concrete classes below `cls` that have been imported, by name."""
     found: dict[str, type] = {}
+    sub: Any
     for sub in cls.__subclasses__():
         found.update(_subclasses(sub))
         if not getattr(sub, "__abstractmethods__", None):

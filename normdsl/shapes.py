@@ -49,7 +49,7 @@ RIGHT = Shape(Dim.N, Dim.N)
 
 
 def broadcast(first: Shape, second: Shape) -> Shape | None:
-    """Return the shape of a pointwise operation on the two, as torch broadcasts; None if refused."""
+    """Return the shape of a pointwise operation, as torch broadcasts; None if refused."""
     rows = _join(first.rows, second.rows)
     cols = _join(first.cols, second.cols)
     return None if rows is None or cols is None else Shape(rows, cols)

@@ -11,17 +11,20 @@ import enum
 import hashlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import cache
 from typing import Any
 
 import attrs
 
+_FIELDS: dict[type, tuple[str, ...]] = {}
 
-@cache
+
 def content_fields(cls: type) -> tuple[str, ...]:
-    """Return the names of the fields that make up a value of `cls`: constructor fields, no notes."""
-    fields = attrs.fields(cls)
-    return tuple(f.name for f in fields if f.init and not f.metadata.get("note"))
+    """Return the names of the constructor fields of an attrs class, notes left out."""
+    if cls not in _FIELDS:
+        _FIELDS[cls] = tuple(
+            f.name for f in attrs.fields(cls) if f.init and not f.metadata.get("note")
+        )
+    return _FIELDS[cls]
 
 
 def parts(value: Any, kind: type) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import attrs
 import sympy
@@ -31,7 +32,7 @@ class Assumption:
     of: Expr
 
 
-Condition = sympy.Basic | Assumption
+Condition: TypeAlias = Any  # an equation (sympy.Basic, untyped) or an Assumption
 Conditions = frozenset[Condition]
 NONE: Conditions = frozenset()
 
@@ -74,7 +75,7 @@ def consistent(conditions: Iterable[Condition]) -> bool:
 
 
 def to_sympy(expr: Expr) -> sympy.Expr | None:
-    """Return a scalar built from numbers and hyper-parameters in sympy; None if it reads a stream."""
+    """Return a scalar of numbers and hyper-parameters in sympy; None if it reads a stream."""
     match expr:
         case Constant(value=value):
             return sympy.Rational(value.numerator, value.denominator)
@@ -107,11 +108,10 @@ def on_unknowns(condition: Condition) -> bool:
 def show(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:
     """Return conditions as a phrase: equations first, then one clause per kind of assumption."""
     listed = list(conditions)
+    assumed = [c for c in listed if isinstance(c, Assumption)]
     clauses = sorted(_equation(c) for c in listed if not isinstance(c, Assumption))
     for kind in Kind:
-        about = sorted(
-            {text(c.of, names) for c in listed if isinstance(c, Assumption) and c.kind is kind}
-        )
+        about = sorted({text(c.of, names) for c in assumed if c.kind is kind})
         if about:
             clauses.append(_plural(kind.value, about))
     return ", ".join(clauses[:-1]) + (" and " if clauses[1:] else "") + clauses[-1]

@@ -7,7 +7,7 @@ is the same function of the weights up to a power of the unit. G then moves by t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import sympy
@@ -95,34 +95,39 @@ def invertible(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw a well-conditioned invertible matrix."""
     import numpy as np
 
-    left, right = orthogonal(rng, size), orthogonal(rng, size)
-    return (left * np.exp(rng.uniform(-0.7, 0.7, size))) @ right
+    left, right = rotation(rng, size), rotation(rng, size)
+    return np.asarray((left * np.exp(rng.uniform(-0.7, 0.7, size))) @ right)
 
 
-def orthogonal(rng: np.random.Generator, size: int) -> np.ndarray:
+def rotation(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw an orthogonal matrix from the Haar measure."""
     import numpy as np
 
     q, r = np.linalg.qr(rng.standard_normal((size, size)))
-    return q * np.sign(np.diag(r))
+    return np.asarray(q * np.sign(np.diag(r)))
 
 
 def positive(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw positive numbers within a factor e of 1."""
     import numpy as np
 
-    return np.exp(rng.uniform(-1.0, 1.0, size))
+    return np.asarray(np.exp(rng.uniform(-1.0, 1.0, size)))
 
 
-def _pair(symbols: tuple[str, str], cls: MatrixClass, draw: Any) -> dict[str, Action]:
-    return {"rows": Action(symbols[0], cls, draw), "cols": Action(symbols[1], cls, draw)}
-
-
-affine = Group("affine", "W = A W̃ B with A, B invertible", **_pair(("A", "B"), GENERAL, invertible))
-orthogonal_group = Group(
-    "orthogonal", "W = P W̃ Q with P, Q orthogonal", **_pair(("P", "Q"), ORTHOGONAL, orthogonal)
+affine = Group(
+    "affine",
+    "W = A W̃ B with A, B invertible",
+    rows=Action("A", GENERAL, invertible),
+    cols=Action("B", GENERAL, invertible),
+)
+orthogonal = Group(
+    "orthogonal",
+    "W = P W̃ Q with P, Q orthogonal",
+    rows=Action("P", ORTHOGONAL, rotation),
+    cols=Action("Q", ORTHOGONAL, rotation),
 )
 scale = Group("scale", "W = S ∘ W̃ with every S_ij > 0", entries=Action("S", POSITIVE, positive))
 loss_scale = Group("loss_scale", "f = c f̃ with c > 0", loss_unit=1)
 
-ALL = (affine, orthogonal_group, scale, loss_scale)
+#: Every group, in the order of reports.
+ALL = (affine, orthogonal, scale, loss_scale)

@@ -9,7 +9,7 @@ from normdsl.compiler.invariance.conditions import NONE, Conditions, equal
 from normdsl.compiler.invariance.laws import ANY, FIXED, Index, index, without_signs
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 (not an error: the answer "this rule does not apply")
     """A rule does not apply; carries the reason as one sentence."""
 
 
@@ -24,8 +24,8 @@ def same(x: Index, y: Index, x_spread: bool, y_spread: bool) -> tuple[Index, Con
         raise Refusal(f"it joins a number with a quantity that moves as {moving}")
     if x == y:
         return x, NONE
-    moving = {(i.element, i.cls) for i in (x, y) if i != FIXED}
-    if len(moving) == 1 and not any(cls.orthogonal for _, cls in moving):
+    acting = {(i.element, i.cls) for i in (x, y) if i != FIXED}
+    if len(acting) == 1 and not any(cls.orthogonal for _, cls in acting):
         conditions = equal(x.power, y.power)
         if conditions is not None:
             return x, conditions

@@ -1,4 +1,4 @@
-"""Recursions by induction: guess a law for the states, show that the body keeps it, then look at the start.
+"""Recursions by induction: guess a law, show that the body keeps it, then look at the start.
 
 The guess may be wrong in any way: it only proposes. What is accepted is proved afterwards with the
 proposed laws as hypotheses, by the same rules as everything else.
@@ -210,7 +210,7 @@ def _start(
 
 
 def alike(found: Law, wanted: Law) -> Conditions | None:
-    """Return the conditions under which a value with law `found` has law `wanted`; None if never."""
+    """Return the conditions under which a law `found` is the law `wanted`; None if never."""
     if found == ANYTHING:
         return NONE
     places = zip(

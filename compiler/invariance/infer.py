@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from normdsl.compiler.invariance import induction
 from normdsl.compiler.invariance.conditions import NONE, is_zero
@@ -37,12 +38,12 @@ class Inference:
         group: Group,
         idle: frozenset[str] = frozenset(),
         states: Mapping[Carry, Law] | None = None,
-        memory: dict[bytes, object] | None = None,
+        memory: dict[bytes, Any] | None = None,
     ) -> None:
         self.group = group
         self.idle = idle
         self.states = dict(states or {})
-        self.memory: dict[bytes, object] = {} if memory is None else memory
+        self.memory: dict[bytes, Any] = {} if memory is None else memory
         self._known: dict[Expr, tuple[Judgement, ...] | Failure] = {}
 
     def within(self, states: Mapping[Carry, Law]) -> Inference:

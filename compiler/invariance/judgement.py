@@ -30,7 +30,7 @@ class Judgement:
     premises: tuple[Judgement, ...] = ()
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 (not an error: an answer of the inference)
     """No law can be given to an expression.
 
     Args:

@@ -40,7 +40,7 @@ class Index:
     """What acts on one index: a power of a group element, or of a frame.
 
     Args:
-        element: the group element's symbol, or a `Frame`. cls: the class of matrices it ranges over.
+        element: the group element's symbol, or a `Frame`. cls: the matrices it ranges over.
         power: exponent; +1 moves like the weights, −1 like the gradient (inverse transpose).
     """
 

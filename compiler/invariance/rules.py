@@ -174,8 +174,7 @@ def _pow(node: e.Pow, laws: Laws, group: Group) -> list[Outcome]:
     p = to_sympy(node.exponent)
     if base == ANYTHING and p is not None and p.is_positive:
         return [Outcome(ANYTHING, "a positive power of zero")]
-    whole = p is not None and p.is_integer
-    odd, even = bool(whole and p % 2 == 1), bool(whole and p % 2 == 0)
+    odd, even = (p is not None and p.is_odd is True), (p is not None and p.is_even is True)
     return [Outcome(_entrywise(base, p, odd, even), f"a power multiplies exponents by {p}")]
 
 

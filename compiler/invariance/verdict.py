@@ -1,4 +1,4 @@
-"""Verdicts: invariant, invariant if …, not invariant, unknown; with proof or culprit and witness."""
+"""Verdicts: the four answers, with a proof, or with a culprit and a witness."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ class Verdict:
     def answer(self) -> str:
         """The answer with its conditions, as in a table."""
         if self.status is not Status.CONDITIONAL:
-            return self.status.value
+            answer: str = self.status.value
+            return answer
         return "invariant if " + show(self.conditions, self.declaration.labels)
 
     @property

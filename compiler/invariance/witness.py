@@ -29,7 +29,9 @@ class Simulation(Protocol):
         shape: tuple[int, int],
         steps: int,
         hyper: Mapping[str, Any],
-    ) -> list[float]: ...
+    ) -> list[float]:
+        """Run both and compare."""
+        ...
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ def polar_svd(x: Tensor) -> Tensor:
 def polar_newton_schulz(
     x: Tensor, coefficients: tuple[tuple[float, float, float], ...], dtype: torch.dtype
 ) -> Tensor:
-    """Return the image of x, scaled to Frobenius norm 1, under y ↦ a y + b (y yᵀ) y + c (y yᵀ)² y."""
+    """Return x, scaled to Frobenius norm 1, under the maps y ↦ a y + b (y yᵀ) y + c (y yᵀ)² y."""
     largest = x.abs().amax((-2, -1), keepdim=True)
     y = (x / torch.where(largest == 0, 1.0, largest)).to(dtype)
     y = y.mT if x.shape[-2] > x.shape[-1] else y

@@ -58,7 +58,8 @@ class Derivation:
                 self._register(expr.recursion)
                 return expr if isinstance(expr, Before) else self(opened(expr))
             case _:
-                return rebuild(expr, Expr, self)
+                rebuilt: Expr = rebuild(expr, Expr, self)
+                return rebuilt
 
     def _register(self, recursion: Recursion) -> None:
         for i in range(len(recursion.inits)):

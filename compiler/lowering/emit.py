@@ -50,7 +50,7 @@ class Emitter:
     """
 
     def __init__(
-        self, names: Mapping[Expr, str], inputs: Mapping[Expr, str], schedule: Schedule
+        self, names: Mapping[Expr, str], inputs: Mapping[Before, str], schedule: Schedule
     ) -> None:
         self.inputs = inputs
         self.schedule = schedule

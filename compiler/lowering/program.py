@@ -74,7 +74,8 @@ def lower(declaration: Declaration, schedule: Schedule) -> Program:
     """Lower a declaration: derive, simplify, emit, and load what was emitted."""
     derive, simplify = Derivation(), Simplification()
     update = simplify(derive(declaration.update))
-    slots = _closed(derive)
+    place = {x: k for k, x in enumerate(declaration.labels)}
+    slots = sorted(_closed(derive), key=lambda slot: place.get(slot.after, len(place)))
     after = [simplify(derive(slot.after)) for slot in slots]
     names = {simplify(derive(x)): name for x, name in declaration.labels.items()}
     fields = _fields(declaration, slots)

@@ -142,7 +142,7 @@ class Simplification:
     def _simplify(self, expr: Expr) -> Expr:
         if isinstance(expr, Before):
             return expr
-        node = rebuild(expr, Expr, self)
+        node: Expr = rebuild(expr, Expr, self)
         for rule in RULES:
             better = rule(node)
             if better is not None and better != node:

@@ -53,8 +53,8 @@ class Stepper:
                 f"apply {self.program.declaration.name} to a parameter of shape {tuple(x.shape)}",
                 why="the rule multiplies or factors matrices, and this parameter has "
                 f"{x.ndim} axes, not 2",
-                hint="give vectors and convolutions to another rule in an optimizer of their own "
-                "(AdamW is usual), or reshape the parameter to a matrix",
+                hint="give vectors and convolutions to another rule in an optimizer of their own, "
+                "or reshape the parameter to a matrix",
             )
         return x.reshape(x.shape[0] if x.ndim else 1, -1)
 
@@ -112,10 +112,12 @@ class Stepper:
         """Return the new parameters and states of a batch of equal-shaped parameters.
 
         Args:
-            params: the parameters. grads: their gradients.
+            params: the parameters.
+            grads: their gradients.
             states: per state of the rule, its value for each parameter.
             clocks: step index of each parameter, scalars, from 1.
-            loss: value of the loss. hyper: the hyper-parameters.
+            loss: value of the loss.
+            hyper: the hyper-parameters.
         """
         dtype = self.dtype(params[0])
         W = _stacked([self.view(p) for p in params]).to(dtype)

@@ -1,4 +1,4 @@
-"""A declaration as pure functions: init(params) → state, update(grads, state, params) → new both."""
+"""A declaration as pure functions: init(params), update(grads, state, params)."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ class Functional:
         """Return the parameters and the state after one step.
 
         Args:
-            grads: gradients, a tree like `params`. state: from `init` or the last `update`.
-            params: the parameters. loss: the loss at them, if the rule reads it.
+            grads: gradients, a tree like `params`.
+            state: from `init` or the last `update`.
+            params: the parameters.
+            loss: the loss at them, if the rule reads it.
             hyper: hyper-parameters; numbers or scalar tensors.
 
         Raises:

@@ -83,9 +83,7 @@ class DeclaredOptimizer(Optimizer):
         super().add_param_group(param_group)
 
     @torch.no_grad()
-    def step(  # type: ignore[override]
-        self, closure: Callable[[], Any] | None = None, *, loss: Any = None
-    ) -> Any:
+    def step(self, closure: Callable[[], Any] | None = None, *, loss: Any = None) -> Any:
         """Take one step for every parameter that has a gradient.
 
         Args:

@@ -57,7 +57,8 @@ def preconditioned(
 
     Args:
         norm: the base norm.
-        left: L, m×m. right: R, n×n: the paper's ‖L X R‖.
+        left: L, m×m, in the paper's ‖L X R‖.
+        right: R, n×n.
         rotate: (Q_L, Q_R), orthogonal m×m and n×n, applied first: ‖Q_Lᵀ X Q_R‖.
         hadamard: D, m×n, applied last: ‖D ∘ X‖.
 

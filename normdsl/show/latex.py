@@ -13,7 +13,7 @@ _OPERATORS = {"|·|": r"\operatorname{abs}"}
 
 
 class Latex(Notation):
-    """A LaTeX formula: \\beta_1 m + (1 - \\beta_1) G."""
+    """A LaTeX formula."""
 
     minus = "-"
 

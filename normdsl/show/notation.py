@@ -51,13 +51,15 @@ class Notation(ABC):
             return expr
         if expr in self.names and expr not in self.inside:
             return self.symbol(self.names[expr])
-        return expr._notate(self)
+        piece: Piece = expr._notate(self)
+        return piece
 
     def define(self, expr: Any) -> Piece:
         """Write the formula of a named expression."""
         self.inside.add(expr)
         try:
-            return expr._notate(self)
+            piece: Piece = expr._notate(self)
+            return piece
         finally:
             self.inside.discard(expr)
 

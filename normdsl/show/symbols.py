@@ -30,7 +30,7 @@ def unicode_symbol(name: str) -> str:
 
 
 def latex_symbol(name: str) -> str:
-    """Return a name as LaTeX: beta1 is \\beta_{1}."""
+    """Return a name as LaTeX."""
     stem, digits, suffix = _split(name)
     letter = _LATEX.get(_GREEK.get(stem, ""), stem)
     if not letter.startswith("\\") and len(letter) > 1:

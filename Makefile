@@ -1,0 +1,40 @@
+# Every target works on a bare checkout: the first one makes the virtual environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: tour test check lint types layers tutorials wheel clean
+
+tour: $(STAMP)  ## the main job: from ten lines to a trained model
+	$(BIN)/normdsl tour
+
+test: $(STAMP)  ## the whole test suite
+	$(BIN)/pytest
+
+check: lint types layers test tutorials wheel  ## everything that must be green
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+layers: $(STAMP)
+	$(BIN)/pytest tests/test_layers.py
+
+tutorials: $(STAMP)
+	$(BIN)/pytest --nbmake --nbmake-timeout=120 tutorials
+
+wheel: $(STAMP)  ## build a wheel, install it elsewhere, import it from there
+	$(BIN)/python tests/wheel.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info tour.png
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@

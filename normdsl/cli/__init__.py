@@ -1,0 +1,1 @@
+"""The command line: list, show, check, source, train and tour."""

@@ -1,0 +1,166 @@
+"""The command `normdsl`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.syntax import Syntax
+
+from normdsl.cli.find import find, shipped
+from normdsl.errors import NormdslError
+
+app = typer.Typer(
+    help="Optimizers as mathematics: show them, prove their invariances, run them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+
+Name = Annotated[str, typer.Argument(help="A rule's name, or file.py:name for one of your own.")]
+
+
+@app.command("list")
+def list_rules() -> None:
+    """List the rules that come with normdsl."""
+    for name, rule in shipped().items():
+        console.print(f"[bold]{name:<20}[/bold] {rule.doc.splitlines()[0] if rule.doc else ''}")
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Show a rule's mathematics and its description."""
+    rule = find(name)
+    console.print(str(rule), markup=False)
+    if rule.doc:
+        console.print("\n" + rule.doc, markup=False)
+
+
+@app.command()
+def check(
+    name: Name,
+    group: Annotated[str | None, typer.Option(help="One group: with proof or witness.")] = None,
+    assume: Annotated[
+        list[str] | None, typer.Option(help="A hyper-parameter fixed, such as eps=0; repeatable.")
+    ] = None,
+) -> None:
+    """Prove or refute a rule's invariances."""
+    from normdsl.cli.tables import report_table
+    from normdsl.compiler.check import check as decide
+    from normdsl.compiler.invariance.report import Report
+
+    fixed = dict(_assumption(text) for text in assume or [])
+    result = decide(find(name), None if group is None else _group(group), **fixed)
+    if isinstance(result, Report):
+        console.print(report_table(result))
+    else:
+        console.print(str(result), markup=False, soft_wrap=True)
+
+
+def _group(name: str) -> Any:
+    from normdsl.compiler.invariance import groups
+
+    for known in groups.ALL:
+        if known.name == name:
+            return known
+    raise NormdslError(
+        f"check the group {name!r}",
+        why="there is no group of that name",
+        hint="one of: " + ", ".join(g.name for g in groups.ALL),
+    )
+
+
+def _assumption(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise NormdslError(
+            f"assume {text!r}", why="it is not name=number", hint="write --assume eps=0"
+        ) from None
+
+
+@app.command()
+def source(
+    name: Name,
+    shape: Annotated[str, typer.Option(help="Rows x columns of the weights.")] = "256x512",
+) -> None:
+    """Print the torch code a rule becomes; it imports torch alone."""
+    rows, cross, cols = shape.partition("x")
+    if not (cross and rows.isdigit() and cols.isdigit() and int(rows) and int(cols)):
+        raise NormdslError(
+            f"print the code for shape {shape!r}",
+            why="a shape is rows x columns",
+            hint="write --shape 256x512",
+        )
+    code = find(name).source(shape=(int(rows), int(cols)))
+    if console.is_terminal:
+        console.print(Syntax(code, "python", theme="ansi_light"))
+    else:
+        print(code, end="")
+
+
+@app.command()
+def train(
+    name: Name,
+    data: Annotated[str, typer.Option(help="The data set: digits.")] = "digits",
+    lr: Annotated[float | None, typer.Option(help="Learning rate; default the rule's own.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 300,
+    hidden: Annotated[int, typer.Option(min=1, help="Hidden units.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the start and the batches.")] = 0,
+) -> None:
+    """Train a two-layer network by a rule and print its test accuracy."""
+    import torch
+    from rich.progress import Progress
+
+    from normdsl.cli.digits import digits, network, optimizers_for
+    from normdsl.cli.digits import train as run
+
+    if data != "digits":
+        raise NormdslError(
+            f"train on {data!r}", why="there is no such data set", hint="use --data digits"
+        )
+    rule, vectors = find(name), find("adamw")
+    hyper = {} if lr is None else {"lr": lr}
+    model = network(hidden, seed, bias=True, dtype=torch.float32)
+    optimizers, told = optimizers_for(model, rule, vectors, **hyper)
+    console.print(f"{told}; {steps} steps")
+    with Progress(console=console) as progress:
+        task = progress.add_task(rule.name, total=steps)
+        result = run(
+            model,
+            digits(seed, torch.float32),
+            optimizers,
+            steps,
+            lambda: progress.advance(task),
+            seed,
+        )
+    console.print(
+        f"loss {result.losses[0]:.3f} → {result.losses[-1]:.3f}, "
+        f"test accuracy [bold]{result.accuracy:.1%}[/bold]"
+    )
+
+
+@app.command()
+def tour(
+    picture: Annotated[Path, typer.Option(help="Where to save the picture.")] = Path("tour.png"),
+    steps: Annotated[int, typer.Option(min=10, help="Training steps per run.")] = 250,
+) -> None:
+    """Go from ten lines to a trained model: mathematics, verdicts, code, training, a picture."""
+    from normdsl.cli.tour import tour as run
+
+    run(console, picture, steps)
+
+
+def run() -> None:
+    """Run the command line; a `NormdslError` is printed as a message and exits with 2."""
+    try:
+        app()
+    except NormdslError as error:
+        Console(stderr=True, highlight=False).print("[bold red]normdsl:[/bold red] cannot ", end="")
+        print(error, file=sys.stderr)
+        sys.exit(2)
