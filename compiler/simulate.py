@@ -12,7 +12,6 @@ from typing import Any
 
 import attrs
 import numpy as np
-import sympy
 import torch
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, FIXED, Index, Law
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.declaration import Declaration
+from normdsl.errors import GradientError
 from normdsl.nodes import Source
 from normdsl.schedule import exact
 
@@ -36,11 +36,21 @@ class Element:
     def act(self, law: Law, x: Tensor) -> Tensor:
         """Return c^unit · E ∘ (P x Qᵀ): what a value with this law is, given its counterpart x̃."""
         x = self._matrix(law.rows, x.shape[-2]) @ x @ self._matrix(law.cols, x.shape[-1]).mT
-        if law.entries not in (FIXED, ANY):
-            x = self._entries(law.entries, x)
-        return x * self.c ** float(law.unit if law.unit is not None else 0)
+        entries = self._matrix(law.entries, x.shape[-2] * x.shape[-1])
+        return (entries @ x.reshape(-1)).reshape(x.shape) * self._scalar(law)
+
+    def undo(self, law: Law, x: Tensor) -> Tensor:
+        """Return x̃, given x: the inverse of `act`."""
+        entries = self._matrix(law.entries, x.shape[-2] * x.shape[-1])
+        x = torch.linalg.solve(entries, x.reshape(-1)).reshape(x.shape)
+        x = torch.linalg.solve(self._matrix(law.rows, x.shape[-2]), x)
+        return torch.linalg.solve(self._matrix(law.cols, x.shape[-1]), x.mT).mT / self._scalar(law)
+
+    def _scalar(self, law: Law) -> float:
+        return self.c ** float(0 if law.unit is None else law.unit)
 
     def _matrix(self, ix: Index, size: int) -> Tensor:
+        """Return the matrix that acts on an index."""
         if ix in (FIXED, ANY):
             return torch.eye(size, dtype=torch.float64)
         part = self.parts[ix.element]
@@ -48,12 +58,6 @@ class Element:
             return torch.diag(part ** float(ix.power))
         part = part if ix.cls.signed or not ix.cls.monomial else part.abs()
         return part if ix.cls.orthogonal or ix.power == 1 else torch.linalg.inv(part).mT
-
-    def _entries(self, ix: Index, x: Tensor) -> Tensor:
-        part = self.parts[ix.element]
-        if ix.cls.diagonal:
-            return part.reshape(x.shape) ** float(ix.power) * x
-        return (part @ x.reshape(-1)).reshape(x.shape)
 
 
 def draw(group: Group, shape: tuple[int, int], seed: int) -> Element:
@@ -67,16 +71,6 @@ def draw(group: Group, shape: tuple[int, int], seed: int) -> Element:
         if action is not None
     }
     return Element(parts, float(np.exp(rng.uniform(0.5, 1.5))))
-
-
-def inverted(law: Law) -> Law:
-    """Return the law of the inverse action."""
-    rows, cols, entries = map(_inverted, (law.rows, law.cols, law.entries))
-    return Law(rows, cols, entries, -(law.unit or sympy.Integer(0)))
-
-
-def _inverted(ix: Index) -> Index:
-    return attrs.evolve(ix, power=-ix.power)
 
 
 def problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Loss]:
@@ -106,14 +100,19 @@ def trajectory(
     hyper: Mapping[str, Any],
     states: Mapping[str, Tensor] | None = None,
 ) -> list[Tensor]:
-    """Return W_0 … W_steps in float64 under the exact schedule."""
+    """Return W_0 … W_steps in float64 under the exact schedule; shorter if the run diverges."""
     rule = Functional(declaration, exact)
     w, state = start, rule.init(start, **hyper)
     state.update(states or {})
     path = [w]
     for _ in range(steps):
         grad, value = torch.func.grad_and_value(loss)(w)
-        w, state = rule.update(grad, state, w, loss=value, **hyper)
+        try:
+            w, state = rule.update(grad, state, w, loss=value, **hyper)
+        except GradientError:
+            break
+        if not bool(torch.isfinite(w).all()):
+            break
         path.append(w)
     return path
 
@@ -131,9 +130,9 @@ class Twins:
 
     @property
     def drift(self) -> list[float]:
-        """Distance of the two at each step, relative to the way they have gone."""
+        """Distance of the two at each step both have, relative to the way they have gone."""
         way, result = 0.0, []
-        pairs = zip(self.original, self.mapped, strict=True)
+        pairs = zip(self.original, self.mapped, strict=False)
         for (a0, b0), (a, b) in itertools.pairwise(pairs):
             way += float((a - a0).norm() + (b - b0).norm())
             gap = float((a - b).norm())
@@ -158,7 +157,5 @@ def twins(
         return loss(element.act(weights, w)) / factor
 
     original = trajectory(declaration, loss, start, steps, hyper)
-    twin = trajectory(
-        declaration, reparametrised, element.act(inverted(weights), start), steps, hyper
-    )
+    twin = trajectory(declaration, reparametrised, element.undo(weights, start), steps, hyper)
     return Twins(original, [element.act(weights, w) for w in twin])

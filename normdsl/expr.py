@@ -7,7 +7,7 @@ is built.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NoReturn
@@ -27,7 +27,7 @@ Number = int | float | Fraction
 
 
 @attrs.frozen(eq=False, repr=False)
-class Expr:
+class Expr(ABC):
     """An array whose entries are not known yet: a stream, a symbol, or an operation on others.
 
     Attributes:

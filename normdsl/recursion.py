@@ -256,6 +256,28 @@ def replace(root: Expr, table: Mapping[Any, Expr]) -> Expr:
     return done[root]
 
 
+def release(root: Expr, recursion: Recursion, state: Callable[[Recursion, int], Expr]) -> Expr:
+    """Return an expression from inside a recursion's body, its `Carry` replaced by states.
+
+    Recursions at this level or above bind carries of their own and are left alone.
+
+    Args:
+        root: the expression. recursion: the one it comes from.
+        state: `Before` or `After`, which build what a carry becomes.
+    """
+    table = {recursion.carry(i): state(recursion, i) for i in range(len(recursion.inits))}
+    done: dict[Expr, Expr] = {}
+
+    def change(expr: Expr) -> Expr:
+        if isinstance(expr, State) and expr.recursion.level >= recursion.level:
+            return expr
+        if expr not in done:
+            done[expr] = table[expr] if expr in table else rebuild(expr, Expr, change)
+        return done[expr]
+
+    return change(root)
+
+
 def _depth(root: Expr) -> int:
     return max((x.recursion.level for x in walk(root) if isinstance(x, State)), default=0)
 

@@ -25,7 +25,7 @@ from normdsl.compiler.invariance.conditions import (
 )
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, Index, Law
-from normdsl.recursion import After, Carry, Recursion, State, replace
+from normdsl.recursion import After, Before, Carry, Recursion, State, release
 from normdsl.shapes import Dim, Shape
 
 if TYPE_CHECKING:
@@ -78,14 +78,19 @@ def settle(inference: Inference, recursion: Recursion) -> list[Settled]:
     """
     first: Failure | None = None
     settled: list[Settled] = []
-    for laws in guesses(inference, recursion):
-        try:
-            settled += prove(inference, recursion, laws)
-        except Failure as failure:
-            first = first or failure
-    if not settled:
-        raise first or Failure(After(recursion, 0), "no law of the state is kept from step to step")
-    return settled
+    try:
+        for laws in guesses(inference, recursion):
+            try:
+                settled += prove(inference, recursion, laws)
+            except Failure as failure:
+                first = first or failure
+    except Failure as failure:
+        first = first or failure
+    if settled:
+        return settled
+    if first is None:
+        raise Failure(After(recursion, 0), "no law of the state is kept from step to step")
+    raise Failure(release(first.expr, recursion, Before), first.reason, first.premises)
 
 
 def guesses(inference: Inference, recursion: Recursion) -> Iterator[tuple[Law, ...]]:
@@ -180,9 +185,8 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
 
 def _outside(recursion: Recursion, conditions: Conditions) -> Conditions:
     """Return conditions met inside a body as conditions on the states seen from outside."""
-    states = {recursion.carry(i): After(recursion, i) for i in range(len(recursion.inits))}
     return frozenset(
-        attrs.evolve(c, of=replace(c.of, dict(states))) if isinstance(c, Assumption) else c
+        attrs.evolve(c, of=release(c.of, recursion, After)) if isinstance(c, Assumption) else c
         for c in conditions
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -16,14 +16,14 @@ from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.nodes import Stream
-from normdsl.recursion import After, Carry, State, walk
+from normdsl.recursion import Before, Recursion, State, release, walk
 from normdsl.show.latex import latex
 from normdsl.show.text import text
 from normdsl.source import Where
 from normdsl.streams import cols, rows, t
 
 #: What can move at all; the rest are numbers, which proofs leave out.
-_MOVING = Stream | State | Carry
+_MOVING = Stream | State
 _STILL = frozenset({t, rows, cols})
 
 
@@ -141,7 +141,7 @@ def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdic
     assert decision.judgement is not None
     status = Status.CONDITIONAL if decision.conditions else Status.INVARIANT
     conditions = tuple(sorted(decision.conditions, key=str))
-    lines = tuple(_lines(decision.judgement, proof_names(declaration), set()))
+    lines = tuple(proof_lines(decision.judgement, declaration.labels))
     return Verdict(declaration, group, status, conditions, lines)
 
 
@@ -151,37 +151,37 @@ def unproved(
     """Return the verdict of a failed inference: refuted if there is a witness, else unknown."""
     failure = decision.failure
     assert failure is not None
-    names = proof_names(declaration)
+    names = declaration.labels
     culprit = Culprit(failure.expr, failure.reason, text(failure.expr, names), failure.expr.where)
     status = Status.UNKNOWN if witness is None else Status.REFUTED
     return Verdict(declaration, group, status, culprit=culprit, witness=witness)
 
 
-def proof_names(declaration: Declaration) -> dict[Expr, str]:
-    """Return the names proofs use: the author's, and name_old for a state before the step."""
-    names = dict(declaration.labels)
-    for expr, name in declaration.labels.items():
-        if isinstance(expr, After):
-            names[expr.recursion.carry(expr.index)] = f"{name}_old"
-    return names
+def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLine]:
+    """Return a judgement's proof, with the author's names for expressions."""
+    return list(_lines(judgement, names, set()))
 
 
 def _lines(
-    judgement: Judgement, names: dict[Expr, str], seen: set[tuple[Expr, Law]]
+    judgement: Judgement,
+    names: Mapping[Expr, str],
+    seen: set[tuple[Expr, Law]],
+    scope: tuple[Recursion, ...] = (),
 ) -> Iterator[ProofLine]:
-    """Yield the judgements a proof rests on before itself, each once; numbers are left out."""
-    key = (judgement.expr, judgement.law)
-    if key in seen:
-        return
-    seen.add(key)
-    for premise in judgement.premises:
-        yield from _lines(premise, names, seen)
+    """Yield the judgements a proof rests on before itself, each once; numbers are left out.
+
+    Inside a recursion's body, its states are written as their values before the step.
+    """
     expr, law = judgement.expr, judgement.law
-    if not any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
+    for recursion in scope:
+        expr = release(expr, recursion, Before)
+    if (expr, law) in seen:
         return
-    shown = (
-        names if isinstance(expr, After | Carry) else {k: v for k, v in names.items() if k != expr}
-    )
-    yield ProofLine(
-        expr, law, judgement.why, expr.where, text(expr, shown), law.show(names), latex(expr, shown)
-    )
+    seen.add((expr, law))
+    inner = (judgement.expr.recursion, *scope) if isinstance(judgement.expr, State) else scope
+    for premise in judgement.premises:
+        yield from _lines(premise, names, seen, inner)
+    if any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
+        shown = names if isinstance(expr, State) else {k: v for k, v in names.items() if k != expr}
+        formula, moves = text(expr, shown), law.show(names)
+        yield ProofLine(expr, law, judgement.why, expr.where, formula, moves, latex(expr, shown))

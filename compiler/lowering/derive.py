@@ -6,7 +6,7 @@ import attrs
 
 from normdsl.expr import Expr
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import After, Before, Recursion, State, replace
+from normdsl.recursion import After, Before, Recursion, State, release
 from normdsl.structure import rebuild
 
 
@@ -69,9 +69,4 @@ class Derivation:
 
 def opened(state: State) -> Expr:
     """Return the new value of a state in terms of the old ones."""
-    recursion = state.recursion
-    old: dict[Expr, Expr] = {
-        recursion.carry(i): Before(recursion, i, where=state.where)
-        for i in range(len(recursion.inits))
-    }
-    return replace(recursion.bodies[state.index], old)
+    return release(state.recursion.bodies[state.index], state.recursion, Before)

@@ -118,13 +118,23 @@ class Stepper:
             clocks: step index of each parameter, scalars, from 1.
             loss: value of the loss.
             hyper: the hyper-parameters.
+
+        Raises:
+            GradientError: if a factorisation does not converge, which finite input rarely causes.
         """
         dtype = self.dtype(params[0])
         W = _stacked([self.view(p) for p in params]).to(dtype)
         G = _stacked([self.view(g) for g in grads]).to(dtype)
         t = _stacked(clocks).reshape(-1, 1, 1)
         value = None if loss is None else loss.to(dtype)
-        new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)
+        try:
+            new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)
+        except torch.linalg.LinAlgError as error:
+            raise GradientError(
+                f"take a step of {self.program.declaration.name}",
+                why=f"a factorisation failed ({error}); nothing was changed",
+                hint="look for overflow in the weights or states: lower the learning rate",
+            ) from error
         weights = [
             x.reshape(p.shape).to(p.dtype) for x, p in zip(new.unbind(), params, strict=True)
         ]

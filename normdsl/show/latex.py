@@ -24,7 +24,7 @@ class Latex(Notation):
         return Piece(latex_symbol(name), Level.ATOM)
 
     def previous(self, name: str) -> Piece:
-        return Piece(rf"{{{latex_symbol(name)}}}^{{-}}", Level.POWER)
+        return Piece(latex_symbol(f"{name}_old"), Level.ATOM)
 
     def ratio(self, value: Fraction) -> Piece:
         sign = "-" if value < 0 else ""

@@ -25,7 +25,7 @@ class Text(Notation):
         return Piece(unicode_symbol(name), Level.ATOM)
 
     def previous(self, name: str) -> Piece:
-        return Piece(unicode_symbol(name) + "₋", Level.ATOM)
+        return Piece(unicode_symbol(f"{name}_old"), Level.ATOM)
 
     def ratio(self, value: Fraction) -> Piece:
         if value in _HALVES:

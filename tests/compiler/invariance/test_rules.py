@@ -1,0 +1,199 @@
+"""Every typing rule: a positive case, a refusal, and both sides of its law evaluated."""
+
+import proofs
+import pytest
+
+import normdsl as nd
+from normdsl import G, W, nodes
+from normdsl.compiler.check import check
+from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance.infer import Inference
+from normdsl.compiler.invariance.judgement import Failure, Judgement
+from normdsl.compiler.invariance.laws import INVARIANT
+from normdsl.compiler.invariance.rules import rule
+from normdsl.compiler.invariance.verdict import Status, Verdict, proof_lines
+from normdsl.declaration import Declaration
+from normdsl.expr import Expr
+from normdsl.norms.base import NormOperation
+from normdsl.recursion import Carry, Placeholder, State
+
+p = nodes.Param("p", nd.NonNegative.__metadata__[0])
+GRAM = G @ G.T
+ROWS = nd.sum(G, over="cols")
+v = nd.ema(G * G, 0.9)
+L = nd.accumulate(G @ G.T)
+Q = nd.eigenbasis(L)
+
+# rule, expression, group, its law
+POSITIVE = [
+    ("constant", nd.zeros_like(G), g.scale, "zero"),
+    ("constant", nd.zeros_like(G) + 1, g.loss_scale, "fixed"),
+    ("param", p * G, g.scale, "entries S^(-1)"),
+    ("stream", W, g.affine, "(contra_A, contra_B)"),
+    ("stream", G, g.affine, "(cov_A, cov_B)"),
+    ("stream", G, g.orthogonal, "(orthogonal P, orthogonal Q)"),
+    ("stream", nd.loss * G, g.loss_scale, "unit c^(2)"),
+    ("eye", nd.eye_like(GRAM) + L, g.orthogonal, "(orthogonal P, orthogonal P)"),
+    ("add", G + 2 * G, g.affine, "(cov_A, cov_B)"),
+    ("maximum", nd.maximum(nd.abs(G), v / nd.abs(G)), g.scale, "entries S^(-1)"),
+    ("mul", G * W, g.scale, "fixed"),
+    ("mul", nd.inner(G, W) * G, g.affine, "(cov_A, cov_B)"),
+    ("pow", (G * G) ** 0.25, g.scale, "entries S^(-1/2)"),
+    ("pow", G**3, g.loss_scale, "unit c^(3)"),
+    ("apply", nd.sign(G), g.scale, "fixed"),
+    ("apply", nd.reciprocal(G), g.scale, "entries S"),
+    ("apply", nd.tanh(G * W), g.scale, "fixed"),
+    ("matmul", W @ G.T, g.affine, "(contra_A, cov_A)"),
+    ("matmul", GRAM, g.orthogonal, "(orthogonal P, orthogonal P)"),
+    ("transpose", G.T, g.affine, "(cov_B, cov_A)"),
+    ("inverse", nd.inverse(W @ G.T), g.affine, "(contra_A, cov_A)"),
+    ("matrix power", nd.matrix_power(L, -0.25), g.orthogonal, "(orthogonal P, orthogonal P)"),
+    ("matrix power", nd.matrix_power(L, -0.25), g.loss_scale, "unit c^(-1/2)"),
+    ("polar", nd.polar(3 * G), g.orthogonal, "(orthogonal P, orthogonal Q)"),
+    ("polar", nd.polar(G), g.loss_scale, "fixed"),
+    ("eigenbasis", Q, g.orthogonal, "(orthogonal P, signs[L])"),
+    ("eigenbasis", nd.sign(Q.T @ G @ W.T @ Q), g.orthogonal, "(signs[L], signs[L])"),
+    ("inner", nd.inner(G, W), g.affine, "fixed"),
+    ("inner", nd.inner(G, W), g.scale, "fixed"),
+    ("inner", nd.inner(G, G), g.loss_scale, "unit c^(2)"),
+    ("reduce", nd.sum(G), g.loss_scale, "unit c"),
+    ("reduce", nd.max(nd.abs(G * W), over="rows"), g.scale, "fixed"),
+    ("norm operation", nd.spectral.lmo(G), g.orthogonal, "(orthogonal P, orthogonal Q)"),
+    ("norm operation", nd.frobenius.sharp(G), g.loss_scale, "unit c"),
+    ("norm operation", nd.spectral.dual(G), g.orthogonal, "fixed"),
+    ("norm operation", nd.spectral.value(W), g.orthogonal, "fixed"),
+    ("norm operation", nd.max_entry.dual(G * W), g.scale, "fixed"),
+    ("schatten", nodes.SchattenNorm(G, 1.0), g.orthogonal, "fixed"),
+    ("schatten", nodes.SchattenNorm(G, 1.0), g.loss_scale, "unit c"),
+]
+
+# rule, expression, group, part of the reason
+REFUSED = [
+    ("constant", G + (nd.zeros_like(G) + 1), g.scale, "joins a term that moves"),
+    ("add", G + W, g.affine, "moves as cov_A with one that moves as contra_A"),
+    ("add", v + 1, g.scale, "joins a number with a quantity that moves"),
+    ("add", G * G + G, g.loss_scale, "unit c^(2)"),
+    ("maximum", nd.maximum(G, -G), g.orthogonal, "maximum does not commute"),
+    ("maximum", nd.maximum(G, G * G), g.loss_scale, "unit"),
+    ("mul", G * G, g.orthogonal, "entrywise product needs fixed indices"),
+    ("pow", (G * G) ** nd.sum(nd.abs(G)), g.loss_scale, "exponent itself moves"),
+    ("pow", nd.abs(G) ** 0.5, g.affine, "entrywise function needs a fixed index"),
+    ("apply", nd.sign(G), g.orthogonal, "entrywise function needs a fixed index"),
+    ("apply", nd.exp(G), g.scale, "not homogeneous"),
+    ("apply", nd.exp(G), g.loss_scale, "not homogeneous"),
+    ("matmul", GRAM, g.affine, "contracts two covariant indices of B"),
+    ("matmul", GRAM, g.scale, "a matrix product is not preserved"),
+    ("matrix power", nd.matrix_power(W @ W.T, 0.25), g.affine, "two contravariant"),
+    ("polar", nd.polar(G), g.affine, "a polar factor is not preserved by cov_A"),
+    ("polar", nd.polar(G), g.scale, "a polar factor is not preserved"),
+    ("eigenbasis", nd.sign(Q), g.orthogonal, "entrywise function needs a fixed index"),
+    ("inner", nd.inner(G, G), g.affine, "contracts two covariant"),
+    ("inner", nd.inner(G, G), g.scale, "contracts"),
+    ("reduce", nd.sum(G), g.orthogonal, "not preserved by orthogonal"),
+    ("reduce", nd.sum(G), g.scale, "not preserved by S"),
+    ("norm operation", nd.max_entry.lmo(G), g.orthogonal, "‖X‖∞ is not preserved"),
+    ("norm operation", nd.spectral.dual(G), g.affine, "‖X‖₂ is not preserved"),
+    ("schatten", nodes.SchattenNorm(G, 1.0), g.affine, "Schatten norm is not preserved"),
+]
+
+
+def ids(rows):
+    return [f"{row[0]}: {row[1]} in {row[2]}" for row in rows]
+
+
+NAMES = {L: "L"}
+
+
+def best(expr: Expr, group) -> Judgement:
+    return min(Inference(group).judge(expr), key=lambda j: len(j.conditions))
+
+
+@pytest.mark.parametrize(("_", "expr", "group", "law"), POSITIVE, ids=ids(POSITIVE))
+def test_the_rule_proves_the_law(_, expr, group, law):
+    assert law in {j.law.show(NAMES) for j in Inference(group).judge(expr) if not j.conditions} | {
+        best(expr, group).law.show(NAMES)
+    }
+
+
+@pytest.mark.parametrize(("_", "expr", "group", "law"), POSITIVE, ids=ids(POSITIVE))
+def test_the_law_holds_numerically(_, expr, group, law):
+    judgement = best(expr, group)
+    scalar = nd.sum(expr) if expr.shape != G.shape else expr
+    hyper = (nd.Hyperparameter("p", 1.0, p.domain),) if p in nd.recursion.walk(expr) else ()
+    carrier = Declaration("carrier", hyper, W + G + 0 * G + scalar * G)
+    lines = tuple(proof_lines(judgement, carrier.labels))
+    verdict = Verdict(carrier, group, Status.INVARIANT, proof=lines)
+    if lines:
+        proofs.assert_proof_holds(verdict)
+
+
+@pytest.mark.parametrize(("_", "expr", "group", "reason"), REFUSED, ids=ids(REFUSED))
+def test_the_rule_refuses(_, expr, group, reason):
+    with pytest.raises(Failure) as caught:
+        Inference(group).judge(expr)
+    assert reason in caught.value.reason
+
+
+def concrete(cls: type) -> set[type]:
+    below = {x for sub in cls.__subclasses__() for x in concrete(sub)}
+    return below | ({cls} if not getattr(cls, "__abstractmethods__", None) else set())
+
+
+def test_every_node_has_a_rule():
+    elsewhere = {Carry, Placeholder, *concrete(State)}
+    known = set(rule.registry) - {object}
+    missing = [
+        c.__name__
+        for c in concrete(Expr) - elsewhere
+        if c.__module__.startswith("normdsl") and not any(issubclass(c, k) for k in known - {Expr})
+    ]
+    assert missing == []
+
+
+def test_both_tables_cover_every_rule():
+    names = {f.__name__.strip("_").replace("_", " ") for f in rule.registry.values()} - {"rule"}
+    assert names <= {row[0] for row in POSITIVE}
+    unconditional = {"param", "stream", "eye", "transpose", "inverse"}
+    assert names - unconditional <= {row[0] for row in REFUSED}
+
+
+def test_a_node_without_a_rule_is_an_error():
+    with pytest.raises(TypeError, match="no typing rule"):
+        rule(Placeholder(0, G.shape, G.facts), [], g.scale)
+
+
+def test_square_roots_under_congruence_have_a_frame():
+    verdict = check(klike(0.5), g.affine)
+    assert verdict.status is Status.CONDITIONAL
+    proofs.assert_proof_holds(verdict)
+
+
+@pytest.mark.parametrize("exponent", [0.25, 1.0, 0.3])
+def test_other_powers_of_congruent_matrices_have_none(exponent):
+    verdict = check(klike(exponent), g.affine)
+    assert verdict.status is Status.REFUTED
+
+
+def klike(exponent):
+    @nd.optimizer
+    def coupled(lr=0.1, beta: nd.Fraction = 0.9):
+        left, right = nd.fix(
+            lambda S, T: (
+                beta * S + (1 - beta) * (G @ nd.inverse(T) @ G.T),
+                beta * T + (1 - beta) * (G.T @ nd.inverse(S) @ G),
+            ),
+            (nd.eye_like(G @ G.T), nd.eye_like(G.T @ G)),
+        )
+        S, T = nd.matrix_power(left, exponent), nd.matrix_power(right, exponent)
+        return W + lr * nd.preconditioned(nd.spectral, left=S, right=T).lmo(nd.ema(G, beta))
+
+    return coupled
+
+
+def test_the_exponent_of_a_symbolic_power_becomes_a_condition():
+    judgements = Inference(g.scale).judge(nd.polar(nd.reciprocal(v**p) * G))
+    assert {str(c) for j in judgements for c in j.conditions} == {"Eq(p, 1/2)"}
+
+
+def test_invariant_law_is_the_default():
+    assert str(INVARIANT) == "fixed"
