@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import Phase, settings
 from torch import Tensor
 
 import normdsl as nd
@@ -16,6 +17,16 @@ from normdsl.classes import MatrixClass
 
 _SHAPES = ((3, 5), (5, 3), (4, 4), (1, 4), (4, 1), (1, 1))
 _CLOSE = {"rtol": 1e-9, "atol": 1e-9}
+
+
+#: For tests over drawn examples that lower a rule each: few, the same ones each time, not shrunk.
+quickly = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+)
 
 
 # Refusals

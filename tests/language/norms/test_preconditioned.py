@@ -94,11 +94,11 @@ def test_exchanged_rotations_are_refused():
 
 def test_a_base_that_is_no_norm_is_refused():
     with refuses(nd.DeclarationError):
-        nd.preconditioned(2, hadamard=D)
+        nd.preconditioned("spectral", hadamard=D)
 
 
 def test_is_shown():
-    assert str(nd.preconditioned(nd.spectral, left=ROW_GRAM, right=COL_GRAM)) == (
-        "‖W Wᵀ W (Wᵀ W)‖₂".replace("W Wᵀ W", "W Wᵀ X")
-    )
+    both = nd.preconditioned(nd.spectral, left=ROW_GRAM, right=COL_GRAM)
+    assert str(both) == "‖W Wᵀ X (Wᵀ W)‖₂"
     assert str(nd.preconditioned(nd.frobenius, hadamard=nd.abs(W))) == "‖abs(W) ∘ X‖_F"
+    assert r"\circ X" in NORMS["hadamard"]._repr_latex_()

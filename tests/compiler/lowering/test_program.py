@@ -1,0 +1,158 @@
+"""Programs: readable source that imports torch alone, batches, capture, no host synchronisation."""
+
+import ast
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.cli.find import shipped
+from normdsl.compiler.lowering.program import lower
+
+RULES = shipped().values()
+NEWTON = nd.Schedule(polar=nd.polar_express(5))
+
+
+def hyper(rule):
+    return {k: v for k, v in rule.defaults.items() if v is not None}
+
+
+def clock(batch, device="cpu"):
+    return torch.ones((batch, 1, 1), dtype=torch.float64, device=device)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
+def test_the_source_runs_with_torch_alone_and_is_what_runs(rule):
+    source = rule.source(shape=(4, 3))
+    imported = {n.names[0].name if isinstance(n, ast.Import) else n.module
+                for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import | ast.ImportFrom)}  # fmt: skip
+    assert imported == {"__future__", "torch"}
+    namespace = {}
+    exec(compile(source, "ejected.py", "exec"), namespace)
+    weights, grads = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
+    states = namespace["init"](weights, **hyper(rule))
+    ours = lower(rule, nd.Schedule()).step(weights, grads, *states, t=clock(2), **hyper(rule))
+    theirs = namespace["step"](weights, grads, *states, t=clock(2), **hyper(rule))
+    assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
+def test_a_batch_is_a_loop(rule):
+    program = lower(rule, nd.exact)
+    weights, grads = torch.randn(3, 4, 3).double(), torch.randn(3, 4, 3).double()
+    states = program.init(weights, **hyper(rule))
+    together = program.step(weights, grads, *states, t=clock(3), **hyper(rule))
+    for i in range(3):
+        own = [s[i : i + 1] for s in states]
+        alone = program.step(weights[i : i + 1], grads[i : i + 1], *own, t=clock(1), **hyper(rule))
+        for x, y in zip(together, alone, strict=True):
+            torch.testing.assert_close(x[i : i + 1], y)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
+@pytest.mark.parametrize("schedule", [nd.Schedule(), NEWTON], ids=["exact kernels", "newton"])
+def test_no_host_synchronisation_on_fake_tensors(rule, schedule):
+    """A fake tensor has no data: reading any value on the host would raise.
+
+    Fake CUDA tensors, except for factorisations, whose fake form asks a CPU build for CUDA.
+    """
+    program = lower(rule, schedule)
+    device = "cpu" if "torch.linalg.svd" in program.code or "eigh" in program.code else "cuda"
+    with FakeTensorMode():
+        weights = torch.empty(2, 8, 4, device=device)
+        states = program.init(weights, **hyper(rule))
+        new, *after = program.step(
+            weights, torch.empty_like(weights), *states, t=clock(2, device), **hyper(rule)
+        )
+    assert new.device.type == device
+    assert new.dtype == weights.dtype
+    assert all(s.dtype == weights.dtype and s.shape == o.shape
+               for s, o in zip(after, states, strict=True))  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_step_is_captured_in_one_graph_and_schedulers_do_not_recompile():
+    rule = shipped()["muadam_sania"]
+    weights = [torch.nn.Parameter(torch.randn(6, 4)) for _ in range(2)]
+    start = [w.detach().clone() for w in weights]
+    schedule = nd.Schedule(polar=nd.polar_express(5), compile=True)
+    rate = torch.tensor(1e-2)
+    opt = rule(weights, lr=rate, schedule=schedule)
+    grads = [torch.randn(6, 4) for _ in weights]
+
+    def step():
+        for w, g in zip(weights, grads, strict=True):
+            w.grad = g
+        opt.step()
+
+    step()
+    step()
+    with torch.compiler.set_stance("fail_on_recompile"):
+        rate.mul_(0.5)
+        step()
+    plain = [torch.nn.Parameter(w) for w in start]
+    eager = rule(plain, lr=1e-2, schedule=NEWTON)
+    for factor in (1.0, 1.0, 0.5):
+        eager.param_groups[0]["lr"] = 1e-2 * factor
+        for w, g in zip(plain, grads, strict=True):
+            w.grad = g
+        eager.step()
+    for w, p in zip(weights, plain, strict=True):
+        torch.testing.assert_close(w, p, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
+def test_cuda_equals_cpu(rule):
+    program = lower(rule, nd.exact)
+    weights, grads = torch.randn(2, 8, 4).double(), torch.randn(2, 8, 4).double()
+    results = []
+    for device in ("cpu", "cuda"):
+        w = weights.to(device)
+        states = program.init(w, **hyper(rule))
+        out = program.step(w, grads.to(device), *states, t=clock(2, device), **hyper(rule))
+        results.append([x.cpu() for x in out])
+    for x, y in zip(*results, strict=True):
+        torch.testing.assert_close(x, y)
+
+
+def test_an_initial_value_may_not_read_the_gradient():
+    @nd.optimizer
+    def late(lr=0.1):
+        return W - lr * nd.fix(lambda s: s + G, 0 * W + G)
+
+    with pytest.raises(nd.DeclarationError, match="only exists at a step"):
+        late.source()
+
+
+def test_an_initial_value_may_read_the_weights():
+    @nd.optimizer
+    def anchored(lr=0.1):
+        start = nd.fix(lambda s: s, W, read=lambda old, new: old)
+        return W - lr * (G + W - start)
+
+    opt_w = torch.nn.Parameter(torch.ones(2, 2))
+    opt = anchored([opt_w])
+    for _ in range(2):
+        opt_w.grad = torch.ones(2, 2)
+        opt.step()
+    torch.testing.assert_close(opt_w, torch.full((2, 2), 0.9 - 0.1 * (1 - 0.1)))
+
+
+def test_the_printed_code_has_a_golden_form():
+    expected = '''
+def step(W, G, m_buffer_old, v_buffer_old, *, t, loss=None, lr, beta1, beta2, eps, weight_decay):
+    """One step of adamw."""
+    m_buffer = beta1 * m_buffer_old + (1 - beta1) * G
+    v_buffer = beta2 * v_buffer_old + (1 - beta2) * (G * G)
+    v = v_buffer / (1 - beta2 ** t).to(W.dtype)
+    m = m_buffer / (1 - beta1 ** t).to(W.dtype)
+    W_new = (1 - lr * weight_decay) * W - lr * (reciprocal(torch.sqrt(v) + eps) * m)
+    return W_new, m_buffer, v_buffer
+'''
+    source = shipped()["adamw"].source(shape=(2, 3))
+    assert expected.strip() in source
+    assert "#   m_buffer: 2 × 3" in source

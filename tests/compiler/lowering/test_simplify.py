@@ -1,0 +1,69 @@
+"""Every simplification rule: the result it gives, and equality of both sides in numbers."""
+
+import proofs
+import pytest
+import torch
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.compiler.lowering import simplify as s
+from normdsl.compiler.lowering.simplify import RULES, Simplification
+from normdsl.declaration import Declaration
+from normdsl.expr import Mul, Pow, Transpose, as_expr
+from normdsl.nodes import Inverse, MatrixPower
+
+v = nd.ema(G * G, 0.5)
+L = nd.accumulate(G @ G.T, nd.eye_like(G @ G.T))
+half, minus = as_expr(0.5), as_expr(-1)
+
+CASES = {
+    s.pull_out_minus: [(Mul(G, -W), -(G * W)), (Mul(-G, W), -(G * W)), (L @ (-G), -(L @ G)),
+                       ((-L) @ G, -(L @ G))],
+    s.cancel_two_minuses: [(Mul(minus, -G), G)],
+    s.join_constants: [(Mul(as_expr(2), Mul(as_expr(3), G)), 6 * G)],
+    s.power_of_power: [(Pow(Pow(v, half), half), v**0.25), (Pow(Pow(v, half), as_expr(2)), v)],
+    s.product_of_powers: [(Mul(Pow(v, half), Pow(v, half)), v)],
+    s.product_of_reciprocals: [
+        (nd.reciprocal(v) * (nd.reciprocal(v) * G), nd.reciprocal(v * v) * G)
+    ],
+    s.product_of_matrix_powers: [
+        (MatrixPower(L, as_expr(-0.25)) @ (MatrixPower(L, as_expr(-0.25)) @ G),
+         MatrixPower(L, as_expr(-0.5)) @ G),
+        ((G.T @ MatrixPower(L, half)) @ MatrixPower(L, half), G.T @ L),
+    ],
+    s.cancel_two_transposes: [(Transpose(Transpose(G)), G), (Transpose(L), L)],
+    s.cancel_two_inverses: [(Inverse(Inverse(W @ G.T)), W @ G.T)],
+}  # fmt: skip
+
+
+def test_every_rule_has_a_case():
+    assert set(CASES) == set(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.__name__)
+def test_the_rule_fires_and_keeps_the_value(rule):
+    for before, after in CASES[rule]:
+        assert rule(before) == after
+        assert Simplification()(before) == Simplification()(after)
+        ours, theirs = values([before, after])
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expr"),
+    [
+        (s.power_of_power, Pow(Pow(G, as_expr(2)), half)),
+        (s.product_of_powers, Mul(Pow(v, half), Pow(v, as_expr(-0.5)))),
+        (s.product_of_matrix_powers,
+         MatrixPower(L, half) @ (MatrixPower(L, as_expr(-0.5)) @ G)),
+        (s.pull_out_minus, Mul(G, W)),
+    ],
+)  # fmt: skip
+def test_the_rule_does_not_fire_where_it_would_be_wrong(rule, expr):
+    assert rule(expr) is None
+
+
+def values(exprs):
+    carrier = Declaration("carrier", (), W + G + v + L @ G)
+    probe = proofs.Probe(carrier, exprs)
+    return probe.run(proofs.random_streams((3, 4), 0), probe.start((3, 4), {}), {})[-1]

@@ -1,0 +1,91 @@
+"""The pure form: trees, torch.func transforms, differentiation, refusals."""
+
+import pytest
+import torch
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.algorithms import adamw, muon, sgd
+from normdsl.cli.find import shipped
+
+
+def tree(seed=0):
+    g = torch.Generator().manual_seed(seed)
+    shapes = {"a": (3, 4), "b": [(4, 2), (2, 3)]}
+    return {
+        "a": torch.randn(shapes["a"], generator=g).double(),
+        "b": [torch.randn(s, generator=g).double() for s in shapes["b"]],
+    }
+
+
+@pytest.mark.parametrize("rule", shipped().values(), ids=lambda r: r.name)
+def test_it_takes_the_steps_of_the_optimizer_and_changes_nothing_in_place(rule):
+    params, rule_ = tree(), nd.functional(rule)
+    state = rule_.init(params)
+    leaves = [params["a"], *params["b"]]
+    twins = [torch.nn.Parameter(p.clone()) for p in leaves]
+    opt = rule(twins)
+    for step in range(3):
+        grads = tree(step + 1)
+        before = [p.clone() for p in leaves]
+        params, state = rule_.update(grads, state, params)
+        assert all(torch.equal(x, y) for x, y in zip(leaves, before, strict=True))
+        leaves = [params["a"], *params["b"]]
+        for t, g in zip(twins, [grads["a"], *grads["b"]], strict=True):
+            t.grad = g
+        opt.step()
+        for p, t in zip(leaves, twins, strict=True):
+            torch.testing.assert_close(p, t.detach())
+
+
+def test_the_learning_rate_is_differentiable():
+    rule = nd.functional(sgd)
+    w = torch.ones(2, 2, dtype=torch.float64)
+
+    def after(lr):
+        new, _ = rule.update(2 * w, rule.init(w), w, lr=lr)
+        return new.sum()
+
+    slope = torch.func.grad(after)(torch.tensor(0.1, dtype=torch.float64))
+    torch.testing.assert_close(slope, torch.tensor(-8.0, dtype=torch.float64))
+
+
+def test_it_works_under_vmap_and_jit_style_grad_of_the_start():
+    rule = nd.functional(adamw)
+    starts = torch.randn(5, 3, 2, dtype=torch.float64)
+
+    def train(w):
+        state = rule.init(w)
+        for _ in range(3):
+            w, state = rule.update(2 * w, state, w)
+        return w
+
+    together = torch.func.vmap(train)(starts)
+    torch.testing.assert_close(together, torch.stack([train(w) for w in starts]))
+    assert torch.isfinite(torch.func.grad(lambda w: train(w).square().sum())(starts[0])).all()
+
+
+def test_trees_must_match():
+    rule, params = nd.functional(sgd), tree()
+    with pytest.raises(nd.GradientError, match="tree"):
+        rule.update({"a": params["a"]}, rule.init(params), params)
+
+
+def test_a_rule_that_reads_the_loss_asks_for_it():
+    @nd.optimizer
+    def polyak():
+        return W - nd.loss / nd.inner(G, G) * G
+
+    rule, w = nd.functional(polyak), torch.ones(2, 2)
+    with pytest.raises(nd.GradientError, match="reads the value of the loss"):
+        rule.update(w, rule.init(w), w)
+    new, _ = rule.update(2 * w, rule.init(w), w, loss=4.0)
+    torch.testing.assert_close(new, w / 2)
+
+
+def test_unknown_hyper_parameters_and_vectors_are_refused():
+    rule, w = nd.functional(muon), torch.ones(3)
+    with pytest.raises(nd.HyperparameterError, match="momentum"):
+        rule.init(torch.ones(2, 2), beta=0.5)
+    with pytest.raises(nd.GradientError, match="1 axes, not 2"):
+        rule.init(w)

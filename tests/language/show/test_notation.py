@@ -1,0 +1,156 @@
+"""Every node can be written in every notation, and brackets follow from precedence."""
+
+import re
+import sys
+
+import pytest
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.domains import FRACTION
+from normdsl.expr import Constant, Expr, as_expr
+from normdsl.facts import Facts
+from normdsl.nodes import Param, SchattenNorm
+from normdsl.recursion import After, Before, Carry, Placeholder, walk
+from normdsl.shapes import MATRIX
+from normdsl.show.latex import Latex, latex
+from normdsl.show.notation import Level, Piece
+from normdsl.show.text import Text, text
+
+GRAM = G @ G.T
+STATE = nd.accumulate(G)
+INSTANCES = [
+    G, Param("beta", FRACTION), as_expr(2), nd.eye_like(GRAM), G + W, G * W, G**3, GRAM, G.T,
+    nd.abs(G), nd.maximum(G, W), nd.matrix_power(GRAM, 0.5), nd.inverse(W @ G.T), nd.polar(G),
+    nd.eigenbasis(GRAM), nd.inner(G, W), nd.sum(G), SchattenNorm(G, 3.0),
+    STATE, Before(STATE.recursion, 0), STATE.recursion.carry(0), Placeholder(0, MATRIX, Facts()),
+    nd.spectral.lmo(G), nd.spectral.sharp(G), nd.spectral.dual(G), nd.spectral.value(G),
+]  # fmt: skip
+
+
+def subclasses(cls):
+    """Return the importable classes below `cls`, without the copies that slots leave behind."""
+    below = {c for child in cls.__subclasses__() for c in [child, *subclasses(child)]}
+    return {c for c in below if getattr(sys.modules[c.__module__], c.__name__, None) is c}
+
+
+def is_abstract(cls):
+    return getattr(cls._notate, "__isabstractmethod__", False)
+
+
+CONCRETE = {c for c in subclasses(Expr) if not is_abstract(c)}
+
+
+def test_every_node_has_an_instance_here():
+    assert {type(x) for x in INSTANCES} == CONCRETE
+    assert {Constant, Carry, After} <= CONCRETE
+    assert len(CONCRETE) == len(INSTANCES)
+
+
+@pytest.mark.parametrize("expr", INSTANCES, ids=lambda x: type(x).__name__)
+def test_every_node_has_a_text(expr):
+    shown = text(expr)
+    assert shown == str(expr) == shown.strip() != ""
+    assert shown.count("(") == shown.count(")")
+    assert "<" not in shown
+    assert type(expr).__name__ in repr(expr)
+
+
+@pytest.mark.parametrize("expr", INSTANCES, ids=lambda x: type(x).__name__)
+def test_every_node_has_a_latex_form(expr):
+    assert_legal(latex(expr))
+    assert latex(expr) in expr._repr_latex_()
+
+
+@pytest.mark.parametrize("name", nd.algorithms.__all__)
+def test_every_algorithm_is_legal_in_both(name):
+    rule = getattr(nd.algorithms, name)
+    assert_legal(latex(rule.update))
+    for x in walk(rule.update):
+        assert text(x)
+        assert_legal(latex(x))
+
+
+@pytest.mark.parametrize("expr", INSTANCES, ids=lambda x: type(x).__name__)
+def test_every_node_can_be_written_by_a_name(expr):
+    assert text(expr, {expr: "given"}) == "given"
+    assert latex(expr, {expr: "x1"}) == "x_{1}"
+    if expr.shape == MATRIX:
+        assert "given" in text(W @ expr.T, {expr: "given"})
+
+
+def assert_legal(formula):
+    """Check braces, paired delimiters, and that nothing but LaTeX is in it."""
+    assert formula.isascii()
+    assert formula.count("{") == formula.count("}")
+    assert formula.count(r"\left") == formula.count(r"\right")
+    assert not re.search(r"(?<!\\)_(?![{])", formula)
+    assert not re.search(r"\^(?![{])", formula)
+
+
+@pytest.mark.parametrize("notation", [Text, Latex])
+@pytest.mark.parametrize("level", Level)
+def test_looser_pieces_get_brackets_in_tighter_places(notation, level):
+    n = notation()
+    for place in Level:
+        written = n.put(Piece("x", level), place)
+        assert (written == "x") == (level >= place)
+        assert written in ("x", n.brackets("x"))
+
+
+def test_definition_writes_the_formula_of_a_name_once():
+    m = G * W
+    n = Text({m: "m"})
+    assert n(m).text == "m"
+    assert n.define(m).text == "G ∘ W"
+    assert n(m).text == "m"
+
+
+def test_definition_restores_the_name_after_an_error():
+    class Broken(Exception):
+        pass
+
+    class Value:
+        def _notate(self, n):
+            raise Broken
+
+    value = Value()
+    n = Text({value: "v"})
+    with pytest.raises(Broken):
+        n.define(value)
+    assert n(value).text == "v"
+
+
+def test_a_states_formula_calls_its_old_value_by_its_name():
+    m = nd.accumulate(G)
+    n = Text({m: "m"})
+    assert n.define(m).text == f"{n.previous('m').text} + G"
+    assert n.names == {m: "m"}
+
+
+def test_coupled_states_call_each_other_by_name():
+    zero = nd.zeros_like(G)
+    left, right = nd.fix(lambda a, b: (a + b, b * G), (zero, zero))
+    for notation in (Text, Latex):
+        n = notation({left: "L", right: "R"})
+        old_left, old_right = n.previous("L").text, n.previous("R").text
+        assert n.define(left).text == f"{old_left} + {old_right}"
+        assert old_right in n.define(right).text
+
+
+def test_old_values_are_written_by_the_states_name():
+    m = nd.accumulate(G)
+    before = Before(m.recursion, 0)
+    n = Text({m: "m"})
+    assert n(before) == n.previous("m")
+    assert text(before).startswith("before(")
+
+
+def test_states_without_names_can_be_told_apart():
+    """An inner state and the outer one it reads are two symbols."""
+    one = nd.fix(lambda a: nd.fix(lambda b: a + 2 * b, W), W)
+    other = nd.fix(lambda a: nd.fix(lambda b: 2 * a + b, W), W)
+    same = nd.fix(lambda a: nd.fix(lambda b: a - b, W), W)
+    swapped = nd.fix(lambda a: nd.fix(lambda b: b - a, W), W)
+    assert text(one) != text(other)
+    assert text(same) != text(swapped)

@@ -1,0 +1,65 @@
+"""The one error: four parts, in order, and every refusal derives from it."""
+
+import inspect
+
+import pytest
+from properties import assert_four_parts
+
+import normdsl as nd
+from normdsl import G, W, errors
+
+ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass)]
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_error_is_a_normdsl_error_and_public(kind):
+    assert issubclass(kind, nd.NormdslError)
+    assert issubclass(kind, ValueError)
+    assert getattr(nd, kind.__name__) is kind
+
+
+def test_message_without_an_expression():
+    error = nd.NormdslError("divide by zero", why="1/0 is undefined", hint="add eps")
+    assert str(error) == "divide by zero\n  why: 1/0 is undefined\n  try: add eps"
+    assert_four_parts(error)
+
+
+def test_message_names_expression_and_source_line():
+    at = 2 * G
+    error = nd.NormdslError("ask", why="because", hint="do", at=at)
+    head, place, line, why, hint = str(error).split("\n")
+    assert (head, place, why, hint) == ("ask", "  at:  2 G", "  why: because", "  try: do")
+    assert "test_errors.py:" in line
+    assert line.endswith("at = 2 * G")
+    assert_four_parts(error)
+
+
+def test_parts_can_be_read():
+    error = nd.ShapeError("ask", why="because", hint="do", at=W)
+    assert (error.asked, error.why, error.hint, error.at) == ("ask", "because", "do", W)
+
+
+def test_an_input_at_fault_still_has_a_source_line():
+    """`nd.sqrt(G)` is the likeliest mistake of all; G itself was written nowhere."""
+    with pytest.raises(nd.DomainError) as caught:
+        nd.sqrt(G)
+    assert_four_parts(caught.value)
+    assert "nd.sqrt(G)" in str(caught.value)
+
+
+def test_a_message_stays_readable_for_a_large_expression():
+    """Shared sub-expressions make the written formula exponentially long."""
+    x = G
+    for _ in range(14):
+        x = x + x
+    with pytest.raises(nd.DomainError) as caught:
+        nd.sqrt(x)
+    assert len(str(caught.value)) < 5000
+
+
+def test_a_message_can_be_written_for_a_deep_expression():
+    x = G
+    for k in range(1, 400):
+        x = x + k * W
+    with pytest.raises(nd.DomainError):
+        nd.sqrt(x)

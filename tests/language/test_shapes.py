@@ -1,0 +1,41 @@
+"""Shapes: pairs of 1, m and n."""
+
+import itertools
+
+import pytest
+import torch
+
+from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape, broadcast
+
+SHAPES = [Shape(rows, cols) for rows, cols in itertools.product(Dim, Dim)]
+LENGTHS = {Dim.ONE: 1, Dim.M: 2, Dim.N: 3}
+
+
+def lengths(shape):
+    return LENGTHS[shape.rows], LENGTHS[shape.cols]
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(SHAPES, SHAPES)), ids=str)
+def test_broadcast_is_torchs(first, second):
+    try:
+        expected = tuple(torch.broadcast_shapes(lengths(first), lengths(second)))
+    except RuntimeError:
+        expected = None
+    found = broadcast(first, second)
+    assert (found and lengths(found)) == expected
+
+
+def test_transposed_exchanges_the_axes():
+    assert MATRIX.transposed == Shape(Dim.N, Dim.M)
+    assert all(s.transposed.transposed == s for s in SHAPES)
+    assert [s for s in SHAPES if s.transposed == s] == [SCALAR, LEFT, RIGHT]
+
+
+def test_square_means_a_proper_square_matrix():
+    assert [s for s in SHAPES if s.square] == [LEFT, RIGHT]
+
+
+def test_shown():
+    assert [str(s) for s in (SCALAR, MATRIX, LEFT, Shape(Dim.ONE, Dim.N))] == [
+        "scalar", "m×n", "m×m", "1×n",
+    ]  # fmt: skip
