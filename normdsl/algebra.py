@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from normdsl import expr as e
-from normdsl.expr import Expr
+from normdsl import nodes
+from normdsl.expr import Constant, Expr, is_constant
+from normdsl.norms.base import NormOperation
 from normdsl.recursion import walk
 from normdsl.source import located
 from normdsl.structure import rebuild
@@ -26,6 +30,29 @@ def _fold(node: Expr) -> Expr:
             folded = e.mul(x, y)
         case e.Pow(base=x, exponent=p):
             folded = e.power(x, p)
+        case _ if _vanishes(node):
+            return Constant(Fraction(0), node.shape)
         case _:
             return node
     return node if folded == node else folded
+
+
+def _vanishes(node: Expr) -> bool:
+    """Return whether a node is zero because what it is linear, odd or homogeneous in is."""
+    match node:
+        case e.MatMul(left=x, right=y) | nodes.Inner(left=x, right=y):
+            return is_constant(x, 0) or is_constant(y, 0)
+        case nodes.Apply(function=f, arg=x):
+            return is_constant(x, 0) and (f.odd or f == nodes.ABS)
+        case (
+            e.Transpose(arg=x)
+            | nodes.Polar(arg=x)
+            | nodes.Inverse(arg=x)
+            | nodes.MatrixPower(arg=x)
+            | nodes.Reduce(arg=x)
+            | nodes.SchattenNorm(arg=x)
+            | NormOperation(arg=x)
+        ):
+            return is_constant(x, 0)
+        case _:
+            return False

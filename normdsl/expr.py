@@ -24,6 +24,8 @@ from normdsl.source import Where, here
 from normdsl.structure import fingerprint, parts
 
 Number = int | float | Fraction
+#: Passes recurse into expressions; deeper ones are refused when they are built.
+DEEPEST = 120
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -35,17 +37,27 @@ class Expr(ABC):
         shape: its inferred `Shape`.
         facts: what is known of its values (`Facts`).
         fingerprint: digest of its structure; equality and hash rest on it.
+        depth: how deeply operations are nested in it.
     """
 
     where: Where | None = attrs.field(factory=here, kw_only=True, metadata={"note": True})
     shape: Shape = attrs.field(init=False)
     facts: Facts = attrs.field(init=False)
     fingerprint: bytes = attrs.field(init=False)
+    depth: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "shape", self._infer_shape())
         object.__setattr__(self, "facts", self._infer_facts())
         object.__setattr__(self, "fingerprint", fingerprint(self))
+        depth = 1 + max((child.depth for child in self.children), default=0)
+        object.__setattr__(self, "depth", depth)
+        if depth > DEEPEST:
+            raise DeclarationError(
+                "build an expression",
+                why=f"it is nested more than {DEEPEST} operations deep",
+                hint="name parts of it as recursions, or add terms in balanced groups",
+            )
 
     @abstractmethod
     def _infer_shape(self) -> Shape:
@@ -273,6 +285,8 @@ class MatMul(Expr):
         return Shape(self.left.shape.rows, self.right.shape.cols)
 
     def _infer_facts(self) -> Facts:
+        if self.left == transpose(self.right):
+            return Facts(symmetric=True, psd=True)
         factors = _factors(self)
         mirrored = all(factors[i] == transpose(factors[-1 - i]) for i in range(len(factors) // 2))
         if not mirrored:
@@ -309,9 +323,13 @@ def _negated(expr: Expr) -> Expr | None:
 
 def _factors(expr: Expr) -> list[Expr]:
     """Return the factors of a matrix product, in order."""
-    if isinstance(expr, MatMul):
-        return _factors(expr.left) + _factors(expr.right)
-    return [expr]
+    match expr:
+        case MatMul(left=x, right=y):
+            return _factors(x) + _factors(y)
+        case Transpose(arg=MatMul() as product):
+            return [transpose(x) for x in reversed(_factors(product))]
+        case _:
+            return [expr]
 
 
 def _pointwise(node: Expr, verb: str, left: Expr, right: Expr) -> Shape:

@@ -7,9 +7,10 @@ from typing import Any
 
 from normdsl import nodes
 from normdsl.errors import DeclarationError
-from normdsl.expr import Constant, Expr, as_expr, is_constant
+from normdsl.expr import Constant, Expr, Mul, Pow, as_expr, is_constant
 from normdsl.expr import power as _power
 from normdsl.nodes import Reducer
+from normdsl.shapes import SCALAR
 
 
 def sqrt(x: Any) -> Expr:
@@ -62,7 +63,17 @@ def minimum(x: Any, y: Any) -> Expr:
 
 
 def sum(x: Any, *, over: str = "all") -> Expr:
-    """Return the sum of entries over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar)."""
+    """Return the sum of entries over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
+
+    The sum of all entries of a product x ∘ y is the inner product ⟨x, y⟩, and is built as such.
+    """
+    x = as_expr(x)
+    if over == "all" and x.shape != SCALAR:
+        match x:
+            case Mul(left=y, right=z) if y.shape == z.shape:
+                return nodes.Inner(y, z)
+            case Pow(base=y, exponent=p) if is_constant(p, 2):
+                return nodes.Inner(y, y)
     return _reduce(Reducer.SUM, x, over)
 
 

@@ -13,13 +13,14 @@ from normdsl.domains import FRACTION, NarrowDomain
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expr import Constant, Expr, as_expr
 from normdsl.facts import Facts
-from normdsl.nodes import Eye, Param
+from normdsl.nodes import Eye, Param, Source, Stream
 from normdsl.shapes import Shape
 from normdsl.show.notation import Notation, Piece
 from normdsl.streams import t
 from normdsl.structure import rebuild
 
 _FRESH = itertools.count()
+_AT_A_STEP = (Source.GRADIENT, Source.STEP, Source.LOSS)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -223,11 +224,12 @@ def _close(
 
 def _require_causal_init(start: Expr) -> None:
     for node in walk(start):
-        if isinstance(node, Placeholder | State):
+        moving = isinstance(node, Stream) and node.source in _AT_A_STEP
+        if moving or isinstance(node, Placeholder | State):
             raise DeclarationError(
                 "a non-causal recursion",
                 at=start,
-                why="its initial value depends on a state, which has none before the first step",
+                why=f"its initial value depends on {node}, which has none before the first step",
                 hint="start from constants, hyper-parameters or W",
             )
 

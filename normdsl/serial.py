@@ -21,7 +21,6 @@ from normdsl.recursion import Placeholder, walk
 
 FORMAT = 1
 _MAX_CHARACTERS = 5_000_000
-_MAX_DEPTH = 200
 
 
 def to_json(declaration: Declaration, indent: int | None = None) -> str:
@@ -68,7 +67,6 @@ def _read(document: Any) -> Declaration:
     if not isinstance(document, dict) or document.get("normdsl") != FORMAT:
         raise _refused(f'it does not start with "normdsl": {FORMAT}')
     nodes: list[Expr] = []
-    depth: list[int] = []
     converter = _converter({"nodes": nodes})
     classes = _subclasses(Expr)
     for entry in document["nodes"]:
@@ -77,10 +75,6 @@ def _read(document: Any) -> Declaration:
         if op not in classes or op == Placeholder.__name__:
             raise _refused(f"it has an unknown node {op!r}")
         node: Expr = converter.structure({**fields}, classes[op])
-        places = {x: i for i, x in enumerate(nodes)}
-        depth.append(1 + max((depth[places[c]] for c in node.children if c in places), default=0))
-        if depth[-1] > _MAX_DEPTH:
-            raise _refused(f"its expressions are more than {_MAX_DEPTH} deep")
         nodes.append(node)
     return Declaration(
         name=str(document["name"]),

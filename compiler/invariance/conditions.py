@@ -9,15 +9,13 @@ from typing import Any, TypeAlias
 import attrs
 import sympy
 
-from normdsl import expr as e
-from normdsl.expr import Constant, Expr
-from normdsl.nodes import Param, Source, Stream
+from normdsl.expr import Expr
 from normdsl.show.symbols import unicode_symbol
 from normdsl.show.text import text
 
 
 class Kind(enum.Enum):
-    """A property of a run that no hyper-parameter decides."""
+    """A property of a run, at its start and at every step, that no hyper-parameter decides."""
 
     TRANSPORTED = "{} starts transformed along with the weights"
     FULL_RANK = "{} has full rank"
@@ -35,74 +33,6 @@ class Assumption:
 Condition: TypeAlias = Any  # an equation (sympy.Basic, untyped) or an Assumption
 Conditions = frozenset[Condition]
 NONE: Conditions = frozenset()
-
-
-def symbol(name: str) -> sympy.Symbol:
-    """Return the sympy symbol of a hyper-parameter."""
-    return sympy.Symbol(name, real=True)
-
-
-def is_zero(name: str) -> sympy.Basic:
-    """Return the condition that a hyper-parameter is 0."""
-    return sympy.Eq(symbol(name), 0)
-
-
-def equal(first: sympy.Expr | None, second: sympy.Expr | None) -> Conditions | None:
-    """Return the conditions under which two exponents agree; None if they never do.
-
-    An exponent None belongs to a value that is zero, and agrees with every other.
-    """
-    if first is None or second is None or first == second:
-        return NONE
-    gap = sympy.expand(first - second)
-    if gap == 0:
-        return NONE
-    symbols = sorted(gap.free_symbols, key=str)
-    if not symbols:
-        return None
-    if len(symbols) == 1:
-        roots = sympy.solve(gap, symbols[0])
-        return frozenset({sympy.Eq(symbols[0], roots[0])}) if len(roots) == 1 else None
-    return frozenset({sympy.Eq(gap, 0)})
-
-
-def consistent(conditions: Iterable[Condition]) -> bool:
-    """Return whether the equations among the conditions have a common solution."""
-    equations = [c for c in conditions if isinstance(c, sympy.Equality)]
-    if len(equations) < 2:
-        return True
-    return bool(sympy.solve(equations, dict=True))
-
-
-def to_sympy(expr: Expr) -> sympy.Expr | None:
-    """Return a scalar of numbers and hyper-parameters in sympy; None if it reads a stream."""
-    match expr:
-        case Constant(value=value):
-            return sympy.Rational(value.numerator, value.denominator)
-        case Param(name=name):
-            return symbol(name)
-        case Stream(source=Source.ROWS | Source.COLS):
-            return symbol(expr.source.value)
-        case e.Add(left=x, right=y) | e.Mul(left=x, right=y):
-            a, b = to_sympy(x), to_sympy(y)
-            if a is None or b is None:
-                return None
-            return a + b if isinstance(expr, e.Add) else a * b
-        case e.Pow(base=x, exponent=p):
-            a, b = to_sympy(x), to_sympy(p)
-            return None if a is None or b is None else a**b
-        case _:
-            return None
-
-
-def unknown(name: str) -> sympy.Symbol:
-    """Return the symbol of an exponent to be solved for."""
-    return sympy.Dummy(name, real=True)
-
-
-def on_unknowns(condition: Condition) -> bool:
-    """Return whether a condition is an equation for unknown exponents."""
-    return isinstance(condition, sympy.Equality) and condition.has(sympy.Dummy)
 
 
 def show(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import sympy
 
-from normdsl.compiler.invariance.conditions import Conditions, consistent, on_unknowns, symbol
+from normdsl.compiler.invariance.conditions import Conditions
+from normdsl.compiler.invariance.exponents import consistent, without_unknowns
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
 from normdsl.compiler.invariance.infer import Inference
@@ -40,9 +41,9 @@ def decide(declaration: Declaration, group: Group) -> Decision:
     proofs: list[tuple[Conditions, Judgement]] = []
     for j in judgements:
         agreed = alike(j.law, wanted)
-        if agreed is not None and possible(declaration, agreed | j.conditions):
-            chosen = frozenset(c for c in agreed | j.conditions if not on_unknowns(c))
-            proofs.append((chosen, j))
+        needed = None if agreed is None else without_unknowns(agreed | j.conditions)
+        if needed is not None and possible(declaration, needed):
+            proofs.append((needed, j))
     if proofs:
         conditions, judgement = min(proofs, key=lambda pair: len(pair[0]))
         return Decision(judgement, conditions, None)
@@ -54,24 +55,32 @@ def decide(declaration: Declaration, group: Group) -> Decision:
 
 
 def possible(declaration: Declaration, conditions: Conditions) -> bool:
-    """Return whether some values of the hyper-parameters, within their domains, meet conditions."""
-    domains = {symbol(h.name): h.domain for h in declaration.hyper}
+    """Return whether hyper-parameters within their domains meet conditions and leave a step."""
+    fixed: dict[str, float] = {}
     for condition in conditions:
         if isinstance(condition, sympy.Equality):
             name, value = condition.args
-            known = domains.get(name)
-            if known is not None and value.is_number and not known.contains(float(value)):
-                return False
-    return consistent(conditions)
+            if name.is_Symbol and value.is_number:
+                if not declaration.hyperparameter(str(name)).domain.contains(float(value)):
+                    return False
+                fixed[str(name)] = float(value)
+    zeros = {name: value for name, value in fixed.items() if value == 0}
+    return consistent(conditions) and leaves_a_step(declaration, zeros)
+
+
+def leaves_a_step(declaration: Declaration, zeros: dict[str, float]) -> bool:
+    """Return whether the new weights still depend on the gradient."""
+    try:
+        declaration.bind(**zeros)
+    except DeclarationError:
+        return False
+    return True
 
 
 def idle_parameters(declaration: Declaration) -> frozenset[str]:
     """Return the hyper-parameters that, set to zero, leave no step: no condition may say so."""
-    idle = set()
-    for h in declaration.hyper:
-        if h.domain.contains(0.0):
-            try:
-                declaration.bind(**{h.name: 0.0})
-            except DeclarationError:
-                idle.add(h.name)
-    return frozenset(idle)
+    return frozenset(
+        h.name
+        for h in declaration.hyper
+        if h.domain.contains(0.0) and not leaves_a_step(declaration, {h.name: 0.0})
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sympy
 
 from normdsl.classes import GENERAL, PERMUTATION, SIGNED_PERMUTATION, MatrixClass
-from normdsl.compiler.invariance.conditions import NONE, Conditions, equal
+from normdsl.compiler.invariance.conditions import NONE, Conditions
+from normdsl.compiler.invariance.exponents import equal
 from normdsl.compiler.invariance.laws import ANY, FIXED, Index, index, without_signs
 
 

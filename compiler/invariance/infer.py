@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normdsl.compiler.invariance import induction
-from normdsl.compiler.invariance.conditions import NONE, is_zero
+from normdsl.compiler.invariance.conditions import NONE
+from normdsl.compiler.invariance.exponents import is_zero
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
@@ -38,12 +39,12 @@ class Inference:
         group: Group,
         idle: frozenset[str] = frozenset(),
         states: Mapping[Carry, Law] | None = None,
-        memory: dict[bytes, Any] | None = None,
+        memory: dict[Any, Any] | None = None,
     ) -> None:
         self.group = group
         self.idle = idle
         self.states = dict(states or {})
-        self.memory: dict[bytes, Any] = {} if memory is None else memory
+        self.memory: dict[Any, Any] = {} if memory is None else memory
         self._known: dict[Expr, tuple[Judgement, ...] | Failure] = {}
 
     def within(self, states: Mapping[Carry, Law]) -> Inference:
@@ -128,7 +129,7 @@ class Inference:
                 special = self.judge(smaller)
             except Failure:
                 continue
-            zero = frozenset({is_zero(param.name)})
+            zero = frozenset({is_zero(param)})
             why = f"the law it has when {param.name} = 0"
             for j in special:
                 yield Judgement(expr, j.law, why, j.conditions | zero, (j,))

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from normdsl.compiler.invariance.conditions import NONE, Conditions, consistent
+from normdsl.compiler.invariance.conditions import NONE, Conditions
+from normdsl.compiler.invariance.exponents import consistent
 from normdsl.compiler.invariance.laws import Law
 from normdsl.expr import Expr
 

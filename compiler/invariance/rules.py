@@ -21,9 +21,8 @@ from normdsl.compiler.invariance.conditions import (
     Assumption,
     Conditions,
     Kind,
-    equal,
-    to_sympy,
 )
+from normdsl.compiler.invariance.exponents import equal, to_sympy
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.laws import (
@@ -171,9 +170,9 @@ def _pow(node: e.Pow, laws: Laws, group: Group) -> list[Outcome]:
         raise Refusal(f"the exponent itself moves: {exponent}")
     if base == INVARIANT:
         return [Outcome(INVARIANT, "a function of what does not move")]
+    if base == ANYTHING:
+        return [_at_zero(vanishes=_positive(node.exponent), what="a power")]
     p = to_sympy(node.exponent)
-    if base == ANYTHING and p is not None and p.is_positive:
-        return [Outcome(ANYTHING, "a positive power of zero")]
     odd, even = (p is not None and p.is_odd is True), (p is not None and p.is_even is True)
     return [Outcome(_entrywise(base, p, odd, even), f"a power multiplies exponents by {p}")]
 
@@ -182,11 +181,24 @@ def _pow(node: e.Pow, laws: Laws, group: Group) -> list[Outcome]:
 def _apply(node: nodes.Apply, laws: Laws, group: Group) -> list[Outcome]:
     f = node.function
     degree = None if f.degree is None else sympy.Integer(f.degree)
-    if laws[0] == ANYTHING and f.odd:
-        return [Outcome(ANYTHING, "an odd function of zero")]
+    if laws[0] == ANYTHING:
+        return [_at_zero(vanishes=f.odd or f == nodes.ABS, what=f.name)]
     law = _entrywise(laws[0], degree, f.odd, f.even)
     why = f"{f.name} is {'odd' if f.odd else 'even' if f.even else 'neither odd nor even'}"
     return [Outcome(law, why + ("" if degree is None else f", of degree {degree}"))]
+
+
+def _at_zero(vanishes: bool, what: str) -> Outcome:
+    """Return what is known of a function of an array of zeros: zeros, or equal entries."""
+    if vanishes:
+        return Outcome(ANYTHING, f"{what} of zero is zero")
+    return Outcome(INVARIANT, f"{what} of zero is a constant array")
+
+
+def _positive(exponent: Expr) -> bool:
+    """Return whether an exponent is known to be above zero."""
+    p = to_sympy(exponent)
+    return p is not None and bool(p.is_positive)
 
 
 def _entrywise(x: Law, degree: sympy.Expr | None, odd: bool, even: bool) -> Law:
@@ -252,14 +264,15 @@ def _congruence_power(
     """Type a power of P S Pᵀ with P not orthogonal: p = ±1, or a square root and its frame."""
     rank = _full_rank(node.arg, x)
     found = []
-    for value in (sympy.Integer(-1), HALF, -HALF):
+    for value in (sympy.Integer(1), sympy.Integer(-1), HALF, -HALF):
         conditions = equal(p, value)
         if conditions is None:
             continue
         side = x.rows if value > 0 else x.rows.dual
         needed = conditions | (rank if value < 0 else NONE)
         if abs(value) == 1:
-            found.append(Outcome(Law(side, side, FIXED, unit), "(P S Pᵀ)⁻¹ = P⁻ᵀ S⁻¹ P⁻¹", needed))
+            why = "a power ±1 of P S Pᵀ is one of S, moved by P or P⁻ᵀ"
+            found.append(Outcome(Law(side, side, FIXED, unit), why, needed))
         else:
             free = frame(node.arg, "frame")
             why = "a square root of P S Pᵀ is P S^½ up to a rotation"
@@ -294,8 +307,8 @@ def _within(x: Law, allowed: Isometries, what: str) -> tuple[Law, Conditions]:
 @rule.register
 def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcome]:
     x = laws[0]
-    if x == INVARIANT:
-        return [Outcome(INVARIANT, "a function of what does not move")]
+    if x.rows == x.cols == FIXED:
+        return [Outcome(INVARIANT, "a multiple has the same eigenvectors")]
     if x.rows != x.cols:
         raise Refusal(f"an eigenbasis needs the law P S Pᵀ, and its argument moves as {x}")
     x, conditions = _within(x, SPECTRAL, "an eigenbasis")

@@ -93,4 +93,5 @@ def _settings(declaration: Declaration) -> Iterator[dict[str, float]]:
     defaults = {h.name: h.default for h in declaration.hyper}
     if all(v is not None for v in defaults.values()):
         yield {k: v for k, v in defaults.items() if v is not None}
-    yield {h.name: 0.5 if h.domain.high <= 1 else 0.1 for h in declaration.hyper}
+    for size in (0.1, 1.0):
+        yield {h.name: 0.5 if h.domain.high <= 1 else size for h in declaration.hyper}

@@ -21,5 +21,10 @@ def pseudo_inverse(x: Tensor) -> Tensor:
 
 
 def sorted_eigenvectors(s: Tensor) -> Tensor:
-    """Return orthonormal eigenvectors as columns, largest eigenvalue first."""
-    return torch.linalg.eigh(s).eigenvectors.flip(-1)
+    """Return orthonormal eigenvectors as columns, largest eigenvalue first.
+
+    The sign is chosen so that the largest entry of each is positive.
+    """
+    vectors = torch.linalg.eigh(s).eigenvectors.flip(-1)
+    largest = vectors.gather(-2, vectors.abs().argmax(-2, keepdim=True))
+    return torch.where(largest < 0, -vectors, vectors)

@@ -17,10 +17,7 @@ from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
-from normdsl.errors import DeclarationError
 from normdsl.expr import Expr, is_constant
-from normdsl.nodes import Source, Stream
-from normdsl.recursion import walk
 from normdsl.schedule import Schedule
 from normdsl.shapes import Dim
 
@@ -141,8 +138,6 @@ def _emit_init(
 ) -> str:
     simplify, derive = Simplification(), Derivation()
     starts = [simplify(derive(s.init)) for s in slots]
-    for start in starts:
-        _require_known_at_start(declaration, start)
     emitter = Emitter({}, {}, schedule)
     emitter.reserve([h.name for h in declaration.hyper])
     length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
@@ -157,17 +152,6 @@ def _emit_init(
     unpack = ["*batch, rows, cols = W.shape"] if slots else []
     body = [*unpack, *emitter.lines, _returned(results)]
     return _function(f"def init(W{star}):", declaration, body, "Initial states")
-
-
-def _require_known_at_start(declaration: Declaration, start: Expr) -> None:
-    for node in walk(start):
-        if isinstance(node, Stream) and node.source in (Source.GRADIENT, Source.STEP, Source.LOSS):
-            raise DeclarationError(
-                f"start a state of {declaration.name}",
-                at=start,
-                why=f"its initial value reads {node.source.value}, which only exists at a step",
-                hint="start from constants, hyper-parameters or W",
-            )
 
 
 def _lengths(lines: list[str], results: list[str]) -> list[str]:

@@ -126,7 +126,8 @@ class Stepper:
         W = _stacked([self.view(p) for p in params]).to(dtype)
         G = _stacked([self.view(g) for g in grads]).to(dtype)
         t = _stacked(clocks).reshape(-1, 1, 1)
-        value = None if loss is None else loss.to(dtype)
+        count = len(params)
+        value = None if loss is None else loss.to(dtype).reshape(1, 1, 1).expand(count, 1, 1)
         try:
             new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)
         except torch.linalg.LinAlgError as error:
@@ -138,7 +139,12 @@ class Stepper:
         weights = [
             x.reshape(p.shape).to(p.dtype) for x, p in zip(new.unbind(), params, strict=True)
         ]
-        return weights, [list(s.unbind()) for s in after]
+        shape = (W.shape[-2], W.shape[-1])
+        spread = [
+            torch.as_tensor(s, dtype=dtype, device=W.device).expand(count, *f.lengths(shape))
+            for f, s in zip(self.program.fields, after, strict=True)
+        ]
+        return weights, [list(s.unbind()) for s in spread]
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -194,7 +194,7 @@ NOT_SYMMETRIC = {
 def test_known_to_be_symmetric(name):
     assert SYMMETRIC[name].facts.symmetric
     assert nd.eigenbasis(SYMMETRIC[name]).shape == GRAM.shape
-    assert SYMMETRIC[name].T == SYMMETRIC[name]
+    assert SYMMETRIC[name] == SYMMETRIC[name].T
 
 
 @pytest.mark.parametrize("name", ["product", "product of symmetric", "plus nonsymmetric"])
@@ -206,7 +206,7 @@ def test_eigenbasis_of_what_may_be_nonsymmetric_is_refused(name):
 @pytest.mark.parametrize("name", NOT_SYMMETRIC)
 def test_not_known_to_be_symmetric(name):
     assert not NOT_SYMMETRIC[name].facts.symmetric
-    assert NOT_SYMMETRIC[name].T != NOT_SYMMETRIC[name]
+    assert NOT_SYMMETRIC[name] != NOT_SYMMETRIC[name].T
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,9 @@ def test_inputs_hyper_parameters_unused_values_and_the_update_need_no_name():
     def rule(lr=1.0):
         g = G
         rate = lr
-        unused = G * 7
+        unused = G * 7  # noqa: F841
         result = W - rate * g
-        return result
+        return result  # noqa: RET504
 
     assert names(rule) == []
 

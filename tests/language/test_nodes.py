@@ -119,8 +119,15 @@ def test_negative_matrix_power_lives_on_the_range(p):
     assert evaluate(nd.matrix_power(GRAM, p) @ G, torch.zeros(4, 3).double()).abs().max() == 0
 
 
-@pytest.mark.parametrize("build", [lambda: MatrixPower(2 * G, LR), lambda: Inverse(2 * G),
-                                   lambda: Eigenbasis(2 * G), lambda: Inverse(nd.sum(G))])  # fmt: skip
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: MatrixPower(2 * G, LR),
+        lambda: Inverse(2 * G),
+        lambda: Eigenbasis(2 * G),
+        lambda: Inverse(nd.sum(G)),
+    ],
+)
 def test_matrix_functions_need_square_matrices(build):
     with refuses(nd.ShapeError, "defined for square matrices", "test_nodes.py"):
         build()

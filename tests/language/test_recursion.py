@@ -1,5 +1,7 @@
 """State: recursions, their canonical form, their refusals, and the averages built from them."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -124,11 +126,10 @@ def test_previous_value_of_a_state():
 
 def test_reading_old_and_new_value():
     expected = loop(lambda s, g: 2 * s + g)
-    pairs = zip(expected[:-1], expected[1:], strict=True)
     found = run(
         nd.fix(lambda s: 2 * s + G, nd.zeros_like(G), lambda old, new: new - old), GRADIENTS
     )
-    equal(found, [new - old for old, new in pairs])
+    equal(found, [new - old for old, new in pairwise(expected)])
 
 
 def test_coupled_states_use_each_others_old_values():

@@ -1,15 +1,14 @@
 """Declarations as JSON: faithful both ways, and every other text refused without being run."""
 
 import json
-import signal
 import sys
-from contextlib import contextmanager
+from contextlib import suppress
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import quickly, refuses
+from properties import quickly, refuses, within
 
 import normdsl as nd
 from normdsl import G, W
@@ -27,22 +26,6 @@ def rule(lr: nd.NonNegative = 0.1, beta: nd.Fraction = 0.9):
     gram = nd.accumulate(G @ G.T, nd.eye_like(G @ G.T))
     norm = nd.preconditioned(nd.spectral, left=nd.matrix_power(gram, 1 / 4))
     return W + lr * norm.lmo(m) * nd.sum(nd.abs(G))
-
-
-@contextmanager
-def within(seconds):
-    """Raise TimeoutError in what takes longer."""
-
-    def stop(*_):
-        raise TimeoutError(f"took more than {seconds} s")
-
-    old = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
 
 
 def document():
@@ -63,7 +46,7 @@ def refused(doc):
 
 
 def extended(*nodes, **fields):
-    """Return a document with more nodes; the last is multiplied by the update, and is the update."""
+    """Return a document with more nodes, the last of which multiplies the update."""
     doc = document()
     start = len(doc["nodes"])
     for node in nodes:
@@ -452,10 +435,8 @@ def test_names_that_are_no_identifiers_are_refused(name):
 def test_running_a_text_runs_nothing_else():
     code = '__import__("sys").modules.setdefault("owned", 1)'
     weights = torch.eye(2, dtype=torch.float64)
-    try:
+    with suppress(nd.NormdslError):
         read({**document(), "name": f'x"""; {code}; """'}).functional().init(weights)
-    except nd.NormdslError:
-        pass
     assert sys.modules.pop("owned", None) is None
 
 

@@ -119,15 +119,6 @@ def test_cuda_equals_cpu(rule):
         torch.testing.assert_close(x, y)
 
 
-def test_an_initial_value_may_not_read_the_gradient():
-    @nd.optimizer
-    def late(lr=0.1):
-        return W - lr * nd.fix(lambda s: s + G, 0 * W + G)
-
-    with pytest.raises(nd.DeclarationError, match="only exists at a step"):
-        late.source()
-
-
 def test_an_initial_value_may_read_the_weights():
     @nd.optimizer
     def anchored(lr=0.1):

@@ -62,12 +62,15 @@ def test_every_algorithm_is_shown(name):
     assert declared_latex(rule).count(r"\leftarrow") == len(lines) - 1
 
 
-def test_names_are_defined_before_they_are_used():
-    rule = nd.algorithms.muadam
-    seen = {"W", "G", "t"}
-    for name, _ in [*rule.names]:
-        seen.add(name)
-    assert set(rule.labels.values()) <= seen
+@pytest.mark.parametrize("name", nd.algorithms.__all__)
+def test_names_are_defined_before_they_are_used(name):
+    rule = getattr(nd.algorithms, name)
+    undefined = set(rule.labels.values())
+    for line in declared_text(rule).splitlines()[1:]:
+        defined, formula = line.split("←")
+        undefined.discard(defined.strip())
+        assert undefined.isdisjoint(re.findall(r"\w+", formula))
+    assert not undefined
 
 
 def test_coupled_states_are_shown_by_their_own_names():

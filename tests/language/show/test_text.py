@@ -107,10 +107,11 @@ def test_a_quotient_times_something_is_not_read_as_a_longer_denominator():
 def test_different_expressions_are_written_differently():
     S = G.T @ G
     expressions = [
-        (LR / BETA) * t, LR / (BETA * t), LR / BETA / t, (G * W) @ S, G * (W @ S), LR - Fraction(1, 2),
-        LR * Fraction(-1, 2), G - (W - G), G - W - G, (G + W) * G, G + W * G, -(G * G), (-G) * G,
-        -(BETA**2), (-BETA) ** 2, nd.sqrt(BETA) * t, nd.sqrt(BETA * t), nd.sqrt(BETA) ** 3,
-        BETA**t * 2, BETA ** (t * 2), BETA ** (t**2), (BETA**t) ** 2, (G @ W.T).T @ G, G.T @ G,
+        (LR / BETA) * t, LR / (BETA * t), LR / BETA / t, (G * W) @ S, G * (W @ S),
+        LR - Fraction(1, 2), LR * Fraction(-1, 2), G - (W - G), G - W - G, (G + W) * G,
+        G + W * G, -(G * G), (-G) * G, -(BETA**2), (-BETA) ** 2, nd.sqrt(BETA) * t,
+        nd.sqrt(BETA * t), nd.sqrt(BETA) ** 3, BETA**t * 2, BETA ** (t * 2), BETA ** (t**2),
+        (BETA**t) ** 2, (G @ W.T).T @ G, G.T @ G,
     ]  # fmt: skip
     assert len(set(expressions)) == len({text(x) for x in expressions}) == len(expressions)
 
@@ -131,7 +132,6 @@ def test_a_name_with_digits_is_an_index():
     assert text(G * W, {G * W: "x12"}) == "x₁₂"
 
 
-def test_large_and_small_numbers_are_written():
+def test_long_numbers_are_written():
     assert text(as_expr(10**30)) == "1" + "0" * 30
-    assert text(as_expr(1e-8)) == "1e-08"
     assert text(as_expr(0.123456789)).startswith("0.12345")

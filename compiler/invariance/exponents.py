@@ -1,0 +1,126 @@
+"""Exponents: numbers, hyper-parameters and unknowns; when two agree, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sympy
+
+from normdsl import expr as e
+from normdsl.compiler.invariance.conditions import NONE, Condition, Conditions
+from normdsl.expr import Constant, Expr
+from normdsl.nodes import Param
+
+
+def symbol(param: Param) -> sympy.Symbol:
+    """Return the sympy symbol of a hyper-parameter, which knows the signs its domain allows."""
+    low = param.domain.low
+    positive = low > 0 or (low == 0 and param.domain.low_open)
+    signs = {"positive": True} if positive else {"nonnegative": True} if low == 0 else {}
+    return sympy.Symbol(param.name, real=True, **signs)
+
+
+def unknown(name: str) -> sympy.Symbol:
+    """Return the symbol of an exponent to be solved for."""
+    return sympy.Dummy(name, real=True)
+
+
+def to_sympy(expr: Expr) -> sympy.Expr | None:
+    """Return a scalar of numbers and hyper-parameters in sympy; None if it reads a stream."""
+    match expr:
+        case Constant(value=value):
+            return sympy.Rational(value.numerator, value.denominator)
+        case Param():
+            return symbol(expr)
+        case e.Add(left=x, right=y) | e.Mul(left=x, right=y):
+            a, b = to_sympy(x), to_sympy(y)
+            if a is None or b is None:
+                return None
+            return a + b if isinstance(expr, e.Add) else a * b
+        case e.Pow(base=x, exponent=p):
+            a, b = to_sympy(x), to_sympy(p)
+            return None if a is None or b is None else a**b
+        case _:
+            return None
+
+
+def is_zero(param: Param) -> Condition:
+    """Return the condition that a hyper-parameter is 0."""
+    return sympy.Eq(symbol(param), 0)
+
+
+def equal(first: sympy.Expr | None, second: sympy.Expr | None) -> Conditions | None:
+    """Return the conditions under which two exponents agree; None if they never do.
+
+    An exponent None belongs to a value that is zero, and agrees with every other.
+    """
+    if first is None or second is None or first == second:
+        return NONE
+    gap = sympy.expand(first - second)
+    if gap.is_zero:
+        return NONE
+    if gap.is_nonzero or not gap.free_symbols:
+        return None
+    gap = -gap if gap.could_extract_minus_sign() else gap
+    equation = sympy.Eq(gap, 0)
+    if len(gap.free_symbols) == 1:
+        (variable,) = gap.free_symbols
+        roots = solutions([equation], [variable])
+        if len(roots) == 1:
+            equation = sympy.Eq(variable, roots[0][variable])
+        elif not roots and gap.is_polynomial():
+            return None
+    if equation == sympy.true:
+        return NONE
+    return None if equation == sympy.false else frozenset({equation})
+
+
+def solutions(
+    equations: Iterable[Condition], unknowns: Iterable[sympy.Symbol] = ()
+) -> list[dict[Any, Any]]:
+    """Return the solutions of equations, for given symbols or for any; [] if none was found."""
+    listed = [c for c in equations if c != sympy.true]
+    if not listed:
+        return [{}]
+    if sympy.false in listed:
+        return []
+    try:
+        found: list[dict[Any, Any]] = sympy.solve(listed, *unknowns, dict=True)
+    except NotImplementedError:
+        return []
+    return found
+
+
+def on_unknowns(condition: Condition) -> bool:
+    """Return whether a condition is an equation for unknown exponents."""
+    return isinstance(condition, sympy.Basic) and condition.has(sympy.Dummy)
+
+
+def consistent(conditions: Iterable[Condition]) -> bool:
+    """Return whether the equations among the conditions have a common solution."""
+    equations = [c for c in conditions if isinstance(c, sympy.Basic)]
+    return (len(equations) < 2 and sympy.false not in equations) or bool(solutions(equations))
+
+
+def without_unknowns(conditions: Conditions) -> Conditions | None:
+    """Return conditions with the unknown exponents eliminated; None if they cannot be met.
+
+    The unknowns are free, so each equation may be used to choose one of them.
+    """
+    open_ones = [c for c in conditions if on_unknowns(c)]
+    kept = conditions.difference(open_ones)
+    while open_ones:
+        equation = open_ones.pop()
+        free = sorted(equation.atoms(sympy.Dummy), key=str)
+        if free:
+            values = solutions([equation], free[:1])
+            if not values:
+                return None
+            open_ones = [c.subs(values[0]) for c in open_ones]
+        elif equation != sympy.true:
+            left = equal(*equation.args) if isinstance(equation, sympy.Equality) else None
+            if left is None:
+                return None
+            kept |= left
+    return kept

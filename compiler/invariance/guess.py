@@ -1,0 +1,138 @@
+"""Guessing the laws of a recursion's states: proposals only, which `induction` then proves or not.
+
+Starting from states of unknown law, each round types the bodies and reads off the laws they would
+have; unknown exponents are solved for, and what stays open is taken from the initial values.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+import sympy
+
+from normdsl.compiler.invariance.conditions import NONE
+from normdsl.compiler.invariance.exponents import on_unknowns, solutions, unknown
+from normdsl.compiler.invariance.judgement import Failure
+from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
+from normdsl.recursion import Carry, Recursion
+from normdsl.shapes import Dim, Shape
+
+if TYPE_CHECKING:
+    from normdsl.compiler.invariance.infer import Inference
+
+_ROUNDS = 4
+_MOST = 16
+
+Laws = tuple[Law, ...]
+Units = tuple[sympy.Symbol, ...]
+
+
+def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
+    """Yield proposals for the laws of the states, most specific first.
+
+    Raises:
+        Failure: if nothing can be proposed: a body has no law whatever those of the states.
+    """
+    starts = [[j.law for j in inference.judge(s)] for s in recursion.inits]
+    seen: set[Laws] = set()
+    failure: Failure | None = None
+    frontier = _openings(inference, recursion)
+    units = tuple(law.unit for law in frontier[0])
+    for _ in range(_ROUNDS):
+        grown: list[Laws] = []
+        for laws in frontier:
+            try:
+                read = list(_read_off(inference, recursion, laws, units, starts))
+            except Failure as error:
+                failure = failure or error
+                continue
+            for proposal in read:
+                for completed in _completed(proposal, starts):
+                    if completed not in seen and len(seen) < _MOST:
+                        seen.add(completed)
+                        yield completed
+                grown.append(proposal)
+        frontier = list(dict.fromkeys(grown))[:_MOST]
+    for completed in itertools.islice(itertools.product(*starts), _MOST):
+        if completed not in seen:
+            seen.add(completed)
+            yield completed
+    if failure is not None:
+        raise failure
+
+
+def assume(recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
+    """Return the hypothesis of the induction: the law of each state inside the bodies."""
+    return {recursion.carry(i): law for i, law in enumerate(laws)}
+
+
+def _openings(inference: Inference, recursion: Recursion) -> list[Laws]:
+    """Return states of unknown law, with unknown units first where the group has units."""
+    group = inference.group
+    shapes = [s.shape for s in recursion.inits]
+    plain = tuple(_unsettled(shape, ZERO) for shape in shapes)
+    if group.weight_unit == group.loss_unit == 0:
+        return [plain]
+    open_ones = tuple(_unsettled(shape, unknown(f"u{i}")) for i, shape in enumerate(shapes))
+    return [open_ones, plain]
+
+
+def _unsettled(shape: Shape, unit: sympy.Expr) -> Law:
+    rows, cols = (FIXED if d is Dim.ONE else ANY for d in (shape.rows, shape.cols))
+    matrix = {shape.rows, shape.cols} == {Dim.M, Dim.N}
+    return Law(rows, cols, ANY if matrix else FIXED, unit)
+
+
+def _read_off(
+    inference: Inference, recursion: Recursion, laws: Laws, units: Units, starts: list[list[Law]]
+) -> Iterator[Laws]:
+    """Yield the laws the bodies have when the states have `laws`, units solved."""
+    inner = inference.within(assume(recursion, laws))
+    bodies = [inner.judge(b) for b in recursion.bodies]
+    unknowns = [u for u in units if u.is_Dummy]
+    initial = [sympy.Eq(law.unit, start[0].unit) for law, start in zip(laws, starts, strict=True)
+               if start[0].unit is not None]  # fmt: skip
+    for choice in itertools.islice(itertools.product(*bodies), _MOST):
+        found = tuple(j.law for j in choice)
+        needed = NONE.union(*(j.conditions for j in choice))
+        kept = [c for c in needed if on_unknowns(c)]
+        kept += [sympy.Eq(a.unit, b.unit) for a, b in zip(laws, found, strict=True)
+                 if a.unit is not None and b.unit is not None]  # fmt: skip
+        for system in (kept + initial, kept) if unknowns else ():
+            for solution in solutions(system, unknowns):
+                yield tuple(_solved(law, solution) for law in found)
+        if not unknowns:
+            yield found
+
+
+def _solved(law: Law, solution: dict[sympy.Symbol, sympy.Expr]) -> Law:
+    if law.unit is None:
+        return law
+    return attrs.evolve(law, unit=sympy.expand(law.unit.subs(solution)))
+
+
+def _completed(proposal: Laws, starts: list[list[Law]]) -> Iterator[Laws]:
+    """Yield a proposal with its open places filled from the laws of the initial values."""
+    choices = [
+        [law] if ANY not in (law.rows, law.cols, law.entries) else [_filled(law, s) for s in start]
+        for law, start in zip(proposal, starts, strict=True)
+    ]
+    yield from itertools.islice(itertools.product(*choices), _MOST)
+
+
+def _filled(law: Law, start: Law) -> Law:
+    if law == ANYTHING == start:
+        return law
+    return Law(
+        _first(law.rows, start.rows),
+        _first(law.cols, start.cols),
+        _first(law.entries, start.entries),
+        next((u for u in (law.unit, start.unit) if u is not None), ZERO),
+    )
+
+
+def _first(*places: Index) -> Index:
+    return next((ix for ix in places if ix is not ANY), FIXED)
