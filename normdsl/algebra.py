@@ -1,8 +1,10 @@
-"""Rebuilding a graph through the folding constructors, after symbols were replaced by numbers."""
+"""Replacing symbols by numbers, and folding away what becomes zero, one or a number."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 from normdsl import expr as e
 from normdsl import nodes
@@ -13,12 +15,13 @@ from normdsl.source import located
 from normdsl.structure import rebuild
 
 
-def refold(root: Expr) -> Expr:
-    """Return `root` with zeros, ones and arithmetic on numbers folded away, everywhere."""
+def fold(root: Expr, table: Mapping[Any, Expr]) -> Expr:
+    """Return `root` with symbols replaced, and what became zero, one or a number folded away."""
     done: dict[Expr, Expr] = {}
     for node in walk(root):
         with located(node.where):
-            done[node] = _fold(rebuild(node, Expr, done.__getitem__))
+            known = table.get(node)
+            done[node] = _fold(rebuild(node, Expr, done.__getitem__)) if known is None else known
     return done[root]
 
 
@@ -30,6 +33,10 @@ def _fold(node: Expr) -> Expr:
             folded = e.mul(x, y)
         case e.Pow(base=x, exponent=p):
             folded = e.power(x, p)
+        case e.Transpose(arg=x):
+            folded = e.transpose(x)
+        case nodes.MatrixPower(arg=x, exponent=p) if is_constant(p, 1):
+            return x
         case _ if _vanishes(node):
             return Constant(Fraction(0), node.shape)
         case _:
@@ -45,8 +52,7 @@ def _vanishes(node: Expr) -> bool:
         case nodes.Apply(function=f, arg=x):
             return is_constant(x, 0) and (f.odd or f == nodes.ABS)
         case (
-            e.Transpose(arg=x)
-            | nodes.Polar(arg=x)
+            nodes.Polar(arg=x)
             | nodes.Inverse(arg=x)
             | nodes.MatrixPower(arg=x)
             | nodes.Reduce(arg=x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import sys
 from collections.abc import Callable, Mapping
 from types import CodeType, FrameType
@@ -10,14 +11,14 @@ from typing import Any
 
 import attrs
 
-from normdsl.algebra import refold
+from normdsl.algebra import fold
 from normdsl.delegate import Compiled
 from normdsl.domains import UNSTATED, Domain, NarrowDomain, domain_of
 from normdsl.errors import DeclarationError, HyperparameterError
 from normdsl.expr import Expr, as_expr, exact
 from normdsl.labels import labels
 from normdsl.nodes import Param, Source, Stream
-from normdsl.recursion import placeholders, replace, walk
+from normdsl.recursion import free_carries, placeholders, walk
 from normdsl.shapes import MATRIX
 from normdsl.show.declared import declared_latex, declared_text
 from normdsl.source import Where
@@ -129,11 +130,6 @@ class Declaration(Compiled):
         return declared_latex(self)
 
 
-def fold(root: Expr, table: Mapping[Any, Expr]) -> Expr:
-    """Return `root` with symbols replaced, and what became zero, one or a number folded away."""
-    return refold(replace(root, dict(table)))
-
-
 def optimizer(function: Callable[..., Expr]) -> Declaration:
     """Declare an optimizer: call `function` once with symbols in place of its defaults.
 
@@ -145,7 +141,7 @@ def optimizer(function: Callable[..., Expr]) -> Declaration:
         DeclarationError: if the function uses an undeclared name, or returns anything but an m×n
             expression built from the gradient.
     """
-    signature = inspect.signature(function, eval_str=True)
+    signature = _signature(function)
     domains = {p.name: _domain(p) for p in signature.parameters.values()}
     while True:
         try:
@@ -162,13 +158,32 @@ def optimizer(function: Callable[..., Expr]) -> Declaration:
             known.check(default)
         hyper.append(known)
     doc = inspect.getdoc(function) or ""
-    return Declaration(function.__name__, tuple(hyper), update, names, doc)
+    name = function.__name__ if function.__name__.isidentifier() else "rule"
+    return Declaration(name, tuple(hyper), update, names, doc)
+
+
+def _signature(function: Any) -> inspect.Signature:
+    if not inspect.isfunction(function):
+        raise DeclarationError(
+            f"declare {function!r}",
+            why="a declaration is made from a function",
+            hint="write @nd.optimizer above a def",
+        )
+    try:
+        return inspect.signature(function, eval_str=True)
+    except Exception as error:
+        raise DeclarationError(
+            f"declare {function.__name__}",
+            why=f"its annotations cannot be read: {error}",
+            hint="annotate hyper-parameters by nd.Positive, nd.NonNegative, nd.Fraction or nd.Real",
+        ) from error
 
 
 def _domain(parameter: inspect.Parameter) -> Domain:
-    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+    named = (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    if parameter.kind not in named:
         raise DeclarationError(
-            f"declare an optimizer with the argument *{parameter.name}",
+            f"declare an optimizer with the argument {parameter}",
             why="its hyper-parameters must be known by name",
             hint="write one argument per hyper-parameter",
         )
@@ -240,7 +255,28 @@ def _error_line(error: BaseException, code: CodeType) -> int:
     return line
 
 
+#: Names that the mathematics and the emitted code use themselves.
+RESERVED = frozenset({"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init"})
+
+
+def _validate_names(declaration: Declaration) -> None:
+    hyper = [h.name for h in declaration.hyper]
+    for name in (declaration.name, *hyper, *(name for name, _ in declaration.names)):
+        legal = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+        if not legal or name in RESERVED.intersection(hyper) or hyper.count(name) > 1:
+            raise DeclarationError(
+                f"use the name {str(name)[:40]!r}",
+                why="names are identifiers, differ, and hyper-parameters leave "
+                f"{', '.join(sorted(RESERVED))} to the language",
+                hint="choose another name",
+            )
+    for h in declaration.hyper:
+        if h.default is not None:
+            h.check(h.default)
+
+
 def _validate(declaration: Declaration) -> None:
+    _validate_names(declaration)
     update, asked = declaration.update, f"declare {declaration.name}"
     if update.shape != MATRIX:
         raise DeclarationError(
@@ -249,7 +285,7 @@ def _validate(declaration: Declaration) -> None:
             why=f"its new weights are a {update.shape}, but W is m×n",
             hint="return an m×n expression, such as W - lr * G",
         )
-    for leaked in placeholders(update):
+    for leaked in (*placeholders(update), *free_carries(update)):
         raise DeclarationError(
             f"{asked}: a non-causal recursion",
             at=leaked,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from normdsl.source import here
+
 
 class NormdslError(ValueError):
     """Something asked of normdsl cannot be done; says what, where, why and what to try.
@@ -23,13 +25,17 @@ class NormdslError(ValueError):
     def _message(self) -> str:
         lines = [self.asked]
         if self.at is not None:
-            lines.append(f"  at:  {self.at}")
-            where = getattr(self.at, "where", None)
+            lines.append(f"  at:  {_shortened(str(self.at))}")
+            where = getattr(self.at, "where", None) or here()
             if where is not None:
                 lines.append(f"       {where}")
         lines.append(f"  why: {self.why}")
         lines.append(f"  try: {self.hint}")
         return "\n".join(lines)
+
+
+def _shortened(text: str, longest: int = 1000) -> str:
+    return text if len(text) <= longest else text[:longest] + " …"
 
 
 class ShapeError(NormdslError):

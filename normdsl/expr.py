@@ -26,6 +26,7 @@ from normdsl.structure import fingerprint, parts
 Number = int | float | Fraction
 #: Passes recurse into expressions; deeper ones are refused when they are built.
 DEEPEST = 120
+_LONGEST = 16
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -107,6 +108,19 @@ class Expr(ABC):
             hint="use matrix operations, or nd.sum over an axis",
         )
 
+    # numpy leaves the operation to us, so that an array is refused instead of mapped over.
+    __array_ufunc__ = None
+
+    def _refuse_value(self, *_: Any) -> NoReturn:
+        raise DeclarationError(
+            "compare or index an expression",
+            at=self,
+            why="its entries are not known when the declaration is traced",
+            hint="use nd.maximum, nd.minimum, nd.sign, or nd.sum over an axis",
+        )
+
+    __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _refuse_value
+
     def __add__(self, other: Any) -> Expr:
         return add(self, as_expr(other))
 
@@ -164,7 +178,15 @@ class Constant(Expr):
         return self.dims
 
     def _infer_facts(self) -> Facts:
-        value, square = float(self.value), self.dims.square
+        try:
+            value = float(self.value)
+        except OverflowError:
+            raise DeclarationError(
+                "use a number beyond floating point",
+                why="its magnitude is above 1.8e308",
+                hint="rescale the quantities of the rule",
+            ) from None
+        square = self.dims.square
         return Facts(value, value, symmetric=square, psd=square and self.value >= 0)
 
     def _notate(self, n: Notation) -> Piece:
@@ -179,12 +201,13 @@ class Add(Expr):
     right: Expr
 
     def _infer_shape(self) -> Shape:
-        return _pointwise(self, "add", self.left, self.right)
+        return pointwise(self, "add", self.left, self.right)
 
     def _infer_facts(self) -> Facts:
         total = self.left.facts + self.right.facts
         if self.left.shape == self.right.shape:
-            return total
+            mirrored = self.shape.square and self.left == transpose(self.right)
+            return attrs.evolve(total, symmetric=True) if mirrored else total
         return attrs.evolve(total, symmetric=False, psd=False)
 
     def _notate(self, n: Notation) -> Piece:
@@ -201,7 +224,7 @@ class Mul(Expr):
     right: Expr
 
     def _infer_shape(self) -> Shape:
-        return _pointwise(self, "multiply", self.left, self.right)
+        return pointwise(self, "multiply", self.left, self.right)
 
     def _infer_facts(self) -> Facts:
         x, y = self.left, self.right
@@ -287,7 +310,9 @@ class MatMul(Expr):
     def _infer_facts(self) -> Facts:
         if self.left == transpose(self.right):
             return Facts(symmetric=True, psd=True)
-        factors = _factors(self)
+        factors = _factors(self, [])
+        if len(factors) > _LONGEST:
+            return UNKNOWN
         mirrored = all(factors[i] == transpose(factors[-1 - i]) for i in range(len(factors) // 2))
         if not mirrored:
             return UNKNOWN
@@ -321,18 +346,21 @@ def _negated(expr: Expr) -> Expr | None:
     return None
 
 
-def _factors(expr: Expr) -> list[Expr]:
-    """Return the factors of a matrix product, in order."""
+def _factors(expr: Expr, found: list[Expr]) -> list[Expr]:
+    """Append the factors of a matrix product to `found`, in order; stop at a few too many."""
+    if len(found) > _LONGEST:
+        return found
     match expr:
         case MatMul(left=x, right=y):
-            return _factors(x) + _factors(y)
-        case Transpose(arg=MatMul() as product):
-            return [transpose(x) for x in reversed(_factors(product))]
+            return _factors(y, _factors(x, found))
+        case Transpose(arg=MatMul(left=x, right=y)):
+            return _factors(transpose(x), _factors(transpose(y), found))
         case _:
-            return [expr]
+            return [*found, expr]
 
 
-def _pointwise(node: Expr, verb: str, left: Expr, right: Expr) -> Shape:
+def pointwise(node: Expr, verb: str, left: Expr, right: Expr) -> Shape:
+    """Return the shape of an entrywise operation, or raise `ShapeError`."""
     shape = broadcast(left.shape, right.shape)
     if shape is None:
         raise ShapeError(
@@ -373,7 +401,7 @@ def exact(value: Number) -> Fraction:
                 f"use the number {value}", why="it is not finite", hint="use a finite number"
             )
         simple = Fraction(value).limit_denominator(1000)
-        return simple if float(simple) == value else Fraction(repr(value))
+        return simple if float(simple) == value else Fraction(repr(float(value)))
     return Fraction(value)
 
 
@@ -410,6 +438,8 @@ def mul(left: Expr, right: Expr) -> Expr:
 
 def power(base: Expr, exponent: Expr) -> Expr:
     """Return base^exponent, folding exponents 0 and 1 and whole powers of constants."""
+    if exponent.shape != SCALAR:
+        return Pow(base, exponent)
     if is_constant(exponent, 1):
         return base
     if is_constant(exponent, 0):
@@ -427,9 +457,11 @@ def matmul(left: Expr, right: Expr) -> Expr:
 
 
 def transpose(arg: Expr) -> Expr:
-    """Return the transpose; twice is none, and symmetric nodes are their own."""
+    """Return the transpose; twice is none, numbers come out, symmetric nodes are their own."""
     if isinstance(arg, Transpose):
         return arg.arg
     if isinstance(arg, Constant):
         return Constant(arg.value, arg.dims.transposed)
+    if isinstance(arg, Mul) and arg.left.shape == SCALAR:
+        return mul(arg.left, transpose(arg.right))
     return arg if arg.shape == SCALAR or arg.facts.symmetric else Transpose(arg)

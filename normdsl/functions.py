@@ -89,7 +89,10 @@ def _reduce(reducer: Reducer, x: Any, over: str) -> Expr:
             why="an array has rows and columns",
             hint='use over="rows", over="cols" or over="all"',
         )
-    return nodes.Reduce(reducer, as_expr(x), over in ("rows", "all"), over in ("cols", "all"))
+    arg = as_expr(x)
+    if arg.shape == SCALAR:
+        return arg
+    return nodes.Reduce(reducer, arg, over in ("rows", "all"), over in ("cols", "all"))
 
 
 def inner(x: Any, y: Any) -> Expr:
@@ -109,7 +112,8 @@ def matrix_power(s: Any, p: Any) -> Expr:
         DomainError: if S is not known to be positive semidefinite.
     """
     s, p = as_expr(s), as_expr(p)
-    return s if is_constant(p, 1) else nodes.MatrixPower(s, p)
+    root = nodes.MatrixPower(s, p)
+    return s if is_constant(p, 1) else root
 
 
 def inverse(x: Any) -> Expr:

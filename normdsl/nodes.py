@@ -14,7 +14,7 @@ import attrs
 
 from normdsl.domains import Domain
 from normdsl.errors import DomainError, ShapeError
-from normdsl.expr import Expr
+from normdsl.expr import Expr, pointwise
 from normdsl.facts import NONNEGATIVE, UNIT, UNKNOWN, Facts
 from normdsl.shapes import MATRIX, SCALAR, Dim, Shape
 from normdsl.show.notation import Level, Notation, Piece
@@ -148,11 +148,7 @@ class Maximum(Expr):
     right: Expr
 
     def _infer_shape(self) -> Shape:
-        return (
-            (self.left * self.right).shape
-            if self.left.shape != self.right.shape
-            else self.left.shape
-        )
+        return pointwise(self, "take the maximum of", self.left, self.right)
 
     def _infer_facts(self) -> Facts:
         x, y = self.left.facts, self.right.facts
@@ -311,6 +307,13 @@ class SchattenNorm(Expr):
     p: float
 
     def _infer_shape(self) -> Shape:
+        if not self.p >= 1:
+            raise DomainError(
+                f"take the Schatten norm with p = {self.p}",
+                at=self.arg,
+                why="it is a norm for p ≥ 1 only",
+                hint="use p = 1 (nuclear), 2 (Frobenius) or infinity (spectral)",
+            )
         return SCALAR
 
     def _infer_facts(self) -> Facts:

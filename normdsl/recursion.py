@@ -61,7 +61,8 @@ class Carry(Expr):
         return self.known
 
     def _notate(self, n: Notation) -> Piece:
-        return n.previous(n.names.get(self, "s"))
+        name = "srqp"[self.index % 4] + (str(self.level) if self.level > 1 else "")
+        return n.previous(n.olds.get(self, name))
 
 
 @attrs.frozen(eq=False)
@@ -82,11 +83,20 @@ class Recursion:
     def __attrs_post_init__(self) -> None:
         """Check the induction: the facts hold of the initial values, and the bodies keep them."""
         rows = (self.inits, self.bodies, self.known)
-        legal = len(self.inits) == len(self.bodies) == len(self.known) > 0 and all(
-            start.shape == body.shape
-            and _kept(fact, start.facts) == fact
-            and _kept(fact, body.facts) == fact
-            for start, body, fact in zip(*rows, strict=True)
+        own = {self.carry(i) for i in range(min(map(len, rows)))}
+        free = {c for body in self.bodies for c in free_carries(body)}
+        nested = all(level != self.level for level in self._levels_inside())
+        bound = all(c in own for c in free if c.level <= self.level)
+        legal = (
+            nested
+            and bound
+            and len(self.inits) == len(self.bodies) == len(self.known) > 0
+            and all(
+                start.shape == body.shape
+                and _kept(fact, start.facts) == fact
+                and _kept(fact, body.facts) == fact
+                for start, body, fact in zip(*rows, strict=True)
+            )
         )
         if not legal:
             raise DeclarationError(
@@ -94,6 +104,22 @@ class Recursion:
                 why="its shapes or facts are not kept by its own step",
                 hint="build recursions with nd.fix, which infers them",
             )
+
+    def _levels_inside(self) -> set[int]:
+        """Return the levels of recursions in the bodies, short of outer ones' states."""
+        found: set[int] = set()
+        stack = list(self.bodies)
+        seen: set[Expr] = set()
+        while stack:
+            expr = stack.pop()
+            outer = isinstance(expr, State) and expr.recursion.level > self.level
+            if expr in seen or outer:
+                continue
+            seen.add(expr)
+            if isinstance(expr, State):
+                found.add(expr.recursion.level)
+            stack.extend(expr.children)
+        return found
 
     def carry(self, index: int) -> Carry:
         """Return the symbol that stands for state `index` in the bodies."""
@@ -108,6 +134,13 @@ class State(Expr):
     index: int
 
     def _infer_shape(self) -> Shape:
+        count = len(self.recursion.inits)
+        if not (type(self.index) is int and 0 <= self.index < count):
+            raise DeclarationError(
+                f"read state {self.index!r} of a recursion",
+                why=f"it has the states 0 to {count - 1}",
+                hint="use the values that nd.fix returns",
+            )
         return self.recursion.inits[self.index].shape
 
     def _infer_facts(self) -> Facts:
@@ -130,14 +163,11 @@ class After(State):
     """The value a state has once this step's recursion was applied."""
 
     def _notate(self, n: Notation) -> Piece:
-        carry = self.recursion.carry(self.index)
-        named = {carry: n.names[self]} if self in n.names else {}
-        saved, n.names = n.names, {**n.names, **named}
-        try:
+        states = [After(self.recursion, i, where=None) for i in range(len(self.recursion.inits))]
+        olds = {self.recursion.carry(i): n.names[s] for i, s in enumerate(states) if s in n.names}
+        with n.within(olds):
             body = n.define(self.recursion.bodies[self.index])
-            return body if named else n.call("fix", body)
-        finally:
-            n.names = saved
+        return body if self in n.names else n.call("fix", body)
 
 
 def fix(
@@ -223,15 +253,16 @@ def _close(
 
 
 def _require_causal_init(start: Expr) -> None:
-    for node in walk(start):
-        moving = isinstance(node, Stream) and node.source in _AT_A_STEP
-        if moving or isinstance(node, Placeholder | State):
-            raise DeclarationError(
-                "a non-causal recursion",
-                at=start,
-                why=f"its initial value depends on {node}, which has none before the first step",
-                hint="start from constants, hyper-parameters or W",
-            )
+    inside = walk(start)
+    reasons = ["a state" for x in inside if isinstance(x, Placeholder | State)]
+    reasons += [str(x) for x in inside if isinstance(x, Stream) and x.source in _AT_A_STEP]
+    if reasons:
+        raise DeclarationError(
+            "a non-causal recursion",
+            at=start,
+            why=f"its initial value depends on {reasons[0]}, which has none before the first step",
+            hint="start from constants, hyper-parameters or W",
+        )
 
 
 def walk(root: Expr) -> list[Expr]:
@@ -267,7 +298,9 @@ def release(root: Expr, recursion: Recursion, state: Callable[[Recursion, int], 
         root: the expression. recursion: the one it comes from.
         state: `Before` or `After`, which build what a carry becomes.
     """
-    table = {recursion.carry(i): state(recursion, i) for i in range(len(recursion.inits))}
+    table: dict[Expr, Expr] = {
+        recursion.carry(i): state(recursion, i) for i in range(len(recursion.inits))
+    }
     done: dict[Expr, Expr] = {}
 
     def change(expr: Expr) -> Expr:
@@ -278,6 +311,19 @@ def release(root: Expr, recursion: Recursion, state: Callable[[Recursion, int], 
         return done[expr]
 
     return change(root)
+
+
+def free_carries(root: Expr) -> set[Carry]:
+    """Return the carries in an expression that no recursion inside it binds."""
+    done: dict[Expr, frozenset[Carry]] = {}
+    for expr in walk(root):
+        inner = frozenset().union(*(done[c] for c in expr.children))
+        if isinstance(expr, Carry):
+            inner = frozenset({expr})
+        elif isinstance(expr, State):
+            inner = frozenset(c for c in inner if c.level != expr.recursion.level)
+        done[expr] = inner
+    return set(done[root])
 
 
 def _depth(root: Expr) -> int:
@@ -307,7 +353,7 @@ def eye_like(x: Any) -> Expr:
 
 
 def rate(value: Any) -> Expr:
-    """Return `value` as the rate of an average, known to lie in [0, 1].
+    """Return `value` as the rate of an average, known to lie in [0, 1).
 
     Raises:
         DomainError: if it is not known to lie there.
@@ -315,11 +361,12 @@ def rate(value: Any) -> Expr:
     beta = as_expr(value)
     if isinstance(beta, Param) and not beta.domain.stated:
         raise NarrowDomain(beta.name, FRACTION)
-    if not (beta.facts.low >= 0 and beta.facts.high <= 1):
+    fixed_at_one = isinstance(beta, Constant) and beta.value >= 1
+    if fixed_at_one or not (beta.facts.low >= 0 and beta.facts.high <= 1):
         raise DomainError(
             "use an expression as the rate of an average",
             at=beta,
-            why="a rate must be known to lie in [0, 1]",
+            why="a rate must be known to lie in [0, 1)",
             hint="annotate the hyper-parameter: beta: nd.Fraction",
         )
     return beta

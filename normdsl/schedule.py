@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from normdsl.errors import DeclarationError
@@ -10,6 +12,10 @@ from normdsl.errors import DeclarationError
 @attrs.frozen
 class SVD:
     """Polar factor from the singular value decomposition, with a relative rank cut."""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 @attrs.frozen
@@ -25,6 +31,18 @@ class NewtonSchulz:
 
     coefficients: tuple[tuple[float, float, float], ...]
     dtype: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        legal = isinstance(self.coefficients, tuple) and all(
+            isinstance(step, tuple) and len(step) == 3 and all(map(_is_number, step))
+            for step in self.coefficients
+        )
+        if not legal or self.dtype not in (None, "bfloat16", "float16", "float32", "float64"):
+            raise DeclarationError(
+                f"iterate by {self.coefficients!r} in {self.dtype!r}",
+                why="each step has three finite coefficients, and the dtype is a floating one",
+                hint="use nd.jordan() or nd.polar_express(), dtype='bfloat16', 'float32', …",
+            )
 
 
 def jordan(steps: int = 5, dtype: str | None = None) -> NewtonSchulz:
@@ -74,6 +92,12 @@ class Schedule:
     compile: bool = False
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.polar, SVD | NewtonSchulz):
+            raise DeclarationError(
+                f"schedule polar factors by {self.polar!r}",
+                why="it is no method for them",
+                hint="use nd.SVD(), nd.jordan() or nd.polar_express()",
+            )
         if self.dtype not in (None, "float32", "float64"):
             raise DeclarationError(
                 f"schedule the computation in {self.dtype!r}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,7 @@ from normdsl.maps import LinearMap
 from normdsl.nodes import FUNCTIONS, Function
 from normdsl.norms.base import Norm
 from normdsl.recursion import Placeholder, walk
+from normdsl.source import located
 
 FORMAT = 1
 _MAX_CHARACTERS = 5_000_000
@@ -25,7 +27,7 @@ _MAX_CHARACTERS = 5_000_000
 
 def to_json(declaration: Declaration, indent: int | None = None) -> str:
     """Return a declaration as JSON text; `from_json` gives an equal declaration back."""
-    converter = _converter({})
+    converter = _converter([])
     table: dict[Expr, int] = {}
     nodes: list[dict[str, Any]] = []
     converter.register_unstructure_hook_func(_is_expr, lambda x: table[x])
@@ -64,24 +66,43 @@ def from_json(text: str) -> Declaration:
 
 
 def _read(document: Any) -> Declaration:
-    if not isinstance(document, dict) or document.get("normdsl") != FORMAT:
-        raise _refused(f'it does not start with "normdsl": {FORMAT}')
+    keys = {"normdsl", "name", "doc", "hyper", "nodes", "update", "names"}
+    if not isinstance(document, dict) or document.keys() != keys:
+        raise _refused(f"its keys are not {', '.join(sorted(keys))}")
+    if type(document["normdsl"]) is not int or document["normdsl"] != FORMAT:
+        raise _refused(f"it is of format {document['normdsl']!r}, not {FORMAT}")
     nodes: list[Expr] = []
-    converter = _converter({"nodes": nodes})
+    converter = _converter(nodes)
     classes = _subclasses(Expr)
-    for entry in document["nodes"]:
-        fields = dict(entry)
-        op = fields.pop("op")
-        if op not in classes or op == Placeholder.__name__:
-            raise _refused(f"it has an unknown node {op!r}")
-        node: Expr = converter.structure({**fields}, classes[op])
-        nodes.append(node)
-    return Declaration(
-        name=str(document["name"]),
-        hyper=tuple(converter.structure(h, Hyperparameter) for h in document["hyper"]),
-        update=nodes[document["update"]],
-        names=tuple((str(name), nodes[i]) for name, i in document["names"]),
-        doc=str(document["doc"]),
+    builders: dict[str, Any] = {}
+    with located(None):
+        for entry in document["nodes"]:
+            fields = dict(entry)
+            op = fields.pop("op")
+            if op not in classes or op == Placeholder.__name__:
+                raise _refused(f"it has an unknown node {op!r}")
+            if op not in builders:
+                builders[op] = _builder(converter, classes[op])
+            nodes.append(builders[op](fields, classes[op]))
+        place = converter.get_structure_hook(Expr)
+        return Declaration(
+            name=converter.structure(document["name"], str),
+            hyper=tuple(converter.structure(h, Hyperparameter) for h in document["hyper"]),
+            update=place(document["update"], Expr),
+            names=tuple((name, place(i, Expr)) for name, i in document["names"]),
+            doc=converter.structure(document["doc"], str),
+        )
+
+
+def _builder(converter: cattrs.Converter, cls: type) -> Any:
+    """Return a function that builds a value of a class from its fields, and refuses others."""
+    omitted: Any = {"where": override(omit=True)} if issubclass(cls, Expr) else {}
+    return make_dict_structure_fn(
+        cls,
+        converter,
+        _cattrs_forbid_extra_keys=True,
+        _cattrs_detailed_validation=False,
+        **omitted,
     )
 
 
@@ -112,23 +133,16 @@ def _subclasses(cls: type) -> dict[str, type]:
 
 def _fields(converter: cattrs.Converter, value: Any) -> dict[str, Any]:
     write = make_dict_unstructure_fn(type(value), converter, where=override(omit=True))
-    return write(value)
+    fields: dict[str, Any] = write(value)
+    return fields
 
 
-def _converter(tables: dict[str, list[Expr]]) -> cattrs.Converter:
-    """Return a converter for fields; expressions are places in the node table."""
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    nodes = tables.get("nodes", [])
+def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
+    """Return a converter for fields; expressions are places in the table of nodes."""
+    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=False)
 
-    def structure_node(value: Any, cls: Any) -> Any:
-        if isinstance(value, dict):
-            return make_dict_structure_fn(
-                cls,
-                converter,
-                _cattrs_forbid_extra_keys=True,
-                where=override(omit=True),
-            )(value, cls)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(nodes):
+    def structure_place(value: Any, _: Any) -> Any:
+        if type(value) is not int or not 0 <= value < len(nodes):
             raise _refused(f"a node refers to {value!r}, which does not come before it")
         return nodes[value]
 
@@ -139,15 +153,20 @@ def _converter(tables: dict[str, list[Expr]]) -> cattrs.Converter:
         known = _subclasses(base)
         if name not in known:
             raise _refused(f"it has an unknown {base.__name__} {name!r}")
-        return make_dict_structure_fn(known[name], converter, _cattrs_forbid_extra_keys=True)(
-            fields, known[name]
-        )
+        return _builder(converter, known[name])(fields, known[name])
 
-    converter.register_structure_hook_func(_is_expr, structure_node)
+    def structure_exactly(value: Any, cls: Any) -> Any:
+        if type(value) is not cls:
+            raise _refused(f"{str(value)[:50]!r} is not a {cls.__name__}")
+        return value
+
+    converter.register_structure_hook_func(_is_expr, structure_place)
     converter.register_structure_hook_func(_is_open, structure_open)
     converter.register_unstructure_hook_func(
         _is_open, lambda x: {"type": type(x).__name__, **_fields(converter, x)}
     )
+    for exact_type in (int, bool, str):
+        converter.register_structure_hook(exact_type, structure_exactly)
     converter.register_unstructure_hook(Fraction, str)
     converter.register_structure_hook(Fraction, _fraction)
     converter.register_unstructure_hook(float, _write_float)
@@ -158,7 +177,7 @@ def _converter(tables: dict[str, list[Expr]]) -> cattrs.Converter:
 
 
 def _fraction(value: Any, _: Any) -> Fraction:
-    if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,40}(/\d{1,40})?", value):
+    if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,400}(/\d{1,400})?", value):
         raise _refused(f"{str(value)[:50]!r} is not an exact number")
     return Fraction(value)
 

@@ -36,13 +36,13 @@ class Where:
         return f"{name}:{self.line}" + (f"  {self.text}" if self.text else "")
 
 
-_PLACE: ContextVar[Where | None] = ContextVar("place", default=None)
+_PLACE: ContextVar[tuple[Where | None, ...]] = ContextVar("place", default=())
 
 
 @contextmanager
 def located(where: Where | None) -> Iterator[None]:
-    """Give what is built inside the place of the expression it stands for."""
-    token = _PLACE.set(where)
+    """Give what is built inside the place of the expression it stands for, or none."""
+    token = _PLACE.set((where,))
     try:
         yield
     finally:
@@ -52,8 +52,8 @@ def located(where: Where | None) -> Iterator[None]:
 def here() -> Where | None:
     """Return the innermost frame outside the language and the compiler, or None."""
     given = _PLACE.get()
-    if given is not None:
-        return given
+    if given:
+        return given[0]
     frame = sys._getframe(1)
     while frame is not None:
         if not _is_library(frame.f_globals.get("__name__") or "", frame.f_code.co_filename):

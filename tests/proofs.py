@@ -136,7 +136,7 @@ def transported(group: Group, element: Element, w: Tensor, g: Tensor, loss: Tens
 
 def settled(element: Element, law: Law, x: Tensor, back: bool = False) -> Tensor:
     """Act by a law, with 1 for exponents that the proof leaves free."""
-    free = {s: 1 for s in sympy.sympify(law.unit).free_symbols}
+    free = dict.fromkeys(sympy.sympify(law.unit).free_symbols, 1)
     law = Law(law.rows, law.cols, law.entries, sympy.sympify(law.unit).subs(free))
     return element.undo(law, x) if back else element.act(law, x)
 

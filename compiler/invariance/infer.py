@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from normdsl.algebra import fold
 from normdsl.compiler.invariance import induction
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.exponents import is_zero
@@ -18,7 +19,6 @@ from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.rules import rule
-from normdsl.declaration import fold
 from normdsl.expr import Add, Expr, as_expr
 from normdsl.nodes import Param
 from normdsl.norms.base import NormOperation

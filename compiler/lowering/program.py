@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import linecache
 import re
 import textwrap
@@ -95,8 +96,13 @@ def _closed(derive: Derivation) -> list[Slot]:
 
 def _fields(declaration: Declaration, slots: Iterable[Slot]) -> tuple[Field, ...]:
     fields: list[Field] = []
-    for k, slot in enumerate(slots):
-        name = declaration.labels.get(slot.after, f"s{k + 1}")
+    labels = declaration.labels
+    taken = set(labels.values()) | {h.name for h in declaration.hyper}
+    for slot in slots:
+        name = labels.get(slot.after) or next(
+            wish for k in itertools.count(1) if (wish := f"state{k}") not in taken
+        )
+        taken.add(name)
         shape = slot.init.shape
         fields.append(Field(name, (shape.rows, shape.cols)))
     return tuple(fields)

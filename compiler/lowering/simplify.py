@@ -98,11 +98,12 @@ def _joined_power(p: MatrixPower, q: MatrixPower) -> Expr | None:
     return matrix_power(p.arg, e.add(a, b)) if p.arg == q.arg and alike else None
 
 
-def cancel_two_transposes(node: Expr) -> Expr | None:
-    """(xᵀ)ᵀ = x, and xᵀ = x where x is symmetric."""
+def reduce_transposes(node: Expr) -> Expr | None:
+    """(xᵀ)ᵀ = x, (c x)ᵀ = c xᵀ for a number c, and xᵀ = x where x is symmetric."""
     match node:
-        case e.Transpose(arg=x) if isinstance(x, e.Transpose) or x.facts.symmetric:
-            return e.transpose(x)
+        case e.Transpose(arg=x):
+            reduced = e.transpose(x)
+            return None if reduced == node else reduced
     return None
 
 
@@ -122,7 +123,7 @@ RULES: tuple[Rule, ...] = (
     product_of_powers,
     product_of_reciprocals,
     product_of_matrix_powers,
-    cancel_two_transposes,
+    reduce_transposes,
     cancel_two_inverses,
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.declaration import Declaration
@@ -130,7 +131,7 @@ class Stepper:
         value = None if loss is None else loss.to(dtype).reshape(1, 1, 1).expand(count, 1, 1)
         try:
             new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)
-        except torch.linalg.LinAlgError as error:
+        except LinAlgError as error:
             raise GradientError(
                 f"take a step of {self.program.declaration.name}",
                 why=f"a factorisation failed ({error}); nothing was changed",

@@ -66,6 +66,12 @@ def preconditioned(
         DeclarationError: if no part is given.
         ShapeError: if a part has another shape.
     """
+    if not isinstance(norm, Norm):
+        raise DeclarationError(
+            f"precondition {norm!r}",
+            why="it is not a norm",
+            hint="use nd.frobenius, nd.spectral or nd.max_entry",
+        )
     maps: list[LinearMap] = []
     if rotate is not None:
         maps.append(Rotate(as_expr(rotate[0]), as_expr(rotate[1])))

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from normdsl.show.notation import Level, Notation, Piece
-from normdsl.show.symbols import latex_symbol
+from normdsl.show.symbols import escaped, latex_symbol
 
 _OPERATORS = {"|·|": r"\operatorname{abs}"}
 
@@ -21,25 +21,31 @@ class Latex(Notation):
         return rf"\left({text}\right)"
 
     def symbol(self, name: str) -> Piece:
+        if name in self.plain:
+            return Piece(rf"\mathrm{{{escaped(name)}}}", Level.ATOM)
         return Piece(latex_symbol(name), Level.ATOM)
 
     def previous(self, name: str) -> Piece:
         return Piece(latex_symbol(f"{name}_old"), Level.ATOM)
 
     def ratio(self, value: Fraction) -> Piece:
-        sign = "-" if value < 0 else ""
-        return Piece(
-            rf"{sign}\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}", Level.PRODUCT
-        )
+        return Piece(rf"\tfrac{{{value.numerator}}}{{{value.denominator}}}", Level.PRODUCT)
+
+    def decimal(self, digits: str) -> Piece:
+        mantissa, e, exponent = digits.partition("e")
+        if not e:
+            return Piece(digits, Level.ATOM)
+        power = f"10^{{{int(exponent)}}}"
+        return Piece(power if mantissa == "1" else rf"{mantissa} \cdot {power}", Level.PRODUCT)
 
     def quotient(self, top: Any, bottom: Any) -> Piece:
         return Piece(rf"\frac{{{self(top).text}}}{{{self(bottom).text}}}", Level.PRODUCT)
 
     def product(self, left: Any, right: Any, entrywise: bool) -> Piece:
-        sign = r" \circ " if entrywise else r"\, "
-        first = self.put(left, Level.PRODUCT)
+        level = Level.ENTRYWISE if entrywise else Level.PRODUCT
         second = self.put(right, Level.POWER if entrywise else Level.PRODUCT)
-        return Piece(first + sign + second, Level.PRODUCT)
+        sign = r" \circ " if entrywise else r"\, "
+        return Piece(self.put(left, level) + sign + second, level)
 
     def chain(self, left: Any, right: Any) -> Piece:
         return Piece(

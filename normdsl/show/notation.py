@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, Protocol
 
 import attrs
+
+#: The most sub-expressions written in one formula; what is left becomes an ellipsis.
+MOST = 3000
 
 
 class Level(enum.IntEnum):
     """How tightly a piece binds; a looser piece inside a tighter place gets brackets."""
 
     SUM = 1
-    PRODUCT = 2
-    POWER = 3
-    ATOM = 4
+    ENTRYWISE = 2
+    PRODUCT = 3
+    POWER = 4
+    ATOM = 5
 
 
 @attrs.frozen
@@ -39,16 +44,25 @@ class Notated(Protocol):
 
 
 class Notation(ABC):
-    """Writes constructs; `names` are the sub-expressions shown as a symbol of their own."""
+    """Writes constructs; `names` are the sub-expressions shown as a symbol of their own.
+
+    `plain` are names to be written as they are, because their symbols would be the same.
+    """
 
     def __init__(self, names: Mapping[Any, str] | None = None) -> None:
         self.names = dict(names or {})
+        self.olds: dict[Any, str] = {}
         self.inside: set[Any] = set()
+        self.plain: frozenset[str] = frozenset()
+        self.left = MOST
 
     def __call__(self, expr: Any) -> Piece:
         """Write an expression: its name if it has one, otherwise its formula."""
         if isinstance(expr, Piece):
             return expr
+        self.left -= 1
+        if self.left < 0:
+            return Piece("…", Level.ATOM)
         if expr in self.names and expr not in self.inside:
             return self.symbol(self.names[expr])
         piece: Piece = expr._notate(self)
@@ -63,6 +77,15 @@ class Notation(ABC):
         finally:
             self.inside.discard(expr)
 
+    @contextmanager
+    def within(self, olds: Mapping[Any, str]) -> Iterator[None]:
+        """Write the states of a recursion by names of their own, inside its bodies."""
+        saved, self.olds = self.olds, {**self.olds, **olds}
+        try:
+            yield
+        finally:
+            self.olds = saved
+
     def put(self, expr: Any, level: Level) -> str:
         """Write an expression for a place that needs at least `level`, with brackets if looser."""
         piece = self(expr)
@@ -70,24 +93,25 @@ class Notation(ABC):
 
     def sum(self, left: Any, right: Any, minus: bool) -> Piece:
         """Write left + right, or left − right."""
-        tail = self.put(right, Level.PRODUCT)
+        tail = self.put(right, Level.ENTRYWISE)
         return Piece(
             f"{self.put(left, Level.SUM)} {self.minus if minus else '+'} {tail}", Level.SUM
         )
 
     def negative(self, arg: Any) -> Piece:
         """Write −arg."""
-        return Piece(f"{self.minus}{self.put(arg, Level.PRODUCT)}", Level.SUM)
+        return Piece(f"{self.minus}{self.put(arg, Level.ENTRYWISE)}", Level.SUM)
 
     def integer_or_ratio(self, value: Fraction) -> Piece:
         """Write an exact number, as a decimal where that is shorter than the ratio."""
-        if value.denominator == 1:
-            return Piece(
-                str(value).replace("-", self.minus), Level.ATOM if value >= 0 else Level.SUM
-            )
-        if value.denominator > 16:
-            return Piece(f"{float(value):g}".replace("-", self.minus), Level.ATOM)
-        return self.ratio(value)
+        size = abs(value)
+        if size.denominator == 1:
+            piece = Piece(str(size), Level.ATOM)
+        elif size.denominator > 16:
+            piece = self.decimal(f"{float(size):g}")
+        else:
+            piece = self.ratio(size)
+        return piece if value >= 0 else Piece(self.minus + piece.text, Level.SUM)
 
     minus: str
 
@@ -104,8 +128,12 @@ class Notation(ABC):
         """Write the value of a state before this step."""
 
     @abstractmethod
+    def decimal(self, digits: str) -> Piece:
+        """Write a positive decimal number, such as 0.001 or 1e-08."""
+
+    @abstractmethod
     def ratio(self, value: Fraction) -> Piece:
-        """Write a small exact ratio."""
+        """Write a small positive ratio."""
 
     @abstractmethod
     def quotient(self, top: Any, bottom: Any) -> Piece:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "eps": "ε", "epsilon": "ε",
@@ -19,7 +20,7 @@ _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 def _split(name: str) -> tuple[str, str, str]:
     """Return stem, digits and suffix of a name: beta2_old is beta, 2, old."""
-    match = re.fullmatch(r"(weight_decay|[A-Za-z]+)_?(\d*)(?:_(\w+))?", name)
+    match = re.fullmatch(r"(weight_decay|lambda_|[A-Za-z]+)_?(\d*)(?:_([A-Za-z]\w*))?", name)
     return (match[1], match[2], match[3] or "") if match else (name, "", "")
 
 
@@ -34,6 +35,18 @@ def latex_symbol(name: str) -> str:
     stem, digits, suffix = _split(name)
     letter = _LATEX.get(_GREEK.get(stem, ""), stem)
     if not letter.startswith("\\") and len(letter) > 1:
-        letter = rf"\mathrm{{{letter}}}"
-    sub = digits + (rf"\mathrm{{{suffix}}}".replace("_", r"\_") if suffix else "")
+        letter = rf"\mathrm{{{escaped(letter)}}}"
+    sub = digits + (rf"\mathrm{{{escaped(suffix)}}}" if suffix else "")
     return letter + (f"_{{{sub}}}" if sub else "")
+
+
+def escaped(name: str) -> str:
+    """Return a name with its underscores escaped for LaTeX."""
+    return name.replace("_", r"\_")
+
+
+def clashing(names: Iterable[str]) -> frozenset[str]:
+    """Return the names that would share their symbol with another one, such as lr and eta."""
+    listed = list(dict.fromkeys(names))
+    symbols = [unicode_symbol(name) for name in listed]
+    return frozenset(n for n, s in zip(listed, symbols, strict=True) if symbols.count(s) > 1)

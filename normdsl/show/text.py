@@ -22,7 +22,7 @@ class Text(Notation):
         return f"({text})"
 
     def symbol(self, name: str) -> Piece:
-        return Piece(unicode_symbol(name), Level.ATOM)
+        return Piece(name if name in self.plain else unicode_symbol(name), Level.ATOM)
 
     def previous(self, name: str) -> Piece:
         return Piece(unicode_symbol(f"{name}_old"), Level.ATOM)
@@ -30,18 +30,19 @@ class Text(Notation):
     def ratio(self, value: Fraction) -> Piece:
         if value in _HALVES:
             return Piece(_HALVES[value], Level.ATOM)
-        return Piece(f"{value.numerator}/{value.denominator}".replace("-", "−"), Level.PRODUCT)
+        return Piece(f"{value.numerator}/{value.denominator}", Level.PRODUCT)
+
+    def decimal(self, digits: str) -> Piece:
+        return Piece(digits, Level.ATOM)
 
     def quotient(self, top: Any, bottom: Any) -> Piece:
-        return Piece(
-            f"{self.put(top, Level.PRODUCT)} / {self.put(bottom, Level.POWER)}", Level.PRODUCT
-        )
+        written = f"{self.put(top, Level.PRODUCT)} / {self.put(bottom, Level.POWER)}"
+        return Piece(written, Level.ENTRYWISE)
 
     def product(self, left: Any, right: Any, entrywise: bool) -> Piece:
-        sign = " ∘ " if entrywise else " "
-        first = self.put(left, Level.PRODUCT)
+        level = Level.ENTRYWISE if entrywise else Level.PRODUCT
         second = self.put(right, Level.POWER if entrywise else Level.PRODUCT)
-        return Piece(first + sign + second, Level.PRODUCT)
+        return Piece(self.put(left, level) + (" ∘ " if entrywise else " ") + second, level)
 
     def chain(self, left: Any, right: Any) -> Piece:
         return Piece(

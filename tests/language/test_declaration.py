@@ -343,7 +343,7 @@ def test_a_result_without_the_gradient():
 
 @pytest.mark.parametrize("build", [lambda: lambda *rates: W - G, lambda: lambda **rates: W - G])
 def test_hyper_parameters_without_names(build):
-    with refuses(nd.DeclarationError, "with the argument *rates", "known by name"):
+    with refuses(nd.DeclarationError, "rates", "known by name"):
         declare(build())
 
 

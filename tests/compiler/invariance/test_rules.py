@@ -14,7 +14,6 @@ from normdsl.compiler.invariance.rules import rule
 from normdsl.compiler.invariance.verdict import Status, Verdict, proof_lines
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
-from normdsl.norms.base import NormOperation
 from normdsl.recursion import Carry, Placeholder, State
 
 p = nodes.Param("p", nd.NonNegative.__metadata__[0])

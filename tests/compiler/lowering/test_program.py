@@ -26,8 +26,8 @@ def clock(batch, device="cpu"):
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_the_source_runs_with_torch_alone_and_is_what_runs(rule):
     source = rule.source(shape=(4, 3))
-    imported = {n.names[0].name if isinstance(n, ast.Import) else n.module
-                for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import | ast.ImportFrom)}  # fmt: skip
+    imports = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import | ast.ImportFrom)]
+    imported = {n.names[0].name if isinstance(n, ast.Import) else n.module for n in imports}
     assert imported == {"__future__", "torch"}
     namespace = {}
     exec(compile(source, "ejected.py", "exec"), namespace)

@@ -31,7 +31,11 @@ CASES = {
          MatrixPower(L, as_expr(-0.5)) @ G),
         ((G.T @ MatrixPower(L, half)) @ MatrixPower(L, half), G.T @ L),
     ],
-    s.cancel_two_transposes: [(Transpose(Transpose(G)), G), (Transpose(L), L)],
+    s.reduce_transposes: [
+        (Transpose(Transpose(G)), G),
+        (Transpose(L), L),
+        (Transpose(Mul(minus, G)), -(G.T)),
+    ],
     s.cancel_two_inverses: [(Inverse(Inverse(W @ G.T)), W @ G.T)],
 }  # fmt: skip
 

@@ -1,0 +1,109 @@
+"""The command line, as a user calls it."""
+
+import subprocess
+import sys
+
+import pytest
+
+MY_RULE = """
+import normdsl as nd
+from normdsl import G, W
+
+@nd.optimizer
+def my_rule(lr=0.1, beta=0.9):
+    v = nd.ema(G * G, beta)
+    return W + lr * nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(v)).lmo(nd.ema(G, beta))
+"""
+
+
+def normdsl(*args, cwd=None):
+    code = "from normdsl.cli.main import run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+def test_list_names_every_rule():
+    from normdsl.cli.find import shipped
+
+    told = normdsl("list").stdout
+    assert all(name in told for name in shipped())
+
+
+def test_show_prints_the_mathematics():
+    told = normdsl("show", "muadam_sania").stdout
+    assert "v_buffer ← β₂ v_buffer_old + (1 − β₂) G²" in told
+    assert "arXiv:2510.10777" in told
+
+
+@pytest.mark.parametrize(
+    ("rule", "group", "expected"),
+    [
+        ("muadam_sania", "scale", ["invariant if ε = 0", "proof:"]),
+        ("adam", "scale", ["not invariant", "witness: seed"]),
+        ("muon", "orthogonal", ["orthogonal (W = P W̃ Q", ": invariant"]),
+        ("one_sided_shampoo", "affine", ["not invariant", "contracts two covariant indices"]),
+    ],
+)
+def test_check_of_one_group(rule, group, expected):
+    told = normdsl("check", rule, "--group", group)
+    assert told.returncode == 0
+    assert all(part in told.stdout for part in expected)
+
+
+def test_check_of_all_groups_with_an_assumption():
+    told = normdsl("check", "adam_sania", "--assume", "eps=0").stdout
+    assert "scale" in told
+    assert "invariant if" not in told
+
+
+def test_source_is_python_that_imports_torch_alone():
+    told = normdsl("source", "adamw", "--shape", "4x3").stdout
+    compile(told, "ejected.py", "exec")
+    assert "# adamw: W, G: 4 × 3" in told
+
+
+def test_a_users_own_file_works(tmp_path):
+    (tmp_path / "my_optimizer.py").write_text(MY_RULE)
+    told = normdsl("check", "my_optimizer.py:my_rule", "--group", "scale", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert ": invariant\n" in told.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["muon", "adamw"])
+def test_training_learns_the_digits(rule):
+    told = normdsl("train", rule, "--data", "digits", "--steps", "200", "--lr", "0.01")
+    assert told.returncode == 0, told.stderr
+    accuracy = float(told.stdout.rsplit("test accuracy", 1)[1].strip().rstrip("%"))
+    assert accuracy > 85
+
+
+BAD = {
+    "unknown rule": ["check", "adamn"],
+    "unknown group": ["check", "adam", "--group", "conformal"],
+    "unknown hyper-parameter": ["check", "adam", "--assume", "epsilon=0"],
+    "no number": ["check", "adam", "--assume", "eps=tiny"],
+    "value outside its domain": ["check", "adam", "--assume", "beta1=2"],
+    "bad shape": ["source", "adam", "--shape", "256"],
+    "missing file": ["show", "nowhere.py:rule"],
+    "unknown data": ["train", "adam", "--data", "imagenet"],
+    "negative rate": ["train", "adam", "--lr", "-1"],
+}
+
+
+@pytest.mark.parametrize("args", BAD.values(), ids=BAD.keys())
+def test_bad_input_is_a_message_not_a_traceback(args):
+    told = normdsl(*args)
+    assert told.returncode == 2
+    assert "Traceback" not in told.stderr
+    assert "  why: " in told.stderr
+    assert "  try: " in told.stderr
+
+
+def test_a_users_mistake_is_shown_with_its_line(tmp_path):
+    (tmp_path / "bad.py").write_text(MY_RULE.replace("nd.sqrt(v)", "nd.sqrt(G)"))
+    told = normdsl("check", "bad.py:my_rule", cwd=tmp_path)
+    assert told.returncode == 2
+    assert "bad.py:8" in told.stderr
+    assert "Traceback" not in told.stderr
