@@ -15,6 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from normdsl.averages import accumulate, ema, eye_like, momentum, prev, zeros_like
 from normdsl.declaration import Declaration, Hyperparameter, optimizer
 from normdsl.domains import Domain, Fraction, NonNegative, Positive, Real
 from normdsl.errors import (
@@ -46,7 +47,7 @@ from normdsl.functions import (
     tanh,
 )
 from normdsl.norms import Norm, frobenius, max_entry, preconditioned, spectral
-from normdsl.recursion import accumulate, ema, eye_like, fix, momentum, prev, zeros_like
+from normdsl.recursion import fix
 from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
 from normdsl.streams import G, W, cols, loss, rows, t
 from normdsl.version import __version__ as __version__

@@ -9,8 +9,8 @@ from typing import Any
 from normdsl import expr as e
 from normdsl import nodes
 from normdsl.expr import Constant, Expr, is_constant
+from normdsl.graph import walk
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import walk
 from normdsl.source import located
 from normdsl.structure import rebuild
 

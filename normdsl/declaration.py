@@ -16,9 +16,10 @@ from normdsl.delegate import Compiled
 from normdsl.domains import UNSTATED, Domain, NarrowDomain, domain_of
 from normdsl.errors import DeclarationError, HyperparameterError
 from normdsl.expr import Expr, as_expr, exact
+from normdsl.graph import walk
 from normdsl.labels import labels
 from normdsl.nodes import Param, Source, Stream
-from normdsl.recursion import free_carries, placeholders, walk
+from normdsl.recursion import free_carries, placeholders
 from normdsl.shapes import MATRIX
 from normdsl.show.declared import declared_latex, declared_text
 from normdsl.source import Where

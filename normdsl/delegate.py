@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance.verdict import Verdict
     from normdsl.compiler.runtime.functional import Functional
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
-    from normdsl.declaration import Declaration
 
 
 @attrs.frozen
@@ -30,7 +29,7 @@ class Compiled:
         """  # noqa: D205
         from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 
-        return DeclaredOptimizer(cast("Declaration", self), params, **options)
+        return DeclaredOptimizer(cast("Any", self), params, **options)
 
     def check(self, group: Group | None = None, **assumptions: float) -> Report | Verdict:
         """Return the verdict for one group, or a report over all of them.
@@ -39,16 +38,16 @@ class Compiled:
         """
         from normdsl.compiler.check import check
 
-        return check(cast("Declaration", self), group, **assumptions)
+        return check(cast("Any", self), group, **assumptions)
 
     def source(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> str:
         """Return the torch code for weights of `shape`; it imports torch alone."""
         from normdsl.compiler.lowering.program import lower
 
-        return lower(cast("Declaration", self), schedule or Schedule()).source(shape)
+        return lower(cast("Any", self), schedule or Schedule()).source(shape)
 
     def functional(self, schedule: Schedule | None = None) -> Functional:
         """Return pure `init(params)` and `update(grads, state, params, **hyper)`."""
         from normdsl.compiler.runtime.functional import Functional
 
-        return Functional(cast("Declaration", self), schedule or Schedule())
+        return Functional(cast("Any", self), schedule or Schedule())

@@ -6,8 +6,9 @@ import keyword
 from collections.abc import Iterable
 
 from normdsl.expr import Expr
+from normdsl.graph import walk
 from normdsl.nodes import Param
-from normdsl.recursion import After, State, walk
+from normdsl.recursion import After, State
 
 _TAKEN = {"W", "G", "t", "m", "n", "loss", "torch"}
 

@@ -15,10 +15,11 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from normdsl.declaration import Declaration, Hyperparameter
 from normdsl.errors import NormdslError, SerializationError
 from normdsl.expr import Expr
+from normdsl.graph import walk
 from normdsl.maps import LinearMap
 from normdsl.nodes import FUNCTIONS, Function
 from normdsl.norms.base import Norm
-from normdsl.recursion import Placeholder, walk
+from normdsl.recursion import Placeholder
 from normdsl.source import located
 
 FORMAT = 1

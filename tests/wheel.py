@@ -19,7 +19,7 @@ assert rule.source(shape=(2, 3))
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT],
+            [sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT],
             check=True,
             stdout=subprocess.DEVNULL,
         )

@@ -20,9 +20,10 @@ from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prun
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.rules import rule
 from normdsl.expr import Add, Expr, as_expr
+from normdsl.graph import walk
 from normdsl.nodes import Param
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import Carry, State, walk
+from normdsl.recursion import Carry, State
 
 
 class Inference:

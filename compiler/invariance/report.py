@@ -61,7 +61,8 @@ class Report:
         return str(self)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{c}</th>" for c in ("rule", "group", "verdict", "because"))
+        names = ("rule", "group", "verdict", "because")
+        head = "".join(f"<th style='text-align:left'>{c}</th>" for c in names)
         body = "".join(_html_row(v) for v in self.verdicts)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

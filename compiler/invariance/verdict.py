@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import html
 from collections.abc import Iterator, Mapping
 
 import attrs
@@ -15,8 +16,9 @@ from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
+from normdsl.graph import walk
 from normdsl.nodes import Stream
-from normdsl.recursion import Before, Recursion, State, release, walk
+from normdsl.recursion import Before, Recursion, State, release
 from normdsl.show.latex import latex
 from normdsl.show.text import text
 from normdsl.source import Where
@@ -134,6 +136,23 @@ class Verdict:
 
     def __repr__(self) -> str:
         return f"<{self.declaration.name}: {self.group.name} {self.answer}>"
+
+    def _repr_html_(self) -> str:
+        title = html.escape(f"{self.declaration.name}, {self.group.name} ({self.group.formula})")
+        parts = [f"<b>{title}: {html.escape(self.answer)}</b><br>{html.escape(self.because)}."]
+        if self.witness is not None:
+            parts.append(f"<br>Counterexample: {html.escape(str(self.witness))}.")
+        if self.proof:
+            rows = "".join(_html_line(line) for line in self.proof)
+            parts.append(f"<details open><summary>proof</summary><table>{rows}</table></details>")
+        return "".join(parts)
+
+
+def _html_line(line: ProofLine) -> str:
+    place = "" if line.where is None else f"line {line.where.line}"
+    cells = (f"${line.latex}$", html.escape(line.moves), html.escape(line.rule), place)
+    row = "".join(f"<td style='text-align:left'>{c}</td>" for c in cells)
+    return f"<tr>{row}</tr>"
 
 
 def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdict:

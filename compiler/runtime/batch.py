@@ -15,8 +15,8 @@ from normdsl.compiler.lowering.program import Program, lower
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
 from normdsl.expr import MatMul, Transpose
+from normdsl.graph import walk
 from normdsl.nodes import Eigenbasis, Eye, Inverse, MatrixPower, Polar, SchattenNorm, Source, Stream
-from normdsl.recursion import walk
 from normdsl.schedule import Schedule
 
 _MATRIX_NODES = MatMul | Transpose | MatrixPower | Inverse | Polar | Eigenbasis | SchattenNorm | Eye

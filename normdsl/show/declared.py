@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from normdsl.show.latex import Latex
 from normdsl.show.notation import Notation
 from normdsl.show.symbols import clashing, unicode_symbol
 from normdsl.show.text import Text
 
-if TYPE_CHECKING:
-    from normdsl.declaration import Declaration
+
+class Declared(Protocol):
+    """What is shown of a declaration."""
+
+    @property
+    def name(self) -> str:
+        """The name of the rule."""
+        ...
+
+    @property
+    def hyper(self) -> tuple[Any, ...]:
+        """Its hyper-parameters."""
+        ...
+
+    @property
+    def update(self) -> Any:
+        """The new weights."""
+        ...
+
+    @property
+    def labels(self) -> dict[Any, str]:
+        """Names of sub-expressions and states, in order."""
+        ...
 
 
-def _plain(declaration: Declaration) -> frozenset[str]:
+def _plain(declaration: Declared) -> frozenset[str]:
     return clashing([*(h.name for h in declaration.hyper), *declaration.labels.values()])
 
 
-def _lines(declaration: Declaration, notation: Notation) -> Iterator[tuple[str, str]]:
+def _lines(declaration: Declared, notation: Notation) -> Iterator[tuple[str, str]]:
     """Yield the written name and formula of each definition, the new weights last."""
     notation.plain = _plain(declaration)
     for expr, name in notation.names.items():
@@ -26,7 +47,7 @@ def _lines(declaration: Declaration, notation: Notation) -> Iterator[tuple[str, 
     yield notation.symbol("W").text, notation.define(declaration.update).text
 
 
-def declared_text(declaration: Declaration) -> str:
+def declared_text(declaration: Declared) -> str:
     """Return the declaration as Unicode text."""
     plain = _plain(declaration)
     head = ", ".join(_setting(h.name, h.default, plain) for h in declaration.hyper)
@@ -42,7 +63,7 @@ def _setting(name: str, default: float | None, plain: frozenset[str]) -> str:
     return shown if default is None else f"{shown} = {default:g}"
 
 
-def declared_latex(declaration: Declaration) -> str:
+def declared_latex(declaration: Declared) -> str:
     """Return the declaration as a LaTeX display, one aligned line per definition."""
     rows = [
         rf"{name} &\leftarrow {formula}"

@@ -12,8 +12,8 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.declaration import Hyperparameter
 from normdsl.domains import FRACTION, NON_NEGATIVE, UNSTATED
+from normdsl.graph import walk
 from normdsl.nodes import Param, Source
-from normdsl.recursion import walk
 
 
 @nd.optimizer

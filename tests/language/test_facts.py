@@ -13,8 +13,8 @@ from normdsl import G, W
 from normdsl.domains import FRACTION, NON_NEGATIVE, REAL
 from normdsl.expr import as_expr
 from normdsl.facts import NONNEGATIVE, UNIT, UNKNOWN, Facts, real_power, square
+from normdsl.graph import replace
 from normdsl.nodes import Param
-from normdsl.recursion import replace
 
 INF = math.inf
 finite = st.floats(-100, 100).map(lambda x: round(x, 3))

@@ -13,17 +13,9 @@ from normdsl import G, W
 from normdsl.domains import FRACTION
 from normdsl.expr import as_expr
 from normdsl.facts import Facts
+from normdsl.graph import replace, walk
 from normdsl.nodes import Param
-from normdsl.recursion import (
-    After,
-    Before,
-    Carry,
-    Placeholder,
-    Recursion,
-    placeholders,
-    replace,
-    walk,
-)
+from normdsl.recursion import After, Before, Carry, Placeholder, Recursion, placeholders
 from normdsl.shapes import LEFT, MATRIX
 
 BETA = Param("beta", FRACTION)

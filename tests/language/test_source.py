@@ -7,7 +7,7 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.recursion import walk
+from normdsl.graph import walk
 from normdsl.source import Where, here, located
 
 

@@ -46,3 +46,10 @@ def test_proof_lines_point_at_source_lines():
     assert lines["G²"].moves == "entries S^(-2)"
     assert lines["v_buffer_old"].rule == "the assumption of the induction"
     assert verdict.proof[-1].expr == muadam_sania.update
+
+
+def test_a_verdict_in_a_notebook_shows_its_proof_or_its_counterexample():
+    proof = muadam_sania.check(nd.groups.scale)._repr_html_()
+    assert proof.count("<tr>") == len(muadam_sania.check(nd.groups.scale).proof)
+    assert "S_ij &gt; 0" in proof
+    assert "Counterexample" in adam.check(nd.groups.scale)._repr_html_()

@@ -118,7 +118,7 @@ def test_the_rule_proves_the_law(_, expr, group, law):
 def test_the_law_holds_numerically(_, expr, group, law):
     judgement = best(expr, group)
     scalar = nd.sum(expr) if expr.shape != G.shape else expr
-    hyper = (nd.Hyperparameter("p", 1.0, p.domain),) if p in nd.recursion.walk(expr) else ()
+    hyper = (nd.Hyperparameter("p", 1.0, p.domain),) if p in nd.graph.walk(expr) else ()
     carrier = Declaration("carrier", hyper, W + G + 0 * G + scalar * G)
     lines = tuple(proof_lines(judgement, carrier.labels))
     verdict = Verdict(carrier, group, Status.INVARIANT, proof=lines)

@@ -3,8 +3,9 @@
 import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.lowering.derive import Derivation, opened
+from normdsl.graph import walk
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import After, Before, Carry, walk
+from normdsl.recursion import After, Before, Carry
 
 
 def test_no_norm_operation_and_no_state_after_the_step_is_left():

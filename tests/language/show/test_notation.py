@@ -10,8 +10,9 @@ from normdsl import G, W
 from normdsl.domains import FRACTION
 from normdsl.expr import Constant, Expr, as_expr
 from normdsl.facts import Facts
+from normdsl.graph import walk
 from normdsl.nodes import Param, SchattenNorm
-from normdsl.recursion import After, Before, Carry, Placeholder, walk
+from normdsl.recursion import After, Before, Carry, Placeholder
 from normdsl.shapes import MATRIX
 from normdsl.show.latex import Latex, latex
 from normdsl.show.notation import Level, Piece
