@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.decide import decide
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
-from normdsl.compiler.invariance.witness import search
+from normdsl.compiler.invariance.witness import Experiment, search
 from normdsl.declaration import Declaration
 
 
@@ -41,15 +38,8 @@ def verdict(declaration: Declaration, group: Group) -> Verdict:
     return unproved(declaration, group, decision, search(declaration, group, _simulate))
 
 
-def _simulate(
-    declaration: Declaration,
-    group: Group,
-    seed: int,
-    shape: tuple[int, int],
-    steps: int,
-    hyper: Mapping[str, Any],
-) -> list[float]:
+def _simulate(experiment: Experiment) -> list[float]:
     """Run twins; torch is imported here, when a witness is looked for."""
     from normdsl.compiler.simulate import twins
 
-    return twins(declaration, group, seed, shape, steps, hyper).drift
+    return twins(experiment).drift

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, FIXED, Index, Law
+from normdsl.compiler.invariance.witness import Experiment
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
-from normdsl.nodes import Source
 from normdsl.schedule import exact
 
 Loss = Callable[[Tensor], Tensor]
@@ -98,12 +98,10 @@ def trajectory(
     start: Tensor,
     steps: int,
     hyper: Mapping[str, Any],
-    states: Mapping[str, Tensor] | None = None,
 ) -> list[Tensor]:
     """Return W_0 … W_steps in float64 under the exact schedule; shorter if the run diverges."""
     rule = Functional(declaration, exact)
     w, state = start, rule.init(start, **hyper)
-    state.update(states or {})
     path = [w]
     for _ in range(steps):
         grad, value = torch.func.grad_and_value(loss)(w)
@@ -140,22 +138,17 @@ class Twins:
         return result
 
 
-def twins(
-    declaration: Declaration,
-    group: Group,
-    seed: int,
-    shape: tuple[int, int],
-    steps: int,
-    hyper: Mapping[str, Any],
-) -> Twins:
-    """Run a declaration on a random problem and on its reparametrisation by a random element."""
-    start, loss = problem(shape, seed)
-    element, weights = draw(group, shape, seed), group.weights
-    factor = element.c ** float(group.law(Source.LOSS).unit or 0)
+def twins(experiment: Experiment) -> Twins:
+    """Run a rule on a random problem and on its reparametrisation by a random element."""
+    rule, group, hyper = experiment.declaration, experiment.group, experiment.hyper
+    start, loss = problem(experiment.shape, experiment.seed)
+    element = draw(group, experiment.shape, experiment.seed)
+    factor = element.c ** float(group.loss_unit)
 
     def reparametrised(w: Tensor) -> Tensor:
-        return loss(element.act(weights, w)) / factor
+        return loss(element.act(group.weights, w)) / factor
 
-    original = trajectory(declaration, loss, start, steps, hyper)
-    twin = trajectory(declaration, reparametrised, element.undo(weights, start), steps, hyper)
-    return Twins(original, [element.act(weights, w) for w in twin])
+    original = trajectory(rule, loss, start, experiment.steps, hyper)
+    begun = element.undo(group.weights, start)
+    twin = trajectory(rule, reparametrised, begun, experiment.steps, hyper)
+    return Twins(original, [element.act(group.weights, w) for w in twin])

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance.groups import Group
     from normdsl.compiler.invariance.report import Report
     from normdsl.compiler.invariance.verdict import Verdict
-    from normdsl.compiler.runtime.functional import Functional
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 
 
@@ -45,9 +44,3 @@ class Compiled:
         from normdsl.compiler.lowering.program import lower
 
         return lower(cast("Any", self), schedule or Schedule()).source(shape)
-
-    def functional(self, schedule: Schedule | None = None) -> Functional:
-        """Return pure `init(params)` and `update(grads, state, params, **hyper)`."""
-        from normdsl.compiler.runtime.functional import Functional
-
-        return Functional(cast("Any", self), schedule or Schedule())

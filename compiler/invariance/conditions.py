@@ -10,7 +10,6 @@ import attrs
 import sympy
 
 from normdsl.expr import Expr
-from normdsl.show.symbols import unicode_symbol
 from normdsl.show.text import text
 
 
@@ -57,5 +56,5 @@ def _plural(sentence: str, about: list[str]) -> str:
 
 
 def _equation(condition: sympy.Basic) -> str:
-    left, right = (str(side) for side in condition.args)
-    return f"{unicode_symbol(left)} = {right}" if left.isidentifier() else f"{left} = {right}"
+    """Return an equation in the names of the hyper-parameters, as `check` takes them."""
+    return " = ".join(str(side) for side in condition.args)

@@ -89,6 +89,4 @@ def _html_row(verdict: Verdict) -> str:
 
 
 def _plain(text: str) -> str:
-    greek = {"ε": r"$\varepsilon$", "λ": r"$\lambda$", "β": r"$\beta$", "η": r"$\eta$"}
-    escaped = text.replace("_", r"\_")
-    return "".join(greek.get(c, c) for c in escaped)
+    return text.replace("_", r"\_")

@@ -5,8 +5,7 @@ How trajectories are run is passed in, so that the checker itself does without t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
@@ -17,20 +16,29 @@ from normdsl.declaration import Declaration
 PARTED = 1e-6
 
 
-class Simulation(Protocol):
-    """Returns, per step, the relative distance between a run and its reparametrised twin."""
+@attrs.frozen
+class Experiment:
+    """A run of a rule on a random problem, and its twin, reparametrised by a random group element.
 
-    def __call__(
-        self,
-        declaration: Declaration,
-        group: Group,
-        seed: int,
-        shape: tuple[int, int],
-        steps: int,
-        hyper: Mapping[str, Any],
-    ) -> list[float]:
-        """Run both and compare."""
-        ...
+    Args:
+        declaration: the rule.
+        group: the group.
+        hyper: the hyper-parameters.
+        seed: decides the loss, the start and the group element.
+        shape: of the weights.
+        steps: how long the runs are.
+    """
+
+    declaration: Declaration
+    group: Group
+    hyper: Mapping[str, float]
+    seed: int = 0
+    shape: tuple[int, int] = (3, 4)
+    steps: int = 6
+
+
+#: Returns the relative distance of the two runs at each step.
+Simulation = Callable[[Experiment], list[float]]
 
 
 @attrs.frozen
@@ -38,33 +46,25 @@ class Witness:
     """A replayable counterexample.
 
     Args:
-        declaration: the rule. group: the group.
-        seed: decides the loss, the start and the group element. shape: of the weights.
-        steps: how long the runs are. hyper: the hyper-parameters.
-        step: first step at which the runs have parted. drift: relative distance at the last step.
+        experiment: what was run. step: first step at which the runs have parted.
+        drift: their relative distance at the last step.
     """
 
-    declaration: Declaration
-    group: Group
-    seed: int
-    shape: tuple[int, int]
-    steps: int
-    hyper: tuple[tuple[str, float], ...]
+    experiment: Experiment
     step: int
     drift: float
     _simulate: Simulation = attrs.field(eq=False, repr=False)
 
     def replay(self) -> list[float]:
         """Run both trajectories again; return their relative distance at each step."""
-        return self._simulate(
-            self.declaration, self.group, self.seed, self.shape, self.steps, dict(self.hyper)
-        )
+        return self._simulate(self.experiment)
 
     def __str__(self) -> str:
-        settings = ", ".join(f"{k}={v:g}" for k, v in self.hyper)
+        e = self.experiment
+        settings = ", ".join(f"{k}={v:g}" for k, v in e.hyper.items())
         return (
-            f"seed {self.seed}, W {self.shape[0]}×{self.shape[1]}, {settings}: the runs part at "
-            f"step {self.step}, relative distance {self.drift:.2g} after {self.steps} steps"
+            f"seed {e.seed}, W {e.shape[0]}×{e.shape[1]}, {settings}: the runs part at "
+            f"step {self.step}, relative distance {self.drift:.2g} at the end"
         )
 
 
@@ -78,14 +78,12 @@ def search(
     """
     for hyper in _settings(declaration):
         for seed in range(tries):
-            shape, steps = ((3, 4), (4, 3))[seed % 2], 6
-            drift = simulate(declaration, group, seed, shape, steps, hyper)
-            parted = [k + 1 for k, d in enumerate(drift) if d > PARTED]
+            shape = ((3, 4), (4, 3))[seed % 2]
+            experiment = Experiment(declaration, group, hyper, seed, shape)
+            drift = simulate(experiment)
+            parted = [k for k, d in enumerate(drift, 1) if d > PARTED]
             if parted:
-                frozen = tuple(hyper.items())
-                return Witness(
-                    declaration, group, seed, shape, steps, frozen, parted[0], drift[-1], simulate
-                )
+                return Witness(experiment, parted[0], drift[-1], simulate)
     return None
 
 

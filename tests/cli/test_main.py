@@ -39,7 +39,7 @@ def test_show_prints_the_mathematics():
 @pytest.mark.parametrize(
     ("rule", "group", "expected"),
     [
-        ("muadam_sania", "scale", ["invariant if ε = 0", "proof:"]),
+        ("muadam_sania", "scale", ["invariant if eps = 0", "proof:"]),
         ("adam", "scale", ["not invariant", "witness: seed"]),
         ("muon", "orthogonal", ["orthogonal (W = P W̃ Q", ": invariant"]),
         ("one_sided_shampoo", "affine", ["not invariant", "contracts two covariant indices"]),

@@ -19,7 +19,7 @@ def test_the_tour_tells_the_story_and_measures_it(tmp_path):
     told = out.getvalue()
     assert "norm = nd.preconditioned(nd.spectral" in told
     assert "v_buffer ← β₂" in told
-    assert "if ε = 0" in told
+    assert "if eps = 0" in told
     assert "Replayed from its seed" in told
     assert "def step(W, G" in told
     assert set(contrasts) == set(CONTESTANTS)

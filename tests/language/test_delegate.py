@@ -56,7 +56,7 @@ def test_source_is_code_for_the_shape():
 
 
 def test_functional_has_pure_init_and_update():
-    pure = nd.algorithms.sgd.functional(nd.exact)
+    pure = nd.functional(nd.algorithms.sgd, nd.exact)
     weights, gradient = torch.ones(2, 2).double(), torch.ones(2, 2).double()
     new, _ = pure.update(gradient, pure.init(weights), weights, lr=0.25)
     assert torch.equal(new, torch.full((2, 2), 0.75).double())

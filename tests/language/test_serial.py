@@ -436,7 +436,7 @@ def test_running_a_text_runs_nothing_else():
     code = '__import__("sys").modules.setdefault("owned", 1)'
     weights = torch.eye(2, dtype=torch.float64)
     with suppress(nd.NormdslError):
-        read({**document(), "name": f'x"""; {code}; """'}).functional().init(weights)
+        nd.functional(read({**document(), "name": f'x"""; {code}; """'})).init(weights)
     assert sys.modules.pop("owned", None) is None
 
 

@@ -22,7 +22,7 @@ def test_look_up_by_group_or_name():
 def test_html_has_a_cell_per_verdict_and_escapes():
     markup = muadam_sania.check()._repr_html_()
     assert markup.count("<tr>") == 1 + len(nd.groups.ALL)
-    assert "invariant if ε = 0" in markup
+    assert "invariant if eps = 0" in markup
     assert "S_ij &gt; 0" in markup
 
 
@@ -32,7 +32,7 @@ def test_latex_is_an_array():
 
 def test_a_verdict_says_everything():
     told = str(muadam_sania.check(nd.groups.scale))
-    assert "invariant if ε = 0" in told
+    assert "invariant if eps = 0" in told
     assert "line" in told
     told = str(adam.check(nd.groups.scale))
     assert "culprit" in told

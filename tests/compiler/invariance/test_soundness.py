@@ -7,6 +7,7 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.verdict import Status
+from normdsl.compiler.invariance.witness import Experiment
 from normdsl.compiler.simulate import draw, twins
 from normdsl.nodes import Source
 
@@ -134,7 +135,7 @@ def test_the_verdict_is_right_and_the_runs_agree(case, group):
     if verdict.status is Status.INVARIANT:
         hyper = {h.name: 0.5 if h.domain.high <= 1 else 0.05 for h in rule.hyper}
         for seed in range(3):
-            drift = twins(rule, group, seed, (3, 4), 4, hyper).drift
+            drift = twins(Experiment(rule, group, hyper, seed, steps=4)).drift
             assert drift
             assert max(drift) < 1e-6
 
