@@ -20,12 +20,14 @@ from normdsl.schedule import Schedule
 _STEP = "step"
 _RESERVED = {"params", "param_names", "initial_lr", "swa_lr"}
 Batch = list[Tensor]
+#: Parameters with more entries step alone: copying them together costs more than it saves.
+STACKED_UP_TO = 2**16
 
 
 class DeclaredOptimizer(Optimizer):
     """The optimizer of a declaration; hyper-parameters live in the parameter groups.
 
-    Parameters of equal shape, dtype and device take their step as one batch. All new values are
+    Small parameters of equal shape, dtype and device step as one batch. All new values are
     computed before any is written, so a refused step leaves weights and state as they were.
 
     Args:
@@ -115,12 +117,13 @@ class DeclaredOptimizer(Optimizer):
         return loss
 
     def _batches(self, params: Iterable[Tensor]) -> Iterable[Batch]:
-        """Yield the parameters that have a gradient, grouped so that they can be stacked."""
+        """Return the parameters that have a gradient, grouped so that they can be stacked."""
         found: dict[tuple[Any, ...], Batch] = defaultdict(list)
         for p in params:
             if p.grad is not None:
                 self._stepper.require(p, p.grad)
-                found[p.shape, p.dtype, p.device, p.grad.dtype].append(p)
+                alone = id(p) if p.numel() > STACKED_UP_TO else None
+                found[alone, p.shape, p.dtype, p.device, p.grad.dtype].append(p)
         return found.values()
 
     def _advance(
@@ -201,5 +204,6 @@ def _gradient(p: Tensor) -> Tensor:
 
 def _finite(grad: Tensor, loss: Tensor | None) -> Tensor:
     """Return whether a gradient and the loss are finite, as a tensor on the gradient's device."""
-    legal = torch.isfinite(grad).all()
+    largest = torch.linalg.vector_norm(grad, torch.inf) if grad.numel() else grad.sum()
+    legal = torch.isfinite(largest)
     return legal if loss is None else legal & torch.isfinite(loss).all().to(legal.device)

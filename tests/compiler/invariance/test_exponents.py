@@ -1,0 +1,69 @@
+"""Exponents: agreement, conditions, domains, elimination of unknowns."""
+
+import pytest
+import sympy
+
+import normdsl as nd
+from normdsl.compiler.invariance import exponents as x
+from normdsl.domains import FRACTION, NON_NEGATIVE, POSITIVE, REAL
+from normdsl.nodes import Param
+
+HALF = sympy.Rational(1, 2)
+
+
+def symbols(domain, names="pq"):
+    return [x.symbol(Param(name, domain)) for name in names]
+
+
+def test_numbers_agree_or_do_not():
+    assert x.equal(HALF, HALF) == frozenset()
+    assert x.equal(HALF, sympy.Integer(1)) is None
+    assert x.equal(None, HALF) == frozenset()
+
+
+def test_one_symbol_is_solved_for():
+    (p,) = symbols(POSITIVE, "p")
+    assert x.equal(2 * p, sympy.Integer(1)) == {sympy.Eq(p, HALF)}
+    assert x.equal(p * p, sympy.Integer(1)) == {sympy.Eq(p, 1)}
+
+
+@pytest.mark.parametrize("domain", [POSITIVE, NON_NEGATIVE, FRACTION])
+def test_signs_exclude_solutions(domain):
+    p, q = symbols(domain)
+    assert x.equal(p, sympy.Integer(-1)) is None
+    assert x.equal(p + q, sympy.Integer(-2)) is None
+    assert x.equal(p * p + q * q, sympy.Integer(-1)) is None
+
+
+def test_a_real_symbol_may_have_several_solutions():
+    (p,) = symbols(REAL, "p")
+    assert x.equal(p * p, sympy.Integer(1)) == {sympy.Eq(p**2 - 1, 0)}
+
+
+def test_opposite_gaps_are_one_condition():
+    p, q = symbols(POSITIVE)
+    assert x.equal(p * q, HALF) == x.equal(HALF, p * q)
+
+
+def test_conditions_may_contradict():
+    (p,) = symbols(POSITIVE, "p")
+    assert x.consistent({sympy.Eq(p, 1)})
+    assert not x.consistent({sympy.Eq(p, 1), sympy.Eq(p, 2)})
+
+
+def test_unknowns_are_eliminated_and_the_rest_is_kept():
+    (p,) = symbols(POSITIVE, "p")
+    u, v = x.unknown("u"), x.unknown("v")
+    assert x.without_unknowns(frozenset({sympy.Eq(u, 3)})) == frozenset()
+    chained = frozenset({sympy.Eq(u, p), sympy.Eq(u, HALF)})
+    assert x.without_unknowns(chained) == {sympy.Eq(p, HALF)}
+    impossible = frozenset({sympy.Eq(u, v), sympy.Eq(u, 1), sympy.Eq(v, 2)})
+    assert x.without_unknowns(impossible) is None
+
+
+def test_scalars_of_hyper_parameters_become_sympy_and_streams_do_not():
+    p = Param("p", POSITIVE)
+    assert x.to_sympy(2 * p + 1) == 2 * x.symbol(p) + 1
+    assert x.to_sympy(p**2) == x.symbol(p) ** 2
+    assert x.to_sympy(p * nd.t) is None
+    assert x.to_sympy(p * nd.rows) is None

@@ -1,0 +1,36 @@
+"""Groups: random elements lie in their class; the laws of the streams."""
+
+import numpy as np
+import pytest
+
+from normdsl.classes import ORTHOGONAL
+from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance.laws import INVARIANT
+from normdsl.nodes import Source
+
+ACTIONS = [(group.name, action) for group in g.ALL for action in group.actions]
+
+
+@pytest.mark.parametrize(("_", "action"), ACTIONS, ids=lambda x: getattr(x, "symbol", str(x)))
+def test_elements_lie_in_their_class_and_differ_from_the_identity(_, action):
+    x = action.draw(np.random.default_rng(0), 5)
+    matrix = np.diag(x) if action.cls.diagonal else x
+    assert matrix.shape == (5, 5)
+    assert np.linalg.cond(matrix) < 100
+    assert np.abs(matrix - np.eye(5)).max() > 0.1
+    if action.cls <= ORTHOGONAL:
+        np.testing.assert_allclose(matrix.T @ matrix, np.eye(5), atol=1e-12)
+    if action.cls.diagonal:
+        assert (x > 0).all()
+
+
+@pytest.mark.parametrize("group", g.ALL, ids=str)
+def test_scalars_that_nobody_moves(group):
+    for source in (Source.STEP, Source.ROWS, Source.COLS):
+        assert group.law(source) == INVARIANT
+    assert group.law(Source.LOSS).unit == group.loss_unit
+
+
+def test_names_are_distinct_and_formulas_say_how_w_or_the_loss_moves():
+    assert len({group.name for group in g.ALL}) == len(g.ALL)
+    assert all(group.formula.startswith(("W = ", "f = ")) for group in g.ALL)
