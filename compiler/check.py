@@ -12,21 +12,22 @@ from normdsl.declaration import Declaration
 
 
 def check(
-    declaration: Declaration, group: Group | None = None, **assumptions: float
+    declaration: Declaration, group: Group | str | None = None, **assumptions: float
 ) -> Report | Verdict:
     """Return the verdict for one group, or a report over all of them.
 
     Args:
         declaration: the rule.
-        group: the group; None for all.
+        group: the group, or its name; None for all.
         assumptions: hyper-parameters fixed to numbers, such as `eps=0`.
 
     Raises:
+        NormdslError: for an unknown group.
         HyperparameterError: for an unknown hyper-parameter or a value outside its domain.
     """
     bound = declaration.bind(**assumptions) if assumptions else declaration
     if group is not None:
-        return verdict(bound, group)
+        return verdict(bound, groups.named(group) if isinstance(group, str) else group)
     return Report(tuple(verdict(bound, g) for g in groups.ALL))
 
 

@@ -21,6 +21,7 @@ from normdsl.domains import Domain, Fraction, NonNegative, Positive, Real
 from normdsl.errors import (
     DeclarationError,
     DomainError,
+    FactorisationError,
     GradientError,
     HyperparameterError,
     NormdslError,
@@ -84,7 +85,7 @@ __all__ = [
     "DeclarationError",
     "Domain",
     "DomainError",
-    "Expr",
+    "Expr", "FactorisationError",
     "Fraction",
     "G",
     "GradientError",

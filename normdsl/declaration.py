@@ -144,23 +144,56 @@ def optimizer(function: Callable[..., Expr]) -> Declaration:
     """
     signature = _signature(function)
     domains = {p.name: _domain(p) for p in signature.parameters.values()}
+    for p in signature.parameters.values():
+        _require_number(function.__name__, p)
     while True:
         try:
             update, names = _trace(function, domains)
             break
         except NarrowDomain as narrow:
             domains[narrow.name] = narrow.domain
-    hyper = []
-    for p in signature.parameters.values():
-        default = None if p.default is p.empty else p.default
-        domain = domains[p.name]
-        known = Hyperparameter(p.name, default, domain)
-        if default is not None:
-            known.check(default)
-        hyper.append(known)
+    hyper = tuple(
+        Hyperparameter(p.name, None if p.default is p.empty else p.default, domains[p.name])
+        for p in signature.parameters.values()
+    )
     doc = inspect.getdoc(function) or ""
     name = function.__name__ if function.__name__.isidentifier() else "rule"
-    return Declaration(name, tuple(hyper), update, names, doc)
+    declaration = Declaration(name, hyper, update, names, doc)
+    _require_used(name, hyper, update)
+    return declaration
+
+
+def _require_number(rule: str, parameter: inspect.Parameter) -> None:
+    """Refuse a default that is not a number of the stated domain."""
+    default, domain = parameter.default, _domain(parameter)
+    number = isinstance(default, int | float) and not isinstance(default, bool)
+    if default in (parameter.empty, None) or (number and domain.contains(default)):
+        return
+    raise HyperparameterError(
+        f"declare {rule} with {parameter.name} = {default!r}",
+        why=f"{parameter.name} is one number of {domain}",
+        hint="give it a default there, write one argument per number (beta1, beta2), or annotate "
+        "another domain: nd.Real, nd.NonNegative, nd.Positive, nd.Fraction",
+    )
+
+
+def _require_used(rule: str, hyper: tuple[Hyperparameter, ...], update: Expr) -> None:
+    """Refuse hyper-parameters without effect, and rules that return a step instead of weights."""
+    used = {x.name for x in walk(update) if isinstance(x, Param)}
+    for h in hyper:
+        if h.name not in used:
+            raise DeclarationError(
+                f"declare {rule}",
+                why=f"its hyper-parameter {h.name} has no effect on the new weights",
+                hint="use it, or remove it",
+            )
+    if not any(isinstance(x, Stream) and x.source is Source.WEIGHTS for x in walk(update)):
+        raise DeclarationError(
+            f"declare {rule}",
+            at=update,
+            why="the new weights do not depend on the weights W",
+            hint="a declaration returns the new weights, not the step: return W - lr * …",
+        )
 
 
 def _signature(function: Any) -> inspect.Signature:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from normdsl.errors import DeclarationError
+from normdsl.expr import Expr
 from normdsl.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -19,18 +21,26 @@ if TYPE_CHECKING:
 class Compiled:
     """What the compiler adds to a declaration."""
 
-    def __call__(self, params: Any, **options: Any) -> DeclaredOptimizer:
-        """Return a `torch.optim.Optimizer` for `params`; options are hyper-parameters,
-        `schedule=` and `nonfinite="raise" | "skip"`.
+    def __call__(self, params: Any = None, **options: Any) -> DeclaredOptimizer:
+        """Return a `torch.optim.Optimizer` for `params`.
+
+        Options are hyper-parameters, `schedule=` and `nonfinite="raise" | "skip"`.
 
         Raises:
             HyperparameterError: for an unknown option or a value outside its domain.
-        """  # noqa: D205
+            DeclarationError: if it is called inside another declaration.
+        """
+        if params is None or isinstance(params, Expr):
+            raise DeclarationError(
+                "call a declaration without parameters",
+                why="declarations do not nest: called, one becomes an optimizer of parameters",
+                hint="share a plain Python function between declarations, or pass the parameters",
+            )
         from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 
         return DeclaredOptimizer(cast("Any", self), params, **options)
 
-    def check(self, group: Group | None = None, **assumptions: float) -> Report | Verdict:
+    def check(self, group: Group | str | None = None, **assumptions: float) -> Report | Verdict:
         """Return the verdict for one group, or a report over all of them.
 
         Assumptions fix hyper-parameters: `check(nd.groups.scale, eps=0)`.
@@ -40,7 +50,17 @@ class Compiled:
         return check(cast("Any", self), group, **assumptions)
 
     def source(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> str:
-        """Return the torch code for weights of `shape`; it imports torch alone."""
+        """Return the torch code for weights of `shape`; it imports torch alone.
+
+        Raises:
+            DeclarationError: if the shape is not two positive numbers.
+        """
+        if not (len(shape) == 2 and all(isinstance(k, int) and k > 0 for k in shape)):
+            raise DeclarationError(
+                f"print the code for shape {shape!r}",
+                why="weights are matrices, rows × columns",
+                hint="pass shape=(256, 512)",
+            )
         from normdsl.compiler.lowering.program import lower
 
         return lower(cast("Any", self), schedule or Schedule()).source(shape)

@@ -58,5 +58,9 @@ class GradientError(NormdslError):
     """A gradient, loss or parameter was refused; weights and state are untouched."""
 
 
+class FactorisationError(GradientError):
+    """A matrix factorisation inside a step did not converge; weights and state are untouched."""
+
+
 class SerializationError(NormdslError):
     """A JSON text is not a declaration of this version of normdsl."""

@@ -7,6 +7,7 @@ is built.
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
@@ -27,6 +28,14 @@ Number = int | float | Fraction
 #: Passes recurse into expressions; deeper ones are refused when they are built.
 DEEPEST = 120
 _LONGEST = 16
+_NUMPY_OPERATORS = {
+    "add": "add",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "truediv",
+    "power": "pow",
+    "matmul": "matmul",
+}
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -72,12 +81,22 @@ class Expr(ABC):
     def _notate(self, n: Notation) -> Piece:
         """Write the formula in the notation."""
 
+    def _notate_negative(self, n: Notation) -> Piece:
+        """Write −self."""
+        return n.negative(self)
+
+    def _notate_root(self, n: Notation) -> Piece:
+        """Write √self."""
+        return n.root(self)
+
     @property
     def children(self) -> tuple[Expr, ...]:
         """The expressions this one is computed from, in order."""
         return tuple(parts(self, Expr))
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, int | float | Fraction):
+            return bool(self)  # a branch, which is refused with its reason
         return isinstance(other, Expr) and self.fingerprint == other.fingerprint
 
     def __hash__(self) -> int:
@@ -108,8 +127,27 @@ class Expr(ABC):
             hint="use matrix operations, or nd.sum over an axis",
         )
 
-    # numpy leaves the operation to us, so that an array is refused instead of mapped over.
-    __array_ufunc__ = None
+    @classmethod
+    def __torch_function__(cls, function: Any, *_: Any, **__: Any) -> NoReturn:
+        raise _foreign(function)
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:
+        """Take numpy's numbers as operands, and refuse numpy's functions and arrays."""
+        operation = getattr(operator, _NUMPY_OPERATORS.get(function.__name__, ""), None)
+        arrays = any(getattr(x, "ndim", 0) for x in inputs)
+        if operation is None or method != "__call__" or len(inputs) != 2 or arrays:
+            raise _foreign(function)
+        return operation(*(x.item() if getattr(x, "ndim", None) == 0 else x for x in inputs))
+
+    def _refuse_number(self) -> NoReturn:
+        raise DeclarationError(
+            "turn an expression into a number",
+            at=self,
+            why="its value is not known when the declaration is traced",
+            hint="use nd.sqrt, nd.exp, … instead of functions of math",
+        )
+
+    __float__ = __int__ = __index__ = _refuse_number
 
     def _refuse_value(self, *_: Any) -> NoReturn:
         raise DeclarationError(
@@ -211,7 +249,7 @@ class Add(Expr):
         return attrs.evolve(total, symmetric=False, psd=False)
 
     def _notate(self, n: Notation) -> Piece:
-        positive = _negated(self.right) if self.right not in n.names else None
+        positive = negated(self.right) if self.right not in n.names else None
         tail = self.right if positive is None else positive
         return n.sum(self.left, tail, minus=positive is not None)
 
@@ -238,9 +276,9 @@ class Mul(Expr):
 
     def _notate(self, n: Notation) -> Piece:
         x, y = self.left, self.right
-        positive = _negated(self)
+        positive = negated(self)
         if positive is not None:
-            return n.negative(positive)
+            return n.negative(positive) if positive in n.names else positive._notate_negative(n)
         if isinstance(y, Pow) and is_constant(y.exponent, -1) and y not in n.names:
             return n.quotient(x, y.base)
         if x == y:
@@ -283,7 +321,7 @@ class Pow(Expr):
         if is_constant(self.exponent, -1):
             return n.quotient(Piece("1", Level.ATOM), self.base)
         if isinstance(self.exponent, Constant) and self.exponent.value == Fraction(1, 2):
-            return n.root(self.base)
+            return n.root(self.base) if self.base in n.names else self.base._notate_root(n)
         return n.power(self.base, self.exponent)
 
 
@@ -311,11 +349,12 @@ class MatMul(Expr):
         if self.left == transpose(self.right):
             return Facts(symmetric=True, psd=True)
         factors = _factors(self, [])
-        if len(factors) > _LONGEST:
-            return UNKNOWN
-        mirrored = all(factors[i] == transpose(factors[-1 - i]) for i in range(len(factors) // 2))
+        mirrored = len(factors) <= _LONGEST and all(
+            factors[i] == transpose(factors[-1 - i]) for i in range(len(factors) // 2)
+        )
+        both = self.left.facts.nonnegative and self.right.facts.nonnegative
         if not mirrored:
-            return UNKNOWN
+            return NONNEGATIVE if both else UNKNOWN
         middle = factors[len(factors) // 2].facts if len(factors) % 2 else None
         return Facts(symmetric=middle is None or middle.symmetric, psd=middle is None or middle.psd)
 
@@ -339,10 +378,23 @@ class Transpose(Expr):
         return n.transposed(self.arg)
 
 
-def _negated(expr: Expr) -> Expr | None:
+def _foreign(function: Any) -> DeclarationError:
+    """Return the error for a function of numpy or torch called on an expression."""
+    name = getattr(function, "__name__", str(function))
+    return DeclarationError(
+        f"apply {name} of another library to an expression",
+        why="an expression is a formula; it has no values before the rule runs",
+        hint=f"use nd.{name}, or operators such as +, *, @ on expressions and numbers",
+    )
+
+
+def negated(expr: Expr) -> Expr | None:
     """Return x if `expr` is written −x, otherwise None."""
-    if isinstance(expr, Mul) and is_constant(expr.left, -1):
-        return expr.right
+    match expr:
+        case Mul(left=c, right=x) if is_constant(c, -1):
+            return x
+        case Constant(value=v, dims=dims) if v < 0:
+            return Constant(-v, dims, where=expr.where)
     return None
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.nodes import Param
+from normdsl.nodes import Param, Source, Stream
 from normdsl.recursion import After, State
 
+_LENGTHS = (Source.ROWS, Source.COLS)
 _TAKEN = {"W", "G", "t", "m", "n", "loss", "torch"}
 
 
@@ -24,7 +25,9 @@ def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
     for name, expr in names:
         if expr.children and expr != update and expr in set(order):
             given.setdefault(expr, name)
-    taken = {x.name for x in order if isinstance(x, Param)} | (_TAKEN - set(given.values()))
+    lengths = {x.source.value for x in order if isinstance(x, Stream) and x.source in _LENGTHS}
+    free = set(given.values()) - lengths
+    taken = {x.name for x in order if isinstance(x, Param)} | (_TAKEN - free)
     found: dict[Expr, str] = {}
     for root in [*given, update]:
         inside = walk(root)

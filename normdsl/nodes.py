@@ -14,7 +14,7 @@ import attrs
 
 from normdsl.domains import Domain
 from normdsl.errors import DomainError, ShapeError
-from normdsl.expr import Expr, pointwise
+from normdsl.expr import Expr, negated, pointwise
 from normdsl.facts import NONNEGATIVE, UNIT, UNKNOWN, Facts
 from normdsl.shapes import MATRIX, SCALAR, Dim, Shape
 from normdsl.show.notation import Level, Notation, Piece
@@ -158,6 +158,12 @@ class Maximum(Expr):
     def _notate(self, n: Notation) -> Piece:
         return n.call("max", self.left, self.right)
 
+    def _notate_negative(self, n: Notation) -> Piece:
+        smaller = negated(self.left), negated(self.right)
+        if smaller[0] is None or smaller[1] is None:
+            return n.negative(self)
+        return n.call("min", *smaller)
+
 
 @attrs.frozen(eq=False, repr=False)
 class MatrixPower(Expr):
@@ -267,6 +273,9 @@ class Inner(Expr):
         if self.left == self.right:
             return n.power(n.norm(n(self.left), "_F"), n.integer_or_ratio(Fraction(2)))
         return n.call("inner", self.left, self.right)
+
+    def _notate_root(self, n: Notation) -> Piece:
+        return n.norm(n(self.left), "_F") if self.left == self.right else n.root(self)
 
 
 class Reducer(enum.Enum):

@@ -14,6 +14,7 @@ import sympy
 
 from normdsl.classes import GENERAL, ORTHOGONAL, POSITIVE, MatrixClass
 from normdsl.compiler.invariance.laws import FIXED, INVARIANT, Index, Law
+from normdsl.errors import NormdslError
 from normdsl.nodes import Source
 
 if TYPE_CHECKING:
@@ -131,3 +132,19 @@ loss_scale = Group("loss_scale", "f = c f̃ with c > 0", loss_unit=1)
 
 #: Every group, in the order of reports.
 ALL = (affine, orthogonal, scale, loss_scale)
+
+
+def named(name: str) -> Group:
+    """Return the group called `name`.
+
+    Raises:
+        NormdslError: if there is none.
+    """
+    for group in ALL:
+        if group.name == name:
+            return group
+    raise NormdslError(
+        f"check the group {name!r}",
+        why="there is no group of that name",
+        hint="one of: " + ", ".join(group.name for group in ALL),
+    )

@@ -13,7 +13,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.declaration import Declaration
-from normdsl.errors import GradientError
+from normdsl.errors import FactorisationError, GradientError
 from normdsl.expr import MatMul, Transpose
 from normdsl.graph import walk
 from normdsl.nodes import Eigenbasis, Eye, Inverse, MatrixPower, Polar, SchattenNorm, Source, Stream
@@ -121,7 +121,7 @@ class Stepper:
             hyper: the hyper-parameters.
 
         Raises:
-            GradientError: if a factorisation does not converge, which finite input rarely causes.
+            FactorisationError: if a factorisation does not converge (rare for finite input).
         """
         dtype = self.dtype(params[0])
         W = _stacked([self.view(p) for p in params]).to(dtype)
@@ -132,7 +132,7 @@ class Stepper:
         try:
             new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)
         except LinAlgError as error:
-            raise GradientError(
+            raise FactorisationError(
                 f"take a step of {self.program.declaration.name}",
                 why=f"a factorisation failed ({error}); nothing was changed",
                 hint="look for overflow in the weights or states: lower the learning rate",

@@ -14,12 +14,13 @@ from normdsl.compiler.runtime.batch import stepper
 from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.declaration import Declaration
-from normdsl.errors import GradientError, HyperparameterError
+from normdsl.errors import FactorisationError, GradientError, HyperparameterError
 from normdsl.schedule import Schedule
 
 _STEP = "step"
 _RESERVED = {"params", "param_names", "initial_lr", "swa_lr"}
 Batch = list[Tensor]
+Result = tuple[Batch, Batch, dict[str, Batch]]
 #: Parameters with more entries step alone: copying them together costs more than it saves.
 STACKED_UP_TO = 2**16
 
@@ -34,8 +35,9 @@ class DeclaredOptimizer(Optimizer):
         declaration: the rule.
         params: parameters, named parameters, or parameter groups, as for any torch optimizer.
         schedule: how it is computed; default SVD and eigenvalues in the parameter's dtype.
-        nonfinite: what a NaN or infinite gradient does: `"raise"` a `GradientError` (costs one
-            host synchronisation a step), or `"skip"` the parameter's step without one.
+        nonfinite: what a gradient, or a new value, that is NaN or infinite does: `"raise"` a
+            `GradientError` (costs a host synchronisation a step), or `"skip"` the parameter's
+            step without one.
         hyper: hyper-parameters, numbers or scalar tensors.
 
     Raises:
@@ -57,6 +59,12 @@ class DeclaredOptimizer(Optimizer):
                 f"set nonfinite={nonfinite!r}",
                 why="it says what a NaN or infinite gradient does",
                 hint='use "raise" or "skip"',
+            )
+        if hasattr(params, "parameters"):
+            raise HyperparameterError(
+                f"run {declaration.name} on a {type(params).__name__}",
+                why="an optimizer takes parameters, not a module",
+                hint="pass model.parameters()",
             )
         self.declaration = declaration
         self.nonfinite = nonfinite
@@ -109,9 +117,13 @@ class DeclaredOptimizer(Optimizer):
             for group in self.param_groups
             for batch in self._batches(group["params"])
         ]
+        try:
+            results = [(batch, *self._advance(batch, value, hyper)) for batch, hyper in batches]
+        except FactorisationError:
+            self._blame([p for batch, _ in batches for p in batch], value)
+            raise
         if self.nonfinite == "raise":
-            self._require_finite([p for batch, _ in batches for p in batch], value)
-        results = [(batch, *self._advance(batch, value, hyper)) for batch, hyper in batches]
+            self._require_finite(results, value)
         for batch, weights, states in results:
             self._write(batch, weights, states)
         return loss
@@ -131,6 +143,9 @@ class DeclaredOptimizer(Optimizer):
     ) -> tuple[Batch, dict[str, Batch]]:
         """Return the new weights and states of a batch; changes nothing."""
         grads = [_gradient(p) for p in batch]
+        if self.nonfinite == "skip":
+            given = [_finite(loss, g) for g in grads]
+            grads = [torch.where(ok, g, 0) for ok, g in zip(given, grads, strict=True)]
         fresh = self._start(batch, hyper)
         old = {
             name: [
@@ -144,15 +159,12 @@ class DeclaredOptimizer(Optimizer):
         weights, states = self._stepper.step(batch, grads, columns, clocks, loss, hyper)
         new = {_STEP: clocks, **dict(zip(self._names, states, strict=True))}
         if self.nonfinite == "skip":
-            legal = [_finite(g, loss) for g in grads]
-            weights = [
-                torch.where(ok, w, p) for ok, w, p in zip(legal, weights, batch, strict=True)
+            legal = [
+                ok & _finite(None, *values)
+                for ok, *values in zip(given, weights, *new.values(), strict=True)
             ]
-            for name, column in new.items():
-                before = old[name]
-                new[name] = [
-                    torch.where(ok, x, b) for ok, x, b in zip(legal, column, before, strict=True)
-                ]
+            weights = _chosen(legal, weights, batch)
+            new = {name: _chosen(legal, column, old[name]) for name, column in new.items()}
         return weights, new
 
     def _start(self, batch: Batch, hyper: dict[str, Any]) -> dict[str, list[Any]]:
@@ -179,18 +191,37 @@ class DeclaredOptimizer(Optimizer):
                 else:
                     known.copy_(column[i])
 
-    def _require_finite(self, params: Batch, loss: Tensor | None) -> None:
-        if not params:
-            return
-        legal = torch.stack([_finite(_gradient(p), loss).to(params[0].device) for p in params])
-        if not bool(legal.all()):
-            bad = params[int(legal.logical_not().nonzero()[0])]
+    def _require_finite(self, results: list[Result], loss: Tensor | None) -> None:
+        """Refuse gradients, new weights or new states that are not finite: one synchronisation."""
+        checks = [
+            _finite(loss, _gradient(p), *values).cpu()
+            for batch, weights, states in results
+            for p, *values in zip(batch, weights, *states.values(), strict=True)
+        ]
+        if checks and not bool(torch.stack(checks).all()):
+            params = [p for batch, _, _ in results for p in batch]
+            self._blame(params, loss)
+            bad = params[[bool(ok) for ok in checks].index(False)]
             raise GradientError(
                 f"take a step of {self.declaration.name}",
-                why=f"the gradient of a parameter of shape {tuple(bad.shape)}, or the loss, "
-                "is NaN or infinite; nothing was changed",
-                hint='find its cause, lower the learning rate, or pass nonfinite="skip"',
+                why=f"its new value or state for a parameter of shape {tuple(bad.shape)} is NaN or "
+                "infinite, although the gradient is finite; nothing was changed",
+                hint="a division by zero: use nd.reciprocal(x), which is 0 at 0, or add an eps; "
+                "or an overflow: lower the learning rate",
             )
+
+    def _blame(self, params: Batch, loss: Tensor | None) -> None:
+        """Raise for the first parameter that is not finite, or whose gradient or loss is not."""
+        for p in params:
+            for what, value in (("gradient", _gradient(p)), ("value", p)):
+                if not bool(_finite(loss if what == "gradient" else None, value)):
+                    raise GradientError(
+                        f"take a step of {self.declaration.name}",
+                        why=f"the {what} of a parameter of shape {tuple(p.shape)}"
+                        f"{', or the loss,' if what == 'gradient' else ''} is NaN or infinite; "
+                        "nothing was changed",
+                        hint='find its cause, lower the learning rate, or pass nonfinite="skip"',
+                    )
 
 
 def _hyper(group: dict[str, Any]) -> dict[str, Any]:
@@ -202,8 +233,15 @@ def _gradient(p: Tensor) -> Tensor:
     return p.grad
 
 
-def _finite(grad: Tensor, loss: Tensor | None) -> Tensor:
-    """Return whether a gradient and the loss are finite, as a tensor on the gradient's device."""
-    largest = torch.linalg.vector_norm(grad, torch.inf) if grad.numel() else grad.sum()
-    legal = torch.isfinite(largest)
+def _finite(loss: Tensor | None, *values: Tensor) -> Tensor:
+    """Return whether tensors and the loss are finite, as a tensor on the tensors' device."""
+    legal = torch.stack([torch.isfinite(_largest(v)) for v in values]).all()
     return legal if loss is None else legal & torch.isfinite(loss).all().to(legal.device)
+
+
+def _largest(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, torch.inf) if x.numel() else x.sum()
+
+
+def _chosen(legal: list[Tensor], new: Batch, old: Batch) -> Batch:
+    return [torch.where(ok, x, y) for ok, x, y in zip(legal, new, old, strict=True)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import torch
 from torch import Tensor, nn
 
+from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
 
@@ -80,7 +81,7 @@ class Run:
 def train(
     model: nn.Module,
     data: Data,
-    optimizers: list[torch.optim.Optimizer],
+    optimizers: Sequence[DeclaredOptimizer],
     steps: int,
     tick: Tick,
     seed: int = 0,
@@ -94,7 +95,7 @@ def train(
         loss = nn.functional.cross_entropy(model(data.train_x[chosen]), data.train_y[chosen])
         loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in optimizers:
-            optimizer.step()
+            optimizer.step(loss=loss.detach())
         losses.append(float(loss.detach()))
         weights.append(_snapshot(model))
         tick()
@@ -107,7 +108,7 @@ def _snapshot(model: nn.Module) -> list[Tensor]:
 
 def optimizers_for(
     model: nn.Module, rule: Declaration, vectors: Declaration, **hyper: float
-) -> tuple[list[torch.optim.Optimizer], str]:
+) -> tuple[list[DeclaredOptimizer], str]:
     """Return optimizers that cover a model, and a sentence about who gets what.
 
     Everything gets the rule; where the rule is for matrices only, biases get `vectors`.

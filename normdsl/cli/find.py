@@ -58,5 +58,14 @@ def _load(path: Path) -> ModuleType:
         )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except NormdslError:
+        raise
+    except Exception as error:
+        raise NormdslError(
+            f"import {path}",
+            why=f"{type(error).__name__}: {error}",
+            hint="run the file with python to see where",
+        ) from error
     return module

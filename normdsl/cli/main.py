@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -54,24 +54,11 @@ def check(
     from normdsl.compiler.invariance.report import Report
 
     fixed = dict(_assumption(text) for text in assume or [])
-    result = decide(find(name), None if group is None else _group(group), **fixed)
+    result = decide(find(name), group, **fixed)
     if isinstance(result, Report):
         console.print(report_table(result))
     else:
         console.print(str(result), markup=False, soft_wrap=True)
-
-
-def _group(name: str) -> Any:
-    from normdsl.compiler.invariance import groups
-
-    for known in groups.ALL:
-        if known.name == name:
-            return known
-    raise NormdslError(
-        f"check the group {name!r}",
-        why="there is no group of that name",
-        hint="one of: " + ", ".join(g.name for g in groups.ALL),
-    )
 
 
 def _assumption(text: str) -> tuple[str, float]:

@@ -155,7 +155,7 @@ def test_defaults_are_checked(default):
     def rule(lr=default):
         return W - lr * G
 
-    with refuses(nd.HyperparameterError, "set lr"):
+    with refuses(nd.HyperparameterError, "with lr = ", "one number of NonNegative"):
         declare(rule)
 
 
