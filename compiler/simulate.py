@@ -115,27 +115,42 @@ def trajectory(
     return path
 
 
+#: Relative size of the disturbance that tells a broken invariance from amplified rounding.
+DISTURBANCE = 1e-12
+
+
 @attrs.frozen(eq=False)
 class Twins:
     """Two trajectories that an invariant rule keeps together.
 
     Args:
-        original: W_t. mapped: ρ(g) W̃_t.
+        original: W_t. mapped: ρ(g) W̃_t. disturbed: W_t from a start off by `DISTURBANCE`.
     """
 
     original: list[Tensor]
     mapped: list[Tensor]
+    disturbed: list[Tensor]
 
     @property
     def drift(self) -> list[float]:
         """Distance of the two at each step both have, relative to the way they have gone."""
-        way, result = 0.0, []
-        pairs = zip(self.original, self.mapped, strict=False)
-        for (a0, b0), (a, b) in itertools.pairwise(pairs):
-            way += float((a - a0).norm() + (b - b0).norm())
-            gap = float((a - b).norm())
-            result.append(gap / way if way else 0.0)
-        return result
+        return distances(self.original, self.mapped)
+
+    @property
+    def significant_drift(self) -> list[float]:
+        """The drift where it is far above what rounding alone does to the run, elsewhere 0."""
+        noise = distances(self.original, self.disturbed)
+        return [d if d > 100 * n else 0.0 for d, n in zip(self.drift, noise, strict=False)]
+
+
+def distances(first: list[Tensor], second: list[Tensor]) -> list[float]:
+    """Return how far two trajectories are apart at each step, relative to the way gone so far."""
+    way, result = 0.0, []
+    for (a0, b0), (a, b) in itertools.pairwise(zip(first, second, strict=False)):
+        way += float((a - a0).norm() + (b - b0).norm())
+        gap = float((a - b).norm())
+        result.append(gap / way if way else 0.0)
+    return result
 
 
 def twins(experiment: Experiment) -> Twins:
@@ -148,7 +163,9 @@ def twins(experiment: Experiment) -> Twins:
     def reparametrised(w: Tensor) -> Tensor:
         return loss(element.act(group.weights, w)) / factor
 
-    original = trajectory(rule, loss, start, experiment.steps, hyper)
-    begun = element.undo(group.weights, start)
-    twin = trajectory(rule, reparametrised, begun, experiment.steps, hyper)
-    return Twins(original, [element.act(group.weights, w) for w in twin])
+    def run(f: Loss, w: Tensor) -> list[Tensor]:
+        return trajectory(rule, f, w, experiment.steps, hyper)
+
+    twin = run(reparametrised, element.undo(group.weights, start))
+    mapped = [element.act(group.weights, w) for w in twin]
+    return Twins(run(loss, start), mapped, run(loss, start * (1 + DISTURBANCE)))

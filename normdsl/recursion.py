@@ -263,25 +263,26 @@ def _require_causal_init(start: Expr) -> None:
         )
 
 
-def release(root: Expr, recursion: Recursion, state: Callable[[Recursion, int], Expr]) -> Expr:
+def release(root: Expr, recursion: Recursion, state: type[State]) -> Expr:
     """Return an expression from inside a recursion's body, its `Carry` replaced by states.
 
     Recursions at this level or above bind carries of their own and are left alone.
 
     Args:
         root: the expression. recursion: the one it comes from.
-        state: `Before` or `After`, which build what a carry becomes.
+        state: `Before` or `After`, what a carry becomes.
     """
-    table: dict[Expr, Expr] = {
-        recursion.carry(i): state(recursion, i) for i in range(len(recursion.inits))
-    }
+    own = {recursion.carry(i): i for i in range(len(recursion.inits))}
     done: dict[Expr, Expr] = {}
 
     def change(expr: Expr) -> Expr:
         if isinstance(expr, State) and expr.recursion.level >= recursion.level:
             return expr
         if expr not in done:
-            done[expr] = table[expr] if expr in table else rebuild(expr, Expr, change)
+            if isinstance(expr, Carry) and expr in own:
+                done[expr] = state(recursion, own[expr], where=expr.where)
+            else:
+                done[expr] = rebuild(expr, Expr, change)
         return done[expr]
 
     return change(root)

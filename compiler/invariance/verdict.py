@@ -148,6 +148,11 @@ class Verdict:
         return "".join(parts)
 
 
+def _other_names(expr: Expr, names: Mapping[Expr, str]) -> Mapping[Expr, str]:
+    """Return the names for writing an expression out: all but its own, unless it is a state."""
+    return names if isinstance(expr, State) else {k: v for k, v in names.items() if k != expr}
+
+
 def _html_line(line: ProofLine) -> str:
     place = "" if line.where is None else f"line {line.where.line}"
     cells = (f"${line.latex}$", html.escape(line.moves), html.escape(line.rule), place)
@@ -171,7 +176,8 @@ def unproved(
     failure = decision.failure
     assert failure is not None
     names = declaration.labels
-    culprit = Culprit(failure.expr, failure.reason, text(failure.expr, names), failure.expr.where)
+    formula = text(failure.expr, _other_names(failure.expr, names))
+    culprit = Culprit(failure.expr, failure.reason, formula, failure.expr.where)
     status = Status.UNKNOWN if witness is None else Status.REFUTED
     return Verdict(declaration, group, status, culprit=culprit, witness=witness)
 
@@ -201,6 +207,6 @@ def _lines(
     for premise in judgement.premises:
         yield from _lines(premise, names, seen, inner)
     if any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
-        shown = names if isinstance(expr, State) else {k: v for k, v in names.items() if k != expr}
+        shown = _other_names(expr, names)
         formula, moves = text(expr, shown), law.show(names)
         yield ProofLine(expr, law, judgement.why, expr.where, formula, moves, latex(expr, shown))

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
 
 from normdsl.cli.find import find, shipped
 from normdsl.errors import NormdslError
@@ -27,8 +29,12 @@ Name = Annotated[str, typer.Argument(help="A rule's name, or file.py:name for on
 @app.command("list")
 def list_rules() -> None:
     """List the rules that come with normdsl."""
+    table = Table(show_header=False, show_edge=False, pad_edge=False, box=None)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     for name, rule in shipped().items():
-        console.print(f"[bold]{name:<20}[/bold] {rule.doc.splitlines()[0] if rule.doc else ''}")
+        table.add_row(name, Text(rule.doc.split("\n\n")[0].replace("\n", " ")))
+    console.print(table)
 
 
 @app.command()

@@ -173,16 +173,19 @@ def test_domains_exclude_conditions():
 
 
 def test_unknown_is_an_answer():
-    @nd.optimizer
-    def tautology(lr=0.1):
-        same = nd.sqrt(nd.inner(G, G)) - nd.sqrt(nd.inner(G, G))
-        return W - lr * nd.spectral.lmo(G) + nd.exp(same) * W - W
+    """What lies outside the column space of G is 0; rounding makes its sign a lottery."""
 
-    verdict = tautology.check(g.loss_scale)
-    assert verdict.status in (Status.UNKNOWN, Status.INVARIANT)
-    if verdict.status is Status.UNKNOWN:
-        assert verdict.witness is None
-        assert "no counterexample" in verdict.because
+    @nd.optimizer
+    def lottery(lr=0.1):
+        q = nd.polar(G)
+        outside = nd.eye_like(G @ G.T) - q @ q.T
+        return W - lr * nd.sign(outside @ G)
+
+    verdict = lottery.check(g.orthogonal)
+    assert verdict.status is Status.UNKNOWN
+    assert verdict.witness is None
+    assert "no counterexample" in verdict.because
+    assert "typing failed" in str(verdict)
 
 
 def test_a_new_group_is_one_declaration():
