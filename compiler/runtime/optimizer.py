@@ -169,13 +169,13 @@ class DeclaredOptimizer(Optimizer):
 
     def _start(self, batch: Batch, hyper: dict[str, Any]) -> dict[str, list[Any]]:
         """Return initial states for the parameters of a batch that have none yet."""
-        late = [p for p in batch if not self.state.get(p)]
+        late = [(i, p) for i, p in enumerate(batch) if not self.state.get(p)]
         found: dict[str, list[Any]] = {name: [None] * len(batch) for name in (_STEP, *self._names)}
         if not late:
             return found
-        columns = [column.unbind() for column in self._stepper.init(late, hyper)]
-        for k, p in enumerate(late):
-            i = next(i for i, q in enumerate(batch) if q is p)
+        starts = self._stepper.init([p for _, p in late], hyper)
+        columns = [column.unbind() for column in starts]
+        for k, (i, p) in enumerate(late):
             found[_STEP][i] = torch.zeros((), dtype=torch.float64, device=p.device)
             for name, column in zip(self._names, columns, strict=True):
                 found[name][i] = column[k]
@@ -194,11 +194,12 @@ class DeclaredOptimizer(Optimizer):
     def _require_finite(self, results: list[Result], loss: Tensor | None) -> None:
         """Refuse gradients, new weights or new states that are not finite: one synchronisation."""
         checks = [
-            _finite(loss, _gradient(p), *values).cpu()
+            _finite(loss, _gradient(p), *values)
             for batch, weights, states in results
             for p, *values in zip(batch, weights, *states.values(), strict=True)
         ]
-        if checks and not bool(torch.stack(checks).all()):
+        together = [ok.to(checks[0].device) for ok in checks]
+        if checks and not bool(torch.stack(together).all()):
             params = [p for batch, _, _ in results for p in batch]
             self._blame(params, loss)
             bad = params[[bool(ok) for ok in checks].index(False)]
