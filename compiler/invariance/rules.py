@@ -307,14 +307,17 @@ def _within(x: Law, allowed: Isometries, what: str) -> tuple[Law, Conditions]:
 @rule.register
 def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcome]:
     x = laws[0]
+    if x == INVARIANT:
+        return [Outcome(INVARIANT, "a function of what does not move")]
+    distinct: Conditions = frozenset({Assumption(Kind.DISTINCT, node.arg)})
     if x.rows == x.cols == FIXED:
-        return [Outcome(INVARIANT, "a multiple has the same eigenvectors")]
+        return [Outcome(INVARIANT, "a multiple has the same eigenvectors", distinct)]
     if x.rows != x.cols:
         raise Refusal(f"an eigenbasis needs the law P S Pᵀ, and its argument moves as {x}")
     x, conditions = _within(x, SPECTRAL, "an eigenbasis")
     signs = frame(node.arg, "signs", SIGNS)
-    distinct = conditions | {Assumption(Kind.DISTINCT, node.arg)}
-    return [Outcome(Law(x.rows, signs), "eigenvectors turn with P, up to sign", distinct)]
+    why = "eigenvectors turn with P, up to sign"
+    return [Outcome(Law(x.rows, signs), why, conditions | distinct)]
 
 
 @rule.register

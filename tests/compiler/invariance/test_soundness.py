@@ -122,7 +122,7 @@ CASES = {
     a_bounded_state: (NO, NO, NO, YES),
     a_state_that_stays_zero: (NO, NO, NO, YES),
     clipping: (NO, YES, NO, NO),
-    eigenbasis_signs: (NO, NO, NO, YES),
+    eigenbasis_signs: (NO, NO, NO, "invariant if Q_buffer has distinct eigenvalues"),
 }  # fmt: skip
 
 
