@@ -35,8 +35,8 @@ def eye_like(x: Any) -> Expr:
     return Eye(x.shape.rows)
 
 
-def rate(value: Any) -> Expr:
-    """Return `value` as the rate of an average, known to lie in [0, 1).
+def rate(value: Any, *, closed: bool = False) -> Expr:
+    """Return `value` as the rate of an average, known to lie in [0, 1), or [0, 1] if closed.
 
     Raises:
         DomainError: if it is not known to lie there.
@@ -44,8 +44,8 @@ def rate(value: Any) -> Expr:
     beta = as_expr(value)
     if isinstance(beta, Param) and not beta.domain.stated:
         raise NarrowDomain(beta.name, FRACTION)
-    fixed_at_one = isinstance(beta, Constant) and beta.value >= 1
-    if fixed_at_one or not (beta.facts.low >= 0 and beta.facts.high <= 1):
+    at_one = isinstance(beta, Constant) and beta.value == 1 and not closed
+    if at_one or not (beta.facts.low >= 0 and beta.facts.high <= 1):
         raise DomainError(
             "use an expression as the rate of an average",
             at=beta,
@@ -69,7 +69,7 @@ def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = Tru
         normalized: average (True) or sum (False).
     """
     x, b = as_expr(x), rate(buffer)
-    r = b if readout is None else rate(readout)
+    r = b if readout is None else rate(readout, closed=True)
     gain = 1 - b if normalized else as_expr(1)
     share = 1 - r if normalized or r == b else (1 - r) / (1 - b)
 
