@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from normdsl.averages import accumulate, ema, eye_like, momentum, prev, zeros_like
-from normdsl.declaration import Declaration, Hyperparameter, optimizer
+from normdsl.declaration import Declaration, Hyperparameter
 from normdsl.domains import Domain, Fraction, NonNegative, Positive, Real
 from normdsl.errors import (
     DeclarationError,
@@ -51,6 +51,7 @@ from normdsl.norms import Norm, frobenius, max_entry, preconditioned, spectral
 from normdsl.recursion import fix
 from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
 from normdsl.streams import G, W, cols, loss, rows, t
+from normdsl.trace import optimizer
 from normdsl.version import __version__ as __version__
 
 if TYPE_CHECKING:

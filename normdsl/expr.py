@@ -7,11 +7,9 @@ is built.
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 
@@ -23,23 +21,16 @@ from normdsl.show.notation import Level, Notation, Piece
 from normdsl.show.text import text
 from normdsl.source import Where, here
 from normdsl.structure import fingerprint, parts
+from normdsl.symbolic import Symbolic
 
 Number = int | float | Fraction
 #: Passes recurse into expressions; deeper ones are refused when they are built.
 DEEPEST = 120
 _LONGEST = 16
-_NUMPY_OPERATORS = {
-    "add": "add",
-    "subtract": "sub",
-    "multiply": "mul",
-    "divide": "truediv",
-    "power": "pow",
-    "matmul": "matmul",
-}
 
 
 @attrs.frozen(eq=False, repr=False)
-class Expr(ABC):
+class Expr(Symbolic, ABC):
     """An array whose entries are not known yet: a stream, a symbol, or an operation on others.
 
     Attributes:
@@ -110,54 +101,6 @@ class Expr(ABC):
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {latex(self)}$"
-
-    def __bool__(self) -> NoReturn:
-        raise DeclarationError(
-            "branch on the value of an expression",
-            at=self,
-            why="a declaration is traced once, before any value is known",
-            hint="use nd.maximum, nd.minimum, nd.sign or nd.abs",
-        )
-
-    def __iter__(self) -> Iterator[Any]:
-        raise DeclarationError(
-            "iterate over an expression",
-            at=self,
-            why="its entries are not known when the declaration is traced",
-            hint="use matrix operations, or nd.sum over an axis",
-        )
-
-    @classmethod
-    def __torch_function__(cls, function: Any, *_: Any, **__: Any) -> NoReturn:
-        raise _foreign(function)
-
-    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:
-        """Take numpy's numbers as operands, and refuse numpy's functions and arrays."""
-        operation = getattr(operator, _NUMPY_OPERATORS.get(function.__name__, ""), None)
-        arrays = any(getattr(x, "ndim", 0) for x in inputs)
-        if operation is None or method != "__call__" or len(inputs) != 2 or arrays:
-            raise _foreign(function)
-        return operation(*(x.item() if getattr(x, "ndim", None) == 0 else x for x in inputs))
-
-    def _refuse_number(self) -> NoReturn:
-        raise DeclarationError(
-            "turn an expression into a number",
-            at=self,
-            why="its value is not known when the declaration is traced",
-            hint="use nd.sqrt, nd.exp, … instead of functions of math",
-        )
-
-    __float__ = __int__ = __index__ = _refuse_number
-
-    def _refuse_value(self, *_: Any) -> NoReturn:
-        raise DeclarationError(
-            "compare or index an expression",
-            at=self,
-            why="its entries are not known when the declaration is traced",
-            hint="use nd.maximum, nd.minimum, nd.sign, or nd.sum over an axis",
-        )
-
-    __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _refuse_value
 
     def __add__(self, other: Any) -> Expr:
         return add(self, as_expr(other))
@@ -376,16 +319,6 @@ class Transpose(Expr):
 
     def _notate(self, n: Notation) -> Piece:
         return n.transposed(self.arg)
-
-
-def _foreign(function: Any) -> DeclarationError:
-    """Return the error for a function of numpy or torch called on an expression."""
-    name = getattr(function, "__name__", str(function))
-    return DeclarationError(
-        f"apply {name} of another library to an expression",
-        why="an expression is a formula; it has no values before the rule runs",
-        hint=f"use nd.{name}, or operators such as +, *, @ on expressions and numbers",
-    )
 
 
 def negated(expr: Expr) -> Expr | None:
