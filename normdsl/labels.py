@@ -11,7 +11,10 @@ from normdsl.nodes import Param, Source, Stream
 from normdsl.recursion import After, State
 
 _LENGTHS = (Source.ROWS, Source.COLS)
-_TAKEN = {"W", "G", "t", "m", "n", "loss", "torch"}
+#: Names with a meaning of their own in formulas, in emitted code and in optimizer states.
+_TAKEN = {"W", "G", "t", "loss", "step", "init", "torch"}
+#: Free for authors, unless the rule also uses the lengths of W, which formulas call m and n.
+_SHARED = {"m", "n"}
 
 
 def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
@@ -26,8 +29,8 @@ def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
         if expr.children and expr != update and expr in set(order):
             given.setdefault(expr, name)
     lengths = {x.source.value for x in order if isinstance(x, Stream) and x.source in _LENGTHS}
-    free = set(given.values()) - lengths
-    taken = {x.name for x in order if isinstance(x, Param)} | (_TAKEN - free)
+    free = _SHARED.intersection(given.values()) - lengths
+    taken = {x.name for x in order if isinstance(x, Param)} | _TAKEN | (_SHARED - free)
     found: dict[Expr, str] = {}
     for root in [*given, update]:
         inside = walk(root)

@@ -19,6 +19,7 @@ from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr, is_constant
+from normdsl.recursion import Before
 from normdsl.schedule import Schedule
 from normdsl.shapes import Dim
 
@@ -121,7 +122,14 @@ def _emit(
     hyper = "".join(f", {h.name}" for h in declaration.hyper)
     star = ", *" + hyper if hyper else ""
     init = _emit_init(declaration, schedule, slots, fields, star)
-    inputs = {s.before: f"{f.name}_old" for s, f in zip(slots, fields, strict=True)}
+    used = {h.name for h in declaration.hyper} | {f.name for f in fields}
+    inputs: dict[Before, str] = {}
+    for slot, field in zip(slots, fields, strict=True):
+        name = f"{field.name}_old"
+        while name in used:
+            name += "_"
+        used.add(name)
+        inputs[slot.before] = name
     emitter = Emitter(names, inputs, schedule)
     emitter.reserve([h.name for h in declaration.hyper])
     emitter.count([*after, update])

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 import normdsl as nd
 from normdsl import G, W
@@ -258,3 +259,40 @@ def test_an_overflow_inside_the_step_is_no_traceback_from_torch():
     with pytest.raises(nd.GradientError):
         opt.step()
     assert_unchanged(opt, params, before)
+
+
+def test_names_of_the_author_never_meet_those_of_the_runtime():
+    @nd.optimizer
+    def clash(lr=0.1, beta=0.5, step_old=0.1, a_old=0.0):
+        step = nd.ema(G, beta)
+        t = nd.ema(step, beta)
+        a = nd.accumulate(G)
+        return W - lr * t - step_old * step - a_old * a
+
+    params = parameters((2, 2), dtype=torch.float64)
+    opt, pure = clash(params), nd.functional(clash)
+    w = params[0].detach().clone()
+    state, expected, first, second = pure.init(w), w.clone(), 0.0, 0.0
+    for _ in range(3):
+        with_grads(params)
+        opt.step()
+        w, state = pure.update(torch.ones_like(w), state, w)
+        first = 0.5 * first + 0.5
+        second = 0.5 * second + 0.5 * first
+        expected = expected - 0.1 * second - 0.1 * first
+    torch.testing.assert_close(params[0].detach(), expected)
+    torch.testing.assert_close(w, expected)
+    assert opt.state[params[0]]["step"] == state["t"] == 3
+
+
+@pytest.mark.parametrize("rule", [adamw, sgd], ids=lambda r: r.name)
+def test_skipping_reads_no_value_on_the_host(rule):
+    """Fake tensors have no data: a step that reads one raises, as `nonfinite="raise"` must."""
+    with FakeTensorMode():
+        p = nn.Parameter(torch.empty(4, 3))
+        p.grad = torch.empty(4, 3)
+        opt = rule([p], nonfinite="skip")
+        opt.step()
+        opt.step()
+        with pytest.raises(DataDependentOutputException):
+            rule([p], nonfinite="raise").step()
