@@ -1,7 +1,7 @@
 """Trajectories of a declaration on a random smooth problem, and of its reparametrised twin.
 
-The twin starts at ρ(g)⁻¹ W₀ and minimises f̃(W̃) = f(ρ(g) W̃) / c^loss; if the rule is invariant,
-ρ(g) W̃_t = W_t at every step.
+The twin starts at ρ(g)⁻¹ W₀ and minimises f̃ with f(ρ(g) W̃) = c^loss f̃(W̃), or = φ_t(f̃(W̃)); if the
+rule is invariant, ρ(g) W̃_t = W_t at every step.
 """
 
 from __future__ import annotations
@@ -23,28 +23,42 @@ from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
 from normdsl.schedule import exact
 
-Loss = Callable[[Tensor], Tensor]
+#: The loss at a step, as a function of the weights.
+Loss = Callable[[Tensor, int], Tensor]
 
 
 @attrs.frozen(eq=False)
 class Element:
-    """A random element of a group: one matrix or diagonal per action, and the scalar unit c."""
+    """A random element of a group.
+
+    Args:
+        parts: one matrix or diagonal per action. c: the scalar unit. shift: T.
+    """
 
     parts: Mapping[str, Tensor]
     c: float
+    shift: Tensor
 
     def act(self, law: Law, x: Tensor) -> Tensor:
-        """Return c^unit · E ∘ (P x Qᵀ): what a value with this law is, given its counterpart x̃."""
+        """Return what a value with this law is, given its counterpart x̃ in the other run."""
+        x = x.mT if law.twin is not None else x
         x = self._matrix(law.rows, x.shape[-2]) @ x @ self._matrix(law.cols, x.shape[-1]).mT
         entries = self._matrix(law.entries, x.shape[-2] * x.shape[-1])
-        return (entries @ x.reshape(-1)).reshape(x.shape) * self._scalar(law)
+        return (entries @ x.reshape(-1)).reshape(x.shape) * self._scalar(law) + self._offset(law, x)
 
     def undo(self, law: Law, x: Tensor) -> Tensor:
         """Return x̃, given x: the inverse of `act`."""
+        x = x - self._offset(law, x)
         entries = self._matrix(law.entries, x.shape[-2] * x.shape[-1])
         x = torch.linalg.solve(entries, x.reshape(-1)).reshape(x.shape)
         x = torch.linalg.solve(self._matrix(law.rows, x.shape[-2]), x)
-        return torch.linalg.solve(self._matrix(law.cols, x.shape[-1]), x.mT).mT / self._scalar(law)
+        x = torch.linalg.solve(self._matrix(law.cols, x.shape[-1]), x.mT).mT / self._scalar(law)
+        return x.mT if law.twin is not None else x
+
+    def _offset(self, law: Law, x: Tensor) -> Tensor | float:
+        if law.offset == 0:
+            return 0.0
+        return float(law.offset) * (self.shift if x.shape == self.shift.shape else self.shift.mT)
 
     def _scalar(self, law: Law) -> float:
         return self.c ** float(0 if law.unit is None else law.unit)
@@ -70,7 +84,8 @@ def draw(group: Group, shape: tuple[int, int], seed: int) -> Element:
         for place, action in places.items()
         if action is not None
     }
-    return Element(parts, float(np.exp(rng.uniform(0.5, 1.5))))
+    c = float(np.exp(rng.uniform(0.5, 1.5)))
+    return Element(parts, c, torch.as_tensor(rng.standard_normal(shape)))
 
 
 def problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Loss]:
@@ -84,7 +99,7 @@ def problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Loss]:
     start, target = normal(m, n), normal(m, n)
     left, right, weights = normal(m, m), normal(n, n), normal(m, n)
 
-    def loss(w: Tensor) -> Tensor:
+    def loss(w: Tensor, step: int = 0) -> Tensor:
         gap = w - target
         squares = (left @ gap @ right).square().sum() / (m * n)
         return 1 + squares + (weights * gap).pow(4).sum() / 20
@@ -103,8 +118,8 @@ def trajectory(
     rule = Functional(declaration, exact)
     w, state = start, rule.init(start, **hyper)
     path = [w]
-    for _ in range(steps):
-        grad, value = torch.func.grad_and_value(loss)(w)
+    for step in range(steps):
+        grad, value = torch.func.grad_and_value(loss)(w, step)
         try:
             w, state = rule.update(grad, state, w, loss=value, **hyper)
         except GradientError:
@@ -160,8 +175,9 @@ def twins(experiment: Experiment) -> Twins:
     element = draw(group, experiment.shape, experiment.seed)
     factor = element.c ** float(group.loss_unit)
 
-    def reparametrised(w: Tensor) -> Tensor:
-        return loss(element.act(group.weights, w)) / factor
+    def reparametrised(w: Tensor, step: int) -> Tensor:
+        value = loss(element.act(group.weights, w), step)
+        return value ** (1 + 0.3 * step) / factor if group.each_step else value / factor
 
     def run(f: Loss, w: Tensor) -> list[Tensor]:
         return trajectory(rule, f, w, experiment.steps, hyper)

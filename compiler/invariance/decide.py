@@ -11,6 +11,7 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
 from normdsl.compiler.invariance.infer import Inference
 from normdsl.compiler.invariance.judgement import Failure, Judgement
+from normdsl.compiler.invariance.mirror import one_sided
 from normdsl.declaration import Declaration
 from normdsl.errors import DeclarationError
 
@@ -34,8 +35,12 @@ def decide(declaration: Declaration, group: Group) -> Decision:
     """Type the new weights and compare their law with that of W."""
     inference = Inference(group, idle_parameters(declaration))
     wanted = group.weights
+    if group.swap:
+        wanted = attrs.evolve(wanted, twin=declaration.update)
     try:
         judgements = inference.judge(declaration.update)
+        if group.swap:
+            judgements += tuple(inference.specialised(declaration.update))
     except Failure as failure:
         return Decision(None, frozenset(), failure)
     proofs: list[tuple[Conditions, Judgement]] = []
@@ -50,6 +55,8 @@ def decide(declaration: Declaration, group: Group) -> Decision:
     if any(alike(j.law, wanted) is not None for j in judgements):
         reason = "it would need values of the hyper-parameters that their domains exclude"
         return Decision(None, frozenset(), Failure(declaration.update, reason, judgements))
+    if group.swap:
+        return Decision(None, frozenset(), one_sided(declaration.update))
     reason = f"the new weights move as {judgements[0].law}, but W moves as {wanted}"
     return Decision(None, frozenset(), Failure(declaration.update, reason, judgements))
 

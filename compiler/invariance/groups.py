@@ -1,7 +1,8 @@
 """Groups of reparametrisations; each is one declaration: how W moves, and how to draw an element.
 
-W = ρ(g) W̃ with ρ acting on the rows, the columns or the entries of W, or by a scalar unit; the loss
-is the same function of the weights up to a power of the unit. G then moves by the dual action.
+W = ρ(g) W̃ with ρ acting on the rows, the columns or the entries of W, by a scalar unit, by a shift or
+by transposing; the loss is the same function of the weights up to a power of the unit. G then moves
+by the dual action.
 """
 
 from __future__ import annotations
@@ -12,10 +13,18 @@ from typing import TYPE_CHECKING
 import attrs
 import sympy
 
-from normdsl.classes import GENERAL, ORTHOGONAL, POSITIVE, MatrixClass
-from normdsl.compiler.invariance.laws import FIXED, INVARIANT, Index, Law
+from normdsl.classes import (
+    GENERAL,
+    ORTHOGONAL,
+    PERMUTATION,
+    POSITIVE,
+    SIGNED_PERMUTATION,
+    SIGNS,
+    MatrixClass,
+)
+from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Index, Law
 from normdsl.errors import NormdslError
-from normdsl.nodes import Source
+from normdsl.nodes import Source, Stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +60,9 @@ class Group:
         name: its name. formula: how W and the loss move, for people.
         rows: what acts on the row index of W. cols: on the column index. entries: on each entry.
         weight_unit: exponent of the scalar unit c in W. loss_unit: its exponent in the loss.
+        each_step: whether c is another number at every step, because the loss itself goes through
+            another increasing function at every step.
+        shift: whether a constant array is added to W. swap: whether W is transposed.
     """
 
     name: str
@@ -60,6 +72,9 @@ class Group:
     entries: Action | None = None
     weight_unit: int = 0
     loss_unit: int = 0
+    each_step: bool = False
+    shift: bool = False
+    swap: bool = False
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -72,19 +87,24 @@ class Group:
         rows, cols, entries = (
             FIXED if a is None else a.index for a in (self.rows, self.cols, self.entries)
         )
-        return Law(rows, cols, entries, sympy.Integer(self.weight_unit))
+        unit, offset = sympy.Integer(self.weight_unit), ONE if self.shift else ZERO
+        twin = Stream(Source.WEIGHTS, where=None) if self.swap else None
+        return Law(rows, cols, entries, unit, offset, twin)
 
-    def law(self, source: Source) -> Law:
-        """Return the law of a stream."""
+    def law(self, source: Source) -> Law | None:
+        """Return the law of a stream; None if it has none."""
         w = self.weights
+        twin = Stream(source, where=None) if self.swap else None
         match source:
             case Source.WEIGHTS:
                 return w
             case Source.GRADIENT:
                 unit = sympy.Integer(self.loss_unit - self.weight_unit)
-                return Law(w.rows.dual, w.cols.dual, w.entries.dual, unit)
+                return Law(w.rows.dual, w.cols.dual, w.entries.dual, unit, twin=twin)
+            case Source.LOSS if self.each_step:
+                return None
             case Source.LOSS:
-                return Law(unit=sympy.Integer(self.loss_unit))
+                return Law(unit=sympy.Integer(self.loss_unit), twin=twin)
             case _:
                 return INVARIANT
 
@@ -115,23 +135,85 @@ def positive(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.asarray(np.exp(rng.uniform(-1.0, 1.0, size)))
 
 
-affine = Group(
-    "affine",
-    "W = A W̃ B with A, B invertible",
-    rows=Action("A", GENERAL, invertible),
-    cols=Action("B", GENERAL, invertible),
-)
-orthogonal = Group(
-    "orthogonal",
-    "W = P W̃ Q with P, Q orthogonal",
-    rows=Action("P", ORTHOGONAL, rotation),
-    cols=Action("Q", ORTHOGONAL, rotation),
-)
+def signs(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw signs, not all equal."""
+    import numpy as np
+
+    drawn = rng.choice([-1.0, 1.0], size)
+    drawn[:2] = (1.0, -1.0)
+    return np.asarray(rng.permutation(drawn))
+
+
+def permutation(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw a permutation matrix other than the identity."""
+    import numpy as np
+
+    moved = rng.permutation(size)
+    while size > 1 and (moved == np.arange(size)).all():
+        moved = rng.permutation(size)
+    return np.asarray(np.eye(size)[moved])
+
+
+def signed_permutation(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw a permutation matrix with signs."""
+    return signs(rng, size)[:, None] * permutation(rng, size)
+
+
+_A, _B = Action("A", GENERAL, invertible), Action("B", GENERAL, invertible)
+_P, _Q = Action("P", ORTHOGONAL, rotation), Action("Q", ORTHOGONAL, rotation)
+
+affine = Group("affine", "W = A W̃ B with A, B invertible", rows=_A, cols=_B)
+left_affine = Group("left_affine", "W = A W̃ with A invertible", rows=_A)
+right_affine = Group("right_affine", "W = W̃ B with B invertible", cols=_B)
+orthogonal = Group("orthogonal", "W = P W̃ Q with P, Q orthogonal", rows=_P, cols=_Q)
+left_orthogonal = Group("left_orthogonal", "W = P W̃ with P orthogonal", rows=_P)
+right_orthogonal = Group("right_orthogonal", "W = W̃ Q with Q orthogonal", cols=_Q)
 scale = Group("scale", "W = S ∘ W̃ with every S_ij > 0", entries=Action("S", POSITIVE, positive))
+row_column_scale = Group(
+    "row_column_scale",
+    "W = D W̃ E with D, E diagonal and positive",
+    rows=Action("D", POSITIVE, positive),
+    cols=Action("E", POSITIVE, positive),
+)
+sign_flips = Group("sign_flips", "W = S ∘ W̃ with every S_ij = ±1", entries=Action("S", SIGNS, signs))
+signed_permutations = Group(
+    "signed_permutations",
+    "W = P W̃ Q with P, Q permutations with signs",
+    rows=Action("P", SIGNED_PERMUTATION, signed_permutation),
+    cols=Action("Q", SIGNED_PERMUTATION, signed_permutation),
+)
+permutations = Group(
+    "permutations",
+    "W = W̃ with all its entries permuted",
+    entries=Action("Π", PERMUTATION, permutation),
+)
+uniform_scale = Group("uniform_scale", "W = c W̃ with c > 0", weight_unit=1)
 loss_scale = Group("loss_scale", "f = c f̃ with c > 0", loss_unit=1)
+loss_transform = Group(
+    "loss_transform", "f = φ(f̃), another increasing φ at each step", loss_unit=1, each_step=True
+)
+translation = Group("translation", "W = W̃ + T with T constant", shift=True)
+transpose = Group("transpose", "W = W̃ᵀ", swap=True)
 
 #: Every group, in the order of reports.
-ALL = (affine, orthogonal, scale, loss_scale)
+ALL = (
+    affine,
+    left_affine,
+    right_affine,
+    orthogonal,
+    left_orthogonal,
+    right_orthogonal,
+    scale,
+    row_column_scale,
+    sign_flips,
+    signed_permutations,
+    permutations,
+    uniform_scale,
+    loss_scale,
+    loss_transform,
+    translation,
+    transpose,
+)
 
 
 def named(name: str) -> Group:

@@ -7,7 +7,7 @@ have; unknown exponents are solved for, and what stays open is taken from the in
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import attrs
@@ -27,7 +27,6 @@ _ROUNDS = 4
 _MOST = 16
 
 Laws = tuple[Law, ...]
-Units = tuple[sympy.Symbol, ...]
 
 
 def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
@@ -40,12 +39,12 @@ def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
     seen: set[Laws] = set()
     failure: Failure | None = None
     frontier = _openings(inference, recursion)
-    units = tuple(law.unit for law in frontier[0])
+    unknowns = [u for law in frontier[0] for u in (law.unit, law.offset) if u.is_Dummy]
     for _ in range(_ROUNDS):
         grown: list[Laws] = []
         for laws in frontier:
             try:
-                read = list(_read_off(inference, recursion, laws, units, starts))
+                read = list(_read_off(inference, recursion, laws, unknowns, starts))
             except Failure as error:
                 failure = failure or error
                 continue
@@ -73,34 +72,46 @@ def _openings(inference: Inference, recursion: Recursion) -> list[Laws]:
     """Return states of unknown law, with unknown units first where the group has units."""
     group = inference.group
     shapes = [s.shape for s in recursion.inits]
-    plain = tuple(_unsettled(shape, ZERO) for shape in shapes)
-    if group.weight_unit == group.loss_unit == 0:
+    plain = tuple(_unsettled(shape, ZERO, ZERO) for shape in shapes)
+    has_units = group.weight_unit != 0 or group.loss_unit != 0
+    if not has_units and not group.shift:
         return [plain]
-    open_ones = tuple(_unsettled(shape, unknown(f"u{i}")) for i, shape in enumerate(shapes))
+    open_ones = tuple(
+        _unsettled(
+            shape,
+            unknown(f"u{i}") if has_units else ZERO,
+            unknown(f"o{i}") if group.shift and _is_matrix(shape) else ZERO,
+        )
+        for i, shape in enumerate(shapes)
+    )
     return [open_ones, plain]
 
 
-def _unsettled(shape: Shape, unit: sympy.Expr) -> Law:
+def _is_matrix(shape: Shape) -> bool:
+    return {shape.rows, shape.cols} == {Dim.M, Dim.N}
+
+
+def _unsettled(shape: Shape, unit: sympy.Expr, offset: sympy.Expr) -> Law:
     rows, cols = (FIXED if d is Dim.ONE else ANY for d in (shape.rows, shape.cols))
-    matrix = {shape.rows, shape.cols} == {Dim.M, Dim.N}
-    return Law(rows, cols, ANY if matrix else FIXED, unit)
+    return Law(rows, cols, ANY if _is_matrix(shape) else FIXED, unit, offset)
 
 
 def _read_off(
-    inference: Inference, recursion: Recursion, laws: Laws, units: Units, starts: list[list[Law]]
+    inference: Inference,
+    recursion: Recursion,
+    laws: Laws,
+    unknowns: list[sympy.Symbol],
+    starts: list[list[Law]],
 ) -> Iterator[Laws]:
-    """Yield the laws the bodies have when the states have `laws`, units solved."""
+    """Yield the laws the bodies have when the states have `laws`, units and shifts solved."""
     inner = inference.within(assume(recursion, laws))
     bodies = [inner.judge(b) for b in recursion.bodies]
-    unknowns = [u for u in units if u.is_Dummy]
-    initial = [sympy.Eq(law.unit, start[0].unit) for law, start in zip(laws, starts, strict=True)
-               if start[0].unit is not None]  # fmt: skip
+    initial = _equations(laws, [start[0] for start in starts])
     for choice in itertools.islice(itertools.product(*bodies), _MOST):
         found = tuple(j.law for j in choice)
         needed = NONE.union(*(j.conditions for j in choice))
         kept = [c for c in needed if on_unknowns(c)]
-        kept += [sympy.Eq(a.unit, b.unit) for a, b in zip(laws, found, strict=True)
-                 if a.unit is not None and b.unit is not None]  # fmt: skip
+        kept += _equations(laws, found)
         for system in (kept + initial, kept) if unknowns else ():
             for solution in solutions(system, unknowns):
                 yield tuple(_solved(law, solution) for law in found)
@@ -108,10 +119,19 @@ def _read_off(
             yield found
 
 
+def _equations(first: Iterable[Law], second: Iterable[Law]) -> list[sympy.Basic]:
+    """Return the equations that make two rows of laws agree in units and shifts."""
+    return [
+        sympy.Eq(a, b)
+        for x, y in zip(first, second, strict=True)
+        for a, b in ((x.unit, y.unit), (x.offset, y.offset))
+        if a is not None and b is not None
+    ]
+
+
 def _solved(law: Law, solution: dict[sympy.Symbol, sympy.Expr]) -> Law:
-    if law.unit is None:
-        return law
-    return attrs.evolve(law, unit=sympy.expand(law.unit.subs(solution)))
+    unit = None if law.unit is None else sympy.expand(law.unit.subs(solution))
+    return attrs.evolve(law, unit=unit, offset=sympy.expand(law.offset.subs(solution)))
 
 
 def _completed(proposal: Laws, starts: list[list[Law]]) -> Iterator[Laws]:
@@ -131,6 +151,7 @@ def _filled(law: Law, start: Law) -> Law:
         _first(law.cols, start.cols),
         _first(law.entries, start.entries),
         next((u for u in (law.unit, start.unit) if u is not None), ZERO),
+        law.offset,
     )
 
 

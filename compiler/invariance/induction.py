@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
 from normdsl.compiler.invariance.exponents import consistent, equal, on_unknowns
 from normdsl.compiler.invariance.guess import assume, guesses
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
-from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, Index, Law
+from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
 from normdsl.recursion import After, Before, Recursion, State, release
 from normdsl.source import Where, located
 
@@ -46,6 +47,10 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
         inference.memory[key] = known
     if isinstance(known, Failure):
         raise known
+    if inference.group.each_step and isinstance(expr, Before):
+        known = [s for s in known if s.laws[expr.index].unit in (ZERO, None)]
+        if not known:
+            raise Failure(expr, "it was computed with the loss scaled as it was a step ago")
     return prune(
         Judgement(expr, s.laws[expr.index], "induction over the steps", s.conditions, s.premises)
         for s in known
@@ -95,7 +100,13 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
     if begun is None:
         return []
     starts, premises = begun
-    inner = inference.within(assume(recursion, laws))
+    inner = inference.within(
+        {
+            carry: law
+            for carry, law in assume(recursion, laws).items()
+            if not (inference.group.each_step and law.unit not in (ZERO, None))
+        }
+    )
     found = []
     for choice in itertools.islice(
         itertools.product(*(inner.judge(b) for b in recursion.bodies)), _CHOICES
@@ -144,8 +155,10 @@ def _start(
 
 def alike(found: Law, wanted: Law) -> Conditions | None:
     """Return the conditions under which a law `found` is the law `wanted`; None if never."""
+    if found.twin is not None and wanted.twin is not None:
+        return NONE if canonical(found.twin) == canonical(wanted.twin) else None
     if found == ANYTHING:
-        return NONE
+        return equal(ZERO, wanted.offset)
     if wanted == ANYTHING:
         return None
     places = zip(
@@ -153,7 +166,8 @@ def alike(found: Law, wanted: Law) -> Conditions | None:
         (wanted.rows, wanted.cols, wanted.entries),
         strict=True,
     )
-    results = [_alike_index(a, b) for a, b in places] + [equal(found.unit, wanted.unit)]
+    results = [_alike_index(a, b) for a, b in places]
+    results += [equal(found.unit, wanted.unit), equal(found.offset, wanted.offset)]
     if any(r is None for r in results):
         return None
     return NONE.union(*(r for r in results if r is not None))

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normdsl.algebra import fold
-from normdsl.compiler.invariance import induction
+from normdsl.compiler.invariance import induction, mirror
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.exponents import is_zero
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import Law
-from normdsl.compiler.invariance.rules import rule
+from normdsl.compiler.invariance.rules import outcomes
 from normdsl.expr import Add, Expr, as_expr
 from normdsl.graph import walk
 from normdsl.nodes import Param
@@ -70,8 +70,12 @@ class Inference:
         return known
 
     def _judge(self, expr: Expr) -> tuple[Judgement, ...]:
+        if self.group.swap:
+            return mirror.judge(self, expr)
         match expr:
             case Carry():
+                if expr not in self.states:
+                    raise Failure(expr, "it was computed with the loss scaled as it was a step ago")
                 return (Judgement(expr, self.states[expr], "the assumption of the induction"),)
             case State():
                 return induction.judge_state(self, expr)
@@ -91,12 +95,12 @@ class Inference:
         refusals: list[tuple[Refusal, tuple[Judgement, ...]]] = []
         for premises in itertools.islice(itertools.product(*arguments), MOST * MOST):
             try:
-                outcomes = rule(expr, [j.law for j in premises], self.group)
+                proved = outcomes(expr, [j.law for j in premises], self.group)
             except Refusal as refusal:
                 refusals.append((refusal, premises))
                 continue
             inherited = NONE.union(*(j.conditions for j in premises))
-            for o in outcomes:
+            for o in proved:
                 found.append(Judgement(expr, o.law, o.why, inherited | o.conditions, premises))
         kept = prune(found)
         if kept:
@@ -141,7 +145,7 @@ class Inference:
         found, refused = [], None
         for premise in arguments:
             try:
-                (outcome,) = rule(expr, [premise.law], self.group)
+                (outcome,) = outcomes(expr, [premise.law], self.group)
             except Refusal as refusal:
                 refused = refused or Failure(expr, str(refusal), (premise,))
                 continue

@@ -2,9 +2,10 @@
 
 A value x of the original run and its counterpart x̃ of the reparametrised run satisfy
 
-    x = c^unit · E^{∘} ∘ (P x̃ Qᵀ)
+    x = c^unit · E^{∘} ∘ (P x̃ Qᵀ) + offset · T
 
-with P, Q and E powers of the group element on the row index, the column index and the entries.
+with P, Q and E powers of the group element on the row index, the column index and the entries, and T
+the shift. Where weights are transposed, x = ỹᵀ for another expression y, its mirror image.
 """
 
 from __future__ import annotations
@@ -101,12 +102,16 @@ class Law:
         rows: what acts on its row index. cols: on its column index.
         entries: what acts on its entries one by one (E above).
         unit: its exponent of the scalar unit; None if it is zero, which has every unit.
+        offset: its multiple of the shift.
+        twin: the expression of the other run whose transpose it is, if the group transposes.
     """
 
     rows: Index = FIXED
     cols: Index = FIXED
     entries: Index = FIXED
     unit: sympy.Expr | None = ZERO
+    offset: sympy.Expr = ZERO
+    twin: Expr | None = None
 
     @property
     def transposed(self) -> Law:
@@ -133,6 +138,10 @@ class Law:
             parts.append(f"entries {self.entries}")
         if self.unit not in (ZERO, None):
             parts.append(f"unit c^({self.unit})" if self.unit != 1 else "unit c")
+        if self.offset != ZERO:
+            parts.append("shifted by T" if self.offset == 1 else f"shifted by ({self.offset}) T")
+        if self.twin is not None:
+            parts.append(f"transpose of {text(self.twin, names)}")
         return ", ".join(parts) if parts else "fixed"
 
 

@@ -1,7 +1,8 @@
 """One typing rule per node: from the laws of its arguments to its own, or a refusal.
 
 A rule returns every law that it can prove, each with the conditions it needs; a node without a rule
-is an error, never a pass. `State` nodes are typed by induction, in `induction`.
+is an error, never a pass. `State` nodes are typed by induction, in `induction`; where weights are
+transposed, every node is typed by its mirror image, in `mirror`.
 """
 
 from __future__ import annotations
@@ -55,6 +56,28 @@ HALF = sympy.Rational(1, 2)
 SPECTRAL = Isometries(ORTHOGONAL, ORTHOGONAL, TRIVIAL)
 
 
+def outcomes(node: Expr, laws: Laws, group: Group) -> list[Outcome]:
+    """Apply the rule of a node; only linear operations and maxima take shifted arguments.
+
+    Raises:
+        Refusal: if nothing is proved.
+    """
+    if not group.shift or isinstance(node, e.Add | e.Mul | e.Transpose | nodes.Maximum):
+        return rule(node, laws, group)
+    still = [_unshifted(law, "the operation") for law in laws]
+    proved = rule(node, [law for law, _ in still], group)
+    needed = NONE.union(*(c for _, c in still))
+    return [attrs.evolve(o, conditions=o.conditions | needed) for o in proved]
+
+
+def _unshifted(law: Law, what: str) -> tuple[Law, Conditions]:
+    """Require that a law has no shift, if need be under conditions."""
+    conditions = equal(law.offset, ZERO)
+    if conditions is None:
+        raise Refusal(f"{what} does not commute with the shift by T that its argument carries")
+    return attrs.evolve(law, offset=ZERO), conditions
+
+
 @singledispatch
 def rule(node: Expr, laws: Laws, group: Group) -> list[Outcome]:
     """Return what is proved of `node` when its arguments have `laws`.
@@ -94,7 +117,10 @@ def _param(node: nodes.Param, laws: Laws, group: Group) -> list[Outcome]:
 
 @rule.register
 def _stream(node: nodes.Stream, laws: Laws, group: Group) -> list[Outcome]:
-    return [Outcome(group.law(node.source), f"how {node.source.value} moves in this group")]
+    law = group.law(node.source)
+    if law is None:
+        raise Refusal(f"the {node.source.value} goes through an unknown function at every step")
+    return [Outcome(law, f"how {node.source.value} moves in this group")]
 
 
 @rule.register
@@ -110,7 +136,8 @@ def _eye(node: nodes.Eye, laws: Laws, group: Group) -> list[Outcome]:
 @rule.register
 def _add(node: e.Add, laws: Laws, group: Group) -> list[Outcome]:
     law, conditions = _joined(node, laws)
-    return [Outcome(law, "a sum of terms that move alike", conditions)]
+    shift = sympy.expand(laws[0].offset + laws[1].offset)
+    return [Outcome(attrs.evolve(law, offset=shift), "a sum of terms that move alike", conditions)]
 
 
 @rule.register
@@ -119,7 +146,11 @@ def _maximum(node: nodes.Maximum, laws: Laws, group: Group) -> list[Outcome]:
     for ix in (law.rows, law.cols, law.entries):
         if ix is not ANY and (not ix.cls.monomial or ix.cls.signed):
             raise Refusal(f"a maximum does not commute with {ix}")
-    return [Outcome(law, "a maximum of terms that move alike", conditions)]
+    shifted = equal(laws[0].offset, laws[1].offset)
+    if shifted is None:
+        raise Refusal("it compares two terms that are shifted differently")
+    law = attrs.evolve(law, offset=laws[0].offset)
+    return [Outcome(law, "a maximum of terms that move alike", conditions | shifted)]
 
 
 def _joined(node: e.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
@@ -160,7 +191,21 @@ def _mul(node: e.Mul, laws: Laws, group: Group) -> list[Outcome]:
     unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
     scalar = SCALAR in (node.left.shape, node.right.shape)
     why = "a multiple by a number" if scalar else "a product adds exponents"
-    return [Outcome(Law(rows, cols, entries, unit), why)]
+    shift, conditions = _shift_of_product(node, x, y)
+    return [Outcome(Law(rows, cols, entries, unit, shift), why, conditions)]
+
+
+def _shift_of_product(node: e.Mul, x: Law, y: Law) -> tuple[sympy.Expr, Conditions]:
+    """Return the shift of a product: only a multiple by a known number carries one over."""
+    if x.offset == y.offset == ZERO:
+        return ZERO, NONE
+    for factor, own, other in ((node.left, x, y), (node.right, y, x)):
+        number = to_sympy(factor)
+        if number is not None and own.offset == ZERO:
+            return sympy.expand(number * other.offset), NONE
+    _, one = _unshifted(x, "a product")
+    _, two = _unshifted(y, "a product")
+    return ZERO, one | two
 
 
 @rule.register

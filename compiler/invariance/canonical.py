@@ -1,0 +1,193 @@
+"""Normal forms: two expressions with equal forms have equal values, however they were written.
+
+Norms are replaced by their definitions, sums and products are sorted, chains of matrix products are
+flat with their numbers in front, transposes are pushed inwards, and the states of a recursion are
+ordered by shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+from normdsl import expr as e
+from normdsl import nodes
+from normdsl.expr import Expr
+from normdsl.norms.base import NormOperation
+from normdsl.recursion import Carry, Recursion, State
+from normdsl.shapes import SCALAR
+from normdsl.structure import content_fields
+
+_ENTRYWISE = frozenset({"Add", "Mul", "Maximum", "Pow", "Apply"})
+_TRANSPOSABLE = _ENTRYWISE | {"Polar", "Inverse"}
+
+
+@attrs.frozen(eq=False)
+class Form:
+    """A node of a normal form; two are equal when their digests are.
+
+    Args:
+        kind: the operation. parts: the forms it is made of. note: what else it depends on.
+        still: whether it is its own transpose. scalar: whether it is a number.
+    """
+
+    kind: str
+    parts: tuple[Form, ...] = ()
+    note: Any = None
+    still: bool = False
+    scalar: bool = False
+    digest: bytes = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        digest = hashlib.blake2b(repr((self.kind, self.note)).encode(), digest_size=16)
+        for part in self.parts:
+            digest.update(part.digest)
+        object.__setattr__(self, "digest", digest.digest())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Form) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+def canonical(expr: Expr) -> Form:
+    """Return the normal form of an expression."""
+    return Normal({})(expr)
+
+
+class Normal:
+    """Computes normal forms; `places` are the positions of the states of enclosing recursions."""
+
+    def __init__(self, places: dict[Carry, int]) -> None:
+        self._places = places
+        self._done: dict[Expr, Form] = {}
+
+    def __call__(self, expr: Expr) -> Form:
+        """Return the normal form of an expression."""
+        if expr not in self._done:
+            self._done[expr] = self._form(expr)
+        return self._done[expr]
+
+    def _form(self, expr: Expr) -> Form:
+        match expr:
+            case NormOperation():
+                return self(expr.definition)
+            case State():
+                return self._state(expr)
+            case Carry():
+                place = (expr.level, self._places.get(expr, expr.index), str(expr.dims))
+                return Form("Carry", (), place, expr.facts.symmetric, expr.shape == SCALAR)
+            case e.Add() | e.Mul() | nodes.Maximum():
+                return joined(type(expr).__name__, map(self, expr.children))
+            case e.MatMul():
+                return chain(self(expr.left), self(expr.right))
+            case e.Transpose(arg=x):
+                return flipped(self(x))
+            case nodes.Inner(left=x, right=y):
+                return _inner(self(x), self(y))
+            case nodes.SchattenNorm(arg=x, p=p):
+                return Form("SchattenNorm", (_upright(self(x)),), p, True, True)
+            case nodes.Reduce(reducer=r, arg=x):
+                return _reduce(r, self(x), expr.over_rows, expr.over_cols)
+            case _:
+                return self._plain(expr)
+
+    def _plain(self, expr: Expr) -> Form:
+        scalar = expr.shape == SCALAR
+        values = (getattr(expr, name) for name in content_fields(type(expr)))
+        note = tuple(v for v in values if not isinstance(v, Expr))
+        parts = tuple(map(self, expr.children))
+        kind = type(expr).__name__
+        still = scalar or expr.facts.symmetric or (kind in _ENTRYWISE and parts[0].still)
+        return Form(kind, parts, note, still, scalar)
+
+    def _state(self, expr: State) -> Form:
+        recursion: Recursion = expr.recursion
+        shapes = [str(x.shape) for x in recursion.inits]
+        order = sorted(range(len(shapes)), key=shapes.__getitem__)
+        carries = {recursion.carry(i): k for k, i in enumerate(order)}
+        inner = Normal({**self._places, **carries})
+        parts = [self(recursion.inits[i]) for i in order]
+        parts += [inner(recursion.bodies[i]) for i in order]
+        note = (type(expr).__name__, recursion.level, order.index(expr.index))
+        scalar = expr.shape == SCALAR
+        return Form("State", tuple(parts), note, scalar or expr.facts.symmetric, scalar)
+
+
+def _digest(form: Form) -> bytes:
+    return form.digest
+
+
+def joined(kind: str, parts: Iterable[Form]) -> Form:
+    """Return a commutative, associative operation, flat and with its operands in order."""
+    flat = [x for part in parts for x in (part.parts if part.kind == kind else (part,))]
+    flat.sort(key=_digest)
+    still, scalar = all(x.still for x in flat), all(x.scalar for x in flat)
+    return Form(kind, tuple(flat), None, still, scalar)
+
+
+def chain(left: Form, right: Form) -> Form:
+    """Return a matrix product: one flat chain, its numbers in front."""
+    numbers: list[Form] = []
+    factors: list[Form] = []
+    for side in (left, right):
+        parts = side.parts if side.kind == "Mul" else (side,)
+        numbers += [x for x in parts if x.scalar]
+        arrays = [x for x in parts if not x.scalar]
+        array = arrays[0] if len(arrays) == 1 else joined("Mul", arrays)
+        factors += array.parts if array.kind == "MatMul" else [array]
+    mirrored = [flipped(x) for x in reversed(factors)]
+    product = Form("MatMul", tuple(factors), None, mirrored == factors)
+    return joined("Mul", [*numbers, product]) if numbers else product
+
+
+def flipped(form: Form) -> Form:
+    """Return the normal form of a transpose."""
+    if form.still:
+        return form
+    if form.kind == "Transpose":
+        return form.parts[0]
+    if form.kind == "MatMul":
+        parts = tuple(flipped(x) for x in reversed(form.parts))
+        return Form("MatMul", parts, None, False)
+    if form.kind in ("Add", "Mul", "Maximum"):
+        return joined(form.kind, map(flipped, form.parts))
+    if form.kind in _TRANSPOSABLE:
+        return Form(form.kind, tuple(map(flipped, form.parts)), form.note)
+    return Form("Transpose", (form,))
+
+
+def _upright(form: Form) -> Form:
+    """Return a form or its transpose, whichever comes first."""
+    return min(form, flipped(form), key=_digest)
+
+
+def _inner(x: Form, y: Form) -> Form:
+    pairs = [sorted(pair, key=_digest) for pair in ((x, y), (flipped(x), flipped(y)))]
+    first = min(pairs, key=lambda pair: [p.digest for p in pair])
+    return Form("Inner", tuple(first), None, True, True)
+
+
+def _reduce(reducer: nodes.Reducer, x: Form, rows: bool, cols: bool) -> Form:
+    upright = _upright(x)
+    if rows and cols:
+        return Form("Reduce", (upright,), (reducer.value, True, True), True, True)
+    if upright == x:
+        return Form("Reduce", (x,), (reducer.value, rows, cols))
+    return Form("Transpose", (Form("Reduce", (upright,), (reducer.value, cols, rows)),))
+
+
+def occurring(form: Form) -> set[Form]:
+    """Return all parts of a form, itself included."""
+    found: set[Form] = set()
+    stack = [form]
+    while stack:
+        top = stack.pop()
+        if top not in found:
+            found.add(top)
+            stack.extend(top.parts)
+    return found

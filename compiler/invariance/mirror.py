@@ -1,0 +1,120 @@
+"""Transposing the weights: every expression is the transpose of another one, its mirror image.
+
+If W = W̃ᵀ and G = G̃ᵀ, an expression x has the value (x′)ᵀ, where x′ is x with rows and columns exchanged
+and products read backwards, evaluated in the other run. A rule is invariant when its new weights
+are their own mirror image.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+import attrs
+
+from normdsl import expr as e
+from normdsl import nodes
+from normdsl.compiler.invariance.canonical import canonical, occurring
+from normdsl.compiler.invariance.judgement import Failure, Judgement
+from normdsl.compiler.invariance.laws import Law
+from normdsl.expr import Constant, Expr
+from normdsl.graph import walk
+from normdsl.nodes import Source
+from normdsl.norms.base import NormOperation
+from normdsl.recursion import Carry, State
+from normdsl.shapes import Dim, Shape
+from normdsl.source import located
+from normdsl.structure import rebuild
+
+if TYPE_CHECKING:
+    from normdsl.compiler.invariance.infer import Inference
+
+_OTHER = {Dim.M: Dim.N, Dim.N: Dim.M, Dim.ONE: Dim.ONE}
+_SOURCES = {Source.ROWS: Source.COLS, Source.COLS: Source.ROWS}
+
+
+class Mirror:
+    """Mirror images of expressions, each computed once."""
+
+    def __init__(self) -> None:
+        self._done: dict[Expr, Expr] = {}
+
+    def __call__(self, expr: Expr) -> Expr:
+        """Return x′ with x(W̃ᵀ, G̃ᵀ) = x′(W̃, G̃)ᵀ."""
+        for node in walk(expr):
+            if node not in self._done:
+                with located(node.where):
+                    norm = isinstance(node, NormOperation)
+                    self._done[node] = self(node.definition) if norm else image(node, self)
+        return self._done[expr]
+
+
+def _exchanged(shape: Shape) -> Shape:
+    """Return the shape of a mirror image: a row of n becomes a column of m."""
+    return Shape(_OTHER[shape.cols], _OTHER[shape.rows])
+
+
+@singledispatch
+def image(node: Expr, mirror: Mirror) -> Expr:
+    """Return the mirror image of a node from those of its arguments; entrywise ones keep it."""
+    rebuilt: Expr = rebuild(node, Expr, mirror)
+    return rebuilt
+
+
+@image.register
+def _constant(node: Constant, mirror: Mirror) -> Expr:
+    return Constant(node.value, _exchanged(node.dims))
+
+
+@image.register
+def _stream(node: nodes.Stream, mirror: Mirror) -> Expr:
+    return nodes.Stream(_SOURCES.get(node.source, node.source))
+
+
+@image.register
+def _eye(node: nodes.Eye, mirror: Mirror) -> Expr:
+    return nodes.Eye(_OTHER[node.dim])
+
+
+@image.register
+def _carry(node: Carry, mirror: Mirror) -> Expr:
+    return attrs.evolve(node, dims=_exchanged(node.dims))
+
+
+@image.register
+def _matmul(node: e.MatMul, mirror: Mirror) -> Expr:
+    return e.matmul(mirror(node.right), mirror(node.left))
+
+
+@image.register
+def _transpose(node: e.Transpose, mirror: Mirror) -> Expr:
+    return e.transpose(mirror(node.arg))
+
+
+@image.register
+def _eigenbasis(node: nodes.Eigenbasis, mirror: Mirror) -> Expr:
+    return e.transpose(nodes.Eigenbasis(mirror(node.arg)))
+
+
+@image.register
+def _reduce(node: nodes.Reduce, mirror: Mirror) -> Expr:
+    return nodes.Reduce(node.reducer, mirror(node.arg), node.over_cols, node.over_rows)
+
+
+def judge(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
+    """Return the judgement that an expression is the transpose of its mirror image."""
+    mirror = inference.memory.setdefault("mirror", Mirror())
+    below = expr.recursion.bodies if isinstance(expr, State) else expr.children
+    premises = tuple(j for child in below for j in inference.judge(child))
+    why = "its mirror image: rows and columns exchanged"
+    return (Judgement(expr, Law(twin=mirror(expr)), why, premises=premises),)
+
+
+def one_sided(update: Expr) -> Failure:
+    """Return the failure of a rule that is not its own mirror image: its first one-sided part."""
+    mirror, present = Mirror(), occurring(canonical(update))
+    for part in walk(update):
+        image = mirror(part)
+        if not isinstance(part, Carry) and canonical(image) not in present:
+            return Failure(part, f"its mirror image, {image}, does not occur in the rule")
+    return Failure(update, "its rows and its columns take different parts in it")
