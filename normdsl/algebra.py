@@ -9,7 +9,6 @@ from typing import Any
 from normdsl import expr as e
 from normdsl import nodes
 from normdsl.expr import Constant, Expr, is_constant
-from normdsl.graph import walk
 from normdsl.norms.base import NormOperation
 from normdsl.source import located
 from normdsl.structure import rebuild
@@ -17,12 +16,22 @@ from normdsl.structure import rebuild
 
 def fold(root: Expr, table: Mapping[Any, Expr]) -> Expr:
     """Return `root` with symbols replaced, and what became zero, one or a number folded away."""
-    done: dict[Expr, Expr] = {}
-    for node in walk(root):
-        with located(node.where):
-            known = table.get(node)
-            done[node] = _fold(rebuild(node, Expr, done.__getitem__)) if known is None else known
-    return done[root]
+    return Folding(table)(root)
+
+
+class Folding:
+    """Replaces symbols in many expressions, folding each shared part once."""
+
+    def __init__(self, table: Mapping[Any, Expr]) -> None:
+        self._done: dict[Expr, Expr] = dict(table)
+
+    def __call__(self, expr: Expr) -> Expr:
+        """Return `expr` with the symbols replaced and folded."""
+        known = self._done.get(expr)
+        if known is None:
+            with located(expr.where):
+                known = self._done[expr] = _fold(rebuild(expr, Expr, self))
+        return known
 
 
 def _fold(node: Expr) -> Expr:

@@ -35,6 +35,7 @@ class Expr(Symbolic, ABC):
 
     Attributes:
         where: the user's source line that built it.
+        children: the expressions it is computed from, in order.
         shape: its inferred `Shape`.
         facts: what is known of its values (`Facts`).
         fingerprint: digest of its structure; equality and hash rest on it.
@@ -42,12 +43,14 @@ class Expr(Symbolic, ABC):
     """
 
     where: Where | None = attrs.field(factory=here, kw_only=True, metadata={"note": True})
+    children: tuple[Expr, ...] = attrs.field(init=False)
     shape: Shape = attrs.field(init=False)
     facts: Facts = attrs.field(init=False)
     fingerprint: bytes = attrs.field(init=False)
     depth: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "children", tuple(parts(self, Expr)))
         object.__setattr__(self, "shape", self._infer_shape())
         object.__setattr__(self, "facts", self._infer_facts())
         object.__setattr__(self, "fingerprint", fingerprint(self))
@@ -79,11 +82,6 @@ class Expr(Symbolic, ABC):
     def _notate_root(self, n: Notation) -> Piece:
         """Write √self."""
         return n.root(self)
-
-    @property
-    def children(self) -> tuple[Expr, ...]:
-        """The expressions this one is computed from, in order."""
-        return tuple(parts(self, Expr))
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, int | float | Fraction):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 import sympy
 
@@ -84,6 +86,7 @@ def leaves_a_step(declaration: Declaration, zeros: dict[str, float]) -> bool:
     return True
 
 
+@lru_cache(maxsize=256)
 def idle_parameters(declaration: Declaration) -> frozenset[str]:
     """Return the hyper-parameters that, set to zero, leave no step: no condition may say so."""
     return frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import sympy
@@ -50,6 +51,7 @@ def is_zero(param: Param) -> Condition:
     return sympy.Eq(symbol(param), 0)
 
 
+@lru_cache(maxsize=4096)
 def equal(first: sympy.Expr | None, second: sympy.Expr | None) -> Conditions | None:
     """Return the conditions under which two exponents agree; None if they never do.
 
@@ -80,16 +82,20 @@ def solutions(
     equations: Iterable[Condition], unknowns: Iterable[sympy.Symbol] = ()
 ) -> list[dict[Any, Any]]:
     """Return the solutions of equations, for given symbols or for any; [] if none was found."""
-    listed = [c for c in equations if c != sympy.true]
+    listed = frozenset(c for c in equations if c != sympy.true)
     if not listed:
         return [{}]
-    if sympy.false in listed:
-        return []
+    return [] if sympy.false in listed else list(_solved(listed, tuple(unknowns)))
+
+
+@lru_cache(maxsize=4096)
+def _solved(
+    equations: frozenset[Condition], unknowns: tuple[sympy.Symbol, ...]
+) -> tuple[dict[Any, Any], ...]:
     try:
-        found: list[dict[Any, Any]] = sympy.solve(listed, *unknowns, dict=True)
+        return tuple(sympy.solve(sorted(equations, key=str), *unknowns, dict=True))
     except NotImplementedError:
-        return []
-    return found
+        return ()
 
 
 def on_unknowns(condition: Condition) -> bool:

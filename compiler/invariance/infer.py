@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from normdsl.algebra import fold
+from normdsl.algebra import Folding
 from normdsl.compiler.invariance import induction, mirror
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.exponents import is_zero
@@ -127,7 +127,8 @@ class Inference:
         for param in [x for x in walk(expr) if isinstance(x, Param)]:
             if param.name in self.idle or not param.domain.contains(0):
                 continue
-            smaller = fold(expr, {param: as_expr(0)})
+            folding = self.memory.setdefault(("without", param), Folding({param: as_expr(0)}))
+            smaller = folding(expr)
             if len(walk(smaller)) >= len(walk(expr)):
                 continue
             try:

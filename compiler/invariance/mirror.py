@@ -113,8 +113,17 @@ def judge(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
 def one_sided(update: Expr) -> Failure:
     """Return the failure of a rule that is not its own mirror image: its first one-sided part."""
     mirror, present = Mirror(), occurring(canonical(update))
-    for part in walk(update):
+    for part in _wholes(update):
         image = mirror(part)
-        if not isinstance(part, Carry) and canonical(image) not in present:
+        if canonical(image) not in present:
             return Failure(part, f"its mirror image, {image}, does not occur in the rule")
     return Failure(update, "its rows and its columns take different parts in it")
+
+
+def _wholes(root: Expr) -> list[Expr]:
+    """Return the parts of an expression that are not a piece of a longer sum or product."""
+    parts = walk(root)
+    joined = e.Add | e.Mul | e.MatMul
+    pieces = {c for x in parts if isinstance(x, joined) for c in x.children if type(c) is type(x)}
+    leaves = Carry | nodes.Eye | Constant
+    return [x for x in parts if x not in pieces and not isinstance(x, leaves)]
