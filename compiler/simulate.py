@@ -39,6 +39,10 @@ class Element:
     c: float
     shift: Tensor
 
+    def at(self, step: int) -> Element:
+        """Return the element whose scalar unit is that of a step, where it changes step by step."""
+        return attrs.evolve(self, c=self.c * (1 + step))
+
     def act(self, law: Law, x: Tensor) -> Tensor:
         """Return what a value with this law is, given its counterpart x̃ in the other run."""
         x = x.mT if law.twin is not None else x

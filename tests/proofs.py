@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import attrs
 import numpy as np
 import sympy
 import torch
@@ -16,16 +17,17 @@ from torch import Tensor
 from normdsl.compiler.invariance.conditions import Assumption
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANYTHING, FIXED, Frame, Law
+from normdsl.compiler.invariance.mirror import Mirror
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
-from normdsl.compiler.lowering.program import _closed, _lengths, lower
+from normdsl.compiler.lowering.program import _closed, _lengths
 from normdsl.compiler.simulate import Element, draw
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.nodes import Source
-from normdsl.recursion import Before
 from normdsl.schedule import exact
+from normdsl.shapes import Dim
 
 STEPS = 4
 TOLERANCE = 1e-8
@@ -52,20 +54,20 @@ class Probe:
         self.probe = namespace["probe"]
         self.declaration = declaration
 
-    def start(self, shape: tuple[int, int], hyper: Mapping[str, float]) -> list[Tensor]:
-        by_slot = dict(zip(self._keys(), self._initial(shape, hyper), strict=True))
-        return [by_slot[s.before] for s in self.slots]
-
-    def _keys(self) -> list[Before]:
-        derive = Derivation()
-        derive(self.declaration.update)
-        place = {x: k for k, x in enumerate(self.declaration.labels)}
-        found = sorted(_closed(derive), key=lambda s: place.get(s.after, len(place)))
-        return [s.before for s in found]
-
-    def _initial(self, shape: tuple[int, int], hyper: Mapping[str, float]) -> list[Tensor]:
-        W = torch.zeros((1, *shape), dtype=torch.float64)
-        return [s[0] for s in lower(self.declaration, exact).init(W, **hyper)]
+    def start(self, W: Tensor, hyper: Mapping[str, float]) -> list[Tensor]:
+        """Return the states before the first step."""
+        derive, emitter = Derivation(), Emitter({}, {}, exact)
+        emitter.reserve(list(hyper))
+        length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
+        starts = []
+        for slot in self.slots:
+            shape = slot.init.shape
+            zeros = f"W.new_zeros(({length[shape.rows]}, {length[shape.cols]}))"
+            starts.append(f"{zeros} + {emitter(derive(slot.init)).text}")
+        lines = ["rows, cols = W.shape", *emitter.lines, f"return [{', '.join(starts)}]"]
+        namespace: dict[str, object] = {"torch": torch, **emitter.kernels}
+        exec(f"def start(W, {', '.join(hyper)}):\n    " + "\n    ".join(lines), namespace)
+        return namespace["start"](W, **hyper)
 
     def run(self, streams, states, hyper) -> list[list[Tensor]]:
         history = []
@@ -93,20 +95,31 @@ def discrepancies(verdict: Verdict, shape=(3, 4), seed: int = 0) -> list[tuple[s
     probe = Probe(verdict.declaration, [line.expr for line in lines])
     hyper, group = hyper_values(verdict), verdict.group
     element = draw(group, shape, seed)
-    twin = random_streams(shape, seed)
-    original = [transported(group, element, w, g, value) for w, g, value in twin]
-    start = probe.start(shape, hyper)
-    laws = {line.expr: line.law for line in lines}
-    twin_start = [
-        settled(element, laws[s.after], x, back=True) if moved(verdict, s) else x
-        for s, x in zip(probe.slots, start, strict=True)
-    ]
+    twin = random_streams(shape[::-1] if group.swap else shape, seed)
+    at = [element.at(k) if group.each_step else element for k in range(STEPS)]
+    original = [transported(group, e, *streams) for e, streams in zip(at, twin, strict=True)]
+    start = probe.start(original[0][0], hyper)
     ours = probe.run(original, start, hyper)[-1]
-    theirs = probe.run(twin, twin_start, hyper)[-1]
+    theirs = twin_values(verdict, lines, probe, start, element, twin, hyper)
     return [
-        (f"{line.formula} : {line.moves}", gap(element, line.law, a, b))
+        (f"{line.formula} : {line.moves}", gap(at[-1], valued(line.law, hyper), a, b))
         for line, a, b in zip(lines, ours, theirs, strict=True)
     ]
+
+
+def twin_values(verdict, lines, probe, start, element, streams, hyper) -> list[Tensor]:
+    """Return what the lines (or their mirror images) are worth in the other run, at its end."""
+    if verdict.group.swap:
+        rule = verdict.declaration
+        mirrored = Declaration("mirrored", rule.hyper, Mirror()(rule.update))
+        other = Probe(mirrored, [line.law.twin for line in lines])
+        return other.run(streams, other.start(streams[0][0], hyper), hyper)[-1]
+    laws = {line.expr: line.law for line in lines}
+    twin_start = [
+        element.undo(valued(laws[s.after], hyper), x) if moved(verdict, s) else own
+        for s, x, own in zip(probe.slots, start, probe.start(streams[0][0], hyper), strict=True)
+    ]
+    return probe.run(streams, twin_start, hyper)[-1]
 
 
 def moved(verdict: Verdict, slot) -> bool:
@@ -127,31 +140,34 @@ def random_streams(shape: tuple[int, int], seed: int):
 
 
 def transported(group: Group, element: Element, w: Tensor, g: Tensor, loss: Tensor):
+    value = group.law(Source.LOSS)
     return (
         element.act(group.law(Source.WEIGHTS), w),
         element.act(group.law(Source.GRADIENT), g),
-        element.act(group.law(Source.LOSS), loss),
+        loss**element.c if value is None else element.act(value, loss),
     )
 
 
-def settled(element: Element, law: Law, x: Tensor, back: bool = False) -> Tensor:
-    """Act by a law, with 1 for exponents that the proof leaves free."""
-    free = dict.fromkeys(sympy.sympify(law.unit).free_symbols, 1)
-    law = Law(law.rows, law.cols, law.entries, sympy.sympify(law.unit).subs(free))
-    return element.undo(law, x) if back else element.act(law, x)
+def valued(law: Law, hyper: Mapping[str, float]) -> Law:
+    """Return a law with numbers for hyper-parameters, and 1 for exponents the proof leaves free."""
+
+    def number(x):
+        x = sympy.sympify(x)
+        return x.subs({s: sympy.nsimplify(hyper.get(s.name, 1)) for s in x.free_symbols})
+
+    return attrs.evolve(law, unit=number(law.unit), offset=number(law.offset))
 
 
 def gap(element: Element, law: Law, x: Tensor, twin: Tensor) -> float:
     """Return the relative distance of x from what the law makes of its twin; frames are free."""
     places = [(law.rows, "rows"), (law.cols, "cols")]
     free = [name for ix, name in places if isinstance(ix.element, Frame)]
-    plain = Law(
-        FIXED if "rows" in free else law.rows,
-        FIXED if "cols" in free else law.cols,
-        law.entries,
-        law.unit,
+    plain = attrs.evolve(
+        law,
+        rows=FIXED if "rows" in free else law.rows,
+        cols=FIXED if "cols" in free else law.cols,
     )
-    mapped = settled(element, plain, twin)
+    mapped = element.act(plain, twin)
     size = float(x.norm() + mapped.norm()) or 1.0
     if any(ix.cls.diagonal for ix, name in places if name in free):
         return float((x.abs() - mapped.abs()).norm()) / size

@@ -7,7 +7,7 @@ from functools import lru_cache
 import attrs
 import sympy
 
-from normdsl.compiler.invariance.conditions import Conditions
+from normdsl.compiler.invariance.conditions import Condition, Conditions
 from normdsl.compiler.invariance.exponents import consistent, without_unknowns
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
@@ -49,6 +49,7 @@ def decide(declaration: Declaration, group: Group) -> Decision:
     for j in judgements:
         agreed = alike(j.law, wanted)
         needed = None if agreed is None else without_unknowns(agreed | j.conditions)
+        needed = None if needed is None else frozenset(shortened(c, declaration) for c in needed)
         if needed is not None and possible(declaration, needed):
             proofs.append((needed, j))
     if proofs:
@@ -61,6 +62,16 @@ def decide(declaration: Declaration, group: Group) -> Decision:
         return Decision(None, frozenset(), one_sided(declaration.update))
     reason = f"the new weights move as {judgements[0].law}, but W moves as {wanted}"
     return Decision(None, frozenset(), Failure(declaration.update, reason, judgements))
+
+
+def shortened(condition: Condition, declaration: Declaration) -> Condition:
+    """Return a b = 0 as b = 0 where a = 0 would leave no step."""
+    if not isinstance(condition, sympy.Equality) or condition.rhs != 0:
+        return condition
+    idle = idle_parameters(declaration)
+    factors = [f for f in sympy.Mul.make_args(condition.lhs) if f.is_nonzero is not True]
+    left = [f for f in factors if str(f) not in idle]
+    return sympy.Eq(sympy.Mul(*left), 0) if left else condition
 
 
 def possible(declaration: Declaration, conditions: Conditions) -> bool:

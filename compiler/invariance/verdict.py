@@ -18,7 +18,7 @@ from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
 from normdsl.nodes import Stream
-from normdsl.recursion import Before, Recursion, State, release
+from normdsl.recursion import Before, State, release
 from normdsl.show.latex import latex
 from normdsl.show.text import text
 from normdsl.source import Where
@@ -187,25 +187,36 @@ def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLi
     return list(_lines(judgement, names, set()))
 
 
+def _released(expr: Expr, scope: tuple[State, ...]) -> Expr:
+    """Return an expression from inside recursions over the states before the step."""
+    for state in scope:
+        expr = release(expr, state.recursion, Before)
+    return expr
+
+
 def _lines(
     judgement: Judgement,
     names: Mapping[Expr, str],
     seen: set[tuple[Expr, Law]],
-    scope: tuple[Recursion, ...] = (),
+    scope: tuple[State, ...] = (),
+    twins: tuple[State, ...] = (),
 ) -> Iterator[ProofLine]:
     """Yield the judgements a proof rests on before itself, each once; numbers are left out.
 
     Inside a recursion's body, its states are written as their values before the step.
     """
-    expr, law = judgement.expr, judgement.law
-    for recursion in scope:
-        expr = release(expr, recursion, Before)
+    expr, law = _released(judgement.expr, scope), judgement.law
+    if law.twin is not None:
+        law = attrs.evolve(law, twin=_released(law.twin, twins))
     if (expr, law) in seen:
         return
     seen.add((expr, law))
-    inner = (judgement.expr.recursion, *scope) if isinstance(judgement.expr, State) else scope
+    if isinstance(judgement.expr, State):
+        scope = (judgement.expr, *scope)
+    if isinstance(judgement.law.twin, State):
+        twins = (judgement.law.twin, *twins)
     for premise in judgement.premises:
-        yield from _lines(premise, names, seen, inner)
+        yield from _lines(premise, names, seen, scope, twins)
     if any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
         shown = _other_names(expr, names)
         formula, moves = text(expr, shown), law.show(names)

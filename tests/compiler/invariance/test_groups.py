@@ -21,14 +21,21 @@ def test_elements_lie_in_their_class_and_differ_from_the_identity(_, action):
     if action.cls <= ORTHOGONAL:
         np.testing.assert_allclose(matrix.T @ matrix, np.eye(5), atol=1e-12)
     if action.cls.diagonal:
-        assert (x > 0).all()
+        assert (np.abs(x) > 0).all()
+        assert action.cls.signed or (x > 0).all()
 
 
 @pytest.mark.parametrize("group", g.ALL, ids=str)
 def test_scalars_that_nobody_moves(group):
     for source in (Source.STEP, Source.ROWS, Source.COLS):
         assert group.law(source) == INVARIANT
-    assert group.law(Source.LOSS).unit == group.loss_unit
+    value = group.law(Source.LOSS)
+    assert value is None if group.each_step else value.unit == group.loss_unit
+
+
+def test_there_are_sixteen():
+    assert len(g.ALL) == 16
+    assert all(g.named(group.name) is group for group in g.ALL)
 
 
 def test_names_are_distinct_and_formulas_say_how_w_or_the_loss_moves():

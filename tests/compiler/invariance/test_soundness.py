@@ -1,6 +1,8 @@
 """Declarations on which an earlier checker erred: each verdict against theory and against runs."""
 
+import attrs
 import pytest
+import sympy
 import torch
 
 import normdsl as nd
@@ -12,6 +14,7 @@ from normdsl.compiler.simulate import draw, twins
 from normdsl.nodes import Source
 
 GRAM = G @ G.T
+#: The groups for which the answers below were derived by hand; in the others runs must agree.
 INDEX = {"affine": 0, "orthogonal": 1, "scale": 2, "loss_scale": 3}
 NO, YES = "not invariant", "invariant"
 
@@ -131,7 +134,9 @@ CASES = {
 def test_the_verdict_is_right_and_the_runs_agree(case, group):
     rule = nd.optimizer(case)
     verdict = rule.check(group)
-    assert verdict.answer == CASES[case][INDEX[group.name]]
+    if group.name in INDEX:
+        assert verdict.answer == CASES[case][INDEX[group.name]]
+    assert (verdict.witness is not None) == (verdict.status is Status.REFUTED)
     if verdict.status is Status.INVARIANT:
         hyper = {h.name: 0.5 if h.domain.high <= 1 else 0.05 for h in rule.hyper}
         for seed in range(3):
@@ -154,7 +159,8 @@ def test_a_gradient_pairs_with_a_change_of_the_weights():
         element = draw(group, (3, 4), 1)
         rng = torch.Generator().manual_seed(0)
         grad, change = (torch.randn(3, 4, generator=rng, dtype=torch.float64) for _ in range(2))
-        paired = element.act(group.law(Source.GRADIENT), grad) * element.act(group.weights, change)
+        moves = attrs.evolve(group.weights, offset=sympy.Integer(0))
+        paired = element.act(group.law(Source.GRADIENT), grad) * element.act(moves, change)
         expected = (grad * change).sum() * element.c ** float(group.loss_unit)
         torch.testing.assert_close(paired.sum(), expected)
 
