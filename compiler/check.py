@@ -2,41 +2,126 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from normdsl.compiler.invariance import groups
+from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.decide import decide
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
 from normdsl.compiler.invariance.witness import Experiment, search
 from normdsl.declaration import Declaration
+from normdsl.errors import NormdslError
+from normdsl.expr import Expr
+from normdsl.graph import walk
+from normdsl.show.text import text
+
+#: How `check` is told of assumptions that no number expresses.
+WORDS = {
+    "transported": Kind.TRANSPORTED,
+    "full_rank": Kind.FULL_RANK,
+    "distinct": Kind.DISTINCT,
+    "scaled": Kind.FLOOR,
+}
 
 
 def check(
-    declaration: Declaration, group: Group | str | None = None, **assumptions: float
+    declaration: Declaration,
+    group: Group | str | None = None,
+    *,
+    witnesses: bool = True,
+    **assumptions: Any,
 ) -> Report | Verdict:
     """Return the verdict for one group, or a report over all of them.
 
     Args:
         declaration: the rule.
         group: the group, or its name; None for all.
-        assumptions: hyper-parameters fixed to numbers, such as `eps=0`.
+        witnesses: whether to look for counterexamples; without them, what cannot be proved is
+            `unknown`.
+        assumptions: hyper-parameters fixed to numbers, such as `eps=0`; and the names of states
+            or parts that start `transported`, have `full_rank`, have `distinct` eigenvalues, or
+            are `scaled` with the loss, as in `transported="L, R"`, or True for all.
 
     Raises:
-        NormdslError: for an unknown group.
+        NormdslError: for an unknown group, or a name that is no part of the rule.
         HyperparameterError: for an unknown hyper-parameter or a value outside its domain.
     """
-    bound = declaration.bind(**assumptions) if assumptions else declaration
+    known = {h.name for h in declaration.hyper}
+    told = {k: v for k, v in assumptions.items() if k in WORDS and k not in known}
+    fixed = {k: v for k, v in assumptions.items() if k not in told}
+    bound = declaration.bind(**fixed) if fixed else declaration
+    given = assumed(bound, told)
     if group is not None:
-        return verdict(bound, groups.named(group) if isinstance(group, str) else group)
-    return Report(tuple(verdict(bound, g) for g in groups.ALL))
+        chosen = groups.named(group) if isinstance(group, str) else group
+        return verdict(bound, chosen, given, witnesses)
+    return Report(tuple(verdict(bound, g, given, witnesses) for g in groups.ALL))
 
 
-def verdict(declaration: Declaration, group: Group) -> Verdict:
+def compare(*declarations: Declaration, **options: Any) -> Report:
+    """Return one report over several rules and all groups; options are those of `check`.
+
+    Raises:
+        NormdslError: without a rule, or for two rules of one name.
+    """
+    names = [d.name for d in declarations]
+    if not names or len(set(names)) < len(names):
+        raise NormdslError(
+            f"compare {', '.join(names) or 'nothing'}",
+            why="a comparison takes one rule or more, each with a name of its own",
+            hint="nd.compare(adam, muon), or rename one of them",
+        )
+    reports = [check(d, **options) for d in declarations]
+    return Report(tuple(v for r in reports if isinstance(r, Report) for v in r))
+
+
+def verdict(
+    declaration: Declaration,
+    group: Group,
+    given: Conditions = frozenset(),
+    witnesses: bool = True,
+) -> Verdict:
     """Return the verdict for one group."""
-    decision = decide(declaration, group)
-    if decision.judgement is not None:
+    decision = decide(declaration, group, given)
+    if decision.proof is not None:
         return proved(declaration, group, decision)
-    return unproved(declaration, group, decision, search(declaration, group, _simulate))
+    witness = search(declaration, group, _simulate) if witnesses else None
+    return unproved(declaration, group, decision, witness)
+
+
+def assumed(declaration: Declaration, told: Mapping[str, Any]) -> Conditions:
+    """Return the assumptions that `check` was told of.
+
+    Raises:
+        NormdslError: for a name that is no part of the rule.
+    """
+    labels = declaration.labels
+    parts = {text(x, labels): x for x in walk(declaration.update)}
+    parts.update({name: x for x, name in labels.items()})
+    found: set[Assumption] = set()
+    for word, names in told.items():
+        for part in _chosen(declaration, word, names, parts):
+            found.add(Assumption(WORDS[word], part))
+    return frozenset(found)
+
+
+def _chosen(
+    declaration: Declaration, word: str, names: Any, parts: Mapping[str, Expr]
+) -> Iterable[Expr]:
+    if names is True:
+        return parts.values()
+    listed = names.split(",") if isinstance(names, str) else list(names or ())
+    wanted = [name.strip() for name in listed]
+    for name in wanted:
+        if name not in parts:
+            raise NormdslError(
+                f"assume {word} = {name!r} of {declaration.name}",
+                why="the rule has no part of that name",
+                hint="its names are " + ", ".join(declaration.labels.values()),
+            )
+    return [parts[name] for name in wanted]
 
 
 def _simulate(experiment: Experiment) -> list[float]:

@@ -111,6 +111,10 @@ def problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Loss]:
     return start, loss
 
 
+#: A gradient beyond which a run counts as diverged.
+TOO_STEEP = 1e60
+
+
 def trajectory(
     declaration: Declaration,
     loss: Loss,
@@ -124,6 +128,8 @@ def trajectory(
     path = [w]
     for step in range(steps):
         grad, value = torch.func.grad_and_value(loss)(w, step)
+        if not float(grad.abs().max()) < TOO_STEEP:
+            break
         try:
             w, state = rule.update(grad, state, w, loss=value, **hyper)
         except GradientError:

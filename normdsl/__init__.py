@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from normdsl.averages import accumulate, ema, eye_like, momentum, prev, zeros_like
 from normdsl.declaration import Declaration, Hyperparameter
-from normdsl.domains import Domain, Fraction, NonNegative, Positive, Real
+from normdsl.domains import Domain, Fraction, LossValue, NonNegative, Positive, Real
 from normdsl.errors import (
     DeclarationError,
     DomainError,
@@ -31,6 +31,7 @@ from normdsl.errors import (
 from normdsl.expr import Expr
 from normdsl.functions import (
     abs,
+    cholesky,
     eigenbasis,
     exp,
     inner,
@@ -40,9 +41,11 @@ from normdsl.functions import (
     max,
     maximum,
     minimum,
+    normal_like,
     polar,
     reciprocal,
     sign,
+    signs_like,
     sqrt,
     sum,
     tanh,
@@ -92,6 +95,7 @@ __all__ = [
     "GradientError",
     "Hyperparameter",
     "HyperparameterError",
+    "LossValue",
     "NewtonSchulz",
     "NonNegative",
     "Norm",
@@ -104,6 +108,7 @@ __all__ = [
     "W",
     "abs",
     "accumulate",
+    "cholesky",
     "cols",
     "eigenbasis",
     "ema",
@@ -126,6 +131,7 @@ __all__ = [
     "maximum",
     "minimum",
     "momentum",
+    "normal_like",
     "optimizer",
     "polar",
     "polar_express",
@@ -134,6 +140,7 @@ __all__ = [
     "reciprocal",
     "rows",
     "sign",
+    "signs_like",
     "spectral",
     "sqrt",
     "sum",

@@ -19,6 +19,7 @@ class Domain:
         low: lower end. high: upper end.
         low_open: whether `low` itself is excluded. high_open: whether `high` is excluded.
         stated: False for the domain of an unannotated hyper-parameter, which a use may narrow.
+        loss_unit: whether it is a value of the loss, measured in the units of the loss.
     """
 
     name: str
@@ -27,12 +28,18 @@ class Domain:
     low_open: bool = False
     high_open: bool = False
     stated: bool = True
+    loss_unit: bool = False
 
     def contains(self, value: float) -> bool:
         """Return whether `value` lies in the interval (NaN lies nowhere)."""
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
         return above and below
+
+    def borders(self, value: float) -> bool:
+        """Return whether `value` is a limit of numbers of the interval, but none of them."""
+        ends = ((self.low, self.low_open), (self.high, self.high_open))
+        return any(is_open and value == end for end, is_open in ends)
 
     def __str__(self) -> str:
         left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
@@ -43,6 +50,7 @@ REAL = Domain("Real", low_open=True, high_open=True)
 NON_NEGATIVE = Domain("NonNegative", 0.0, high_open=True)
 POSITIVE = Domain("Positive", 0.0, low_open=True, high_open=True)
 FRACTION = Domain("Fraction", 0.0, 1.0, high_open=True)
+LOSS_VALUE = Domain("LossValue", low_open=True, high_open=True, loss_unit=True)
 
 #: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `FRACTION`.
 UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)
@@ -52,6 +60,7 @@ Real = Annotated[Any, REAL]
 NonNegative = Annotated[Any, NON_NEGATIVE]
 Positive = Annotated[Any, POSITIVE]
 Fraction = Annotated[Any, FRACTION]
+LossValue = Annotated[Any, LOSS_VALUE]
 
 
 def domain_of(annotation: Any) -> Domain | None:

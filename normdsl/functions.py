@@ -116,6 +116,41 @@ def matrix_power(s: Any, p: Any) -> Expr:
     return s if is_constant(p, 1) else root
 
 
+def cholesky(s: Any) -> Expr:
+    """Return the lower triangular C with C Cᵀ = S and a diagonal ≥ 0.
+
+    Raises:
+        DomainError: if S is not known to be positive semidefinite.
+    """
+    return nodes.Cholesky(as_expr(s))
+
+
+def normal_like(x: Any, key: int = 0) -> Expr:
+    """Return standard normal numbers in the shape of x, fresh at every step.
+
+    Draws of one shape with the same `key` are one and the same; give each its own.
+    """
+    return _draw(nodes.Distribution.NORMAL, x, key)
+
+
+def signs_like(x: Any, key: int = 0) -> Expr:
+    """Return ±1 with equal chances (Rademacher) in the shape of x, fresh at every step.
+
+    Draws of one shape with the same `key` are one and the same; give each its own.
+    """
+    return _draw(nodes.Distribution.SIGNS, x, key)
+
+
+def _draw(distribution: nodes.Distribution, x: Any, key: int) -> Expr:
+    if type(key) is not int or key < 0:
+        raise DeclarationError(
+            f"draw with the key {key!r}",
+            why="a key is a whole number ≥ 0 that tells draws apart",
+            hint="use key=0, key=1, …",
+        )
+    return nodes.Draw(distribution, as_expr(x).shape, key)
+
+
 def inverse(x: Any) -> Expr:
     """Return the inverse of a square matrix (its pseudo-inverse where singular)."""
     x = as_expr(x)

@@ -65,6 +65,37 @@ class Param(Expr):
         return n.symbol(self.name)
 
 
+class Distribution(enum.Enum):
+    """What the entries of a random draw are distributed by, independently of one another."""
+
+    NORMAL = "normal"
+    SIGNS = "signs"
+
+
+@attrs.frozen(eq=False, repr=False)
+class Draw(Expr):
+    """Fresh random entries at every step; draws with the same key and shape are one and the same.
+
+    Args:
+        distribution: of the entries. dims: the shape of the array.
+        key: tells draws apart.
+    """
+
+    distribution: Distribution
+    dims: Shape
+    key: int = 0
+
+    def _infer_shape(self) -> Shape:
+        return self.dims
+
+    def _infer_facts(self) -> Facts:
+        return UNIT if self.distribution is Distribution.SIGNS else UNKNOWN
+
+    def _notate(self, n: Notation) -> Piece:
+        letter = "xi" if self.distribution is Distribution.NORMAL else "zeta"
+        return n.symbol(letter + ("" if self.key == 0 else str(self.key)))
+
+
 @attrs.frozen(eq=False, repr=False)
 class Eye(Expr):
     """The identity matrix of size m or n."""
@@ -189,6 +220,24 @@ class MatrixPower(Expr):
 
     def _notate(self, n: Notation) -> Piece:
         return n.power(self.arg, self.exponent)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Cholesky(Expr):
+    """The lower triangular C with C Cᵀ = S and a diagonal ≥ 0, of a positive semidefinite S."""
+
+    arg: Expr
+
+    def _infer_shape(self) -> Shape:
+        _require_square(self, "Cholesky factor", self.arg)
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        _require_psd("the Cholesky factor", self.arg)
+        return UNKNOWN
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("chol", self.arg)
 
 
 @attrs.frozen(eq=False, repr=False)

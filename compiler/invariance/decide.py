@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Iterable
 from functools import lru_cache
 
 import attrs
 import sympy
 
-from normdsl.compiler.invariance.conditions import Condition, Conditions
-from normdsl.compiler.invariance.exponents import consistent, without_unknowns
+from normdsl.algebra import fold
+from normdsl.compiler.invariance.conditions import DRAWS, Assumption, Condition, Conditions, Kind
+from normdsl.compiler.invariance.exponents import consistent, is_zero, without_unknowns
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
 from normdsl.compiler.invariance.infer import Inference
@@ -16,25 +19,61 @@ from normdsl.compiler.invariance.judgement import Failure, Judgement
 from normdsl.compiler.invariance.mirror import one_sided
 from normdsl.declaration import Declaration
 from normdsl.errors import DeclarationError
+from normdsl.expr import as_expr
+from normdsl.nodes import Param
+
+
+class Mode(enum.Enum):
+    """In which sense trajectories agree.
+
+    EXACT: equal in exact arithmetic. LAW: equal in distribution, draws being random. LIMIT: equal
+    in the limit of hyper-parameters towards 0, which their domains exclude.
+    """
+
+    EXACT = "exact"
+    LAW = "in law"
+    LIMIT = "in the limit"
+
+
+@attrs.frozen(eq=False)
+class Proof:
+    """A proof that the new weights move like W.
+
+    Args:
+        judgement: its last line. conditions: what it needs. limits: what must tend to
+            0. assumed: conditions met by assumption. mode: in which sense it holds.
+    """
+
+    judgement: Judgement
+    conditions: Conditions
+    limits: Conditions
+    assumed: Conditions
+    mode: Mode
+
+    @property
+    def cost(self) -> tuple[int, ...]:
+        """How much the proof asks for; the cheapest one is reported."""
+        needed = self.conditions | self.limits
+        symbols = sum(len(c.free_symbols) for c in needed if not isinstance(c, Assumption))
+        law = self.mode is Mode.LAW
+        return len(self.limits), len(self.conditions), symbols, law, len(self.assumed)
 
 
 @attrs.frozen(eq=False)
 class Decision:
-    """What inference found.
+    """What inference found: proofs, cheapest first, or where and why typing failed."""
 
-    Args:
-        judgement: the proof that the new weights have W's law, or None.
-        conditions: what it needs.
-        failure: where and why typing failed, or None.
-    """
-
-    judgement: Judgement | None
-    conditions: Conditions
+    proofs: tuple[Proof, ...]
     failure: Failure | None
 
+    @property
+    def proof(self) -> Proof | None:
+        """The cheapest proof."""
+        return self.proofs[0] if self.proofs else None
 
-def decide(declaration: Declaration, group: Group) -> Decision:
-    """Type the new weights and compare their law with that of W."""
+
+def decide(declaration: Declaration, group: Group, given: Conditions = frozenset()) -> Decision:
+    """Type the new weights and compare their law with that of W, taking assumptions as given."""
     inference = Inference(group, idle_parameters(declaration))
     wanted = group.weights
     if group.swap:
@@ -44,24 +83,38 @@ def decide(declaration: Declaration, group: Group) -> Decision:
         if group.swap:
             judgements += tuple(inference.specialised(declaration.update))
     except Failure as failure:
-        return Decision(None, frozenset(), failure)
-    proofs: list[tuple[Conditions, Judgement]] = []
+        return Decision((), failure)
+    proofs = []
     for j in judgements:
         agreed = alike(j.law, wanted)
         needed = None if agreed is None else without_unknowns(agreed | j.conditions)
-        needed = None if needed is None else frozenset(shortened(c, declaration) for c in needed)
-        if needed is not None and possible(declaration, needed):
-            proofs.append((needed, j))
+        proof = None if needed is None else _proof(declaration, j, needed, given)
+        if proof is not None:
+            proofs.append(proof)
     if proofs:
-        conditions, judgement = min(proofs, key=lambda pair: len(pair[0]))
-        return Decision(judgement, conditions, None)
+        return Decision(tuple(sorted(proofs, key=lambda p: p.cost)), None)
+    if group.swap:
+        return Decision((), one_sided(declaration.update, declaration.labels))
     if any(alike(j.law, wanted) is not None for j in judgements):
         reason = "it would need values of the hyper-parameters that their domains exclude"
-        return Decision(None, frozenset(), Failure(declaration.update, reason, judgements))
-    if group.swap:
-        return Decision(None, frozenset(), one_sided(declaration.update))
-    reason = f"the new weights move as {judgements[0].law}, but W moves as {wanted}"
-    return Decision(None, frozenset(), Failure(declaration.update, reason, judgements))
+    else:
+        reason = f"the new weights move as {judgements[0].law}, but W moves as {wanted}"
+    return Decision((), Failure(declaration.update, reason, judgements))
+
+
+def _proof(
+    declaration: Declaration, judgement: Judgement, needed: Conditions, given: Conditions
+) -> Proof | None:
+    """Return a judgement as a proof if hyper-parameters can meet its conditions, or nearly."""
+    needed = frozenset(shortened(c, declaration) for c in needed)
+    if not possible(declaration, needed):
+        return None
+    drawn = {c for c in needed if isinstance(c, Assumption) and c.kind in DRAWS}
+    limits = _of_kind(needed, Kind.VANISHING)
+    law = any(c.kind is Kind.MOVED_DRAW for c in drawn)
+    mode = Mode.LIMIT if limits else Mode.LAW if law else Mode.EXACT
+    rest = needed - drawn - limits
+    return Proof(judgement, rest - given, limits, rest & given, mode)
 
 
 def shortened(condition: Condition, declaration: Declaration) -> Condition:
@@ -74,24 +127,29 @@ def shortened(condition: Condition, declaration: Declaration) -> Condition:
     return sympy.Eq(sympy.Mul(*left), 0) if left else condition
 
 
+def _of_kind(conditions: Conditions, kind: Kind) -> Conditions:
+    return frozenset(c for c in conditions if isinstance(c, Assumption) and c.kind is kind)
+
+
 def possible(declaration: Declaration, conditions: Conditions) -> bool:
     """Return whether hyper-parameters within their domains meet conditions and leave a step."""
-    fixed: dict[str, float] = {}
+    zeros = [c.of.name for c in _of_kind(conditions, Kind.VANISHING)]
     for condition in conditions:
         if isinstance(condition, sympy.Equality):
             name, value = condition.args
             if name.is_Symbol and value.is_number:
                 if not declaration.hyperparameter(str(name)).domain.contains(float(value)):
                     return False
-                fixed[str(name)] = float(value)
-    zeros = {name: value for name, value in fixed.items() if value == 0}
+                zeros += [str(name)] if value == 0 else []
     return consistent(conditions) and leaves_a_step(declaration, zeros)
 
 
-def leaves_a_step(declaration: Declaration, zeros: dict[str, float]) -> bool:
-    """Return whether the new weights still depend on the gradient."""
+def leaves_a_step(declaration: Declaration, zeros: Iterable[str]) -> bool:
+    """Return whether the new weights depend on the gradient with some hyper-parameters at zero."""
+    gone = [declaration.hyperparameter(name) for name in zeros]
+    table = {Param(h.name, h.domain): as_expr(0) for h in gone}
     try:
-        declaration.bind(**zeros)
+        attrs.evolve(declaration, update=fold(declaration.update, table), names=())
     except DeclarationError:
         return False
     return True
@@ -103,5 +161,6 @@ def idle_parameters(declaration: Declaration) -> frozenset[str]:
     return frozenset(
         h.name
         for h in declaration.hyper
-        if h.domain.contains(0.0) and not leaves_a_step(declaration, {h.name: 0.0})
+        if is_zero(Param(h.name, h.domain)) is not None
+        and not leaves_a_step(declaration, [h.name])
     )

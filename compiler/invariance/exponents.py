@@ -9,7 +9,14 @@ from typing import Any
 import sympy
 
 from normdsl import expr as e
-from normdsl.compiler.invariance.conditions import NONE, Condition, Conditions
+from normdsl.compiler.invariance.conditions import (
+    NONE,
+    Assumption,
+    Condition,
+    Conditions,
+    Kind,
+    coupled,
+)
 from normdsl.expr import Constant, Expr
 from normdsl.nodes import Param
 
@@ -46,9 +53,11 @@ def to_sympy(expr: Expr) -> sympy.Expr | None:
             return None
 
 
-def is_zero(param: Param) -> Condition:
-    """Return the condition that a hyper-parameter is 0."""
-    return sympy.Eq(symbol(param), 0)
+def is_zero(param: Param) -> Condition | None:
+    """Return the condition that a hyper-parameter is 0, or tends to 0; None if it cannot."""
+    if param.domain.contains(0):
+        return sympy.Eq(symbol(param), 0)
+    return Assumption(Kind.VANISHING, param) if param.domain.borders(0) else None
 
 
 @lru_cache(maxsize=4096)
@@ -105,8 +114,11 @@ def on_unknowns(condition: Condition) -> bool:
 
 def consistent(conditions: Iterable[Condition]) -> bool:
     """Return whether the equations among the conditions have a common solution."""
-    equations = [c for c in conditions if isinstance(c, sympy.Basic)]
-    return (len(equations) < 2 and sympy.false not in equations) or bool(solutions(equations))
+    listed = list(conditions)
+    equations = [c for c in listed if isinstance(c, sympy.Basic)]
+    if sympy.false in equations or not coupled(listed):
+        return False
+    return len(equations) < 2 or bool(solutions(equations))
 
 
 def without_unknowns(conditions: Conditions) -> Conditions | None:

@@ -125,7 +125,8 @@ class Inference:
     def specialised(self, expr: Expr) -> Iterator[Judgement]:
         """Yield judgements of an expression that hold when one hyper-parameter is zero."""
         for param in [x for x in walk(expr) if isinstance(x, Param)]:
-            if param.name in self.idle or not param.domain.contains(0):
+            condition = is_zero(param)
+            if param.name in self.idle or condition is None:
                 continue
             folding = self.memory.setdefault(("without", param), Folding({param: as_expr(0)}))
             smaller = folding(expr)
@@ -135,8 +136,8 @@ class Inference:
                 special = self.judge(smaller)
             except Failure:
                 continue
-            zero = frozenset({is_zero(param)})
-            why = f"the law it has when {param.name} = 0"
+            zero = frozenset({condition})
+            why = f"the law it has when {param.name} {'=' if param.domain.contains(0) else '→'} 0"
             for j in special:
                 yield Judgement(expr, j.law, why, j.conditions | zero, (j,))
 

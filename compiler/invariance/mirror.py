@@ -7,6 +7,7 @@ are their own mirror image.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import attrs
 from normdsl import expr as e
 from normdsl import nodes
 from normdsl.compiler.invariance.canonical import canonical, occurring
+from normdsl.compiler.invariance.conditions import NONE, Assumption, Kind
 from normdsl.compiler.invariance.judgement import Failure, Judgement
 from normdsl.compiler.invariance.laws import Law
 from normdsl.expr import Constant, Expr
@@ -97,6 +99,16 @@ def _eigenbasis(node: nodes.Eigenbasis, mirror: Mirror) -> Expr:
 
 
 @image.register
+def _cholesky(node: nodes.Cholesky, mirror: Mirror) -> Expr:
+    return e.transpose(nodes.Cholesky(mirror(node.arg)))
+
+
+@image.register
+def _draw(node: nodes.Draw, mirror: Mirror) -> Expr:
+    return attrs.evolve(node, dims=_exchanged(node.dims))
+
+
+@image.register
 def _reduce(node: nodes.Reduce, mirror: Mirror) -> Expr:
     return nodes.Reduce(node.reducer, mirror(node.arg), node.over_cols, node.over_rows)
 
@@ -106,14 +118,29 @@ def judge(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
     mirror = inference.memory.setdefault("mirror", Mirror())
     below = expr.recursion.bodies if isinstance(expr, State) else expr.children
     premises = tuple(j for child in below for j in inference.judge(child))
+    conditions = NONE.union(*(p.conditions for p in premises))
+    if isinstance(expr, nodes.Draw):
+        conditions = frozenset({Assumption(Kind.MOVED_DRAW, expr)})
     why = "its mirror image: rows and columns exchanged"
-    return (Judgement(expr, Law(twin=mirror(expr)), why, premises=premises),)
+    return (Judgement(expr, Law(twin=mirror(expr)), why, conditions, premises),)
 
 
-def one_sided(update: Expr) -> Failure:
-    """Return the failure of a rule that is not its own mirror image: its first one-sided part."""
+def image_names(names: Mapping[Expr, str]) -> dict[Expr, str]:
+    """Return names for the mirror images of named expressions: of the twin, or with a prime."""
+    mirror, known = Mirror(), {canonical(x): name for x, name in names.items()}
+    return {
+        (image := mirror(x)): known.get(canonical(image), f"{name}′") for x, name in names.items()
+    }
+
+
+def one_sided(update: Expr, names: Mapping[Expr, str]) -> Failure:
+    """Return the failure of a rule that is not its own mirror image: its first one-sided part.
+
+    Parts that the author gave a name are looked at first.
+    """
     mirror, present = Mirror(), occurring(canonical(update))
-    for part in _wholes(update):
+    wholes = _wholes(update)
+    for part in [*(x for x in wholes if x in names), *wholes]:
         image = mirror(part)
         if canonical(image) not in present:
             return Failure(part, f"its mirror image, {image}, does not occur in the rule")

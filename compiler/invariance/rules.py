@@ -15,7 +15,15 @@ import sympy
 
 from normdsl import expr as e
 from normdsl import nodes
-from normdsl.classes import GENERAL, ORTHOGONAL, PERMUTATION, SIGNS, TRIVIAL, Isometries
+from normdsl.classes import (
+    GENERAL,
+    ORTHOGONAL,
+    PERMUTATION,
+    SIGNED_PERMUTATION,
+    SIGNS,
+    TRIVIAL,
+    Isometries,
+)
 from normdsl.compiler.invariance import indices
 from normdsl.compiler.invariance.conditions import (
     NONE,
@@ -38,7 +46,7 @@ from normdsl.compiler.invariance.laws import (
 )
 from normdsl.expr import Expr
 from normdsl.norms.base import Dual, Lmo, NormOperation, Sharp, Value
-from normdsl.shapes import SCALAR, Dim
+from normdsl.shapes import MATRIX, SCALAR, Dim
 
 
 @attrs.frozen
@@ -112,7 +120,30 @@ def _acting(weights: Law, dim: Dim) -> Index:
 
 @rule.register
 def _param(node: nodes.Param, laws: Laws, group: Group) -> list[Outcome]:
-    return [Outcome(INVARIANT, "a hyper-parameter has no unit")]
+    found = [Outcome(INVARIANT, "a hyper-parameter has no unit")]
+    if node.domain.loss_unit and group.loss_unit and not group.each_step:
+        moves = Law(unit=sympy.Integer(group.loss_unit))
+        along: Conditions = frozenset({Assumption(Kind.FLOOR, node)})
+        found.append(Outcome(moves, "a value of the loss has its unit", along))
+    return found
+
+
+@rule.register
+def _draw(node: nodes.Draw, laws: Laws, group: Group) -> list[Outcome]:
+    """Type random numbers: the same in both runs, or moved where their distribution allows it."""
+    w = group.weights
+    rows, cols = _acting(w, node.shape.rows), _acting(w, node.shape.cols)
+    entries = w.entries if node.shape == MATRIX else FIXED
+    if rows == cols == entries == FIXED:
+        return [Outcome(INVARIANT, "the same draw in both runs")]
+    same: Conditions = frozenset({Assumption(Kind.SAME_DRAW, node)})
+    moved: Conditions = frozenset({Assumption(Kind.MOVED_DRAW, node)})
+    found = [Outcome(INVARIANT, "the same draw in both runs", same)]
+    normal = node.distribution is nodes.Distribution.NORMAL
+    largest = ORTHOGONAL if normal else SIGNED_PERMUTATION
+    if rows.cls <= largest and cols.cls <= largest and entries.cls <= SIGNED_PERMUTATION:
+        found.append(Outcome(Law(rows, cols, entries), "its distribution does not move", moved))
+    return found
 
 
 @rule.register
@@ -329,6 +360,25 @@ def _congruence_power(
             "only ±½ and ±1 do"
         )
     return found
+
+
+@rule.register
+def _cholesky(node: nodes.Cholesky, laws: Laws, group: Group) -> list[Outcome]:
+    x = laws[0]
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, "the root of zero")]
+    if x.rows != x.cols:
+        raise Refusal(f"a Cholesky factor needs the law P S Pᵀ, and its argument moves as {x}")
+    unit = None if x.unit is None else sympy.expand(x.unit * HALF)
+    if x.rows == FIXED:
+        return [Outcome(Law(unit=unit), "a function of what does not move, up to a multiple")]
+    rank: Conditions = frozenset({Assumption(Kind.FULL_RANK, node.arg)})
+    if x.rows.cls.diagonal:
+        free = x.rows if x.rows.cls.signed else FIXED
+        why = "a diagonal keeps a triangle" + (", up to signs" if x.rows.cls.signed else "")
+        return [Outcome(Law(x.rows, free, FIXED, unit), why, rank)]
+    why = "a Cholesky factor of P S Pᵀ is P C up to a rotation"
+    return [Outcome(Law(x.rows, frame(node, "frame"), FIXED, unit), why, rank)]
 
 
 @rule.register

@@ -8,16 +8,18 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.conditions import Condition, show
-from normdsl.compiler.invariance.decide import Decision
+from normdsl.compiler.invariance.decide import Decision, Mode
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Judgement
 from normdsl.compiler.invariance.laws import Law
+from normdsl.compiler.invariance.mirror import image_names
 from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.nodes import Stream
+from normdsl.nodes import Draw, Stream
 from normdsl.recursion import Before, State, release
 from normdsl.show.latex import latex
 from normdsl.show.text import text
@@ -83,7 +85,8 @@ class Verdict:
         conditions: what an `invariant if` depends on.
         proof: line by line, if it is (conditionally) invariant; else empty.
         culprit: where typing failed, if it did. witness: a counterexample, if one was found.
-        mode: `exact`: equality of trajectories in exact arithmetic.
+        mode: exact, in law (of random draws), or in the limit.
+        limits: what must tend to a value its domain excludes. assumed: what `check` was told.
     """
 
     declaration: Declaration
@@ -93,37 +96,51 @@ class Verdict:
     proof: tuple[ProofLine, ...] = ()
     culprit: Culprit | None = None
     witness: Witness | None = None
-    mode: str = "exact"
+    mode: Mode = Mode.EXACT
+    limits: tuple[Condition, ...] = ()
+    assumed: tuple[Condition, ...] = ()
 
     @property
     def invariant(self) -> bool:
-        """Whether it is invariant without conditions."""
+        """Whether it is invariant without conditions, exactly or in law."""
         return self.status is Status.INVARIANT
 
     @property
     def answer(self) -> str:
         """The answer with its conditions, as in a table."""
-        if self.status is not Status.CONDITIONAL:
+        if self.status in (Status.REFUTED, Status.UNKNOWN):
             answer: str = self.status.value
             return answer
-        return "invariant if " + show(self.conditions, self.declaration.labels)
+        parts = ["invariant in law" if self.mode is Mode.LAW else "invariant"]
+        if self.conditions:
+            parts.append("if " + show(self.conditions, self.declaration.labels))
+        if self.limits:
+            parts.append("in the limit " + show(self.limits, self.declaration.labels))
+        return " ".join(parts)
 
     @property
     def because(self) -> str:
         """The reason in one sentence."""
         if self.culprit is None:
-            if not self.conditions:
-                return "every step moves as the weights do"
-            needed = show(self.conditions, self.declaration.labels)
-            return f"every step moves as the weights do, provided {needed}"
+            sense = ", in distribution" if self.mode is Mode.LAW else ""
+            parts = [f"every step moves as the weights do{sense}"]
+            if self.conditions:
+                parts.append("provided " + show(self.conditions, self.declaration.labels))
+            if self.limits:
+                parts.append("in the limit " + show(self.limits, self.declaration.labels))
+            return ", ".join(parts)
         at = "" if self.culprit.where is None else f" (line {self.culprit.where.line})"
         found = "" if self.witness is not None else "; no counterexample was found either"
+        if self.status is Status.UNKNOWN and _draws(self.declaration):
+            found = "; whether runs agree in distribution was not tested"
         return f"in {self.culprit.formula}{at}, {self.culprit.reason}{found}"
 
     def __str__(self) -> str:
         lines = [
             f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
         ]
+        if self.assumed:
+            lines += ["  assumed: " + show(self.assumed, self.declaration.labels)]
         if self.proof:
             lines += ["  proof:", *(f"    {line}" for line in self.proof)]
         if self.culprit is not None:
@@ -148,6 +165,10 @@ class Verdict:
         return "".join(parts)
 
 
+def _draws(declaration: Declaration) -> bool:
+    return any(isinstance(x, Draw) for x in walk(declaration.update))
+
+
 def _other_names(expr: Expr, names: Mapping[Expr, str]) -> Mapping[Expr, str]:
     """Return the names for writing an expression out: all but its own, unless it is a state."""
     return names if isinstance(expr, State) else {k: v for k, v in names.items() if k != expr}
@@ -162,11 +183,22 @@ def _html_line(line: ProofLine) -> str:
 
 def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdict:
     """Return the verdict of a decision that has a proof."""
-    assert decision.judgement is not None
-    status = Status.CONDITIONAL if decision.conditions else Status.INVARIANT
-    conditions = tuple(sorted(decision.conditions, key=str))
-    lines = tuple(proof_lines(decision.judgement, declaration.labels))
-    return Verdict(declaration, group, status, conditions, lines)
+    found = decision.proof
+    assert found is not None
+    asks = found.conditions or found.limits
+    conditions, limits, assumed = (
+        tuple(sorted(c, key=str)) for c in (found.conditions, found.limits, found.assumed)
+    )
+    return Verdict(
+        declaration,
+        group,
+        Status.CONDITIONAL if asks else Status.INVARIANT,
+        conditions,
+        tuple(proof_lines(found.judgement, declaration.labels)),
+        mode=found.mode,
+        limits=limits,
+        assumed=assumed,
+    )
 
 
 def unproved(
@@ -184,6 +216,8 @@ def unproved(
 
 def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLine]:
     """Return a judgement's proof, with the author's names for expressions."""
+    if judgement.law.twin is not None:
+        names = {**image_names(names), **names}
     return list(_lines(judgement, names, set()))
 
 
@@ -220,4 +254,6 @@ def _lines(
     if any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
         shown = _other_names(expr, names)
         formula, moves = text(expr, shown), law.show(names)
+        if law.twin is not None and canonical(law.twin) == canonical(expr):
+            moves = "its own transpose"
         yield ProofLine(expr, law, judgement.why, expr.where, formula, moves, latex(expr, shown))

@@ -15,6 +15,15 @@ def symmetric_power(s: Tensor, p: float | Tensor) -> Tensor:
     return (vectors * powers.unsqueeze(-2)) @ vectors.mT
 
 
+def cholesky_factor(s: Tensor) -> Tensor:
+    """Return the lower triangular C with C Cᵀ = s and a diagonal ≥ 0, also of a singular s."""
+    values, vectors = torch.linalg.eigh(s)
+    root = vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+    r = torch.linalg.qr(root.mT).R
+    diagonal = r.diagonal(dim1=-2, dim2=-1)
+    return (r * torch.where(diagonal < 0, -1.0, 1.0).unsqueeze(-1)).mT
+
+
 def pseudo_inverse(x: Tensor) -> Tensor:
     """Return the Moore-Penrose inverse."""
     return torch.linalg.pinv(x)

@@ -96,9 +96,10 @@ class Emitter:
         if expr not in self._pieces:
             piece = self._write(expr)
             cheap = self.type(expr) <= Type.HYPER or isinstance(expr, e.Transpose)
+            drawn = isinstance(expr, nodes.Draw)
             shared = self._uses.get(expr, 0) > 1 and not cheap
             leaf = piece.text.isidentifier()
-            if not leaf and (expr in self._wishes or shared or len(piece.text) > _LINE):
+            if not leaf and (expr in self._wishes or shared or drawn or len(piece.text) > _LINE):
                 variable = self._variable(self._wishes.get(expr, "x"))
                 self.lines.append(f"{variable} = {piece.text}")
                 piece = Piece(variable, Level.ATOM)
@@ -128,7 +129,7 @@ class Emitter:
                 return Type.CLOCK
             case nodes.Stream(source=Source.ROWS | Source.COLS):
                 return Type.NUMBER
-            case nodes.Stream() | nodes.Eye() | Before():
+            case nodes.Stream() | nodes.Eye() | nodes.Draw() | Before():
                 return Type.ARRAY
             case _:
                 return max(self.type(child) for child in expr.children)
@@ -245,6 +246,18 @@ class Emitter:
             self._arg(expr.arg),
             _brackets(self(expr.exponent), Level.SUM),
         )
+
+    @_write.register
+    def _cholesky(self, expr: nodes.Cholesky) -> Piece:
+        return self._call(symmetric.cholesky_factor, self._arg(expr.arg))
+
+    @_write.register
+    def _draw(self, expr: nodes.Draw) -> Piece:
+        lengths = f"{_LENGTH[expr.shape.rows]}, {_LENGTH[expr.shape.cols]}"
+        like = f"(*W.shape[:-2], {lengths}), dtype=W.dtype, device=W.device"
+        if expr.distribution is nodes.Distribution.NORMAL:
+            return Piece(f"torch.randn({like})", Level.ATOM)
+        return Piece(f"torch.randint(0, 2, {like}) * 2 - 1", Level.SUM)
 
     @_write.register
     def _inverse(self, expr: nodes.Inverse) -> Piece:

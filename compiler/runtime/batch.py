@@ -16,10 +16,22 @@ from normdsl.declaration import Declaration
 from normdsl.errors import FactorisationError, GradientError
 from normdsl.expr import MatMul, Transpose
 from normdsl.graph import walk
-from normdsl.nodes import Eigenbasis, Eye, Inverse, MatrixPower, Polar, SchattenNorm, Source, Stream
+from normdsl.nodes import (
+    Cholesky,
+    Eigenbasis,
+    Eye,
+    Inverse,
+    MatrixPower,
+    Polar,
+    SchattenNorm,
+    Source,
+    Stream,
+)
 from normdsl.schedule import Schedule
 
-_MATRIX_NODES = MatMul | Transpose | MatrixPower | Inverse | Polar | Eigenbasis | SchattenNorm | Eye
+_MATRIX_NODES = (
+    MatMul | Transpose | MatrixPower | Cholesky | Inverse | Polar | Eigenbasis | SchattenNorm | Eye
+)
 
 
 @attrs.frozen(eq=False)

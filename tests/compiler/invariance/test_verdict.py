@@ -13,8 +13,10 @@ from normdsl import algorithms as a
 from normdsl.classes import ORTHOGONAL, SIGNED_PERMUTATION, SIGNS, Isometries
 from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance.decide import Mode
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import PARTED, Experiment
+from normdsl.compiler.simulate import twins
 from normdsl.norms import Norm
 
 RULES = [getattr(a, name) for name in a.__all__]
@@ -74,8 +76,6 @@ def test_every_refutation_has_a_witness_that_replays(rule):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_invariant_rules_have_no_witness(rule):
-    from normdsl.compiler.simulate import twins
-
     for verdict in rule.check():
         if verdict.status in (Status.INVARIANT, Status.CONDITIONAL):
             hyper = proofs.hyper_values(verdict)
@@ -181,12 +181,29 @@ def test_a_condition_never_asks_for_no_step_at_all():
     assert plain.check(g.scale).status is Status.REFUTED
 
 
-def test_domains_exclude_conditions():
+def test_what_a_domain_excludes_but_borders_on_holds_in_the_limit():
     @nd.optimizer
     def floor(lr=0.1, eps: nd.Positive = 0.1):
         return W - lr * G / (nd.sqrt(nd.ema(G * G, 0.9)) + eps)
 
-    assert floor.check(g.loss_scale).status is Status.REFUTED
+    verdict = floor.check(g.loss_scale)
+    assert verdict.status is Status.CONDITIONAL
+    assert verdict.mode is Mode.LIMIT
+    assert verdict.answer == "invariant in the limit eps → 0"
+    assert floor.check(g.loss_scale, eps=0.1).status is Status.REFUTED
+    drift = [
+        twins(Experiment(floor, g.loss_scale, {"lr": 0.1, "eps": eps})).drift[-1]
+        for eps in (1e-2, 1e-4, 1e-6)
+    ]
+    assert drift[0] > 10 * drift[1] > 100 * drift[2] > 0
+
+
+def test_domains_exclude_conditions():
+    @nd.optimizer
+    def cube(lr=0.1, p: nd.Positive = 1.0):
+        return W - lr * G * nd.abs(G) ** p
+
+    assert cube.check(g.loss_scale).status is Status.REFUTED
 
 
 def test_unknown_is_an_answer():

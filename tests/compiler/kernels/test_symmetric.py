@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from normdsl.compiler.kernels.symmetric import (
+    cholesky_factor,
     pseudo_inverse,
     sorted_eigenvectors,
     symmetric_power,
@@ -48,3 +49,15 @@ def test_eigenvectors_are_sorted_and_orthonormal():
 def test_pseudo_inverse_inverts():
     x = gram(4) + torch.triu(torch.ones(4, 4, dtype=torch.float64))
     torch.testing.assert_close(pseudo_inverse(x) @ x, torch.eye(4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_the_cholesky_factor_is_a_triangular_root_also_of_singular_matrices(rank):
+    x = torch.randn(3, 4, rank, dtype=torch.float64, generator=torch.Generator().manual_seed(rank))
+    s = x @ x.mT
+    c = cholesky_factor(s)
+    torch.testing.assert_close(c @ c.mT, s)
+    torch.testing.assert_close(c, c.tril())
+    assert (c.diagonal(dim1=-2, dim2=-1) >= 0).all()
+    if rank == 4:
+        torch.testing.assert_close(c, torch.linalg.cholesky(s))

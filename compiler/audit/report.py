@@ -1,0 +1,132 @@
+"""The report of an audit: verdicts to look up, a table, a notebook view, a picture."""
+
+from __future__ import annotations
+
+import html
+from base64 import b64encode
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+import attrs
+
+from normdsl.compiler.audit.findings import Finding, Kind, Status
+from normdsl.compiler.audit.summary import Summary, summaries
+from normdsl.errors import NormdslError
+
+COLOURS = {
+    Status.HOLDS: "#1a7f37",
+    Status.ABOVE: "#9a6700",
+    Status.BREAKS: "#cf222e",
+    Status.UNKNOWN: "#57606a",
+    Status.UNSUPPORTED: "#57606a",
+}
+_SEVERITY = [Status.UNSUPPORTED, Status.HOLDS, Status.UNKNOWN, Status.ABOVE, Status.BREAKS]
+
+
+@attrs.frozen(repr=False)
+class Audit:
+    """What an audit found.
+
+    Args:
+        name: of the optimizer. findings: one verdict per probe and setting.
+        untried: options that could not be flipped, each with the reason.
+    """
+
+    name: str
+    findings: tuple[Finding, ...]
+    untried: tuple[tuple[str, str], ...] = ()
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __getitem__(self, probe: str) -> Finding:
+        """Return the worst verdict of a probe over all settings.
+
+        Raises:
+            NormdslError: if there is no such probe.
+        """
+        return max(self.of(probe), key=lambda f: (_SEVERITY.index(f.status), f.factor or 0.0))
+
+    def of(self, probe: str) -> tuple[Finding, ...]:
+        """Return the verdicts of a probe in every setting.
+
+        Raises:
+            NormdslError: if there is no such probe.
+        """
+        found = tuple(f for f in self.findings if f.probe == probe)
+        if not found:
+            raise NormdslError(
+                f"look up the probe {probe!r}",
+                why="the audit has no verdict for it",
+                hint="it has " + ", ".join(dict.fromkeys(f.probe for f in self.findings)),
+            )
+        return found
+
+    @property
+    def defects(self) -> tuple[Finding, ...]:
+        """The findings that no optimizer should have: absolute constants, corrupted tensors."""
+        return tuple(f for f in self.findings if f.defect)
+
+    def part(self, kind: Kind) -> tuple[Summary, ...]:
+        """Return the verdicts of a kind, equal ones of several settings together."""
+        return summaries(self.findings, kind)
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """The defects, one sentence each, equal ones of several settings together."""
+        return tuple(
+            f"{s.worst.probe}: {s.worst.answer}: {s.worst.why} [{s.settings}]"
+            for kind in Kind
+            for s in self.part(kind)
+            if s.worst.defect
+        )
+
+    def __str__(self) -> str:
+        from normdsl.compiler.audit.text import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        buffer = BytesIO()
+        self.save(buffer)
+        picture = b64encode(buffer.getvalue()).decode()
+        body = "".join(_html_row(s) for kind in Kind for s in self.part(kind))
+        head = "".join(
+            f"<th style='text-align:left'>{c}</th>" for c in ("probe", "settings", "verdict", "why")
+        )
+        untried = "".join(f"<li>{html.escape(f'{o}: {why}')}</li>" for o, why in self.untried)
+        return (
+            f"<h3>audit of {html.escape(self.name)}</h3>"
+            f"<img alt='drift curves' style='max-width:100%' src='data:image/png;base64,{picture}'>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            + (f"<p>Options that could not be tried:</p><ul>{untried}</ul>" if untried else "")
+        )
+
+    def save(self, path: str | Path | IO[bytes]) -> None:
+        """Save a picture (PNG) of the drift curves, the gradient scales and the defects.
+
+        Raises:
+            NormdslError: if matplotlib is not installed.
+        """
+        from normdsl.compiler.audit.picture import draw
+
+        draw(self, path)
+
+
+def _html_row(summary: Summary) -> str:
+    worst, left = summary.worst, "text-align:left"
+    return (
+        f"<tr><td style='{left}'>{html.escape(worst.probe)}</td>"
+        f"<td style='{left}'>{html.escape(summary.settings)}</td>"
+        f"<td style='{left};color:{COLOURS[worst.status]};font-weight:600'>"
+        f"{html.escape(worst.answer)}</td>"
+        f"<td style='{left}'>{html.escape(worst.why)}</td></tr>"
+    )

@@ -1,0 +1,61 @@
+"""Equal verdicts of several settings, together."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+import attrs
+
+from normdsl.compiler.audit.findings import Finding, Kind, Status
+
+
+@attrs.frozen
+class Summary:
+    """Findings of one probe that say the same in several settings.
+
+    Args:
+        worst: the one with the largest factor. settings: all of them, for people.
+        count: how many there are.
+    """
+
+    worst: Finding
+    settings: str
+    count: int
+
+
+def summaries(findings: Sequence[Finding], kind: Kind) -> tuple[Summary, ...]:
+    """Return the findings of a kind, those that say the same joined, in their order."""
+    chosen = [f for f in findings if f.kind is kind]
+    tested: dict[tuple[str, str], set[str]] = defaultdict(set)
+    joined: dict[tuple[str, ...], list[Finding]] = defaultdict(list)
+    for f in chosen:
+        tested[f.probe, f.dtype].add(f.options)
+        joined[_sense(f)].append(f)
+    order = list(dict.fromkeys(f.probe for f in chosen))
+    found = sorted(joined.values(), key=lambda same: order.index(same[0].probe))
+    return tuple(
+        Summary(max(same, key=lambda f: f.factor or 0.0), _settings(same, tested), len(same))
+        for same in found
+    )
+
+
+def _sense(f: Finding) -> tuple[str, ...]:
+    """Return what a finding says, without the numbers of parameters and settings."""
+    where = f"{f.above:.1e}" if f.status is Status.ABOVE else ""
+    why = "" if f.status is Status.HOLDS or where else re.sub(r"\d+", "#", f.why)
+    return f.probe, f.status.value, where, why
+
+
+def _settings(same: Sequence[Finding], tested: dict[tuple[str, str], set[str]]) -> str:
+    """Return the settings in few words: options, and the dtypes in which they say so."""
+    by_dtype: dict[str, list[str]] = defaultdict(list)
+    for f in same:
+        by_dtype[f.dtype].append(f.options)
+    by_options: dict[str, list[str]] = defaultdict(list)
+    for dtype, options in by_dtype.items():
+        everything = tested[same[0].probe, dtype]
+        every = len(everything) > 1 and set(options) == everything
+        by_options["every option" if every else ", ".join(options)].append(dtype)
+    return "; ".join(f"{options}: {', '.join(dtypes)}" for options, dtypes in by_options.items())

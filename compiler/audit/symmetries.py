@@ -1,0 +1,187 @@
+"""Reparametrisations: two runs that an invariant optimizer keeps together, for every group.
+
+The twin starts at ρ(g)⁻¹ W₀ and minimises the same function of the original weights. Its distance from the
+original run counts only where it stands out from what rounding does to the original run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache, partial
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from normdsl.compiler.audit.findings import Finding, Kind, Status, plain
+from normdsl.compiler.audit.first import grain
+from normdsl.compiler.audit.runs import Subject
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.simulate import DISTURBANCE, Element, distances, draw, problem
+from normdsl.compiler.simulate import Loss as Objective
+
+#: A relative distance below this has not parted.
+PARTED = 1e-6
+#: So many times what rounding does is still rounding.
+MARGIN = 5.0
+#: Where rounding alone reaches this tolerance, nothing can be told.
+BLURRED = 0.1
+#: Runs with simulated rounding per original run.
+SHAKEN = 3
+
+
+@attrs.frozen(eq=False)
+class Original:
+    """A run on a random problem, and what rounding does to it.
+
+    Args:
+        seed: decides the problem. start: W_0. loss: the objective. path: W_0, W_1, ….
+        noise: the distance at each step that rounding of the optimizer's own grain makes.
+    """
+
+    seed: int
+    start: Tensor
+    loss: Objective
+    path: list[Tensor]
+    noise: list[float]
+
+
+def original(
+    subject: Subject, dtype: torch.dtype, shape: tuple[int, int], steps: int, seed: int
+) -> Original:
+    """Run an optimizer on a random problem, plainly and with its rounding simulated.
+
+    Raises:
+        RefusedError: if the optimizer raises.
+    """
+    start, loss = changing_problem(shape, seed)
+    rough = max(DISTURBANCE, _grain(subject, dtype, start, loss))
+    path = follow(subject, start, loss, dtype, steps)
+    shaken = [
+        follow(subject, start * (1 + DISTURBANCE), loss, dtype, steps, rough, seed=1 + k)
+        for k in range(SHAKEN)
+    ]
+    noise = [distances(path, other) for other in shaken]
+    return Original(seed, start, loss, path, [max(at) for at in zip(*noise, strict=False)])
+
+
+def changing_problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Objective]:
+    """Return a start and another smooth convex loss for every step, as mini-batches give.
+
+    Averages over steps then mix gradients that differ, and show it.
+    """
+
+    @cache
+    def batch(step: int) -> Objective:
+        return problem(shape, 1000 * seed + step)[1]
+
+    def loss(w: Tensor, step: int = 0) -> Tensor:
+        return batch(step)(w, step)
+
+    return problem(shape, 1000 * seed)[0], loss
+
+
+def _grain(subject: Subject, dtype: torch.dtype, start: Tensor, loss: Objective) -> float:
+    """Return the rounding of a first step at the gradients of the problem itself."""
+    slope: Tensor = torch.func.grad(loss)(start, 0)
+    return grain(subject, lambda _: [slope], dtype)
+
+
+def symmetry(subject: Subject, group: Group, runs: Sequence[Original], dtype: torch.dtype) -> Finding:
+    """Return the verdict for a group from the worst of several runs.
+
+    The noise at a step is the largest of all runs. Where it is so large that nothing could stand out,
+    the verdict is unknown.
+
+    Raises:
+        RefusedError: if the optimizer raises.
+    """
+    noise = [max(at) for at in zip(*(run.noise for run in runs), strict=False)]
+    limits = [max(PARTED, MARGIN * n) for n in noise]
+    drifts = [_drift(subject, group, run, dtype) for run in runs]
+    drift = max(drifts, key=lambda d: max(_ratios(d, limits), default=0.0))
+    ratios = _ratios(drift, limits)
+    parted = [k for k, ratio in enumerate(ratios) if ratio > 1]
+    worst = max(range(len(ratios)), key=ratios.__getitem__, default=None)
+    if worst is None:
+        return Finding(
+            group.name, Kind.SYMMETRY, Status.UNKNOWN, subject.options, plain(dtype),
+            why="the runs diverge at once",
+        )  # fmt: skip
+    blurred = drift[worst] > PARTED and limits[worst] > BLURRED
+    status = Status.BREAKS if parted else Status.UNKNOWN if blurred else Status.HOLDS
+    return Finding(
+        group.name, Kind.SYMMETRY, status, subject.options, plain(dtype),
+        factor=drift[worst], step=parted[0] + 1 if parted else None,
+        tolerance=limits[worst], noise=noise[worst],
+        at=tuple(range(1, len(drift) + 1)), curve=tuple(drift), limits=tuple(limits),
+        why=group.formula,
+    )  # fmt: skip
+
+
+def _ratios(drift: Sequence[float], limits: Sequence[float]) -> list[float]:
+    return [d / t for d, t in zip(drift, limits, strict=False)]
+
+
+def _drift(subject: Subject, group: Group, run: Original, dtype: torch.dtype) -> list[float]:
+    element = draw(group, (run.start.shape[0], run.start.shape[1]), run.seed)
+    mapped = [element.act(group.weights, w) for w in _twin(subject, group, element, run, dtype)]
+    return distances(run.path, mapped)
+
+
+def _twin(
+    subject: Subject, group: Group, element: Element, run: Original, dtype: torch.dtype
+) -> list[Tensor]:
+    """Return the iterates W̃_t of the reparametrised run."""
+    unit = element.c ** float(group.loss_unit)
+
+    def reparametrised(w: Tensor, step: int) -> Tensor:
+        value = run.loss(element.act(group.weights, w), step)
+        return value ** (1 + 0.3 * step) / unit if group.each_step else value / unit
+
+    start = element.undo(group.weights, run.start)
+    return follow(subject, start, reparametrised, dtype, len(run.path) - 1)
+
+
+def follow(
+    subject: Subject,
+    start: Tensor,
+    loss: Objective,
+    dtype: torch.dtype,
+    steps: int,
+    rough: float = 0.0,
+    seed: int = 0,
+) -> list[Tensor]:
+    """Return the iterates in float64, shorter if the run diverges.
+
+    Args:
+        subject: the optimizer. start: W_0. loss: the objective, in float64. dtype: of the weights.
+        steps: how many. rough: relative size of rounding errors added to every step.
+        seed: of those errors, and of the optimizer's own draws.
+
+    Raises:
+        RefusedError: if the optimizer raises.
+    """
+    drive = subject.drive([start.to(dtype)], seed)
+    rng = np.random.default_rng([seed, 13])
+    objective = partial(_objective, loss)
+    path = [drive.weights()[0].double()]
+    for step in range(steps):
+        drive.advance(objective, step)
+        now = drive.weights()[0].double()
+        if rough:
+            errors = torch.as_tensor(rng.standard_normal(tuple(now.shape)))
+            size = rough * float((now - path[-1]).norm()) / math.sqrt(now.numel())
+            now = now + size * errors
+            with torch.no_grad():
+                drive.params[0].copy_(now)
+        if not bool(torch.isfinite(now).all()):
+            break
+        path.append(now)
+    return path
+
+
+def _objective(loss: Objective, params: Sequence[Tensor], step: int) -> Tensor:
+    return loss(params[0].double(), step)

@@ -1,0 +1,82 @@
+"""An audit as text: tables, with a curve of one character per measurement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from normdsl.compiler.audit.findings import Finding, Kind
+from normdsl.compiler.audit.summary import Summary
+
+if TYPE_CHECKING:
+    from normdsl.compiler.audit.report import Audit
+
+BARS = "▁▂▃▄▅▆▇█"
+#: Decades below 1 that the bars span, two each.
+DECADES = 16
+
+
+def sparkline(curve: Sequence[float]) -> str:
+    """Return a curve as bars, two decades each from 1e-16 to 1; · is zero, ∞ is not finite."""
+    return "".join(_bar(value) for value in curve)
+
+
+def _bar(value: float) -> str:
+    if not math.isfinite(value):
+        return "∞"
+    if value == 0:
+        return "·"
+    height = (math.log10(value) + DECADES) / DECADES * len(BARS)
+    return BARS[max(0, min(len(BARS) - 1, int(height)))]
+
+
+def text(audit: Audit) -> str:
+    """Return the whole report."""
+    symmetries, scales, memory = (audit.part(kind) for kind in Kind)
+    blocks = [
+        f"audit of {audit.name}",
+        _table(("reparametrisation", "steps", "drift", "rounding", "verdict"), symmetries, _symmetry),
+        _table(("gradient scale", "1e-10 … 1e6", "largest", "tolerance", "verdict"), scales, _scale),
+        _table(("memory", "verdict", "settings"), memory, _memory),
+    ]
+    if audit.complaints:
+        numbered = [f"  {k}. {line}" for k, line in enumerate(audit.complaints, 1)]
+        blocks.append("\n".join(["defects", *numbered]))
+    else:
+        blocks.append("no defects found")
+    if audit.untried:
+        blocks.append("\n".join(["not tried", *(f"  {o}: {why}" for o, why in audit.untried)]))
+    return "\n\n".join(blocks)
+
+
+def _symmetry(s: Summary) -> tuple[str, ...]:
+    f = s.worst
+    return f.probe, sparkline(f.curve), _number(f.factor), _number(f.noise), _told(f)
+
+
+def _scale(s: Summary) -> tuple[str, ...]:
+    f = s.worst
+    return s.settings, sparkline(f.curve), _number(f.factor), _number(f.tolerance), _told(f)
+
+
+def _memory(s: Summary) -> tuple[str, ...]:
+    return s.worst.probe, _told(s.worst), s.settings
+
+
+def _told(f: Finding) -> str:
+    return f"{f.answer}: {f.why}" if f.answer == "not supported" else f.answer
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"
+
+
+def _table(head: tuple[str, ...], found: Sequence[Summary], row: object) -> str:
+    assert callable(row)
+    rows = [head, *(row(s) for s in found)]
+    widths = [max(len(r[k]) for r in rows) for k in range(len(head))]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
+    ]
+    return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])

@@ -1,0 +1,158 @@
+"""Verdict modes: exact, in law, in the limit; and what `check` can be told to assume."""
+
+import proofs
+import pytest
+import torch
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.compiler.check import WORDS
+from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance.decide import Mode
+from normdsl.compiler.invariance.verdict import Status
+from normdsl.compiler.simulate import draw
+from normdsl.nodes import Source
+
+DRAWS = 4000
+
+
+@nd.optimizer
+def langevin(lr=0.1, heat=0.3):
+    return W - lr * nd.polar(G) + heat * nd.normal_like(G)
+
+
+@nd.optimizer
+def coin_flips(lr=0.1, heat=0.3):
+    return W - lr * nd.polar(G) + heat * nd.signs_like(G)
+
+
+@nd.optimizer
+def kl_coupled(lr=0.1, beta: nd.Fraction = 0.9):
+    L, R = nd.fix(
+        lambda L, R: (
+            beta * L + (1 - beta) / nd.cols * (G @ nd.inverse(R) @ G.T),
+            beta * R + (1 - beta) / nd.rows * (G.T @ nd.inverse(L) @ G),
+        ),
+        (nd.eye_like(G @ G.T), nd.eye_like(G.T @ G)),
+    )
+    roots = {"left": nd.matrix_power(L, 1 / 2), "right": nd.matrix_power(R, 1 / 2)}
+    return W + lr * nd.preconditioned(nd.spectral, **roots).lmo(nd.ema(G, beta))
+
+
+def test_a_gaussian_draw_is_rotated_in_law_only():
+    verdict = langevin.check(g.orthogonal)
+    assert (verdict.answer, verdict.mode) == ("invariant in law", Mode.LAW)
+    assert verdict.invariant
+    assert langevin.check(g.translation).mode is Mode.EXACT
+    assert langevin.check(g.transpose).mode is Mode.LAW
+
+
+def test_signs_are_permuted_in_law_but_not_rotated():
+    assert coin_flips.check(g.signed_permutations).answer == "invariant in law"
+    assert coin_flips.check(g.orthogonal).answer == "invariant if heat = 0"
+    verdict = coin_flips.check(g.orthogonal, heat=1)
+    assert verdict.status is Status.UNKNOWN
+    assert "distribution was not tested" in verdict.because
+
+
+def test_a_draw_cannot_be_the_same_and_moved_at_once():
+    @nd.optimizer
+    def twice(lr=0.1):
+        noise = nd.normal_like(G)
+        return W - lr * G * nd.sum(noise * noise) - lr * nd.sign(nd.sum(nd.sign(noise))) * noise
+
+    assert twice.check(g.orthogonal).status is Status.UNKNOWN
+    assert twice.check(g.permutations).answer == "invariant in law"
+
+
+def samples(rule, element, group):
+    """Return many first steps of a rule on a problem, or on its twin, mapped back."""
+    rng = torch.Generator().manual_seed(0)
+    w, grad = (torch.randn(3, 4, generator=rng, dtype=torch.float64) for _ in range(2))
+    if element is not None:
+        w, grad = element.undo(group.weights, w), element.undo(group.law(Source.GRADIENT), grad)
+    torch.manual_seed(1 if element is None else 2)
+    run = nd.functional(rule, nd.exact)
+    ws, grads = ([x.clone() for _ in range(DRAWS)] for x in (w, grad))
+    new, _ = run.update(grads, run.init(ws), ws)
+    steps = torch.stack(new)
+    if element is None:
+        return steps
+    return torch.stack([element.act(group.weights, step) for step in steps])
+
+
+@pytest.mark.parametrize(
+    ("rule", "group", "alike"),
+    [
+        (langevin, g.orthogonal, True),
+        (coin_flips, g.orthogonal, False),
+        (langevin, g.row_column_scale, False),
+    ],
+    ids=lambda x: getattr(x, "name", str(x)),
+)
+def test_what_holds_in_law_holds_of_moments(rule, group, alike):
+    original = samples(rule, None, group).flatten(1)
+    mapped = samples(rule, draw(group, (3, 4), 3), group).flatten(1)
+    worst = 0.0
+    for power in (1, 2, 4):
+        a, b = ((x - original.mean(0)) ** power for x in (original, mapped))
+        error = ((a.var(0) + b.var(0)) / DRAWS).sqrt()
+        worst = max(worst, float(((a.mean(0) - b.mean(0)).abs() / error).max()))
+    assert (worst < 5) == alike
+
+
+def test_told_that_states_start_transported_it_is_invariant():
+    asked = kl_coupled.check(g.affine)
+    assert asked.answer == (
+        "invariant if L and R start transformed along with the weights and L and R have full rank"
+    )
+    told = kl_coupled.check(g.affine, transported="L, R", full_rank=True)
+    assert told.status is Status.INVARIANT
+    assert told.mode is Mode.EXACT
+    assert "assumed: L and R start transformed" in str(told)
+    partly = kl_coupled.check(g.affine, transported=["L"], full_rank=True)
+    assert partly.answer == "invariant if R starts transformed along with the weights"
+    proofs.assert_proof_holds(asked)
+
+
+def test_a_loss_floor_is_scaled_with_the_loss():
+    @nd.optimizer
+    def polyak(floor: nd.LossValue = 0.0):
+        return W - (nd.loss - floor) / nd.inner(G, G) * G
+
+    assert polyak.check(g.loss_scale).answer == "invariant if floor is scaled along with the loss"
+    assert polyak.check(g.loss_scale, scaled="floor").answer == "invariant"
+    assert polyak.check(g.loss_scale, floor=0).answer == "invariant"
+    assert polyak.check(g.uniform_scale).answer == "invariant"
+
+
+def test_assumptions_name_parts_of_the_rule():
+    with pytest.raises(nd.NormdslError, match="no part of that name"):
+        kl_coupled.check(g.affine, transported="S")
+    with pytest.raises(nd.HyperparameterError):
+        kl_coupled.check(g.affine, transport="L")
+    assert set(WORDS) == {"transported", "full_rank", "distinct", "scaled"}
+
+
+def test_without_witnesses_nothing_is_refuted():
+    report = nd.algorithms.sgd.check(witnesses=False)
+    assert {v.status for v in report} == {Status.INVARIANT, Status.CONDITIONAL, Status.UNKNOWN}
+    assert all(v.witness is None for v in report)
+
+
+def test_cholesky_and_symmetric_roots_differ_where_signs_are_taken():
+    """Whitened by a Cholesky factor, rows may be rescaled; by a symmetric root they may not."""
+
+    def whitened(root):
+        def rule(lr=0.1):
+            C = root(nd.accumulate(G @ G.T))
+            return W + lr * nd.preconditioned(nd.max_entry, left=C.T).lmo(G)
+
+        return nd.optimizer(rule)
+
+    left = g.Group("left_scale", "W = D W̃", rows=g.row_column_scale.rows)
+    by_cholesky = whitened(nd.cholesky).check(left)
+    by_power = whitened(lambda s: nd.matrix_power(s, 0.5)).check(left)
+    assert by_cholesky.status is Status.CONDITIONAL
+    assert by_power.status is Status.REFUTED
+    proofs.assert_proof_holds(by_cholesky, (3, 5))
