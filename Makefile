@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials wheel clean
+.PHONY: tour test check lint types layers tutorials wheel soundness clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -29,6 +29,9 @@ tutorials: $(STAMP)
 
 wheel: $(STAMP)  ## build a wheel, install it elsewhere, import it from there
 	$(BIN)/python tests/wheel.py
+
+soundness: $(STAMP)  ## 2,000 random programs: every verdict against runs (hours; resumable)
+	$(BIN)/python tests/soundness.py --programs 2000 --seed 0 --jobs 2 --out docs/soundness.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tour.png

@@ -1,0 +1,166 @@
+"""Sorts, hyper-parameters and productions: what a grammar of declarations is made of."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+
+import normdsl as nd
+from normdsl import nodes
+from normdsl.domains import FRACTION, NON_NEGATIVE, POSITIVE, REAL
+from normdsl.expr import Constant, Expr, as_expr
+from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
+
+FLIPPED = MATRIX.transposed
+COLUMN, ROW = Shape(Dim.M, Dim.ONE), Shape(Dim.ONE, Dim.N)
+
+
+class Kind(enum.Enum):
+    """What is known of a value besides its shape."""
+
+    ANY = "any"
+    NONNEGATIVE = "≥ 0"
+    PSD = "psd"
+    PRIMAL = "moves like W"
+    DUAL = "moves like G"
+    SQUARED = "moves like a square of G, ≥ 0"
+    STILL = "does not move"
+
+
+@attrs.frozen
+class Sort:
+    """The type of a value in the grammar."""
+
+    shape: Shape
+    kind: Kind = Kind.ANY
+
+
+scalar, matrix, flipped, left, right, column, row = (
+    Sort(s) for s in (SCALAR, MATRIX, FLIPPED, LEFT, RIGHT, COLUMN, ROW)
+)
+psd_left, psd_right = Sort(LEFT, Kind.PSD), Sort(RIGHT, Kind.PSD)
+primal, dual, still = (Sort(MATRIX, k) for k in (Kind.PRIMAL, Kind.DUAL, Kind.STILL))
+number = Sort(SCALAR, Kind.STILL)
+second = Sort(MATRIX, Kind.SQUARED)
+metric_left, metric_right = Sort(LEFT, Kind.SQUARED), Sort(RIGHT, Kind.SQUARED)
+
+
+def positive(sort: Sort) -> Sort:
+    return Sort(sort.shape, Kind.NONNEGATIVE)
+
+
+#: One hyper-parameter of every domain, and those that optimizers have; with its default.
+PARAMETERS = {
+    "lr": (POSITIVE, 0.05),
+    "eps": (NON_NEGATIVE, 0.1),
+    "decay": (NON_NEGATIVE, 0.1),
+    "beta": (FRACTION, 0.9),
+    "gamma": (FRACTION, 0.6),
+    "p": (NON_NEGATIVE, 0.5),
+    "q": (REAL, 0.3),
+    "k": (POSITIVE, 0.7),
+}
+LR, EPS, DECAY, BETA, GAMMA, P, Q, K = (
+    nodes.Param(name, domain) for name, (domain, _) in PARAMETERS.items()
+)
+
+#: A value, given the states in scope.
+Term = Callable[[tuple[Expr, ...]], Expr]
+#: Draws a term of a sort, with more states in scope.
+Below = Callable[..., Term]
+
+
+@attrs.frozen(eq=False)
+class Operation:
+    """A production: how a value of one sort is built from values of others."""
+
+    makes: Sort
+    build: Callable[..., Expr]
+    parts: tuple[Sort, ...] = ()
+
+    def draw(self, below: Below) -> Term:
+        terms = [below(part) for part in self.parts]
+        return lambda scope: self.build(*(term(scope) for term in terms))
+
+
+@attrs.frozen(eq=False)
+class Loop:
+    """A production: the first state of a recursion whose bodies are drawn."""
+
+    makes: Sort
+    starts: tuple[Expr, ...]
+    states: tuple[Sort, ...]
+    parts = (None,)
+
+    def draw(self, below: Below) -> Term:
+        bodies = [below(sort, *self.states) for sort in self.states]
+
+        def term(scope: tuple[Expr, ...]) -> Expr:
+            step = lambda *states: tuple(body((*scope, *states)) for body in bodies)  # noqa: E731
+            return nd.fix(step, self.starts)[0]
+
+        return term
+
+
+@attrs.frozen(eq=False)
+class Variable:
+    """A state in scope."""
+
+    place: int
+
+    def draw(self, below: Below) -> Term:
+        return lambda scope: scope[self.place]
+
+
+def make(sort: Sort, build: Callable[..., Expr], *parts: Sort) -> Operation:
+    return Operation(sort, build, parts)
+
+
+def leaves(sort: Sort, *values: Any) -> list[Operation]:
+    return [make(sort, partial(as_expr, v)) for v in values]
+
+
+def same(sorts: Sequence[Sort], *functions: Callable[..., Expr]) -> list[Operation]:
+    """Return productions that keep the sort of their one argument."""
+    return [make(s, f, s) for s in sorts for f in functions]
+
+
+def zeros(sort: Sort) -> Expr:
+    return Constant(nd.expr.exact(0), sort.shape)
+
+
+def loops(*sorts: Sort) -> Iterator[Loop]:
+    """Return recursions over one state, and over two coupled ones."""
+    for s in sorts:
+        yield Loop(s, (zeros(s),), (s,))
+    for s, other in itertools.permutations(sorts, 2):
+        if matrix.shape in (s.shape, other.shape):
+            yield Loop(s, (zeros(s), zeros(other)), (s, other))
+
+
+def linear(*sorts: Sort) -> Iterator[Operation]:
+    """Return what every sort is closed under: sums, multiples ≥ 0, averages, past values."""
+    for s in sorts:
+        yield make(s, operator.add, s, s)
+        yield make(s, lambda x: x + EPS * x, s)
+        yield make(s, lambda x: 2 * x, s)
+        yield make(s, lambda x: nd.ema(x, BETA), s)
+        yield make(s, lambda x: nd.ema(x, GAMMA, debias=True), s)
+        yield make(s, lambda x: nd.momentum(x, BETA, GAMMA), s)
+        yield make(s, lambda x: nd.momentum(x, BETA, normalized=False), s)
+        yield make(s, nd.accumulate, s)
+        yield make(s, nd.prev, s)
+
+
+def signed(*sorts: Sort) -> Iterator[Operation]:
+    """Return what real sorts are closed under besides: differences and real multiples."""
+    for s in sorts:
+        yield make(s, operator.sub, s, s)
+        yield make(s, operator.neg, s)
+        yield make(s, lambda x: Q * x, s)

@@ -1,0 +1,71 @@
+"""The values a grammar starts from, and the norms and scalings that all of them share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import normdsl as nd
+from grammar.core import (
+    EPS,
+    K,
+    column,
+    flipped,
+    leaves,
+    left,
+    matrix,
+    positive,
+    psd_left,
+    psd_right,
+    right,
+    row,
+    scalar,
+)
+from normdsl import G, W
+from normdsl.expr import Expr
+from normdsl.shapes import MATRIX
+
+NORMS = (nd.frobenius, nd.spectral, nd.max_entry)
+ROTATED_NORMS = (nd.frobenius, nd.spectral)
+
+
+def unit(x: Expr) -> Expr:
+    """x / ‖x‖_F."""
+    return x / nd.frobenius.value(x) if x.shape == MATRIX else x / nd.sqrt(nd.sum(x * x))
+
+
+def weighted(norm: nd.Norm, power: Any = 0.5) -> Callable[[Expr, Expr], Expr]:
+    """Return (x, d) ↦ the LMO of ‖d^power ∘ X‖ at x."""
+    return lambda x, d: nd.preconditioned(norm, hadamard=d**power).lmo(x)
+
+
+def two_sided(norm: nd.Norm, power: Any = 0.5) -> Callable[[Expr, Expr, Expr], Expr]:
+    """Return (x, l, r) ↦ the LMO of ‖l^power X r^power‖ at x."""
+
+    def lmo(x: Expr, over: Expr, under: Expr) -> Expr:
+        left, right = nd.matrix_power(over, power), nd.matrix_power(under, power)
+        return nd.preconditioned(norm, left=left, right=right).lmo(x)
+
+    return lmo
+
+
+def one_sided(norm: nd.Norm) -> Callable[[Expr, Expr], Expr]:
+    """Return (x, l) ↦ the sharp operator of ‖l^½ X‖ at x."""
+    return lambda x, over: nd.preconditioned(norm, left=nd.matrix_power(over, 0.5)).sharp(x)
+
+
+SHAPED = (matrix, column, row, scalar)
+
+LEAVES = [
+    *leaves(matrix, G, G, G, W),
+    *leaves(scalar, nd.loss, 2, nd.inner(G, W), nd.rows, nd.cols, EPS, K, nd.t),
+    *leaves(positive(scalar), 1, nd.frobenius.value(G), nd.t, nd.cols, EPS, K, nd.exp(-nd.t)),
+    *leaves(positive(matrix), G * G, nd.abs(G), W * W, nd.zeros_like(G) + 1),
+    *leaves(column, nd.sum(G, over="cols"), nd.sum(W, over="cols")),
+    *leaves(row, nd.sum(G, over="rows"), nd.sum(W, over="rows")),
+    *leaves(positive(column), nd.sum(G * G, over="cols"), nd.max(nd.abs(G), over="cols")),
+    *leaves(positive(row), nd.sum(G * G, over="rows"), nd.max(nd.abs(G), over="rows")),
+    *leaves(flipped, G.T, W.T),
+    *leaves(left, G @ G.T, W @ G.T, nd.eye_like(G @ G.T)),
+    *leaves(right, G.T @ G, G.T @ W, nd.eye_like(G.T @ G)),
+    *leaves(psd_left, G @ G.T, W @ W.T, nd.eye_like(G @ G.T)),
+    *leaves(psd_right, G.T @ G, W.T @ W, nd.eye_like(G.T @ G)),
+]

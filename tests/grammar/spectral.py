@@ -1,0 +1,108 @@
+"""Matrix functions: products, powers, polar factors, eigenbases, norms of singular values."""
+
+import operator
+from collections.abc import Callable
+
+import normdsl as nd
+from grammar.core import (
+    BETA,
+    EPS,
+    Loop,
+    P,
+    flipped,
+    left,
+    linear,
+    loops,
+    make,
+    matrix,
+    positive,
+    psd_left,
+    psd_right,
+    right,
+    same,
+    scalar,
+    signed,
+)
+from grammar.leaves import LEAVES, ROTATED_NORMS, one_sided, two_sided, unit
+from normdsl import G
+from normdsl.expr import Expr
+
+SQUARE = (left, right)
+FORMS = (psd_left, psd_right)
+TWO_SIDED = (matrix, psd_left, psd_right)
+
+
+def in_eigenbasis(f: Callable[[Expr], Expr]) -> Callable[[Expr, Expr, Expr], Expr]:
+    """Return X ↦ Q_L f(Q_Lᵀ X Q_R) Q_Rᵀ with the eigenbases of two forms."""
+
+    def apply(x: Expr, over: Expr, under: Expr) -> Expr:
+        q, r = nd.eigenbasis(over), nd.eigenbasis(under)
+        return q @ f(q.T @ x @ r) @ r.T
+
+    return apply
+
+
+def adaptive(x: Expr) -> Expr:
+    """x / √(average of x²)."""
+    return x / nd.sqrt(nd.ema(x * x, BETA))
+
+
+def rotated(x: Expr, over: Expr, under: Expr, weights: Expr) -> Expr:
+    """Return the LMO of ‖D ∘ Q_Lᵀ X Q_R‖∞ at x."""
+    bases = (nd.eigenbasis(over), nd.eigenbasis(under))
+    return nd.preconditioned(nd.max_entry, rotate=bases, hadamard=nd.sqrt(weights)).lmo(x)
+
+
+def mirrored(f: Callable[[Expr], Expr]) -> Callable[[Expr, Expr], Expr]:
+    """Return (x, y) ↦ f(y yᵀ) x f(yᵀ y): two sides that play the same part."""
+    return lambda x, y: f(y @ y.T) @ x @ f(y.T @ y)
+
+
+SPECTRAL = [
+    *LEAVES,
+    *linear(matrix, left, right, scalar, positive(scalar), *FORMS),
+    *signed(matrix, left, right, scalar),
+    *same((matrix, left), nd.polar),
+    *same(SQUARE, nd.inverse, lambda x: x.T, lambda x: x @ x),
+    *same(FORMS, nd.inverse, *(lambda x, e=e: nd.matrix_power(x, e) for e in (0.5, -0.5, -P))),
+    *same(FORMS, lambda x: nd.matrix_power(x, -0.25), lambda x: x + EPS * nd.eye_like(x)),
+    *same(FORMS, lambda x: nd.accumulate(x, EPS * nd.eye_like(x))),
+    *(make(s, lambda x: x, psd) for s, psd in zip(SQUARE, FORMS, strict=True)),
+    *(make(s, nd.eigenbasis, psd) for s, psd in zip(SQUARE, FORMS, strict=True)),
+    *(make(s, operator.mul, scalar, s) for s in (matrix, left, right, scalar)),
+    *(make(s, operator.truediv, s, positive(scalar)) for s in (matrix, left, right, *FORMS)),
+    *(make(matrix, unit, matrix) for _ in range(3)),
+    make(matrix, operator.matmul, left, matrix),
+    make(matrix, operator.matmul, matrix, right),
+    make(matrix, lambda x, y, z: x @ y.T @ z, matrix, matrix, matrix),
+    make(left, lambda x, y: x @ y.T, matrix, matrix),
+    make(right, lambda x, y: x.T @ y, matrix, matrix),
+    make(flipped, lambda x: x.T, matrix),
+    make(matrix, lambda x: x.T, flipped),
+    make(psd_left, lambda x: x @ x.T, matrix),
+    make(psd_right, lambda x: x.T @ x, matrix),
+    make(psd_left, lambda x, r: x @ r @ x.T, matrix, psd_right),
+    make(psd_right, lambda x, s: x.T @ s @ x, matrix, psd_left),
+    *(make(scalar, nd.inner, s, s) for s in (matrix, left)),
+    make(positive(scalar), nd.abs, scalar),
+    make(positive(scalar), lambda x: nd.sqrt(nd.inner(x, x)), matrix),
+    *same((positive(scalar),), nd.sqrt, lambda x: x**P, nd.reciprocal, lambda x: x + EPS),
+    make(scalar, lambda x: x, positive(scalar)),
+    *(make(positive(scalar), f, matrix) for n in ROTATED_NORMS for f in (n.value, n.dual)),
+    *(make(matrix, f, matrix) for n in ROTATED_NORMS for f in (n.lmo, n.sharp)),
+    *(make(matrix, two_sided(n, e), *TWO_SIDED) for n in ROTATED_NORMS for e in (0.5, 0.25)),
+    *(make(matrix, one_sided(n), matrix, psd_left) for n in ROTATED_NORMS),
+    *(make(matrix, in_eigenbasis(f), *TWO_SIDED) for f in (nd.sign, nd.tanh, adaptive)),
+    make(matrix, rotated, *TWO_SIDED, positive(matrix)),
+    *(
+        make(matrix, mirrored(f), matrix, matrix)
+        for f in (
+            lambda s: nd.matrix_power(s, -0.25),
+            lambda s: nd.matrix_power(nd.ema(s, BETA), -P),
+            lambda s: nd.inverse(nd.accumulate(s, EPS * nd.eye_like(s))),
+            lambda s: s + nd.eye_like(s),
+        )
+    ),
+    *loops(matrix, left, psd_left),
+    Loop(psd_left, (nd.eye_like(G @ G.T), nd.eye_like(G.T @ G)), (psd_left, psd_right)),
+]

@@ -1,0 +1,282 @@
+"""Pairs of runs, judged: does a rule follow a reparametrisation, as far as float64 can tell?
+
+A run is compared with its reparametrised twin, and with itself under disturbances of the size of
+rounding. Where disturbances alone grow visible, runs say nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+
+import attrs
+import proofs
+import sympy
+import torch
+from torch import Tensor
+
+from normdsl.compiler.invariance.conditions import Assumption, Kind
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.verdict import Verdict
+from normdsl.compiler.runtime.functional import Functional
+from normdsl.compiler.simulate import Element, Loss, distances, draw, problem
+from normdsl.declaration import Declaration
+from normdsl.errors import GradientError
+from normdsl.schedule import exact
+
+STEPS = 6
+#: Steps that must be readable before runs count as agreeing.
+ENOUGH = 3
+#: Relative distance from which on runs have parted; a parting is this many times the noise.
+PARTED, ABOVE_NOISE = 1e-7, 100.0
+DISTURBANCE = 1e-12
+LARGEST = 1e6
+
+
+class Said(enum.Enum):
+    """What runs say of an invariance."""
+
+    AGREE = "agree"
+    PART = "part"
+    UNREADABLE = "unreadable"
+
+
+@attrs.frozen
+class Finding:
+    """What a pair of runs says, and the largest drift that was read."""
+
+    said: Said
+    drift: float
+
+
+@attrs.frozen
+class Setting:
+    """What a run depends on besides the rule.
+
+    Args:
+        shape: of the weights. seed: decides loss, start and group element. hyper: values by name.
+    """
+
+    shape: tuple[int, int]
+    seed: int
+    hyper: tuple[tuple[str, float], ...]
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """A trajectory: the weights W_0 … W_k, and the gradient and loss at all but the last."""
+
+    weights: list[Tensor]
+    grads: list[Tensor]
+    losses: list[Tensor]
+
+
+def run(
+    declaration: Declaration,
+    loss: Loss,
+    start: Tensor,
+    hyper: Mapping[str, float],
+    state: Mapping[str, Tensor] | None = None,
+    noise: torch.Generator | None = None,
+) -> Run:
+    """Run a rule from a start, and from given states; stop where it diverges."""
+    rule = Functional(declaration, exact)
+    w = disturbed(start, noise)
+    now = {**rule.init(w, **hyper), **(state or {})}
+    found = Run([w], [], [])
+    for step in range(STEPS):
+        grad, value = torch.func.grad_and_value(loss)(w, step)
+        try:
+            w, now = rule.update(disturbed(grad, noise), now, w, loss=value, **hyper)
+        except (GradientError, torch.linalg.LinAlgError):
+            break
+        if not bool(torch.isfinite(w).all()) or float(w.abs().max()) > LARGEST:
+            break
+        found.weights.append(w)
+        found.grads.append(grad)
+        found.losses.append(value)
+    return found
+
+
+def disturbed(x: Tensor, noise: torch.Generator | None) -> Tensor:
+    if noise is None:
+        return x
+    return x * (1 + DISTURBANCE * torch.randn(x.shape, generator=noise, dtype=x.dtype))
+
+
+@lru_cache(maxsize=64)
+def original(declaration: Declaration, setting: Setting) -> Run:
+    start, loss = problem(setting.shape, setting.seed)
+    return run(declaration, loss, start, dict(setting.hyper))
+
+
+@lru_cache(maxsize=256)
+def noise_of(declaration: Declaration, setting: Setting, seed: int) -> tuple[float, ...]:
+    """Return how far rounding alone drives a run away from itself, step by step."""
+    start, loss = problem(setting.shape, setting.seed)
+    generator = torch.Generator().manual_seed(seed)
+    other = run(declaration, loss, start, dict(setting.hyper), noise=generator)
+    return padded(distances(original(declaration, setting).weights, other.weights))
+
+
+def twin(
+    declaration: Declaration,
+    group: Group,
+    setting: Setting,
+    states: Mapping[str, proofs.Law],
+    noise: torch.Generator | None = None,
+) -> tuple[Run, Element]:
+    """Return the reparametrised run, the given states started by their laws."""
+    start, loss = problem(setting.shape, setting.seed)
+    element = draw(group, setting.shape, setting.seed)
+    factor, hyper = element.c ** float(group.loss_unit), dict(setting.hyper)
+
+    def reparametrised(w: Tensor, step: int) -> Tensor:
+        value = loss(element.act(group.weights, w), step)
+        return value ** (1 + 0.3 * step) / factor if group.each_step else value / factor
+
+    ours = Functional(declaration, exact).init(start, **hyper)
+    moved = {name: element.undo(law, ours[name]) for name, law in states.items()}
+    begin = element.undo(group.weights, start)
+    return run(declaration, reparametrised, begin, hyper, moved, noise), element
+
+
+def compare(
+    declaration: Declaration,
+    group: Group,
+    setting: Setting,
+    states: Mapping[str, proofs.Law] | None = None,
+) -> Finding:
+    """Return what a pair of runs says."""
+    states = states or {}
+    ours = original(declaration, setting)
+    theirs, element = twin(declaration, group, setting, states)
+    drift = distances(ours.weights, [element.act(group.weights, w) for w in theirs.weights])
+    finding = judged(drift, largest(noise_of(declaration, setting, k) for k in range(2)))
+    if finding.said is not Said.PART:
+        return finding
+    noise = [noise_of(declaration, setting, k) for k in range(8)]
+    for k in range(4):
+        generator = torch.Generator().manual_seed(k)
+        other, _ = twin(declaration, group, setting, states, generator)
+        noise.append(padded(distances(theirs.weights, other.weights)))
+    return judged(drift, largest(noise))
+
+
+def padded(drift: list[float]) -> tuple[float, ...]:
+    """Return a drift with infinity for the steps that a diverging run did not take."""
+    return tuple(drift) + (float("inf"),) * (STEPS - len(drift))
+
+
+def largest(several: Iterable[tuple[float, ...]]) -> list[float]:
+    return [max(values) for values in zip(*several, strict=True)]
+
+
+def judged(drift: list[float], noise: list[float]) -> Finding:
+    """Judge the drift of two runs, step by step, until noise hides it."""
+    readable = 0
+    for k, (gap, own) in enumerate(zip(drift, noise, strict=False)):
+        if gap > max(PARTED, ABOVE_NOISE * own):
+            return Finding(Said.PART, gap)
+        if ABOVE_NOISE * own > PARTED:
+            break
+        readable = k + 1
+    moves = any(own > 0 for own in noise[:readable])
+    if readable >= ENOUGH and moves:
+        return Finding(Said.AGREE, max(drift[:readable]))
+    return Finding(Said.UNREADABLE, max(drift, default=0.0))
+
+
+def assumptions(verdict: Verdict) -> list[Assumption]:
+    """Return the named assumptions of a verdict."""
+    return [c for c in verdict.conditions if isinstance(c, Assumption)]
+
+
+def transported(verdict: Verdict, hyper: Mapping[str, float]) -> dict[str, proofs.Law] | None:
+    """Return the law of each state that must start transformed; None if a proof does not say."""
+    names, found = verdict.declaration.labels, {}
+    for c in assumptions(verdict):
+        if c.kind is Kind.TRANSPORTED:
+            laws = {line.law for line in verdict.proof if line.expr == c.of}
+            if len(laws) != 1 or c.of not in names or any(map(_open, laws)):
+                return None
+            found[names[c.of]] = proofs.valued(laws.pop(), hyper)
+    return found
+
+
+def _open(law: proofs.Law) -> bool:
+    """Return whether a law has an exponent that its proof leaves free."""
+    return bool((law.unit or sympy.Integer(0)).atoms(sympy.Dummy) | law.offset.atoms(sympy.Dummy))
+
+
+def meeting(verdict: Verdict, values: Mapping[str, float]) -> dict[str, float] | None:
+    """Return hyper-parameters near `values` that meet the verdict's equations, or None."""
+    met, fixed = dict(values), set()
+    equations = [c for c in verdict.conditions if not isinstance(c, Assumption)]
+    for equation in sorted(equations, key=lambda c: len(c.free_symbols)):
+        names = sorted(str(s) for s in equation.free_symbols)
+        free = [name for name in names if name not in fixed]
+        if free:
+            root = _root(verdict.declaration, equation, free[0], met)
+            if root is None:
+                return None
+            met[free[0]] = root
+        fixed.update(names)
+    wrong = [e for e in equations if abs(_residual(e, met)) > 1e-9]
+    return None if wrong else met
+
+
+def _residual(equation: sympy.Eq, values: Mapping[str, float]) -> float:
+    gap = equation.lhs - equation.rhs
+    return float(gap.subs({s: values[str(s)] for s in gap.free_symbols}))
+
+
+def _root(
+    declaration: Declaration, equation: sympy.Eq, name: str, values: Mapping[str, float]
+) -> float | None:
+    """Solve an equation for one hyper-parameter within its domain."""
+    gap = sympy.nsimplify(equation.lhs - equation.rhs)
+    (x,) = (s for s in gap.free_symbols if str(s) == name)
+    gap = gap.subs({s: sympy.nsimplify(values[str(s)]) for s in gap.free_symbols - {x}})
+    domain = declaration.hyperparameter(name).domain
+    try:
+        roots = [float(r) for r in sympy.solve(gap, x) if r.is_real]
+    except (NotImplementedError, TypeError):
+        roots = []
+    for guess in () if roots else (0.3, 1.0, 3.0):
+        try:
+            roots.append(float(sympy.nsolve(gap, x, guess)))
+        except (ValueError, ZeroDivisionError, TypeError):
+            continue
+    return next((r for r in roots if domain.contains(r)), None)
+
+
+def assumed(verdict: Verdict, setting: Setting) -> bool:
+    """Return whether full rank and distinct eigenvalues, where assumed, hold along the run."""
+    found = [c for c in assumptions(verdict) if c.kind in _HOLDS]
+    if not found:
+        return True
+    ours, hyper = original(verdict.declaration, setting), dict(setting.hyper)
+    probe = proofs.Probe(verdict.declaration, [c.of for c in found])
+    streams = zip(ours.weights[:-1], ours.grads, ours.losses, strict=True)
+    history = probe.run(streams, probe.start(ours.weights[0], hyper), hyper)
+    return all(_HOLDS[c.kind](x) for row in history for c, x in zip(found, row, strict=True))
+
+
+def _full_rank(x: Tensor) -> bool:
+    values = torch.linalg.svdvals(x)
+    return bool(values[-1] > 1e-8 * values[0])
+
+
+def _distinct(x: Tensor) -> bool:
+    values = torch.linalg.eigvalsh(x)
+    return bool((values[1:] - values[:-1]).min() > 1e-6 * values.abs().max())
+
+
+_HOLDS: dict[Kind, Callable[[Tensor], bool]] = {
+    Kind.FULL_RANK: _full_rank,
+    Kind.DISTINCT: _distinct,
+}
+#: The kinds of assumption that runs can be made to meet, or be told not to meet.
+MET = (Kind.TRANSPORTED, *_HOLDS)
