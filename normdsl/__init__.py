@@ -58,6 +58,7 @@ from normdsl.trace import optimizer
 from normdsl.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from normdsl.compiler.audit.audit import audit
     from normdsl.compiler.invariance import groups
     from normdsl.compiler.runtime.functional import functional
     from normdsl.serial import from_json, to_json
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "algorithms": ("normdsl.algorithms", None),
+    "audit": ("normdsl.compiler.audit.audit", "audit"),
     "groups": ("normdsl.compiler.invariance.groups", None),
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
     "from_json": ("normdsl.serial", "from_json"),
@@ -108,6 +110,7 @@ __all__ = [
     "W",
     "abs",
     "accumulate",
+    "audit",
     "cholesky",
     "cols",
     "eigenbasis",

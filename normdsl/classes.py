@@ -14,7 +14,7 @@ class MatrixClass:
     """A set of matrices that contains products and inverses of its members.
 
     Args:
-        name: what proofs call it.
+        name: what proofs call it. verb: what its members do to an index, for explanations.
         inside: the classes that contain this one.
         orthogonal: every member P has PᵀP = I.
         diagonal: every member is diagonal, so exponents of members make sense.
@@ -28,6 +28,7 @@ class MatrixClass:
     diagonal: bool = False
     monomial: bool = False
     signed: bool = False
+    verb: str = "moved"
 
     def __le__(self, other: MatrixClass) -> bool:
         return self is other or any(parent <= other for parent in self.inside)
@@ -36,12 +37,19 @@ class MatrixClass:
         return self.name
 
 
-GENERAL = MatrixClass("invertible")
-ORTHOGONAL = MatrixClass("orthogonal", (GENERAL,), orthogonal=True)
+GENERAL = MatrixClass("invertible", verb="mixed")
+ORTHOGONAL = MatrixClass("orthogonal", (GENERAL,), orthogonal=True, verb="rotated")
 SIGNED_PERMUTATION = MatrixClass(
-    "signed permutation", (ORTHOGONAL,), orthogonal=True, monomial=True, signed=True
+    "signed permutation",
+    (ORTHOGONAL,),
+    orthogonal=True,
+    monomial=True,
+    signed=True,
+    verb="permuted with signs",
 )
-PERMUTATION = MatrixClass("permutation", (SIGNED_PERMUTATION,), orthogonal=True, monomial=True)
+PERMUTATION = MatrixClass(
+    "permutation", (SIGNED_PERMUTATION,), orthogonal=True, monomial=True, verb="permuted"
+)
 SIGNS = MatrixClass(
     "diagonal signs",
     (SIGNED_PERMUTATION,),
@@ -49,8 +57,11 @@ SIGNS = MatrixClass(
     diagonal=True,
     monomial=True,
     signed=True,
+    verb="flipped in sign",
 )
-POSITIVE = MatrixClass("positive diagonal", (GENERAL,), diagonal=True, monomial=True)
+POSITIVE = MatrixClass(
+    "positive diagonal", (GENERAL,), diagonal=True, monomial=True, verb="rescaled"
+)
 TRIVIAL = MatrixClass("identity", (PERMUTATION, SIGNS, POSITIVE), orthogonal=True, monomial=True)
 
 

@@ -54,7 +54,8 @@ def tanh(x: Any) -> Expr:
 
 def maximum(x: Any, y: Any) -> Expr:
     """Return the larger of the two, entry by entry."""
-    return nodes.Maximum(as_expr(x), as_expr(y))
+    x, y = as_expr(x), as_expr(y)
+    return x if x == y else nodes.Maximum(x, y)
 
 
 def minimum(x: Any, y: Any) -> Expr:
@@ -65,16 +66,18 @@ def minimum(x: Any, y: Any) -> Expr:
 def sum(x: Any, *, over: str = "all") -> Expr:
     """Return the sum of entries over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
 
-    The sum of all entries of a product x ∘ y is the inner product ⟨x, y⟩, and is built as such.
+    The sum of a product x ∘ y is the inner product ⟨x, y⟩, of rows or of columns if over one axis
+    only, and is built as such.
     """
     x = as_expr(x)
-    if over == "all" and x.shape != SCALAR:
+    reduced = _reduce(Reducer.SUM, x, over)
+    if isinstance(reduced, nodes.Reduce):
         match x:
             case Mul(left=y, right=z) if y.shape == z.shape:
-                return nodes.Inner(y, z)
+                return nodes.Inner(y, z, reduced.over_rows, reduced.over_cols)
             case Pow(base=y, exponent=p) if is_constant(p, 2):
-                return nodes.Inner(y, y)
-    return _reduce(Reducer.SUM, x, over)
+                return nodes.Inner(y, y, reduced.over_rows, reduced.over_cols)
+    return reduced
 
 
 def max(x: Any, *, over: str = "all") -> Expr:
@@ -113,7 +116,7 @@ def matrix_power(s: Any, p: Any) -> Expr:
     """
     s, p = as_expr(s), as_expr(p)
     root = nodes.MatrixPower(s, p)
-    return s if is_constant(p, 1) else root
+    return s if is_constant(p, 1) or isinstance(s, nodes.Eye) else root
 
 
 def cholesky(s: Any) -> Expr:
@@ -160,6 +163,8 @@ def inverse(x: Any) -> Expr:
         return x.arg
     if isinstance(x, nodes.Eigenbasis):
         return x.T
+    if isinstance(x, nodes.Eye):
+        return x
     return nodes.MatrixPower(x, as_expr(-1)) if x.facts.psd else nodes.Inverse(x)
 
 

@@ -14,7 +14,7 @@ import attrs
 
 from normdsl.domains import Domain
 from normdsl.errors import DomainError, ShapeError
-from normdsl.expr import Expr, negated, pointwise
+from normdsl.expr import Expr, Mul, negated, pointwise
 from normdsl.facts import NONNEGATIVE, UNIT, UNKNOWN, Facts
 from normdsl.shapes import MATRIX, SCALAR, Dim, Shape
 from normdsl.show.notation import Level, Notation, Piece
@@ -300,10 +300,12 @@ class Eigenbasis(Expr):
 
 @attrs.frozen(eq=False, repr=False)
 class Inner(Expr):
-    """Frobenius inner product ⟨x, y⟩ = Σ x_ij y_ij."""
+    """Inner product ⟨x, y⟩ = Σ x_ij y_ij, over rows and columns, or over one of them alone."""
 
     left: Expr
     right: Expr
+    over_rows: bool = True
+    over_cols: bool = True
 
     def _infer_shape(self) -> Shape:
         if self.left.shape != self.right.shape:
@@ -313,18 +315,29 @@ class Inner(Expr):
                 why="⟨x, y⟩ sums over equal index pairs",
                 hint="transpose one with .T",
             )
-        return SCALAR
+        return _summed(self.left.shape, self.over_rows, self.over_cols)
 
     def _infer_facts(self) -> Facts:
-        return NONNEGATIVE if self.left == self.right else UNKNOWN
+        both = self.left.facts.nonnegative and self.right.facts.nonnegative
+        return NONNEGATIVE if both or self.left == self.right else UNKNOWN
+
+    @property
+    def whole(self) -> bool:
+        """Whether it sums over both axes."""
+        return self.over_rows and self.over_cols
 
     def _notate(self, n: Notation) -> Piece:
+        if not self.whole:
+            return _notate_reduced(
+                n, "sum", Mul(self.left, self.right), self.over_rows, self.over_cols
+            )
         if self.left == self.right:
             return n.power(n.norm(n(self.left), "_F"), n.integer_or_ratio(Fraction(2)))
         return n.call("inner", self.left, self.right)
 
     def _notate_root(self, n: Notation) -> Piece:
-        return n.norm(n(self.left), "_F") if self.left == self.right else n.root(self)
+        frobenius = self.whole and self.left == self.right
+        return n.norm(n(self.left), "_F") if frobenius else n.root(self)
 
 
 class Reducer(enum.Enum):
@@ -344,17 +357,13 @@ class Reduce(Expr):
     over_cols: bool
 
     def _infer_shape(self) -> Shape:
-        shape = self.arg.shape
-        return Shape(
-            Dim.ONE if self.over_rows else shape.rows, Dim.ONE if self.over_cols else shape.cols
-        )
+        return _summed(self.arg.shape, self.over_rows, self.over_cols)
 
     def _infer_facts(self) -> Facts:
         return NONNEGATIVE if self.arg.facts.nonnegative else UNKNOWN
 
     def _notate(self, n: Notation) -> Piece:
-        axes = ("i" if self.over_rows else "") + ("j" if self.over_cols else "")
-        return n.call(self.reducer.value, self.arg, sub=Piece(axes, Level.ATOM))
+        return _notate_reduced(n, self.reducer.value, self.arg, self.over_rows, self.over_cols)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -379,6 +388,18 @@ class SchattenNorm(Expr):
 
     def _notate(self, n: Notation) -> Piece:
         return n.norm(n(self.arg), {1.0: "_*", math.inf: "₂"}.get(self.p, f"_S{self.p:g}"))
+
+
+def _summed(shape: Shape, over_rows: bool, over_cols: bool) -> Shape:
+    """Return the shape that is left of an array summed over some of its axes."""
+    return Shape(Dim.ONE if over_rows else shape.rows, Dim.ONE if over_cols else shape.cols)
+
+
+def _notate_reduced(
+    n: Notation, name: str, arg: Expr, over_rows: bool, over_cols: bool
+) -> Piece:
+    axes = ("i" if over_rows else "") + ("j" if over_cols else "")
+    return n.call(name, arg, sub=Piece(axes, Level.ATOM))
 
 
 def _require_square(node: Expr, what: str, arg: Expr) -> None:

@@ -119,6 +119,11 @@ class Recursion:
             stack.extend(expr.children)
         return found
 
+    def forgetful(self, index: int) -> bool:
+        """Return whether the new value of a state reads none of the old ones."""
+        own = {self.carry(i) for i in range(len(self.inits))}
+        return own.isdisjoint(free_carries(self.bodies[index]))
+
     def carry(self, index: int) -> Carry:
         """Return the symbol that stands for state `index` in the bodies."""
         return Carry(self.level, index, self.inits[index].shape, self.known[index])

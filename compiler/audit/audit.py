@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -19,36 +20,52 @@ from normdsl.compiler.audit.runs import RefusedError, Subject
 from normdsl.compiler.audit.scales import PROBE, gradient_scale
 from normdsl.compiler.audit.streams import gradients, linear
 from normdsl.compiler.audit.surroundings import unchanged
-from normdsl.compiler.audit.symmetries import original, symmetry
+from normdsl.compiler.audit.symmetries import blurred, original, symmetry
 from normdsl.compiler.invariance import groups
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+#: Takes a subject and a dtype.
+Probe = Callable[..., Finding]
+MEMORY: dict[str, Probe] = {
+    "gradient_kept": gradient_kept,
+    "storage": storage,
+    "zero_gradient": zero_gradient,
+    "resume": resume,
+}
 #: Too narrow for gradient scales: the smallest of them are zero in it.
 NARROW = (torch.float16,)
 
 
 def audit(
-    factory: Callable[..., Any], *, name: str | None = None, steps: int = 8, seeds: int = 3
+    factory: Callable[..., Any],
+    *,
+    name: str | None = None,
+    shape: tuple[int, int] = (6, 8),
+    steps: int = 8,
+    seeds: int = 3,
 ) -> Audit:
     """Run an optimizer through every group, gradient scale, dtype and memory check.
 
     Args:
         factory: a class, function, `functools.partial` or declaration that takes a list of
-            parameters and returns a `torch.optim.Optimizer`. Its boolean options are flipped one at a
-            time for the scale and memory probes.
+            parameters and returns a `torch.optim.Optimizer`. Its boolean options are flipped one
+            at a time for the scale and memory probes.
         name: what to call it; default its own name.
-        steps: length of the runs that compare reparametrisations.
-        seeds: how many random problems they are run on, wide and tall in turn.
+        shape: of the weights in the runs that compare reparametrisations, every other one
+            transposed. Square ones are taken where rounding decides a run on these, as when a
+            gradient of rank m leaves an n×n eigenbasis undetermined.
+        steps: length of these runs.
+        seeds: how many random problems they are run on.
 
     Returns:
-        The verdicts: a value that prints as a table, shows itself in a notebook and saves a picture.
+        The verdicts: a value that prints as tables, shows itself in a notebook, saves a picture.
 
     Raises:
         RefusedError: if the optimizer takes no ordinary step on matrices in any dtype.
     """
     with unchanged():
         subject, working = _ready(Subject(name or name_of(factory), factory))
-        findings = _symmetries(subject, working, steps, seeds)
+        findings = _symmetries(subject, working, shape, steps, seeds)
         untried: list[tuple[str, str]] = []
         for variant in (subject, *flipped(subject)):
             refusals = {dtype: _refusal(variant, dtype) for dtype in DTYPES}
@@ -65,7 +82,9 @@ def name_of(factory: Any) -> str:
     if hasattr(factory, "func"):
         bound = ", ".join(f"{k}={v!r}" for k, v in factory.keywords.items())
         return f"{name_of(factory.func)}({bound})" if bound else name_of(factory.func)
-    return str(getattr(factory, "__name__", None) or getattr(factory, "name", type(factory).__name__))
+    return str(
+        getattr(factory, "__name__", None) or getattr(factory, "name", type(factory).__name__)
+    )
 
 
 def _ready(subject: Subject) -> tuple[Subject, torch.dtype]:
@@ -102,15 +121,22 @@ def _refusal(subject: Subject, dtype: torch.dtype) -> str | None:
     return None
 
 
-def _symmetries(subject: Subject, dtype: torch.dtype, steps: int, seeds: int) -> list[Finding]:
+def _symmetries(
+    subject: Subject, dtype: torch.dtype, shape: tuple[int, int], steps: int, seeds: int
+) -> list[Finding]:
+    side = min(shape)
     try:
-        shapes = [((6, 8), (8, 6))[k % 2] for k in range(seeds)]
-        runs = [original(subject, dtype, s, steps, k) for k, s in enumerate(shapes)]
+        runs = [
+            original(subject, dtype, (shape, shape[::-1])[k % 2], steps, k) for k in range(seeds)
+        ]
+        if blurred(runs):
+            square = [original(subject, dtype, (side, side), steps, k) for k in range(seeds)]
+            runs = runs if blurred(square) else square
     except RefusedError as error:
-        found = [_unsupported(g.name, Kind.SYMMETRY, subject, dtype, error.why) for g in groups.ALL]
-        return found
+        why = error.why
+        return [_unsupported(g.name, Kind.SYMMETRY, subject, dtype, why) for g in groups.ALL]
     return [
-        _attempt(g.name, Kind.SYMMETRY, subject, dtype, lambda g=g: symmetry(subject, g, runs, dtype))
+        _attempt(g.name, Kind.SYMMETRY, subject, dtype, partial(symmetry, group=g, runs=runs))
         for g in groups.ALL
     ]
 
@@ -121,11 +147,8 @@ def _scales(
     """Return verdicts on gradient scales: every dtype for the defaults, one for other options."""
     usual = torch.float32 if refusals[torch.float32] is None else working
     dtypes = [d for d in DTYPES if d not in NARROW] if subject.options == "defaults" else [usual]
-    return [
-        _attempt(PROBE, Kind.SCALE, subject, d, lambda d=d: gradient_scale(subject, d, SHAPES[0]))
-        for d in dtypes
-        if refusals[d] is None
-    ]
+    probe = partial(gradient_scale, shape=SHAPES[0])
+    return [_attempt(PROBE, Kind.SCALE, subject, d, probe) for d in dtypes if refusals[d] is None]
 
 
 def _memory(
@@ -136,35 +159,20 @@ def _memory(
         if refusal is not None:
             found.append(_unsupported("dtype", Kind.MEMORY, subject, dtype, refusal))
             continue
-        probes: dict[str, Callable[..., Finding]] = {
-            "gradient_kept": gradient_kept,
-            "storage": storage,
-            "zero_gradient": zero_gradient,
-            "resume": resume,
-        }
-        for name, probe in probes.items():
-            found.append(
-                _attempt(name, Kind.MEMORY, subject, dtype, lambda p=probe, d=dtype: p(subject, d))
-            )
-        if dtype is not working:
-            found.append(
-                _attempt(
-                    "precision", Kind.MEMORY, subject, dtype,
-                    lambda d=dtype: precision(subject, d, working),
-                )
-            )  # fmt: skip
+        probes = MEMORY | (
+            {} if dtype is working else {"precision": partial(precision, reference=working)}
+        )
+        found += [_attempt(n, Kind.MEMORY, subject, dtype, p) for n, p in probes.items()]
     return found
 
 
-def _attempt(
-    probe: str, kind: Kind, subject: Subject, dtype: torch.dtype, run: Callable[[], Finding]
-) -> Finding:
+def _attempt(name: str, kind: Kind, subject: Subject, dtype: torch.dtype, probe: Probe) -> Finding:
     """Return the finding of a probe, or that the optimizer refuses what it does."""
     try:
-        return run()
+        return probe(subject, dtype=dtype)
     except RefusedError as error:
-        return _unsupported(probe, kind, subject, dtype, error.why)
+        return _unsupported(name, kind, subject, dtype, error.why)
 
 
-def _unsupported(probe: str, kind: Kind, subject: Subject, dtype: torch.dtype, why: str) -> Finding:
-    return Finding(probe, kind, Status.UNSUPPORTED, subject.options, plain(dtype), why=why)
+def _unsupported(name: str, kind: Kind, subject: Subject, dtype: torch.dtype, why: str) -> Finding:
+    return Finding(name, kind, Status.UNSUPPORTED, subject.options, plain(dtype), why=why)

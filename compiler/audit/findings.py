@@ -17,6 +17,15 @@ class Status(Enum):
     BREAKS = "breaks"
 
 
+COLOURS = {
+    Status.HOLDS: "#1a7f37",
+    Status.ABOVE: "#9a6700",
+    Status.BREAKS: "#cf222e",
+    Status.UNKNOWN: "#57606a",
+    Status.UNSUPPORTED: "#57606a",
+}
+
+
 class Kind(Enum):
     """What a probe is about."""
 
@@ -41,6 +50,7 @@ class Finding:
         noise: what rounding alone does.
         at: where the curve was measured: steps, or norms of the gradient. curve: deviations there.
         limits: tolerances there.
+        shape: of the weights, where the verdict depends on it.
         why: what happened, for people.
     """
 
@@ -57,11 +67,12 @@ class Finding:
     at: tuple[float, ...] = ()
     curve: tuple[float, ...] = ()
     limits: tuple[float, ...] = ()
+    shape: tuple[int, int] | None = None
     why: str = ""
 
     @property
     def answer(self) -> str:
-        """The verdict in words: holds, breaks (factor, first step), holds above ‖G‖ = r; unknown."""
+        """The verdict in words, as in "breaks (factor 0.3, first step 2)"."""
         match self.status:
             case Status.ABOVE:
                 return f"holds above ‖G‖ = {self.above:.2g}"
@@ -71,8 +82,8 @@ class Finding:
                 return f"breaks ({', '.join(parts)})" if parts else "breaks"
             case Status.UNKNOWN:
                 return f"unknown (rounding alone: {self.noise or 0:.2g})"
-            case _:
-                return self.status.value
+            case Status.HOLDS | Status.UNSUPPORTED:
+                return str(self.status.value)
 
     @property
     def defect(self) -> bool:

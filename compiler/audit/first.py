@@ -73,4 +73,6 @@ def _roughness(subject: Subject, stream: Stream, dtype: torch.dtype, seed: int) 
     smooth, _ = np.linalg.qr(np.vander(places, DEGREE + 1))
     rest = family - smooth @ (smooth.T @ family)
     freedom = MEMBERS - DEGREE - 1
-    return float(np.linalg.norm(rest) / np.sqrt(freedom) * np.sqrt(MEMBERS) / np.linalg.norm(family))
+    return float(
+        np.linalg.norm(rest) / np.sqrt(freedom) * np.sqrt(MEMBERS) / np.linalg.norm(family)
+    )

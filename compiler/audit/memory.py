@@ -14,8 +14,8 @@ from normdsl.compiler.audit.streams import exact_normal, gradients, linear
 #: Wide, equal and tall: equal ones may be batched, tall ones may be transposed.
 SHAPES = ((6, 8), (6, 8), (8, 6))
 STEPS = 6
-#: Size of the entries of gradients: far from 1, so that a normalised buffer is told from a plain one,
-#: and small enough for the squares of float16.
+#: Size of the entries of gradients: far from 1, so that a normalised buffer is told from a plain
+#: one, and small enough for the squares of float16.
 SIZE = 16.0
 
 
@@ -99,7 +99,7 @@ def addresses(x: Tensor) -> set[int]:
     first = x.data_ptr()
     return {
         first + x.element_size() * int(k) + byte
-        for k in offsets.reshape(-1).unique()
+        for k in offsets.reshape(-1)
         for byte in range(x.element_size())
     }
 

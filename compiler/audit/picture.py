@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from normdsl.compiler.audit.findings import Finding, Kind
+from normdsl.compiler.audit.findings import COLOURS, Finding, Kind, Status
 from normdsl.errors import NormdslError
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def draw(audit: Audit, path: str | Path | IO[bytes]) -> None:
     with rc_context(style):
         figure = Figure(figsize=(14, 8), layout="constrained")
         FigureCanvasAgg(figure)
-        left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
+        halves: Any = figure.subfigures(1, 2, width_ratios=(1.25, 1))
+        left, right = halves
         _symmetries(left, [f for f in audit if f.kind is Kind.SYMMETRY])
         above, below = right.subfigures(2, 1, height_ratios=(1.1, 1))
         _scales(above.subplots(), audit)
@@ -46,10 +47,8 @@ def draw(audit: Audit, path: str | Path | IO[bytes]) -> None:
 
 
 def _symmetries(figure: Any, found: list[Finding]) -> None:
-    from normdsl.compiler.audit.report import COLOURS
-
     figure.suptitle(
-        "reparametrised twin: relative drift at each step (grey: rounding)", fontsize=11
+        "reparametrised twin: relative drift at each step (grey: tolerated)", fontsize=11
     )
     rows = -(-len(found) // COLUMNS)
     axes = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).reshape(-1)
@@ -69,8 +68,6 @@ def _symmetries(figure: Any, found: list[Finding]) -> None:
 
 
 def _scales(ax: Any, audit: Audit) -> None:
-    from normdsl.compiler.audit.report import COLOURS
-
     dashes = ("-", "--", ":", "-.")
     for k, s in enumerate(audit.part(Kind.SCALE)):
         f = s.worst
@@ -91,9 +88,6 @@ def _scales(ax: Any, audit: Audit) -> None:
 
 
 def _defects(figure: Any, audit: Audit) -> None:
-    from normdsl.compiler.audit.report import COLOURS
-    from normdsl.compiler.audit.findings import Status
-
     ax = figure.subplots()
     ax.set_axis_off()
     complaints = audit.complaints

@@ -1,8 +1,8 @@
 """State purity: in every dtype the states follow those of a float64 run up to rounding.
 
-Both runs are fed the same gradients, which every dtype holds exactly. Rounding is calibrated by runs in
-either dtype whose gradients are disturbed by one unit in the last place of the narrow one; a difference
-far above it means that something else was written into a state.
+Both runs are fed the same gradients, which every dtype holds exactly. Rounding is calibrated by
+runs in either dtype whose gradients are off by one unit in the last place of the narrow one; a
+difference far above it means that something else was written into a state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from normdsl.compiler.audit.findings import Finding
+from normdsl.compiler.audit.findings import Finding, plain
 from normdsl.compiler.audit.memory import SHAPES, SIZE, STEPS, verdict
 from normdsl.compiler.audit.runs import Run, Subject
 from normdsl.compiler.audit.streams import Stream, gradients, linear
@@ -52,7 +52,7 @@ def precision(subject: Subject, dtype: torch.dtype, reference: torch.dtype) -> F
                 bad.append((values[step], slot, limit))
         if bad:
             factor, slot, limit = max(bad)
-            why = f"{slot} differs from its {str(reference).removeprefix('torch.')} run"
+            why = f"{slot} is not what {plain(reference)} gives, far beyond rounding"
             return verdict("precision", subject, dtype, why, step + 1, factor, limit)
     return verdict("precision", subject, dtype, tolerance=LARGE)
 
@@ -74,8 +74,8 @@ def _disturbed(stream: Stream, size: float, seed: int) -> Stream:
 def deviations(exact: Run, other: Run) -> Table:
     """Return for each slot how far two runs differ after each step, relative to its size so far.
 
-    Orthonormal slots are left out: a basis of eigenvectors is free up to signs. So are slots that hold
-    nothing but rounding errors.
+    Orthonormal slots are left out: a basis of eigenvectors is free up to signs. So are slots that
+    hold nothing but rounding errors.
     """
     table: Table = {}
     unit = max(float(w.double().norm()) for w in exact.weights[-1])
@@ -85,17 +85,21 @@ def deviations(exact: Run, other: Run) -> Table:
             size = max(size, float(x.norm()))
             gap = float((x - y).norm())
             row.append((gap / size if size else 0.0) if math.isfinite(gap) else math.inf)
-        if size > RESIDUE * unit and not all(_orthonormal(x) and _orthonormal(y) for x, y in values):
+        if size > RESIDUE * unit and not all(
+            _orthonormal(x) and _orthonormal(y) for x, y in values
+        ):
             table[slot] = row
     return table
 
 
 def _common(exact: Run, other: Run) -> Iterator[tuple[str, list[tuple[Tensor, Tensor]]]]:
-    """Yield the floating-point slots, and weights, that two runs have in equal shapes throughout."""
+    """Yield the floating-point slots and weights that two runs have in equal shapes."""
     first, second = _slots(exact), _slots(other)
     for slot, column in first.items():
         pairs = list(zip(column, second.get(slot, []), strict=False))
-        same = all(x.shape == y.shape and x.is_floating_point() == y.is_floating_point() for x, y in pairs)
+        same = all(
+            x.shape == y.shape and x.is_floating_point() == y.is_floating_point() for x, y in pairs
+        )
         if len(pairs) == STEPS and same and column[0].is_floating_point():
             yield slot, [(x.double(), y.double()) for x, y in pairs]
 

@@ -11,17 +11,12 @@ from typing import IO
 
 import attrs
 
-from normdsl.compiler.audit.findings import Finding, Kind, Status
+from normdsl.compiler.audit.findings import COLOURS, Finding, Kind, Status
+from normdsl.compiler.audit.picture import draw
 from normdsl.compiler.audit.summary import Summary, summaries
+from normdsl.compiler.audit.text import text
 from normdsl.errors import NormdslError
 
-COLOURS = {
-    Status.HOLDS: "#1a7f37",
-    Status.ABOVE: "#9a6700",
-    Status.BREAKS: "#cf222e",
-    Status.UNKNOWN: "#57606a",
-    Status.UNSUPPORTED: "#57606a",
-}
 _SEVERITY = [Status.UNSUPPORTED, Status.HOLDS, Status.UNKNOWN, Status.ABOVE, Status.BREAKS]
 
 
@@ -87,8 +82,6 @@ class Audit:
         )
 
     def __str__(self) -> str:
-        from normdsl.compiler.audit.text import text
-
         return text(self)
 
     def __repr__(self) -> str:
@@ -116,8 +109,6 @@ class Audit:
         Raises:
             NormdslError: if matplotlib is not installed.
         """
-        from normdsl.compiler.audit.picture import draw
-
         draw(self, path)
 
 

@@ -1,4 +1,4 @@
-"""Driving any torch optimizer: parameters, a loss at each step, the weights and states it leaves."""
+"""Driving any torch optimizer: parameters, a loss at each step, the weights and states left."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Subject:
             RefusedError: if the factory raises or returns something else.
         """
         seed_everything(seed)
-        params = [Parameter(s.detach().clone(memory_format=torch.contiguous_format)) for s in starts]
+        params = [
+            Parameter(s.detach().clone(memory_format=torch.contiguous_format)) for s in starts
+        ]
         try:
             optimizer = self.factory(params)
         except Exception as error:

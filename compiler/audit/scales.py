@@ -1,7 +1,7 @@
 """Gradient scales: does the first step follow one power law from ‖G‖ = 1e-10 to 1e6?
 
-Multiplying by a power of two commutes with rounding in every binary format, so what deviates from the
-law is an absolute constant inside the optimizer.
+Multiplying by a power of two commutes with rounding in every binary format, so what deviates from
+the law is an absolute constant inside the optimizer.
 """
 
 from __future__ import annotations

@@ -55,7 +55,13 @@ def _settings(same: Sequence[Finding], tested: dict[tuple[str, str], set[str]]) 
         by_dtype[f.dtype].append(f.options)
     by_options: dict[str, list[str]] = defaultdict(list)
     for dtype, options in by_dtype.items():
-        everything = tested[same[0].probe, dtype]
-        every = len(everything) > 1 and set(options) == everything
-        by_options["every option" if every else ", ".join(options)].append(dtype)
+        by_options[_options(options, tested[same[0].probe, dtype])].append(dtype)
     return "; ".join(f"{options}: {', '.join(dtypes)}" for options, dtypes in by_options.items())
+
+
+def _options(chosen: Sequence[str], everything: set[str]) -> str:
+    """Return a choice of options in few words."""
+    others = sorted(everything - set(chosen))
+    if len(everything) == 1 or len(chosen) <= max(1, 2 * len(others)):
+        return ", ".join(chosen)
+    return "every option" + (f" but {', '.join(others)}" if others else "")

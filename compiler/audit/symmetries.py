@@ -1,25 +1,24 @@
 """Reparametrisations: two runs that an invariant optimizer keeps together, for every group.
 
-The twin starts at ρ(g)⁻¹ W₀ and minimises the same function of the original weights. Its distance from the
-original run counts only where it stands out from what rounding does to the original run.
+The twin starts at ρ(g)⁻¹ W₀ and minimises the same function of the original weights. Its distance
+from the original run counts only where it stands out from what rounding does to that.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 
 import attrs
-import numpy as np
 import torch
 from torch import Tensor
 
 from normdsl.compiler.audit.findings import Finding, Kind, Status, plain
 from normdsl.compiler.audit.first import grain
+from normdsl.compiler.audit.paths import changing_problem, follow
 from normdsl.compiler.audit.runs import Subject
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.simulate import DISTURBANCE, Element, distances, draw, problem
+from normdsl.compiler.simulate import DISTURBANCE, Element, distances, draw
 from normdsl.compiler.simulate import Loss as Objective
 
 #: A relative distance below this has not parted.
@@ -67,33 +66,28 @@ def original(
     return Original(seed, start, loss, path, [max(at) for at in zip(*noise, strict=False)])
 
 
-def changing_problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Objective]:
-    """Return a start and another smooth convex loss for every step, as mini-batches give.
-
-    Averages over steps then mix gradients that differ, and show it.
-    """
-
-    @cache
-    def batch(step: int) -> Objective:
-        return problem(shape, 1000 * seed + step)[1]
-
-    def loss(w: Tensor, step: int = 0) -> Tensor:
-        return batch(step)(w, step)
-
-    return problem(shape, 1000 * seed)[0], loss
-
-
 def _grain(subject: Subject, dtype: torch.dtype, start: Tensor, loss: Objective) -> float:
     """Return the rounding of a first step at the gradients of the problem itself."""
-    slope: Tensor = torch.func.grad(loss)(start, 0)
-    return grain(subject, lambda _: [slope], dtype)
+
+    @cache
+    def slopes(step: int) -> list[Tensor]:
+        return [torch.func.grad(loss)(start, step)]
+
+    return grain(subject, slopes, dtype)
 
 
-def symmetry(subject: Subject, group: Group, runs: Sequence[Original], dtype: torch.dtype) -> Finding:
+def blurred(runs: Sequence[Original]) -> bool:
+    """Return whether rounding decides these runs, so that nothing can stand out from it."""
+    return any(MARGIN * n > BLURRED for run in runs for n in run.noise)
+
+
+def symmetry(
+    subject: Subject, group: Group, runs: Sequence[Original], dtype: torch.dtype
+) -> Finding:
     """Return the verdict for a group from the worst of several runs.
 
-    The noise at a step is the largest of all runs. Where it is so large that nothing could stand out,
-    the verdict is unknown.
+    The noise at a step is the largest of all runs. Where it is so large that nothing could stand
+    out, the verdict is unknown.
 
     Raises:
         RefusedError: if the optimizer raises.
@@ -110,14 +104,14 @@ def symmetry(subject: Subject, group: Group, runs: Sequence[Original], dtype: to
             group.name, Kind.SYMMETRY, Status.UNKNOWN, subject.options, plain(dtype),
             why="the runs diverge at once",
         )  # fmt: skip
-    blurred = drift[worst] > PARTED and limits[worst] > BLURRED
-    status = Status.BREAKS if parted else Status.UNKNOWN if blurred else Status.HOLDS
+    unclear = drift[worst] > PARTED and limits[worst] > BLURRED
+    status = Status.BREAKS if parted else Status.UNKNOWN if unclear else Status.HOLDS
     return Finding(
         group.name, Kind.SYMMETRY, status, subject.options, plain(dtype),
         factor=drift[worst], step=parted[0] + 1 if parted else None,
         tolerance=limits[worst], noise=noise[worst],
         at=tuple(range(1, len(drift) + 1)), curve=tuple(drift), limits=tuple(limits),
-        why=group.formula,
+        shape=(runs[0].start.shape[0], runs[0].start.shape[1]), why=group.formula,
     )  # fmt: skip
 
 
@@ -139,49 +133,9 @@ def _twin(
 
     def reparametrised(w: Tensor, step: int) -> Tensor:
         value = run.loss(element.act(group.weights, w), step)
-        return value ** (1 + 0.3 * step) / unit if group.each_step else value / unit
+        power = 1 + 0.3 * step if group.each_step else 1.0
+        result: Tensor = value**power / unit
+        return result
 
     start = element.undo(group.weights, run.start)
     return follow(subject, start, reparametrised, dtype, len(run.path) - 1)
-
-
-def follow(
-    subject: Subject,
-    start: Tensor,
-    loss: Objective,
-    dtype: torch.dtype,
-    steps: int,
-    rough: float = 0.0,
-    seed: int = 0,
-) -> list[Tensor]:
-    """Return the iterates in float64, shorter if the run diverges.
-
-    Args:
-        subject: the optimizer. start: W_0. loss: the objective, in float64. dtype: of the weights.
-        steps: how many. rough: relative size of rounding errors added to every step.
-        seed: of those errors, and of the optimizer's own draws.
-
-    Raises:
-        RefusedError: if the optimizer raises.
-    """
-    drive = subject.drive([start.to(dtype)], seed)
-    rng = np.random.default_rng([seed, 13])
-    objective = partial(_objective, loss)
-    path = [drive.weights()[0].double()]
-    for step in range(steps):
-        drive.advance(objective, step)
-        now = drive.weights()[0].double()
-        if rough:
-            errors = torch.as_tensor(rng.standard_normal(tuple(now.shape)))
-            size = rough * float((now - path[-1]).norm()) / math.sqrt(now.numel())
-            now = now + size * errors
-            with torch.no_grad():
-                drive.params[0].copy_(now)
-        if not bool(torch.isfinite(now).all()):
-            break
-        path.append(now)
-    return path
-
-
-def _objective(loss: Objective, params: Sequence[Tensor], step: int) -> Tensor:
-    return loss(params[0].double(), step)

@@ -36,8 +36,10 @@ def text(audit: Audit) -> str:
     symmetries, scales, memory = (audit.part(kind) for kind in Kind)
     blocks = [
         f"audit of {audit.name}",
-        _table(("reparametrisation", "steps", "drift", "rounding", "verdict"), symmetries, _symmetry),
-        _table(("gradient scale", "1e-10 … 1e6", "largest", "tolerance", "verdict"), scales, _scale),
+        _table(
+            (_headed(symmetries), "steps", "drift", "rounding", "verdict"), symmetries, _symmetry
+        ),
+        _table(("gradient scale", "largest", "tolerance", "verdict", "settings"), scales, _scale),
         _table(("memory", "verdict", "settings"), memory, _memory),
     ]
     if audit.complaints:
@@ -50,6 +52,12 @@ def text(audit: Audit) -> str:
     return "\n\n".join(blocks)
 
 
+def _headed(symmetries: Sequence[Summary]) -> str:
+    """Return the head of the first column, with the shape that was used."""
+    shapes = [s.worst.shape for s in symmetries if s.worst.shape is not None]
+    return "reparametrised" + (f" {shapes[0][0]}×{shapes[0][1]}" if shapes else "")
+
+
 def _symmetry(s: Summary) -> tuple[str, ...]:
     f = s.worst
     return f.probe, sparkline(f.curve), _number(f.factor), _number(f.noise), _told(f)
@@ -57,7 +65,7 @@ def _symmetry(s: Summary) -> tuple[str, ...]:
 
 def _scale(s: Summary) -> tuple[str, ...]:
     f = s.worst
-    return s.settings, sparkline(f.curve), _number(f.factor), _number(f.tolerance), _told(f)
+    return sparkline(f.curve), _number(f.factor), _number(f.tolerance), _told(f), s.settings
 
 
 def _memory(s: Summary) -> tuple[str, ...]:
@@ -76,7 +84,5 @@ def _table(head: tuple[str, ...], found: Sequence[Summary], row: object) -> str:
     assert callable(row)
     rows = [head, *(row(s) for s in found)]
     widths = [max(len(r[k]) for r in rows) for k in range(len(head))]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
-    ]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])

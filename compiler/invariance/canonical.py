@@ -17,7 +17,7 @@ from normdsl import expr as e
 from normdsl import nodes
 from normdsl.expr import Expr
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import Carry, Recursion, State
+from normdsl.recursion import After, Carry, Recursion, State
 from normdsl.shapes import SCALAR
 from normdsl.structure import content_fields
 
@@ -87,8 +87,11 @@ class Normal:
                 return chain(self(expr.left), self(expr.right))
             case e.Transpose(arg=x):
                 return flipped(self(x))
-            case nodes.Inner(left=x, right=y):
+            case nodes.Inner(left=x, right=y) if expr.whole:
                 return _inner(self(x), self(y))
+            case nodes.Inner(left=x, right=y):
+                product = joined("Mul", (self(x), self(y)))
+                return _reduce(nodes.Reducer.SUM, product, expr.over_rows, expr.over_cols)
             case nodes.SchattenNorm(arg=x, p=p):
                 return Form("SchattenNorm", (_upright(self(x)),), p, True, True)
             case nodes.Reduce(reducer=r, arg=x):
@@ -107,6 +110,8 @@ class Normal:
 
     def _state(self, expr: State) -> Form:
         recursion: Recursion = expr.recursion
+        if isinstance(expr, After) and expr.recursion.forgetful(expr.index):
+            return self(recursion.bodies[expr.index])
         shapes = [str(x.shape) for x in recursion.inits]
         order = sorted(range(len(shapes)), key=shapes.__getitem__)
         carries = {recursion.carry(i): k for k, i in enumerate(order)}

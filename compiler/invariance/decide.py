@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import lru_cache
 
 import attrs
@@ -15,7 +16,7 @@ from normdsl.compiler.invariance.exponents import consistent, is_zero, without_u
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
 from normdsl.compiler.invariance.infer import Inference
-from normdsl.compiler.invariance.judgement import Failure, Judgement
+from normdsl.compiler.invariance.judgement import Failure, Judgement, settled
 from normdsl.compiler.invariance.mirror import one_sided
 from normdsl.declaration import Declaration
 from normdsl.errors import DeclarationError
@@ -87,8 +88,8 @@ def decide(declaration: Declaration, group: Group, given: Conditions = frozenset
     proofs = []
     for j in judgements:
         agreed = alike(j.law, wanted)
-        needed = None if agreed is None else without_unknowns(agreed | j.conditions)
-        proof = None if needed is None else _proof(declaration, j, needed, given)
+        solved = None if agreed is None else without_unknowns(agreed | j.conditions)
+        proof = None if solved is None else _proof(declaration, j, *solved, given)
         if proof is not None:
             proofs.append(proof)
     if proofs:
@@ -103,7 +104,11 @@ def decide(declaration: Declaration, group: Group, given: Conditions = frozenset
 
 
 def _proof(
-    declaration: Declaration, judgement: Judgement, needed: Conditions, given: Conditions
+    declaration: Declaration,
+    judgement: Judgement,
+    needed: Conditions,
+    chosen: Mapping[sympy.Symbol, sympy.Expr],
+    given: Conditions,
 ) -> Proof | None:
     """Return a judgement as a proof if hyper-parameters can meet its conditions, or nearly."""
     needed = frozenset(shortened(c, declaration) for c in needed)
@@ -114,7 +119,7 @@ def _proof(
     law = any(c.kind is Kind.MOVED_DRAW for c in drawn)
     mode = Mode.LIMIT if limits else Mode.LAW if law else Mode.EXACT
     rest = needed - drawn - limits
-    return Proof(judgement, rest - given, limits, rest & given, mode)
+    return Proof(settled(judgement, chosen), rest - given, limits, rest & given, mode)
 
 
 def shortened(condition: Condition, declaration: Declaration) -> Condition:

@@ -21,6 +21,10 @@ from normdsl.expr import Constant, Expr
 from normdsl.nodes import Param
 
 
+#: Where the scalar unit changes at every step: c of the step before, as a power of today's c.
+OLD = sympy.Symbol("old", real=True)
+
+
 def symbol(param: Param) -> sympy.Symbol:
     """Return the sympy symbol of a hyper-parameter, which knows the signs its domain allows."""
     low = param.domain.low
@@ -71,6 +75,8 @@ def equal(first: sympy.Expr | None, second: sympy.Expr | None) -> Conditions | N
     gap = sympy.expand(first - second)
     if gap.is_zero:
         return NONE
+    if gap.has(OLD):
+        return _whatever_the_step_before(gap)
     if gap.is_nonzero or not gap.free_symbols:
         return None
     gap = -gap if gap.could_extract_minus_sign() else gap
@@ -85,6 +91,16 @@ def equal(first: sympy.Expr | None, second: sympy.Expr | None) -> Conditions | N
     if equation == sympy.true:
         return NONE
     return None if equation == sympy.false else frozenset({equation})
+
+
+def _whatever_the_step_before(gap: sympy.Expr) -> Conditions | None:
+    """Return the conditions under which an exponent is zero whatever c was at the step before."""
+    try:
+        powers = sympy.Poly(sympy.fraction(sympy.together(gap))[0], OLD).all_coeffs()
+    except sympy.PolynomialError:
+        return None
+    results = [equal(power, sympy.Integer(0)) for power in powers]
+    return None if None in results else NONE.union(*(r for r in results if r is not None))
 
 
 def solutions(
@@ -121,11 +137,14 @@ def consistent(conditions: Iterable[Condition]) -> bool:
     return len(equations) < 2 or bool(solutions(equations))
 
 
-def without_unknowns(conditions: Conditions) -> Conditions | None:
-    """Return conditions with the unknown exponents eliminated; None if they cannot be met.
+def without_unknowns(
+    conditions: Conditions,
+) -> tuple[Conditions, dict[sympy.Symbol, sympy.Expr]] | None:
+    """Return conditions without unknown exponents, and what these are; None if they cannot be met.
 
     The unknowns are free, so each equation may be used to choose one of them.
     """
+    chosen: dict[sympy.Symbol, sympy.Expr] = {}
     open_ones = [c for c in conditions if on_unknowns(c)]
     kept = conditions.difference(open_ones)
     while open_ones:
@@ -136,9 +155,10 @@ def without_unknowns(conditions: Conditions) -> Conditions | None:
             if not values:
                 return None
             open_ones = [c.subs(values[0]) for c in open_ones]
+            chosen = {u: x.subs(values[0]) for u, x in chosen.items()} | values[0]
         elif equation != sympy.true:
             left = equal(*equation.args) if isinstance(equation, sympy.Equality) else None
             if left is None:
                 return None
             kept |= left
-    return kept
+    return kept, chosen

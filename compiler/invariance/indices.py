@@ -7,7 +7,7 @@ import sympy
 from normdsl.classes import GENERAL, PERMUTATION, SIGNED_PERMUTATION, MatrixClass
 from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.exponents import equal
-from normdsl.compiler.invariance.laws import ANY, FIXED, Index, index, without_signs
+from normdsl.compiler.invariance.laws import ANY, FIXED, Index, index, without_signs, words
 
 
 class Refusal(Exception):  # noqa: N818 (not an error: the answer "this rule does not apply")
@@ -22,7 +22,7 @@ def same(x: Index, y: Index, x_spread: bool, y_spread: bool) -> tuple[Index, Con
         moving = y if x_spread else x
         if moving.cls <= PERMUTATION:
             return moving, NONE
-        raise Refusal(f"it joins a number with a quantity that moves as {moving}")
+        raise Refusal(f"it joins a number with a quantity that is {words(moving)}")
     if x == y:
         return x, NONE
     acting = {(i.element, i.cls) for i in (x, y) if i != FIXED}
@@ -30,7 +30,12 @@ def same(x: Index, y: Index, x_spread: bool, y_spread: bool) -> tuple[Index, Con
         conditions = equal(x.power, y.power)
         if conditions is not None:
             return x, conditions
-    raise Refusal(f"it joins a term that moves as {x} with one that moves as {y}")
+    raise Refusal(f"it joins a term that is {words(x)} with one that is {words(y)}")
+
+
+def unsigned(ix: Index) -> Index:
+    """Return what is left of an index when the signs in it are dropped."""
+    return FIXED if ix.cls.diagonal or ix == FIXED else without_signs(ix)
 
 
 def entrywise(
@@ -40,16 +45,16 @@ def entrywise(
     if x in (ANY, FIXED) or spread:
         return x
     if not x.cls.monomial:
-        raise Refusal(f"an entrywise function needs a fixed index, and this one is {x}")
+        raise Refusal(f"it looks at single entries, but its argument is {words(x)}")
     if not x.cls.orthogonal:
         if degree is None:
-            raise Refusal(f"the function is not homogeneous, and its argument moves as {x}")
+            raise Refusal(f"the function is not homogeneous, and its argument is {words(x)}")
         return index(x.element, x.cls, sympy.expand(x.power * degree))
     if not x.cls.signed or odd:
         return x
     if even:
-        return FIXED if x.cls.diagonal else without_signs(x)
-    raise Refusal(f"the function is neither odd nor even, and its argument has signs {x}")
+        return unsigned(x)
+    raise Refusal(f"the function is neither odd nor even, and its argument is {words(x)}")
 
 
 def product(x: Index, y: Index, x_spread: bool, y_spread: bool) -> Index:
@@ -62,7 +67,7 @@ def product(x: Index, y: Index, x_spread: bool, y_spread: bool) -> Index:
         return FIXED
     if not (x.cls.monomial and y.cls.monomial):
         moving = x if not x.cls.monomial else y
-        raise Refusal(f"an entrywise product needs fixed indices, and this one is {moving}")
+        raise Refusal(f"it multiplies entry by entry, but a factor is {words(moving)}")
     alike = x.element == y.element or FIXED in (x, y)
     if alike and x.cls.diagonal | y.cls.diagonal:
         lead = y if x == FIXED else x
@@ -72,7 +77,7 @@ def product(x: Index, y: Index, x_spread: bool, y_spread: bool) -> Index:
     if x.element == y.element:
         signed = x.cls.signed != y.cls.signed
         return Index(x.element, SIGNED_PERMUTATION if signed else PERMUTATION)
-    raise Refusal(f"an entrywise product of a factor that moves as {x} with one that moves as {y}")
+    raise Refusal(f"it multiplies a factor that is {words(x)} by one that is {words(y)}")
 
 
 def contract(x: Index, y: Index) -> Conditions:
@@ -88,10 +93,12 @@ def contract(x: Index, y: Index) -> Conditions:
         if x.cls is GENERAL and x.power == y.power and abs(x.power) == 1:
             kind = "covariant" if x.power == -1 else "contravariant"
             raise Refusal(
-                f"it contracts two {kind} indices of {x.element}; "
-                "only a covariant with a contravariant one gives an invariant sum"
+                f"it contracts two {kind} indices of {x.element}: both factors are {words(x)}, "
+                "so that nothing cancels"
             )
-    raise Refusal(f"it contracts an index that moves as {x} with one that moves as {y}")
+    raise Refusal(
+        f"it sums over an index that is {words(x)} in one factor and {words(y)} in the other"
+    )
 
 
 def within(x: Index, largest: MatrixClass, what: str) -> tuple[Index, Conditions]:
@@ -100,5 +107,5 @@ def within(x: Index, largest: MatrixClass, what: str) -> tuple[Index, Conditions
         return x, NONE
     vanishing = None if x.cls.orthogonal else equal(x.power, sympy.Integer(0))
     if vanishing is None:
-        raise Refusal(f"{what} is not preserved by {x} ({x.cls.name})")
+        raise Refusal(f"{what} changes when its argument is {words(x)}")
     return FIXED, vanishing

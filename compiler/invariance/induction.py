@@ -6,11 +6,13 @@ import itertools
 from typing import TYPE_CHECKING
 
 import attrs
+import sympy
 
 from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
-from normdsl.compiler.invariance.exponents import consistent, equal, on_unknowns
+from normdsl.compiler.invariance.exponents import OLD, consistent, equal, on_unknowns
 from normdsl.compiler.invariance.guess import assume, guesses
+from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
 from normdsl.recursion import After, Before, Recursion, State, release
@@ -37,6 +39,10 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
     Raises:
         Failure: if no law is kept by the recursion.
     """
+    if isinstance(expr, After) and expr.recursion.forgetful(expr.index):
+        why = "it reads no state: it is what it is set to"
+        bodies = inference.judge(expr.recursion.bodies[expr.index])
+        return tuple(Judgement(expr, j.law, why, j.conditions, (j,)) for j in bodies)
     key = (After(expr.recursion, 0, where=None), frozenset(inference.states.items()))
     known = inference.memory.get(key)
     if known is None:
@@ -47,14 +53,21 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
         inference.memory[key] = known
     if isinstance(known, Failure):
         raise known
-    if inference.group.each_step and isinstance(expr, Before):
-        known = [s for s in known if s.laws[expr.index].unit in (ZERO, None)]
-        if not known:
-            raise Failure(expr, "it was computed with the loss scaled as it was a step ago")
-    return prune(
-        Judgement(expr, s.laws[expr.index], "induction over the steps", s.conditions, s.premises)
-        for s in known
-    )
+    found = []
+    for s in known:
+        law = s.laws[expr.index]
+        if isinstance(expr, Before):
+            law = a_step_ago(inference.group, law)
+        why = "induction over the steps"
+        found.append(Judgement(expr, law, why, s.conditions, s.premises))
+    return prune(found)
+
+
+def a_step_ago(group: Group, law: Law) -> Law:
+    """Return the law a value with `law` has one step later: its unit was another one then."""
+    if not group.each_step or law.unit in (ZERO, None):
+        return law
+    return attrs.evolve(law, unit=sympy.expand(law.unit * OLD))
 
 
 def settle(inference: Inference, recursion: Recursion, where: Where | None) -> list[Settled]:
@@ -101,11 +114,7 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
         return []
     starts, premises = begun
     inner = inference.within(
-        {
-            carry: law
-            for carry, law in assume(recursion, laws).items()
-            if not (inference.group.each_step and law.unit not in (ZERO, None))
-        }
+        {carry: a_step_ago(inference.group, law) for carry, law in assume(recursion, laws).items()}
     )
     found = []
     for choice in itertools.islice(

@@ -74,8 +74,6 @@ class Inference:
             return mirror.judge(self, expr)
         match expr:
             case Carry():
-                if expr not in self.states:
-                    raise Failure(expr, "it was computed with the loss scaled as it was a step ago")
                 return (Judgement(expr, self.states[expr], "the assumption of the induction"),)
             case State():
                 return induction.judge_state(self, expr)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
+import sympy
 
 from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.exponents import consistent
@@ -44,6 +45,25 @@ class Failure(Exception):  # noqa: N818 (not an error: an answer of the inferenc
         self.reason = reason
         self.premises = premises
         super().__init__(f"{expr}: {reason}")
+
+
+def settled(judgement: Judgement, chosen: Mapping[sympy.Symbol, sympy.Expr]) -> Judgement:
+    """Return a proof with its unknown exponents replaced by those chosen, and any left open by 0."""
+    done: dict[int, Judgement] = {}
+
+    def number(x: sympy.Expr | None) -> sympy.Expr | None:
+        if x is None or not x.has(sympy.Dummy):
+            return x
+        x = x.subs(dict(chosen))
+        return x.subs(dict.fromkeys(x.atoms(sympy.Dummy), 0))
+
+    def change(j: Judgement) -> Judgement:
+        if id(j) not in done:
+            law = attrs.evolve(j.law, unit=number(j.law.unit), offset=number(j.law.offset))
+            done[id(j)] = attrs.evolve(j, law=law, premises=tuple(map(change, j.premises)))
+        return done[id(j)]
+
+    return change(judgement)
 
 
 def prune(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:

@@ -72,6 +72,19 @@ class Index:
         return f"{self.element}^({self.power})" if self.power != 1 else f"{self.element}"
 
 
+def words(ix: Index) -> str:
+    """Return what happens to an index, in words: mixed by A, rescaled by S^(-1), left alone."""
+    if ix in (FIXED, ANY):
+        return "left alone"
+    if isinstance(ix.element, Frame):
+        kind = "signs" if ix.cls.diagonal else "a rotation"
+        return f"known only up to {kind}"
+    if ix.cls.orthogonal or ix.power == 1:
+        return f"{ix.cls.verb} by {ix.element}"
+    power = "⁻ᵀ" if ix.cls is GENERAL and ix.power == -1 else f"^({ix.power})"
+    return f"{ix.cls.verb} by {ix.element}{power}"
+
+
 FIXED = Index("", TRIVIAL, ZERO)
 #: The index of an array that is zero, which every law describes (and of a state not settled yet).
 ANY = Index("any", TRIVIAL, ZERO)

@@ -109,6 +109,11 @@ def _draw(node: nodes.Draw, mirror: Mirror) -> Expr:
 
 
 @image.register
+def _inner(node: nodes.Inner, mirror: Mirror) -> Expr:
+    return nodes.Inner(mirror(node.left), mirror(node.right), node.over_cols, node.over_rows)
+
+
+@image.register
 def _reduce(node: nodes.Reduce, mirror: Mirror) -> Expr:
     return nodes.Reduce(node.reducer, mirror(node.arg), node.over_cols, node.over_rows)
 

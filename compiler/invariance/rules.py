@@ -43,6 +43,7 @@ from normdsl.compiler.invariance.laws import (
     Index,
     Law,
     frame,
+    words,
 )
 from normdsl.expr import Expr
 from normdsl.norms.base import Dual, Lmo, NormOperation, Sharp, Value
@@ -104,11 +105,12 @@ def _constant(node: e.Constant, laws: Laws, group: Group) -> list[Outcome]:
     if node.shape == SCALAR:
         return [Outcome(INVARIANT, "a number has no unit")]
     found = [Outcome(INVARIANT, "a constant array does not move")]
-    if any(a.cls <= PERMUTATION for a in group.actions):
+    if any(a.cls <= SIGNED_PERMUTATION for a in group.actions):
         w = group.weights
-        places = (node.shape.rows, node.shape.cols)
-        rows, cols = (_acting(w, d) if _acting(w, d).cls <= PERMUTATION else FIXED for d in places)
-        entries = w.entries if w.entries.cls <= PERMUTATION else FIXED
+        rows, cols, entries = (
+            indices.unsigned(ix) if ix.cls <= SIGNED_PERMUTATION else FIXED
+            for ix in (_acting(w, node.shape.rows), _acting(w, node.shape.cols), w.entries)
+        )
         found.append(Outcome(Law(rows, cols, entries), "equal entries survive permutation"))
     return found
 
@@ -176,7 +178,7 @@ def _maximum(node: nodes.Maximum, laws: Laws, group: Group) -> list[Outcome]:
     law, conditions = _joined(node, laws)
     for ix in (law.rows, law.cols, law.entries):
         if ix is not ANY and (not ix.cls.monomial or ix.cls.signed):
-            raise Refusal(f"a maximum does not commute with {ix}")
+            raise Refusal(f"it compares entries, but its arguments are {words(ix)}")
     shifted = equal(laws[0].offset, laws[1].offset)
     if shifted is None:
         raise Refusal("it compares two terms that are shifted differently")
@@ -195,7 +197,7 @@ def _joined(node: e.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
     entries, three = indices.same(x.entries, y.entries, *spread[2])
     four = equal(x.unit, y.unit)
     if four is None:
-        raise Refusal(f"it adds a quantity of unit c^({x.unit}) to one of unit c^({y.unit})")
+        raise Refusal(f"it adds what is multiplied by c^({x.unit}) to what is by c^({y.unit})")
     unit = y.unit if x.unit is None or x.unit.free_symbols else x.unit
     return Law(rows, cols, entries, unit), one | two | three | four
 
@@ -285,7 +287,9 @@ def _entrywise(x: Law, degree: sympy.Expr | None, odd: bool, even: bool) -> Law:
     if x.unit is None or x.unit == 0:
         return Law(rows, cols, entries, x.unit)
     if degree is None:
-        raise Refusal(f"the function is not homogeneous, and its argument has unit c^({x.unit})")
+        raise Refusal(
+            f"the function is not homogeneous, and its argument is multiplied by c^({x.unit})"
+        )
     return Law(rows, cols, entries, sympy.expand(x.unit * degree))
 
 
@@ -356,8 +360,8 @@ def _congruence_power(
             found.append(Outcome(Law(free, side, FIXED, unit), why, needed))
     if not found:
         raise Refusal(
-            f"the power {p} of a matrix that moves by congruence, {x}, has no law; "
-            "only ±½ and ±1 do"
+            f"its rows and columns are both {words(x.rows)}, and then the power {p} moves in no "
+            "simple way; only the powers ±½ and ±1 do"
         )
     return found
 
@@ -420,10 +424,18 @@ def _inner(node: nodes.Inner, laws: Laws, group: Group) -> list[Outcome]:
     x, y = laws
     if ANYTHING in (x, y):
         return [Outcome(ANYTHING, "zero times anything")]
-    pairs = ((x.rows, y.rows), (x.cols, y.cols), (x.entries, y.entries))
-    conditions = NONE.union(*(indices.contract(a, b) for a, b in pairs))
     unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
-    return [Outcome(Law(unit=unit), "a full contraction", conditions)]
+    summed = ((x.rows, y.rows, node.over_rows), (x.cols, y.cols, node.over_cols))
+    conditions = NONE.union(*(indices.contract(a, b) for a, b, over in summed if over))
+    if node.whole:
+        conditions |= indices.contract(x.entries, y.entries)
+        return [Outcome(Law(unit=unit), "a full contraction", conditions)]
+    plain = [indices.within(law.entries, TRIVIAL, "a sum over one axis")[1] for law in laws]
+    rows, cols = (
+        FIXED if over else indices.product(a, b, False, False) for a, b, over in summed
+    )
+    why = "a contraction of one index"
+    return [Outcome(Law(rows, cols, FIXED, unit), why, conditions.union(*plain))]
 
 
 @rule.register
@@ -446,7 +458,7 @@ def _reduce(node: nodes.Reduce, laws: Laws, group: Group) -> list[Outcome]:
 def _require_unsigned(*kept: Index) -> None:
     for ix in kept:
         if ix is not ANY and (ix.cls.signed or not ix.cls.monomial):
-            raise Refusal(f"a maximum does not commute with {ix}")
+            raise Refusal(f"it compares entries, but its argument is {words(ix)}")
 
 
 @rule.register

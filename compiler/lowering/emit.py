@@ -286,7 +286,8 @@ class Emitter:
     @_write.register
     def _inner(self, expr: nodes.Inner) -> Piece:
         product = self(e.Mul(expr.left, expr.right))
-        return Piece(f"({product.text}).sum((-2, -1), keepdim=True)", Level.ATOM)
+        axes = [axis for axis, on in ((-2, expr.over_rows), (-1, expr.over_cols)) if on]
+        return Piece(f"({product.text}).sum({tuple(axes)}, keepdim=True)", Level.ATOM)
 
     @_write.register
     def _reduce(self, expr: nodes.Reduce) -> Piece:

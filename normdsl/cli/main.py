@@ -98,6 +98,30 @@ def source(
 
 
 @app.command()
+def audit(
+    name: Annotated[str, typer.Argument(help="A dotted name, package.Class, or a rule's name.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="An option bound, such as lr=0.1; repeatable.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Where to save a picture.")] = None,
+) -> None:
+    """Run any torch optimizer through every group, gradient scale, dtype and memory check."""
+    from normdsl.cli.factory import factory
+    from normdsl.compiler.audit.audit import audit as run
+
+    told = " ".join([name, *(settings or [])])
+    with console.status(f"auditing {told}"):
+        result = run(factory(name, settings or []), name=told)
+        if picture is not None:
+            result.save(picture)
+    report = Text(str(result))
+    report.highlight_regex(r"(?<=  )holds\b(?! above)", "green")
+    report.highlight_regex(r"(?<=  )holds above[^\n]*", "yellow")
+    report.highlight_regex(r"(?<=  )breaks[^\n]*", "red")
+    console.print(report, soft_wrap=True)
+
+
+@app.command()
 def train(
     name: Name,
     data: Annotated[str, typer.Option(help="The data set: digits.")] = "digits",

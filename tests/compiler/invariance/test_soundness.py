@@ -169,7 +169,7 @@ def test_the_culprit_of_a_state_is_where_the_state_was_written():
     @nd.optimizer
     def rotated(lr=0.1, b: nd.Fraction = 0.9):
         Q = nd.eigenbasis(nd.ema(GRAM, b))
-        m = nd.ema(Q.T @ G, b)
+        m = nd.ema(Q.T @ G, 0.9)
         return W - lr * (Q @ m)
 
-    assert rotated.check(g.orthogonal).culprit.where.text == "m = nd.ema(Q.T @ G, b)"
+    assert rotated.check(g.orthogonal).culprit.where.text == "m = nd.ema(Q.T @ G, 0.9)"

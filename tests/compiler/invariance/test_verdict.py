@@ -129,7 +129,7 @@ def test_averaging_in_a_frame_that_turns_is_refused():
     @nd.optimizer
     def rotated_average(lr=0.1, beta: nd.Fraction = 0.9):
         Q = nd.eigenbasis(nd.ema(G @ G.T, beta))
-        m = nd.ema(Q.T @ G, beta)
+        m = nd.ema(Q.T @ G, 0.9)
         return W - lr * (Q @ m)
 
     verdict = rotated_average.check(g.orthogonal)

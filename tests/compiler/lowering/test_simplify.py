@@ -70,4 +70,5 @@ def test_the_rule_does_not_fire_where_it_would_be_wrong(rule, expr):
 def values(exprs):
     carrier = Declaration("carrier", (), W + G + v + L @ G)
     probe = proofs.Probe(carrier, exprs)
-    return probe.run(proofs.random_streams((3, 4), 0), probe.start((3, 4), {}), {})[-1]
+    streams = proofs.random_streams((3, 4), 0)
+    return probe.run(streams, probe.start(streams[0][0], {}), {})[-1]
