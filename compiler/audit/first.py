@@ -11,9 +11,9 @@ from normdsl.compiler.audit.streams import Stream, exact_normal, linear
 
 #: Steps granted to an optimizer that only observes at first.
 PATIENCE = 4
-#: Relative width of a family of gradients; wide enough to show the grain of bfloat16.
-WIDTH = 4e-3
-MEMBERS, DEGREE = 12, 4
+#: Relative width of a family of gradients: several units in the last place of bfloat16.
+WIDTH = 1.2e-2
+MEMBERS, DEGREE = 16, 4
 
 
 def first_step(

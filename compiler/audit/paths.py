@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.audit.runs import RefusedError, Subject
-from normdsl.compiler.simulate import Loss as Objective
 from normdsl.compiler.simulate import TOO_STEEP, problem
+from normdsl.compiler.simulate import Loss as Objective
 
 
 def changing_problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Objective]:

@@ -62,8 +62,15 @@ def original(
         follow(subject, start * (1 + DISTURBANCE), loss, dtype, steps, rough, seed=1 + k)
         for k in range(SHAKEN)
     ]
-    noise = [distances(path, other) for other in shaken]
+    noise = [_spread(path, other) for other in shaken]
     return Original(seed, start, loss, path, [max(at) for at in zip(*noise, strict=False)])
+
+
+def _spread(path: list[Tensor], other: list[Tensor]) -> list[float]:
+    """Return the distance of two paths at each step, 0 as long as the first has not moved."""
+    apart = distances(path, other)
+    still = [bool((w == path[0]).all()) for w in path[1:]]
+    return [0.0 if waits else min(d, 1.0) for d, waits in zip(apart, still, strict=False)]
 
 
 def _grain(subject: Subject, dtype: torch.dtype, start: Tensor, loss: Objective) -> float:
