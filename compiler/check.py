@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import attrs
+
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.decide import decide
@@ -71,7 +73,7 @@ def compare(*declarations: Declaration, **options: Any) -> Report:
         raise NormdslError(
             f"compare {', '.join(names) or 'nothing'}",
             why="a comparison takes one rule or more, each with a name of its own",
-            hint="nd.compare(adam, muon), or rename one of them",
+            hint="nd.compare(one, another), or rename one of them",
         )
     reports = [check(d, **options) for d in declarations]
     return Report(tuple(v for r in reports if isinstance(r, Report) for v in r))
@@ -85,10 +87,13 @@ def verdict(
 ) -> Verdict:
     """Return the verdict for one group."""
     decision = decide(declaration, group, given)
-    if decision.proof is not None:
-        return proved(declaration, group, decision)
-    witness = search(declaration, group, _simulate) if witnesses else None
-    return unproved(declaration, group, decision, witness)
+    if decision.proof is None:
+        witness = search(declaration, group, _simulate) if witnesses else None
+        return unproved(declaration, group, decision, witness)
+    found = proved(declaration, group, decision)
+    if not (witnesses and found.conditions):
+        return found
+    return attrs.evolve(found, otherwise=search(declaration, group, _simulate, tries=1))
 
 
 def assumed(declaration: Declaration, told: Mapping[str, Any]) -> Conditions:

@@ -59,6 +59,7 @@ from normdsl.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from normdsl.compiler.audit.audit import audit
+    from normdsl.compiler.check import compare
     from normdsl.compiler.invariance import groups
     from normdsl.compiler.runtime.functional import functional
     from normdsl.serial import from_json, to_json
@@ -68,6 +69,7 @@ _LAZY = {
     "algorithms": ("normdsl.algorithms", None),
     "audit": ("normdsl.compiler.audit.audit", "audit"),
     "groups": ("normdsl.compiler.invariance.groups", None),
+    "compare": ("normdsl.compiler.check", "compare"),
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
@@ -113,6 +115,7 @@ __all__ = [
     "audit",
     "cholesky",
     "cols",
+    "compare",
     "eigenbasis",
     "ema",
     "exact",

@@ -40,10 +40,12 @@ class Compiled:
 
         return DeclaredOptimizer(cast("Any", self), params, **options)
 
-    def check(self, group: Group | str | None = None, **assumptions: float) -> Report | Verdict:
+    def check(self, group: Group | str | None = None, **assumptions: Any) -> Report | Verdict:
         """Return the verdict for one group, or a report over all of them.
 
-        Assumptions fix hyper-parameters: `check(nd.groups.scale, eps=0)`.
+        Assumptions fix hyper-parameters, `check(nd.groups.scale, eps=0)`, or name parts of the
+        rule, `check(nd.groups.affine, transported="L, R", full_rank=True)`; `witnesses=False`
+        leaves out the search for counterexamples.
         """
         from normdsl.compiler.check import check
 

@@ -395,9 +395,7 @@ def _summed(shape: Shape, over_rows: bool, over_cols: bool) -> Shape:
     return Shape(Dim.ONE if over_rows else shape.rows, Dim.ONE if over_cols else shape.cols)
 
 
-def _notate_reduced(
-    n: Notation, name: str, arg: Expr, over_rows: bool, over_cols: bool
-) -> Piece:
+def _notate_reduced(n: Notation, name: str, arg: Expr, over_rows: bool, over_cols: bool) -> Piece:
     axes = ("i" if over_rows else "") + ("j" if over_cols else "")
     return n.call(name, arg, sub=Piece(axes, Level.ATOM))
 

@@ -59,9 +59,9 @@ class Case:
 
 #: Generic hyper-parameters: no two agree, and none is a simple fraction.
 VALUES = (
-    {"lr": 0.021, "eps": 0.137, "decay": 0.23, "beta": 0.62, "gamma": 0.34}
+    {"lr": 0.011, "eps": 0.137, "decay": 0.23, "beta": 0.62, "gamma": 0.34}
     | {"p": 0.37, "q": -0.83, "k": 0.71},
-    {"lr": 0.0052, "eps": 0.42, "decay": 0.11, "beta": 0.87, "gamma": 0.55}
+    {"lr": 0.0023, "eps": 0.42, "decay": 0.11, "beta": 0.87, "gamma": 0.55}
     | {"p": 1.27, "q": 0.59, "k": 1.43},
     {"lr": 0.33, "eps": 0.058, "decay": 0.39, "beta": 0.28, "gamma": 0.91}
     | {"p": 0.81, "q": 1.37, "k": 0.19},
@@ -171,8 +171,11 @@ def findings(verdict: Verdict, plan: Plan) -> Iterator[Finding]:
         if states is None:
             continue
         found = runs.compare(verdict.declaration, verdict.group, setting, states)
-        if found.said is not Said.PART or runs.assumed(verdict, setting):
-            yield found
+        if found.said is Said.PART and verdict.status is not Status.REFUTED:
+            if not runs.assumed(verdict, setting):
+                continue
+            found = runs.compare(verdict.declaration, verdict.group, setting, states, doubt=4)
+        yield found
 
 
 def judge_all(declaration: Declaration) -> list[Case]:

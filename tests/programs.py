@@ -20,6 +20,7 @@ from normdsl.expr import Expr
 from normdsl.graph import walk
 
 MOST_NODES = 60
+DEPTH = 3
 
 
 @st.composite
@@ -57,7 +58,7 @@ def declared(update: Expr) -> Declaration:
 
 
 @st.composite
-def programs(draw: Any, depth: int = 3) -> Declaration:
+def programs(draw: Any, depth: int = DEPTH) -> Declaration:
     """Draw a well-typed declaration."""
     grammar = draw(st.sampled_from(GRAMMARS))
     term = draw(terms(grammar, grammar.step, draw(st.integers(0, depth)), ()))
@@ -71,7 +72,7 @@ def programs(draw: Any, depth: int = 3) -> Declaration:
     return declaration
 
 
-def explored(count: int, number: int, phases: Sequence[Phase]) -> Callable[[Any], Any]:
+def explored(count: int, number: int, depth: int, phases: Sequence[Phase]) -> Callable[[Any], Any]:
     """Return a decorator that calls a function with random declarations, always the same."""
 
     def decorate(test: Callable[[Declaration], None]) -> Callable[[], None]:
@@ -83,16 +84,16 @@ def explored(count: int, number: int, phases: Sequence[Phase]) -> Callable[[Any]
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )
-        return seed(number)(limits(given(programs())(test)))
+        return seed(number)(limits(given(programs(depth))(test)))
 
     return decorate
 
 
-def sample(count: int, number: int = 0) -> list[Declaration]:
+def sample(count: int, number: int = 0, depth: int = DEPTH) -> list[Declaration]:
     """Return `count` different declarations, the same ones for the same number."""
     found: dict[Expr, Declaration] = {}
 
-    @explored(count, number, [Phase.generate])
+    @explored(count, number, depth, [Phase.generate])
     def collect(declaration: Declaration) -> None:
         if len(found) < count:
             found.setdefault(declaration.update, declaration)
@@ -108,7 +109,7 @@ def smallest(
     best = [start]
     armed = [False]
 
-    @explored(count, number, [Phase.generate, Phase.shrink])
+    @explored(count, number, DEPTH, [Phase.generate, Phase.shrink])
     def shrink(declaration: Declaration) -> None:
         armed[0] = armed[0] or declaration.update == start.update
         if armed[0] and fails(declaration):

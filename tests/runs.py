@@ -7,7 +7,7 @@ rounding. Where disturbances alone grow visible, runs say nothing.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import attrs
@@ -30,7 +30,7 @@ STEPS = 6
 ENOUGH = 3
 #: Relative distance from which on runs have parted; a parting is this many times the noise.
 PARTED, ABOVE_NOISE = 1e-7, 100.0
-DISTURBANCE = 1e-12
+DISTURBANCE = 1e-13
 LARGEST = 1e6
 
 
@@ -86,16 +86,18 @@ def run(
     now = {**rule.init(w, **hyper), **(state or {})}
     found = Run([w], [], [])
     for step in range(STEPS):
-        grad, value = torch.func.grad_and_value(loss)(w, step)
+        at = w.detach().requires_grad_()
+        value = loss(at, step)
+        (grad,) = torch.autograd.grad(value, at)
         try:
-            w, now = rule.update(disturbed(grad, noise), now, w, loss=value, **hyper)
+            w, now = rule.update(disturbed(grad, noise), now, w, loss=value.detach(), **hyper)
         except (GradientError, torch.linalg.LinAlgError):
             break
         if not bool(torch.isfinite(w).all()) or float(w.abs().max()) > LARGEST:
             break
         found.weights.append(w)
         found.grads.append(grad)
-        found.losses.append(value)
+        found.losses.append(value.detach())
     return found
 
 
@@ -147,21 +149,21 @@ def compare(
     group: Group,
     setting: Setting,
     states: Mapping[str, proofs.Law] | None = None,
+    doubt: int = 1,
 ) -> Finding:
-    """Return what a pair of runs says."""
+    """Return what a pair of runs says; `doubt` is how often the twin itself is disturbed."""
     states = states or {}
     ours = original(declaration, setting)
     theirs, element = twin(declaration, group, setting, states)
     drift = distances(ours.weights, [element.act(group.weights, w) for w in theirs.weights])
-    finding = judged(drift, largest(noise_of(declaration, setting, k) for k in range(2)))
-    if finding.said is not Said.PART:
-        return finding
-    noise = [noise_of(declaration, setting, k) for k in range(8)]
-    for k in range(4):
+    noise = [noise_of(declaration, setting, k) for k in range(2 * doubt)]
+    for k in range(doubt):
+        if judged(drift, noise).said is not Said.PART:
+            break
         generator = torch.Generator().manual_seed(k)
         other, _ = twin(declaration, group, setting, states, generator)
         noise.append(padded(distances(theirs.weights, other.weights)))
-    return judged(drift, largest(noise))
+    return judged(drift, noise)
 
 
 def padded(drift: list[float]) -> tuple[float, ...]:
@@ -169,13 +171,10 @@ def padded(drift: list[float]) -> tuple[float, ...]:
     return tuple(drift) + (float("inf"),) * (STEPS - len(drift))
 
 
-def largest(several: Iterable[tuple[float, ...]]) -> list[float]:
-    return [max(values) for values in zip(*several, strict=True)]
-
-
-def judged(drift: list[float], noise: list[float]) -> Finding:
+def judged(drift: list[float], noises: list[tuple[float, ...]]) -> Finding:
     """Judge the drift of two runs, step by step, until noise hides it."""
     readable = 0
+    noise = [max(own) for own in zip(*noises, strict=True)]
     for k, (gap, own) in enumerate(zip(drift, noise, strict=False)):
         if gap > max(PARTED, ABOVE_NOISE * own):
             return Finding(Said.PART, gap)
@@ -254,14 +253,14 @@ def _root(
 
 def assumed(verdict: Verdict, setting: Setting) -> bool:
     """Return whether full rank and distinct eigenvalues, where assumed, hold along the run."""
-    found = [c for c in assumptions(verdict) if c.kind in _HOLDS]
+    found = [c for c in assumptions(verdict) if c.kind in HOLDS]
     if not found:
         return True
     ours, hyper = original(verdict.declaration, setting), dict(setting.hyper)
     probe = proofs.Probe(verdict.declaration, [c.of for c in found])
     streams = zip(ours.weights[:-1], ours.grads, ours.losses, strict=True)
     history = probe.run(streams, probe.start(ours.weights[0], hyper), hyper)
-    return all(_HOLDS[c.kind](x) for row in history for c, x in zip(found, row, strict=True))
+    return all(HOLDS[c.kind](x) for row in history for c, x in zip(found, row, strict=True))
 
 
 def _full_rank(x: Tensor) -> bool:
@@ -274,9 +273,9 @@ def _distinct(x: Tensor) -> bool:
     return bool((values[1:] - values[:-1]).min() > 1e-6 * values.abs().max())
 
 
-_HOLDS: dict[Kind, Callable[[Tensor], bool]] = {
+HOLDS: dict[Kind, Callable[[Tensor], bool]] = {
     Kind.FULL_RANK: _full_rank,
     Kind.DISTINCT: _distinct,
 }
 #: The kinds of assumption that runs can be made to meet, or be told not to meet.
-MET = (Kind.TRANSPORTED, *_HOLDS)
+MET = (Kind.TRANSPORTED, *HOLDS)

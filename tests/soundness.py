@@ -127,14 +127,18 @@ or a run diverges. *assumption not simulated*: a condition that no run was made 
 """
 
 
-def wrong(cases: list[list[Case]], count: int, number: int) -> Iterator[str]:
-    """Yield the wrong cases, each with a smallest program."""
-    for declaration, row in zip(programs.sample(count, number), cases, strict=True):
-        for case in row:
-            if case.outcome in WRONG:
-                small = shrunk(case, declaration, count, number)
-                again = judge(small, groups.named(case.group))
-                head = f"{again.outcome.value}, {case.group}: {again.answer}, {again.drift:.2g}"
+def wrong(rows: list[list[Case]], count: int, number: int) -> Iterator[str]:
+    """Yield the wrong cases, with a smallest program for each kind that a program shows."""
+    for declaration, row in zip(programs.sample(count, number), rows, strict=True):
+        for outcome in WRONG:
+            cases = [case for case in row if case.outcome is outcome]
+            if cases:
+                small = shrunk(cases[0], declaration, count, number)
+                again = judge(small, groups.named(cases[0].group))
+                where = ", ".join(case.group for case in cases)
+                head = (
+                    f"{outcome.value} ({again.drift:.2g}), {where}: {again.answer.splitlines()[0]}"
+                )
                 yield f"{head}\n{small}"
 
 

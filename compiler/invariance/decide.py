@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import attrs
@@ -166,6 +165,5 @@ def idle_parameters(declaration: Declaration) -> frozenset[str]:
     return frozenset(
         h.name
         for h in declaration.hyper
-        if is_zero(Param(h.name, h.domain)) is not None
-        and not leaves_a_step(declaration, [h.name])
+        if is_zero(Param(h.name, h.domain)) is not None and not leaves_a_step(declaration, [h.name])
     )

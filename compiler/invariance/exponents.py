@@ -20,7 +20,6 @@ from normdsl.compiler.invariance.conditions import (
 from normdsl.expr import Constant, Expr
 from normdsl.nodes import Param
 
-
 #: Where the scalar unit changes at every step: c of the step before, as a power of today's c.
 OLD = sympy.Symbol("old", real=True)
 

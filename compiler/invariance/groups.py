@@ -1,8 +1,8 @@
 """Groups of reparametrisations; each is one declaration: how W moves, and how to draw an element.
 
-W = ρ(g) W̃ with ρ acting on the rows, the columns or the entries of W, by a scalar unit, by a shift or
-by transposing; the loss is the same function of the weights up to a power of the unit. G then moves
-by the dual action.
+W = ρ(g) W̃ with ρ acting on the rows, the columns or the entries of W, by a scalar unit, by a shift
+or by transposing; the loss is the same function of the weights up to a power of the unit. G then
+moves by the dual action.
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ def permutation(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def signed_permutation(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw a permutation matrix with signs."""
-    return signs(rng, size)[:, None] * permutation(rng, size)
+    import numpy as np
+
+    return np.asarray(signs(rng, size)[:, None] * permutation(rng, size))
 
 
 _A, _B = Action("A", GENERAL, invertible), Action("B", GENERAL, invertible)
@@ -175,7 +177,9 @@ row_column_scale = Group(
     rows=Action("D", POSITIVE, positive),
     cols=Action("E", POSITIVE, positive),
 )
-sign_flips = Group("sign_flips", "W = S ∘ W̃ with every S_ij = ±1", entries=Action("S", SIGNS, signs))
+sign_flips = Group(
+    "sign_flips", "W = S ∘ W̃ with every S_ij = ±1", entries=Action("S", SIGNS, signs)
+)
 signed_permutations = Group(
     "signed_permutations",
     "W = P W̃ Q with P, Q permutations with signs",

@@ -11,8 +11,8 @@ import sympy
 from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
 from normdsl.compiler.invariance.exponents import OLD, consistent, equal, on_unknowns
-from normdsl.compiler.invariance.guess import assume, guesses
 from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.guess import assume, guesses
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
 from normdsl.recursion import After, Before, Recursion, State, release

@@ -46,8 +46,8 @@ class Mirror:
         for node in walk(expr):
             if node not in self._done:
                 with located(node.where):
-                    norm = isinstance(node, NormOperation)
-                    self._done[node] = self(node.definition) if norm else image(node, self)
+                    meant = node.definition if isinstance(node, NormOperation) else None
+                    self._done[node] = image(node, self) if meant is None else self(meant)
         return self._done[expr]
 
 

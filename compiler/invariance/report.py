@@ -1,4 +1,4 @@
-"""Reports: verdicts over several groups, as text, HTML and LaTeX tables."""
+"""Reports: verdicts over groups, for one rule or several, as text, HTML and LaTeX tables."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import attrs
 
+from normdsl.compiler.invariance.degree import INCOMPATIBLE, Degree, degree
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.verdict import Status, Verdict
+from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
 
 _COLOURS = {
@@ -17,6 +19,7 @@ _COLOURS = {
     Status.REFUTED: "#cf222e",
     Status.UNKNOWN: "#57606a",
 }
+_LEFT = "style='text-align:left'"
 
 
 @attrs.frozen(repr=False)
@@ -31,62 +34,107 @@ class Report:
     def __len__(self) -> int:
         return len(self.verdicts)
 
-    def __getitem__(self, group: Group | str) -> Verdict:
-        """Return the verdict for a group.
+    def __getitem__(self, key: Group | str | tuple[str, str]) -> Verdict:
+        """Return the verdict for a group; of several rules, for (rule, group).
 
         Raises:
-            NormdslError: if the report has none.
+            NormdslError: if the report has none, or several.
         """
+        rule, group = key if isinstance(key, tuple) else (None, key)
         name = group if isinstance(group, str) else group.name
-        for verdict in self.verdicts:
-            if verdict.group.name == name:
-                return verdict
+        found = [
+            v for v in self.verdicts if v.group.name == name and rule in (None, v.declaration.name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        why = "the report has no verdict for it" if not found else "several rules have one"
         raise NormdslError(
             f"look up the group {name!r}",
-            why="the report has no verdict for it",
-            hint="it has " + ", ".join(v.group.name for v in self.verdicts),
+            why=why,
+            hint="it has the groups "
+            + ", ".join(dict.fromkeys(v.group.name for v in self.verdicts))
+            + " of the rules "
+            + ", ".join(d.name for d in self.declarations)
+            + "; write report[rule, group]",
         )
 
+    @property
+    def declarations(self) -> list[Declaration]:
+        """The rules, in order."""
+        return list(dict.fromkeys(v.declaration for v in self.verdicts))
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups, in order."""
+        return list(dict.fromkeys(v.group for v in self.verdicts))
+
+    @property
+    def degrees(self) -> list[Degree]:
+        """The degrees of the steps in the loss, where they have one."""
+        return [d for d in map(degree, self.declarations) if d is not None]
+
+    @property
+    def notes(self) -> list[str]:
+        """The degrees of the steps, and what follows from them."""
+        names = [g.name for g in self.groups]
+        if not {"loss_scale", "uniform_scale"} <= set(names):
+            return []
+        listed = self.degrees
+        told = [f"The step of {d.declaration.name} has {d}." for d in listed]
+        return told + [INCOMPATIBLE] * any(d.gradient_only for d in listed)
+
+    def table(self) -> list[list[str]]:
+        """Return the cells: a row per verdict of one rule, or a row per group of several."""
+        if len(self.declarations) == 1:
+            head = ["group", "verdict", "because"]
+            return [head, *([v.group.name, v.answer, v.because] for v in self.verdicts)]
+        cells = {(v.declaration, v.group): v.answer for v in self.verdicts}
+        rows = [[g.name, *(cells.get((d, g), "") for d in self.declarations)] for g in self.groups]
+        return [["group", *(d.name for d in self.declarations)], *rows]
+
     def __str__(self) -> str:
-        rows = [(v.declaration.name, v.group.name, v.answer, v.because) for v in self.verdicts]
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        return "\n".join(
-            "  ".join(
-                [*(c.ljust(w) for c, w in zip(row[:3], widths, strict=True)), row[3]]
-            ).rstrip()
-            for row in rows
-        )
+        rows = self.table()
+        title = [self.declarations[0].name] if len(self.declarations) == 1 else []
+        body = rows[1:] if title else rows
+        widths = [max(map(len, column)) for column in zip(*body, strict=True)]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in body
+        ]
+        return "\n".join([*title, *lines, *self.notes])
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
-        names = ("rule", "group", "verdict", "because")
-        head = "".join(f"<th style='text-align:left'>{c}</th>" for c in names)
-        body = "".join(_html_row(v) for v in self.verdicts)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        rows = self.table()
+        head = "".join(f"<th {_LEFT}>{html.escape(c)}</th>" for c in rows[0])
+        colours = {v.answer: _COLOURS[v.status] for v in self.verdicts}
+        formulas = {g.name: g.formula for g in self.groups}
+        body = "".join(
+            "<tr>" + "".join(_cell(c, colours, formulas) for c in row) + "</tr>" for row in rows[1:]
+        )
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return table + notes
 
     def _repr_latex_(self) -> str:
-        rows = [
-            rf"\text{{{_plain(v.declaration.name)}}} & \text{{{_plain(v.group.name)}}} & "
-            rf"\text{{{_plain(v.answer)}}}"
-            for v in self.verdicts
-        ]
-        return "$$\\begin{array}{lll}\n" + " \\\\\n".join(rows) + "\n\\end{array}$$"
+        rows = [row[:2] if len(self.declarations) == 1 else row for row in self.table()]
+        lines = [" & ".join(rf"\text{{{_plain(c)}}}" for c in row) for row in rows]
+        columns = "l" * len(rows[0])
+        lines[0] += r" \\ \hline"
+        head, *body = lines
+        return (
+            f"$$\\begin{{array}}{{{columns}}}\n{head}\n" + " \\\\\n".join(body) + "\n\\end{array}$$"
+        )
 
 
-def _html_row(verdict: Verdict) -> str:
-    left = "text-align:left"
-    cells = [
-        f"<td style='{left}'>{html.escape(verdict.declaration.name)}</td>",
-        f"<td style='{left}' title='{html.escape(verdict.group.formula)}'>"
-        f"{html.escape(verdict.group.name)}</td>",
-        f"<td style='{left};color:{_COLOURS[verdict.status]};font-weight:600'>"
-        f"{html.escape(verdict.answer)}</td>",
-        f"<td style='{left}'>{html.escape(verdict.because)}</td>",
-    ]
-    return f"<tr>{''.join(cells)}</tr>"
+def _cell(text: str, colours: dict[str, str], formulas: dict[str, str]) -> str:
+    if text in colours:
+        style = f"style='text-align:left;color:{colours[text]};font-weight:600'"
+        return f"<td {style}>{html.escape(text)}</td>"
+    title = f" title='{html.escape(formulas[text])}'" if text in formulas else ""
+    return f"<td {_LEFT}{title}>{html.escape(text)}</td>"
 
 
 def _plain(text: str) -> str:
-    return text.replace("_", r"\_")
+    return text.replace("_", r"\_").replace("→", r"$\to$")

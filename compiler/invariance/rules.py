@@ -431,9 +431,7 @@ def _inner(node: nodes.Inner, laws: Laws, group: Group) -> list[Outcome]:
         conditions |= indices.contract(x.entries, y.entries)
         return [Outcome(Law(unit=unit), "a full contraction", conditions)]
     plain = [indices.within(law.entries, TRIVIAL, "a sum over one axis")[1] for law in laws]
-    rows, cols = (
-        FIXED if over else indices.product(a, b, False, False) for a, b, over in summed
-    )
+    rows, cols = (FIXED if over else indices.product(a, b, False, False) for a, b, over in summed)
     why = "a contraction of one index"
     return [Outcome(Law(rows, cols, FIXED, unit), why, conditions.union(*plain))]
 

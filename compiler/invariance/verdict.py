@@ -87,6 +87,7 @@ class Verdict:
         culprit: where typing failed, if it did. witness: a counterexample, if one was found.
         mode: exact, in law (of random draws), or in the limit.
         limits: what must tend to a value its domain excludes. assumed: what `check` was told.
+        otherwise: of a conditional verdict, a counterexample where its conditions are violated.
     """
 
     declaration: Declaration
@@ -99,6 +100,7 @@ class Verdict:
     mode: Mode = Mode.EXACT
     limits: tuple[Condition, ...] = ()
     assumed: tuple[Condition, ...] = ()
+    otherwise: Witness | None = None
 
     @property
     def invariant(self) -> bool:
@@ -147,6 +149,8 @@ class Verdict:
             lines += [f"  culprit: {self.culprit}"]
         if self.witness is not None:
             lines += [f"  witness: {self.witness}"]
+        if self.otherwise is not None:
+            lines += [f"  otherwise not: {self.otherwise}"]
         if self.status is Status.UNKNOWN:
             lines += ["  typing failed, but no run was found that breaks the invariance"]
         return "\n".join(lines)
@@ -159,6 +163,8 @@ class Verdict:
         parts = [f"<b>{title}: {html.escape(self.answer)}</b><br>{html.escape(self.because)}."]
         if self.witness is not None:
             parts.append(f"<br>Counterexample: {html.escape(str(self.witness))}.")
+        if self.otherwise is not None:
+            parts.append(f"<br>Otherwise not: {html.escape(str(self.otherwise))}.")
         if self.proof:
             rows = "".join(_html_line(line) for line in self.proof)
             parts.append(f"<details open><summary>proof</summary><table>{rows}</table></details>")

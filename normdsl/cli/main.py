@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -48,33 +48,51 @@ def show(name: Name) -> None:
 
 @app.command()
 def check(
-    name: Name,
+    names: Annotated[
+        list[str], typer.Argument(help="Rules, or file.py:name; several are compared.")
+    ],
     group: Annotated[str | None, typer.Option(help="One group: with proof or witness.")] = None,
     assume: Annotated[
-        list[str] | None, typer.Option(help="A hyper-parameter fixed, such as eps=0; repeatable.")
+        list[str] | None, typer.Option(help="eps=0, or transported=L,R; repeatable.")
     ] = None,
 ) -> None:
-    """Prove or refute a rule's invariances."""
-    from normdsl.cli.tables import report_table
+    """Prove or refute the invariances of rules; `all` stands for those that come along."""
+    from normdsl.cli.tables import comparison_tables, report_table
     from normdsl.compiler.check import check as decide
+    from normdsl.compiler.check import compare
     from normdsl.compiler.invariance.report import Report
 
     fixed = dict(_assumption(text) for text in assume or [])
-    result = decide(find(name), group, **fixed)
+    rules = list(shipped().values()) if names == ["all"] else [find(name) for name in names]
+    if len(rules) > 1:
+        report = compare(*rules, **fixed)
+        for table in comparison_tables(report, console.width):
+            console.print(table)
+            console.print()
+        for note in report.notes:
+            console.print(note, markup=False)
+        return
+    result = decide(rules[0], group, **fixed)
     if isinstance(result, Report):
         console.print(report_table(result))
+        for note in result.notes:
+            console.print(note, markup=False)
     else:
         console.print(str(result), markup=False, soft_wrap=True)
 
 
-def _assumption(text: str) -> tuple[str, float]:
+def _assumption(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
+    if not (name and value):
+        raise NormdslError(
+            f"assume {text!r}",
+            why="it is not name=value",
+            hint="write --assume eps=0, or --assume transported=L,R",
+        )
     try:
         return name, float(value)
     except ValueError:
-        raise NormdslError(
-            f"assume {text!r}", why="it is not name=number", hint="write --assume eps=0"
-        ) from None
+        return name, value
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from rich.table import Table
 from rich.text import Text
@@ -47,14 +47,16 @@ def report_table(report: Report) -> Table:
     return table
 
 
-def matrix_table(reports: Iterable[Report]) -> Table:
-    """Return one row per rule and one column per group."""
-    listed = list(reports)
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("rule", no_wrap=True)
-    for verdict in listed[0]:
-        table.add_column(verdict.group.name)
-    for report in listed:
-        name = report.verdicts[0].declaration.name
-        table.add_row(name, *(mark(v) for v in report))
-    return table
+def comparison_tables(report: Report, width: int) -> Iterator[Table]:
+    """Yield tables with one row per group and one column per rule, as many as fit the width."""
+    rules = report.declarations
+    fit = max(1, (width - 20) // 20)
+    for first in range(0, len(rules), fit):
+        table = Table(show_edge=False, pad_edge=False)
+        table.add_column("group", no_wrap=True)
+        shown = rules[first : first + fit]
+        for rule in shown:
+            table.add_column(rule.name, overflow="fold")
+        for group in report.groups:
+            table.add_row(group.name, *(mark(report[rule.name, group.name]) for rule in shown))
+        yield table

@@ -17,10 +17,9 @@ from normdsl.cli import rule as written
 from normdsl.cli.digits import Data, Run, Tick, digits, network, train
 from normdsl.cli.figure import Contrast, draw
 from normdsl.cli.find import shipped
-from normdsl.cli.tables import matrix_table
-from normdsl.compiler.check import check
+from normdsl.cli.tables import comparison_tables
+from normdsl.compiler.check import check, compare
 from normdsl.compiler.invariance import groups
-from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.declaration import Declaration
 
@@ -57,14 +56,13 @@ def _declare(console: Console) -> None:
 
 def _verdicts(console: Console, rules: list[Declaration]) -> None:
     console.rule("[bold]3. What is proved, and what is refuted")
-    reports = [check(rule) for rule in rules]
-    listed = [r for r in reports if isinstance(r, Report)]
-    console.print(matrix_table(listed))
+    report = compare(*rules)
+    for table in comparison_tables(report, console.width):
+        console.print(table)
     console.print("\nWhy, for scale (W = S ∘ W̃):")
-    for report in listed:
-        name = report.verdicts[0].declaration.name
-        console.print(f"  [bold]{name}[/bold]: ", end="")
-        console.print(report["scale"].because, markup=False)
+    for rule in rules:
+        console.print(f"  [bold]{rule.name}[/bold]: ", end="")
+        console.print(report[rule.name, "scale"].because, markup=False)
     refuted = check(rules[1], groups.scale)
     assert isinstance(refuted, Verdict)
     assert refuted.witness is not None

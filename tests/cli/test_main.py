@@ -53,8 +53,20 @@ def test_check_of_one_group(rule, group, expected):
 
 def test_check_of_all_groups_with_an_assumption():
     told = normdsl("check", "adam_sania", "--assume", "eps=0").stdout
-    assert "scale" in told
-    assert "invariant if" not in told
+    assert "uniform_scale" in told
+    assert "eps" not in told
+    assert "degree -1." in told
+
+
+def test_check_of_several_rules_compares_them():
+    told = normdsl("check", "sgd", "adam").stdout
+    assert "if eps = 0" in told
+    assert "degree 1" in told
+    assert normdsl("check", "all").stdout.count("loss_transform") >= 2
+
+
+def test_assume_needs_a_value():
+    assert "name=value" in normdsl("check", "adam", "--assume", "eps").stderr
 
 
 def test_source_is_python_that_imports_torch_alone():

@@ -91,21 +91,30 @@ class Operation:
 
 @attrs.frozen(eq=False)
 class Loop:
-    """A production: the first state of a recursion whose bodies are drawn."""
+    """A production: the first state of a recursion whose bodies are drawn.
+
+    Args:
+        makes: the sort of the first state. starts: the initial values. states: the sorts.
+        fed: whether an input is added to what is drawn; else most states stay at zero.
+    """
 
     makes: Sort
     starts: tuple[Expr, ...]
     states: tuple[Sort, ...]
+    fed: bool = True
     parts = (None,)
 
     def draw(self, below: Below) -> Term:
-        bodies = [below(sort, *self.states) for sort in self.states]
+        kept = [below(sort, *self.states) for sort in self.states]
+        inputs = [below(sort) for sort in self.states] if self.fed else []
 
-        def term(scope: tuple[Expr, ...]) -> Expr:
-            step = lambda *states: tuple(body((*scope, *states)) for body in bodies)  # noqa: E731
-            return nd.fix(step, self.starts)[0]
+        def step(scope: tuple[Expr, ...], states: tuple[Expr, ...]) -> tuple[Expr, ...]:
+            bodies = tuple(term((*scope, *states)) for term in kept)
+            if not self.fed:
+                return bodies
+            return tuple(GAMMA * x + new(scope) for x, new in zip(bodies, inputs, strict=True))
 
-        return term
+        return lambda scope: nd.fix(lambda *states: step(scope, states), self.starts)[0]
 
 
 @attrs.frozen(eq=False)
@@ -139,6 +148,7 @@ def loops(*sorts: Sort) -> Iterator[Loop]:
     """Return recursions over one state, and over two coupled ones."""
     for s in sorts:
         yield Loop(s, (zeros(s),), (s,))
+        yield Loop(s, (zeros(s),), (s,), fed=False)
     for s, other in itertools.permutations(sorts, 2):
         if matrix.shape in (s.shape, other.shape):
             yield Loop(s, (zeros(s), zeros(other)), (s, other))

@@ -21,15 +21,14 @@ from grammar.core import (
 )
 from normdsl import G, W
 from normdsl.expr import Expr
-from normdsl.shapes import MATRIX
 
 NORMS = (nd.frobenius, nd.spectral, nd.max_entry)
 ROTATED_NORMS = (nd.frobenius, nd.spectral)
 
 
 def unit(x: Expr) -> Expr:
-    """x / ‖x‖_F."""
-    return x / nd.frobenius.value(x) if x.shape == MATRIX else x / nd.sqrt(nd.sum(x * x))
+    """x / ‖x‖_F, and 0 at 0."""
+    return x * nd.reciprocal(nd.sqrt(nd.sum(x * x)))
 
 
 def weighted(norm: nd.Norm, power: Any = 0.5) -> Callable[[Expr, Expr], Expr]:

@@ -43,6 +43,12 @@ def coupled(norm: nd.Norm) -> Callable[[Expr], Expr]:
     return lmo
 
 
+def by_cholesky(x: Expr, over: Expr) -> Expr:
+    """C⁻ᵀ polar(C⁻¹ x) with C Cᵀ the form."""
+    root = nd.inverse(nd.cholesky(over))
+    return root.T @ nd.polar(root @ x)
+
+
 def scaled(x: Expr, squares: Expr) -> Expr:
     """Return the sharp operator of ‖v^½ ∘ X‖₂ at x."""
     return nd.preconditioned(nd.spectral, hadamard=nd.sqrt(squares)).sharp(x)
@@ -74,6 +80,7 @@ AFFINE = [
     make(metric_right, lambda x, s: x.T @ nd.inverse(s) @ x, dual, metric_left),
     *(make(primal, two_sided(n, e), *TWO_SIDED) for n in ROTATED_NORMS for e in (0.5, P)),
     *(make(primal, one_sided(norm), dual, metric_left) for norm in ROTATED_NORMS),
+    make(primal, by_cholesky, dual, metric_left),
     *(make(primal, coupled(norm), dual) for norm in ROTATED_NORMS),
     Loop(primal, (zeros(primal),), (primal,)),
     Loop(dual, (zeros(dual),), (dual,)),

@@ -69,6 +69,7 @@ SPECTRAL = [
     *same(FORMS, lambda x: nd.accumulate(x, EPS * nd.eye_like(x))),
     *(make(s, lambda x: x, psd) for s, psd in zip(SQUARE, FORMS, strict=True)),
     *(make(s, nd.eigenbasis, psd) for s, psd in zip(SQUARE, FORMS, strict=True)),
+    *(make(s, nd.cholesky, psd) for s, psd in zip(SQUARE, FORMS, strict=True)),
     *(make(s, operator.mul, scalar, s) for s in (matrix, left, right, scalar)),
     *(make(s, operator.truediv, s, positive(scalar)) for s in (matrix, left, right, *FORMS)),
     *(make(matrix, unit, matrix) for _ in range(3)),

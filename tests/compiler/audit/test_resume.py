@@ -49,6 +49,15 @@ def test_an_optimizer_that_does_not_load_is_told():
     assert "loading raises KeyError" in found.why
 
 
+def test_a_nan_in_a_state_comes_back_as_itself():
+    class Odd(Plain):
+        def update(self, p, g, state, group):
+            super().update(p, g, state, group)
+            state["unused"] = torch.full_like(g, torch.nan)
+
+    assert resume(Subject("x", Odd), torch.float32).status is Status.HOLDS
+
+
 def test_random_draws_are_repeated_not_blamed():
     class Noisy(Plain):
         def update(self, p, g, state, group):

@@ -19,15 +19,19 @@ def state():
         np.random.get_state()[1].tolist(),
         torch.get_default_dtype(),
         torch.is_grad_enabled(),
+        torch.get_num_threads(),
         list(warnings.filters),
     )
 
 
 @pytest.fixture
 def odd_settings():
+    threads = torch.get_num_threads()
     torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(2)
     with torch.no_grad():
         yield
+    torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
 
 
@@ -50,6 +54,7 @@ def test_inside_the_setting_is_neutral_and_errors_restore_it_too():
             seed_everything(5)
             random.random()
             torch.set_default_dtype(torch.float16)
+            torch.set_num_threads(1)
             raise RuntimeError("inside")
 
     with pytest.raises(RuntimeError, match="inside"):

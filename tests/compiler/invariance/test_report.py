@@ -3,13 +3,17 @@
 import pytest
 
 import normdsl as nd
-from normdsl.algorithms import adam, muadam_sania
+from normdsl.algorithms import adam, muadam_sania, muon, sgd
 
 
 def test_a_report_has_one_row_per_group():
     report = adam.check()
     assert [v.group for v in report] == list(nd.groups.ALL)
-    assert len(str(report).splitlines()) == len(report) == len(nd.groups.ALL)
+    assert str(report).splitlines()[0] == "adam"
+    assert len(report) == len(nd.groups.ALL) == 16
+    assert [line.split()[0] for line in str(report).splitlines()[1:17]] == [
+        group.name for group in nd.groups.ALL
+    ]
 
 
 def test_look_up_by_group_or_name():
@@ -27,7 +31,7 @@ def test_html_has_a_cell_per_verdict_and_escapes():
 
 
 def test_latex_is_an_array():
-    assert muadam_sania.check()._repr_latex_().count(r"\\") == len(nd.groups.ALL) - 1
+    assert muadam_sania.check()._repr_latex_().count(r"\\") == len(nd.groups.ALL)
 
 
 def test_a_verdict_says_everything():
@@ -53,3 +57,63 @@ def test_a_verdict_in_a_notebook_shows_its_proof_or_its_counterexample():
     assert proof.count("<tr>") == len(muadam_sania.check(nd.groups.scale).proof)
     assert "S_ij &gt; 0" in proof
     assert "Counterexample" in adam.check(nd.groups.scale)._repr_html_()
+
+
+def test_a_comparison_has_a_column_per_rule():
+    report = nd.compare(sgd, adam, muadam_sania, witnesses=False)
+    assert [d.name for d in report.declarations] == ["sgd", "adam", "muadam_sania"]
+    head, *rows = report.table()
+    assert head == ["group", "sgd", "adam", "muadam_sania"]
+    assert [row[0] for row in rows] == [g.name for g in nd.groups.ALL]
+    assert report["sgd", "orthogonal"].answer == "invariant"
+    assert report["muadam_sania", nd.groups.scale].answer == "invariant if eps = 0"
+    with pytest.raises(nd.NormdslError, match="several rules"):
+        report["scale"]
+    assert report._repr_html_().count("<tr>") == 17
+    assert report._repr_latex_().count(" & ") == 17 * 3
+    for wrong in ((), (sgd, sgd)):
+        with pytest.raises(nd.NormdslError, match="compare"):
+            nd.compare(*wrong)
+
+
+def test_degrees_and_what_they_exclude():
+    report = nd.compare(sgd, adam, muadam_sania, muon, witnesses=False)
+    assert [str(d) for d in report.degrees] == [
+        "degree 1",
+        "degree 0 if eps = 0",
+        "degree -1 if eps = 0",
+        "degree 0",
+    ]
+    assert "cannot have both" in str(report)
+    assert "cannot have both" in report._repr_html_()
+
+
+def test_a_polyak_step_is_not_told_that_it_cannot_have_both():
+    @nd.optimizer
+    def polyak(beta: nd.Fraction = 0.9):
+        norm = nd.preconditioned(nd.spectral, hadamard=nd.sqrt(nd.ema(nd.G * nd.G, beta)))
+        return nd.W - nd.loss / norm.dual(nd.G) ** 2 * norm.sharp(nd.G)
+
+    report = polyak.check(witnesses=False)
+    assert (report["scale"].answer, report["loss_scale"].answer) == ("invariant", "invariant")
+    assert report.notes == ["The step of polyak has degree 0."]
+
+
+def test_the_degree_of_a_step_is_measured_too():
+    import torch
+
+    for rule, degree in ((sgd, 1.0), (muon, 0.0)):
+        run = nd.functional(rule, nd.exact)
+        w = torch.zeros(3, 4, dtype=torch.float64)
+        grad = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        one, _ = run.update(grad, run.init(w), w)
+        two, _ = run.update(grad * 2, run.init(w), w)
+        torch.testing.assert_close(two, one * 2**degree)
+
+
+def test_a_conditional_verdict_shows_what_happens_otherwise():
+    verdict = muadam_sania.check(nd.groups.scale)
+    assert verdict.otherwise.experiment.hyper["eps"] != 0
+    assert max(verdict.otherwise.replay()) > 1e-6
+    assert "otherwise not: seed" in str(verdict)
+    assert "Otherwise not" in verdict._repr_html_()

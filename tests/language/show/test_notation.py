@@ -23,7 +23,8 @@ STATE = nd.accumulate(G)
 INSTANCES = [
     G, Param("beta", FRACTION), as_expr(2), nd.eye_like(GRAM), G + W, G * W, G**3, GRAM, G.T,
     nd.abs(G), nd.maximum(G, W), nd.matrix_power(GRAM, 0.5), nd.inverse(W @ G.T), nd.polar(G),
-    nd.eigenbasis(GRAM), nd.cholesky(GRAM), nd.normal_like(G, key=1), nd.inner(G, W), nd.sum(G), SchattenNorm(G, 3.0),
+    nd.eigenbasis(GRAM), nd.cholesky(GRAM), nd.normal_like(G, key=1), nd.inner(G, W), nd.sum(G),
+    SchattenNorm(G, 3.0),
     STATE, Before(STATE.recursion, 0), STATE.recursion.carry(0), Placeholder(0, MATRIX, Facts()),
     nd.spectral.lmo(G), nd.spectral.sharp(G), nd.spectral.dual(G), nd.spectral.value(G),
 ]  # fmt: skip

@@ -1,0 +1,80 @@
+"""The degree of a step: by which power of c it is multiplied when the loss is multiplied by c."""
+
+from __future__ import annotations
+
+import attrs
+import sympy
+
+from normdsl import expr as e
+from normdsl.algebra import fold
+from normdsl.averages import zeros_like
+from normdsl.compiler.invariance.conditions import NONE, Conditions, show
+from normdsl.compiler.invariance.decide import idle_parameters
+from normdsl.compiler.invariance.groups import loss_scale
+from normdsl.compiler.invariance.infer import Inference
+from normdsl.compiler.invariance.judgement import Failure
+from normdsl.compiler.invariance.laws import ANYTHING
+from normdsl.declaration import Declaration
+from normdsl.expr import Expr
+from normdsl.graph import walk
+from normdsl.nodes import Source, Stream
+from normdsl.streams import W
+
+
+@attrs.frozen
+class Degree:
+    """The degree of a rule's step in the loss.
+
+    Args:
+        declaration: the rule. exponent: d, with step(c f) = c^d step(f). conditions: what that
+            needs. gradient_only: whether the step reads gradients alone, neither W nor the loss.
+    """
+
+    declaration: Declaration
+    exponent: sympy.Expr
+    conditions: Conditions
+    gradient_only: bool
+
+    def __str__(self) -> str:
+        needed = show(self.conditions, self.declaration.labels) if self.conditions else ""
+        return f"degree {self.exponent}" + (f" if {needed}" if needed else "")
+
+
+#: Why no rule without the loss is invariant under both; two changes of units it cannot tell apart.
+INCOMPATIBLE = (
+    "A step made of gradients alone is invariant under scale, affine or uniform scale only with "
+    "degree -1, and under loss scale only with degree 0, so it cannot have both; a Polyak step in "
+    "the same norm has both."
+)
+
+
+def degree(declaration: Declaration) -> Degree | None:
+    """Return the degree of a rule's step, W-terms such as weight decay left out; None if unknown.
+
+    The update is typed in the group of loss scales with zero for W: what remains is the step.
+    """
+    step = fold(declaration.update, {W: zeros_like(W)})
+    inference = Inference(loss_scale, idle_parameters(declaration))
+    try:
+        found = min(inference.judge(step), key=lambda j: len(j.conditions))
+    except Failure:
+        return None
+    if found.law == ANYTHING or found.law.unit is None:
+        return None
+    only = not declaration.reads(Source.LOSS) and _linear_in_weights(declaration.update)
+    return Degree(declaration, found.law.unit, found.conditions or NONE, only)
+
+
+def _linear_in_weights(update: Expr) -> bool:
+    """Return whether W stands only in terms c W of the sum that is the new weights."""
+    match update:
+        case e.Add(left=x, right=y):
+            return _linear_in_weights(x) and _linear_in_weights(y)
+        case e.Mul(left=x, right=y):
+            return (_linear_in_weights(y) and not _reads_weights(x)) or not _reads_weights(update)
+        case _:
+            return update == W or not _reads_weights(update)
+
+
+def _reads_weights(expr: Expr) -> bool:
+    return any(isinstance(x, Stream) and x.source is Source.WEIGHTS for x in walk(expr))
