@@ -10,7 +10,7 @@ from normdsl.compiler.audit.runs import Subject
 from normdsl.compiler.audit.streams import Stream, exact_normal, linear
 
 #: Steps granted to an optimizer that only observes at first.
-PATIENCE = 4
+PATIENCE = 12
 #: Relative width of a family of gradients: several units in the last place of bfloat16.
 WIDTH = 1.2e-2
 MEMBERS, DEGREE = 16, 4
@@ -39,6 +39,21 @@ def first_step(
             moved = drive.weights()[0].double() - start.double()
             if bool(moved.count_nonzero()):
                 return moved
+    return None
+
+
+def delay(subject: Subject, stream: Stream, dtype: torch.dtype) -> int | None:
+    """Return how many steps an optimizer takes before one that moves the weights; None if all.
+
+    Raises:
+        RefusedError: if the optimizer raises.
+    """
+    start = exact_normal(tuple(stream(0)[0].shape), (7, 7)).to(dtype)
+    drive = subject.drive([start])
+    for step in range(PATIENCE):
+        drive.advance(linear(stream), step)
+        if not torch.equal(drive.weights()[0], start):
+            return step
     return None
 
 

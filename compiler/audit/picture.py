@@ -16,7 +16,7 @@ FLOOR, CEILING = 1e-17, 3.0
 COLUMNS = 4
 
 
-def draw(audit: Audit, path: str | Path | IO[bytes]) -> None:
+def draw(audit: Audit, path: str | Path | IO[bytes], dpi: int = 110) -> None:
     """Save the figure as PNG.
 
     Raises:
@@ -43,7 +43,7 @@ def draw(audit: Audit, path: str | Path | IO[bytes]) -> None:
         _scales(above.subplots(), audit)
         _defects(below, audit)
         figure.suptitle(f"audit of {audit.name}", fontsize=15, fontweight="bold")
-        figure.savefig(path, dpi=110, format="png")
+        figure.savefig(path, dpi=dpi, format="png")
 
 
 def _symmetries(figure: Any, found: list[Finding]) -> None:

@@ -89,7 +89,7 @@ class Audit:
 
     def _repr_html_(self) -> str:
         buffer = BytesIO()
-        self.save(buffer)
+        draw(self, buffer, dpi=72)
         picture = b64encode(buffer.getvalue()).decode()
         body = "".join(_html_row(s) for kind in Kind for s in self.part(kind))
         head = "".join(

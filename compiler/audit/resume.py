@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import Tensor
 
 from normdsl.compiler.audit.findings import Finding, plain
 from normdsl.compiler.audit.memory import SHAPES, SIZE, verdict
@@ -54,15 +55,19 @@ def _lost(drive: Drive, fresh: Drive) -> str:
         y = loaded.get(name)
         if y is None:
             return f"state {name} is not in the state_dict"
-        if x.shape != y.shape or not torch.equal(x.double(), y.double()):
+        if x.shape != y.shape or not _equal(x.double(), y.double()):
             cast = f" in {plain(y.dtype)} instead of {plain(x.dtype)}" if x.dtype != y.dtype else ""
             return f"state {name} comes back with other values{cast}"
     return ""
 
 
+def _equal(x: Tensor, y: Tensor) -> bool:
+    return bool(((x == y) | (x.isnan() & y.isnan())).all())
+
+
 def _distance(drive: Drive, fresh: Drive) -> float:
     """Return the relative distance of the weights, 0 only if they are equal bit for bit."""
     pairs = list(zip(drive.weights(), fresh.weights(), strict=True))
-    if all(torch.equal(a, b) for a, b in pairs):
+    if all(_equal(a, b) for a, b in pairs):
         return 0.0
     return max(float((a.double() - b.double()).norm() / a.double().norm()) for a, b in pairs)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.audit.findings import Finding, Kind, Status, plain
-from normdsl.compiler.audit.first import first_step, grain
+from normdsl.compiler.audit.first import PATIENCE, first_step, grain
 from normdsl.compiler.audit.runs import Subject
 from normdsl.compiler.audit.streams import exact_normal
 
@@ -34,7 +34,7 @@ def gradient_scale(subject: Subject, dtype: torch.dtype, shape: tuple[int, int])
     Raises:
         RefusedError: if the optimizer raises.
     """
-    base = [exact_normal(shape, (step, 5)) for step in range(8)]
+    base = [exact_normal(shape, (step, 5)) for step in range(PATIENCE)]
     unit = 2.0 ** -round(math.log2(float(base[0].norm())))
     norms = tuple(float(base[0].norm()) * unit * c for c in SCALES)
 
@@ -42,6 +42,11 @@ def gradient_scale(subject: Subject, dtype: torch.dtype, shape: tuple[int, int])
         return first_step(subject, lambda k: [base[k] * unit * c], dtype, loss=c)
 
     steps = [step_at(c) for c in SCALES]
+    if steps[-1] is None:
+        return Finding(
+            PROBE, Kind.SCALE, Status.UNKNOWN, subject.options, plain(dtype),
+            why=f"no step out of {PATIENCE} moves the weights",
+        )  # fmt: skip
     degree = _degree(steps)
     curve = tuple(_change(s, steps[-1], c, degree) for s, c in zip(steps, SCALES, strict=True))
     rounding = min(max(curve[-4:]), grain(subject, lambda k: [base[k] * unit], dtype))
@@ -51,16 +56,22 @@ def gradient_scale(subject: Subject, dtype: torch.dtype, shape: tuple[int, int])
     status = Status.HOLDS if first == 0 else Status.ABOVE
     if first > len(SCALES) - 3:
         status = Status.BREAKS
-    law = f"step ∝ ‖G‖^{degree:.3g}"
     return Finding(
         PROBE, Kind.SCALE, status, subject.options, plain(dtype),
         factor=worst,
         step=None if status is Status.HOLDS else 1,
         above=norms[first] if status is Status.ABOVE else None,
         tolerance=tolerance, at=norms, curve=curve, limits=(tolerance,) * len(curve),
-        why=law if status is Status.HOLDS else f"{law}; below, the first step is off by "
-        f"up to {worst:.2g}: an absolute constant decides it",
+        why=_told(status, degree, worst),
     )  # fmt: skip
+
+
+def _told(status: Status, degree: float, worst: float) -> str:
+    law = f"step ∝ ‖G‖^{degree:.3g}"
+    if status is Status.HOLDS:
+        return law
+    where = "below" if status is Status.ABOVE else "for large gradients only: elsewhere"
+    return f"{law}; {where}, the first step is off by up to {worst:.2g}: a constant decides it"
 
 
 def _degree(steps: list[Tensor | None]) -> float:

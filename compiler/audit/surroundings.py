@@ -1,4 +1,4 @@
-"""What an audit must leave as it found it: random states, the default dtype, gradient mode."""
+"""What an audit must leave as it found it: random states, default dtype, gradient mode, threads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ import torch
 def unchanged() -> Iterator[None]:
     """Run a block in a neutral setting and restore the process's own afterwards.
 
-    Inside, the default dtype is float32, gradients are recorded and warnings are silent.
+    Inside, the default dtype is float32, gradients are recorded, warnings are silent, and one
+    thread runs: on small matrices more of them only wait for each other.
     """
-    python, legacy, dtype = random.getstate(), np.random.get_state(), torch.get_default_dtype()
+    python, legacy = random.getstate(), np.random.get_state()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     with (
         torch.random.fork_rng(devices=[]),
         torch.enable_grad(),
@@ -25,10 +27,12 @@ def unchanged() -> Iterator[None]:
     ):
         warnings.simplefilter("ignore")
         torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)
             random.setstate(python)
             np.random.set_state(legacy)
 

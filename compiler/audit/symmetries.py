@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.audit.findings import Finding, Kind, Status, plain
-from normdsl.compiler.audit.first import grain
+from normdsl.compiler.audit.first import delay, grain
 from normdsl.compiler.audit.paths import changing_problem, follow
 from normdsl.compiler.audit.runs import Subject
+from normdsl.compiler.audit.streams import Stream
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.simulate import DISTURBANCE, Element, distances, draw
 from normdsl.compiler.simulate import Loss as Objective
@@ -46,17 +47,26 @@ class Original:
     path: list[Tensor]
     noise: list[float]
 
+    @property
+    def moves(self) -> bool:
+        """Whether any step moves the weights."""
+        return not torch.equal(self.path[0], self.path[-1])
+
 
 def original(
     subject: Subject, dtype: torch.dtype, shape: tuple[int, int], steps: int, seed: int
 ) -> Original:
     """Run an optimizer on a random problem, plainly and with its rounding simulated.
 
+    As many steps are added as it only observes at first.
+
     Raises:
         RefusedError: if the optimizer raises.
     """
     start, loss = changing_problem(shape, seed)
-    rough = max(DISTURBANCE, _grain(subject, dtype, start, loss))
+    slopes = _slopes(start, loss)
+    steps += delay(subject, slopes, dtype) or 0
+    rough = max(DISTURBANCE, grain(subject, slopes, dtype))
     path = follow(subject, start, loss, dtype, steps)
     shaken = [
         follow(subject, start * (1 + DISTURBANCE), loss, dtype, steps, rough, seed=1 + k)
@@ -73,14 +83,14 @@ def _spread(path: list[Tensor], other: list[Tensor]) -> list[float]:
     return [0.0 if waits else min(d, 1.0) for d, waits in zip(apart, still, strict=False)]
 
 
-def _grain(subject: Subject, dtype: torch.dtype, start: Tensor, loss: Objective) -> float:
-    """Return the rounding of a first step at the gradients of the problem itself."""
+def _slopes(start: Tensor, loss: Objective) -> Stream:
+    """Return the gradients of a problem at its start."""
 
     @cache
-    def slopes(step: int) -> list[Tensor]:
+    def stream(step: int) -> list[Tensor]:
         return [torch.func.grad(loss)(start, step)]
 
-    return grain(subject, slopes, dtype)
+    return stream
 
 
 def blurred(runs: Sequence[Original]) -> bool:
@@ -106,10 +116,10 @@ def symmetry(
     ratios = _ratios(drift, limits)
     parted = [k for k, ratio in enumerate(ratios) if ratio > 1]
     worst = max(range(len(ratios)), key=ratios.__getitem__, default=None)
-    if worst is None:
+    if worst is None or not any(run.moves for run in runs):
         return Finding(
             group.name, Kind.SYMMETRY, Status.UNKNOWN, subject.options, plain(dtype),
-            why="the runs diverge at once",
+            why="the runs diverge at once" if worst is None else "no step moves the weights",
         )  # fmt: skip
     unclear = drift[worst] > PARTED and limits[worst] > BLURRED
     status = Status.BREAKS if parted else Status.UNKNOWN if unclear else Status.HOLDS

@@ -73,7 +73,7 @@ def _memory(s: Summary) -> tuple[str, ...]:
 
 
 def _told(f: Finding) -> str:
-    return f"{f.answer}: {f.why}" if f.answer == "not supported" else f.answer
+    return f"{f.answer}: {f.why}" if f.answer in ("not supported", "unknown") else f.answer
 
 
 def _number(value: float | None) -> str:

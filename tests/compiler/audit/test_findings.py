@@ -21,6 +21,7 @@ ROWS = [
         "holds above ‖G‖ = 1e-05",
         True,
     ),
+    (Finding("affine", Kind.SYMMETRY, Status.UNKNOWN), "unknown", False),
     (Finding("storage", Kind.MEMORY, Status.BREAKS), "breaks", True),
     (Finding("storage", Kind.MEMORY, Status.BREAKS, step=1), "breaks (first step 1)", True),
     (Finding("dtype", Kind.MEMORY, Status.UNSUPPORTED), "not supported", False),

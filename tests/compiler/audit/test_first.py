@@ -4,7 +4,7 @@ import pytest
 import torch
 from specimens import Coarse, Late, OverwritesGradient, Plain
 
-from normdsl.compiler.audit.first import first_step, grain
+from normdsl.compiler.audit.first import delay, first_step, grain
 from normdsl.compiler.audit.runs import Subject
 from normdsl.compiler.audit.streams import exact_normal, gradients
 
@@ -19,6 +19,8 @@ def test_the_first_step_of_momentum_is_along_the_gradient():
 def test_an_observing_optimizer_is_waited_for():
     step = first_step(Subject("x", Late), STREAM, torch.float64)
     torch.testing.assert_close(step, -0.001 * STREAM(1)[0])
+    assert delay(Subject("x", Late), STREAM, torch.float64) == 1
+    assert delay(Subject("x", Plain), STREAM, torch.float64) == 0
 
 
 def test_one_that_stays_at_zero_is_started_elsewhere():
@@ -36,6 +38,7 @@ def test_one_that_never_moves_has_none():
             pass
 
     assert first_step(Subject("x", Idle), STREAM, torch.float64) is None
+    assert delay(Subject("x", Idle), STREAM, torch.float64) is None
     assert grain(Subject("x", Idle), STREAM, torch.float64) == 0
 
 

@@ -53,6 +53,15 @@ def test_a_nan_in_one_dtype_is_found():
     assert found.factor == float("inf")
 
 
+def test_random_draws_are_no_corruption():
+    class Noisy(Plain):
+        def update(self, p, g, state, group):
+            super().update(p, g * torch.randn_like(g), state, group)
+
+    assert probe(Noisy, torch.float32).status is Status.HOLDS
+    assert probe(Noisy, torch.bfloat16).status is Status.HOLDS
+
+
 def test_slots_that_rounding_decides_are_left_alone():
     class Bases(Plain):
         """Keeps eigenvectors, of signs free and of a null space undetermined."""

@@ -61,6 +61,14 @@ def test_a_floor_is_located():
     assert found.curve[5] == pytest.approx(1 - found.at[5] / 1e-3, rel=1e-3)
 
 
+def test_what_never_moves_is_unknown():
+    class Idle(Plain):
+        def update(self, p, g, state, group):
+            pass
+
+    assert probe(Idle).answer == "unknown"
+
+
 def test_what_is_no_power_law_breaks():
     found = probe(Logarithm)
     assert found.status is Status.BREAKS

@@ -50,6 +50,32 @@ def test_the_first_step_that_parts_is_named():
     assert later["loss_scale"].curve[0] < PARTED
 
 
+class Patient(Plain):
+    """Looks at five gradients before it moves."""
+
+    def update(self, p, g, state, group):
+        state["seen"] = state.get("seen", torch.zeros(())) + 1
+        if state["seen"] > 5:
+            super().update(p, g, state, group)
+
+
+class Idle(Plain):
+    def update(self, p, g, state, group):
+        pass
+
+
+def test_an_observing_optimizer_is_waited_for():
+    found, _ = verdicts(Patient, steps=3)
+    assert len(found["scale"].curve) == 8
+    assert found["scale"].step == 6
+    assert found["orthogonal"].status is Status.HOLDS
+
+
+def test_what_never_moves_holds_nothing():
+    found, _ = verdicts(Idle, steps=2)
+    assert {f.answer for f in found.values()} == {"unknown"}
+
+
 def test_where_rounding_decides_the_verdict_is_unknown():
     class Chaotic(Plain):
         """Takes signs of the last bits."""
