@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import attrs
 import judging
 import proofs
 import runs
@@ -44,7 +45,9 @@ def wrong_lines(verdict: Verdict) -> list[str]:
     """Return the lines of a proof that are off, wherever its assumptions hold."""
     if not verdict.proof or not known(verdict.conditions):
         return []
-    found = []
+    hyper, found = proofs.hyper_values(verdict), []
+    lines = (attrs.evolve(x, law=runs.valued(x.law, hyper)) for x in verdict.proof)
+    verdict = attrs.evolve(verdict, proof=tuple(lines))
     for shape in SHAPES:
         if hold(verdict, shape):
             try:

@@ -1,4 +1,4 @@
-"""Faults to put into the checker for a while: a changed law, a dropped condition, a lost refusal."""
+"""Faults to put into the checker: a changed law, a dropped condition, a lost refusal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unittest import mock
 
 import attrs
 
-from normdsl.compiler.invariance import decide, rules
+from normdsl.compiler.invariance import rules
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
@@ -19,36 +19,58 @@ from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.rules import Outcome
 from normdsl.expr import Expr
 
-#: Puts a fault in place for the length of a `with`.
-Fault = Callable[[], AbstractContextManager[None]]
 Rule = Callable[[Expr, Sequence[Law], Group], list[Outcome]]
 
 
+@attrs.frozen(eq=False)
+class Fault:
+    """A fault in one function, or in what a dispatcher or a class has for one class.
+
+    Args:
+        target: the function or class. put: puts it in place for the length of a `with`.
+    """
+
+    target: Any
+    put: Callable[[], AbstractContextManager[Any]]
+
+
 def replaced(original: Any, change: Any) -> Fault:
-    """Return the fault of `change` in place of a function, wherever the compiler's modules know it."""
-    return partial(_replaced, original, change)
+    """Return the fault of `change` in place of a function, wherever the checker knows it."""
+    return Fault(original, partial(_replaced, original, change))
 
 
 @contextmanager
 def _replaced(original: Any, change: Any) -> Iterator[None]:
     with ExitStack() as stack:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("normdsl.compiler."):
-                for attribute, value in list(vars(module).items()):
-                    if value is original:
-                        stack.enter_context(mock.patch.object(module, attribute, change))
+        for module, attribute, value in _names():
+            if value is original:
+                stack.enter_context(mock.patch.object(module, attribute, change))
+        forget()
         yield
-    decide.idle_parameters.cache_clear()
+    forget()
+
+
+def _names() -> Iterator[tuple[Any, str, Any]]:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("normdsl.compiler.invariance"):
+            for attribute, value in list(vars(module).items()):
+                yield module, attribute, value
+
+
+def forget() -> None:
+    """Empty the checker's caches."""
+    for _, _, value in _names():
+        getattr(value, "cache_clear", lambda: None)()
 
 
 def member(owner: Any, name: str, value: Any) -> Fault:
     """Return the fault of another value for an attribute of a class."""
-    return lambda: mock.patch.object(owner, name, value)
+    return Fault(owner, lambda: mock.patch.object(owner, name, value))
 
 
 def dispatched(dispatcher: Any, cls: type, change: Callable[[Any], Any]) -> Fault:
     """Return the fault of another function for one class of a dispatcher."""
-    return partial(_dispatched, dispatcher, cls, change)
+    return Fault(cls, partial(_dispatched, dispatcher, cls, change))
 
 
 @contextmanager
@@ -113,6 +135,4 @@ def without(cls: type, kind: Kind) -> Fault:
 
 
 def unassumed(conditions: Conditions, kind: Kind) -> Conditions:
-    return frozenset(
-        c for c in conditions if not (isinstance(c, Assumption) and c.kind is kind)
-    )
+    return frozenset(c for c in conditions if not (isinstance(c, Assumption) and c.kind is kind))

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.conditions import Assumption, Kind
 from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.simulate import Element, Loss, distances, draw, problem
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
+from normdsl.recursion import Before
 from normdsl.schedule import exact
 
 STEPS = 6
@@ -126,7 +128,7 @@ def twin(
     declaration: Declaration,
     group: Group,
     setting: Setting,
-    states: Mapping[str, proofs.Law],
+    states: Mapping[str, Law],
     noise: torch.Generator | None = None,
 ) -> tuple[Run, Element]:
     """Return the reparametrised run, the given states started by their laws."""
@@ -148,7 +150,7 @@ def compare(
     declaration: Declaration,
     group: Group,
     setting: Setting,
-    states: Mapping[str, proofs.Law] | None = None,
+    states: Mapping[str, Law] | None = None,
     doubt: int = 1,
 ) -> Finding:
     """Return what a pair of runs says; `doubt` is how often the twin itself is disturbed."""
@@ -192,21 +194,37 @@ def assumptions(verdict: Verdict) -> list[Assumption]:
     return [c for c in verdict.conditions if isinstance(c, Assumption)]
 
 
-def transported(verdict: Verdict, hyper: Mapping[str, float]) -> dict[str, proofs.Law] | None:
+def transported(verdict: Verdict, hyper: Mapping[str, float]) -> dict[str, Law] | None:
     """Return the law of each state that must start transformed; None if a proof does not say."""
     names, found = verdict.declaration.labels, {}
     for c in assumptions(verdict):
         if c.kind is Kind.TRANSPORTED:
-            laws = {line.law for line in verdict.proof if line.expr == c.of}
-            if len(laws) != 1 or c.of not in names or any(map(_open, laws)):
+            state = c.of
+            same = (state, Before(state.recursion, state.index, where=None))
+            laws = {valued(line.law, hyper) for line in verdict.proof if line.expr in same}
+            if len(laws) != 1 or state not in names or any(map(_open, laws)):
                 return None
-            found[names[c.of]] = proofs.valued(laws.pop(), hyper)
+            found[names[state]] = laws.pop()
     return found
 
 
-def _open(law: proofs.Law) -> bool:
-    """Return whether a law has an exponent that its proof leaves free."""
-    return bool((law.unit or sympy.Integer(0)).atoms(sympy.Dummy) | law.offset.atoms(sympy.Dummy))
+def valued(law: Law, hyper: Mapping[str, float]) -> Law:
+    """Return a law with numbers for the hyper-parameters in its exponents."""
+
+    def number(x: sympy.Expr | None) -> sympy.Expr | None:
+        symbols = () if x is None else x.free_symbols
+        return x if x is None else x.subs({s: hyper[str(s)] for s in symbols if str(s) in hyper})
+
+    rows, cols, entries = (
+        attrs.evolve(ix, power=number(ix.power)) for ix in (law.rows, law.cols, law.entries)
+    )
+    return Law(rows, cols, entries, number(law.unit), number(law.offset), law.twin)
+
+
+def _open(law: Law) -> bool:
+    """Return whether a law has exponents that are not known as numbers."""
+    exponents = (law.unit, law.offset, law.rows.power, law.cols.power, law.entries.power)
+    return any(x is not None and x.free_symbols for x in exponents)
 
 
 def meeting(verdict: Verdict, values: Mapping[str, float]) -> dict[str, float] | None:
