@@ -81,7 +81,7 @@ class Finding:
                 parts += [] if self.step is None else [f"first step {self.step}"]
                 return f"breaks ({', '.join(parts)})" if parts else "breaks"
             case Status.UNKNOWN:
-                return f"unknown (rounding alone: {self.noise:.2g})" if self.noise else "unknown"
+                return f"unknown (noise alone: {self.noise:.2g})" if self.noise else "unknown"
             case Status.HOLDS | Status.UNSUPPORTED:
                 return str(self.status.value)
 

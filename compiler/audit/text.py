@@ -36,9 +36,7 @@ def text(audit: Audit) -> str:
     symmetries, scales, memory = (audit.part(kind) for kind in Kind)
     blocks = [
         f"audit of {audit.name}",
-        _table(
-            (_headed(symmetries), "steps", "drift", "rounding", "verdict"), symmetries, _symmetry
-        ),
+        _table((_headed(symmetries), "steps", "drift", "noise", "verdict"), symmetries, _symmetry),
         _table(("gradient scale", "largest", "tolerance", "verdict", "settings"), scales, _scale),
         _table(("memory", "verdict", "settings"), memory, _memory),
     ]

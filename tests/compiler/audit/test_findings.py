@@ -13,7 +13,7 @@ ROWS = [
     ),
     (
         Finding("affine", Kind.SYMMETRY, Status.UNKNOWN, noise=0.2),
-        "unknown (rounding alone: 0.2)",
+        "unknown (noise alone: 0.2)",
         False,
     ),
     (

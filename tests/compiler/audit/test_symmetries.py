@@ -86,7 +86,7 @@ def test_where_rounding_decides_the_verdict_is_unknown():
     found, runs = verdicts(Chaotic)
     assert blurred(runs)
     assert found["orthogonal"].status is Status.UNKNOWN
-    assert found["orthogonal"].answer.startswith("unknown (rounding alone: ")
+    assert found["orthogonal"].answer.startswith("unknown (noise alone: ")
     assert found["sign_flips"].status is Status.HOLDS
 
 
