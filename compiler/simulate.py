@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -132,11 +133,13 @@ def trajectory(
     w = disturbed(start, jitter)
     path, state = [w], rule.init(w, **hyper)
     for step in range(steps):
-        grad, value = torch.func.grad_and_value(loss)(w, step)
+        at = w.detach().requires_grad_()
+        value = loss(at, step)
+        (grad,) = torch.autograd.grad(value, at)
         if not float(grad.abs().max()) < TOO_STEEP:
             break
         try:
-            w, state = rule.update(disturbed(grad, jitter), state, w, loss=value, **hyper)
+            w, state = rule.update(disturbed(grad, jitter), state, w, loss=value.detach(), **hyper)
         except GradientError:
             break
         if not bool(torch.isfinite(w).all()):
@@ -202,10 +205,13 @@ def twins(experiment: Experiment) -> Twins:
         value = loss(element.act(group.weights, w), step)
         return value ** (1 + 0.3 * step) / factor if group.each_step else value / factor
 
-    def original(jitter: torch.Generator | None = None) -> list[Tensor]:
-        return trajectory(rule, loss, start, experiment.steps, hyper, jitter)
+    def original(seed: int | None = None) -> list[Tensor]:
+        return _original(
+            rule, experiment.shape, experiment.seed, tuple(hyper.items()), experiment.steps, seed
+        )
 
-    def mapped(jitter: torch.Generator | None = None) -> list[Tensor]:
+    def mapped(seed: int | None = None) -> list[Tensor]:
+        jitter = None if seed is None else torch.Generator().manual_seed(seed)
         path = trajectory(rule, reparametrised, twin_start, experiment.steps, hyper, jitter)
         return [element.act(group.weights, w) for w in path]
 
@@ -215,12 +221,27 @@ def twins(experiment: Experiment) -> Twins:
     return Twins(first, second, _noise((original, first), (mapped, second), steps=experiment.steps))
 
 
+@lru_cache(maxsize=64)
+def _original(
+    rule: Declaration,
+    shape: tuple[int, int],
+    seed: int,
+    hyper: tuple[tuple[str, float], ...],
+    steps: int,
+    jitter: int | None,
+) -> list[Tensor]:
+    """Return the original run, which is the same for every group."""
+    start, loss = problem(shape, seed)
+    generator = None if jitter is None else torch.Generator().manual_seed(jitter)
+    return trajectory(rule, loss, start, steps, dict(hyper), generator)
+
+
 def _noise(*runs: tuple[Callable[..., list[Tensor]], list[Tensor]], steps: int) -> list[float]:
     """Return how far runs part from themselves when they are disturbed, at each step."""
     worst = [0.0] * steps
     for run, path in runs:
         for seed in range(2):
-            far = distances(path, run(torch.Generator().manual_seed(seed)))
+            far = distances(path, run(seed))
             far += [math.inf] * (len(path) - 1 - len(far))
             for k, d in enumerate(far):
                 worst[k] = max(worst[k], d)

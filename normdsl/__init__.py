@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from normdsl.compiler.audit.audit import audit
     from normdsl.compiler.check import compare
     from normdsl.compiler.invariance import groups
+    from normdsl.compiler.invariance.repair import repair
+    from normdsl.compiler.invariance.solve import solve
     from normdsl.compiler.runtime.functional import functional
     from normdsl.serial import from_json, to_json
 
@@ -70,6 +72,8 @@ _LAZY = {
     "audit": ("normdsl.compiler.audit.audit", "audit"),
     "groups": ("normdsl.compiler.invariance.groups", None),
     "compare": ("normdsl.compiler.check", "compare"),
+    "solve": ("normdsl.compiler.invariance.solve", "solve"),
+    "repair": ("normdsl.compiler.invariance.repair", "repair"),
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
@@ -144,9 +148,11 @@ __all__ = [
     "preconditioned",
     "prev",
     "reciprocal",
+    "repair",
     "rows",
     "sign",
     "signs_like",
+    "solve",
     "spectral",
     "sqrt",
     "sum",

@@ -185,7 +185,7 @@ class Add(Expr):
     def _infer_facts(self) -> Facts:
         total = self.left.facts + self.right.facts
         if self.left.shape == self.right.shape:
-            mirrored = self.shape.square and self.left == transpose(self.right)
+            mirrored = self.shape.square and _mirrored(self.left, self.right)
             return attrs.evolve(total, symmetric=True) if mirrored else total
         return attrs.evolve(total, symmetric=False, psd=False)
 
@@ -287,11 +287,11 @@ class MatMul(Expr):
         return Shape(self.left.shape.rows, self.right.shape.cols)
 
     def _infer_facts(self) -> Facts:
-        if self.left == transpose(self.right):
+        if _mirrored(self.left, self.right):
             return Facts(symmetric=True, psd=True)
         factors = _factors(self, [])
         mirrored = len(factors) <= _LONGEST and all(
-            factors[i] == transpose(factors[-1 - i]) for i in range(len(factors) // 2)
+            _mirrored(factors[i], factors[-1 - i]) for i in range(len(factors) // 2)
         )
         both = self.left.facts.nonnegative and self.right.facts.nonnegative
         if not mirrored:
@@ -327,6 +327,11 @@ def negated(expr: Expr) -> Expr | None:
         case Constant(value=v, dims=dims) if v < 0:
             return Constant(-v, dims, where=expr.where)
     return None
+
+
+def _mirrored(x: Expr, y: Expr) -> bool:
+    """Return whether x is yᵀ, whichever of the two is written as a transpose."""
+    return x == transpose(y) or y == transpose(x)
 
 
 def _factors(expr: Expr, found: list[Expr]) -> list[Expr]:

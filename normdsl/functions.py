@@ -34,7 +34,10 @@ def sign(x: Any) -> Expr:
 
 def reciprocal(x: Any) -> Expr:
     """Return the pseudo-inverse of each entry: 1/x, and 0 where x = 0."""
-    return nodes.Apply(nodes.RECIPROCAL, as_expr(x))
+    x = as_expr(x)
+    if isinstance(x, nodes.Apply) and x.function == nodes.RECIPROCAL:
+        return x.arg
+    return nodes.Apply(nodes.RECIPROCAL, x)
 
 
 def exp(x: Any) -> Expr:

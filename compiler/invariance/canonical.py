@@ -145,6 +145,9 @@ def chain(left: Form, right: Form) -> Form:
         arrays = [x for x in parts if not x.scalar]
         array = arrays[0] if len(arrays) == 1 else joined("Mul", arrays)
         factors += array.parts if array.kind == "MatMul" else [array]
+    factors = [x for x in factors if x.kind != "Eye"] or factors[:1]
+    if len(factors) == 1:
+        return joined("Mul", [*numbers, factors[0]]) if numbers else factors[0]
     mirrored = [flipped(x) for x in reversed(factors)]
     product = Form("MatMul", tuple(factors), None, mirrored == factors)
     return joined("Mul", [*numbers, product]) if numbers else product

@@ -39,9 +39,8 @@ def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
     seen: set[Laws] = set()
     failure: Failure | None = None
     frontier = _openings(inference, recursion)
-    unknowns = [
-        u for law in frontier[0] for u in (law.unit, law.offset) if isinstance(u, sympy.Dummy)
-    ]
+    exponents = (x for law in frontier[0] for x in (law.unit, law.offset))
+    unknowns = [x for x in exponents if isinstance(x, sympy.Dummy)]
     for _ in range(_ROUNDS):
         grown: list[Laws] = []
         for laws in frontier:

@@ -19,7 +19,7 @@ from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.rules import outcomes
-from normdsl.expr import Add, Expr, as_expr
+from normdsl.expr import Add, Expr, Pow, as_expr
 from normdsl.graph import walk
 from normdsl.nodes import Param
 from normdsl.norms.base import NormOperation
@@ -81,8 +81,8 @@ class Inference:
                 return self._defined(expr)
             case NormOperation():
                 return self._isometric(expr)
-            case Add():
-                return self._sum(expr)
+            case Add() | Pow():
+                return self._or_special(expr)
             case _:
                 return self._ruled(expr)
 
@@ -107,8 +107,8 @@ class Inference:
             raise Failure(expr, str(refusals[0][0]), refusals[0][1])
         raise Failure(expr, "the conditions of its parts contradict one another")
 
-    def _sum(self, expr: Add) -> tuple[Judgement, ...]:
-        """Type a sum; where its terms disagree, also with a hyper-parameter set to zero."""
+    def _or_special(self, expr: Add | Pow) -> tuple[Judgement, ...]:
+        """Type a sum or power; where that fails, also with a hyper-parameter set to zero."""
         try:
             found, failure = self._ruled(expr), None
             if any(not j.conditions for j in found):
@@ -117,7 +117,7 @@ class Inference:
             found, failure = (), error
         kept = prune([*found, *self.specialised(expr)])
         if not kept:
-            raise failure or Failure(expr, "the conditions of its terms contradict one another")
+            raise failure or Failure(expr, "the conditions of its parts contradict one another")
         return kept
 
     def specialised(self, expr: Expr) -> Iterator[Judgement]:

@@ -48,7 +48,7 @@ class Failure(Exception):  # noqa: N818 (not an error: an answer of the inferenc
 
 
 def settled(judgement: Judgement, chosen: Mapping[sympy.Symbol, sympy.Expr]) -> Judgement:
-    """Return a proof with its unknown exponents replaced by those chosen, and any left open by 0."""
+    """Return a proof with its unknown exponents replaced by those chosen, others by 0."""
     done: dict[int, Judgement] = {}
 
     def number(x: sympy.Expr | None) -> sympy.Expr | None:

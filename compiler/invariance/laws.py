@@ -4,8 +4,8 @@ A value x of the original run and its counterpart x̃ of the reparametrised run 
 
     x = c^unit · E^{∘} ∘ (P x̃ Qᵀ) + offset · T
 
-with P, Q and E powers of the group element on the row index, the column index and the entries, and T
-the shift. Where weights are transposed, x = ỹᵀ for another expression y, its mirror image.
+with P, Q and E powers of the group element on the row index, the column index and the entries, and
+T the shift. Where weights are transposed, x = ỹᵀ for another expression y, its mirror image.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Transposing the weights: every expression is the transpose of another one, its mirror image.
 
-If W = W̃ᵀ and G = G̃ᵀ, an expression x has the value (x′)ᵀ, where x′ is x with rows and columns exchanged
-and products read backwards, evaluated in the other run. A rule is invariant when its new weights
-are their own mirror image.
+If W = W̃ᵀ and G = G̃ᵀ, an expression x has the value (x′)ᵀ, where x′ is x with rows and columns
+exchanged and products read backwards, evaluated in the other run. A rule is invariant when its new
+weights are their own mirror image.
 """
 
 from __future__ import annotations

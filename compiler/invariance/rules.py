@@ -46,7 +46,9 @@ from normdsl.compiler.invariance.laws import (
     words,
 )
 from normdsl.expr import Expr
+from normdsl.graph import walk
 from normdsl.norms.base import Dual, Lmo, NormOperation, Sharp, Value
+from normdsl.recursion import Carry, State
 from normdsl.shapes import MATRIX, SCALAR, Dim
 
 
@@ -408,6 +410,8 @@ def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcom
     x = laws[0]
     if x == INVARIANT:
         return [Outcome(INVARIANT, "a function of what does not move")]
+    if not any(isinstance(v, nodes.Stream | State | Carry) for v in walk(node.arg)):
+        raise Refusal("a constant matrix has eigenvectors that do not move with the weights")
     distinct: Conditions = frozenset({Assumption(Kind.DISTINCT, node.arg)})
     if x.rows == x.cols == FIXED:
         return [Outcome(INVARIANT, "a multiple has the same eigenvectors", distinct)]

@@ -96,6 +96,28 @@ def _assumption(text: str) -> tuple[str, Any]:
 
 
 @app.command()
+def solve(
+    name: Name,
+    unknowns: Annotated[str, typer.Argument(help="Hyper-parameters to solve for: p,q.")],
+    group: Annotated[str, typer.Option(help="The group.")],
+) -> None:
+    """Find the values of hyper-parameters that make a rule invariant."""
+    from normdsl.compiler.invariance.solve import solve as run
+
+    console.print(str(run(find(name), group, unknowns)), markup=False, soft_wrap=True)
+
+
+@app.command()
+def repair(
+    name: Name, group: Annotated[str, typer.Option(help="The group to be invariant under.")]
+) -> None:
+    """Find the smallest changes that make a rule invariant, each checked."""
+    from normdsl.compiler.invariance.repair import repair as run
+
+    console.print(str(run(find(name), group)), markup=False, soft_wrap=True)
+
+
+@app.command()
 def source(
     name: Name,
     shape: Annotated[str, typer.Option(help="Rows x columns of the weights.")] = "256x512",

@@ -1,0 +1,191 @@
+"""Solving: which values of hyper-parameters make a rule invariant."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+import sympy
+
+from normdsl.algebra import fold
+from normdsl.compiler.invariance.conditions import Condition, show
+from normdsl.compiler.invariance.decide import Decision, Proof, decide
+from normdsl.compiler.invariance.exponents import solutions, symbol
+from normdsl.compiler.invariance.groups import Group, named
+from normdsl.compiler.invariance.judgement import Failure
+from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
+from normdsl.declaration import Declaration
+from normdsl.errors import HyperparameterError
+from normdsl.nodes import Param
+
+
+@attrs.frozen
+class Solution:
+    """Values of the unknowns that make a rule invariant.
+
+    Args:
+        values: the value of each unknown, a number, or an expression in the others; unknowns that
+            may have any value are left out.
+        conditions: what is needed besides. verdict: the answer for the rule with these values,
+            decided anew; None where a value depends on other unknowns.
+    """
+
+    values: Mapping[str, sympy.Expr]
+    conditions: tuple[Condition, ...]
+    verdict: Verdict | None
+    _labels: Mapping[Any, str] = attrs.field(repr=False)
+
+    def __str__(self) -> str:
+        known = ", ".join(f"{name} = {value}" for name, value in self.values.items())
+        told = known or "any value"
+        return told + (f" (if {show(self.conditions, self._labels)})" if self.conditions else "")
+
+
+@attrs.frozen(repr=False)
+class Solutions:
+    """The solutions found; if there are none, what stands against it.
+
+    Args:
+        declaration: the rule. group: the group. unknowns: what was solved for.
+        found: the solutions. obstruction: the verdict that says where and why typing fails.
+    """
+
+    declaration: Declaration
+    group: Group
+    unknowns: tuple[str, ...]
+    found: tuple[Solution, ...]
+    obstruction: Verdict | None
+
+    def __iter__(self) -> Iterator[Solution]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __getitem__(self, index: int) -> Solution:
+        return self.found[index]
+
+    def __str__(self) -> str:
+        asked = f"{self.declaration.name}, {self.group.name}, for {', '.join(self.unknowns)}: "
+        if self.obstruction is not None:
+            return f"{asked}none found; {self.obstruction.culprit}"
+        return asked + "; or ".join(map(str, self.found))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_latex_(self) -> str:
+        if self.obstruction is not None:
+            return r"$$\text{none found}$$"
+        lines = [
+            r",\; ".join(f"{sympy.latex(sympy.Symbol(k))} = {sympy.latex(v)}" for k, v in values)
+            or r"\text{any value}"
+            for values in (s.values.items() for s in self.found)
+        ]
+        return "$$" + r" \quad\text{or}\quad ".join(lines) + "$$"
+
+
+def solve(declaration: Declaration, group: Group | str, unknowns: str | Iterable[str]) -> Solutions:
+    """Return the values of hyper-parameters that make a rule invariant under a group.
+
+    Exponents and constants are hyper-parameters; annotate one that may be negative `nd.Real`. The
+    rule is typed with the unknowns as symbols, and the conditions met are solved for them.
+
+    Args:
+        declaration: the rule. group: the group, or its name.
+        unknowns: names of hyper-parameters, as a list or as "p, q".
+
+    Raises:
+        HyperparameterError: for a name that is no hyper-parameter of the rule, or none at all.
+    """
+    group = named(group) if isinstance(group, str) else group
+    listed = unknowns.split(",") if isinstance(unknowns, str) else unknowns
+    names = tuple(name.strip() for name in listed)
+    if not any(names):
+        raise HyperparameterError(
+            f"solve {declaration.name} for nothing",
+            why="no unknown was named",
+            hint="pass the names of hyper-parameters, such as 'p, q'",
+        )
+    params = [declaration.hyperparameter(name) for name in names]
+    symbols = {h.name: symbol(Param(h.name, h.domain)) for h in params}
+    decision = decide(declaration, group)
+    found: dict[str, Solution] = {}
+    for proof in decision.proofs:
+        for solution in _solved(declaration, group, proof, symbols):
+            found.setdefault(str(solution), solution)
+    if group.swap and not found:
+        for solution in _equal(declaration, group, symbols):
+            found.setdefault(str(solution), solution)
+    kept = _without_special_cases(list(found.values()))
+    obstruction = None
+    if not kept:
+        obstruction = unproved(declaration, group, _failed(declaration, decision), None)
+    return Solutions(declaration, group, names, tuple(kept), obstruction)
+
+
+def _failed(declaration: Declaration, decision: Decision) -> Decision:
+    """Return a failed decision, also if there were proofs whose conditions cannot be solved."""
+    if decision.failure is not None:
+        return decision
+    reason = "its conditions have no solution that the domains of the unknowns allow"
+    return Decision((), Failure(declaration.update, reason))
+
+
+def _solved(
+    declaration: Declaration, group: Group, proof: Proof, symbols: Mapping[str, sympy.Symbol]
+) -> Iterator[Solution]:
+    """Yield the solutions of the conditions of one proof, each decided anew."""
+    needed = proof.conditions | proof.limits
+    unknown = set(symbols.values())
+    equations = [c for c in needed if isinstance(c, sympy.Equality) and c.free_symbols & unknown]
+    rest = tuple(sorted(needed.difference(equations), key=str))
+    for found in solutions(equations, sorted(unknown, key=str)):
+        values = {name: found[s] for name, s in symbols.items() if s in found}
+        verdict = _again(declaration, group, values)
+        if verdict is None or verdict.proof:
+            yield Solution(values, rest, verdict, declaration.labels)
+
+
+def _equal(
+    declaration: Declaration, group: Group, symbols: Mapping[str, sympy.Symbol]
+) -> Iterator[Solution]:
+    """Yield pairs of unknowns that must be equal: what mirrors rows and columns may need."""
+    for one, two in itertools.combinations(symbols, 2):
+        first, second = map(declaration.hyperparameter, (one, two))
+        table = {Param(two, second.domain): Param(one, first.domain)}
+        joined = attrs.evolve(declaration, update=fold(declaration.update, table), names=())
+        proof = decide(joined, group).proof
+        if first.domain == second.domain and proof is not None:
+            rest = tuple(sorted(proof.conditions | proof.limits, key=str))
+            yield Solution({two: symbols[one]}, rest, None, declaration.labels)
+
+
+def _again(
+    declaration: Declaration, group: Group, values: Mapping[str, sympy.Expr]
+) -> Verdict | None:
+    """Return the verdict with numbers for the unknowns; None if they are not numbers."""
+    if not all(v.is_number for v in values.values()):
+        return None
+    bound = declaration.bind(**{name: float(v) for name, v in values.items()})
+    decision = decide(bound, group)
+    return (
+        proved(bound, group, decision) if decision.proof else unproved(bound, group, decision, None)
+    )
+
+
+def _without_special_cases(found: list[Solution]) -> list[Solution]:
+    """Drop solutions that fix more than another one does under no more conditions."""
+    return [
+        s
+        for s in found
+        if not any(
+            o is not s
+            and set(o.conditions) <= set(s.conditions)
+            and dict(o.values).items() <= dict(s.values).items()
+            and (len(o.values), len(o.conditions)) < (len(s.values), len(s.conditions))
+            for o in found
+        )
+    ]
