@@ -1,0 +1,98 @@
+"""Exponents and decisions broken: equations not asked for, domains ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import sympy
+from falsify import answer, rule
+from faults import replaced
+from grammar.core import BETA, DECAY, EPS, K, P
+
+import normdsl as nd
+from mutants.common import NO, NOISE, Mutant, kept, step
+from normdsl import G, W, nodes
+from normdsl import expr as e
+from normdsl.compiler.invariance import conditions, decide, exponents, judgement
+from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance.conditions import NONE
+from normdsl.expr import Expr
+
+original_equal, original_roots = exponents.equal, exponents.solutions
+original_without, original_prune = exponents.without_unknowns, judgement.prune
+
+
+def doubled_roots(*args: Any) -> Any:
+    return [{x: 2 * root for x, root in found.items()} for found in original_roots(*args)]
+
+
+def unasked(found: Any) -> Any:
+    needed, chosen = original_without(found)
+    return frozenset(c for c in needed if isinstance(c, conditions.Assumption)), chosen
+
+
+def sign_of(param: Any) -> Any:
+    return sympy.Symbol(param.name, positive=True)
+
+
+def added(expr: Expr) -> Any:
+    """Read products as sums."""
+    match expr:
+        case e.Constant(value=value):
+            return sympy.Rational(value.numerator, value.denominator)
+        case nodes.Param():
+            return exponents.symbol(expr)
+        case e.Add(left=x, right=y) | e.Mul(left=x, right=y):
+            return added(x) + added(y)
+
+
+ROOT = step(nd.preconditioned(nd.spectral, hadamard=(G * G) ** P).lmo(G))
+CONSTANT = nd.fix(lambda s: s, W)
+FLOORED = step(G / (nd.abs(G) + EPS))
+
+EXPONENTS = [
+    Mutant("p ≥ 0 is read as p > 0", replaced(exponents.symbol, sign_of),
+           step(nd.inner(G, W) * nd.abs(nd.zeros_like(G)) ** P), g.affine, answer(NO)),
+    Mutant("products are read as sums", replaced(exponents.to_sympy, added),
+           nd.abs(G) ** (3 * P), g.loss_scale),
+    Mutant("a limit passes for a value", replaced(exponents.is_zero, lambda param: sympy.Eq(
+        exponents.symbol(param), 0)), step(G / (nd.abs(G) + K)), g.loss_scale,
+        answer("invariant in the limit k → 0")),
+    Mutant("all exponents agree", replaced(exponents.equal, lambda *_: NONE),
+           G + G * G, g.loss_scale),
+    Mutant("the step before had today's unit", replaced(
+        exponents._whatever_the_step_before, lambda gap: NONE), step(nd.sign(kept(G))),
+        g.loss_transform, rule),
+    Mutant("roots are doubled", replaced(exponents.solutions, doubled_roots), ROOT, g.scale, rule),
+    Mutant("equations are not asked for", replaced(exponents.without_unknowns, unasked),
+           ROOT, g.scale, rule),
+    Mutant("contradictions are consistent", replaced(exponents.consistent, lambda _: True),
+           step(nd.preconditioned(nd.spectral, hadamard=(G * G) ** P).lmo(G)
+                + nd.preconditioned(nd.spectral, hadamard=nd.abs(G) ** P).lmo(G)), g.scale,
+           answer(NO)),
+    Mutant("unknown exponents pass for hyper-parameters",
+           replaced(exponents.on_unknowns, lambda _: False),
+           step(nd.sign(nd.maximum(nd.reciprocal(G), CONSTANT))), g.loss_scale,
+           answer("invariant if s₁ starts transformed along with the weights")),
+]  # fmt: skip
+
+
+def unconditional(judgements: Any) -> Any:
+    return tuple(attrs.evolve(j, conditions=NONE) for j in original_prune(judgements))
+
+
+DECISIONS = [
+    Mutant("domains exclude nothing", replaced(decide.possible, lambda *_: True),
+           step(G * nd.abs(G) ** -BETA), g.loss_scale, answer(NO)),
+    Mutant("no step may be left", replaced(decide.leaves_a_step, lambda *_: True),
+           W - EPS * G, g.scale, answer(NO)),
+    Mutant("idle hyper-parameters may vanish", replaced(
+        decide.idle_parameters, lambda _: frozenset()), W - EPS * (G + DECAY * W), g.translation,
+        answer("invariant if decay = 0")),
+    Mutant("conditions are forgotten", replaced(judgement.prune, unconditional),
+           FLOORED, g.loss_scale, rule),
+    Mutant("a draw is the same and moved", replaced(conditions.coupled, lambda _: True),
+           step(G * nd.inner(NOISE, NOISE) + nd.sign(nd.sum(nd.sign(NOISE))) * NOISE),
+           g.orthogonal, answer(NO)),
+]  # fmt: skip

@@ -1,0 +1,93 @@
+"""Mirror images and normal forms broken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from falsify import answer, rule
+from faults import Fault, dispatched, replaced
+from grammar.core import EPS
+
+import normdsl as nd
+from mutants.common import GRAM, NO, NOISE, ROWS, UNDER, Mutant, kept, step
+from normdsl import G, W, nodes
+from normdsl import expr as e
+from normdsl.compiler.invariance import canonical, mirror
+from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance.conditions import NONE
+from normdsl.expr import Expr
+from normdsl.recursion import Carry
+
+original_chain, original_image = canonical.chain, mirror.judge
+
+
+def commuting(left: Any, right: Any) -> Any:
+    found = original_chain(left, right)
+    if found.kind != "MatMul":
+        return found
+    return attrs.evolve(found, parts=tuple(sorted(found.parts, key=lambda x: x.digest)))
+
+
+def one_way(node: Any, image: Any) -> Expr:
+    x, y = image(node.left), image(node.right)
+    return e.matmul(x, y) if node.shape.square and node.left.shape.square else e.matmul(y, x)
+
+
+def undrawn(inference: Any, expr: Expr) -> Any:
+    found = original_image(inference, expr)
+    return tuple(attrs.evolve(j, conditions=NONE) for j in found)
+
+
+TWO = (G @ G.T) @ (W @ W.T)
+
+
+def as_it_is(node: Any, image: Any) -> Expr:
+    return node
+
+
+def imaged(cls: type, change: Any) -> Fault:
+    """Return the fault of another mirror image for a node."""
+    return dispatched(mirror.image, cls, lambda original: change)
+
+
+def summed(node: Any, image: Any) -> Expr:
+    return nodes.Reduce(nodes.Reducer.SUM, image(node.arg), node.over_cols, node.over_rows)
+
+
+def same_axis(node: Any, image: Any) -> Expr:
+    return nodes.Inner(image(node.left), image(node.right), node.over_rows, node.over_cols)
+
+
+def untransposed(node: Any, image: Any) -> Expr:
+    return image(node.arg) if node.shape.square else image(node.arg).T
+
+
+MIRRORS = [
+    Mutant("products are not read backwards", imaged(e.MatMul, one_way), TWO, g.transpose),
+    Mutant("an array of ones keeps its shape", imaged(e.Constant, as_it_is),
+           G.T @ (nd.zeros_like(ROWS) + 1), g.transpose),
+    Mutant("m is not exchanged for n", imaged(nodes.Stream, as_it_is), nd.rows * G, g.transpose),
+    Mutant("an identity keeps its size", imaged(nodes.Eye, as_it_is),
+           GRAM + nd.eye_like(GRAM), g.transpose),
+    Mutant("a state keeps its shape", imaged(Carry, as_it_is), kept(GRAM), g.transpose),
+    Mutant("a draw keeps its shape", imaged(nodes.Draw, as_it_is),
+           step(G * nd.normal_like(ROWS)), g.transpose, answer(NO)),
+    Mutant("a sum of products keeps its axis", imaged(nodes.Inner, same_axis),
+           nd.sum(G * W, over="cols"), g.transpose),
+    Mutant("a maximum is mirrored by a sum", imaged(nodes.Reduce, summed),
+           nd.max(G, over="cols"), g.transpose),
+    Mutant("a transpose is left out", imaged(e.Transpose, untransposed), (G @ W.T).T, g.transpose),
+    Mutant("eigenvectors are not transposed",
+           imaged(nodes.Eigenbasis, lambda node, image: nodes.Eigenbasis(image(node.arg))),
+           nd.eigenbasis(GRAM), g.transpose),
+    Mutant("a triangle is not transposed",
+           imaged(nodes.Cholesky, lambda node, image: nodes.Cholesky(image(node.arg))),
+           nd.cholesky(GRAM), g.transpose),
+    Mutant("draws are the same in both runs", replaced(mirror.judge, undrawn),
+           step(nd.polar(G)) + EPS * NOISE, g.transpose, answer("invariant in law")),
+    Mutant("matrices commute", replaced(canonical.chain, commuting),
+           step(G @ G.T @ W), g.transpose, rule),
+    Mutant("transposes are not seen", replaced(canonical.flipped, lambda form: form),
+           step(GRAM @ W + (UNDER @ W.T).T), g.transpose, answer("invariant")),
+]  # fmt: skip

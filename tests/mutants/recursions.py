@@ -1,0 +1,84 @@
+"""Induction broken: guesses believed, starts and conditions forgotten, laws compared in part."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import attrs
+import faults
+from falsify import answer, rule
+from faults import member, replaced
+from grammar.core import LR
+
+import normdsl as nd
+from mutants.common import GRAM, UNDER, Mutant, kept, step
+from normdsl import G, W
+from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance import guess, induction, judgement
+from normdsl.compiler.invariance.conditions import NONE, Kind
+from normdsl.compiler.invariance.laws import ZERO, Law
+from normdsl.recursion import After
+
+
+def guessed(inference: Any, recursion: Any, where: Any) -> Any:
+    found = []
+    with contextlib.suppress(judgement.Failure):
+        for proposal in guess.guesses(inference, recursion):
+            found.append(induction.Settled(proposal, NONE, ()))
+    return found
+
+
+original_start, original_alike = induction._start, induction.alike
+original_state = induction.judge_state
+
+
+def unproved(inference: Any, recursion: Any, known: Any) -> Any:
+    begun = original_start(inference, recursion, known)
+    return [] if begun is None else [induction.Settled(known, *begun)]
+
+
+def read_early(inference: Any, expr: Any) -> Any:
+    return original_state(inference, After(expr.recursion, expr.index))
+
+
+def started(inference: Any, recursion: Any, known: Any) -> Any:
+    found = original_start(inference, recursion, known)
+    return found and (faults.unassumed(found[0], Kind.TRANSPORTED), found[1])
+
+
+def alike_up_to(**parts: Any) -> Any:
+    def alike(found: Law, wanted: Law) -> Any:
+        return original_alike(attrs.evolve(found, **parts), attrs.evolve(wanted, **parts))
+
+    return alike
+
+
+RECURSIONS = [
+    Mutant("a unit is carried from step to step", replaced(
+        induction.a_step_ago, lambda group, known: known), step(nd.sign(kept(G))), g.loss_transform,
+        rule),
+    Mutant("what is guessed is proved", replaced(induction.settle, guessed),
+           step(nd.fix(lambda s: nd.tanh(s) + G, nd.zeros_like(G))), g.loss_scale, rule),
+    Mutant("bodies need not keep the law", replaced(induction.prove, unproved),
+           step(nd.fix(lambda s: nd.tanh(s) + G, nd.zeros_like(G))), g.loss_scale, rule),
+    Mutant("the last value is today's", replaced(induction.judge_state, read_early),
+           step(nd.sign(G + nd.prev(G))), g.loss_transform, rule),
+    Mutant("nothing is guessed", replaced(guess.guesses, lambda *_: iter(())),
+           step(nd.sign(kept(G))), g.loss_scale, answer("invariant")),
+    Mutant("frames are kept from step to step", member(Law, "frames", property(lambda law: [])),
+           step(nd.eigenbasis(kept(GRAM)) @ kept(nd.eigenbasis(kept(GRAM)).T @ G)),
+           g.left_orthogonal, rule),
+    Mutant("the identity starts transformed", replaced(induction._start, started),
+           step(nd.inverse(nd.accumulate(GRAM, nd.eye_like(GRAM))) @ G), g.left_affine, rule),
+    Mutant("conditions stay inside a recursion", replaced(induction._outside, lambda *_: NONE),
+           step(kept(G @ nd.inverse(UNDER))), g.right_affine, rule),
+    Mutant("units need not agree", replaced(induction.alike, alike_up_to(unit=ZERO)),
+           G, g.loss_scale, rule),
+    Mutant("shifts need not agree", replaced(induction.alike, alike_up_to(offset=ZERO)),
+           2 * W - LR * G, g.translation, rule),
+    Mutant("indices need not agree", replaced(induction._alike_index, lambda *_: NONE),
+           G, g.affine, rule),
+    Mutant("images need not agree", replaced(induction.alike, alike_up_to(twin=None)),
+           step(GRAM @ W), g.transpose, rule),
+]  # fmt: skip

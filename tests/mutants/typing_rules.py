@@ -1,0 +1,133 @@
+"""Typing rules broken: wrong units, lost indices, dropped assumptions, missing refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import faults
+import sympy
+from falsify import answer
+from faults import claims, law, lenient, member, replaced, without
+from grammar.core import EPS, K
+
+import normdsl as nd
+from mutants.common import GRAM, ONES, ROWS, UNDER, Mutant, kept, step
+from normdsl import G, W, nodes
+from normdsl import expr as e
+from normdsl.classes import GENERAL, ORTHOGONAL, Isometries
+from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance import rules
+from normdsl.compiler.invariance.conditions import NONE, Kind
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Law
+from normdsl.norms.base import NormOperation
+from normdsl.norms.frobenius import Frobenius
+from normdsl.norms.max_entry import MaxEntry
+
+
+def same_unit(o: Law, known: Any) -> dict[str, Any]:
+    return {"unit": known[0].unit}
+
+
+def doubled(o: Law, known: Any) -> dict[str, Any]:
+    return {"unit": 2 * o.unit}
+
+
+def covariant(group: Group) -> Law:
+    return Law(group.weights.rows.dual, group.weights.rows.dual)
+
+
+def tamed(group: Group) -> Law:
+    return attrs.evolve(group.weights, offset=ZERO)
+
+
+anything = Isometries(GENERAL, GENERAL, GENERAL)
+
+RULES = [
+    Mutant("a constant array moves like W", claims(e.Constant, tamed), W + ONES, g.orthogonal),
+    Mutant("a number has a unit", claims(e.Constant, lambda _: Law(unit=ONE)),
+           2 * G, g.loss_scale),
+    Mutant("a hyper-parameter has a unit", claims(nodes.Param, lambda _: Law(unit=ONE)),
+           nd.abs(G) + EPS, g.loss_scale),
+    Mutant("signs are drawn rotated",
+           faults.changed(nodes.Draw, lambda o, _, group: attrs.evolve(
+               o, law=tamed(group), conditions=NONE)),
+           step(nd.polar(G)) + K * nd.signs_like(G), g.orthogonal,
+           answer("invariant in the limit k → 0")),
+    Mutant("a gradient moves like W", claims(nodes.Stream, lambda group: group.weights),
+           W + G, g.affine),
+    Mutant("the identity is covariant", claims(nodes.Eye, covariant),
+           GRAM + nd.eye_like(GRAM), g.left_affine),
+    Mutant("a sum takes any terms", lenient(e.Add), G + W, g.affine),
+    Mutant("a sum ignores the second shift",
+           law(e.Add, lambda o, known: {"offset": known[0].offset}), W + W, g.translation),
+    Mutant("a maximum ignores signs", lenient(nodes.Maximum), nd.maximum(G, 0), g.sign_flips),
+    Mutant("a maximum ignores shifts", law(nodes.Maximum, lambda o, known: {"offset": ZERO}),
+           nd.maximum(W, W + G), g.translation),
+    Mutant("a product takes one unit", law(e.Mul, same_unit), G * G, g.loss_scale),
+    Mutant("a product ignores shifts", replaced(rules._shift_of_product, lambda *_: (ZERO, NONE)),
+           W * G, g.translation),
+    Mutant("a power has the wrong exponent", law(e.Pow, doubled), (G * G) ** 0.25, g.loss_scale),
+    Mutant("a power takes signs for even", lenient(e.Pow), G**3 + 0 * G, g.orthogonal),
+    Mutant("an exponent may move", lenient(e.Pow), (G * G) ** nd.frobenius.value(G), g.loss_scale),
+    Mutant("a function keeps the unit", law(nodes.Apply, same_unit), nd.sign(G), g.loss_scale),
+    Mutant("any function is homogeneous", lenient(nodes.Apply), nd.tanh(G), g.loss_scale),
+    Mutant("a function of rotated entries", lenient(nodes.Apply), nd.sign(G), g.orthogonal),
+    Mutant("a matrix product contracts anything", lenient(e.MatMul), GRAM, g.affine),
+    Mutant("a matrix product takes one unit", law(e.MatMul, same_unit), GRAM, g.loss_scale),
+    Mutant("a transpose exchanges nothing",
+           law(e.Transpose, lambda o, known: {"rows": o.cols, "cols": o.rows}),
+           G.T, g.left_orthogonal),
+    Mutant("an inverse moves like its argument",
+           law(nodes.Inverse, lambda o, known: {"rows": known[0].rows, "cols": known[0].cols}),
+           nd.inverse(-GRAM), g.left_affine),
+    Mutant("an inverse keeps the unit", law(nodes.Inverse, same_unit),
+           nd.inverse(G @ W.T), g.loss_scale),
+    Mutant("an inverse needs no rank", without(nodes.Inverse, Kind.FULL_RANK),
+           nd.inverse(-UNDER), g.right_affine),
+    Mutant("a power −1 needs no rank", without(nodes.MatrixPower, Kind.FULL_RANK),
+           nd.inverse(UNDER), g.right_affine),
+    Mutant("a quarter passes for a root", replaced(rules.HALF, sympy.Rational(1, 4)),
+           nd.matrix_power(GRAM, 0.25), g.left_affine),
+    Mutant("a root has no frame", law(nodes.MatrixPower, lambda o, known: {"cols": FIXED}),
+           nd.matrix_power(GRAM, 0.5), g.left_affine),
+    Mutant("a matrix power keeps the unit", law(nodes.MatrixPower, same_unit),
+           nd.matrix_power(GRAM, 0.5), g.loss_scale),
+    Mutant("a triangle keeps the unit", law(nodes.Cholesky, same_unit),
+           nd.cholesky(kept(GRAM)), g.loss_scale),
+    Mutant("a triangle has no frame", law(nodes.Cholesky, lambda o, known: {"cols": FIXED}),
+           nd.cholesky(GRAM), g.left_orthogonal),
+    Mutant("a polar factor keeps the unit", law(nodes.Polar, same_unit), nd.polar(G), g.loss_scale),
+    Mutant("a polar factor takes any matrix", replaced(rules.SPECTRAL, anything),
+           nd.polar(G), g.affine),
+    Mutant("eigenvectors need no gaps", without(nodes.Eigenbasis, Kind.DISTINCT),
+           nd.eigenbasis(nd.polar(G) @ nd.polar(G).T), g.orthogonal),
+    Mutant("eigenvectors have signs", law(nodes.Eigenbasis, lambda o, known: {"cols": FIXED}),
+           nd.tanh(nd.eigenbasis(GRAM).T @ G), g.left_orthogonal),
+    Mutant("eigenvectors do not turn", law(nodes.Eigenbasis, lambda o, known: {"rows": FIXED}),
+           nd.eigenbasis(GRAM), g.left_orthogonal),
+    Mutant("an inner product takes one unit", law(nodes.Inner, same_unit),
+           nd.inner(G, G), g.loss_scale),
+    Mutant("an inner product contracts anything", claims(nodes.Inner, lambda _: INVARIANT),
+           nd.inner(G, G), g.affine),
+    Mutant("a sum ignores the unit", law(nodes.Reduce, lambda o, known: {"unit": ZERO}),
+           nd.sum(G), g.loss_scale),
+    Mutant("a sum ignores its index", lenient(nodes.Reduce), ROWS, g.right_orthogonal),
+    Mutant("a sum over columns sums over rows",
+           law(nodes.Reduce, lambda o, known: {"rows": FIXED}), ROWS, g.left_orthogonal),
+    Mutant("a maximum over rows ignores signs", replaced(rules._require_unsigned, lambda *_: None),
+           nd.max(G, over="rows"), Group("signs", "W = W̃ Q", cols=g.signed_permutations.cols)),
+    Mutant("a Schatten norm has no unit", law(nodes.SchattenNorm, lambda o, known: {"unit": ZERO}),
+           nodes.SchattenNorm(G, 1.0), g.loss_scale),
+    Mutant("a Schatten norm takes any matrix", lenient(nodes.SchattenNorm),
+           nodes.SchattenNorm(G, 1.0), g.affine),
+    Mutant("an LMO has degree 1", law(NormOperation, same_unit), nd.max_entry.lmo(G), g.loss_scale),
+    Mutant("a dual norm has degree 0", law(NormOperation, lambda o, known: {"unit": ZERO}),
+           nd.spectral.dual(G), g.loss_scale),
+    Mutant("‖X‖_F is preserved by any matrix", member(Frobenius, "isometries", anything),
+           nd.frobenius.value(G), g.left_affine),
+    Mutant("ℓ∞ is preserved by rotations",
+           member(MaxEntry, "isometries", Isometries(ORTHOGONAL, ORTHOGONAL, ORTHOGONAL)),
+           nd.max_entry.lmo(G), g.orthogonal),
+]  # fmt: skip
