@@ -16,7 +16,7 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.conditions import Assumption
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.laws import ANYTHING, FIXED, Frame, Law
+from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, Frame, Law
 from normdsl.compiler.invariance.mirror import Mirror
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.lowering.derive import Derivation
@@ -156,7 +156,12 @@ def valued(law: Law, hyper: Mapping[str, float]) -> Law:
         x = sympy.sympify(x)
         return x.subs({s: sympy.nsimplify(hyper.get(s.name, 1)) for s in x.free_symbols})
 
-    return attrs.evolve(law, unit=number(law.unit), offset=number(law.offset))
+    places = {
+        name: attrs.evolve(ix, power=number(ix.power))
+        for name in ("rows", "cols", "entries")
+        if (ix := getattr(law, name)) not in (FIXED, ANY)
+    }
+    return attrs.evolve(law, unit=number(law.unit), offset=number(law.offset), **places)
 
 
 def gap(element: Element, law: Law, x: Tensor, twin: Tensor) -> float:

@@ -66,9 +66,10 @@ class Repair:
     verdict: Verdict
 
     @property
-    def cost(self) -> tuple[int, int]:
-        """Number of edits, and of conditions that are left."""
-        return len(self.changes), len(self.verdict.conditions) + len(self.verdict.limits)
+    def cost(self) -> tuple[int, int, int]:
+        """Whether it holds in a limit only, the number of edits, and of conditions left."""
+        limits = len(self.verdict.limits)
+        return limits, len(self.changes), len(self.verdict.conditions)
 
     def __str__(self) -> str:
         return f"{'; '.join(self.changes)}: {self.verdict.answer}"
@@ -131,7 +132,7 @@ def repair(declaration: Declaration, group: Group | str) -> Repairs:
                 better = now is None or len(mended.verdict.conditions) < len(now.conditions)
                 if better:
                     found.setdefault(mended.declaration.update, mended)
-        if found:
+        if any(not r.verdict.limits for r in found.values()):
             break
     listed = sorted(found.values(), key=lambda r: r.cost)
     return Repairs(declaration, group, tuple(listed[:_MOST]), now)
@@ -174,15 +175,19 @@ def _tried(declaration: Declaration, group: Group, chosen: tuple[Edit, ...]) -> 
 
 def _apply(declaration: Declaration, edits: tuple[Edit, ...]) -> Declaration | None:
     """Return the declaration with some edits; None if they do not fit together."""
-    table = {edit.old: edit.new for edit in edits}
-    if len(table) < len(edits):
+    if len({edit.old for edit in edits}) < len(edits):
         return None
     unknowns = [edit.unknown for edit in edits if edit.unknown is not None]
     hyper = (*declaration.hyper, *(Hyperparameter(u.name, None, u.domain) for u in unknowns))
     try:
-        update = fold(replace(declaration.update, table), {})
+        update = declaration.update
+        table: dict[Expr, Expr] = {}
+        for edit in edits:
+            old, new = replace(edit.old, table), replace(edit.new, table)
+            update, table = replace(update, {old: new}), {**table, old: new}
         for edit in edits:
             update = update if edit.decay is None else update + edit.decay
+        update = fold(update, {})
         used = {x.name for x in walk(update) if isinstance(x, Param)}
         if not used >= {u.name for u in unknowns}:
             return None

@@ -434,10 +434,13 @@ def _inner(node: nodes.Inner, laws: Laws, group: Group) -> list[Outcome]:
     if node.whole:
         conditions |= indices.contract(x.entries, y.entries)
         return [Outcome(Law(unit=unit), "a full contraction", conditions)]
-    plain = [indices.within(law.entries, TRIVIAL, "a sum over one axis")[1] for law in laws]
+    if x.entries.cls.diagonal and y.entries.cls.diagonal:
+        conditions |= indices.contract(x.entries, y.entries)
+    else:
+        plain = [indices.within(law.entries, TRIVIAL, "a sum over one axis")[1] for law in laws]
+        conditions = conditions.union(*plain)
     rows, cols = (FIXED if over else indices.product(a, b, False, False) for a, b, over in summed)
-    why = "a contraction of one index"
-    return [Outcome(Law(rows, cols, FIXED, unit), why, conditions.union(*plain))]
+    return [Outcome(Law(rows, cols, FIXED, unit), "a contraction of one index", conditions)]
 
 
 @rule.register
