@@ -81,7 +81,9 @@ def _scales(ax: Any, audit: Audit) -> None:
             ax.axvline(f.above, color=colour, ls=dash, lw=0.8, alpha=0.6)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_ylim(FLOOR, 10)
+    entries = len(audit.part(Kind.SCALE))
+    ax.set_ylim(FLOOR, 10.0 ** (1 + 1.9 * entries))  # room for the legend above the curves
+    ax.set_yticks([10.0**k for k in range(-16, 1, 4)])
     ax.set_xlabel("norm of the gradient ‖G‖")
     ax.set_title("change of the first step against its power law", fontsize=11)
     ax.legend(frameon=False, fontsize=8, loc="upper right")
