@@ -1,7 +1,7 @@
 """Repairs: the smallest changes to a rule that make it invariant, each found and then checked.
 
-A change is an edit of one place: an exponent solved for, a constant dropped or made relative, coupled
-decay decoupled, an LMO for a sharp step. One edit is tried first, then pairs.
+A change is an edit of one place: an exponent solved for, a constant dropped or made relative,
+coupled decay decoupled, an LMO for a sharp step. One edit is tried first, then pairs.
 """
 
 from __future__ import annotations
