@@ -119,3 +119,11 @@ def test_a_users_mistake_is_shown_with_its_line(tmp_path):
     assert told.returncode == 2
     assert "bad.py:8" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_solve_and_repair():
+    told = normdsl("solve", "adam", "eps", "--group", "loss_scale").stdout
+    assert told == "adam, loss_scale, for eps: eps = 0\n"
+    told = normdsl("repair", "muadam", "--group", "scale").stdout
+    assert "the exponent 1/2 becomes 1: invariant if eps = 0" in told
+    assert normdsl("repair", "muadam", "--group", "scales").returncode == 2
