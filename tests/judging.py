@@ -68,9 +68,11 @@ VALUES = (
 )
 #: Shapes, seeds and hyper-parameters of the runs, and of more runs where these leave a doubt.
 PLAN = (((3, 4), 11, 0), ((4, 3), 12, 1), ((3, 3), 13, 0))
-DOUBT = (((3, 4), 21, 2), ((4, 3), 22, 2), ((2, 5), 23, 0), ((5, 2), 24, 2), ((3, 4), 25, 1))
+DOUBT = (((3, 4), 21, 2), ((4, 3), 22, 2), ((2, 5), 23, 0), ((5, 2), 24, 2), ((2, 2), 25, 1))
 #: What a hyper-parameter is set to that tends to 0.
 VANISHING = 1e-13
+#: Length of the first step, relative to the weights: short enough not to diverge.
+PACE = 0.05
 
 Plan = Sequence[tuple[tuple[int, int], int, int]]
 
@@ -84,7 +86,19 @@ def settings(verdict: Verdict, plan: Plan) -> Iterator[Setting]:
     for shape, seed, k in plan:
         values = runs.meeting(verdict, {name: VALUES[k].get(name, 0.3) for name in names} | limits)
         if values is not None:
-            yield Setting(shape, seed, tuple(values.items()))
+            yield paced(verdict, Setting(shape, seed, tuple(values.items())))
+
+
+def paced(verdict: Verdict, setting: Setting) -> Setting:
+    """Return a setting with the learning rate, where it is free, scaled to short steps."""
+    hyper = dict(setting.hyper)
+    asked = {str(s) for c in runs.equations(verdict) for s in c.free_symbols}
+    if "lr" not in hyper or "lr" in asked:
+        return setting
+    relative = runs.first_step(verdict.declaration, setting)
+    if not PACE / 10 < relative < PACE * 10:
+        hyper["lr"] *= PACE / relative
+    return attrs.evolve(setting, hyper=tuple(hyper.items()))
 
 
 def judge(declaration: Declaration, group: Group) -> Case:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,46 +73,56 @@ def programs(draw: Any, depth: int = DEPTH) -> Declaration:
     return declaration
 
 
-def explored(count: int, number: int, depth: int, phases: Sequence[Phase]) -> Callable[[Any], Any]:
-    """Return a decorator that calls a function with random declarations, always the same."""
+def explored(key: int, depth: int, phases: Sequence[Phase]) -> Callable[[Any], Any]:
+    """Return a decorator that calls a function with the simplest declaration, and a random one."""
 
     def decorate(test: Callable[[Declaration], None]) -> Callable[[], None]:
         limits = settings(
-            max_examples=3 * count,
+            max_examples=2,
             phases=phases,
             database=None,
             deadline=None,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )
-        return seed(number)(limits(given(programs(depth))(test)))
+        return seed(key)(limits(given(programs(depth))(test)))
 
     return decorate
 
 
-def sample(count: int, number: int = 0, depth: int = DEPTH) -> list[Declaration]:
-    """Return `count` different declarations, the same ones for the same number."""
-    found: dict[Expr, Declaration] = {}
+def drawn(key: int, depth: int = DEPTH) -> Declaration:
+    """Return a random declaration, the same one for the same key."""
+    found: list[Declaration] = []
 
-    @explored(count, number, depth, [Phase.generate])
+    @explored(key, depth, [Phase.generate])
     def collect(declaration: Declaration) -> None:
-        if len(found) < count:
-            found.setdefault(declaration.update, declaration)
+        found.append(declaration)
 
     collect()
-    return list(found.values())
+    return found[-1]
 
 
-def smallest(
-    count: int, number: int, start: Declaration, fails: Callable[[Declaration], bool]
-) -> Declaration:
-    """Return a smallest declaration that still fails, shrinking from one of a sample."""
-    best = [start]
-    armed = [False]
+def sample(count: int, number: int = 0, depth: int = DEPTH) -> dict[int, Declaration]:
+    """Return `count` different declarations by their keys, the same ones for the same number."""
+    found: dict[Expr, int] = {}
+    chosen: dict[int, Declaration] = {}
+    for key in itertools.count(1_000_000 * number):
+        if len(chosen) == count:
+            return chosen
+        declaration = drawn(key, depth)
+        if found.setdefault(declaration.update, key) == key:
+            chosen[key] = declaration
+    raise AssertionError
 
-    @explored(count, number, DEPTH, [Phase.generate, Phase.shrink])
+
+def smallest(key: int, fails: Callable[[Declaration], bool]) -> Declaration:
+    """Return a smallest declaration that still fails, shrinking from a random one."""
+    best = [drawn(key)]
+    start, armed = best[0].update, [False]
+
+    @explored(key, DEPTH, [Phase.generate, Phase.shrink])
     def shrink(declaration: Declaration) -> None:
-        armed[0] = armed[0] or declaration.update == start.update
+        armed[0] = armed[0] or declaration.update == start
         if armed[0] and fails(declaration):
             best[0] = declaration
             raise AssertionError

@@ -7,6 +7,8 @@ rounding. Where disturbances alone grow visible, runs say nothing.
 from __future__ import annotations
 
 import enum
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -27,7 +29,7 @@ from normdsl.errors import GradientError
 from normdsl.recursion import Before
 from normdsl.schedule import exact
 
-STEPS = 6
+STEPS = 5
 #: Steps that must be readable before runs count as agreeing.
 ENOUGH = 3
 #: Relative distance from which on runs have parted; a parting is this many times the noise.
@@ -81,6 +83,7 @@ def run(
     hyper: Mapping[str, float],
     state: Mapping[str, Tensor] | None = None,
     noise: torch.Generator | None = None,
+    largest: float = LARGEST,
 ) -> Run:
     """Run a rule from a start, and from given states; stop where it diverges."""
     rule = Functional(declaration, exact)
@@ -95,7 +98,7 @@ def run(
             w, now = rule.update(disturbed(grad, noise), now, w, loss=value.detach(), **hyper)
         except (GradientError, torch.linalg.LinAlgError):
             break
-        if not bool(torch.isfinite(w).all()) or float(w.abs().max()) > LARGEST:
+        if not bool(torch.isfinite(w).all()) or float(w.abs().max()) > largest:
             break
         found.weights.append(w)
         found.grads.append(grad)
@@ -113,6 +116,16 @@ def disturbed(x: Tensor, noise: torch.Generator | None) -> Tensor:
 def original(declaration: Declaration, setting: Setting) -> Run:
     start, loss = problem(setting.shape, setting.seed)
     return run(declaration, loss, start, dict(setting.hyper))
+
+
+@lru_cache(maxsize=256)
+def first_step(declaration: Declaration, setting: Setting) -> float:
+    """Return the length of the first step that is not zero, relative to the weights; else 1."""
+    start, loss = problem(setting.shape, setting.seed)
+    path = run(declaration, loss, start, dict(setting.hyper), largest=math.inf).weights
+    lengths = [float((b - a).norm()) for a, b in itertools.pairwise(path)]
+    found = next((x for x in lengths if 0 < x < math.inf), 0.0)
+    return found / float(start.norm()) or 1.0
 
 
 @lru_cache(maxsize=256)
@@ -138,7 +151,9 @@ def twin(
 
     def reparametrised(w: Tensor, step: int) -> Tensor:
         value = loss(element.act(group.weights, w), step)
-        return value ** (1 + 0.3 * step) / factor if group.each_step else value / factor
+        if group.each_step:
+            return value ** (1 + 0.3 * step) / factor - 3 * (1 + step)
+        return value / factor
 
     ours = Functional(declaration, exact).init(start, **hyper)
     moved = {name: element.undo(law, ours[name]) for name, law in states.items()}
@@ -194,6 +209,11 @@ def assumptions(verdict: Verdict) -> list[Assumption]:
     return [c for c in verdict.conditions if isinstance(c, Assumption)]
 
 
+def equations(verdict: Verdict) -> list[sympy.Basic]:
+    """Return the equations among the conditions of a verdict."""
+    return [c for c in verdict.conditions if not isinstance(c, Assumption)]
+
+
 def transported(verdict: Verdict, hyper: Mapping[str, float]) -> dict[str, Law] | None:
     """Return the law of each state that must start transformed; None if a proof does not say."""
     names, found = verdict.declaration.labels, {}
@@ -230,8 +250,8 @@ def _open(law: Law) -> bool:
 def meeting(verdict: Verdict, values: Mapping[str, float]) -> dict[str, float] | None:
     """Return hyper-parameters near `values` that meet the verdict's equations, or None."""
     met, fixed = dict(values), set()
-    equations = [c for c in verdict.conditions if not isinstance(c, Assumption)]
-    for equation in sorted(equations, key=lambda c: len(c.free_symbols)):
+    asked = equations(verdict)
+    for equation in sorted(asked, key=lambda c: len(c.free_symbols)):
         names = sorted(str(s) for s in equation.free_symbols)
         free = [name for name in names if name not in fixed]
         if free:
@@ -240,7 +260,7 @@ def meeting(verdict: Verdict, values: Mapping[str, float]) -> dict[str, float] |
                 return None
             met[free[0]] = root
         fixed.update(names)
-    wrong = [e for e in equations if abs(_residual(e, met)) > 1e-9]
+    wrong = [e for e in asked if abs(_residual(e, met)) > 1e-9]
     return None if wrong else met
 
 

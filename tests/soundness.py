@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import programs
@@ -27,11 +27,11 @@ from normdsl.declaration import Declaration
 ALLOWED = 0.02
 
 
-def results(count: int, number: int, jobs: int, kept: pathlib.Path) -> list[list[Case]]:
+def results(count: int, number: int, jobs: int, kept: pathlib.Path) -> dict[int, list[Case]]:
     """Judge random programs, several at a time; what a file already holds is not done again."""
     chosen = programs.sample(count, number)
     done = dict(_read(kept))
-    todo = [d for d in chosen if _key(d) not in done]
+    todo = [key for key in chosen if key not in done]
     kept.parent.mkdir(exist_ok=True)
     with kept.open("a") as file, _pool(jobs) as pool:
         for k, (key, cases) in enumerate(pool.imap_unordered(_keyed, todo), 1):
@@ -39,40 +39,32 @@ def results(count: int, number: int, jobs: int, kept: pathlib.Path) -> list[list
             file.write(json.dumps([key, [_plain(c) for c in cases]]) + "\n")
             file.flush()
             print(f"\r{k} of {len(todo)} programs", end="", flush=True)
-    return [done[_key(d)] for d in chosen]
+    return {key: done[key] for key in chosen}
 
 
 def _pool(jobs: int) -> Any:
     return multiprocessing.get_context("fork").Pool(jobs, torch.set_num_threads, (1,))
 
 
-def _keyed(declaration: Declaration) -> tuple[str, list[Case]]:
-    return _key(declaration), judge_all(declaration)
-
-
-def _key(declaration: Declaration) -> str:
-    return declaration.update.fingerprint.hex()
+def _keyed(key: int) -> tuple[int, list[Case]]:
+    return key, judge_all(programs.drawn(key))
 
 
 def _plain(case: Case) -> list[Any]:
     return [case.group, case.outcome.name, case.answer, case.drift, case.seconds]
 
 
-def _read(kept: pathlib.Path) -> Iterator[tuple[str, list[Case]]]:
+def _read(kept: pathlib.Path) -> Iterator[tuple[int, list[Case]]]:
     for line in kept.read_text().splitlines() if kept.exists() else ():
         key, rows = json.loads(line)
         if all(row[1] != Outcome.ERROR.name for row in rows):
             yield key, [Case(g, Outcome[o], a, d, s) for g, o, a, d, s in rows]
 
 
-def shrunk(case: Case, declaration: Declaration, count: int, number: int) -> Declaration:
+def shrunk(case: Case, key: int) -> Declaration:
     """Return a smallest program that hypothesis finds with the same wrong outcome."""
-    return programs.smallest(
-        count,
-        number,
-        declaration,
-        lambda d: judge(d, groups.named(case.group)).outcome is case.outcome,
-    )
+    group = groups.named(case.group)
+    return programs.smallest(key, lambda d: judge(d, group).outcome is case.outcome)
 
 
 def table(cases: Iterable[Case]) -> str:
@@ -127,19 +119,17 @@ or a run diverges. *assumption not simulated*: a condition that no run was made 
 """
 
 
-def wrong(rows: list[list[Case]], count: int, number: int) -> Iterator[str]:
+def wrong(rows: Mapping[int, list[Case]]) -> Iterator[str]:
     """Yield the wrong cases, with a smallest program for each kind that a program shows."""
-    for declaration, row in zip(programs.sample(count, number), rows, strict=True):
+    for key, row in rows.items():
         for outcome in WRONG:
             cases = [case for case in row if case.outcome is outcome]
             if cases:
-                small = shrunk(cases[0], declaration, count, number)
+                small = shrunk(cases[0], key)
                 again = judge(small, groups.named(cases[0].group))
                 where = ", ".join(case.group for case in cases)
-                head = (
-                    f"{outcome.value} ({again.drift:.2g}), {where}: {again.answer.splitlines()[0]}"
-                )
-                yield f"{head}\n{small}"
+                answer = again.answer.splitlines()[0]
+                yield f"{key}: {outcome.value} ({again.drift:.2g}), {where}: {answer}\n{small}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -151,12 +141,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     kept = pathlib.Path("build") / f"soundness-{options.seed}.jsonl"
     rows = results(options.programs, options.seed, options.jobs, kept)
-    cases = [case for row in rows for case in row]
+    cases = [case for row in rows.values() for case in row]
     page = report(cases, len(rows), options.seed)
     print("\n" + page)
     if options.out is not None:
         options.out.write_text(page)
-    for failure in wrong(rows, options.programs, options.seed):
+    for failure in wrong(rows):
         print(failure)
     found = shares(cases)
     return int(found["wrong"] > 0 or found["unknown"] > ALLOWED)

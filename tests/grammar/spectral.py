@@ -24,7 +24,7 @@ from grammar.core import (
     signed,
 )
 from grammar.leaves import LEAVES, ROTATED_NORMS, one_sided, two_sided, unit
-from normdsl import G
+from normdsl import G, nodes
 from normdsl.expr import Expr
 
 SQUARE = (left, right)
@@ -90,6 +90,7 @@ SPECTRAL = [
     *same((positive(scalar),), nd.sqrt, lambda x: x**P, nd.reciprocal, lambda x: x + EPS),
     make(scalar, lambda x: x, positive(scalar)),
     *(make(positive(scalar), f, matrix) for n in ROTATED_NORMS for f in (n.value, n.dual)),
+    make(positive(scalar), lambda x: nodes.SchattenNorm(x, 3.0), matrix),
     *(make(matrix, f, matrix) for n in ROTATED_NORMS for f in (n.lmo, n.sharp)),
     *(make(matrix, two_sided(n, e), *TWO_SIDED) for n in ROTATED_NORMS for e in (0.5, 0.25)),
     *(make(matrix, one_sided(n), matrix, psd_left) for n in ROTATED_NORMS),

@@ -13,7 +13,9 @@ COUNT, SEED, DEPTH = 100, 1, 2
 @functools.cache
 def judged():
     chosen = programs.sample(COUNT, SEED, DEPTH)
-    return [(declaration, case) for declaration in chosen for case in judge_all(declaration)]
+    return [
+        (declaration, case) for declaration in chosen.values() for case in judge_all(declaration)
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,92 @@
+"""The grammar covers the language, and random programs are reproducible."""
+
+import programs
+import pytest
+from grammar import GRAMMARS
+
+from normdsl.domains import FRACTION, NON_NEGATIVE, POSITIVE, REAL
+from normdsl.expr import Expr
+from normdsl.graph import walk
+from normdsl.maps import Compose, LinearMap
+from normdsl.nodes import FUNCTIONS, Apply, Draw, Param, Source, Stream
+from normdsl.norms.base import Norm, NormOperation
+from normdsl.norms.preconditioned import Preconditioned
+from normdsl.recursion import Carry, Placeholder, State
+
+
+def built():
+    """Return one value of every production, made of the simplest parts."""
+    found = []
+    for grammar in GRAMMARS:
+        for production in grammar.productions:
+            term = production.draw(lambda sort, *_, g=grammar: g.options(sort, 0)[0].draw(None))
+            found.append((production, term(())))
+    return found
+
+
+BUILT = built()
+NODES = {x for _, value in BUILT for x in walk(value)}
+
+
+def concrete(cls):
+    below = {x for sub in cls.__subclasses__() for x in concrete(sub)}
+    return below | ({cls} if not getattr(cls, "__abstractmethods__", None) else set())
+
+
+def ours(cls):
+    return {c for c in concrete(cls) if c.__module__.startswith("normdsl")}
+
+
+@pytest.mark.parametrize("grammar", GRAMMARS)
+def test_every_sort_has_a_leaf(grammar):
+    sorts = {grammar.step}
+    for production in grammar.productions:
+        sorts |= {production.makes, *filter(None, production.parts)}
+    assert [s for s in sorts if not grammar.options(s, 0)] == []
+
+
+def test_productions_make_what_they_say():
+    wrong = [(p.makes, value) for p, value in BUILT if value.shape != p.makes.shape]
+    assert wrong == []
+
+
+def test_every_node_occurs():
+    """Random draws are left out: runs of their own cannot judge them."""
+    left_out = {Draw, Placeholder}
+    assert ours(Expr) - {type(x) for x in NODES} - left_out == set()
+
+
+def test_every_function_stream_norm_map_and_domain_occurs():
+    assert {x.function.name for x in NODES if isinstance(x, Apply)} == set(FUNCTIONS)
+    assert {x.source for x in NODES if isinstance(x, Stream)} == set(Source)
+    pulled = [x.norm for x in NODES if isinstance(x, NormOperation)]
+    assert {type(x) for x in pulled} == ours(Norm)
+    maps = [x.map for x in pulled if isinstance(x, Preconditioned)]
+    parts = [part for x in maps for part in (x.maps if isinstance(x, Compose) else (x,))]
+    assert {type(x) for x in (*maps, *parts)} == ours(LinearMap)
+    domains = {x.domain for x in NODES if isinstance(x, Param)}
+    assert domains == {REAL, NON_NEGATIVE, POSITIVE, FRACTION}
+
+
+def test_states_are_carried_and_coupled():
+    states = [x for x in NODES if isinstance(x, State)]
+    assert any(isinstance(x, Carry) for x in NODES)
+    assert any(len(x.recursion.inits) > 1 for x in states)
+
+
+def test_a_key_draws_one_program():
+    assert programs.drawn(7) == programs.drawn(7)
+    assert len(set(programs.sample(20, 3).values())) == 20
+
+
+def test_failures_shrink():
+    def reads_a_state(declaration):
+        return any(isinstance(x, State) for x in walk(declaration.update))
+
+    def large(declaration):
+        return reads_a_state(declaration) and len(walk(declaration.update)) > 40
+
+    key = next(k for k in range(500) if large(programs.drawn(k)))
+    small = programs.smallest(key, reads_a_state)
+    assert reads_a_state(small)
+    assert len(walk(small.update)) < 30
