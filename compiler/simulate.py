@@ -203,7 +203,9 @@ def twins(experiment: Experiment) -> Twins:
 
     def reparametrised(w: Tensor, step: int) -> Tensor:
         value = loss(element.act(group.weights, w), step)
-        return value ** (1 + 0.3 * step) / factor if group.each_step else value / factor
+        if group.each_step:
+            return value ** (1 + 0.3 * step) / factor - 3 * (step + 1)
+        return value / factor
 
     def original(seed: int | None = None) -> list[Tensor]:
         return _original(

@@ -42,6 +42,9 @@ class Expr(Symbolic, ABC):
         depth: how deeply operations are nested in it.
     """
 
+    #: Whether it is the identity matrix, which products leave out.
+    is_identity = False
+
     where: Where | None = attrs.field(factory=here, kw_only=True, metadata={"note": True})
     children: tuple[Expr, ...] = attrs.field(init=False)
     shape: Shape = attrs.field(init=False)
@@ -440,8 +443,9 @@ def power(base: Expr, exponent: Expr) -> Expr:
 
 
 def matmul(left: Expr, right: Expr) -> Expr:
-    """Return the matrix product left · right."""
-    return MatMul(left, right)
+    """Return the matrix product left · right, leaving out an identity."""
+    product = MatMul(left, right)
+    return right if left.is_identity else left if right.is_identity else product
 
 
 def transpose(arg: Expr) -> Expr:

@@ -101,6 +101,7 @@ class Eye(Expr):
     """The identity matrix of size m or n."""
 
     dim: Dim
+    is_identity = True
 
     def _infer_shape(self) -> Shape:
         return Shape(self.dim, self.dim)

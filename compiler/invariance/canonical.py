@@ -148,9 +148,43 @@ def chain(left: Form, right: Form) -> Form:
     factors = [x for x in factors if x.kind != "Eye"] or factors[:1]
     if len(factors) == 1:
         return joined("Mul", [*numbers, factors[0]]) if numbers else factors[0]
+    factors = _pushed(factors)
     mirrored = [flipped(x) for x in reversed(factors)]
     product = Form("MatMul", tuple(factors), None, mirrored == factors)
     return joined("Mul", [*numbers, product]) if numbers else product
+
+
+def _pushed(factors: list[Form]) -> list[Form]:
+    """Return a chain with f(X Xᵀ) X written X f(Xᵀ X), for powers and inverses f."""
+    for i, factor in enumerate(factors):
+        inner = _gram(factor)
+        half = len(inner) // 2
+        if half and tuple(factors[i + 1 : i + 1 + half]) == inner[:half]:
+            turned = _with_gram(factor, inner[half:] + inner[:half])
+            return _pushed([*factors[:i], *inner[:half], turned, *factors[i + 1 + half :]])
+    return factors
+
+
+def _gram(form: Form) -> tuple[Form, ...]:
+    """Return the factors of X Xᵀ in a power or inverse of a multiple of it; () if it is neither."""
+    if form.kind not in ("MatrixPower", "Inverse"):
+        return ()
+    arg = form.parts[0]
+    arrays = [x for x in arg.parts if not x.scalar] if arg.kind == "Mul" else [arg]
+    if len(arrays) != 1 or arrays[0].kind != "MatMul" or len(arrays[0].parts) % 2:
+        return ()
+    parts = arrays[0].parts
+    half = len(parts) // 2
+    return parts if parts[half:] == tuple(flipped(x) for x in reversed(parts[:half])) else ()
+
+
+def _with_gram(form: Form, parts: tuple[Form, ...]) -> Form:
+    """Return a power or inverse with another Gram matrix in place of its own."""
+    arg, gram = form.parts[0], Form("MatMul", parts, None, True)
+    numbers = [x for x in arg.parts if x.scalar] if arg.kind == "Mul" else []
+    return attrs.evolve(
+        form, parts=(joined("Mul", [*numbers, gram]) if numbers else gram, *form.parts[1:])
+    )
 
 
 def flipped(form: Form) -> Form:

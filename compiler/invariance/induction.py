@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import sympy
 
+from normdsl.algebra import Folding
 from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
 from normdsl.compiler.invariance.exponents import OLD, consistent, equal, on_unknowns
@@ -15,6 +16,7 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.guess import assume, guesses
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
+from normdsl.expr import as_expr
 from normdsl.recursion import After, Before, Recursion, State, release
 from normdsl.source import Where, located
 
@@ -125,9 +127,41 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
         for judgement, law in zip(choice, laws, strict=True):
             agreed = alike(judgement.law, law)
             needed = None if needed is None or agreed is None else needed | agreed
-        if needed is not None and consistent(needed):
+        if (
+            needed is not None
+            and consistent(needed)
+            and not _vanishes(inference, recursion, needed)
+        ):
             found.append(Settled(laws, needed, (*premises, *choice)))
     return found
+
+
+def stays_zero(inference: Inference, recursion: Recursion) -> bool:
+    """Return whether the states start at zero and the bodies keep them there."""
+    states = {recursion.carry(i): ANYTHING for i in range(len(recursion.inits))}
+    inner = inference.within(states)
+    try:
+        values = [*recursion.inits, *recursion.bodies]
+        return all(any(j.law == ANYTHING for j in inner.judge(x)) for x in values)
+    except (Failure, KeyError):  # no law, or inside a recursion whose states have none yet
+        return False
+
+
+def _vanishes(inference: Inference, recursion: Recursion, needed: Conditions) -> bool:
+    """Return whether the states tend to zero as hyper-parameters do, without being zero.
+
+    Zero moves by every law; what tends to zero moves as its leading term does.
+    """
+    gone = [c.of for c in needed if isinstance(c, Assumption) and c.kind is Kind.VANISHING]
+    if not gone:
+        return False
+    folding = Folding(dict.fromkeys(gone, as_expr(0)))
+    folded = attrs.evolve(
+        recursion,
+        inits=tuple(map(folding, recursion.inits)),
+        bodies=tuple(map(folding, recursion.bodies)),
+    )
+    return stays_zero(inference, folded)
 
 
 def _outside(recursion: Recursion, conditions: Conditions) -> Conditions:

@@ -12,14 +12,14 @@ from typing import Any
 
 from normdsl.algebra import Folding
 from normdsl.compiler.invariance import induction, mirror
-from normdsl.compiler.invariance.conditions import NONE
+from normdsl.compiler.invariance.conditions import NONE, Assumption
 from normdsl.compiler.invariance.exponents import is_zero
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
-from normdsl.compiler.invariance.laws import Law
+from normdsl.compiler.invariance.laws import ANYTHING, Law
 from normdsl.compiler.invariance.rules import outcomes
-from normdsl.expr import Add, Expr, Pow, as_expr
+from normdsl.expr import Add, Expr, Pow, as_expr, is_constant
 from normdsl.graph import walk
 from normdsl.nodes import Param
 from normdsl.norms.base import NormOperation
@@ -136,8 +136,20 @@ class Inference:
                 continue
             zero = frozenset({condition})
             why = f"the law it has when {param.name} {'=' if param.domain.contains(0) else '→'} 0"
+            vanishing = isinstance(condition, Assumption)
+            if vanishing and (self.has_zeros(smaller) or special[0].law == ANYTHING):
+                continue  # what tends to zero moves as its leading term does, not as zero
             for j in special:
                 yield Judgement(expr, j.law, why, j.conditions | zero, (j,))
+
+    def has_zeros(self, expr: Expr) -> bool:
+        """Return whether a part of an expression is zero, initial values of states left out."""
+        inside = walk(expr)
+        starts = {x for s in inside if isinstance(s, State) for x in s.recursion.inits}
+        constants = any(is_constant(x, 0) and x not in starts for x in inside)
+        return constants or any(
+            induction.stays_zero(self, x.recursion) for x in inside if isinstance(x, State)
+        )
 
     def _isometric(self, expr: NormOperation) -> tuple[Judgement, ...]:
         """Type an operation of a base norm by its isometries, or else by its definition."""

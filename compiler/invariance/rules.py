@@ -170,6 +170,8 @@ def _eye(node: nodes.Eye, laws: Laws, group: Group) -> list[Outcome]:
 
 @rule.register
 def _add(node: e.Add, laws: Laws, group: Group) -> list[Outcome]:
+    if e.negated(node.right) == node.left or e.negated(node.left) == node.right:
+        return [Outcome(ANYTHING, "x − x is zero")]
     law, conditions = _joined(node, laws)
     shift = sympy.expand(laws[0].offset + laws[1].offset)
     return [Outcome(attrs.evolve(law, offset=shift), "a sum of terms that move alike", conditions)]
@@ -199,9 +201,16 @@ def _joined(node: e.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
     entries, three = indices.same(x.entries, y.entries, *spread[2])
     four = equal(x.unit, y.unit)
     if four is None:
-        raise Refusal(f"it adds what is multiplied by c^({x.unit}) to what is by c^({y.unit})")
+        raise Refusal(f"it joins a term that is {_scaled(x)} with one that is {_scaled(y)}")
     unit = y.unit if x.unit is None or x.unit.free_symbols else x.unit
     return Law(rows, cols, entries, unit), one | two | three | four
+
+
+def _scaled(law: Law) -> str:
+    """Return what the scalar unit does to a value, in words."""
+    if law.unit in (ZERO, None):
+        return "left alone"
+    return "multiplied by c" + ("" if law.unit == 1 else f"^({law.unit})")
 
 
 def _spread(x: Expr, y: Expr) -> list[tuple[bool, bool]]:
@@ -289,9 +298,7 @@ def _entrywise(x: Law, degree: sympy.Expr | None, odd: bool, even: bool) -> Law:
     if x.unit is None or x.unit == 0:
         return Law(rows, cols, entries, x.unit)
     if degree is None:
-        raise Refusal(
-            f"the function is not homogeneous, and its argument is multiplied by c^({x.unit})"
-        )
+        raise Refusal(f"the function is not homogeneous, and its argument is {_scaled(x)}")
     return Law(rows, cols, entries, sympy.expand(x.unit * degree))
 
 

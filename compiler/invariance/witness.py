@@ -71,19 +71,19 @@ class Witness:
 
 
 def search(
-    declaration: Declaration, group: Group, simulate: Simulation, tries: int = 2
+    declaration: Declaration, group: Group, simulate: Simulation, tries: int = 3
 ) -> Witness | None:
     """Return a witness that the rule is not invariant, or None if none was found.
 
     Runs with random draws are not compared: other draws may be what keeps them together. Tried are
-    the default hyper-parameters first, then ones that make every term count, on wide and
-    tall weights.
+    the default hyper-parameters first, then ones that make every term count and ones that take
+    small steps, on wide and tall weights.
     """
     if any(isinstance(x, Draw) for x in walk(declaration.update)):
         return None
     for hyper in _settings(declaration):
         for seed in range(tries):
-            shape = ((3, 4), (4, 3))[seed % 2]
+            shape = ((3, 4), (4, 3), (4, 7))[seed % 3]
             experiment = Experiment(declaration, group, hyper, seed, shape)
             drift = simulate(experiment)
             parted = [k for k, d in enumerate(drift, 1) if d > PARTED]
@@ -96,5 +96,5 @@ def _settings(declaration: Declaration) -> Iterator[dict[str, float]]:
     defaults = {h.name: h.default for h in declaration.hyper}
     if all(v is not None for v in defaults.values()):
         yield {k: v for k, v in defaults.items() if v is not None}
-    for size in (0.1, 1.0):
+    for size in (0.1, 1.0, 0.01):
         yield {h.name: 0.5 if h.domain.high <= 1 else size for h in declaration.hyper}

@@ -156,3 +156,21 @@ def test_cholesky_and_symmetric_roots_differ_where_signs_are_taken():
     assert by_cholesky.status is Status.CONDITIONAL
     assert by_power.status is Status.REFUTED
     proofs.assert_proof_holds(by_cholesky, (3, 5))
+
+
+def test_what_tends_to_zero_is_not_zero_in_the_limit():
+    """k → 0 shrinks the state, but what is divided by it still moves: no limit may be claimed."""
+
+    def unit(x):
+        return x * nd.reciprocal(nd.sqrt(nd.sum(x * x)))
+
+    @nd.optimizer
+    def by_a_vanishing_average(lr=0.1, k: nd.Positive = 0.1, beta: nd.Fraction = 0.9):
+        return W - lr * unit(G / nd.ema(k, beta))
+
+    @nd.optimizer
+    def by_a_vanishing_multiple(lr=0.1, k: nd.Positive = 0.1, beta: nd.Fraction = 0.9):
+        return W - lr * unit(G + k * W) / nd.ema(k * nd.inner(G, G), beta)
+
+    assert by_a_vanishing_average.check(g.uniform_scale).status is Status.REFUTED
+    assert by_a_vanishing_multiple.check(g.loss_scale).status is Status.REFUTED

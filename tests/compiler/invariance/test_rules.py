@@ -78,7 +78,7 @@ REFUSED = [
     ("constant", G + (nd.zeros_like(G) + 1), g.scale, "joins a term that is"),
     ("add", G + W, g.affine, "mixed by A⁻ᵀ with one that is mixed by A"),
     ("add", v + 1, g.scale, "joins a number with a quantity that is rescaled"),
-    ("add", G * G + G, g.loss_scale, "multiplied by c^(2) to what is by c^(1)"),
+    ("add", G * G + G, g.loss_scale, "multiplied by c^(2) with one that is multiplied by c"),
     ("maximum", nd.maximum(G, -G), g.orthogonal, "compares entries"),
     ("maximum", nd.maximum(G, G * G), g.loss_scale, "multiplied by"),
     ("mul", G * G, g.orthogonal, "multiplies entry by entry"),
