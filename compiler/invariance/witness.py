@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
+from normdsl.compiler.invariance.decide import idle_parameters
 from normdsl.compiler.invariance.groups import Group
 from normdsl.declaration import Declaration
 from normdsl.graph import walk
@@ -76,8 +77,8 @@ def search(
     """Return a witness that the rule is not invariant, or None if none was found.
 
     Runs with random draws are not compared: other draws may be what keeps them together. Tried are
-    the default hyper-parameters first, then ones that make every term count and ones that take
-    small steps, on wide and tall weights.
+    the default hyper-parameters first, then ones that make every term count, and small steps, on
+    wide and tall weights.
     """
     if any(isinstance(x, Draw) for x in walk(declaration.update)):
         return None
@@ -96,5 +97,9 @@ def _settings(declaration: Declaration) -> Iterator[dict[str, float]]:
     defaults = {h.name: h.default for h in declaration.hyper}
     if all(v is not None for v in defaults.values()):
         yield {k: v for k, v in defaults.items() if v is not None}
-    for size in (0.1, 1.0, 0.01):
-        yield {h.name: 0.5 if h.domain.high <= 1 else size for h in declaration.hyper}
+    steps = idle_parameters(declaration)
+    for size, step in ((0.1, 0.1), (1.0, 1.0), (0.5, 1e-3)):
+        yield {
+            h.name: step if h.name in steps else 0.5 if h.domain.high <= 1 else size
+            for h in declaration.hyper
+        }
