@@ -9,7 +9,8 @@ import attrs
 import faults
 from falsify import answer, rule
 from faults import member, replaced
-from grammar.core import LR
+from grammar.core import BETA, LR, K
+from grammar.leaves import unit
 
 import normdsl as nd
 from mutants.common import GRAM, UNDER, Mutant, kept, step
@@ -64,6 +65,10 @@ RECURSIONS = [
            step(nd.fix(lambda s: nd.tanh(s) + G, nd.zeros_like(G))), g.loss_scale, rule),
     Mutant("the last value is today's", replaced(induction.judge_state, read_early),
            step(nd.sign(G + nd.prev(G))), g.loss_transform, rule),
+    Mutant("what tends to zero is zero", replaced(induction._vanishes, lambda *_: False),
+           step(unit(G / nd.ema(K, BETA))), g.uniform_scale, rule),
+    Mutant("no state stays at zero", replaced(induction.stays_zero, lambda *_: False),
+           step(unit(G / nd.ema(K, BETA))), g.uniform_scale, rule),
     Mutant("nothing is guessed", replaced(guess.guesses, lambda *_: iter(())),
            step(nd.sign(kept(G))), g.loss_scale, answer("invariant")),
     Mutant("frames are kept from step to step", member(Law, "frames", property(lambda law: [])),
