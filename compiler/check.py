@@ -23,6 +23,7 @@ from normdsl.show.text import text
 #: How `check` is told of assumptions that no number expresses.
 WORDS = {
     "transported": Kind.TRANSPORTED,
+    "unmoved": Kind.UNMOVED,
     "full_rank": Kind.FULL_RANK,
     "distinct": Kind.DISTINCT,
     "scaled": Kind.FLOOR,
@@ -44,7 +45,7 @@ def check(
         witnesses: whether to look for counterexamples; without them, what cannot be proved is
             `unknown`.
         assumptions: hyper-parameters fixed to numbers, such as `eps=0`; and the names of states
-            or parts that start `transported`, have `full_rank`, have `distinct` eigenvalues, or
+            or parts that start `transported` or `unmoved`, have `full_rank`, have `distinct` eigenvalues, or
             are `scaled` with the loss, as in `transported="L, R"`, or True for all.
 
     Raises:

@@ -140,7 +140,7 @@ def trajectory(
             break
         try:
             w, state = rule.update(disturbed(grad, jitter), state, w, loss=value.detach(), **hyper)
-        except GradientError:
+        except (GradientError, ArithmeticError):
             break
         if not bool(torch.isfinite(w).all()):
             break

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.invariance.conditions import Assumption
+from normdsl.compiler.invariance.exponents import OLD
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, Frame, Law
 from normdsl.compiler.invariance.mirror import Mirror
@@ -101,7 +102,7 @@ def discrepancies(verdict: Verdict, shape=(3, 4), seed: int = 0) -> list[tuple[s
     start = probe.start(original[0][0], hyper)
     ours = probe.run(original, start, hyper)[-1]
     theirs = twin_values(verdict, lines, probe, start, element, twin, hyper)
-    hyper = {**hyper, "old": np.log(at[-2].c) / np.log(at[-1].c)}
+    hyper = {**hyper, OLD.name: np.log(at[-2].c) / np.log(at[-1].c)}
     return [
         (f"{line.formula} : {line.moves}", gap(at[-1], valued(line.law, hyper), a, b))
         for line, a, b in zip(lines, ours, theirs, strict=True)

@@ -17,38 +17,48 @@ from normdsl.show.text import text
 class Kind(enum.Enum):
     """A property of a pair of runs that no hyper-parameter decides; the value says it of {}.
 
-    The last three are never asked of anyone, they say in which sense runs agree: draws are the same
-    in both runs, or moved by the group element, which leaves their distribution as it is; a
-    hyper-parameter whose domain excludes 0 tends to it.
+    The last four are never asked of anyone, they say in which sense runs agree: values and draws
+    are the same in both runs, draws are moved by the group element, which leaves their distribution
+    as it is, states start as they do; a hyper-parameter whose domain excludes 0 tends to it.
     """
 
     TRANSPORTED = "{} starts transformed along with the weights"
+    UNMOVED = "{} starts the same in both runs"
     FULL_RANK = "{} has full rank"
     DISTINCT = "{} has distinct eigenvalues"
     FLOOR = "{} is scaled along with the loss"
-    SAME_DRAW = "{} is the same in both runs"
+    SAME = "{} is the same in both runs"
     MOVED_DRAW = "{} is drawn transformed along with the weights"
+    STARTED = "{} starts as it does"
     VANISHING = "{} → 0"
 
 
 @attrs.frozen
 class Assumption:
-    """A named assumption on an expression."""
+    """A named assumption on an expression; of a state's start, with the law it starts by."""
 
     kind: Kind
     of: Expr
+    law: Any = None
 
 
 Condition: TypeAlias = Any  # an equation (sympy.Basic, untyped) or an Assumption
 Conditions = frozenset[Condition]
 NONE: Conditions = frozenset()
-DRAWS = (Kind.SAME_DRAW, Kind.MOVED_DRAW)
+#: Kinds that every pair of runs meets, or that name its mode.
+SILENT = (Kind.SAME, Kind.MOVED_DRAW, Kind.STARTED)
+_STARTS = (Kind.TRANSPORTED, Kind.UNMOVED, Kind.STARTED)
+_READINGS = (Kind.SAME, Kind.MOVED_DRAW, Kind.FLOOR)
 
 
 def coupled(conditions: Iterable[Condition]) -> bool:
-    """Return whether every draw is used in one way: the same in both runs, or moved."""
-    drawn = [c for c in conditions if isinstance(c, Assumption) and c.kind in DRAWS]
-    return len({c.of for c in drawn}) == len(drawn)
+    """Return whether every state starts, and every draw and value is read, in one way only."""
+    listed = [c for c in conditions if isinstance(c, Assumption)]
+    for kinds in (_STARTS, _READINGS):
+        about = [c for c in listed if c.kind in kinds]
+        if len({c.of for c in about}) < len(about):
+            return False
+    return True
 
 
 def show(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:

@@ -10,7 +10,7 @@ import attrs
 import sympy
 
 from normdsl.algebra import fold
-from normdsl.compiler.invariance.conditions import DRAWS, Assumption, Condition, Conditions, Kind
+from normdsl.compiler.invariance.conditions import SILENT, Assumption, Condition, Conditions, Kind
 from normdsl.compiler.invariance.exponents import consistent, is_zero, without_unknowns
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
@@ -19,7 +19,8 @@ from normdsl.compiler.invariance.judgement import Failure, Judgement, settled
 from normdsl.compiler.invariance.mirror import one_sided
 from normdsl.declaration import Declaration
 from normdsl.errors import DeclarationError
-from normdsl.expr import as_expr
+from normdsl.expr import Pow, as_expr, is_constant
+from normdsl.graph import walk
 from normdsl.nodes import Param
 
 
@@ -110,25 +111,28 @@ def _proof(
     given: Conditions,
 ) -> Proof | None:
     """Return a judgement as a proof if hyper-parameters can meet its conditions, or nearly."""
-    needed = frozenset(shortened(c, declaration) for c in needed)
-    if not possible(declaration, needed):
+    shorter = [shortened(c, declaration) for c in needed]
+    if None in shorter or not possible(declaration, frozenset(shorter)):
         return None
-    drawn = {c for c in needed if isinstance(c, Assumption) and c.kind in DRAWS}
+    needed = frozenset(shorter)
+    silent = {c for c in needed if isinstance(c, Assumption) and c.kind in SILENT}
     limits = _of_kind(needed, Kind.VANISHING)
-    law = any(c.kind is Kind.MOVED_DRAW for c in drawn)
+    law = any(c.kind is Kind.MOVED_DRAW for c in silent)
     mode = Mode.LIMIT if limits else Mode.LAW if law else Mode.EXACT
-    rest = needed - drawn - limits
-    return Proof(settled(judgement, chosen), rest - given, limits, rest & given, mode)
+    rest = needed - silent - limits
+    told = {(c.kind, c.of) for c in given if isinstance(c, Assumption)}
+    met = frozenset(c for c in rest if isinstance(c, Assumption) and (c.kind, c.of) in told)
+    return Proof(settled(judgement, chosen), rest - met, limits, met, mode)
 
 
-def shortened(condition: Condition, declaration: Declaration) -> Condition:
-    """Return a b = 0 as b = 0 where a = 0 would leave no step."""
+def shortened(condition: Condition, declaration: Declaration) -> Condition | None:
+    """Return a b = 0 as b = 0 where a = 0 would leave no step; None if no factor is left."""
     if not isinstance(condition, sympy.Equality) or condition.rhs != 0:
         return condition
     idle = idle_parameters(declaration)
-    factors = [f for f in sympy.Mul.make_args(condition.lhs) if f.is_nonzero is not True]
-    left = [f for f in factors if str(f) not in idle]
-    return sympy.Eq(sympy.Mul(*left), 0) if left else condition
+    factors = [f.as_base_exp()[0] for f in sympy.Mul.make_args(sympy.factor(condition.lhs))]
+    left = [f for f in factors if f.is_nonzero is not True and str(f) not in idle]
+    return sympy.Eq(sympy.Mul(*left), 0) if left else None
 
 
 def _of_kind(conditions: Conditions, kind: Kind) -> Conditions:
@@ -149,11 +153,17 @@ def possible(declaration: Declaration, conditions: Conditions) -> bool:
 
 
 def leaves_a_step(declaration: Declaration, zeros: Iterable[str]) -> bool:
-    """Return whether the new weights depend on the gradient with some hyper-parameters at zero."""
+    """Return whether the new weights depend on the gradient with some hyper-parameters at zero.
+
+    They do not if the rule then divides by zero.
+    """
     gone = [declaration.hyperparameter(name) for name in zeros]
-    table = {Param(h.name, h.domain): as_expr(0) for h in gone}
+    update = fold(declaration.update, {Param(h.name, h.domain): as_expr(0) for h in gone})
+    powers = (x for x in walk(update) if isinstance(x, Pow) and is_constant(x.base, 0))
+    if any(not x.exponent.facts.low > 0 for x in powers):
+        return False
     try:
-        attrs.evolve(declaration, update=fold(declaration.update, table), names=())
+        attrs.evolve(declaration, update=update, names=())
     except DeclarationError:
         return False
     return True

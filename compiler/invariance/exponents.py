@@ -21,7 +21,7 @@ from normdsl.expr import Constant, Expr
 from normdsl.nodes import Param
 
 #: Where the scalar unit changes at every step: c of the step before, as a power of today's c.
-OLD = sympy.Symbol("old", real=True)
+OLD = sympy.Symbol("c₋₁/c", real=True)
 
 
 def symbol(param: Param) -> sympy.Symbol:

@@ -15,7 +15,7 @@ from normdsl.compiler.invariance.exponents import OLD, consistent, equal, on_unk
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.guess import assume, guesses
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
-from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
+from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZERO, Index, Law
 from normdsl.expr import as_expr
 from normdsl.recursion import After, Before, Recursion, State, release
 from normdsl.source import Where, located
@@ -185,14 +185,18 @@ def _start(
             for c, j in matching
             if c is not None and not any(map(on_unknowns, c))
         ]
+        state = After(recursion, i)
         if legal:
             conditions, judgement = min(legal, key=lambda pair: len(pair[0]))
             needed |= conditions
             used.append(judgement)
+            if judgement.law != ANYTHING or inference.group.shift:
+                needed |= {Assumption(Kind.STARTED, state)}
         elif law == ANYTHING:
             return None
         else:
-            needed |= {Assumption(Kind.TRANSPORTED, After(recursion, i))}
+            kind = Kind.UNMOVED if law == INVARIANT else Kind.TRANSPORTED
+            needed |= {Assumption(kind, state, law)}
     return needed, tuple(used)
 
 

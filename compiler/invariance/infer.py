@@ -21,8 +21,18 @@ from normdsl.compiler.invariance.laws import ANYTHING, Law
 from normdsl.compiler.invariance.rules import outcomes
 from normdsl.expr import Add, Expr, Pow, as_expr, is_constant
 from normdsl.graph import walk
-from normdsl.nodes import Param
-from normdsl.norms.base import NormOperation
+from normdsl.nodes import (
+    LOG,
+    RECIPROCAL,
+    SIGN,
+    Apply,
+    Eigenbasis,
+    Inverse,
+    MatrixPower,
+    Param,
+    Polar,
+)
+from normdsl.norms.base import Lmo, NormOperation
 from normdsl.recursion import Carry, State
 
 
@@ -137,7 +147,11 @@ class Inference:
             zero = frozenset({condition})
             why = f"the law it has when {param.name} {'=' if param.domain.contains(0) else '→'} 0"
             vanishing = isinstance(condition, Assumption)
-            if vanishing and (self.has_zeros(smaller) or special[0].law == ANYTHING):
+            if vanishing and not (
+                continuous(expr, folding)
+                and special[0].law != ANYTHING
+                and not self.has_zeros(smaller)
+            ):
                 continue  # what tends to zero moves as its leading term does, not as zero
             for j in special:
                 yield Judgement(expr, j.law, why, j.conditions | zero, (j,))
@@ -175,3 +189,22 @@ class Inference:
         return tuple(
             Judgement(expr, j.law, why, j.conditions, (j,)) for j in self.judge(expr.definition)
         )
+
+
+def continuous(expr: Expr, folding: Folding) -> bool:
+    """Return whether what folding makes zero goes through operations continuous at zero only."""
+    arguments = (_jumps_at_zero(x) for x in walk(expr))
+    return not any(x is not None and is_constant(folding(x), 0) for x in arguments)
+
+
+def _jumps_at_zero(expr: Expr) -> Expr | None:
+    """Return the argument of an operation that is not continuous where that is zero."""
+    match expr:
+        case Apply(function=f, arg=x) if f in (SIGN, RECIPROCAL, LOG):
+            return x
+        case Pow(base=x, exponent=p) | MatrixPower(arg=x, exponent=p) if not p.facts.low > 0:
+            return x
+        case Polar(arg=x) | Inverse(arg=x) | Eigenbasis(arg=x) | Lmo(arg=x):
+            return x
+        case _:
+            return None

@@ -100,6 +100,8 @@ class Repairs:
     def __str__(self) -> str:
         now = "not proved" if self.verdict is None else self.verdict.answer
         head = f"{self.declaration.name}, {self.group.name}: {now}"
+        if self.verdict is not None and self.verdict.invariant:
+            return head + ", nothing to repair"
         if not self.found:
             return head + "\n  no repair of one or two edits was found"
         return "\n".join([head, *(f"  {k}. {r}" for k, r in enumerate(self.found, 1))])
@@ -246,7 +248,8 @@ def _decays(part: Expr, declaration: Declaration) -> Iterator[Edit]:
         case e.Add(left=x, right=e.Mul(left=rate, right=y)) if (x, y) == (G, W):
             rates = [Param(h.name, h.domain) for h in declaration.hyper if h.name == "lr"]
             shrunk = -(rates[0] * rate * W) if rates else -(rate * W)
-            what = f"decoupled decay for {text(part, declaration.labels)}"
+            whole, term = text(part, declaration.labels), text(shrunk, declaration.labels)
+            what = f"decoupled decay {term} for {whole}"
             yield Edit(part, x, what, decay=shrunk)
 
 

@@ -124,12 +124,15 @@ def _acting(weights: Law, dim: Dim) -> Index:
 
 @rule.register
 def _param(node: nodes.Param, laws: Laws, group: Group) -> list[Outcome]:
-    found = [Outcome(INVARIANT, "a hyper-parameter has no unit")]
-    if node.domain.loss_unit and group.loss_unit and not group.each_step:
-        moves = Law(unit=sympy.Integer(group.loss_unit))
-        along: Conditions = frozenset({Assumption(Kind.FLOOR, node)})
-        found.append(Outcome(moves, "a value of the loss has its unit", along))
-    return found
+    if not node.domain.loss_unit or not group.loss_unit or group.each_step:
+        return [Outcome(INVARIANT, "a hyper-parameter has no unit")]
+    same: Conditions = frozenset({Assumption(Kind.SAME, node)})
+    along: Conditions = frozenset({Assumption(Kind.FLOOR, node)})
+    moves = Law(unit=sympy.Integer(group.loss_unit))
+    return [
+        Outcome(INVARIANT, "the same value in both runs", same),
+        Outcome(moves, "a value of the loss has its unit", along),
+    ]
 
 
 @rule.register
@@ -140,7 +143,7 @@ def _draw(node: nodes.Draw, laws: Laws, group: Group) -> list[Outcome]:
     entries = w.entries if node.shape == MATRIX else FIXED
     if rows == cols == entries == FIXED:
         return [Outcome(INVARIANT, "the same draw in both runs")]
-    same: Conditions = frozenset({Assumption(Kind.SAME_DRAW, node)})
+    same: Conditions = frozenset({Assumption(Kind.SAME, node)})
     moved: Conditions = frozenset({Assumption(Kind.MOVED_DRAW, node)})
     found = [Outcome(INVARIANT, "the same draw in both runs", same)]
     normal = node.distribution is nodes.Distribution.NORMAL

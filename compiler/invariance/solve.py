@@ -144,7 +144,7 @@ def _solved(
     rest = tuple(sorted(needed.difference(equations), key=str))
     for found in solutions(equations, sorted(unknown, key=str)):
         values = {name: found[s] for name, s in symbols.items() if s in found}
-        verdict = _again(declaration, group, values)
+        verdict = _again(declaration, group, values, rest)
         if verdict is None or verdict.proof:
             yield Solution(values, rest, verdict, declaration.labels)
 
@@ -164,16 +164,26 @@ def _equal(
 
 
 def _again(
-    declaration: Declaration, group: Group, values: Mapping[str, sympy.Expr]
+    declaration: Declaration,
+    group: Group,
+    values: Mapping[str, sympy.Expr],
+    rest: tuple[Condition, ...],
 ) -> Verdict | None:
-    """Return the verdict with numbers for the unknowns; None if they are not numbers."""
+    """Return the verdict with numbers for the unknowns; None if they are not numbers.
+
+    Of several proofs, one that asks for the conditions found and no others is preferred.
+    """
     if not all(v.is_number for v in values.values()):
         return None
     bound = declaration.bind(**{name: float(v) for name, v in values.items()})
     decision = decide(bound, group)
-    return (
-        proved(bound, group, decision) if decision.proof else unproved(bound, group, decision, None)
-    )
+    alike = [
+        p for p in decision.proofs if set(map(str, p.conditions | p.limits)) == set(map(str, rest))
+    ]
+    decision = Decision((*alike, *decision.proofs), decision.failure)
+    if decision.proof is None:
+        return unproved(bound, group, decision, None)
+    return proved(bound, group, decision)
 
 
 def _without_special_cases(found: list[Solution]) -> list[Solution]:

@@ -64,9 +64,9 @@ class Witness:
 
     def __str__(self) -> str:
         e = self.experiment
-        settings = ", ".join(f"{k}={v:g}" for k, v in e.hyper.items())
+        settings = "".join(f", {k}={v:g}" for k, v in e.hyper.items())
         return (
-            f"seed {e.seed}, W {e.shape[0]}×{e.shape[1]}, {settings}: the runs part at "
+            f"seed {e.seed}, W {e.shape[0]}×{e.shape[1]}{settings}: the runs part at "
             f"step {self.step}, relative distance {self.drift:.2g} at the end"
         )
 
@@ -100,6 +100,7 @@ def _settings(declaration: Declaration) -> Iterator[dict[str, float]]:
     steps = idle_parameters(declaration)
     for size, step in ((0.1, 0.1), (1.0, 1.0), (0.5, 1e-3)):
         yield {
-            h.name: step if h.name in steps else 0.5 if h.domain.high <= 1 else size
-            for h in declaration.hyper
+            h.name: (step if h.name in steps else 0.5 if h.domain.high <= 1 else size)
+            * (1 + k / 16)
+            for k, h in enumerate(declaration.hyper)
         }

@@ -131,7 +131,7 @@ def test_assumptions_name_parts_of_the_rule():
         kl_coupled.check(g.affine, transported="S")
     with pytest.raises(nd.HyperparameterError):
         kl_coupled.check(g.affine, transport="L")
-    assert set(WORDS) == {"transported", "full_rank", "distinct", "scaled"}
+    assert set(WORDS) == {"transported", "unmoved", "full_rank", "distinct", "scaled"}
 
 
 def test_without_witnesses_nothing_is_refuted():
@@ -174,3 +174,82 @@ def test_what_tends_to_zero_is_not_zero_in_the_limit():
 
     assert by_a_vanishing_average.check(g.uniform_scale).status is Status.REFUTED
     assert by_a_vanishing_multiple.check(g.loss_scale).status is Status.REFUTED
+
+
+def jumping_sign(lr=0.1, eps: nd.Positive = 1e-3):
+    return W - lr * nd.sign(G) - lr * nd.sign(eps * W)
+
+
+def jumping_lmo(lr=0.1, eps: nd.Positive = 1e-3):
+    return W - lr * nd.sign(G) - lr * nd.frobenius.lmo(eps * W)
+
+
+def two_step_sizes(lr=0.1, eps: nd.Positive = 0.5):
+    return W - lr * (eps * W) @ nd.inverse(eps * (G.T @ G)) @ (G.T @ G) - lr * G
+
+
+@pytest.mark.parametrize("rule", [jumping_sign, jumping_lmo, two_step_sizes])
+def test_no_limit_is_claimed_across_a_jump(rule):
+    assert nd.optimizer(rule).check(g.translation).status is Status.REFUTED
+
+
+def test_a_hyper_parameter_may_have_any_name():
+    @nd.optimizer
+    def named(lr=0.1, old: nd.Real = 1.0):
+        return W - lr * nd.abs(nd.prev(G)) * nd.abs(G) ** (-old) * nd.sign(G)
+
+    assert named.check(g.loss_transform).status is Status.REFUTED
+
+
+def test_a_state_starts_in_one_way_only():
+    @nd.optimizer
+    def both(lr=0.1, lam=0.5):
+        s = nd.fix(lambda s: s + lam * W @ W.T, nd.eye_like(W @ W.T))
+        return W - lr * nd.sum(s) * (s @ G)
+
+    assert both.check(g.left_affine).status is Status.REFUTED
+
+
+def test_a_state_with_a_fixed_law_starts_the_same():
+    @nd.optimizer
+    def signs_of_all_time(lr=0.1, beta: nd.Fraction = 0.9):
+        s = nd.fix(lambda s: beta * s + (1 - beta) * nd.sign(G), W)
+        return W - lr * nd.tanh(s) / nd.abs(G)
+
+    assert signs_of_all_time.check(g.scale).answer == "invariant if s starts the same in both runs"
+    assert signs_of_all_time.check(g.scale, transported="s").status is Status.CONDITIONAL
+    assert signs_of_all_time.check(g.scale, unmoved="s").status is Status.INVARIANT
+
+
+def test_a_value_of_the_loss_is_read_in_one_way_only():
+    @nd.optimizer
+    def floors(lr=0.1, f: nd.LossValue = 0.5):
+        return W - lr * nd.exp(f) * (nd.loss - f) * G / nd.sum(G * G)
+
+    assert floors.check(g.loss_scale).answer == "invariant if f = 0"
+
+
+def test_conditions_must_leave_a_rule_that_can_run():
+    @nd.optimizer
+    def by_difference(lr=0.1, b1: nd.Fraction = 0.9, b2: nd.Fraction = 0.99):
+        return W - lr * (nd.ema(G, b1) - nd.ema(G, b2)) * (1 / (b1 - b2))
+
+    @nd.optimizer
+    def no_other_root(lr=0.1, eps=0.5):
+        return W - lr * (G + eps * W) * (1 + eps**-1)
+
+    assert by_difference.check(g.loss_scale).status is Status.REFUTED
+    assert no_other_root.check(g.translation).status is Status.REFUTED
+
+
+def test_settings_that_cannot_be_computed_are_no_witness_and_no_error():
+    @nd.optimizer
+    def huge(lr=0.1, p=400.0):
+        return W - lr * G * (1000.0**p)
+
+    @nd.optimizer
+    def nothing(b1: nd.Real, b2: nd.Real):
+        return W - G * (1 / (b1 - b2))
+
+    assert huge.check(g.scale).status is Status.REFUTED
+    assert nothing.check(g.scale).status is Status.REFUTED
