@@ -215,13 +215,14 @@ def equations(verdict: Verdict) -> list[sympy.Basic]:
 
 
 def transported(verdict: Verdict, hyper: Mapping[str, float]) -> dict[str, Law] | None:
-    """Return the law of each state that must start transformed; None if a proof does not say."""
+    """Return the law of each state whose start is assumed; None if nothing says which."""
     names, found = verdict.declaration.labels, {}
     for c in assumptions(verdict):
-        if c.kind is Kind.TRANSPORTED:
+        if c.kind in STARTS:
             state = c.of
             same = (state, Before(state.recursion, state.index, where=None))
-            laws = {valued(line.law, hyper) for line in verdict.proof if line.expr in same}
+            shown = [line.law for line in verdict.proof if line.expr in same]
+            laws = {valued(law, hyper) for law in shown or [c.law] if law is not None}
             if len(laws) != 1 or state not in names or any(map(_open, laws)):
                 return None
             found[names[state]] = laws.pop()
@@ -311,9 +312,11 @@ def _distinct(x: Tensor) -> bool:
     return bool((values[1:] - values[:-1]).min() > 1e-6 * values.abs().max())
 
 
+#: Assumptions on how a state starts.
+STARTS = (Kind.TRANSPORTED, Kind.UNMOVED)
 HOLDS: dict[Kind, Callable[[Tensor], bool]] = {
     Kind.FULL_RANK: _full_rank,
     Kind.DISTINCT: _distinct,
 }
 #: The kinds of assumption that runs can be made to meet, or be told not to meet.
-MET = (Kind.TRANSPORTED, *HOLDS)
+MET = (*STARTS, *HOLDS)

@@ -53,7 +53,7 @@ FLOORED = step(G / (nd.abs(G) + EPS))
 
 EXPONENTS = [
     Mutant("p ≥ 0 is read as p > 0", replaced(exponents.symbol, sign_of),
-           step(nd.inner(G, W) * nd.abs(nd.zeros_like(G)) ** P), g.affine, answer(NO)),
+           step(nd.sign(G) * nd.abs(G) ** P), g.loss_scale, answer("invariant if p = 0")),
     Mutant("products are read as sums", replaced(exponents.to_sympy, added),
            nd.abs(G) ** (3 * P), g.loss_scale),
     Mutant("a limit passes for a value", replaced(exponents.is_zero, lambda param: sympy.Eq(
