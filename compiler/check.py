@@ -9,11 +9,12 @@ import attrs
 
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
-from normdsl.compiler.invariance.decide import decide
+from normdsl.compiler.invariance.decide import Decision, decide
 from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
-from normdsl.compiler.invariance.witness import Experiment, search
+from normdsl.compiler.invariance.witness import Experiment, persists, search
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
 from normdsl.expr import Expr
@@ -92,6 +93,13 @@ def verdict(
         witness = search(declaration, group, _simulate) if witnesses else None
         return unproved(declaration, group, decision, witness)
     found = proved(declaration, group, decision)
+    if witnesses and found.limits:
+        vanishing = [c.of.name for c in found.limits]
+        witness = persists(declaration, group, _simulate, vanishing)
+        if witness is not None:
+            reason = f"it is invariant at {' = '.join(vanishing)} = 0, but jumps there"
+            failed = Decision((), Failure(declaration.update, reason))
+            return unproved(declaration, group, failed, witness)
     if not (witnesses and found.conditions):
         return found
     return attrs.evolve(found, otherwise=search(declaration, group, _simulate, tries=1))

@@ -129,7 +129,8 @@ class Verdict:
             if self.conditions:
                 parts.append("provided " + show(self.conditions, self.declaration.labels))
             if self.limits:
-                parts.append("in the limit " + show(self.limits, self.declaration.labels))
+                limit = show(self.limits, self.declaration.labels)
+                parts.append(f"in the limit {limit}, as long as the step is continuous there")
             return ", ".join(parts)
         at = "" if self.culprit.where is None else f" (line {self.culprit.where.line})"
         found = "" if self.witness is not None else "; no counterexample was found either"

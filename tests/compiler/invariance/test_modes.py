@@ -253,3 +253,21 @@ def test_settings_that_cannot_be_computed_are_no_witness_and_no_error():
 
     assert huge.check(g.scale).status is Status.REFUTED
     assert nothing.check(g.scale).status is Status.REFUTED
+
+
+def losing_rank(lr=0.1, eps: nd.Positive = 1e-3):
+    H = nd.matrix_power(G @ G.T + eps * nd.eye_like(G @ G.T), -0.5)
+    return W - lr * H @ W * nd.sqrt(nd.sum(G * G))
+
+
+def starting_at_zero(lr=0.1, b: nd.Fraction = 0.9, eps: nd.Positive = 1e-6):
+    v = nd.prev(nd.ema(G * G, b))
+    return W - lr * G / (nd.sqrt(v) + eps)
+
+
+@pytest.mark.parametrize("rule", [losing_rank, starting_at_zero])
+def test_runs_near_zero_tell_a_jump_from_a_limit(rule):
+    verdict = nd.optimizer(rule).check(g.loss_scale)
+    assert verdict.status is Status.REFUTED
+    assert verdict.witness.experiment.hyper["eps"] == 1e-8
+    assert "jumps there" in verdict.because
