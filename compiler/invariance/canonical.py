@@ -17,7 +17,7 @@ from normdsl import expr as e
 from normdsl import nodes
 from normdsl.expr import Expr
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import After, Carry, Recursion, State
+from normdsl.recursion import After, Carry, Recursion, State, free_carries
 from normdsl.shapes import SCALAR
 from normdsl.structure import content_fields
 
@@ -113,7 +113,7 @@ class Normal:
         if isinstance(expr, After) and expr.recursion.forgetful(expr.index):
             return self(recursion.bodies[expr.index])
         shapes = [str(x.shape) for x in recursion.inits]
-        order = sorted(range(len(shapes)), key=shapes.__getitem__)
+        order = sorted(_needed(recursion, expr.index), key=shapes.__getitem__)
         carries = {recursion.carry(i): k for k, i in enumerate(order)}
         inner = Normal({**self._places, **carries})
         parts = [self(recursion.inits[i]) for i in order]
@@ -121,6 +121,17 @@ class Normal:
         note = (type(expr).__name__, recursion.level, order.index(expr.index))
         scalar = expr.shape == SCALAR
         return Form("State", tuple(parts), note, scalar or expr.facts.symmetric, scalar)
+
+
+def _needed(recursion: Recursion, index: int) -> list[int]:
+    """Return the states that the new value of one of them depends on, itself included."""
+    carries = {recursion.carry(i): i for i in range(len(recursion.inits))}
+    found, stack = {index}, [index]
+    while stack:
+        read = {carries[c] for c in free_carries(recursion.bodies[stack.pop()]) if c in carries}
+        stack += read - found
+        found |= read
+    return sorted(found)
 
 
 def _digest(form: Form) -> bytes:
