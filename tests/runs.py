@@ -84,13 +84,14 @@ def run(
     state: Mapping[str, Tensor] | None = None,
     noise: torch.Generator | None = None,
     largest: float = LARGEST,
+    steps: int = STEPS,
 ) -> Run:
     """Run a rule from a start, and from given states; stop where it diverges."""
     rule = Functional(declaration, exact)
     w = disturbed(start, noise)
     now = {**rule.init(w, **hyper), **(state or {})}
     found = Run([w], [], [])
-    for step in range(STEPS):
+    for step in range(steps):
         at = w.detach().requires_grad_()
         value = loss(at, step)
         (grad,) = torch.autograd.grad(value, at)
@@ -122,10 +123,13 @@ def original(declaration: Declaration, setting: Setting) -> Run:
 def first_step(declaration: Declaration, setting: Setting) -> float:
     """Return the length of the first step that is not zero, relative to the weights; else 1."""
     start, loss = problem(setting.shape, setting.seed)
-    path = run(declaration, loss, start, dict(setting.hyper), largest=math.inf).weights
-    lengths = [float((b - a).norm()) for a, b in itertools.pairwise(path)]
-    found = next((x for x in lengths if 0 < x < math.inf), 0.0)
-    return found / float(start.norm()) or 1.0
+    for steps in (1, STEPS):
+        path = run(declaration, loss, start, dict(setting.hyper), largest=math.inf, steps=steps)
+        lengths = [float((b - a).norm()) for a, b in itertools.pairwise(path.weights)]
+        found = next((x for x in lengths if 0 < x < math.inf), 0.0)
+        if found:
+            return found / float(start.norm())
+    return 1.0
 
 
 @lru_cache(maxsize=256)
