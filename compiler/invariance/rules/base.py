@@ -1,0 +1,72 @@
+"""What a typing rule is: from the laws of a node's arguments to its own, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+
+import attrs
+
+from normdsl import expr as e
+from normdsl import nodes
+from normdsl.classes import Isometries
+from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance.conditions import NONE, Conditions
+from normdsl.compiler.invariance.exponents import equal
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.laws import ZERO, Law
+from normdsl.expr import Expr
+
+
+@attrs.frozen
+class Outcome:
+    """A law a rule proves, the conditions it needs, and the rule's name in the proof."""
+
+    law: Law
+    why: str
+    conditions: Conditions = NONE
+
+
+Laws = Sequence[Law]
+
+
+def outcomes(node: Expr, laws: Laws, group: Group) -> list[Outcome]:
+    """Apply the rule of a node; only linear operations and maxima take shifted arguments.
+
+    Raises:
+        Refusal: if nothing is proved.
+    """
+    if not group.shift or isinstance(node, e.Add | e.Mul | e.Transpose | nodes.Maximum):
+        return rule(node, laws, group)
+    still = [unshifted(law, "the operation") for law in laws]
+    proved = rule(node, [law for law, _ in still], group)
+    needed = NONE.union(*(c for _, c in still))
+    return [attrs.evolve(o, conditions=o.conditions | needed) for o in proved]
+
+
+def unshifted(law: Law, what: str) -> tuple[Law, Conditions]:
+    """Require that a law has no shift, if need be under conditions."""
+    conditions = equal(law.offset, ZERO)
+    if conditions is None:
+        raise Refusal(f"{what} does not commute with the shift by T that its argument carries")
+    return attrs.evolve(law, offset=ZERO), conditions
+
+
+@singledispatch
+def rule(node: Expr, laws: Laws, group: Group) -> list[Outcome]:
+    """Return what is proved of `node` when its arguments have `laws`.
+
+    Raises:
+        Refusal: if nothing is.
+        TypeError: if the node has no rule.
+    """
+    raise TypeError(f"no typing rule for the node {type(node).__name__}")
+
+
+def within(x: Law, allowed: Isometries, what: str) -> tuple[Law, Conditions]:
+    """Require that a law acts within given classes, if need be under conditions."""
+    rows, one = indices.within(x.rows, allowed.rows, what)
+    cols, two = indices.within(x.cols, allowed.cols, what)
+    entries, three = indices.within(x.entries, allowed.entries, what)
+    return Law(rows, cols, entries, x.unit), one | two | three

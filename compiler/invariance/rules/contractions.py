@@ -1,0 +1,80 @@
+"""Typing rules of contractions, reductions and the operations of norms."""
+
+from __future__ import annotations
+
+import attrs
+import sympy
+
+from normdsl import nodes
+from normdsl.classes import GENERAL, PERMUTATION, TRIVIAL, Isometries
+from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance.conditions import NONE
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law, words
+from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, within
+from normdsl.norms.base import Dual, Lmo, NormOperation, Sharp, Value
+
+
+@rule.register
+def _inner(node: nodes.Inner, laws: Laws, group: Group) -> list[Outcome]:
+    x, y = laws
+    if ANYTHING in (x, y):
+        return [Outcome(ANYTHING, "zero times anything")]
+    unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
+    summed = ((x.rows, y.rows, node.over_rows), (x.cols, y.cols, node.over_cols))
+    conditions = NONE.union(*(indices.contract(a, b) for a, b, over in summed if over))
+    if node.whole:
+        conditions |= indices.contract(x.entries, y.entries)
+        return [Outcome(Law(unit=unit), "a full contraction", conditions)]
+    if x.entries.cls.diagonal and y.entries.cls.diagonal:
+        conditions |= indices.contract(x.entries, y.entries)
+    else:
+        plain = [indices.within(law.entries, TRIVIAL, "a sum over one axis")[1] for law in laws]
+        conditions = conditions.union(*plain)
+    rows, cols = (FIXED if over else indices.product(a, b, False, False) for a, b, over in summed)
+    return [Outcome(Law(rows, cols, FIXED, unit), "a contraction of one index", conditions)]
+
+
+@rule.register
+def _reduce(node: nodes.Reduce, laws: Laws, group: Group) -> list[Outcome]:
+    x, what = laws[0], f"a {node.reducer.value} over entries"
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, f"{what} of zero")]
+    allowed = Isometries(
+        PERMUTATION if node.over_rows else GENERAL,
+        PERMUTATION if node.over_cols else GENERAL,
+        PERMUTATION if node.over_rows and node.over_cols else TRIVIAL,
+    )
+    x, conditions = within(x, allowed, what)
+    rows, cols = (FIXED if node.over_rows else x.rows), (FIXED if node.over_cols else x.cols)
+    if node.reducer is nodes.Reducer.MAX:
+        _require_unsigned(rows, cols)
+    return [Outcome(Law(rows, cols, FIXED, x.unit), f"{what} ignores their order", conditions)]
+
+
+def _require_unsigned(*kept: Index) -> None:
+    for ix in kept:
+        if ix is not ANY and (ix.cls.signed or not ix.cls.monomial):
+            raise Refusal(f"it compares entries, but its argument is {words(ix)}")
+
+
+@rule.register
+def _norm_operation(node: NormOperation, laws: Laws, group: Group) -> list[Outcome]:
+    """Type an operation of a norm by the norm's isometries: the law must act within them."""
+    x, isometries = laws[-1], node.norm.isometries
+    assert isometries is not None, "norms without isometries are typed by their definition"
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, "a norm operation on zero")]
+    what = f"the norm {node.norm}"
+    x, conditions = within(x, isometries, what)
+    why = f"{what} is preserved by it"
+    match node:
+        case Lmo():
+            return [Outcome(attrs.evolve(x, unit=ZERO), why + "; an LMO has degree 0", conditions)]
+        case Sharp():
+            return [Outcome(x, why + "; sharp has degree 1", conditions)]
+        case Dual() | Value():
+            return [Outcome(Law(unit=x.unit), why, conditions)]
+        case _:
+            raise TypeError(f"no typing rule for the norm operation {type(node).__name__}")

@@ -1,0 +1,152 @@
+"""Typing rules of entrywise operations: sums, products, powers and functions of single entries."""
+
+from __future__ import annotations
+
+import attrs
+import sympy
+
+from normdsl import expr as e
+from normdsl import nodes
+from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance.conditions import NONE, Conditions
+from normdsl.compiler.invariance.exponents import equal, to_sympy
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.laws import ANY, ANYTHING, INVARIANT, ZERO, Law, words
+from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, unshifted
+from normdsl.expr import Expr
+from normdsl.shapes import SCALAR, Dim
+
+
+@rule.register
+def _add(node: e.Add, laws: Laws, group: Group) -> list[Outcome]:
+    if e.negated(node.right) == node.left or e.negated(node.left) == node.right:
+        return [Outcome(ANYTHING, "x − x is zero")]
+    law, conditions = _joined(node, laws)
+    shift = sympy.expand(laws[0].offset + laws[1].offset)
+    return [Outcome(attrs.evolve(law, offset=shift), "a sum of terms that move alike", conditions)]
+
+
+@rule.register
+def _maximum(node: nodes.Maximum, laws: Laws, group: Group) -> list[Outcome]:
+    law, conditions = _joined(node, laws)
+    for ix in (law.rows, law.cols, law.entries):
+        if ix is not ANY and (not ix.cls.monomial or ix.cls.signed):
+            raise Refusal(f"it compares entries, but its arguments are {words(ix)}")
+    shifted = equal(laws[0].offset, laws[1].offset)
+    if shifted is None:
+        raise Refusal("it compares two terms that are shifted differently")
+    law = attrs.evolve(law, offset=laws[0].offset)
+    return [Outcome(law, "a maximum of terms that move alike", conditions | shifted)]
+
+
+def _joined(node: e.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
+    """Return the common law of two terms that are joined entry by entry."""
+    x, y = laws
+    if ANYTHING in (x, y):
+        return (y if x == ANYTHING else x), NONE
+    spread = _spread(node.left, node.right)
+    rows, one = indices.same(x.rows, y.rows, *spread[0])
+    cols, two = indices.same(x.cols, y.cols, *spread[1])
+    entries, three = indices.same(x.entries, y.entries, *spread[2])
+    four = equal(x.unit, y.unit)
+    if four is None:
+        raise Refusal(f"it joins a term that is {_scaled(x)} with one that is {_scaled(y)}")
+    unit = y.unit if x.unit is None or x.unit.free_symbols else x.unit
+    return Law(rows, cols, entries, unit), one | two | three | four
+
+
+def _scaled(law: Law) -> str:
+    """Return what the scalar unit does to a value, in words."""
+    if law.unit in (ZERO, None):
+        return "left alone"
+    return "multiplied by c" + ("" if law.unit == 1 else f"^({law.unit})")
+
+
+def _spread(x: Expr, y: Expr) -> list[tuple[bool, bool]]:
+    """Return, for rows, columns and entries, which of x and y is broadcast along it."""
+    pairs = [(x.shape.rows, y.shape.rows), (x.shape.cols, y.shape.cols)]
+    axes = [
+        (a is Dim.ONE and b is not Dim.ONE, b is Dim.ONE and a is not Dim.ONE) for a, b in pairs
+    ]
+    scalar = (x.shape == SCALAR != y.shape, y.shape == SCALAR != x.shape)
+    return [*axes, scalar]
+
+
+@rule.register
+def _mul(node: e.Mul, laws: Laws, group: Group) -> list[Outcome]:
+    x, y = laws
+    if ANYTHING in (x, y):
+        return [Outcome(ANYTHING, "zero times anything")]
+    spread = _spread(node.left, node.right)
+    rows = indices.product(x.rows, y.rows, *spread[0])
+    cols = indices.product(x.cols, y.cols, *spread[1])
+    entries = indices.product(x.entries, y.entries, *spread[2])
+    unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
+    scalar = SCALAR in (node.left.shape, node.right.shape)
+    why = "a multiple by a number" if scalar else "a product adds exponents"
+    shift, conditions = _shift_of_product(node, x, y)
+    return [Outcome(Law(rows, cols, entries, unit, shift), why, conditions)]
+
+
+def _shift_of_product(node: e.Mul, x: Law, y: Law) -> tuple[sympy.Expr, Conditions]:
+    """Return the shift of a product: only a multiple by a known number carries one over."""
+    if x.offset == y.offset == ZERO:
+        return ZERO, NONE
+    for factor, own, other in ((node.left, x, y), (node.right, y, x)):
+        number = to_sympy(factor)
+        if number is not None and own.offset == ZERO:
+            return sympy.expand(number * other.offset), NONE
+    _, one = unshifted(x, "a product")
+    _, two = unshifted(y, "a product")
+    return ZERO, one | two
+
+
+@rule.register
+def _pow(node: e.Pow, laws: Laws, group: Group) -> list[Outcome]:
+    base, exponent = laws
+    if exponent not in (INVARIANT, ANYTHING):
+        raise Refusal(f"the exponent itself moves: {exponent}")
+    if base == INVARIANT:
+        return [Outcome(INVARIANT, "a function of what does not move")]
+    if base == ANYTHING:
+        return [_at_zero(vanishes=_positive(node.exponent), what="a power")]
+    p = to_sympy(node.exponent)
+    odd, even = (p is not None and p.is_odd is True), (p is not None and p.is_even is True)
+    return [Outcome(_entrywise(base, p, odd, even), f"a power multiplies exponents by {p}")]
+
+
+@rule.register
+def _apply(node: nodes.Apply, laws: Laws, group: Group) -> list[Outcome]:
+    f = node.function
+    degree = None if f.degree is None else sympy.Integer(f.degree)
+    if laws[0] == ANYTHING:
+        return [_at_zero(vanishes=f.odd or f == nodes.ABS, what=f.name)]
+    law = _entrywise(laws[0], degree, f.odd, f.even)
+    why = f"{f.name} is {'odd' if f.odd else 'even' if f.even else 'neither odd nor even'}"
+    return [Outcome(law, why + ("" if degree is None else f", of degree {degree}"))]
+
+
+def _at_zero(vanishes: bool, what: str) -> Outcome:
+    """Return what is known of a function of an array of zeros: zeros, or equal entries."""
+    if vanishes:
+        return Outcome(ANYTHING, f"{what} of zero is zero")
+    return Outcome(INVARIANT, f"{what} of zero is a constant array")
+
+
+def _positive(exponent: Expr) -> bool:
+    """Return whether an exponent is known to be above zero."""
+    p = to_sympy(exponent)
+    return p is not None and bool(p.is_positive)
+
+
+def _entrywise(x: Law, degree: sympy.Expr | None, odd: bool, even: bool) -> Law:
+    """Return the law of f(x) for a function applied entry by entry."""
+    rows, cols, entries = (
+        indices.entrywise(ix, degree, odd, even) for ix in (x.rows, x.cols, x.entries)
+    )
+    if x.unit is None or x.unit == 0:
+        return Law(rows, cols, entries, x.unit)
+    if degree is None:
+        raise Refusal(f"the function is not homogeneous, and its argument is {_scaled(x)}")
+    return Law(rows, cols, entries, sympy.expand(x.unit * degree))
