@@ -11,7 +11,12 @@ import sympy
 
 from normdsl.algebra import fold
 from normdsl.compiler.invariance.conditions import SILENT, Assumption, Condition, Conditions, Kind
-from normdsl.compiler.invariance.exponents import consistent, is_zero, without_unknowns
+from normdsl.compiler.invariance.exponents import (
+    consistent,
+    is_zero,
+    solutions,
+    without_unknowns,
+)
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
 from normdsl.compiler.invariance.infer import Inference
@@ -98,7 +103,7 @@ def decide(declaration: Declaration, group: Group, given: Conditions = frozenset
     if group.swap:
         return Decision((), one_sided(declaration.update, declaration.labels))
     if any(alike(j.law, wanted) is not None for j in judgements):
-        reason = "it would need values of the hyper-parameters that their domains exclude"
+        reason = "it would need hyper-parameters outside their domains, or such that leave no step"
     else:
         reason = f"the new weights move as {judgements[0].law}, but W moves as {wanted}"
     return Decision((), Failure(declaration.update, reason, judgements))
@@ -142,15 +147,24 @@ def _of_kind(conditions: Conditions, kind: Kind) -> Conditions:
 
 def possible(declaration: Declaration, conditions: Conditions) -> bool:
     """Return whether hyper-parameters within their domains meet conditions and leave a step."""
-    zeros = [c.of.name for c in _of_kind(conditions, Kind.VANISHING)]
-    for condition in conditions:
-        if isinstance(condition, sympy.Equality):
-            name, value = condition.args
-            if name.is_Symbol and value.is_number:
-                if not declaration.hyperparameter(str(name)).domain.contains(float(value)):
-                    return False
-                zeros += [str(name)] if value == 0 else []
-    return consistent(conditions) and leaves_a_step(declaration, zeros)
+    gone = [c.of.name for c in _of_kind(conditions, Kind.VANISHING)]
+    equations = [c for c in conditions if isinstance(c, sympy.Equality)]
+    if not consistent(conditions):
+        return False
+    if not equations:
+        return leaves_a_step(declaration, gone)
+    solved = solutions(equations)
+    for found in solved:
+        values = {str(name): value for name, value in found.items() if value.is_number}
+        inside = all(
+            declaration.hyperparameter(name).domain.contains(float(value))
+            for name, value in values.items()
+            if value.is_real
+        ) and all(value.is_real for value in values.values())
+        zeros = [name for name, value in values.items() if value == 0]
+        if inside and leaves_a_step(declaration, [*gone, *zeros]):
+            return True
+    return not solved and leaves_a_step(declaration, gone)
 
 
 def leaves_a_step(declaration: Declaration, zeros: Iterable[str]) -> bool:

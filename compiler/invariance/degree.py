@@ -6,7 +6,6 @@ import attrs
 import sympy
 
 from normdsl import expr as e
-from normdsl.algebra import fold
 from normdsl.averages import zeros_like
 from normdsl.compiler.invariance.conditions import NONE, Conditions, show
 from normdsl.compiler.invariance.decide import idle_parameters
@@ -49,11 +48,8 @@ INCOMPATIBLE = (
 
 
 def degree(declaration: Declaration) -> Degree | None:
-    """Return the degree of a rule's step, W-terms such as weight decay left out; None if unknown.
-
-    The update is typed in the group of loss scales with zero for W: what remains is the step.
-    """
-    step = fold(declaration.update, {W: zeros_like(W)})
+    """Return the degree of a rule's step, its terms c W left out; None if it has none."""
+    step = _step(declaration.update)
     inference = Inference(loss_scale, idle_parameters(declaration))
     try:
         found = min(inference.judge(step), key=lambda j: len(j.conditions))
@@ -63,6 +59,17 @@ def degree(declaration: Declaration) -> Degree | None:
         return None
     only = not declaration.reads(Source.LOSS) and _linear_in_weights(declaration.update)
     return Degree(declaration, found.law.unit, found.conditions or NONE, only)
+
+
+def _step(update: Expr) -> Expr:
+    """Return the new weights without the summands c W."""
+    match update:
+        case e.Add(left=x, right=y):
+            return e.add(_step(x), _step(y))
+        case _ if _linear_in_weights(update) and _reads_weights(update):
+            return zeros_like(W)
+        case _:
+            return update
 
 
 def _linear_in_weights(update: Expr) -> bool:

@@ -94,12 +94,21 @@ def equal(first: sympy.Expr | None, second: sympy.Expr | None) -> Conditions | N
 
 def _whatever_the_step_before(gap: sympy.Expr) -> Conditions | None:
     """Return the conditions under which an exponent is zero whatever c was at the step before."""
-    try:
-        powers = sympy.Poly(sympy.fraction(sympy.together(gap))[0], OLD).all_coeffs()
-    except sympy.PolynomialError:
+    results = [equal(power, sympy.Integer(0)) for power in apart(gap) if not power.has(OLD)]
+    if not results or None in results:
         return None
-    results = [equal(power, sympy.Integer(0)) for power in powers]
-    return None if None in results else NONE.union(*(r for r in results if r is not None))
+    return NONE.union(*(r for r in results if r is not None))
+
+
+def apart(gap: sympy.Expr) -> list[sympy.Expr]:
+    """Return what must vanish for a gap to vanish whatever c was at the steps before."""
+    if not gap.has(OLD):
+        return [gap]
+    try:
+        coefficients = sympy.Poly(sympy.fraction(sympy.together(gap))[0], OLD).all_coeffs()
+    except sympy.PolynomialError:
+        return [gap]
+    return list(coefficients)
 
 
 def solutions(

@@ -14,7 +14,8 @@ import attrs
 import sympy
 
 from normdsl.compiler.invariance.conditions import NONE
-from normdsl.compiler.invariance.exponents import on_unknowns, solutions, unknown
+from normdsl.compiler.invariance.exponents import OLD, apart, on_unknowns, solutions, unknown
+from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
 from normdsl.recursion import Carry, Recursion
@@ -64,9 +65,16 @@ def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
         raise failure
 
 
-def assume(recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
+def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
     """Return the hypothesis of the induction: the law of each state inside the bodies."""
-    return {recursion.carry(i): law for i, law in enumerate(laws)}
+    return {recursion.carry(i): a_step_ago(group, law) for i, law in enumerate(laws)}
+
+
+def a_step_ago(group: Group, law: Law) -> Law:
+    """Return the law a value with `law` has one step later: its unit was another one then."""
+    if not group.each_step or law.unit in (ZERO, None):
+        return law
+    return attrs.evolve(law, unit=sympy.expand(law.unit * OLD))
 
 
 def _openings(inference: Inference, recursion: Recursion) -> list[Laws]:
@@ -105,7 +113,7 @@ def _read_off(
     starts: list[list[Law]],
 ) -> Iterator[Laws]:
     """Yield the laws the bodies have when the states have `laws`, units and shifts solved."""
-    inner = inference.within(assume(recursion, laws))
+    inner = inference.within(assume(inference.group, recursion, laws))
     bodies = [inner.judge(b) for b in recursion.bodies]
     initial = _equations(laws, [start[0] for start in starts])
     for choice in itertools.islice(itertools.product(*bodies), _MOST):
@@ -123,10 +131,11 @@ def _read_off(
 def _equations(first: Iterable[Law], second: Iterable[Law]) -> list[sympy.Basic]:
     """Return the equations that make two rows of laws agree in units and shifts."""
     return [
-        sympy.Eq(a, b)
+        sympy.Eq(gap, 0)
         for x, y in zip(first, second, strict=True)
         for a, b in ((x.unit, y.unit), (x.offset, y.offset))
         if a is not None and b is not None
+        for gap in apart(sympy.expand(a - b))
     ]
 
 

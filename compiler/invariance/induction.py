@@ -6,18 +6,16 @@ import itertools
 from typing import TYPE_CHECKING
 
 import attrs
-import sympy
 
 from normdsl.algebra import Folding
 from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
-from normdsl.compiler.invariance.exponents import OLD, consistent, equal, on_unknowns
-from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.guess import assume, guesses
+from normdsl.compiler.invariance.exponents import consistent, equal, on_unknowns
+from normdsl.compiler.invariance.guess import a_step_ago, assume, guesses
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZERO, Index, Law
 from normdsl.expr import as_expr
-from normdsl.recursion import After, Before, Recursion, State, release
+from normdsl.recursion import After, Before, Recursion, State, free_carries, release
 from normdsl.source import Where, located
 
 if TYPE_CHECKING:
@@ -45,7 +43,9 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
         why = "it reads no state: it is what it is set to"
         bodies = inference.judge(expr.recursion.bodies[expr.index])
         return tuple(Judgement(expr, j.law, why, j.conditions, (j,)) for j in bodies)
-    key = (After(expr.recursion, 0, where=None), frozenset(inference.states.items()))
+    read = {c for body in expr.recursion.bodies for c in free_carries(body)}
+    outer = frozenset((c, law) for c, law in inference.states.items() if c in read)
+    key = (After(expr.recursion, 0, where=None), outer)
     known = inference.memory.get(key)
     if known is None:
         try:
@@ -63,13 +63,6 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
         why = "induction over the steps"
         found.append(Judgement(expr, law, why, s.conditions, s.premises))
     return prune(found)
-
-
-def a_step_ago(group: Group, law: Law) -> Law:
-    """Return the law a value with `law` has one step later: its unit was another one then."""
-    if not group.each_step or law.unit in (ZERO, None):
-        return law
-    return attrs.evolve(law, unit=sympy.expand(law.unit * OLD))
 
 
 def settle(inference: Inference, recursion: Recursion, where: Where | None) -> list[Settled]:
@@ -115,9 +108,7 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
     if begun is None:
         return []
     starts, premises = begun
-    inner = inference.within(
-        {carry: a_step_ago(inference.group, law) for carry, law in assume(recursion, laws).items()}
-    )
+    inner = inference.within(assume(inference.group, recursion, laws))
     found = []
     for choice in itertools.islice(
         itertools.product(*(inner.judge(b) for b in recursion.bodies)), _CHOICES

@@ -222,13 +222,14 @@ def _exponents(part: Expr, k: int, names: Mapping[Expr, str]) -> Iterator[Edit]:
             new = nodes.MatrixPower(x, unknown)
         case _:
             return
-    yield Edit(part, new, f"in {text(part, names)}, the exponent {v} becomes", unknown)
+    yield Edit(part, new, f"the exponent {v} of {text(x, names)} becomes", unknown)
 
 
 def _constants(part: Expr, names: Mapping[Expr, str]) -> Iterator[Edit]:
     """Yield the edits that drop an added constant, or make it relative to what it is added to."""
     match part:
-        case e.Add(left=x, right=y) if _is_still(y) and not _is_still(x):
+        case e.Add(left=x, right=y) if _is_still(x) != _is_still(y):
+            x, y = (x, y) if _is_still(y) else (y, x)
             constant, whole = text(y, names), text(part, names)
             yield Edit(part, x, f"{whole} without {constant}")
             size = total(x * nodes.Eye(x.shape.rows)) if x.shape.square else largest(absolute(x))

@@ -144,6 +144,10 @@ def _solved(
     rest = tuple(sorted(needed.difference(equations), key=str))
     for found in solutions(equations, sorted(unknown, key=str)):
         values = {name: found[s] for name, s in symbols.items() if s in found}
+        numbers = {name: float(v) for name, v in values.items() if v.is_number}
+        domains = {name: declaration.hyperparameter(name).domain for name in numbers}
+        if not all(domains[name].contains(v) for name, v in numbers.items()):
+            continue
         verdict = _again(declaration, group, values, rest)
         if verdict is None or verdict.proof:
             yield Solution(values, rest, verdict, declaration.labels)

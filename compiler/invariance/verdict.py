@@ -117,7 +117,8 @@ class Verdict:
         if self.conditions:
             parts.append("if " + show(self.conditions, self.declaration.labels))
         if self.limits:
-            parts.append("in the limit " + show(self.limits, self.declaration.labels))
+            limit = show(self.limits, self.declaration.labels)
+            parts.append(f"in the limit {limit}, where continuous")
         return " ".join(parts)
 
     @property

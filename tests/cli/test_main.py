@@ -125,5 +125,5 @@ def test_solve_and_repair():
     told = normdsl("solve", "adam", "eps", "--group", "loss_scale").stdout
     assert told == "adam, loss_scale, for eps: eps = 0\n"
     told = normdsl("repair", "muadam", "--group", "scale").stdout
-    assert "the exponent 1/2 becomes 1: invariant if eps = 0" in told
+    assert "the exponent 1/2 of v becomes 1: invariant if eps = 0" in told
     assert normdsl("repair", "muadam", "--group", "scales").returncode == 2

@@ -58,7 +58,9 @@ EXPONENTS = [
            nd.abs(G) ** (3 * P), g.loss_scale),
     Mutant("a limit passes for a value", replaced(exponents.is_zero, lambda param: sympy.Eq(
         exponents.symbol(param), 0)), step(G / (nd.abs(G) + K)), g.loss_scale,
-        answer("invariant in the limit k → 0")),
+        answer("invariant in the limit k → 0, where continuous")),
+    Mutant("the step before passes for this one", replaced(exponents.apart, lambda gap: [
+        gap.subs(exponents.OLD, 1)]), nd.prev(G) + G, g.loss_transform),
     Mutant("all exponents agree", replaced(exponents.equal, lambda *_: NONE),
            G + G * G, g.loss_scale),
     Mutant("the step before had today's unit", replaced(

@@ -54,7 +54,7 @@ RULES = [
            faults.changed(nodes.Draw, lambda o, _, group: attrs.evolve(
                o, law=tamed(group), conditions=NONE)),
            step(nd.polar(G)) + K * nd.signs_like(G), g.orthogonal,
-           answer("invariant in the limit k → 0")),
+           answer("invariant in the limit k → 0, where continuous")),
     Mutant("a gradient moves like W", claims(nodes.Stream, lambda group: group.weights),
            W + G, g.affine),
     Mutant("the identity is covariant", claims(nodes.Eye, covariant),

@@ -60,6 +60,8 @@ def _scaled(law: Law) -> str:
     """Return what the scalar unit does to a value, in words."""
     if law.unit in (ZERO, None):
         return "left alone"
+    if law.unit.has(sympy.Dummy):
+        return "multiplied by some power of c"
     return "multiplied by c" + ("" if law.unit == 1 else f"^({law.unit})")
 
 

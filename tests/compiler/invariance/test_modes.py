@@ -271,3 +271,34 @@ def test_runs_near_zero_tell_a_jump_from_a_limit(rule):
     assert verdict.status is Status.REFUTED
     assert verdict.witness.experiment.hyper["eps"] == 1e-8
     assert "jumps there" in verdict.because
+
+
+def test_several_equations_are_met_together_or_not_at_all():
+    @nd.optimizer
+    def impossible(p: nd.Fraction = 0.5, q: nd.Fraction = 0.5):
+        a = nd.abs(G)
+        first = nd.sign(G) * a**p * nd.sum(a) ** q * nd.max(a) ** (-3)
+        return W - first - nd.sign(G) * a**q * nd.sum(a) ** (-p - 1)
+
+    assert impossible.check(g.loss_scale).status is Status.REFUTED
+    assert len(nd.solve(impossible, "loss_scale", "p, q")) == 0
+
+
+def test_coupled_values_of_different_steps():
+    @nd.optimizer
+    def relay(lr=0.1):
+        n = nd.sum(nd.abs(G))
+        step = lambda s, u: (G, 0.9 * u + s * nd.reciprocal(nd.prev(n)))  # noqa: E731
+        return W - lr * nd.fix(step, (nd.zeros_like(G), nd.zeros_like(G)))[1]
+
+    verdict = relay.check(g.loss_transform)
+    assert verdict.status is Status.INVARIANT
+    proofs.assert_proof_holds(verdict)
+
+
+def test_nested_recursions_are_typed_once():
+    x = G
+    for _ in range(5):
+        x = nd.fix(lambda s, x=x: 0.5 * s + nd.prev(x) + G, nd.zeros_like(W))
+    nested = nd.optimizer(lambda lr=0.1: W - lr * nd.frobenius.lmo(x))
+    assert nested.check(g.loss_scale, witnesses=False).status is Status.INVARIANT

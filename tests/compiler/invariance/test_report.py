@@ -79,7 +79,7 @@ def test_a_comparison_has_a_column_per_rule():
 def test_degrees_and_what_they_exclude():
     report = nd.compare(sgd, adam, muadam_sania, muon, witnesses=False)
     assert [str(d) for d in report.degrees] == [
-        "degree 1",
+        "degree 1 if weight_decay = 0",
         "degree 0 if eps = 0",
         "degree -1 if eps = 0",
         "degree 0",
@@ -97,6 +97,19 @@ def test_a_polyak_step_is_not_told_that_it_cannot_have_both():
     report = polyak.check(witnesses=False)
     assert (report["scale"].answer, report["loss_scale"].answer) == ("invariant", "invariant")
     assert report.notes == ["The step of polyak has degree 0."]
+
+
+def test_a_step_of_terms_of_different_degrees_has_none():
+    @nd.optimizer
+    def mixed(lr=0.1):
+        return nd.W - lr * (nd.G * nd.frobenius.value(nd.W) + nd.sign(nd.G))
+
+    @nd.optimizer
+    def relative(lr=0.1):
+        return nd.W + lr * nd.frobenius.value(nd.W) * nd.frobenius.lmo(nd.G)
+
+    assert mixed.check(witnesses=False).degrees == []
+    assert [str(d) for d in relative.check(witnesses=False).degrees] == ["degree 0"]
 
 
 def test_the_degree_of_a_step_is_measured_too():

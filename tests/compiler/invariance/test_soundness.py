@@ -115,7 +115,7 @@ CASES = {
                             "with the weights"),
     an_impossible_exponent: (NO, NO, NO, NO),
     an_exponent_that_is_never_zero: (NO, NO, NO, NO),
-    a_root_within_its_domain: (NO, "invariant in the limit p → 0", "invariant if p = sqrt(2)",
+    a_root_within_its_domain: (NO, "invariant in the limit p → 0, where continuous", "invariant if p = sqrt(2)",
                                "invariant if p = 1"),
     the_number_of_rows_as_exponent: (NO, NO, NO, NO),
     an_equation_without_closed_form: (NO, NO, "invariant if 2**p + p**p - 3 = 0",

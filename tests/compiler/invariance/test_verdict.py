@@ -189,7 +189,7 @@ def test_what_a_domain_excludes_but_borders_on_holds_in_the_limit():
     verdict = floor.check(g.loss_scale)
     assert verdict.status is Status.CONDITIONAL
     assert verdict.mode is Mode.LIMIT
-    assert verdict.answer == "invariant in the limit eps → 0"
+    assert verdict.answer == "invariant in the limit eps → 0, where continuous"
     assert floor.check(g.loss_scale, eps=0.1).status is Status.REFUTED
     drift = [
         twins(Experiment(floor, g.loss_scale, {"lr": 0.1, "eps": eps})).drift[-1]
