@@ -435,6 +435,8 @@ def power(base: Expr, exponent: Expr) -> Expr:
         return base
     if is_constant(exponent, 0):
         return Constant(Fraction(1), base.shape)
+    if is_constant(base, 1):
+        return base
     if is_constant(base, 0) and exponent.facts.low > 0:
         return base
     if isinstance(exponent, Constant) and isinstance(base, Constant) and base.value != 0:

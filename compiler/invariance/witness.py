@@ -15,6 +15,8 @@ from normdsl.declaration import Declaration
 from normdsl.graph import walk
 from normdsl.nodes import Draw
 
+#: Weights that are tried, wide, tall and square.
+SHAPES = ((3, 4), (4, 3), (4, 4))
 #: Relative distance from which on two float64 trajectories have parted.
 PARTED = 1e-6
 
@@ -78,13 +80,13 @@ def search(
 
     Runs with random draws are not compared: other draws may be what keeps them together. Tried are
     the default hyper-parameters first, then ones that make every term count, and small steps, on
-    wide and tall weights.
+    wide, tall and square weights.
     """
     if any(isinstance(x, Draw) for x in walk(declaration.update)):
         return None
     for hyper in _settings(declaration):
         for seed in range(tries):
-            shape = ((3, 4), (4, 3), (4, 7))[seed % 3]
+            shape = SHAPES[seed % 3]
             experiment = Experiment(declaration, group, hyper, seed, shape)
             drift = simulate(experiment)
             parted = [k for k, d in enumerate(drift, 1) if d > PARTED]
@@ -103,7 +105,7 @@ def persists(
     """
     for hyper in _settings(declaration):
         for seed in range(3):
-            shape = ((3, 4), (4, 3), (4, 7))[seed % 3]
+            shape = SHAPES[seed % 3]
             near, nearer = (
                 Experiment(
                     declaration, group, {**hyper, **dict.fromkeys(vanishing, size)}, seed, shape
