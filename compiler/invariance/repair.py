@@ -15,7 +15,7 @@ import sympy
 from normdsl import expr as e
 from normdsl import nodes
 from normdsl.algebra import fold
-from normdsl.compiler.invariance.decide import decide
+from normdsl.compiler.invariance.decide import decide, idle_parameters
 from normdsl.compiler.invariance.groups import Group, named
 from normdsl.compiler.invariance.solve import solve
 from normdsl.compiler.invariance.verdict import Verdict, proved
@@ -244,11 +244,15 @@ def _steps(part: Expr, names: Mapping[Expr, str]) -> Iterator[Edit]:
 
 
 def _decays(part: Expr, declaration: Declaration) -> Iterator[Edit]:
-    """Yield the edit that takes coupled weight decay, G + λ W, out of the gradient."""
+    """Yield the edit that takes coupled weight decay, G + λ W, out of the gradient.
+
+    Decoupled, it is multiplied by the step size: what leaves no step when it is zero.
+    """
     match part:
         case e.Add(left=x, right=e.Mul(left=rate, right=y)) if (x, y) == (G, W):
-            rates = [Param(h.name, h.domain) for h in declaration.hyper if h.name == "lr"]
-            shrunk = -(rates[0] * rate * W) if rates else -(rate * W)
+            steps = idle_parameters(declaration)
+            sizes = [Param(h.name, h.domain) for h in declaration.hyper if h.name in steps]
+            shrunk = -(sizes[0] * rate * W) if sizes else -(rate * W)
             whole, term = text(part, declaration.labels), text(shrunk, declaration.labels)
             what = f"decoupled decay {term} for {whole}"
             yield Edit(part, x, what, decay=shrunk)

@@ -52,6 +52,15 @@ def test_coupled_decay_becomes_decoupled():
     assert decoupled.declaration.defaults.keys() == {"lr", "decay"}
 
 
+def test_a_step_size_may_have_any_name():
+    @nd.optimizer
+    def renamed(pace=0.1, decay=0.1):
+        grad = G + decay * W
+        return W - pace * grad * nd.reciprocal(nd.ema(grad * grad, 0.9))
+
+    assert any("decoupled decay −pace decay W" in str(r) for r in nd.repair(renamed, "scale"))
+
+
 def test_two_faults_need_two_edits():
     found = nd.repair(two_faults, "scale")
     assert found[0].verdict.invariant
