@@ -60,11 +60,13 @@ class Setting:
 
     Args:
         shape: of the weights. seed: decides loss, start and group element. hyper: values by name.
+        steps: how long the runs are.
     """
 
     shape: tuple[int, int]
     seed: int
     hyper: tuple[tuple[str, float], ...]
+    steps: int = STEPS
 
 
 @attrs.frozen(eq=False)
@@ -80,18 +82,17 @@ def run(
     declaration: Declaration,
     loss: Loss,
     start: Tensor,
-    hyper: Mapping[str, float],
+    setting: Setting,
     state: Mapping[str, Tensor] | None = None,
     noise: torch.Generator | None = None,
     largest: float = LARGEST,
-    steps: int = STEPS,
 ) -> Run:
     """Run a rule from a start, and from given states; stop where it diverges."""
-    rule = Functional(declaration, exact)
+    rule, hyper = Functional(declaration, exact), dict(setting.hyper)
     w = disturbed(start, noise)
     now = {**rule.init(w, **hyper), **(state or {})}
     found = Run([w], [], [])
-    for step in range(steps):
+    for step in range(setting.steps):
         at = w.detach().requires_grad_()
         value = loss(at, step)
         (grad,) = torch.autograd.grad(value, at)
@@ -116,15 +117,16 @@ def disturbed(x: Tensor, noise: torch.Generator | None) -> Tensor:
 @lru_cache(maxsize=64)
 def original(declaration: Declaration, setting: Setting) -> Run:
     start, loss = problem(setting.shape, setting.seed)
-    return run(declaration, loss, start, dict(setting.hyper))
+    return run(declaration, loss, start, setting)
 
 
 @lru_cache(maxsize=256)
 def first_step(declaration: Declaration, setting: Setting) -> float:
     """Return the length of the first step that is not zero, relative to the weights; else 1."""
     start, loss = problem(setting.shape, setting.seed)
-    for steps in (1, STEPS):
-        path = run(declaration, loss, start, dict(setting.hyper), largest=math.inf, steps=steps)
+    for steps in (1, setting.steps):
+        short = attrs.evolve(setting, steps=steps)
+        path = run(declaration, loss, start, short, largest=math.inf)
         lengths = [float((b - a).norm()) for a, b in itertools.pairwise(path.weights)]
         found = next((x for x in lengths if 0 < x < math.inf), 0.0)
         if found:
@@ -137,8 +139,8 @@ def noise_of(declaration: Declaration, setting: Setting, seed: int) -> tuple[flo
     """Return how far rounding alone drives a run away from itself, step by step."""
     start, loss = problem(setting.shape, setting.seed)
     generator = torch.Generator().manual_seed(seed)
-    other = run(declaration, loss, start, dict(setting.hyper), noise=generator)
-    return padded(distances(original(declaration, setting).weights, other.weights))
+    other = run(declaration, loss, start, setting, noise=generator)
+    return padded(distances(original(declaration, setting).weights, other.weights), setting)
 
 
 def twin(
@@ -151,7 +153,7 @@ def twin(
     """Return the reparametrised run, the given states started by their laws."""
     start, loss = problem(setting.shape, setting.seed)
     element = draw(group, setting.shape, setting.seed)
-    factor, hyper = element.c ** float(group.loss_unit), dict(setting.hyper)
+    factor = element.c ** float(group.loss_unit)
 
     def reparametrised(w: Tensor, step: int) -> Tensor:
         value = loss(element.act(group.weights, w), step)
@@ -159,10 +161,10 @@ def twin(
             return value ** (1 + 0.3 * step) / factor - 3 * (1 + step)
         return value / factor
 
-    ours = Functional(declaration, exact).init(start, **hyper)
+    ours = Functional(declaration, exact).init(start, **dict(setting.hyper))
     moved = {name: element.undo(law, ours[name]) for name, law in states.items()}
     begin = element.undo(group.weights, start)
-    return run(declaration, reparametrised, begin, hyper, moved, noise), element
+    return run(declaration, reparametrised, begin, setting, moved, noise), element
 
 
 def compare(
@@ -183,13 +185,13 @@ def compare(
             break
         generator = torch.Generator().manual_seed(k)
         other, _ = twin(declaration, group, setting, states, generator)
-        noise.append(padded(distances(theirs.weights, other.weights)))
+        noise.append(padded(distances(theirs.weights, other.weights), setting))
     return judged(drift, noise)
 
 
-def padded(drift: list[float]) -> tuple[float, ...]:
+def padded(drift: list[float], setting: Setting) -> tuple[float, ...]:
     """Return a drift with infinity for the steps that a diverging run did not take."""
-    return tuple(drift) + (float("inf"),) * (STEPS - len(drift))
+    return tuple(drift) + (math.inf,) * (setting.steps - len(drift))
 
 
 def judged(drift: list[float], noises: list[tuple[float, ...]]) -> Finding:
