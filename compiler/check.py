@@ -46,8 +46,8 @@ def check(
         witnesses: whether to look for counterexamples; without them, what cannot be proved is
             `unknown`.
         assumptions: hyper-parameters fixed to numbers, such as `eps=0`; and the names of states
-            or parts that start `transported` or `unmoved`, have `full_rank`, have `distinct` eigenvalues, or
-            are `scaled` with the loss, as in `transported="L, R"`, or True for all.
+            or parts that start `transported` or `unmoved`, have `full_rank`, have `distinct`
+            eigenvalues, or are `scaled` with the loss, as in `transported="L, R"`, or True for all.
 
     Raises:
         NormdslError: for an unknown group, or a name that is no part of the rule.
