@@ -1,4 +1,4 @@
-"""How long a check of all groups takes, per rule: with and without the search for witnesses, warm."""
+"""How long checking all groups takes, per rule, warm: with and without the search for witnesses."""
 
 from __future__ import annotations
 
