@@ -10,6 +10,7 @@ from normdsl import expr as e
 from normdsl import nodes
 from normdsl.expr import Constant, Expr, is_constant
 from normdsl.norms.base import NormOperation
+from normdsl.norms.iterated import Iterated
 from normdsl.source import located
 from normdsl.structure import rebuild
 
@@ -65,7 +66,12 @@ def _vanishes(node: Expr) -> bool:
             | nodes.Inverse(arg=x)
             | nodes.MatrixPower(arg=x)
             | nodes.Reduce(arg=x)
-            | nodes.SchattenNorm(arg=x)
+            | nodes.KthLargest(arg=x)
+            | nodes.Across(arg=x)
+            | nodes.BlockMean(arg=x)
+            | nodes.SingularNorm(arg=x)
+            | nodes.SingularLmo(arg=x)
+            | Iterated(arg=x)
             | NormOperation(arg=x)
         ):
             return is_constant(x, 0)

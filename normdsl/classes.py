@@ -64,6 +64,9 @@ POSITIVE = MatrixClass(
 )
 TRIVIAL = MatrixClass("identity", (PERMUTATION, SIGNS, POSITIVE), orthogonal=True, monomial=True)
 
+#: Every class, none before one that contains it.
+_ALL = (GENERAL, ORTHOGONAL, SIGNED_PERMUTATION, PERMUTATION, SIGNS, POSITIVE, TRIVIAL)
+
 
 @attrs.frozen
 class Isometries:
@@ -75,3 +78,9 @@ class Isometries:
     rows: MatrixClass
     cols: MatrixClass
     entries: MatrixClass
+
+
+def meet(first: Isometries, second: Isometries) -> Isometries:
+    """Return, place by place, the largest class that both have."""
+    pairs = ((first.rows, second.rows), (first.cols, second.cols), (first.entries, second.entries))
+    return Isometries(*(next(c for c in _ALL if c <= a and c <= b) for a, b in pairs))

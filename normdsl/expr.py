@@ -116,6 +116,8 @@ class Expr(Symbolic, ABC):
         return add(as_expr(other), mul(Constant(Fraction(-1)), self))
 
     def __mul__(self, other: Any) -> Expr:
+        if getattr(other, "takes_factors", False):
+            return NotImplemented
         return mul(self, as_expr(other))
 
     def __rmul__(self, other: Any) -> Expr:

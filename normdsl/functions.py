@@ -70,7 +70,8 @@ def sum(x: Any, *, over: str = "all") -> Expr:
     """Return the sum of entries over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
 
     The sum of a product x ∘ y is the inner product ⟨x, y⟩, of rows or of columns if over one axis
-    only, and is built as such.
+    only, and is built as such. Over `"layers"`: the sum of a scalar over the parameters that step
+    together.
     """
     x = as_expr(x)
     reduced = _reduce(Reducer.SUM, x, over)
@@ -84,21 +85,52 @@ def sum(x: Any, *, over: str = "all") -> Expr:
 
 
 def max(x: Any, *, over: str = "all") -> Expr:
-    """Return the largest entry over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar)."""
+    """Return the largest entry over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
+
+    Over `"layers"`: the largest of a scalar over the parameters that step together.
+    """
     return _reduce(Reducer.MAX, x, over)
 
 
 def _reduce(reducer: Reducer, x: Any, over: str) -> Expr:
+    arg = as_expr(x)
+    if over == "layers":
+        return nodes.Across(reducer, arg)
+    rows, cols = _axes(over)
+    return arg if arg.shape == SCALAR else nodes.Reduce(reducer, arg, rows, cols)
+
+
+def _axes(over: str) -> tuple[bool, bool]:
+    """Return whether rows and whether columns are summed over."""
     if over not in ("rows", "cols", "all"):
         raise DeclarationError(
             f"reduce over {over!r}",
-            why="an array has rows and columns",
-            hint='use over="rows", over="cols" or over="all"',
+            why="an array has rows and columns, and scalars of layers are combined over layers",
+            hint='use over="rows", over="cols", over="all" or over="layers"',
         )
-    arg = as_expr(x)
-    if arg.shape == SCALAR:
-        return arg
-    return nodes.Reduce(reducer, arg, over in ("rows", "all"), over in ("cols", "all"))
+    return over in ("rows", "all"), over in ("cols", "all")
+
+
+def kth_largest(x: Any, k: int, *, over: str = "all") -> Expr:
+    """Return the k-th largest of entries ≥ 0 over `"rows"`, `"cols"` or `"all"`; 0 if too few.
+
+    Raises:
+        DomainError: if x is not known to be ≥ 0, or k < 1.
+    """
+    return nodes.KthLargest(as_expr(x), k, *_axes(over))
+
+
+def block_mean(x: Any, *, rows: int = 1, cols: int = 1) -> Expr:
+    """Return x with every entry replaced by the mean over its block of rows × cols entries.
+
+    Blocks are cut from the first entry on; the last ones may be smaller. One row and one column
+    leave x as it is. The statistic of Subset-Norm (Nguyen and Nguyen, 2024, arXiv:2411.07120) and
+    of Adam-mini (Zhang et al., 2024, arXiv:2406.16793).
+
+    Raises:
+        DomainError: for a block without rows or columns.
+    """
+    return nodes.BlockMean(as_expr(x), rows, cols)
 
 
 def inner(x: Any, y: Any) -> Expr:

@@ -8,11 +8,12 @@ import attrs
 
 
 class Dim(enum.Enum):
-    """The length of an axis: one, the rows m of W, or the columns n of W."""
+    """The length of an axis: one, the rows m of W, its columns n, or how many singular values."""
 
     ONE = "1"
     M = "m"
     N = "n"
+    K = "min(m, n)"
 
 
 @attrs.frozen

@@ -22,7 +22,7 @@ from normdsl.shapes import SCALAR
 from normdsl.structure import content_fields
 
 _ENTRYWISE = frozenset({"Add", "Mul", "Maximum", "Pow", "Apply"})
-_TRANSPOSABLE = _ENTRYWISE | {"Polar", "Inverse"}
+_TRANSPOSABLE = _ENTRYWISE | {"Polar", "Inverse", "SingularLmo"}
 
 
 @attrs.frozen(eq=False)
@@ -92,8 +92,8 @@ class Normal:
             case nodes.Inner(left=x, right=y):
                 product = joined("Mul", (self(x), self(y)))
                 return _reduce(nodes.Reducer.SUM, product, expr.over_rows, expr.over_cols)
-            case nodes.SchattenNorm(arg=x, p=p):
-                return Form("SchattenNorm", (_upright(self(x)),), p, True, True)
+            case nodes.SingularNorm(arg=x, gauge=gauge):
+                return Form("SingularNorm", (_upright(self(x)),), gauge, True, True)
             case nodes.Reduce(reducer=r, arg=x):
                 return _reduce(r, self(x), expr.over_rows, expr.over_cols)
             case _:

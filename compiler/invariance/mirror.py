@@ -23,6 +23,7 @@ from normdsl.expr import Constant, Expr
 from normdsl.graph import walk
 from normdsl.nodes import Source
 from normdsl.norms.base import NormOperation
+from normdsl.norms.iterated import Iterated, transposed
 from normdsl.recursion import Carry, State
 from normdsl.shapes import Dim, Shape
 from normdsl.source import located
@@ -111,6 +112,21 @@ def _draw(node: nodes.Draw, mirror: Mirror) -> Expr:
 @image.register
 def _inner(node: nodes.Inner, mirror: Mirror) -> Expr:
     return nodes.Inner(mirror(node.left), mirror(node.right), node.over_cols, node.over_rows)
+
+
+@image.register
+def _kth_largest(node: nodes.KthLargest, mirror: Mirror) -> Expr:
+    return nodes.KthLargest(mirror(node.arg), node.k, node.over_cols, node.over_rows)
+
+
+@image.register
+def _block_mean(node: nodes.BlockMean, mirror: Mirror) -> Expr:
+    return nodes.BlockMean(mirror(node.arg), node.cols, node.rows)
+
+
+@image.register
+def _iterated(node: Iterated, mirror: Mirror) -> Expr:
+    return attrs.evolve(node, arg=mirror(node.arg), parts=tuple(map(transposed, node.parts)))
 
 
 @image.register

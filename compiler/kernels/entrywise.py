@@ -12,6 +12,27 @@ def reciprocal(x: Tensor) -> Tensor:
     return torch.where(zero, 0.0, 1 / torch.where(zero, 1.0, x))
 
 
-def schatten_norm(x: Tensor, p: float) -> Tensor:
-    """Return the ℓp norm of the singular values, as a 1×1 matrix."""
-    return torch.linalg.vector_norm(torch.linalg.svdvals(x), p, -1)[..., None, None]
+def length(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return √Σ x² over axes without overflow or underflow of the squares."""
+    largest = x.abs().amax(axes, keepdim=True)
+    scale = torch.where(largest == 0, 1.0, largest)
+    return scale * torch.linalg.vector_norm(x / scale, dim=axes, keepdim=True)
+
+
+def kth_largest(x: Tensor, k: int, axes: tuple[int, ...]) -> Tensor:
+    """Return the k-th largest of entries ≥ 0 over axes, 0 where there are fewer."""
+    y = x.flatten(-2).unsqueeze(-2) if len(axes) == 2 else x.mT if axes == (-2,) else x
+    few = k > y.shape[-1]
+    found = y[..., :1] * 0 if few else y.topk(k, dim=-1).values[..., -1:]
+    return found.mT if axes == (-2,) else found
+
+
+def block_mean(x: Tensor, rows: int, cols: int) -> Tensor:
+    """Return x with every entry replaced by the mean over its block of rows × cols entries."""
+    for axis, size in ((-2, rows), (-1, cols)):
+        count = x.shape[axis]
+        block = torch.arange(count, device=x.device) // size
+        share = (block[:, None] == block[None, :]).to(x.dtype)
+        share = share / share.sum(-1, keepdim=True)
+        x = share @ x if axis == -2 else x @ share
+    return x

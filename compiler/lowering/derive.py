@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import enum
+
 import attrs
 
 from normdsl.expr import Expr
+from normdsl.facts import NONNEGATIVE, UNIT, Facts
+from normdsl.gauge import Gauge
+from normdsl.nodes import SingularLmo, SingularNorm
 from normdsl.norms.base import NormOperation
+from normdsl.norms.vectors import Entries
 from normdsl.recursion import After, Before, Recursion, State, release
+from normdsl.shapes import Dim, Shape
+from normdsl.show.notation import Notation, Piece
 from normdsl.structure import rebuild
 
 
@@ -37,6 +45,36 @@ class Slot:
         return self.recursion.inits[self.index]
 
 
+class Part(enum.Enum):
+    """A part of the singular value decomposition U diag(σ) Vᵀ."""
+
+    LEFT = 0
+    VALUES = 1
+    RIGHT = 2
+
+
+@attrs.frozen(eq=False, repr=False)
+class Singular(Expr):
+    """U (m×k), σ (k×1) or Vᵀ (k×n) of a matrix, k the smaller of its lengths."""
+
+    arg: Expr
+    part: Part
+
+    def _infer_shape(self) -> Shape:
+        shapes = {
+            Part.LEFT: Shape(self.arg.shape.rows, Dim.K),
+            Part.VALUES: Shape(Dim.K, Dim.ONE),
+            Part.RIGHT: Shape(Dim.K, self.arg.shape.cols),
+        }
+        return shapes[self.part]
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE if self.part is Part.VALUES else UNIT
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call(self.part.name.lower(), self.arg)
+
+
 class Derivation:
     """Rewrites expressions into primitive ones over `Before` states; collects the states met."""
 
@@ -54,6 +92,10 @@ class Derivation:
         match expr:
             case NormOperation():
                 return self(expr.definition)
+            case SingularNorm(arg=x, gauge=gauge):
+                return self(gauge.value(_singular_values(x)))
+            case SingularLmo(arg=x, gauge=gauge):
+                return self(_singular_lmo(x, gauge))
             case State():
                 self._register(expr.recursion)
                 return expr if isinstance(expr, Before) else self(opened(expr))
@@ -65,6 +107,17 @@ class Derivation:
         for i in range(len(recursion.inits)):
             slot = Slot(recursion, i)
             self.slots.setdefault(slot.before, slot)
+
+
+def _singular_values(x: Expr) -> Entries:
+    return Entries(Singular(x, Part.VALUES), "rows")
+
+
+def _singular_lmo(x: Expr, gauge: Gauge) -> Expr:
+    """Return U diag(lmo_φ(σ)) Vᵀ."""
+    values = _singular_values(x)
+    turned = values.map(gauge.lmo(values)) * Singular(x, Part.RIGHT)
+    return Singular(x, Part.LEFT) @ turned
 
 
 def opened(state: State) -> Expr:

@@ -11,9 +11,11 @@ from functools import singledispatchmethod
 
 from normdsl import expr as e
 from normdsl import nodes
-from normdsl.compiler.kernels import entrywise, polar, symmetric
+from normdsl.compiler.kernels import combined, entrywise, polar, singular, symmetric
+from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.expr import Constant, Expr, is_constant
 from normdsl.nodes import Source
+from normdsl.norms.iterated import Iterated, exponent, graph
 from normdsl.recursion import Before
 from normdsl.schedule import NewtonSchulz, Schedule
 from normdsl.shapes import SCALAR, Dim
@@ -32,6 +34,9 @@ _STREAMS = {
 _TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"}
 
 
+_KERNELS = (combined, entrywise, polar, singular, symmetric)
+
+
 class Type(enum.IntEnum):
     """What an expression is in the emitted code."""
 
@@ -46,13 +51,18 @@ class Emitter:
 
     Args:
         names: variable names for some expressions. inputs: names of the states before the step.
-        schedule: which kernels to call.
+        schedule: which kernels to call. layers: what is known of all layers, in order.
     """
 
     def __init__(
-        self, names: Mapping[Expr, str], inputs: Mapping[Before, str], schedule: Schedule
+        self,
+        names: Mapping[Expr, str],
+        inputs: Mapping[Before, str],
+        schedule: Schedule,
+        layers: Sequence[nodes.Across] = (),
     ) -> None:
         self.inputs = inputs
+        self.layers = layers
         self.schedule = schedule
         self.kernels: dict[str, Callable[..., object]] = {}
         self.lines: list[str] = []
@@ -74,7 +84,7 @@ class Emitter:
             self._uses[root] = self._uses.get(root, 0) + 1
         while stack:
             expr = stack.pop()
-            if expr in seen or isinstance(expr, Before):
+            if expr in seen or isinstance(expr, Before) or expr in self.layers:
                 continue
             seen.add(expr)
             for child in expr.children:
@@ -173,6 +183,10 @@ class Emitter:
         return Piece(self.inputs[expr], Level.ATOM)
 
     @_write.register
+    def _across(self, expr: nodes.Across) -> Piece:
+        return Piece(f"layers[{self.layers.index(expr)}]", Level.ATOM)
+
+    @_write.register
     def _eye(self, expr: nodes.Eye) -> Piece:
         size = _LENGTH[expr.dim]
         return Piece(f"torch.eye({size}, dtype=W.dtype, device=W.device)", Level.ATOM)
@@ -202,6 +216,10 @@ class Emitter:
         if is_constant(p, -1):
             return Piece(f"1 / {self._put(expr.base, Level.POWER, kind)}", Level.PRODUCT)
         half = isinstance(p, Constant) and p.value == Fraction(1, 2)
+        match expr.base:
+            case nodes.Inner(left=x, right=y) if half and x == y:
+                axes = _axes(expr.base.over_rows, expr.base.over_cols)
+                return self._call(entrywise.length, self._arg(x), axes)
         if half and kind >= Type.CLOCK:
             return Piece(f"torch.sqrt({self._put(expr.base, Level.SUM, kind)})", Level.ATOM)
         base = self._put(expr.base, Level.ATOM, kind)
@@ -279,22 +297,55 @@ class Emitter:
         return self._call(polar.polar_newton_schulz, self._arg(expr.arg), variable, dtype)
 
     @_write.register
-    def _schatten(self, expr: nodes.SchattenNorm) -> Piece:
-        p = "torch.inf" if math.isinf(expr.p) else repr(expr.p)
-        return self._call(entrywise.schatten_norm, self._arg(expr.arg), p)
+    def _singular(self, expr: Singular) -> Piece:
+        parts = {part: Singular(expr.arg, part) for part in Part}
+        if all(self._uses.get(x, 0) == 0 for part, x in parts.items() if part is not Part.VALUES):
+            return self._call(singular.singular_values, self._arg(expr.arg))
+        names = [self._variable(wish) for wish in ("u", "s", "vh")]
+        code = self._call(singular.singular_triple, self._arg(expr.arg)).text
+        self.lines.append(f"{', '.join(names)} = {code}")
+        for x, name in zip(parts.values(), names, strict=True):
+            self._pieces[x] = Piece(name, Level.ATOM)
+        return self._pieces[expr]
+
+    @_write.register
+    def _iterated(self, expr: Iterated) -> Piece:
+        graphs = (graph(part) for part in expr.parts)
+        parts = ", ".join(f"({g.place!r}, {_float(g.p)}, {_float(g.weight)})" for g in graphs)
+        outer = _float(exponent(expr.gauge))
+        kernel = combined.combined_lmo
+        return self._call(kernel, self._arg(expr.arg), f"({parts})", outer, str(expr.steps))
 
     @_write.register
     def _inner(self, expr: nodes.Inner) -> Piece:
         product = self(e.Mul(expr.left, expr.right))
-        axes = [axis for axis, on in ((-2, expr.over_rows), (-1, expr.over_cols)) if on]
-        return Piece(f"({product.text}).sum({tuple(axes)}, keepdim=True)", Level.ATOM)
+        axes = _axes(expr.over_rows, expr.over_cols)
+        return Piece(f"({product.text}).sum({axes}, keepdim=True)", Level.ATOM)
+
+    @_write.register
+    def _kth_largest(self, expr: nodes.KthLargest) -> Piece:
+        axes = _axes(expr.over_rows, expr.over_cols)
+        return self._call(entrywise.kth_largest, self._arg(expr.arg), str(expr.k), axes)
+
+    @_write.register
+    def _block_mean(self, expr: nodes.BlockMean) -> Piece:
+        sizes = (str(expr.rows), str(expr.cols))
+        return self._call(entrywise.block_mean, self._arg(expr.arg), *sizes)
 
     @_write.register
     def _reduce(self, expr: nodes.Reduce) -> Piece:
-        axes = [axis for axis, on in ((-2, expr.over_rows), (-1, expr.over_cols)) if on]
+        axes = _axes(expr.over_rows, expr.over_cols)
         name = "sum" if expr.reducer is nodes.Reducer.SUM else "amax"
         arg = self._put(expr.arg, Level.ATOM, Type.ARRAY)
-        return Piece(f"{arg}.{name}({tuple(axes)}, keepdim=True)", Level.ATOM)
+        return Piece(f"{arg}.{name}({axes}, keepdim=True)", Level.ATOM)
+
+
+def _axes(over_rows: bool, over_cols: bool) -> str:
+    return str(tuple(axis for axis, on in ((-2, over_rows), (-1, over_cols)) if on))
+
+
+def _float(value: float) -> str:
+    return "torch.inf" if math.isinf(value) else repr(value)
 
 
 def _brackets(piece: Piece, level: Level) -> str:
@@ -314,4 +365,4 @@ def _repeated(steps: tuple[tuple[float, float, float], ...]) -> str:
 
 
 def _kernel_names() -> set[str]:
-    return {name for module in (entrywise, polar, symmetric) for name in vars(module)}
+    return {name for module in _KERNELS for name in vars(module)}

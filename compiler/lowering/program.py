@@ -7,7 +7,7 @@ import itertools
 import linecache
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,8 @@ from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr, is_constant
+from normdsl.graph import walk
+from normdsl.nodes import Across
 from normdsl.recursion import Before
 from normdsl.schedule import Schedule
 from normdsl.shapes import Dim
@@ -50,6 +52,9 @@ class Program:
         code: the source of `init` and `step`, and of the kernels they call.
         init: (W, **hyper) → states. step: (W, G, *states, t=, loss=, **hyper) → (W, *states).
         graph: the primitive expressions of the new weights and states, for inspection.
+        layers: the scalars that the step combines over all layers, in the order in which they are
+            found: each survey takes the arguments of `step` and those found before, as `layers`.
+        surveys: what each layer contributes to them.
     """
 
     declaration: Declaration
@@ -59,6 +64,8 @@ class Program:
     init: Callable[..., tuple[Tensor, ...]]
     step: Callable[..., tuple[Tensor, ...]]
     graph: tuple[Expr, ...]
+    layers: tuple[Across, ...] = ()
+    surveys: tuple[Callable[..., Tensor], ...] = ()
 
     def source(self, shape: tuple[int, int]) -> str:
         """Return the code, headed by the shapes it has for weights of `shape`."""
@@ -78,11 +85,27 @@ def lower(declaration: Declaration, schedule: Schedule) -> Program:
     after = [simplify(derive(slot.after)) for slot in slots]
     names = {simplify(derive(x)): name for x, name in declaration.labels.items()}
     fields = _fields(declaration, slots)
-    code = _emit(declaration, schedule, slots, fields, update, after, names)
-    namespace = _load(declaration, code)
+    graph = (update, *after)
+    layers = _combined(graph)
+    code = _emit(declaration, schedule, slots, fields, graph, layers, names)
+    loaded = _load(declaration, code)
     return Program(
-        declaration, schedule, fields, code, namespace["init"], namespace["step"], (update, *after)
+        declaration,
+        schedule,
+        fields,
+        code,
+        loaded["init"],
+        loaded["step"],
+        graph,
+        layers,
+        tuple(loaded[f"survey{k}"] for k in range(len(layers))),
     )
+
+
+def _combined(graph: Iterable[Expr]) -> tuple[Across, ...]:
+    """Return the scalars combined over layers, each after those it depends on."""
+    found = (x for root in graph for x in walk(root) if isinstance(x, Across))
+    return tuple(dict.fromkeys(found))
 
 
 def _closed(derive: Derivation) -> list[Slot]:
@@ -114,14 +137,45 @@ def _emit(
     schedule: Schedule,
     slots: list[Slot],
     fields: tuple[Field, ...],
-    update: Expr,
-    after: list[Expr],
+    graph: tuple[Expr, ...],
+    layers: tuple[Across, ...],
     names: Mapping[Expr, str],
 ) -> str:
-    """Return the source of `init` and `step` with the kernels they call."""
+    """Return the source of `init`, of `step` and its surveys, and of the kernels they call."""
     hyper = "".join(f", {h.name}" for h in declaration.hyper)
     star = ", *" + hyper if hyper else ""
     init = _emit_init(declaration, schedule, slots, fields, star)
+    inputs = _inputs(declaration, slots, fields)
+    kernels: dict[Callable[..., object], None] = {}
+
+    def function(name: str, what: str, roots: Sequence[tuple[Expr, str | None]]) -> str:
+        emitter = Emitter(names, inputs, schedule, layers)
+        emitter.reserve([h.name for h in declaration.hyper])
+        emitter.count([x for x, _ in roots])
+        results = [emitter.value(x, wish) for x, wish in roots]
+        results.insert(0, results.pop())
+        body = [*_lengths(emitter.lines, results), *emitter.lines, _returned(results)]
+        kernels.update(dict.fromkeys(k for e in emitter.kernels.values() for k in _family(e)))
+        args = ", ".join(["W", "G", *inputs.values()])
+        known = ", layers=()" if layers else ""
+        return _function(f"def {name}({args}, *, t, loss=None{known}{hyper}):", what, body)
+
+    update, *after = graph
+    steps = [
+        function(f"survey{k}", f"What a layer adds to layers[{k}] of {declaration.name}", roots)
+        for k, roots in enumerate([(x.arg, "x")] for x in layers)
+    ]
+    roots = [*((x, names.get(x)) for x in after), (update, "W_new")]
+    steps.append(function("step", f"One step of {declaration.name}", roots))
+    head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
+    pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
+    return "\n\n".join([head, *pasted, init, *steps])
+
+
+def _inputs(
+    declaration: Declaration, slots: Iterable[Slot], fields: Iterable[Field]
+) -> dict[Before, str]:
+    """Return the names of the states before the step."""
     used = {h.name for h in declaration.hyper} | {f.name for f in fields}
     inputs: dict[Before, str] = {}
     for slot, field in zip(slots, fields, strict=True):
@@ -130,17 +184,19 @@ def _emit(
             name += "_"
         used.add(name)
         inputs[slot.before] = name
-    emitter = Emitter(names, inputs, schedule)
-    emitter.reserve([h.name for h in declaration.hyper])
-    emitter.count([*after, update])
-    results = [emitter.value(x, names.get(x)) for x in after]
-    results.insert(0, emitter.value(update, "W_new"))
-    body = [*_lengths(emitter.lines, results), *emitter.lines, _returned(results)]
-    args = ", ".join(["W", "G", *inputs.values()])
-    step = _function(f"def step({args}, *, t, loss=None{hyper}):", declaration, body)
-    kernels = [textwrap.dedent(inspect.getsource(k)) for k in emitter.kernels.values()]
-    head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
-    return "\n\n".join([head, *(k.rstrip() + "\n" for k in kernels), init, step])
+    return inputs
+
+
+def _family(kernel: Callable[..., object]) -> Iterator[Callable[..., object]]:
+    """Yield the functions of its own module that a kernel calls, and the kernel."""
+    codes = [kernel.__code__]
+    for code in codes:
+        codes += [c for c in code.co_consts if inspect.iscode(c)]
+    for name in dict.fromkeys(name for code in codes for name in code.co_names):
+        other = kernel.__globals__.get(name)
+        if inspect.isfunction(other) and other.__module__ == kernel.__module__ and other != kernel:
+            yield from _family(other)
+    yield kernel
 
 
 def _emit_init(
@@ -165,7 +221,7 @@ def _emit_init(
         results.append(field.name)
     unpack = ["*batch, rows, cols = W.shape"] if slots else []
     body = [*unpack, *emitter.lines, _returned(results)]
-    return _function(f"def init(W{star}):", declaration, body, "Initial states")
+    return _function(f"def init(W{star}):", f"Initial states of {declaration.name}", body)
 
 
 def _lengths(lines: list[str], results: list[str]) -> list[str]:
@@ -182,8 +238,8 @@ def _returned(results: list[str]) -> str:
     )
 
 
-def _function(head: str, declaration: Declaration, body: list[str], what: str = "One step") -> str:
-    lines = [f'"""{what} of {declaration.name}."""', *body]
+def _function(head: str, what: str, body: list[str]) -> str:
+    lines = [f'"""{what}."""', *body]
     return head + "\n" + "\n".join("    " + line for line in lines) + "\n"
 
 

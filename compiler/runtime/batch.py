@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from normdsl.compiler.lowering.derive import Singular
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.declaration import Declaration
 from normdsl.errors import FactorisationError, GradientError
@@ -23,15 +24,44 @@ from normdsl.nodes import (
     Inverse,
     MatrixPower,
     Polar,
-    SchattenNorm,
+    Reducer,
     Source,
     Stream,
 )
+from normdsl.norms.iterated import Iterated
 from normdsl.schedule import Schedule
 
 _MATRIX_NODES = (
-    MatMul | Transpose | MatrixPower | Cholesky | Inverse | Polar | Eigenbasis | SchattenNorm | Eye
+    MatMul
+    | Transpose
+    | MatrixPower
+    | Cholesky
+    | Inverse
+    | Polar
+    | Singular
+    | Iterated
+    | Eigenbasis
+    | Eye
 )
+
+
+@attrs.frozen(eq=False)
+class Inputs:
+    """What a batch of equal-shaped parameters steps from.
+
+    Args:
+        params: the parameters. grads: their gradients.
+        states: per state of the rule, its value for each parameter.
+        clocks: step index of each parameter, scalars, from 1.
+        loss: value of the loss, if known. hyper: the hyper-parameters.
+    """
+
+    params: Sequence[Tensor]
+    grads: Sequence[Tensor]
+    states: Sequence[Sequence[Tensor]]
+    clocks: Sequence[Tensor]
+    loss: Tensor | None
+    hyper: Mapping[str, Any]
 
 
 @attrs.frozen(eq=False)
@@ -40,13 +70,14 @@ class Stepper:
 
     Args:
         program: the lowered declaration.
-        run: its step, compiled if the schedule says so.
+        run: its step, compiled if the schedule says so. surveys: its surveys, likewise.
         matrix_only: whether it uses matrix operations, which vectors do not have.
         reads_loss: whether it needs the value of the loss.
     """
 
     program: Program
     run: Any
+    surveys: tuple[Any, ...]
     matrix_only: bool
     reads_loss: bool
 
@@ -113,51 +144,63 @@ class Stepper:
         W = torch.stack([self.view(p).to(self.dtype(p)) for p in params])
         return [s.contiguous() for s in self.program.init(W, **hyper)]
 
-    def step(
-        self,
-        params: Sequence[Tensor],
-        grads: Sequence[Tensor],
-        states: Sequence[Sequence[Tensor]],
-        clocks: Sequence[Tensor],
-        loss: Tensor | None,
-        hyper: Mapping[str, Any],
-    ) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Return the new parameters and states of a batch of equal-shaped parameters.
-
-        Args:
-            params: the parameters.
-            grads: their gradients.
-            states: per state of the rule, its value for each parameter.
-            clocks: step index of each parameter, scalars, from 1.
-            loss: value of the loss.
-            hyper: the hyper-parameters.
+    def layers(self, batches: Sequence[Inputs]) -> tuple[Tensor, ...]:
+        """Return what the step combines over all layers: of every parameter in these batches.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
-        dtype = self.dtype(params[0])
-        W = _stacked([self.view(p) for p in params]).to(dtype)
-        G = _stacked([self.view(g) for g in grads]).to(dtype)
-        t = _stacked(clocks).reshape(-1, 1, 1)
-        count = len(params)
+        found: tuple[Tensor, ...] = ()
+        for node, survey in zip(self.program.layers, self.surveys, strict=True):
+            each = [self._called(survey, batch, found)[0].flatten() for batch in batches]
+            joined = torch.cat([x.to(each[0]) for x in each])
+            total = joined.sum() if node.reducer is Reducer.SUM else joined.amax()
+            found += (total.reshape(1, 1, 1),)
+        return found
+
+    def step(
+        self, batch: Inputs, layers: tuple[Tensor, ...] = ()
+    ) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """Return the new parameters and states of a batch.
+
+        Args:
+            batch: what it steps from.
+            layers: what `layers` returned for all batches that step together.
+
+        Raises:
+            FactorisationError: if a factorisation does not converge (rare for finite input).
+        """
+        new, *after = self._called(self.run, batch, layers)
+        weights = [
+            x.reshape(p.shape).to(p.dtype) for x, p in zip(new.unbind(), batch.params, strict=True)
+        ]
+        spread = [
+            torch.as_tensor(s, dtype=new.dtype, device=new.device).expand(
+                len(weights), *f.lengths((new.shape[-2], new.shape[-1]))
+            )
+            for f, s in zip(self.program.fields, after, strict=True)
+        ]
+        return weights, [list(s.unbind()) for s in spread]
+
+    def _called(self, function: Any, batch: Inputs, layers: tuple[Tensor, ...]) -> Any:
+        """Call an emitted function on a batch, stacked."""
+        dtype = self.dtype(batch.params[0])
+        W = _stacked([self.view(p) for p in batch.params]).to(dtype)
+        G = _stacked([self.view(g) for g in batch.grads]).to(dtype)
+        t = _stacked(batch.clocks).reshape(-1, 1, 1)
+        loss, count = batch.loss, len(batch.params)
         value = None if loss is None else loss.to(dtype).reshape(1, 1, 1).expand(count, 1, 1)
+        known = {"layers": tuple(x.to(W) for x in layers)} if self.program.layers else {}
         try:
-            new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)
+            return function(
+                W, G, *map(_stacked, batch.states), t=t, loss=value, **known, **batch.hyper
+            )
         except LinAlgError as error:
             raise FactorisationError(
                 f"take a step of {self.program.declaration.name}",
                 why=f"a factorisation failed ({error}); nothing was changed",
                 hint="look for overflow in the weights or states: lower the learning rate",
             ) from error
-        weights = [
-            x.reshape(p.shape).to(p.dtype) for x, p in zip(new.unbind(), params, strict=True)
-        ]
-        shape = (W.shape[-2], W.shape[-1])
-        spread = [
-            torch.as_tensor(s, dtype=dtype, device=W.device).expand(count, *f.lengths(shape))
-            for f, s in zip(self.program.fields, after, strict=True)
-        ]
-        return weights, [list(s.unbind()) for s in spread]
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
@@ -171,5 +214,8 @@ def stepper(declaration: Declaration, schedule: Schedule) -> Stepper:
     everything = {x for root in program.graph for x in walk(root)}
     matrix_only = any(isinstance(x, _MATRIX_NODES) for x in everything)
     reads_loss = any(isinstance(x, Stream) and x.source is Source.LOSS for x in everything)
-    run = torch.compile(program.step, fullgraph=True) if schedule.compile else program.step
-    return Stepper(program, run, matrix_only, reads_loss)
+    run, *surveys = (
+        torch.compile(f, fullgraph=True) if schedule.compile else f
+        for f in (program.step, *program.surveys)
+    )
+    return Stepper(program, run, tuple(surveys), matrix_only, reads_loss)

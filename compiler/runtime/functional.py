@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from normdsl.compiler.runtime.batch import stepper
+from normdsl.compiler.runtime.batch import Inputs, stepper
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
@@ -78,12 +78,15 @@ class Functional:
         value = None if loss is None else torch.as_tensor(loss)
         clock = state["t"] + 1
         columns = [pytree.tree_leaves(state[name]) for name in self._names]
-        weights, after = [], []
+        batches = []
         for i, (p, g) in enumerate(zip(leaves, slopes, strict=True)):
             self._stepper.require(p, g)
-            new, states = self._stepper.step(
-                [p], [g], [[column[i]] for column in columns], [clock], value, values
-            )
+            old = [[column[i]] for column in columns]
+            batches.append(Inputs([p], [g], old, [clock], value, values))
+        layers = self._stepper.layers(batches) if batches else ()
+        weights, after = [], []
+        for batch in batches:
+            new, states = self._stepper.step(batch, layers)
             weights.append(new[0])
             after.append([s[0] for s in states])
         result: State = {"t": clock}

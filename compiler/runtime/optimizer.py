@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from normdsl.compiler.runtime.batch import stepper
+from normdsl.compiler.runtime.batch import Inputs, stepper
 from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.declaration import Declaration
@@ -118,7 +118,12 @@ class DeclaredOptimizer(Optimizer):
             for batch in self._batches(group["params"])
         ]
         try:
-            results = [(batch, *self._advance(batch, value, hyper)) for batch, hyper in batches]
+            ready = [self._prepared(batch, value, hyper) for batch, hyper in batches]
+            layers = self._stepper.layers([inputs for inputs, _ in ready]) if ready else ()
+            results = [
+                (batch, *self._advance(inputs, given, layers))
+                for (batch, _), (inputs, given) in zip(batches, ready, strict=True)
+            ]
         except FactorisationError:
             self._blame([p for batch, _ in batches for p in batch], value)
             raise
@@ -138,11 +143,11 @@ class DeclaredOptimizer(Optimizer):
                 found[alone, p.shape, p.dtype, p.device, p.grad.dtype].append(p)
         return found.values()
 
-    def _advance(
+    def _prepared(
         self, batch: Batch, loss: Tensor | None, hyper: dict[str, Any]
-    ) -> tuple[Batch, dict[str, Batch]]:
-        """Return the new weights and states of a batch; changes nothing."""
-        grads = [_gradient(p) for p in batch]
+    ) -> tuple[Inputs, list[Tensor]]:
+        """Return what a batch steps from, and whether each gradient is finite if that matters."""
+        grads, given = [_gradient(p) for p in batch], []
         if self.nonfinite == "skip":
             given = [_finite(loss, g) for g in grads]
             grads = [torch.where(ok, g, 0) for ok, g in zip(given, grads, strict=True)]
@@ -156,15 +161,25 @@ class DeclaredOptimizer(Optimizer):
         }
         clocks = [c + 1 for c in old[_STEP]]
         columns = [old[name] for name in self._names]
-        weights, states = self._stepper.step(batch, grads, columns, clocks, loss, hyper)
-        new = {_STEP: clocks, **dict(zip(self._names, states, strict=True))}
+        return Inputs(batch, grads, columns, clocks, loss, hyper), given
+
+    def _advance(
+        self, inputs: Inputs, given: list[Tensor], layers: tuple[Tensor, ...]
+    ) -> tuple[Batch, dict[str, Batch]]:
+        """Return the new weights and states of a batch; changes nothing."""
+        weights, states = self._stepper.step(inputs, layers)
+        new = {_STEP: list(inputs.clocks), **dict(zip(self._names, states, strict=True))}
         if self.nonfinite == "skip":
             legal = [
                 ok & _finite(None, *values)
                 for ok, *values in zip(given, weights, *new.values(), strict=True)
             ]
-            weights = _chosen(legal, weights, batch)
-            new = {name: _chosen(legal, column, old[name]) for name, column in new.items()}
+            before = [[c - 1 for c in inputs.clocks], *inputs.states]
+            weights = _chosen(legal, weights, inputs.params)
+            new = {
+                name: _chosen(legal, column, old)
+                for (name, column), old in zip(new.items(), before, strict=True)
+            }
         return weights, new
 
     def _start(self, batch: Batch, hyper: dict[str, Any]) -> dict[str, list[Any]]:
@@ -244,5 +259,5 @@ def _largest(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x, torch.inf) if x.numel() else x.sum()
 
 
-def _chosen(legal: list[Tensor], new: Batch, old: Batch) -> Batch:
+def _chosen(legal: list[Tensor], new: Batch, old: Sequence[Tensor]) -> Batch:
     return [torch.where(ok, x, y) for ok, x, y in zip(legal, new, old, strict=True)]

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from normdsl.classes import Isometries
-from normdsl.errors import ShapeError
+from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expr import Expr, as_expr
 from normdsl.facts import NONNEGATIVE, Facts
 from normdsl.shapes import MATRIX, SCALAR, Shape
@@ -33,6 +33,24 @@ class Norm(ABC):
     @abstractmethod
     def isometries(self) -> Isometries | None:
         """The norm's isometries; None if they depend on values and the definition must be typed."""
+
+    @property
+    def tolerance(self) -> float:
+        """Relative error of ⟨M, lmo(M)⟩ in exact arithmetic; 0 where there is a closed form."""
+        return 0.0
+
+    @property
+    def dual_norm(self) -> Norm:
+        """The dual norm as a norm of its own.
+
+        Raises:
+            DeclarationError: if it has no LMO here.
+        """
+        raise DeclarationError(
+            f"use the dual of {self} as a norm",
+            why="its LMO is not known",
+            hint="use .dual(M), its value",
+        )
 
     @abstractmethod
     def define_value(self, x: Expr) -> Expr:
@@ -56,6 +74,15 @@ class Norm(ABC):
 
     def _notate(self, n: Notation) -> Piece:
         return self.write(n.symbol("X"), n)
+
+    #: Expressions leave it to norms to be multiplied by them.
+    takes_factors = True
+
+    def __rmul__(self, factor: Any) -> Norm:
+        """Return the multiple factor · ‖·‖, for a factor above 0."""
+        from normdsl.norms.scaled import scaled
+
+        return scaled(factor, self)
 
     def lmo(self, m: Any) -> Lmo:
         """Return argmin_{‖x‖≤1} ⟨m, x⟩ as an expression."""

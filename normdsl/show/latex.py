@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -68,10 +69,17 @@ class Latex(Notation):
         return Piece(rf"{operator}{lower}\!\left({inner}\right)", Level.ATOM)
 
     def norm(self, inner: Piece, sub: str) -> Piece:
-        lower = {"∞": r"_{\infty}", "₂": "_{2}", "_F": r"_{\mathrm{F}}", "_*": "_{*}"}.get(
-            sub, f"_{{{sub.strip('_')}}}" if sub else ""
-        )
+        lower = f"_{{{_subscript(sub)}}}" if sub else ""
         return Piece(rf"\left\|{inner.text}\right\|{lower}", Level.ATOM)
+
+
+_SIGNS = {"∞": r"\infty ", "₂": "2", "→": r" \to ", "ℓ": r"\ell ", "_": "", " ": r"\,"}
+
+
+def _subscript(sub: str) -> str:
+    """Return the subscript of a norm: letters upright, signs in LaTeX."""
+    upright = re.sub(r"[A-Za-z]+", lambda word: rf"\mathrm{{{word[0]}}}", sub)
+    return "".join(_SIGNS.get(c, c) for c in upright).strip()
 
 
 def latex(expr: Any, names: Mapping[Any, str] | None = None) -> str:

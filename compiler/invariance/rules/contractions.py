@@ -14,6 +14,7 @@ from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law, words
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, within
 from normdsl.norms.base import Dual, Lmo, NormOperation, Sharp, Value
+from normdsl.norms.iterated import Iterated
 
 
 @rule.register
@@ -37,8 +38,40 @@ def _inner(node: nodes.Inner, laws: Laws, group: Group) -> list[Outcome]:
 
 
 @rule.register
+def _across(node: nodes.Across, laws: Laws, group: Group) -> list[Outcome]:
+    """Type a sum or maximum over layers, each moved by an element of its own, with one unit."""
+    if laws[0] == ANYTHING:
+        return [Outcome(ANYTHING, "zero in every layer")]
+    return [Outcome(laws[0], "layers have the same unit")]
+
+
+@rule.register
+def _block_mean(node: nodes.BlockMean, laws: Laws, group: Group) -> list[Outcome]:
+    x, what = laws[0], "a mean over a block"
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, f"{what} of zero")]
+    allowed = Isometries(
+        GENERAL if node.rows == 1 else TRIVIAL, GENERAL if node.cols == 1 else TRIVIAL, TRIVIAL
+    )
+    x, conditions = within(x, allowed, what)
+    return [Outcome(x, f"{what} is linear", conditions)]
+
+
+@rule.register
+def _kth_largest(node: nodes.KthLargest, laws: Laws, group: Group) -> list[Outcome]:
+    return _reduced(node, laws[0], f"the entry at place {node.k}", compares=True)
+
+
+@rule.register
 def _reduce(node: nodes.Reduce, laws: Laws, group: Group) -> list[Outcome]:
-    x, what = laws[0], f"a {node.reducer.value} over entries"
+    what = f"a {node.reducer.value} over entries"
+    return _reduced(node, laws[0], what, compares=node.reducer is nodes.Reducer.MAX)
+
+
+def _reduced(
+    node: nodes.Reduce | nodes.KthLargest, x: Law, what: str, compares: bool
+) -> list[Outcome]:
+    """Type what entries along axes are reduced to, in whatever order they stand."""
     if x == ANYTHING:
         return [Outcome(ANYTHING, f"{what} of zero")]
     allowed = Isometries(
@@ -48,7 +81,7 @@ def _reduce(node: nodes.Reduce, laws: Laws, group: Group) -> list[Outcome]:
     )
     x, conditions = within(x, allowed, what)
     rows, cols = (FIXED if node.over_rows else x.rows), (FIXED if node.over_cols else x.cols)
-    if node.reducer is nodes.Reducer.MAX:
+    if compares:
         _require_unsigned(rows, cols)
     return [Outcome(Law(rows, cols, FIXED, x.unit), f"{what} ignores their order", conditions)]
 
@@ -57,6 +90,20 @@ def _require_unsigned(*kept: Index) -> None:
     for ix in kept:
         if ix is not ANY and (ix.cls.signed or not ix.cls.monomial):
             raise Refusal(f"it compares entries, but its argument is {words(ix)}")
+
+
+@rule.register
+def _iterated(node: Iterated, laws: Laws, group: Group) -> list[Outcome]:
+    """Type an iterated LMO by the isometries its norms share: every step commutes with them."""
+    if laws[0] == ANYTHING:
+        return [Outcome(ANYTHING, "the LMO at zero")]
+    shared = [p.isometries for p in node.parts]
+    x, conditions = laws[0], NONE
+    for isometries in shared:
+        assert isometries is not None, "the iteration knows norms with isometries of their own"
+        x, more = within(x, isometries, "the iteration")
+        conditions |= more
+    return [Outcome(attrs.evolve(x, unit=ZERO), "all its norms are preserved by it", conditions)]
 
 
 @rule.register

@@ -153,8 +153,17 @@ def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcom
 
 
 @rule.register
-def _schatten(node: nodes.SchattenNorm, laws: Laws, group: Group) -> list[Outcome]:
+def _singular_lmo(node: nodes.SingularLmo, laws: Laws, group: Group) -> list[Outcome]:
+    if laws[0] == ANYTHING:
+        return [Outcome(ANYTHING, "the LMO at zero")]
+    x, conditions = within(laws[0], SPECTRAL, "a function of singular values")
+    why = "U f(σ) Vᵀ turns with P and Q, and f has degree 0"
+    return [Outcome(attrs.evolve(x, unit=ZERO), why, conditions)]
+
+
+@rule.register
+def _singular_norm(node: nodes.SingularNorm, laws: Laws, group: Group) -> list[Outcome]:
     if laws[0] == ANYTHING:
         return [Outcome(ANYTHING, "the norm of zero")]
-    x, conditions = within(laws[0], SPECTRAL, "a Schatten norm")
+    x, conditions = within(laws[0], SPECTRAL, "a norm of singular values")
     return [Outcome(Law(unit=x.unit), "singular values ignore rotations", conditions)]

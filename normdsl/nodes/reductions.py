@@ -1,0 +1,169 @@
+"""Sums and maxima over axes, and inner products."""
+
+from __future__ import annotations
+
+import enum
+from fractions import Fraction
+
+import attrs
+
+from normdsl.errors import DomainError, ShapeError
+from normdsl.expr import Expr, Mul
+from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts
+from normdsl.shapes import SCALAR, Dim, Shape
+from normdsl.show.notation import Level, Notation, Piece
+
+
+@attrs.frozen(eq=False, repr=False)
+class Inner(Expr):
+    """Inner product ⟨x, y⟩ = Σ x_ij y_ij, over rows and columns, or over one of them alone."""
+
+    left: Expr
+    right: Expr
+    over_rows: bool = True
+    over_cols: bool = True
+
+    def _infer_shape(self) -> Shape:
+        if self.left.shape != self.right.shape:
+            raise ShapeError(
+                f"inner product of a {self.left.shape} with a {self.right.shape}",
+                at=f"{self.left}  and  {self.right}   ({self.where})",
+                why="⟨x, y⟩ sums over equal index pairs",
+                hint="transpose one with .T",
+            )
+        return _summed(self.left.shape, self.over_rows, self.over_cols)
+
+    def _infer_facts(self) -> Facts:
+        both = self.left.facts.nonnegative and self.right.facts.nonnegative
+        return NONNEGATIVE if both or self.left == self.right else UNKNOWN
+
+    @property
+    def whole(self) -> bool:
+        """Whether it sums over both axes."""
+        return self.over_rows and self.over_cols
+
+    def _notate(self, n: Notation) -> Piece:
+        if not self.whole:
+            return _notate_reduced(
+                n, "sum", Mul(self.left, self.right), self.over_rows, self.over_cols
+            )
+        if self.left == self.right:
+            return n.power(n.norm(n(self.left), "_F"), n.integer_or_ratio(Fraction(2)))
+        return n.call("inner", self.left, self.right)
+
+    def _notate_root(self, n: Notation) -> Piece:
+        frobenius = self.whole and self.left == self.right
+        return n.norm(n(self.left), "_F") if frobenius else n.root(self)
+
+
+class Reducer(enum.Enum):
+    """How entries along an axis are combined."""
+
+    SUM = "sum"
+    MAX = "max"
+
+
+@attrs.frozen(eq=False, repr=False)
+class Reduce(Expr):
+    """Sum or maximum over the rows (axis 0 becomes 1), the columns, or both."""
+
+    reducer: Reducer
+    arg: Expr
+    over_rows: bool
+    over_cols: bool
+
+    def _infer_shape(self) -> Shape:
+        return _summed(self.arg.shape, self.over_rows, self.over_cols)
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE if self.arg.facts.nonnegative else UNKNOWN
+
+    def _notate(self, n: Notation) -> Piece:
+        return _notate_reduced(n, self.reducer.value, self.arg, self.over_rows, self.over_cols)
+
+
+def _summed(shape: Shape, over_rows: bool, over_cols: bool) -> Shape:
+    """Return the shape that is left of an array summed over some of its axes."""
+    return Shape(Dim.ONE if over_rows else shape.rows, Dim.ONE if over_cols else shape.cols)
+
+
+def _notate_reduced(n: Notation, name: str, arg: Expr, over_rows: bool, over_cols: bool) -> Piece:
+    axes = ("i" if over_rows else "") + ("j" if over_cols else "")
+    return n.call(name, arg, sub=Piece(axes, Level.ATOM))
+
+
+@attrs.frozen(eq=False, repr=False)
+class KthLargest(Expr):
+    """The k-th largest entry over axes, of entries ≥ 0; 0 where there are fewer than k."""
+
+    arg: Expr
+    k: int
+    over_rows: bool
+    over_cols: bool
+
+    def _infer_shape(self) -> Shape:
+        if not self.arg.facts.nonnegative or self.k < 1:
+            raise DomainError(
+                f"take the entry at place {self.k} in order of size",
+                at=self.arg,
+                why="places count from 1, and entries must be known to be ≥ 0",
+                hint="take nd.abs of the argument",
+            )
+        return _summed(self.arg.shape, self.over_rows, self.over_cols)
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE
+
+    def _notate(self, n: Notation) -> Piece:
+        name = f"max{self.k}"
+        return _notate_reduced(n, name, self.arg, self.over_rows, self.over_cols)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Across(Expr):
+    """Sum or maximum of a scalar over all layers: the parameters that step together."""
+
+    reducer: Reducer
+    arg: Expr
+
+    def _infer_shape(self) -> Shape:
+        if self.arg.shape != SCALAR:
+            raise ShapeError(
+                f"combine a {self.arg.shape} over layers",
+                at=self.arg,
+                why="layers have different shapes; only scalars of theirs can be combined",
+                hint="reduce it first: nd.sum(nd.sum(x), over='layers')",
+            )
+        return SCALAR
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE if self.arg.facts.nonnegative else UNKNOWN
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call(self.reducer.value, self.arg, sub=Piece("layers", Level.ATOM))
+
+
+@attrs.frozen(eq=False, repr=False)
+class BlockMean(Expr):
+    """Every entry replaced by the mean over its block; blocks are rows × cols, the last smaller."""
+
+    arg: Expr
+    rows: int
+    cols: int
+
+    def _infer_shape(self) -> Shape:
+        if self.rows < 1 or self.cols < 1:
+            raise DomainError(
+                f"average over blocks of {self.rows} × {self.cols}",
+                at=self.arg,
+                why="a block has a row and a column at least",
+                hint="use nd.block_mean(x, rows=1, cols=64)",
+            )
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        return Facts(self.arg.facts.low, self.arg.facts.high)
+
+    def _notate(self, n: Notation) -> Piece:
+        size = Piece(f"{self.rows}x{self.cols}", Level.ATOM)
+        return n.call("blockmean", self.arg, sub=size)

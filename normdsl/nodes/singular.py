@@ -1,0 +1,63 @@
+"""Functions of singular values: polar factors, and the norms and LMOs of a gauge."""
+
+from __future__ import annotations
+
+import attrs
+
+from normdsl.expr import Expr
+from normdsl.facts import NONNEGATIVE, UNIT, Facts
+from normdsl.gauge import Gauge
+from normdsl.shapes import SCALAR, Shape
+from normdsl.show.notation import Level, Notation, Piece
+
+
+@attrs.frozen(eq=False, repr=False)
+class Polar(Expr):
+    """Polar factor U_r V_rᵀ of X = U S Vᵀ: the partial isometry of the nonzero singular values."""
+
+    arg: Expr
+
+    def _infer_shape(self) -> Shape:
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        facts = self.arg.facts
+        return attrs.evolve(UNIT, symmetric=facts.symmetric, psd=facts.psd)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("polar", self.arg)
+
+
+@attrs.frozen(eq=False, repr=False)
+class SingularNorm(Expr):
+    """φ(σ(X)), a symmetric gauge of the singular values: a unitarily invariant norm."""
+
+    arg: Expr
+    gauge: Gauge
+
+    def _infer_shape(self) -> Shape:
+        return SCALAR
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.norm(n(self.arg), self.gauge.label("S"))
+
+
+@attrs.frozen(eq=False, repr=False)
+class SingularLmo(Expr):
+    """U diag(lmo_φ(σ)) Vᵀ of X = U diag(σ) Vᵀ, for a symmetric gauge φ: the LMO of φ(σ(X))."""
+
+    arg: Expr
+    gauge: Gauge
+
+    def _infer_shape(self) -> Shape:
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        return Facts(symmetric=self.arg.facts.symmetric)
+
+    def _notate(self, n: Notation) -> Piece:
+        name = n.norm(Piece("X", Level.ATOM), self.gauge.label("S"))
+        return n.call("lmo", self.arg, sub=name)

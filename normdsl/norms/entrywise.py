@@ -1,0 +1,77 @@
+"""Norms of the entries: Frobenius, the largest entry, ℓ1, ℓp, sums of the k largest."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import attrs
+
+from normdsl.classes import ORTHOGONAL, SIGNED_PERMUTATION, Isometries
+from normdsl.expr import Expr, Number
+from normdsl.gauge import Gauge
+from normdsl.norms.base import Norm
+from normdsl.norms.gauges import Lp, Top, lp
+from normdsl.norms.vectors import Entries
+from normdsl.show.notation import Notation, Piece
+
+
+@attrs.frozen(repr=False)
+class Entrywise(Norm):
+    """φ(vec X): dual φ*(vec M), LMO entry by entry, invariant under signed permutations of vec X.
+
+    Args:
+        gauge: φ; for ℓ2, every rotation of vec X is an isometry.
+    """
+
+    gauge: Gauge
+
+    @property
+    def isometries(self) -> Isometries:
+        widest = ORTHOGONAL if self.gauge.round else SIGNED_PERMUTATION
+        return Isometries(widest, widest, widest)
+
+    @property
+    def dual_norm(self) -> Norm:
+        return Entrywise(self.gauge.dual)
+
+    def define_value(self, x: Expr) -> Expr:
+        return self.gauge.value(Entries(x))
+
+    def define_dual(self, m: Expr) -> Expr:
+        return self.gauge.dual.value(Entries(m))
+
+    def define_lmo(self, m: Expr) -> Expr:
+        vector = Entries(m)
+        return vector.map(self.gauge.lmo(vector))
+
+    def define_sharp(self, m: Expr) -> Expr:
+        return m if self.gauge.round else super().define_sharp(m)
+
+    def write(self, inner: Piece, n: Notation) -> Piece:
+        return n.norm(inner, self.gauge.label("ℓ"))
+
+
+#: ‖X‖_F = (Σ x_ij²)^½: self-dual, lmo(M) = −M/‖M‖_F, sharp(M) = M.
+frobenius = Entrywise(Lp(Fraction(1, 2)))
+#: max |x_ij|, as an operator norm ℓ1 → ℓ∞: dual Σ |m_ij|, lmo(M) = −sign(M).
+max_entry = Entrywise(Lp(Fraction(0)))
+#: Σ |x_ij|: dual max |m_ij|, lmo(M) = −sign(m_ij) at the largest |m_ij|, shared out among ties.
+sum_entries = Entrywise(Lp(Fraction(1)))
+
+
+def entrywise(p: Number) -> Entrywise:
+    """Return (Σ |x_ij|^p)^(1/p), 1 ≤ p ≤ ∞.
+
+    Raises:
+        DeclarationError: for p < 1.
+    """
+    return Entrywise(lp(p))
+
+
+def top_entries(k: int) -> Entrywise:
+    """Return the sum of the k largest |x_ij|; `.dual_norm` is max(max |x_ij|, Σ |x_ij| / k).
+
+    Raises:
+        DeclarationError: if k is not a whole number ≥ 1.
+    """
+    return Entrywise(Top(k))
