@@ -3,24 +3,42 @@
 A module here holds declarations; `normdsl list` finds them by looking.
 """
 
-from normdsl.algorithms.adam import adam, adam_sania, adamw
-from normdsl.algorithms.muadam import muadam, muadam_sania
-from normdsl.algorithms.muon import muon
+from normdsl.algorithms.adagrad import adagrad, madgrad, madgrad_ema, rmsprop
+from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
+from normdsl.algorithms.eigenbasis import soap, splus
+from normdsl.algorithms.muadam import muadam, muadam_sania, polyak_muadam_sania, rmsspectral
+from normdsl.algorithms.muon import affine_muon, muon, scion, scion_unconstrained
 from normdsl.algorithms.sgd import normalized_sgd, sgd, sgd_momentum
-from normdsl.algorithms.shampoo import one_sided_shampoo
-from normdsl.algorithms.sign import sign_sgd, signum
+from normdsl.algorithms.shampoo import kl_shampoo, one_sided_shampoo, shampoo
+from normdsl.algorithms.sign import lion, sign_sgd, signum
 
 __all__ = [
+    "adagrad",
     "adam",
     "adam_sania",
+    "adamax",
     "adamw",
+    "affine_muon",
+    "amsgrad",
+    "kl_shampoo",
+    "lion",
+    "madgrad",
+    "madgrad_ema",
     "muadam",
     "muadam_sania",
     "muon",
     "normalized_sgd",
     "one_sided_shampoo",
+    "polyak_muadam_sania",
+    "rmsprop",
+    "rmsspectral",
+    "scion",
+    "scion_unconstrained",
     "sgd",
     "sgd_momentum",
+    "shampoo",
     "sign_sgd",
     "signum",
+    "soap",
+    "splus",
 ]

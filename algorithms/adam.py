@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import normdsl as nd
-from normdsl import G, W
+from normdsl import G, W, t
 
 
 @nd.optimizer
@@ -59,3 +59,38 @@ def adam_sania(
     v = nd.ema(G * G, beta2, debias=True)
     norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(v + eps))
     return (1 - lr * weight_decay) * W - lr * norm.sharp(m)
+
+
+@nd.optimizer
+def amsgrad(
+    lr: nd.NonNegative = 1e-3,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    eps: nd.NonNegative = 1e-8,
+):
+    """AMSGrad (Reddi et al., 2018, arXiv:1904.09237): Adam with the largest v so far.
+
+    W ← W − lr m̂ / (√(max v / (1 − β₂^t)) + ε), as in torch.optim.Adam(amsgrad=True): the maximum
+    is of the uncorrected v, and corrected afterwards. The paper corrects neither moment.
+    """
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.running_max(nd.ema(G * G, beta2)) / (1 - beta2**t)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(v) + eps))
+    return W - lr * norm.sharp(m)
+
+
+@nd.optimizer
+def adamax(
+    lr: nd.NonNegative = 2e-3,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    eps: nd.NonNegative = 1e-8,
+):
+    """AdaMax (Kingma and Ba, 2014, arXiv:1412.6980): Adam with a decaying maximum in v's place.
+
+    u ← max(β₂ u, |G| + ε),   W ← W − lr m̂ / u, as in torch.optim.Adamax; the paper has no ε.
+    """
+    m = nd.ema(G, beta1, debias=True)
+    u = nd.fix(lambda u: nd.maximum(beta2 * u, nd.abs(G) + eps), nd.zeros_like(G))
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(u))
+    return W - lr * norm.sharp(m)

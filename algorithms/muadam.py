@@ -42,3 +42,32 @@ def muadam_sania(
     v = nd.ema(G * G, beta2, debias=True)
     norm = nd.preconditioned(nd.spectral, hadamard=nd.sqrt(v) + eps)
     return (1 - lr * weight_decay) * W + lr * norm.lmo(m)
+
+
+@nd.optimizer
+def rmsspectral(lr: nd.NonNegative = 1e-3, alpha: nd.Fraction = 0.95, eps: nd.NonNegative = 1e-8):
+    """RMSspectral (Carlson et al., 2015, NeurIPS 28): sharp of ‖v^¼ ∘ X‖₂, MuAdam's ancestor.
+
+    W ← W − lr D⁻¹ ∘ (‖Y‖_* polar(Y)) with Y = D⁻¹ ∘ G and D² = √v + ε; without momentum, and sharp
+    where MuAdam takes the LMO, hence of degree 0. The published code sketches large matrices.
+    """
+    v = nd.ema(G * G, alpha)
+    norm = nd.preconditioned(nd.spectral, hadamard=nd.sqrt(nd.sqrt(v) + eps))
+    return W - lr * norm.sharp(G)
+
+
+@nd.optimizer
+def polyak_muadam_sania(
+    beta1: nd.Fraction = 0.9, beta2: nd.Fraction = 0.999, floor: nd.LossValue = 0.0
+):
+    """MuAdam-SANIA with a Polyak step in its own norm: scale and loss-scale invariant at once.
+
+    W ← W − (f − f*)₊ / ‖m̂‖_*² · sharp(m̂) in ‖v̂^½ ∘ X‖₂ with f* = floor, and the dual norm that of
+    all layers (ℓ2). Suggested by Veprikov et al., 2025 (arXiv:2510.10777) and the Polyak steps of
+    Abdukhakimov et al., 2023 (arXiv:2312.17369); published by nobody. Call `opt.step(loss=…)`.
+    """
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.ema(G * G, beta2, debias=True)
+    norm = nd.over_layers(nd.preconditioned(nd.spectral, hadamard=nd.sqrt(v)), nd.lp(2))
+    gap = nd.maximum(nd.loss - floor, 0)
+    return W - gap * nd.reciprocal(norm.dual(m)) ** 2 * norm.sharp(m)

@@ -20,3 +20,36 @@ def one_sided_shampoo(
     L = nd.accumulate(gram, eps * nd.eye_like(gram))
     norm = nd.preconditioned(nd.frobenius, left=nd.matrix_power(L, 1 / 4))
     return W - lr * norm.sharp(m)
+
+
+@nd.optimizer
+def shampoo(lr: nd.NonNegative = 1e-2, eps: nd.NonNegative = 1e-12):
+    """Shampoo (Gupta et al., 2018, arXiv:1802.09568): sharp of ‖L^⅛ X R^⅛‖_F.
+
+    L ← L + G Gᵀ,  R ← R + Gᵀ G from ε I,   W ← W − lr L^{-¼} G R^{-¼}. Several libraries use the
+    exponent -½ a side; the distributed code (arXiv:2309.06497) averages, grafts and splits blocks.
+    """
+    L, R = (nd.accumulate(gram, eps * nd.eye_like(gram)) for gram in (G @ G.T, G.T @ G))
+    left, right = nd.matrix_power(L, 1 / 8), nd.matrix_power(R, 1 / 8)
+    return W - lr * nd.preconditioned(nd.frobenius, left=left, right=right).sharp(G)
+
+
+@nd.optimizer
+def kl_shampoo(
+    lr: nd.NonNegative = 1e-3,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.98,
+    start: nd.Positive = 0.1,
+    weight_decay: nd.NonNegative = 0.01,
+):
+    """KL-Shampoo (Lin et al., 2025, arXiv:2509.03378): sharp of ‖L^¼ X R^¼‖_F, coupled factors.
+
+    W ← (1 − lr λ) W − lr L^{-½} m R^{-½}, with L ← β₂ L + (1 − β₂)/n · G R⁻¹ Gᵀ and R likewise. The
+    code skips the first step, tracks eigenvalues apart from eigenvectors, clamps, and decays after
+    the step. A public restatement of Table 1 of arXiv:2510.10777 has exponents ⅛ in the norm.
+    """
+    m = nd.ema(G, beta1)
+    L, R = nd.coupled_grams(G, beta2, start)
+    left, right = nd.matrix_power(L, 1 / 4), nd.matrix_power(R, 1 / 4)
+    norm = nd.preconditioned(nd.frobenius, left=left, right=right)
+    return (1 - lr * weight_decay) * W - lr * norm.sharp(m)

@@ -20,3 +20,18 @@ def signum(lr: nd.NonNegative = 1e-4, beta: nd.Fraction = 0.9, weight_decay: nd.
     """
     m = nd.ema(G, beta)
     return (1 - lr * weight_decay) * W + lr * nd.max_entry.lmo(m)
+
+
+@nd.optimizer
+def lion(
+    lr: nd.NonNegative = 1e-4,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.99,
+    weight_decay: nd.NonNegative = 0.0,
+):
+    """Lion (Chen et al., 2023, arXiv:2302.06675): the sign of a momentum with two rates.
+
+    c = β₁ m + (1 − β₁) G,   W ← (1 − lr λ) W − lr sign(c),   m ← β₂ m + (1 − β₂) G.
+    """
+    c = nd.momentum(G, beta2, readout=beta1)
+    return (1 - lr * weight_decay) * W + lr * nd.max_entry.lmo(c)

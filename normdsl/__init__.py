@@ -59,6 +59,7 @@ from normdsl.norms import (
     entrywise,
     frobenius,
     infimal,
+    inner_only,
     ky_fan,
     l2_of,
     lp,
@@ -67,6 +68,7 @@ from normdsl.norms import (
     nuclear,
     one_to_rms,
     operator_norm,
+    outer_only,
     over_layers,
     preconditioned,
     rms,
@@ -82,6 +84,7 @@ from normdsl.norms import (
 )
 from normdsl.recursion import fix
 from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
+from normdsl.statistics import coupled_grams, ema_in_basis, running_max
 from normdsl.streams import G, W, cols, loss, rows, t
 from normdsl.trace import optimizer
 from normdsl.version import __version__ as __version__
@@ -153,8 +156,10 @@ __all__ = [
     "cols",
     "column_norm",
     "compare",
+    "coupled_grams",
     "eigenbasis",
     "ema",
+    "ema_in_basis",
     "entrywise",
     "exact",
     "exp",
@@ -166,6 +171,7 @@ __all__ = [
     "groups",
     "infimal",
     "inner",
+    "inner_only",
     "inverse",
     "jordan",
     "kth_largest",
@@ -186,6 +192,7 @@ __all__ = [
     "one_to_rms",
     "operator_norm",
     "optimizer",
+    "outer_only",
     "over_layers",
     "polar",
     "polar_express",
@@ -198,6 +205,7 @@ __all__ = [
     "rms_to_rms",
     "row_norm",
     "rows",
+    "running_max",
     "scaled_max_entry",
     "schatten",
     "sign",

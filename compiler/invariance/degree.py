@@ -6,6 +6,7 @@ import attrs
 import sympy
 
 from normdsl import expr as e
+from normdsl.algebra import fold
 from normdsl.averages import zeros_like
 from normdsl.compiler.invariance.conditions import NONE, Conditions, show
 from normdsl.compiler.invariance.decide import idle_parameters
@@ -15,8 +16,9 @@ from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.laws import ANYTHING
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
-from normdsl.graph import walk
+from normdsl.graph import replace, walk
 from normdsl.nodes import Source, Stream
+from normdsl.recursion import State
 from normdsl.streams import W
 
 
@@ -49,7 +51,7 @@ INCOMPATIBLE = (
 
 def degree(declaration: Declaration) -> Degree | None:
     """Return the degree of a rule's step, its terms c W left out; None if it has none."""
-    step = _step(declaration.update)
+    step = _from_zero(_step(declaration.update))
     inference = Inference(loss_scale, idle_parameters(declaration))
     try:
         found = min(inference.judge(step), key=lambda j: len(j.conditions))
@@ -70,6 +72,19 @@ def _step(update: Expr) -> Expr:
             return zeros_like(W)
         case _:
             return update
+
+
+def _from_zero(step: Expr) -> Expr:
+    """Return the step with states that start from the weights started from zero instead.
+
+    What such a state keeps of the first weights is no part of the step.
+    """
+    table = {}
+    for x in walk(step):
+        if isinstance(x, State) and any(map(_reads_weights, x.recursion.inits)):
+            starts = tuple(fold(s, {W: zeros_like(W)}) for s in x.recursion.inits)
+            table[x] = attrs.evolve(x, recursion=attrs.evolve(x.recursion, inits=starts))
+    return replace(step, table)
 
 
 def _linear_in_weights(update: Expr) -> bool:

@@ -71,7 +71,8 @@ def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
 
 
 def a_step_ago(group: Group, law: Law) -> Law:
-    """Return the law a value with `law` has one step later: its unit was another one then."""
+    """Return the law a value with `law` has one step later: unit and frames were others then."""
+    law = law.aged if law.frames else law
     if not group.each_step or law.unit in (ZERO, None):
         return law
     return attrs.evolve(law, unit=sympy.expand(law.unit * OLD))

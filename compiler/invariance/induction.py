@@ -95,24 +95,23 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
     Raises:
         Failure: if a body cannot be typed, or keeps a frame from one step to the next.
     """
-    for i, law in enumerate(laws):
+    for law in laws:
         assert law == ANYTHING or ANY not in (law.rows, law.cols, law.entries), "an open guess"
-        if law.frames:
-            frame = law.frames[0].show({After(recursion, i): "the state"})
-            raise Failure(
-                After(recursion, i),
-                f"it averages over steps a value expressed in {frame}, which turns anew at every "
-                "step",
-            )
+    if any(free_carries(frame.of) for law in laws for frame in law.frames):
+        raise _turning(recursion, laws)
     begun = _start(inference, recursion, laws)
     if begun is None:
         return []
     starts, premises = begun
     inner = inference.within(assume(inference.group, recursion, laws))
     found = []
-    for choice in itertools.islice(
-        itertools.product(*(inner.judge(b) for b in recursion.bodies)), _CHOICES
-    ):
+    try:
+        bodies = [inner.judge(b) for b in recursion.bodies]
+    except Failure:
+        if any(law.frames for law in laws):
+            raise _turning(recursion, laws) from None
+        raise
+    for choice in itertools.islice(itertools.product(*bodies), _CHOICES):
         kept = NONE.union(*(j.conditions for j in choice))
         needed: Conditions | None = starts | _outside(recursion, kept)
         for judgement, law in zip(choice, laws, strict=True):
@@ -124,7 +123,20 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
             and not _vanishes(inference, recursion, needed)
         ):
             found.append(Settled(laws, needed, (*premises, *choice)))
+    if not found and any(law.frames for law in laws):
+        raise _turning(recursion, laws)
     return found
+
+
+def _turning(recursion: Recursion, laws: tuple[Law, ...]) -> Failure:
+    """Return the failure of a state kept in coordinates that are not those of the next step."""
+    i, frame = next((i, f) for i, law in enumerate(laws) for f in law.frames)
+    shown = frame.show({After(recursion, i): "the state"})
+    return Failure(
+        After(recursion, i),
+        f"it averages over steps a value expressed in {shown}, which turns anew at every step; "
+        "turn the old value along: Q.T @ nd.prev(Q) @ old",
+    )
 
 
 def stays_zero(inference: Inference, recursion: Recursion) -> bool:

@@ -26,14 +26,20 @@ ONE = sympy.Integer(1)
 
 @attrs.frozen
 class Frame:
-    """The rotation, or the signs, left free by a root or an eigenbasis of `of` at this step."""
+    """The rotation, or the signs, left free by a root or an eigenbasis of `of` at a step.
+
+    Args:
+        of: the argument of the operation. kind: what is left free. age: how many steps ago.
+    """
 
     of: Expr
     kind: str
+    age: int = 0
 
     def show(self, names: Mapping[Expr, str]) -> str:
         """Return it as text, with the author's names for expressions."""
-        return f"{self.kind}[{text(self.of, names)}]"
+        ago = ("", ", a step ago")[self.age] if self.age < 2 else f", {self.age} steps ago"
+        return f"{self.kind}[{text(self.of, names)}{ago}]"
 
 
 @attrs.frozen
@@ -130,6 +136,17 @@ class Law:
     def transposed(self) -> Law:
         """The law of the transpose."""
         return attrs.evolve(self, rows=self.cols, cols=self.rows)
+
+    @property
+    def aged(self) -> Law:
+        """The law of the same value one step later: its frames are those of a step ago."""
+        rows, cols, entries = (
+            attrs.evolve(ix, element=attrs.evolve(ix.element, age=ix.element.age + 1))
+            if isinstance(ix.element, Frame)
+            else ix
+            for ix in (self.rows, self.cols, self.entries)
+        )
+        return attrs.evolve(self, rows=rows, cols=cols, entries=entries)
 
     @property
     def frames(self) -> list[Frame]:

@@ -13,7 +13,14 @@ from normdsl.norms.entrywise import (
 from normdsl.norms.gauges import Lp, Top, TopDual, lp
 from normdsl.norms.layers import OverLayers, over_layers
 from normdsl.norms.lines import Lines, column_norm, operator_norm, row_norm
-from normdsl.norms.preconditioned import Preconditioned, preconditioned
+from normdsl.norms.preconditioned import (
+    InnerOnly,
+    OuterOnly,
+    Preconditioned,
+    inner_only,
+    outer_only,
+    preconditioned,
+)
 from normdsl.norms.scaled import (
     Scaled,
     one_to_rms,
@@ -28,9 +35,11 @@ __all__ = [
     "Combined",
     "Entrywise",
     "Infimal",
+    "InnerOnly",
     "Lines",
     "Lp",
     "Norm",
+    "OuterOnly",
     "OverLayers",
     "Preconditioned",
     "Scaled",
@@ -41,6 +50,7 @@ __all__ = [
     "entrywise",
     "frobenius",
     "infimal",
+    "inner_only",
     "ky_fan",
     "l2_of",
     "lp",
@@ -49,6 +59,7 @@ __all__ = [
     "nuclear",
     "one_to_rms",
     "operator_norm",
+    "outer_only",
     "over_layers",
     "preconditioned",
     "rms",

@@ -1,7 +1,11 @@
-"""A norm pulled back along a linear map, ‖X‖_T = ‖T X‖, and the paper's preconditioned norms."""
+"""A norm pulled back along a linear map, ‖X‖_T = ‖T X‖, and the paper's preconditioned norms.
+
+A preconditioner may also stand on one side of the LMO alone, which is another notion.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import attrs
@@ -45,6 +49,79 @@ class Preconditioned(Norm):
         return self.base.write(self.map.write(inner, n), n)
 
 
+@attrs.frozen(repr=False)
+class Position(ABC):
+    """A preconditioner on one side of a norm's LMO alone, which is the LMO of no norm.
+
+    Args:
+        base: the norm. map: the linear map T.
+    """
+
+    base: Norm
+    map: LinearMap
+
+    def lmo(self, m: Any) -> Expr:
+        """Return the step in place of argmin_{‖x‖≤1} ⟨m, x⟩."""
+        return self._outside(self.base.lmo(self._inside(as_expr(m))))
+
+    def sharp(self, m: Any) -> Expr:
+        """Return the step in place of argmax_x ⟨m, x⟩ − ½‖x‖²."""
+        return self._outside(self.base.sharp(self._inside(as_expr(m))))
+
+    @abstractmethod
+    def _inside(self, m: Expr) -> Expr: ...
+
+    @abstractmethod
+    def _outside(self, x: Expr) -> Expr: ...
+
+    def dual(self, m: Any) -> Expr:
+        """Refuse: it is no norm.
+
+        Raises:
+            DeclarationError: always.
+        """
+        raise DeclarationError(
+            f"take the norm of a preconditioner that stands on one side of {self.base}",
+            at=as_expr(m),
+            why="T⁻¹ lmo(M) and lmo(T⁻* M) are no LMOs of a norm, and inherit none of its theorems",
+            hint="use nd.preconditioned, or .dual and .value of the base norm",
+        )
+
+    value = dual
+
+
+@attrs.frozen(repr=False)
+class InnerOnly(Position):
+    """lmo(T⁻* M): what the LMO sees is preconditioned, its result is not (Turbo-Muon, MuonEq)."""
+
+    def _inside(self, m: Expr) -> Expr:
+        return self.map.adjoint_inverse(m)
+
+    def _outside(self, x: Expr) -> Expr:
+        return x
+
+
+@attrs.frozen(repr=False)
+class OuterOnly(Position):
+    """T⁻¹ lmo(M): the LMO's result is preconditioned, what it sees is not (AdaMuon, NorMuon)."""
+
+    def _inside(self, m: Expr) -> Expr:
+        return m
+
+    def _outside(self, x: Expr) -> Expr:
+        return self.map.inverse(x)
+
+
+def inner_only(norm: Norm, **parts: Any) -> InnerOnly:
+    """Return the position of `preconditioned`'s T with lmo(M) ↦ lmo(T⁻* M); same arguments."""
+    return InnerOnly(norm, _map(norm, **parts))
+
+
+def outer_only(norm: Norm, **parts: Any) -> OuterOnly:
+    """Return the position of `preconditioned`'s T with lmo(M) ↦ T⁻¹ lmo(M); same arguments."""
+    return OuterOnly(norm, _map(norm, **parts))
+
+
 def preconditioned(
     norm: Norm,
     *,
@@ -66,6 +143,19 @@ def preconditioned(
         DeclarationError: if no part is given.
         ShapeError: if a part has another shape.
     """
+    parts = {"left": left, "right": right, "rotate": rotate, "hadamard": hadamard}
+    return Preconditioned(norm, _map(norm, **parts))
+
+
+def _map(
+    norm: Norm,
+    *,
+    left: Any = None,
+    right: Any = None,
+    rotate: tuple[Any, Any] | None = None,
+    hadamard: Any = None,
+) -> LinearMap:
+    """Return the linear map of the parts that are given."""
     if not isinstance(norm, Norm):
         raise DeclarationError(
             f"precondition {norm!r}",
@@ -87,4 +177,4 @@ def preconditioned(
             why="none of left, right, rotate and hadamard was given",
             hint="give one of them, or use the norm itself",
         )
-    return Preconditioned(norm, maps[0] if len(maps) == 1 else Compose(tuple(maps)))
+    return maps[0] if len(maps) == 1 else Compose(tuple(maps))

@@ -25,7 +25,7 @@ from normdsl.compiler.invariance.laws import (
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, within
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.recursion import Carry, State
+from normdsl.recursion import Before, Carry, State
 
 HALF = sympy.Rational(1, 2)
 #: What every function of singular values or eigenvalues commutes with.
@@ -147,9 +147,19 @@ def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcom
     if x.rows != x.cols:
         raise Refusal(f"an eigenbasis needs the law P S Pᵀ, and its argument moves as {x}")
     x, conditions = within(x, SPECTRAL, "an eigenbasis")
+    if _starts_constant(node.arg):
+        raise Refusal("its argument starts as a constant, whose eigenvectors do not move")
     signs = frame(node.arg, "signs", SIGNS)
     why = "eigenvectors turn with P, up to sign"
     return [Outcome(Law(x.rows, signs), why, conditions | distinct)]
+
+
+def _starts_constant(arg: Expr) -> bool:
+    """Return whether an expression is, at the first step, the constant start of a state."""
+    if not isinstance(arg, Before):
+        return False
+    start = arg.recursion.inits[arg.index]
+    return not any(isinstance(x, nodes.Stream) for x in walk(start))
 
 
 @rule.register

@@ -1,0 +1,65 @@
+"""The AdaGrad family: a Frobenius norm weighted by sums or averages of squares, without momentum.
+
+MADGRAD belongs here: AdaGrad by dual averaging, with a cube root.
+"""
+
+from __future__ import annotations
+
+import normdsl as nd
+from normdsl import G, W, t
+
+
+@nd.optimizer
+def adagrad(lr: nd.NonNegative = 1e-2, eps: nd.NonNegative = 1e-10):
+    """AdaGrad (Duchi et al., 2011, JMLR 12): sharp of ‖S^¼ ∘ X‖_F for the sum S of squares.
+
+    S ← S + G²,   W ← W − lr G / (√S + ε), as in torch.optim.Adagrad without lr_decay. The paper has
+    ε inside the root, TensorFlow starts S from 0.1.
+    """
+    s = nd.accumulate(G * G)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(s) + eps))
+    return W - lr * norm.sharp(G)
+
+
+@nd.optimizer
+def rmsprop(lr: nd.NonNegative = 1e-2, alpha: nd.Fraction = 0.99, eps: nd.NonNegative = 1e-8):
+    """RMSprop (Tieleman and Hinton, 2012): sharp of ‖v^¼ ∘ X‖_F for the average v of squares.
+
+    v ← α v + (1 − α) G²,   W ← W − lr G / (√v + ε), as in torch.optim.RMSprop without options. In
+    TensorFlow's form (timm's RMSpropTF) the ε is inside the root and v starts from 1.
+    """
+    v = nd.ema(G * G, alpha)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(v) + eps))
+    return W - lr * norm.sharp(G)
+
+
+@nd.optimizer
+def madgrad(lr: nd.NonNegative = 1e-2, momentum: nd.Fraction = 0.9, eps: nd.NonNegative = 1e-6):
+    """MADGRAD (Defazio and Jelassi, 2021, arXiv:2101.11075): dual averaging with a cube root.
+
+    λ = lr √t,  s ← s + λ G,  v ← v + λ G²,  W ← μ W + (1 − μ) (W₀ − s / (v^⅓ + ε)): from the anchor
+    W₀, the sharp step of ‖v^⅙ ∘ X‖_F for all gradients so far. The published code adds ε to lr too.
+    """
+    rate = lr * nd.sqrt(t)
+    s, v = nd.accumulate(rate * G), nd.accumulate(rate * (G * G))
+    anchor = nd.fix(lambda start: start, W)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(v ** (1 / 3) + eps))
+    return momentum * W + (1 - momentum) * (anchor - norm.sharp(s))
+
+
+@nd.optimizer
+def madgrad_ema(
+    lr: nd.NonNegative = 1e-3,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    eps: nd.NonNegative = 1e-8,
+):
+    """The variant of MADGRAD in Table 1 of arXiv:2510.10777 (Veprikov et al., 2025).
+
+    W ← W − lr m̂ / (v̂^⅓ + ε): Adam with a cube root. It is no MADGRAD: without the anchor and the
+    growing weights of `madgrad`, and of degree ⅓ in the gradient.
+    """
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.ema(G * G, beta2, debias=True)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(v ** (1 / 3) + eps))
+    return W - lr * norm.sharp(m)

@@ -1,0 +1,52 @@
+"""Adaptive methods in the eigenbases of gradient Gram matrices: a rotation, then entry by entry."""
+
+from __future__ import annotations
+
+import normdsl as nd
+from normdsl import G, W, t
+
+
+@nd.optimizer
+def soap(
+    lr: nd.NonNegative = 3e-3,
+    beta1: nd.Fraction = 0.95,
+    beta2: nd.Fraction = 0.95,
+    eps: nd.NonNegative = 1e-8,
+    weight_decay: nd.NonNegative = 0.01,
+):
+    """SOAP (Vyas et al., 2024, arXiv:2409.11321): Adam in Shampoo's eigenbases Q and P.
+
+    v ← β₂ v + (1 − β₂) (Qᵀ G P)²,   W ← (1 − lr λ) W − lr Q ((Qᵀ m̂ P) / (√v̂ + ε)) Pᵀ: sharp of
+    ‖v^¼ ∘ (Qᵀ X P)‖_F. As in the code, the bases know the gradients before this one only, and the
+    first step takes none (it is all they would know). The code refreshes the bases every ten steps
+    by one QR step (`schedule=` here) and decays after the step.
+    """
+    go = nd.minimum(t - 1, 1)
+    m = nd.ema(go * G, beta1) * nd.reciprocal(1 - beta1 ** (t - 1))
+    L, R = (nd.prev(nd.ema(s, beta2)) + (1 - go) * s for s in (G @ G.T, G.T @ G))
+    Q, P = nd.eigenbasis(L), nd.eigenbasis(R)
+    v = nd.ema((go * (Q.T @ G @ P)) ** 2, beta2) * nd.reciprocal(1 - beta2 ** (t - 1))
+    norm = nd.preconditioned(nd.frobenius, rotate=(Q, P), hadamard=nd.sqrt(nd.sqrt(v) + eps))
+    return (1 - lr * go * weight_decay) * W - lr * norm.sharp(m)
+
+
+@nd.optimizer
+def splus(
+    lr: nd.NonNegative = 0.1,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    weight_decay: nd.NonNegative = 0.01,
+):
+    """SPlus (Frans et al., 2025, arXiv:2506.07254): the sign in Shampoo's eigenbases Q and P.
+
+    W ← (1 − c lr λ) W − c lr Q sign(Qᵀ m P) Pᵀ with c = 2/(m + n): the LMO of max |Qᵀ X P|. As in
+    the code, the bases know the gradients before this one only; the first step takes the sign
+    of G itself. The code refreshes the bases every 100 steps (`schedule=` here), decays after the
+    step, and evaluates at an average of the weights (rate 0.999), which is no part of the update.
+    """
+    m = nd.ema(G, beta1)
+    L, R = (nd.prev(nd.ema(s, beta2)) for s in (G @ G.T, G.T @ G))
+    Q, P = nd.eigenbasis(L), nd.eigenbasis(R)
+    norm = nd.preconditioned(nd.max_entry, rotate=(Q, P))
+    rate = lr * 2 / (nd.rows + nd.cols)
+    return (1 - rate * weight_decay) * W + rate * norm.lmo(m)
