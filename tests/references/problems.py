@@ -72,6 +72,21 @@ def aligned(case):
     )
 
 
+def replayed(case, lr=1e-2):
+    """The gradients and losses of an SGD run on the case, whatever the weights are."""
+    grads, losses, w = [], [], case.start
+    for t in range(1, STEPS + 1):
+        grads.append(case.grad(w, t))
+        losses.append(case.loss(w, t))
+        w = w - lr * grads[-1]
+    return Case(
+        f"{case.name}, replayed",
+        case.start,
+        lambda w, t: losses[t - 1],
+        lambda w, t: grads[t - 1],
+    )
+
+
 SHAPES = {
     "tall": (7, 3),
     "wide": (3, 7),
@@ -82,6 +97,28 @@ SHAPES = {
 }
 CASES = [*(quadratic(name, shape) for name, shape in SHAPES.items()), rank_deficient()]
 ALIGNED = [aligned(case) for case in CASES[:-1]]
+REPLAYED = [replayed(case) for case in CASES]
+
+#: Rules that are not compared on `CASES`: on what instead, and why.
+INSTEAD = {
+    "splus": (
+        ALIGNED,
+        "The basis of step t contains its gradient, so at t = 1 all entries off the diagonal are "
+        "0 up to rounding, and so are the rows of directions not seen yet: their signs are noise. "
+        "Here the first gradients make the zeros exact. In the rank-deficient case directions "
+        "stay unseen for ever, and the rule is decided by rounding at every step: left out.",
+    ),
+    "polyak_muadam_sania": (
+        REPLAYED,
+        "A full Polyak step along an average diverges on noisy losses and amplifies rounding "
+        "tenfold a step: both runs are fed the gradients and losses of one SGD run instead.",
+    ),
+}
+
+
+def cases_of(name):
+    """The cases on which the rule of that name is compared."""
+    return INSTEAD[name][0] if name in INSTEAD else CASES
 
 
 def run_loop(rule, case, steps=STEPS, **hyper):
