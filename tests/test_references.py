@@ -1,11 +1,15 @@
 """The literal loops against each other, where theory says what must come out."""
 
 import math
+from functools import partial
 
+import attrs
+import numpy as np
 import pytest
 import torch
 from references import REFERENCES, tools
-from references.problems import ALIGNED, CASES, REPLAYED, run_loop, worst
+from references.problems import ALIGNED, CASES, INSTEAD, REPLAYED, cases_of, run_loop, worst
+from references.settings import SETTINGS
 
 BY_NAME = {case.name: case for case in CASES}
 NAMES = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
@@ -126,3 +130,44 @@ def test_gradients_of_the_deficient_case_have_rank_two_wherever_the_weights_are(
     s = torch.linalg.svdvals(torch.cat([case.grad(case.start, 1), case.grad(anywhere, 2)]))
     assert s[2] < 1e-15 * s[0]
     assert s[1] > 1e-3 * s[0]
+
+
+def rounded(case, seed=0):
+    """The case with gradients disturbed in the last bit."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def grad(w, t):
+        g = case.grad(w, t)
+        return g * (1 + 2e-16 * torch.randn(g.shape, generator=generator, dtype=g.dtype))
+
+    return attrs.evolve(case, grad=grad)
+
+
+def drift(name, case, steps):
+    """How far the last bits of the gradients drive a loop; infinite where it breaks down."""
+    loop = partial(R[name], **SETTINGS[name])
+    try:
+        return worst(run_loop(loop, rounded(case), steps), run_loop(loop, case, steps))
+    except np.linalg.LinAlgError:
+        return math.inf
+
+
+@pytest.mark.parametrize("name", R)
+def test_no_comparison_is_decided_by_rounding(name):
+    for case in cases_of(name):
+        assert drift(name, case, 100) < 1e-11, case.name
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_what_is_left_out_is_decided_by_rounding(name):
+    for case in CASES:
+        assert drift(name, case, 60) > 1e-3, case.name
+
+
+@pytest.mark.parametrize("name", R)
+def test_every_hyper_parameter_of_the_comparisons_moves_the_path(name):
+    case, hyper = cases_of(name)[2], SETTINGS[name]
+    path = run_loop(R[name], case, **hyper)
+    for key, value in hyper.items():
+        other = run_loop(R[name], case, **{**hyper, key: 1.01 * value})
+        assert worst(other, path) > 1e-6, key

@@ -27,7 +27,7 @@ SETTINGS = {
     "shampoo": {"lr": 0.05, "eps": 1e-3},
     "one_sided_shampoo": {"lr": 0.05, "beta": 0.8, "eps": 1e-3},
     "kl_shampoo": {**KL, **DECAY},
-    "soap": {**MOMENTS, **DECAY},
+    "soap": {**MOMENTS, "beta2": 0.9, **DECAY},
     "splus": {"lr": 0.05, "beta1": 0.8, "beta2": 0.95, **DECAY},
     "muadam": {**MOMENTS, **DECAY},
     "muadam_sania": {**MOMENTS, **DECAY},
