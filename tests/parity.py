@@ -22,7 +22,9 @@ HEAD = f"""# Parity: our rules, the papers, public codes
 Made by `make parity`. Every rule runs {STEPS} steps in float64 beside a literal loop of its
 paper's formula (`tests/references/`), and beside public implementations (`tests/peers/`), which are
 kept in float64 too, with the same polynomial for polar factors (left alone, Muon codes iterate in
-bfloat16, heavyball stores states in float32). Numbers are the largest relative distance of the weights over all steps and over the cases {", ".join(c.name for c in CASES)}.
+bfloat16, and heavyball stores states in float32). Numbers are the largest relative distance of the
+weights over all steps and cases:
+{", ".join(case.name for case in CASES)}.
 
 *equal*: the shipped rule is the public code. *deviates*: the public code does what the last column
 says, proven by a rule changed in just that, of which the number is.
