@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials wheel soundness clean
+.PHONY: tour test check lint types layers tutorials wheel soundness parity clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -32,6 +32,9 @@ wheel: $(STAMP)  ## build a wheel, install it elsewhere, import it from there
 
 soundness: $(STAMP)  ## 2,000 random programs: every verdict against runs (hours; resumable)
 	$(BIN)/python tests/soundness.py --programs 2000 --seed 0 --jobs 2 --out docs/soundness.md
+
+parity: $(STAMP)  ## the table of docs/parity.md: rules, literal loops, public codes
+	$(BIN)/python tests/parity.py --out docs/parity.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tour.png

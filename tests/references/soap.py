@@ -1,0 +1,27 @@
+"""Adam and sign in Shampoo's eigenbases: SOAP (arXiv:2409.11321), SPlus (arXiv:2506.07254)."""
+
+from references.tools import eigenvectors, ema
+
+
+def bases(g, state, beta2):
+    """Exact eigenvectors of both averaged Gram matrices, the current gradient included."""
+    left = ema(state, "L", g @ g.T, beta2)
+    right = ema(state, "R", g.T @ g, beta2)
+    return eigenvectors(left), eigenvectors(right)
+
+
+def soap(
+    w, g, t, state, *, loss=None, lr=3e-3, beta1=0.95, beta2=0.95, eps=1e-8, weight_decay=0.01
+):
+    ql, qr = bases(g, state, beta2)
+    m = ema(state, "m", g, beta1) / (1 - beta1**t)
+    v = ema(state, "v", (ql.T @ g @ qr) ** 2, beta2) / (1 - beta2**t)
+    step = (ql.T @ m @ qr) / (v.sqrt() + eps)
+    return (1 - lr * weight_decay) * w - lr * ql @ step @ qr.T
+
+
+def splus(w, g, t, state, *, loss=None, lr=0.1, beta1=0.9, beta2=0.999, weight_decay=0.01):
+    ql, qr = bases(g, state, beta2)
+    step = ql @ (ql.T @ ema(state, "m", g, beta1) @ qr).sign() @ qr.T
+    scaled = lr * 2 / sum(w.shape)
+    return (1 - scaled * weight_decay) * w - scaled * step
