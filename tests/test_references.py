@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from references import REFERENCES, tools
-from references.problems import ALIGNED, CASES, INSTEAD, REPLAYED, cases_of, run_loop, worst
+from references.problems import CASES, INSTEAD, REPLAYED, cases_of, run_loop, worst
 from references.settings import SETTINGS
 
 BY_NAME = {case.name: case for case in CASES}
@@ -77,16 +77,19 @@ def test_shampoo_of_one_gradient_is_its_polar_factor_from_either_side(case):
 
 
 @NAMES
-def test_soap_from_one_gradient_is_its_polar_factor(case):
-    step = run_loop(R["soap"], case, steps=1, lr=1.0, weight_decay=0.0)[0] - case.start
-    assert float((step + tools.polar(case.grad(case.start, 1))).norm()) < 1e-4
+def test_soap_takes_no_step_at_first_and_splus_the_sign(case):
+    assert torch.equal(run_loop(R["soap"], case, steps=1)[0], case.start)
+    step = run_loop(R["splus"], case, steps=1, lr=1.0, weight_decay=0.0)[0] - case.start
+    scaled = step * sum(case.start.shape) / 2
+    assert torch.equal(scaled.sign(), -case.grad(case.start, 1).sign())
 
 
-def test_splus_from_one_aligned_gradient_is_its_polar_factor_scaled():
-    for case in ALIGNED:
-        step = run_loop(R["splus"], case, steps=1, lr=1.0, weight_decay=0.0)[0] - case.start
-        scaled = step * sum(case.start.shape) / 2
-        assert float((scaled + tools.polar(case.grad(case.start, 1))).norm()) < 1e-12
+def test_in_the_bases_of_its_own_gradient_soap_steps_by_the_polar_factor():
+    case = BY_NAME["square"]
+    g = case.grad(case.start, 1)
+    again = attrs.evolve(case, grad=lambda w, t: g)
+    step = run_loop(R["soap"], again, steps=2, lr=1.0, weight_decay=0.0)[1] - case.start
+    assert float((step + tools.polar(g)).norm()) < 1e-4
 
 
 def test_kl_factors_of_a_column_are_consistent_with_a_scalar():
@@ -160,7 +163,7 @@ def test_no_comparison_is_decided_by_rounding(name):
 
 @pytest.mark.parametrize("name", INSTEAD)
 def test_what_is_left_out_is_decided_by_rounding(name):
-    for case in CASES:
+    for case in set(CASES) - set(cases_of(name)):
         assert drift(name, case, 60) > 1e-3, case.name
 
 

@@ -139,7 +139,9 @@ ROWS = [
         "heavyball.SOAP(precondition_frequency=1000)",
         soap,
         SOAP,
-        deviation="The first gradient gives the bases and no step; " + FLOOR + ". By default the "
+        deviation="The bases are never refreshed with this frequency; "
+        + FLOOR
+        + ". By default the "
         "bases are refreshed every second step, after use, which is not compared.",
         variant=variants.soap_in_the_first_basis_with_floor,
         cases=SQUARE,

@@ -99,14 +99,21 @@ CASES = [*(quadratic(name, shape) for name, shape in SHAPES.items()), rank_defic
 ALIGNED = [aligned(case) for case in CASES[:-1]]
 REPLAYED = [replayed(case) for case in CASES]
 
+#: Where one gradient, or exact zeros, leave no eigenvectors to rounding.
+SEEN = [*(case for case in CASES if "square" in case.name), *ALIGNED]
+UNSEEN = (
+    "Its bases know the gradients of the steps before. Of a tall or wide matrix the first of them "
+    "leave directions unseen, whose eigenvectors are rounding's choice and which the next gradient "
+    "has a part in. Compared are square matrices, and first gradients whose zeros are exact."
+)
+
 #: Rules that are not compared on `CASES`: on what instead, and why.
 INSTEAD = {
+    "soap": ([*SEEN, CASES[-1]], UNSEEN),
     "splus": (
-        ALIGNED,
-        "The basis of step t contains its gradient, so at t = 1 all entries off the diagonal are "
-        "0 up to rounding, and so are the rows of directions not seen yet: their signs are noise. "
-        "Here the first gradients make the zeros exact. In the rank-deficient case directions "
-        "stay unseen for ever, and the rule is decided by rounding at every step: left out.",
+        SEEN,
+        UNSEEN + " In the rank-deficient case, directions stay unseen for ever, with signs that "
+        "are rounding's choice.",
     ),
     "polyak_muadam_sania": (
         REPLAYED,

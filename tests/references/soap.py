@@ -3,25 +3,29 @@
 from references.tools import eigenvectors, ema
 
 
-def bases(g, state, beta2):
-    """Exact eigenvectors of both averaged Gram matrices, the current gradient included."""
-    left = ema(state, "L", g @ g.T, beta2)
-    right = ema(state, "R", g.T @ g, beta2)
-    return eigenvectors(left), eigenvectors(right)
+def grams(g, state, beta2):
+    """Averages of both Gram matrices before this gradient (zero at first); remembers it."""
+    before = state.get("L", 0 * (g @ g.T)), state.get("R", 0 * (g.T @ g))
+    ema(state, "L", g @ g.T, beta2)
+    ema(state, "R", g.T @ g, beta2)
+    return before
 
 
 def soap(
     w, g, t, state, *, loss=None, lr=3e-3, beta1=0.95, beta2=0.95, eps=1e-8, weight_decay=0.01
 ):
-    ql, qr = bases(g, state, beta2)
-    m = ema(state, "m", g, beta1) / (1 - beta1**t)
-    v = ema(state, "v", (ql.T @ g @ qr) ** 2, beta2) / (1 - beta2**t)
+    left, right = grams(g, state, beta2)
+    if t == 1:  # the first gradient gives the bases and no step
+        return w
+    ql, qr = eigenvectors(left), eigenvectors(right)
+    m = ema(state, "m", g, beta1) / (1 - beta1 ** (t - 1))
+    v = ema(state, "v", (ql.T @ g @ qr) ** 2, beta2) / (1 - beta2 ** (t - 1))
     step = (ql.T @ m @ qr) / (v.sqrt() + eps)
     return (1 - lr * weight_decay) * w - lr * ql @ step @ qr.T
 
 
 def splus(w, g, t, state, *, loss=None, lr=0.1, beta1=0.9, beta2=0.999, weight_decay=0.01):
-    ql, qr = bases(g, state, beta2)
+    ql, qr = map(eigenvectors, grams(g, state, beta2))
     step = ql @ (ql.T @ ema(state, "m", g, beta1) @ qr).sign() @ qr.T
     scaled = lr * 2 / sum(w.shape)
     return (1 - scaled * weight_decay) * w - scaled * step
