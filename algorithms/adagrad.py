@@ -25,8 +25,9 @@ def adagrad(lr: nd.NonNegative = 1e-2, eps: nd.NonNegative = 1e-10):
 def rmsprop(lr: nd.NonNegative = 1e-2, alpha: nd.Fraction = 0.99, eps: nd.NonNegative = 1e-8):
     """RMSprop (Tieleman and Hinton, 2012): sharp of ‖v^¼ ∘ X‖_F for the average v of squares.
 
-    v ← α v + (1 − α) G²,   W ← W − lr G / (√v + ε), as in torch.optim.RMSprop without options. In
-    TensorFlow's form (timm's RMSpropTF) the ε is inside the root and v starts from 1.
+    v ← α v + (1 − α) G²,   W ← W − lr G / (√v + ε), as in torch.optim.RMSprop without options (the
+    centred one is Graves', 2013, arXiv:1308.0850). In TensorFlow's form (timm's RMSpropTF) the ε is
+    inside the root and v starts from 1.
     """
     v = nd.ema(G * G, alpha)
     norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(v) + eps))

@@ -62,5 +62,7 @@ def affine_muon(
     """
     m = nd.ema(G, beta1)
     L, R = nd.coupled_grams(G, beta2, start)
-    left, right = nd.matrix_power(L, 1 / 2), nd.matrix_power(R, 1 / 2)
-    return W + lr * nd.preconditioned(nd.spectral, left=left, right=right).lmo(m)
+    norm = nd.preconditioned(
+        nd.spectral, left=nd.matrix_power(L, 1 / 2), right=nd.matrix_power(R, 1 / 2)
+    )
+    return W + lr * norm.lmo(m)

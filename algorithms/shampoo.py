@@ -30,8 +30,10 @@ def shampoo(lr: nd.NonNegative = 1e-2, eps: nd.NonNegative = 1e-12):
     exponent -½ a side; the distributed code (arXiv:2309.06497) averages, grafts and splits blocks.
     """
     L, R = (nd.accumulate(gram, eps * nd.eye_like(gram)) for gram in (G @ G.T, G.T @ G))
-    left, right = nd.matrix_power(L, 1 / 8), nd.matrix_power(R, 1 / 8)
-    return W - lr * nd.preconditioned(nd.frobenius, left=left, right=right).sharp(G)
+    norm = nd.preconditioned(
+        nd.frobenius, left=nd.matrix_power(L, 1 / 8), right=nd.matrix_power(R, 1 / 8)
+    )
+    return W - lr * norm.sharp(G)
 
 
 @nd.optimizer
@@ -50,6 +52,7 @@ def kl_shampoo(
     """
     m = nd.ema(G, beta1)
     L, R = nd.coupled_grams(G, beta2, start)
-    left, right = nd.matrix_power(L, 1 / 4), nd.matrix_power(R, 1 / 4)
-    norm = nd.preconditioned(nd.frobenius, left=left, right=right)
+    norm = nd.preconditioned(
+        nd.frobenius, left=nd.matrix_power(L, 1 / 4), right=nd.matrix_power(R, 1 / 4)
+    )
     return (1 - lr * weight_decay) * W - lr * norm.sharp(m)

@@ -15,6 +15,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from normdsl.declaration import Declaration, Hyperparameter
 from normdsl.errors import NormdslError, SerializationError
 from normdsl.expr import Expr
+from normdsl.gauge import Gauge
 from normdsl.graph import walk
 from normdsl.maps import LinearMap
 from normdsl.nodes import FUNCTIONS, Function
@@ -24,6 +25,8 @@ from normdsl.source import located
 
 FORMAT = 1
 _MAX_CHARACTERS = 5_000_000
+#: What users may add classes of; each value says its class.
+_OPEN = (Norm, LinearMap, Gauge)
 
 
 def to_json(declaration: Declaration, indent: int | None = None) -> str:
@@ -118,7 +121,7 @@ def _is_expr(cls: Any) -> bool:
 
 
 def _is_open(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, Norm | LinearMap)
+    return isinstance(cls, type) and issubclass(cls, _OPEN)
 
 
 def _subclasses(cls: type) -> dict[str, type]:
@@ -150,7 +153,7 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
     def structure_open(value: Any, cls: Any) -> Any:
         fields = dict(value)
         name = fields.pop("type")
-        base = Norm if issubclass(cls, Norm) else LinearMap
+        base = next(kind for kind in _OPEN if issubclass(cls, kind))
         known = _subclasses(base)
         if name not in known:
             raise _refused(f"it has an unknown {base.__name__} {name!r}")

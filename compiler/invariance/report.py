@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 
@@ -12,14 +12,15 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.verdict import Status, Verdict
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
+from normdsl.show.grid import Grid
 
-_COLOURS = {
+#: Of the four answers, in notebooks.
+COLOURS = {
     Status.INVARIANT: "#1a7f37",
     Status.CONDITIONAL: "#9a6700",
     Status.REFUTED: "#cf222e",
     Status.UNKNOWN: "#57606a",
 }
-_LEFT = "style='text-align:left'"
 
 
 @attrs.frozen(repr=False)
@@ -85,56 +86,34 @@ class Report:
 
     def table(self) -> list[list[str]]:
         """Return the cells: a row per verdict of one rule, or a row per group of several."""
+        grid = self.grid()
+        return [list(grid.head), *map(list, grid.rows)]
+
+    def grid(self) -> Grid:
+        """Return the table."""
+        colours = {v.answer: COLOURS[v.status] for v in self.verdicts}
+        tips = {g.name: g.formula for g in self.groups}
+        shown: dict[str, Any] = {"notes": self.notes, "colours": colours, "tips": tips}
         if len(self.declarations) == 1:
-            head = ["group", "verdict", "because"]
-            return [head, *([v.group.name, v.answer, v.because] for v in self.verdicts)]
+            rows = [[v.group.name, v.answer, v.because] for v in self.verdicts]
+            title = self.declarations[0].name
+            return Grid(["group", "verdict", "because"], rows, title=title, **shown)
         cells = {(v.declaration, v.group): v.answer for v in self.verdicts}
         rows = [[g.name, *(cells.get((d, g), "") for d in self.declarations)] for g in self.groups]
-        return [["group", *(d.name for d in self.declarations)], *rows]
+        return Grid(["group", *(d.name for d in self.declarations)], rows, **shown)
 
     def __str__(self) -> str:
-        rows = self.table()
-        title = [self.declarations[0].name] if len(self.declarations) == 1 else []
-        body = rows[1:] if title else rows
-        widths = [max(map(len, column)) for column in zip(*body, strict=True)]
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in body
-        ]
-        return "\n".join([*title, *lines, *self.notes])
+        grid = self.grid()
+        return grid.text(head=not grid.title)
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
-        rows = self.table()
-        head = "".join(f"<th {_LEFT}>{html.escape(c)}</th>" for c in rows[0])
-        colours = {v.answer: _COLOURS[v.status] for v in self.verdicts}
-        formulas = {g.name: g.formula for g in self.groups}
-        body = "".join(
-            "<tr>" + "".join(_cell(c, colours, formulas) for c in row) + "</tr>" for row in rows[1:]
-        )
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return table + notes
+        return self.grid().html()
 
     def _repr_latex_(self) -> str:
-        rows = [row[:2] if len(self.declarations) == 1 else row for row in self.table()]
-        lines = [" & ".join(rf"\text{{{_plain(c)}}}" for c in row) for row in rows]
-        columns = "l" * len(rows[0])
-        lines[0] += r" \\ \hline"
-        head, *body = lines
-        return (
-            f"$$\\begin{{array}}{{{columns}}}\n{head}\n" + " \\\\\n".join(body) + "\n\\end{array}$$"
-        )
-
-
-def _cell(text: str, colours: dict[str, str], formulas: dict[str, str]) -> str:
-    if text in colours:
-        style = f"style='text-align:left;color:{colours[text]};font-weight:600'"
-        return f"<td {style}>{html.escape(text)}</td>"
-    title = f" title='{html.escape(formulas[text])}'" if text in formulas else ""
-    return f"<td {_LEFT}{title}>{html.escape(text)}</td>"
-
-
-def _plain(text: str) -> str:
-    return text.replace("_", r"\_").replace("→", r"$\to$")
+        grid = self.grid()
+        if grid.title:  # reasons are too long for a formula
+            grid = attrs.evolve(grid, head=grid.head[:2], rows=[row[:2] for row in grid.rows])
+        return grid.array()

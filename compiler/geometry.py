@@ -1,0 +1,90 @@
+"""The geometry of a rule: its base norm, preconditioners and oracle, read off its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from normdsl.declaration import Declaration
+from normdsl.expr import Expr, transpose
+from normdsl.graph import walk
+from normdsl.maps import Compose, Hadamard, Left, LinearMap, Right, Rotate
+from normdsl.norms.base import Lmo, Norm, NormOperation, Sharp
+from normdsl.norms.layers import OverLayers
+from normdsl.norms.preconditioned import Preconditioned
+
+
+@attrs.frozen
+class Geometry:
+    """What a step of the form T⁻¹ lmo(T⁻* M), or sharp, is made of.
+
+    Args:
+        base: the norm without its preconditioners. left: the factors L of ‖L X R‖, first applied
+            last. right: R. hadamard: the arrays D of ‖D ∘ X‖. oracle: "lmo" or "sharp". arg: M.
+        layers: whether the norm is that of all layers together.
+    """
+
+    base: Norm
+    left: tuple[Expr, ...]
+    right: tuple[Expr, ...]
+    hadamard: tuple[Expr, ...]
+    oracle: str
+    arg: Expr
+    layers: bool = False
+
+
+def geometry(declaration: Declaration) -> Geometry | None:
+    """Return the geometry of a rule's step; None if it has none, or steps in several norms."""
+    found = dict.fromkeys(_steps(declaration.update))
+    if len(found) != 1:
+        return None
+    (step,) = found
+    norm, layers = step.norm, isinstance(step.norm, OverLayers)
+    norm = norm.base if isinstance(norm, OverLayers) else norm
+    maps: list[LinearMap] = []
+    while isinstance(norm, Preconditioned):
+        maps = [*_simple(norm.map), *maps]
+        norm = norm.base
+    oracle = "lmo" if isinstance(step, Lmo) else "sharp"
+    left = tuple(f for m in reversed(maps) for f in _left(m))
+    right = tuple(f for m in maps for f in _right(m))
+    weights = tuple(m.weights for m in maps if isinstance(m, Hadamard))
+    return Geometry(norm, left, right, weights, oracle, step.arg, layers)
+
+
+def _steps(update: Expr) -> Iterator[NormOperation]:
+    return (x for x in walk(update) if isinstance(x, Lmo | Sharp))
+
+
+def _simple(map: LinearMap) -> tuple[LinearMap, ...]:
+    return map.maps if isinstance(map, Compose) else (map,)
+
+
+def _left(map: LinearMap) -> Iterator[Expr]:
+    match map:
+        case Left(factor=factor):
+            yield factor
+        case Rotate(left=q):
+            yield transpose(q)
+
+
+def _right(map: LinearMap) -> Iterator[Expr]:
+    match map:
+        case Right(factor=factor):
+            yield factor
+        case Rotate(right=q):
+            yield q
+
+
+def definitions(declaration: Declaration, parts: tuple[Expr, ...]) -> Mapping[Expr, str]:
+    """Return the named expressions that parts of a rule are written with, in order."""
+    labels, needed, stack = declaration.labels, set(), [x for p in parts for x in (p, *p.children)]
+    while stack:
+        expr = stack.pop()
+        if expr in labels and expr not in needed:
+            needed.add(expr)
+            stack += walk(expr)
+        elif expr not in labels:
+            stack += expr.children
+    return {x: name for x, name in labels.items() if x in needed}
