@@ -4,6 +4,7 @@ A module here holds declarations; `normdsl list` finds them by looking.
 """
 
 from normdsl.algorithms.adam import adam, adam_sania, adamw
+from normdsl.algorithms.kfac import kfac
 from normdsl.algorithms.muadam import muadam, muadam_sania
 from normdsl.algorithms.muon import muon
 from normdsl.algorithms.sgd import normalized_sgd, sgd, sgd_momentum
@@ -14,6 +15,7 @@ __all__ = [
     "adam",
     "adam_sania",
     "adamw",
+    "kfac",
     "muadam",
     "muadam_sania",
     "muon",

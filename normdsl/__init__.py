@@ -49,12 +49,13 @@ from normdsl.functions import (
     sqrt,
     sum,
     tanh,
+    trace,
 )
 from normdsl.norms import Norm, frobenius, max_entry, preconditioned, spectral
 from normdsl.recursion import fix
 from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
-from normdsl.streams import G, W, cols, loss, rows, t
-from normdsl.trace import optimizer
+from normdsl.streams import G, W, cols, input_moment, loss, output_moment, rows, t
+from normdsl.tracing import optimizer
 from normdsl.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance import groups
     from normdsl.compiler.invariance.repair import repair
     from normdsl.compiler.invariance.solve import solve
+    from normdsl.compiler.runtime.capture import capture
     from normdsl.compiler.runtime.functional import functional
     from normdsl.serial import from_json, to_json
 
@@ -74,6 +76,7 @@ _LAZY = {
     "compare": ("normdsl.compiler.check", "compare"),
     "solve": ("normdsl.compiler.invariance.solve", "solve"),
     "repair": ("normdsl.compiler.invariance.repair", "repair"),
+    "capture": ("normdsl.compiler.runtime.capture", "capture"),
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
@@ -117,6 +120,7 @@ __all__ = [
     "abs",
     "accumulate",
     "audit",
+    "capture",
     "cholesky",
     "cols",
     "compare",
@@ -131,6 +135,7 @@ __all__ = [
     "functional",
     "groups",
     "inner",
+    "input_moment",
     "inverse",
     "jordan",
     "log",
@@ -143,6 +148,7 @@ __all__ = [
     "momentum",
     "normal_like",
     "optimizer",
+    "output_moment",
     "polar",
     "polar_express",
     "preconditioned",
@@ -159,5 +165,6 @@ __all__ = [
     "t",
     "tanh",
     "to_json",
+    "trace",
     "zeros_like",
 ]  # fmt: skip

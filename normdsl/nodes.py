@@ -16,7 +16,7 @@ from normdsl.domains import Domain
 from normdsl.errors import DomainError, ShapeError
 from normdsl.expr import Expr, Mul, negated, pointwise
 from normdsl.facts import NONNEGATIVE, UNIT, UNKNOWN, Facts
-from normdsl.shapes import MATRIX, SCALAR, Dim, Shape
+from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 from normdsl.show.notation import Level, Notation, Piece
 
 
@@ -27,20 +27,32 @@ class Source(enum.Enum):
     WEIGHTS = "W"
     STEP = "t"
     LOSS = "loss"
+    INPUT_MOMENT = "C_x"
+    OUTPUT_MOMENT = "C_g"
     ROWS = "m"
     COLS = "n"
 
 
+_SHAPES = {
+    Source.GRADIENT: MATRIX,
+    Source.WEIGHTS: MATRIX,
+    Source.INPUT_MOMENT: RIGHT,
+    Source.OUTPUT_MOMENT: LEFT,
+}
+
+
 @attrs.frozen(eq=False, repr=False)
 class Stream(Expr):
-    """An input: the gradient, the weights, the step index, the loss, or a length of W."""
+    """An input: the gradient, weights, step index, loss, a layer's moments, or a length of W."""
 
     source: Source
 
     def _infer_shape(self) -> Shape:
-        return MATRIX if self.source in (Source.GRADIENT, Source.WEIGHTS) else SCALAR
+        return _SHAPES.get(self.source, SCALAR)
 
     def _infer_facts(self) -> Facts:
+        if self.source in (Source.INPUT_MOMENT, Source.OUTPUT_MOMENT):
+            return Facts(symmetric=True, psd=True)
         whole = self.source in (Source.STEP, Source.ROWS, Source.COLS)
         return Facts(low=1.0) if whole else UNKNOWN
 
@@ -319,8 +331,10 @@ class Inner(Expr):
         return _summed(self.left.shape, self.over_rows, self.over_cols)
 
     def _infer_facts(self) -> Facts:
-        both = self.left.facts.nonnegative and self.right.facts.nonnegative
-        return NONNEGATIVE if both or self.left == self.right else UNKNOWN
+        x, y = self.left.facts, self.right.facts
+        definite = self.whole and x.psd and y.psd  # tr XY = ‖X^½ Y^½‖_F²
+        both = x.nonnegative and y.nonnegative
+        return NONNEGATIVE if both or definite or self.left == self.right else UNKNOWN
 
     @property
     def whole(self) -> bool:
@@ -334,6 +348,8 @@ class Inner(Expr):
             )
         if self.left == self.right:
             return n.power(n.norm(n(self.left), "_F"), n.integer_or_ratio(Fraction(2)))
+        if self.left.is_identity:
+            return n.call("tr", self.right)
         return n.call("inner", self.left, self.right)
 
     def _notate_root(self, n: Notation) -> Piece:

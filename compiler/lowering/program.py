@@ -48,7 +48,8 @@ class Program:
     Args:
         declaration: what was lowered. schedule: how. fields: the states, in order.
         code: the source of `init` and `step`, and of the kernels they call.
-        init: (W, **hyper) → states. step: (W, G, *states, t=, loss=, **hyper) → (W, *states).
+        init: (W, **hyper) → states. step: (W, G, *states, t=, loss=, **hyper) → (W, *states),
+            with the layer's moments where the rule reads them.
         graph: the primitive expressions of the new weights and states, for inspection.
     """
 
@@ -137,7 +138,8 @@ def _emit(
     results.insert(0, emitter.value(update, "W_new"))
     body = [*_lengths(emitter.lines, results), *emitter.lines, _returned(results)]
     args = ", ".join(["W", "G", *inputs.values()])
-    step = _function(f"def step({args}, *, t, loss=None{hyper}):", declaration, body)
+    moments = "".join(f", {name}=None" for name in declaration.moments)
+    step = _function(f"def step({args}, *, t, loss=None{moments}{hyper}):", declaration, body)
     kernels = [textwrap.dedent(inspect.getsource(k)) for k in emitter.kernels.values()]
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     return "\n\n".join([head, *(k.rstrip() + "\n" for k in kernels), init, step])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -54,14 +55,15 @@ class Stepper:
         """Return a parameter (or gradient, or state) as a matrix.
 
         Vectors become columns and higher orders are flattened behind the first axis, which is
-        legal for rules without matrix operations only.
+        legal for rules without matrix operations only, and for those that read a layer's moments:
+        a convolution then is the matrix that is applied to its patches.
 
         Raises:
             GradientError: if the rule has them and the tensor is no matrix.
         """
         if x.ndim == 2:
             return x
-        if self.matrix_only:
+        if self.matrix_only and not (x.ndim > 2 and self.program.declaration.moments):
             raise GradientError(
                 f"apply {self.program.declaration.name} to a parameter of shape {tuple(x.shape)}",
                 why="the rule multiplies or factors matrices, and this parameter has "
@@ -121,6 +123,7 @@ class Stepper:
         clocks: Sequence[Tensor],
         loss: Tensor | None,
         hyper: Mapping[str, Any],
+        moments: Mapping[str, Sequence[Tensor]] = MappingProxyType({}),
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
         """Return the new parameters and states of a batch of equal-shaped parameters.
 
@@ -131,6 +134,7 @@ class Stepper:
             clocks: step index of each parameter, scalars, from 1.
             loss: value of the loss.
             hyper: the hyper-parameters.
+            moments: per moment of the layer that the rule reads, its value for each parameter.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
@@ -141,8 +145,9 @@ class Stepper:
         t = _stacked(clocks).reshape(-1, 1, 1)
         count = len(params)
         value = None if loss is None else loss.to(dtype).reshape(1, 1, 1).expand(count, 1, 1)
+        seen = {name: _stacked(column).to(W) for name, column in moments.items()}
         try:
-            new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)
+            new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **seen, **hyper)
         except LinAlgError as error:
             raise FactorisationError(
                 f"take a step of {self.program.declaration.name}",
