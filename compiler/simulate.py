@@ -145,9 +145,10 @@ def trajectory(
         if not float(grad.abs().max()) < TOO_STEEP:
             break
         try:
-            seen = {k: disturbed(x, jitter) for k, x in moments(at.detach(), step).items()}
-            streams = {"loss": value.detach(), **seen}
-            w, state = rule.update(disturbed(grad, jitter), state, w, **streams, **hyper)
+            seen = moments(at.detach(), step)
+            given = {name: disturbed(seen[name], jitter) for name in declaration.moments}
+            given["loss"] = value.detach()
+            w, state = rule.update(disturbed(grad, jitter), state, w, **given, **hyper)
         except (GradientError, ArithmeticError):
             break
         if not bool(torch.isfinite(w).all()):
