@@ -6,6 +6,7 @@ A module here holds declarations; `normdsl list` finds them by looking.
 from normdsl.algorithms.adagrad import adagrad, madgrad, madgrad_ema, rmsprop
 from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
 from normdsl.algorithms.eigenbasis import soap, splus
+from normdsl.algorithms.kfac import kfac
 from normdsl.algorithms.muadam import muadam, muadam_sania, polyak_muadam_sania, rmsspectral
 from normdsl.algorithms.muon import affine_muon, muon, scion, scion_unconstrained
 from normdsl.algorithms.sgd import normalized_sgd, sgd, sgd_momentum
@@ -20,6 +21,7 @@ __all__ = [
     "adamw",
     "affine_muon",
     "amsgrad",
+    "kfac",
     "kl_shampoo",
     "lion",
     "madgrad",

@@ -21,12 +21,11 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, FIXED, Index, Law
 from normdsl.compiler.invariance.witness import PARTED, Experiment
 from normdsl.compiler.runtime.functional import Functional
+from normdsl.compiler.tasks import Loss as Loss
+from normdsl.compiler.tasks import Moments, Task, layered, no_moments
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
 from normdsl.schedule import exact
-
-#: The loss at a step, as a function of the weights.
-Loss = Callable[[Tensor, int], Tensor]
 
 
 @attrs.frozen(eq=False)
@@ -113,6 +112,11 @@ def problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Loss]:
     return start, loss
 
 
+def task(rule: Declaration, shape: tuple[int, int], seed: int) -> Task:
+    """Return the problem for a rule: with a layer, if it reads one's moments."""
+    return layered(shape, seed) if rule.moments else Task(*problem(shape, seed))
+
+
 #: A gradient beyond which a run counts as diverged.
 TOO_STEEP = 1e60
 
@@ -124,10 +128,12 @@ def trajectory(
     steps: int,
     hyper: Mapping[str, Any],
     jitter: torch.Generator | None = None,
+    moments: Moments = no_moments,
 ) -> list[Tensor]:
     """Return W_0 … W_steps in float64 under the exact schedule; shorter if the run diverges.
 
-    With `jitter`, the start and every gradient are off by a relative `DISTURBANCE`, entry by entry.
+    With `jitter`, the start, gradients and moments are off by a relative `DISTURBANCE`, entry by
+    entry.
     """
     rule = Functional(declaration, exact)
     w = disturbed(start, jitter)
@@ -139,7 +145,10 @@ def trajectory(
         if not float(grad.abs().max()) < TOO_STEEP:
             break
         try:
-            w, state = rule.update(disturbed(grad, jitter), state, w, loss=value.detach(), **hyper)
+            seen = moments(at.detach(), step)
+            given = {name: disturbed(seen[name], jitter) for name in declaration.moments}
+            given["loss"] = value.detach()
+            w, state = rule.update(disturbed(grad, jitter), state, w, **given, **hyper)
         except (GradientError, ArithmeticError):
             break
         if not bool(torch.isfinite(w).all()):
@@ -196,16 +205,8 @@ def distances(first: list[Tensor], second: list[Tensor]) -> list[float]:
 def twins(experiment: Experiment) -> Twins:
     """Run a rule on a random problem and on its reparametrisation by a random element."""
     rule, group, hyper = experiment.declaration, experiment.group, experiment.hyper
-    start, loss = problem(experiment.shape, experiment.seed)
     element = draw(group, experiment.shape, experiment.seed)
-    factor = element.c ** float(group.loss_unit)
-    twin_start = element.undo(group.weights, start)
-
-    def reparametrised(w: Tensor, step: int) -> Tensor:
-        value = loss(element.act(group.weights, w), step)
-        if group.each_step:
-            return value ** (1 + 0.3 * step) / factor - 3 * (step + 1)
-        return value / factor
+    twin = task(rule, experiment.shape, experiment.seed).reparametrised(group, element)
 
     def original(seed: int | None = None) -> list[Tensor]:
         return _original(
@@ -214,7 +215,9 @@ def twins(experiment: Experiment) -> Twins:
 
     def mapped(seed: int | None = None) -> list[Tensor]:
         jitter = None if seed is None else torch.Generator().manual_seed(seed)
-        path = trajectory(rule, reparametrised, twin_start, experiment.steps, hyper, jitter)
+        path = trajectory(
+            rule, twin.loss, twin.start, experiment.steps, hyper, jitter, twin.moments
+        )
         return [element.act(group.weights, w) for w in path]
 
     first, second = original(), mapped()
@@ -233,9 +236,9 @@ def _original(
     jitter: int | None,
 ) -> list[Tensor]:
     """Return the original run, which is the same for every group."""
-    start, loss = problem(shape, seed)
+    posed = task(rule, shape, seed)
     generator = None if jitter is None else torch.Generator().manual_seed(jitter)
-    return trajectory(rule, loss, start, steps, dict(hyper), generator)
+    return trajectory(rule, posed.loss, posed.start, steps, dict(hyper), generator, posed.moments)
 
 
 def _noise(*runs: tuple[Callable[..., list[Tensor]], list[Tensor]], steps: int) -> list[float]:

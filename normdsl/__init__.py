@@ -51,6 +51,7 @@ from normdsl.functions import (
     sqrt,
     sum,
     tanh,
+    trace,
 )
 from normdsl.gauge import Gauge
 from normdsl.norms import (
@@ -85,8 +86,8 @@ from normdsl.norms import (
 from normdsl.recursion import fix
 from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
 from normdsl.statistics import coupled_grams, ema_in_basis, running_max
-from normdsl.streams import G, W, cols, loss, rows, t
-from normdsl.trace import optimizer
+from normdsl.streams import G, W, cols, input_moment, loss, output_moment, rows, t
+from normdsl.tracing import optimizer
 from normdsl.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance import groups
     from normdsl.compiler.invariance.repair import repair
     from normdsl.compiler.invariance.solve import solve
+    from normdsl.compiler.runtime.capture import capture
     from normdsl.compiler.runtime.functional import functional
     from normdsl.serial import from_json, to_json
 
@@ -106,6 +108,7 @@ _LAZY = {
     "compare": ("normdsl.compiler.check", "compare"),
     "solve": ("normdsl.compiler.invariance.solve", "solve"),
     "repair": ("normdsl.compiler.invariance.repair", "repair"),
+    "capture": ("normdsl.compiler.runtime.capture", "capture"),
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
@@ -152,6 +155,7 @@ __all__ = [
     "accumulate",
     "audit",
     "block_mean",
+    "capture",
     "cholesky",
     "cols",
     "column_norm",
@@ -172,6 +176,7 @@ __all__ = [
     "infimal",
     "inner",
     "inner_only",
+    "input_moment",
     "inverse",
     "jordan",
     "kth_largest",
@@ -193,6 +198,7 @@ __all__ = [
     "operator_norm",
     "optimizer",
     "outer_only",
+    "output_moment",
     "over_layers",
     "polar",
     "polar_express",
@@ -220,5 +226,6 @@ __all__ = [
     "tanh",
     "to_json",
     "top_entries",
+    "trace",
     "zeros_like",
 ]  # fmt: skip

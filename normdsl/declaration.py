@@ -18,6 +18,7 @@ from normdsl.nodes import Param, Source, Stream
 from normdsl.recursion import free_carries, placeholders
 from normdsl.shapes import MATRIX
 from normdsl.show.declared import declared_latex, declared_text
+from normdsl.streams import MOMENTS
 
 
 @attrs.frozen
@@ -50,7 +51,7 @@ class Hyperparameter:
 
 @attrs.frozen(repr=False)
 class Declaration(Compiled):
-    """An update rule W ← f(W, G, t, loss), with its hyper-parameters.
+    """An update rule W ← f(W, G, t, loss, moments), with its hyper-parameters.
 
     Args:
         name: the name of the rule.
@@ -82,6 +83,11 @@ class Declaration(Compiled):
     def reads(self, source: Source) -> bool:
         """Return whether the rule reads a stream."""
         return any(isinstance(x, Stream) and x.source is source for x in walk(self.update))
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """Names of the layer's moments that the rule reads."""
+        return tuple(name for source, name in MOMENTS.items() if self.reads(source))
 
     def bind(self, **values: float) -> Declaration:
         """Return the declaration with some hyper-parameters fixed to numbers.
@@ -127,7 +133,9 @@ class Declaration(Compiled):
 
 
 #: Names that the mathematics and the emitted code use themselves.
-RESERVED = frozenset({"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init"})
+RESERVED = frozenset(
+    {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", *MOMENTS.values()}
+)
 
 
 def _validate_names(declaration: Declaration) -> None:

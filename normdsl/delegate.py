@@ -24,7 +24,8 @@ class Compiled:
     def __call__(self, params: Any = None, **options: Any) -> DeclaredOptimizer:
         """Return a `torch.optim.Optimizer` for `params`.
 
-        Options are hyper-parameters, `schedule=` and `nonfinite="raise" | "skip"`.
+        Options are hyper-parameters, `schedule=`, `nonfinite="raise" | "skip"`, and `capture=`, the
+        `nd.capture(model)` of a rule that reads moments of the layers.
 
         Raises:
             HyperparameterError: for an unknown option or a value outside its domain.

@@ -67,7 +67,8 @@ def square(x: Facts) -> Facts:
 
 
 def real_power(x: Facts, p: Facts) -> Facts:
-    """Return the range of x^p for x ≥ 0: inside [0, 1] when x is there and p ≥ 0."""
-    high = 1.0 if x.high <= 1 and p.low >= 0 else math.inf
+    """Return the range of x^p for x ≥ 0: in [0, 1] when x ≤ 1 and p ≥ 0, or x ≥ 1 and p ≤ 0."""
+    bounded = (x.high <= 1 and p.low >= 0) or (x.low >= 1 and p.high <= 0)
+    high = 1.0 if bounded else math.inf
     low = 1.0 if x.low >= 1 and p.low >= 0 else 0.0
     return Facts(low, high)

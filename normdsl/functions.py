@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from normdsl import nodes
-from normdsl.errors import DeclarationError
+from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expr import Constant, Expr, Mul, Pow, as_expr, is_constant
 from normdsl.expr import power as _power
 from normdsl.nodes import Reducer
@@ -136,6 +136,23 @@ def block_mean(x: Any, *, rows: int = 1, cols: int = 1) -> Expr:
 def inner(x: Any, y: Any) -> Expr:
     """Return the Frobenius inner product ⟨x, y⟩."""
     return nodes.Inner(as_expr(x), as_expr(y))
+
+
+def trace(x: Any) -> Expr:
+    """Return the trace of a square matrix, ⟨I, X⟩.
+
+    Raises:
+        ShapeError: if it is not square.
+    """
+    x = as_expr(x)
+    if not x.shape.square:
+        raise ShapeError(
+            f"take the trace of a {x.shape}",
+            at=x,
+            why="it sums the diagonal of a square matrix, m×m or n×n",
+            hint="for ⟨X, Y⟩ = tr XᵀY use nd.inner(X, Y)",
+        )
+    return nodes.Inner(nodes.Eye(x.shape.rows), x)
 
 
 def polar(x: Any) -> Expr:

@@ -9,10 +9,11 @@ from normdsl.expr import Expr
 from normdsl.graph import walk
 from normdsl.nodes import Param, Source, Stream
 from normdsl.recursion import After, State
+from normdsl.streams import MOMENTS
 
 _LENGTHS = (Source.ROWS, Source.COLS)
 #: Names with a meaning of their own in formulas, in emitted code and in optimizer states.
-_TAKEN = {"W", "G", "t", "loss", "step", "init", "torch"}
+_TAKEN = {"W", "G", "t", "loss", "step", "init", "torch", *(s.value for s in MOMENTS)}
 #: Free for authors, unless the rule also uses the lengths of W, which formulas call m and n.
 _SHARED = {"m", "n"}
 

@@ -18,7 +18,13 @@ from normdsl.show.notation import Notation, Piece
 from normdsl.structure import rebuild
 
 _FRESH = itertools.count()
-_AT_A_STEP = (Source.GRADIENT, Source.STEP, Source.LOSS)
+_AT_A_STEP = (
+    Source.GRADIENT,
+    Source.STEP,
+    Source.LOSS,
+    Source.INPUT_MOMENT,
+    Source.OUTPUT_MOMENT,
+)
 
 
 @attrs.frozen(eq=False, repr=False)

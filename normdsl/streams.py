@@ -12,7 +12,14 @@ W = Stream(Source.WEIGHTS, where=None)
 t = Stream(Source.STEP, where=None)
 #: Value of the loss at the weights.
 loss = Stream(Source.LOSS, where=None)
+#: Second moment E[x xᵀ] of the inputs of the layer y = W x at this step, n×n: what a capture saw.
+input_moment = Stream(Source.INPUT_MOMENT, where=None)
+#: Second moment E[g gᵀ] of the gradients g with respect to the layer's outputs y, m×m.
+output_moment = Stream(Source.OUTPUT_MOMENT, where=None)
 #: Number of rows m of the weights (outputs of a linear layer).
 rows = Stream(Source.ROWS, where=None)
 #: Number of columns n of the weights (inputs of a linear layer).
 cols = Stream(Source.COLS, where=None)
+
+#: The moments of a layer, by the names that a step takes them under.
+MOMENTS = {Source.INPUT_MOMENT: "input_moment", Source.OUTPUT_MOMENT: "output_moment"}

@@ -14,6 +14,7 @@ import sympy
 import torch
 from torch import Tensor
 
+from normdsl.compiler import tasks
 from normdsl.compiler.invariance.conditions import Assumption
 from normdsl.compiler.invariance.exponents import OLD
 from normdsl.compiler.invariance.groups import Group
@@ -29,6 +30,7 @@ from normdsl.expr import Expr
 from normdsl.nodes import Source
 from normdsl.schedule import exact
 from normdsl.shapes import Dim
+from normdsl.streams import MOMENTS
 
 STEPS = 4
 TOLERANCE = 1e-8
@@ -49,7 +51,8 @@ class Probe:
         outputs = [emitter(x).text for x in [*after, *graph]]
         lines = [*_lengths(emitter.lines, outputs), *emitter.lines]
         lines.append(f"return [{', '.join(outputs)}]")
-        args = ", ".join(["W", "G", *inputs.values(), "*", "t", "loss", *names])
+        streams = ["t", "loss", *(f"{name}=None" for name in MOMENTS.values())]
+        args = ", ".join(["W", "G", *inputs.values(), "*", *streams, *names])
         namespace: dict[str, object] = {"torch": torch, **emitter.kernels}
         exec(f"def probe({args}):\n    " + "\n    ".join(lines), namespace)
         self.probe = namespace["probe"]
@@ -72,9 +75,10 @@ class Probe:
 
     def run(self, streams, states, hyper) -> list[list[Tensor]]:
         history = []
-        for step, (W, G, loss) in enumerate(streams):
+        for step, (W, G, loss, *moments) in enumerate(streams):
             t = torch.full((1, 1), step + 1.0, dtype=torch.float64)
-            values = self.probe(W, G, *states, t=t, loss=loss, **hyper)
+            seen = dict(*moments)
+            values = self.probe(W, G, *states, t=t, loss=loss, **seen, **hyper)
             states = values[: len(states)]
             history.append([torch.as_tensor(v, dtype=torch.float64) for v in values[len(states) :]])
         return history
@@ -130,23 +134,30 @@ def moved(verdict: Verdict, slot) -> bool:
 
 
 def random_streams(shape: tuple[int, int], seed: int):
-    rng = np.random.default_rng([seed, 7])
+    rng, other = np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8])
+
+    def definite(size: int) -> Tensor:
+        rows = torch.as_tensor(other.standard_normal((2 * size, size)))
+        return rows.mT @ rows
+
     return [
         (
             torch.as_tensor(rng.standard_normal(shape)),
             torch.as_tensor(rng.standard_normal(shape)),
             torch.as_tensor(rng.uniform(1, 2, (1, 1))),
+            {"input_moment": definite(shape[1]), "output_moment": definite(shape[0])},
         )
         for _ in range(STEPS)
     ]
 
 
-def transported(group: Group, element: Element, w: Tensor, g: Tensor, loss: Tensor):
+def transported(group: Group, element: Element, w: Tensor, g: Tensor, loss: Tensor, seen):
     value = group.law(Source.LOSS)
     return (
         element.act(group.law(Source.WEIGHTS), w),
         element.act(group.law(Source.GRADIENT), g),
         loss**element.c if value is None else element.act(value, loss),
+        tasks.transported(group, element.act, seen),
     )
 
 

@@ -23,7 +23,8 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.runtime.functional import Functional
-from normdsl.compiler.simulate import Element, Loss, distances, draw, problem
+from normdsl.compiler.simulate import Element, distances, draw, task
+from normdsl.compiler.tasks import Task
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
 from normdsl.recursion import Before
@@ -71,17 +72,17 @@ class Setting:
 
 @attrs.frozen(eq=False)
 class Run:
-    """A trajectory: the weights W_0 … W_k, and the gradient and loss at all but the last."""
+    """A trajectory: the weights W_0 … W_k, and the gradient, loss and moments before the last."""
 
     weights: list[Tensor]
     grads: list[Tensor]
     losses: list[Tensor]
+    moments: list[dict[str, Tensor]]
 
 
 def run(
     declaration: Declaration,
-    loss: Loss,
-    start: Tensor,
+    posed: Task,
     setting: Setting,
     state: Mapping[str, Tensor] | None = None,
     noise: torch.Generator | None = None,
@@ -89,15 +90,18 @@ def run(
 ) -> Run:
     """Run a rule from a start, and from given states; stop where it diverges."""
     rule, hyper = Functional(declaration, exact), dict(setting.hyper)
-    w = disturbed(start, noise)
+    w = disturbed(posed.start, noise)
     now = {**rule.init(w, **hyper), **(state or {})}
-    found = Run([w], [], [])
+    found = Run([w], [], [], [])
     for step in range(setting.steps):
         at = w.detach().requires_grad_()
-        value = loss(at, step)
+        value = posed.loss(at, step)
         (grad,) = torch.autograd.grad(value, at)
+        seen = posed.moments(at.detach(), step)
+        given = {name: disturbed(seen[name], noise) for name in declaration.moments}
+        given["loss"] = value.detach()
         try:
-            w, now = rule.update(disturbed(grad, noise), now, w, loss=value.detach(), **hyper)
+            w, now = rule.update(disturbed(grad, noise), now, w, **given, **hyper)
         except (GradientError, torch.linalg.LinAlgError):
             break
         if not bool(torch.isfinite(w).all()) or float(w.abs().max()) > largest:
@@ -105,6 +109,7 @@ def run(
         found.weights.append(w)
         found.grads.append(grad)
         found.losses.append(value.detach())
+        found.moments.append(seen)
     return found
 
 
@@ -116,30 +121,29 @@ def disturbed(x: Tensor, noise: torch.Generator | None) -> Tensor:
 
 @lru_cache(maxsize=64)
 def original(declaration: Declaration, setting: Setting) -> Run:
-    start, loss = problem(setting.shape, setting.seed)
-    return run(declaration, loss, start, setting)
+    return run(declaration, task(declaration, setting.shape, setting.seed), setting)
 
 
 @lru_cache(maxsize=256)
 def first_step(declaration: Declaration, setting: Setting) -> float:
     """Return the length of the first step that is not zero, relative to the weights; else 1."""
-    start, loss = problem(setting.shape, setting.seed)
+    posed = task(declaration, setting.shape, setting.seed)
     for steps in (1, setting.steps):
         short = attrs.evolve(setting, steps=steps)
-        path = run(declaration, loss, start, short, largest=math.inf)
+        path = run(declaration, posed, short, largest=math.inf)
         lengths = [float((b - a).norm()) for a, b in itertools.pairwise(path.weights)]
         found = next((x for x in lengths if 0 < x < math.inf), 0.0)
         if found:
-            return found / float(start.norm())
+            return found / float(posed.start.norm())
     return 1.0
 
 
 @lru_cache(maxsize=256)
 def noise_of(declaration: Declaration, setting: Setting, seed: int) -> tuple[float, ...]:
     """Return how far rounding alone drives a run away from itself, step by step."""
-    start, loss = problem(setting.shape, setting.seed)
+    posed = task(declaration, setting.shape, setting.seed)
     generator = torch.Generator().manual_seed(seed)
-    other = run(declaration, loss, start, setting, noise=generator)
+    other = run(declaration, posed, setting, noise=generator)
     return padded(distances(original(declaration, setting).weights, other.weights), setting)
 
 
@@ -151,20 +155,12 @@ def twin(
     noise: torch.Generator | None = None,
 ) -> tuple[Run, Element]:
     """Return the reparametrised run, the given states started by their laws."""
-    start, loss = problem(setting.shape, setting.seed)
+    posed = task(declaration, setting.shape, setting.seed)
     element = draw(group, setting.shape, setting.seed)
-    factor = element.c ** float(group.loss_unit)
-
-    def reparametrised(w: Tensor, step: int) -> Tensor:
-        value = loss(element.act(group.weights, w), step)
-        if group.each_step:
-            return value ** (1 + 0.3 * step) / factor - 3 * (1 + step)
-        return value / factor
-
-    ours = Functional(declaration, exact).init(start, **dict(setting.hyper))
+    ours = Functional(declaration, exact).init(posed.start, **dict(setting.hyper))
     moved = {name: element.undo(law, ours[name]) for name, law in states.items()}
-    begin = element.undo(group.weights, start)
-    return run(declaration, reparametrised, begin, setting, moved, noise), element
+    other = posed.reparametrised(group, element)
+    return run(declaration, other, setting, moved, noise), element
 
 
 def compare(
@@ -303,7 +299,7 @@ def assumed(verdict: Verdict, setting: Setting) -> bool:
         return True
     ours, hyper = original(verdict.declaration, setting), dict(setting.hyper)
     probe = proofs.Probe(verdict.declaration, [c.of for c in found])
-    streams = zip(ours.weights[:-1], ours.grads, ours.losses, strict=True)
+    streams = zip(ours.weights[:-1], ours.grads, ours.losses, ours.moments, strict=True)
     history = probe.run(streams, probe.start(ours.weights[0], hyper), hyper)
     return all(HOLDS[c.kind](x) for row in history for c, x in zip(found, row, strict=True))
 

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
+#: What a stream is the transpose of, in a run with transposed weights, if not of itself.
+MIRRORED = {
+    Source.INPUT_MOMENT: Source.OUTPUT_MOMENT,
+    Source.OUTPUT_MOMENT: Source.INPUT_MOMENT,
+}
+
+
 @attrs.frozen
 class Action:
     """One group element acting on one place of W.
@@ -92,15 +99,26 @@ class Group:
         return Law(rows, cols, entries, unit, offset, twin)
 
     def law(self, source: Source) -> Law | None:
-        """Return the law of a stream; None if it has none."""
+        """Return the law of a stream; None if it has none.
+
+        A layer y = W x with W = P W̃ Qᵀ is the layer ỹ = W̃ x̃ between x̃ = Qᵀx and y = P ỹ, so its
+        inputs and the gradients g at its outputs are x = Q⁻ᵀ x̃ and g = P⁻ᵀ g̃, by the same dual
+        action as G = E[g xᵀ]. A scalar unit is put on the side of the outputs. What acts on
+        entries or shifts W is done to the weights before the layer sees them: x and g stay.
+        Transposed, the layer runs backwards: inputs and output gradients change places.
+        """
         w = self.weights
-        twin = Stream(source, where=None) if self.swap else None
+        twin = Stream(MIRRORED.get(source, source), where=None) if self.swap else None
+        gradient_unit = sympy.Integer(self.loss_unit - self.weight_unit)
         match source:
             case Source.WEIGHTS:
                 return w
             case Source.GRADIENT:
-                unit = sympy.Integer(self.loss_unit - self.weight_unit)
-                return Law(w.rows.dual, w.cols.dual, w.entries.dual, unit, twin=twin)
+                return Law(w.rows.dual, w.cols.dual, w.entries.dual, gradient_unit, twin=twin)
+            case Source.INPUT_MOMENT:
+                return Law(w.cols.dual, w.cols.dual, twin=twin)
+            case Source.OUTPUT_MOMENT:
+                return Law(w.rows.dual, w.rows.dual, unit=2 * gradient_unit, twin=twin)
             case Source.LOSS if self.each_step:
                 return None
             case Source.LOSS:

@@ -17,6 +17,7 @@ from normdsl import expr as e
 from normdsl import nodes
 from normdsl.compiler.invariance.canonical import canonical, occurring
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Kind
+from normdsl.compiler.invariance.groups import MIRRORED
 from normdsl.compiler.invariance.judgement import Failure, Judgement
 from normdsl.compiler.invariance.laws import Law
 from normdsl.expr import Constant, Expr
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance.infer import Inference
 
 _OTHER = {Dim.M: Dim.N, Dim.N: Dim.M, Dim.ONE: Dim.ONE}
-_SOURCES = {Source.ROWS: Source.COLS, Source.COLS: Source.ROWS}
+_SOURCES = {Source.ROWS: Source.COLS, Source.COLS: Source.ROWS, **MIRRORED}
 
 
 class Mirror:

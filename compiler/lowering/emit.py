@@ -20,6 +20,7 @@ from normdsl.recursion import Before
 from normdsl.schedule import NewtonSchulz, Schedule
 from normdsl.shapes import SCALAR, Dim
 from normdsl.show.notation import Level, Piece
+from normdsl.streams import MOMENTS
 
 _LINE = 92
 _LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
@@ -30,8 +31,11 @@ _STREAMS = {
     Source.LOSS: "loss",
     Source.ROWS: "rows",
     Source.COLS: "cols",
+    **MOMENTS,
 }
-_TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"}
+_TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"} | set(
+    MOMENTS.values()
+)
 
 
 _KERNELS = (combined, entrywise, polar, singular, symmetric)

@@ -50,7 +50,8 @@ class Program:
     Args:
         declaration: what was lowered. schedule: how. fields: the states, in order.
         code: the source of `init` and `step`, and of the kernels they call.
-        init: (W, **hyper) → states. step: (W, G, *states, t=, loss=, **hyper) → (W, *states).
+        init: (W, **hyper) → states. step: (W, G, *states, t=, loss=, **hyper) → (W, *states),
+            with the layer's moments where the rule reads them.
         graph: the primitive expressions of the new weights and states, for inspection.
         layers: the scalars that the step combines over all layers, in the order in which they are
             found: each survey takes the arguments of `step` and those found before, as `layers`.
@@ -157,7 +158,8 @@ def _emit(
         body = [*_lengths(emitter.lines, results), *emitter.lines, _returned(results)]
         kernels.update(dict.fromkeys(k for e in emitter.kernels.values() for k in _family(e)))
         args = ", ".join(["W", "G", *inputs.values()])
-        known = ", layers=()" if layers else ""
+        known = "".join(f", {name}=None" for name in declaration.moments)
+        known += ", layers=()" if layers else ""
         return _function(f"def {name}({args}, *, t, loss=None{known}{hyper}):", what, body)
 
     update, *after = graph

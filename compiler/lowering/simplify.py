@@ -81,11 +81,20 @@ def product_of_reciprocals(node: Expr) -> Expr | None:
 
 
 def product_of_matrix_powers(node: Expr) -> Expr | None:
-    """S^a (S^b X) = S^(a+b) X and (X S^a) S^b = X S^(a+b), for a and b of one sign."""
+    """S^a (S^b X) = S^(a+b) X and (X S^a) S^b = X S^(a+b), for a and b of one sign.
+
+    Between two other factors as well: S^a ((S^b X) Y) = (S^(a+b) X) Y.
+    """
     match node:
         case e.MatMul(left=MatrixPower() as p, right=e.MatMul(left=MatrixPower() as q, right=x)):
             joined = _joined_power(p, q)
             return None if joined is None else e.matmul(joined, x)
+        case e.MatMul(
+            left=MatrixPower() as p,
+            right=e.MatMul(left=e.MatMul(left=MatrixPower() as q, right=x), right=y),
+        ):
+            joined = _joined_power(p, q)
+            return None if joined is None else e.matmul(e.matmul(joined, x), y)
         case e.MatMul(left=e.MatMul(left=x, right=MatrixPower() as p), right=MatrixPower() as q):
             joined = _joined_power(p, q)
             return None if joined is None else e.matmul(x, joined)
@@ -146,6 +155,17 @@ class Simplification:
         node: Expr = rebuild(expr, Expr, self)
         for rule in RULES:
             better = rule(node)
-            if better is not None and better != node:
+            if better is not None and better != node and _knows(better, node):
                 return self(better)
         return node
+
+
+def _knows(better: Expr, node: Expr) -> bool:
+    """Return whether roots and powers that were legal of a node are legal of a better one.
+
+    A number −x ≥ 0 times a definite S is definite; −(x S) is not known to be.
+    """
+    new, old = better.facts, node.facts
+    return (
+        new.psd >= old.psd and new.symmetric >= old.symmetric and new.nonnegative >= old.nonnegative
+    )

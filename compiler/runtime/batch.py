@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -54,6 +55,7 @@ class Inputs:
         states: per state of the rule, its value for each parameter.
         clocks: step index of each parameter, scalars, from 1.
         loss: value of the loss, if known. hyper: the hyper-parameters.
+        moments: per moment of the layer that the rule reads, its value for each parameter.
     """
 
     params: Sequence[Tensor]
@@ -62,6 +64,7 @@ class Inputs:
     clocks: Sequence[Tensor]
     loss: Tensor | None
     hyper: Mapping[str, Any]
+    moments: Mapping[str, Sequence[Tensor]] = MappingProxyType({})
 
 
 @attrs.frozen(eq=False)
@@ -85,14 +88,15 @@ class Stepper:
         """Return a parameter (or gradient, or state) as a matrix.
 
         Vectors become columns and higher orders are flattened behind the first axis, which is
-        legal for rules without matrix operations only.
+        legal for rules without matrix operations only, and for those that read a layer's moments:
+        a convolution then is the matrix that is applied to its patches.
 
         Raises:
             GradientError: if the rule has them and the tensor is no matrix.
         """
         if x.ndim == 2:
             return x
-        if self.matrix_only:
+        if self.matrix_only and not (x.ndim > 2 and self.program.declaration.moments):
             raise GradientError(
                 f"apply {self.program.declaration.name} to a parameter of shape {tuple(x.shape)}",
                 why="the rule multiplies or factors matrices, and this parameter has "
@@ -189,8 +193,12 @@ class Stepper:
         G = _stacked([self.view(g) for g in batch.grads]).to(dtype)
         t = _stacked(batch.clocks).reshape(-1, 1, 1)
         loss, count = batch.loss, len(batch.params)
-        value = None if loss is None else loss.to(dtype).reshape(1, 1, 1).expand(count, 1, 1)
-        known = {"layers": tuple(x.to(W) for x in layers)} if self.program.layers else {}
+        value = (
+            None if loss is None else loss.to(W.device, dtype).reshape(1, 1, 1).expand(count, 1, 1)
+        )
+        known: dict[str, Any] = {name: _stacked(x).to(W) for name, x in batch.moments.items()}
+        if self.program.layers:
+            known["layers"] = tuple(x.to(W) for x in layers)
         try:
             return function(
                 W, G, *map(_stacked, batch.states), t=t, loss=value, **known, **batch.hyper
@@ -201,6 +209,13 @@ class Stepper:
                 why=f"a factorisation failed ({error}); nothing was changed",
                 hint="look for overflow in the weights or states: lower the learning rate",
             ) from error
+
+
+def as_loss(value: Any) -> Tensor | None:
+    """Return a loss as a tensor, a number in double precision."""
+    if value is None or isinstance(value, Tensor):
+        return value
+    return torch.as_tensor(value, dtype=torch.float64)
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from normdsl.compiler.runtime.batch import Inputs, stepper
+from normdsl.compiler.runtime.batch import Inputs, as_loss, stepper
 from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.runtime.moments import require_read, require_shapes
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
 from normdsl.schedule import Schedule
@@ -50,7 +51,15 @@ class Functional:
         return state
 
     def update(
-        self, grads: Any, state: Mapping[str, Any], params: Any, *, loss: Any = None, **hyper: Any
+        self,
+        grads: Any,
+        state: Mapping[str, Any],
+        params: Any,
+        *,
+        loss: Any = None,
+        input_moment: Any = None,
+        output_moment: Any = None,
+        **hyper: Any,
     ) -> tuple[Any, State]:
         """Return the parameters and the state after one step.
 
@@ -59,30 +68,32 @@ class Functional:
             state: from `init` or the last `update`.
             params: the parameters.
             loss: the loss at them, if the rule reads it.
+            input_moment: second moments of the layers' inputs, n×n, a tree like `params`, if the
+                rule reads them. output_moment: those of the gradients at their outputs, m×m.
             hyper: hyper-parameters; numbers or scalar tensors.
 
         Raises:
-            GradientError: for trees that do not match, or a loss the rule needs and did not get.
+            GradientError: for trees that do not match, or a loss or moments that the rule needs
+                and did not get, or got and does not read.
         """
         values = complete(self.declaration, hyper)
         leaves, tree = pytree.tree_flatten(params)
-        slopes, other = pytree.tree_flatten(grads)
-        if other != tree:
-            raise GradientError(
-                f"update by {self.declaration.name}",
-                why=f"the gradients form the tree {other}, the parameters {tree}",
-                hint="pass gradients with the structure of the parameters",
-            )
+        slopes = self._like(tree, "gradients", grads)
+        given = {"input_moment": input_moment, "output_moment": output_moment}
+        require_read(self.declaration, given, "update(..., input_moment=…, output_moment=…)")
+        seen = {name: self._like(tree, name, given[name]) for name in self.declaration.moments}
         if self._stepper.reads_loss and loss is None:
             raise missing_loss(self.declaration.name, "update(..., loss=value)")
-        value = None if loss is None else torch.as_tensor(loss)
+        value = as_loss(loss)
         clock = state["t"] + 1
         columns = [pytree.tree_leaves(state[name]) for name in self._names]
         batches = []
         for i, (p, g) in enumerate(zip(leaves, slopes, strict=True)):
             self._stepper.require(p, g)
+            moments = {name: [column[i]] for name, column in seen.items()}
+            require_shapes(self.declaration.name, self._stepper.view(p), moments)
             old = [[column[i]] for column in columns]
-            batches.append(Inputs([p], [g], old, [clock], value, values))
+            batches.append(Inputs([p], [g], old, [clock], value, values, moments))
         layers = self._stepper.layers(batches) if batches else ()
         weights, after = [], []
         for batch in batches:
@@ -93,6 +104,17 @@ class Functional:
         for k, name in enumerate(self._names):
             result[name] = pytree.tree_unflatten([s[k] for s in after], tree)
         return pytree.tree_unflatten(weights, tree), result
+
+    def _like(self, tree: Any, what: str, values: Any) -> list[Any]:
+        """Return the leaves of a tree that must have the structure of the parameters."""
+        leaves, other = pytree.tree_flatten(values)
+        if other != tree:
+            raise GradientError(
+                f"update by {self.declaration.name}",
+                why=f"the {what} form the tree {other}, the parameters {tree}",
+                hint=f"pass {what} with the structure of the parameters",
+            )
+        return leaves
 
 
 def missing_loss(name: str, how: str) -> GradientError:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from normdsl.compiler.runtime.batch import Inputs, stepper
+from normdsl.compiler.runtime.batch import Inputs, as_loss, stepper
+from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.runtime.moments import missing_moments
 from normdsl.declaration import Declaration
 from normdsl.errors import FactorisationError, GradientError, HyperparameterError
 from normdsl.schedule import Schedule
@@ -38,10 +40,13 @@ class DeclaredOptimizer(Optimizer):
         nonfinite: what a gradient, or a new value, that is NaN or infinite does: `"raise"` a
             `GradientError` (costs a host synchronisation a step), or `"skip"` the parameter's
             step without one.
+        capture: what records the moments of the layers, `nd.capture(model)`, for a rule that reads
+            them; a step uses them up.
         hyper: hyper-parameters, numbers or scalar tensors.
 
     Raises:
-        HyperparameterError: for an unknown name or group key, or a value outside its domain.
+        HyperparameterError: for an unknown name or group key, a value outside its domain, or a
+            capture that the rule does not read.
         GradientError: for a parameter the rule cannot take.
     """
 
@@ -52,6 +57,7 @@ class DeclaredOptimizer(Optimizer):
         *,
         schedule: Schedule | None = None,
         nonfinite: str = "raise",
+        capture: Capture | None = None,
         **hyper: Any,
     ) -> None:
         if nonfinite not in ("raise", "skip"):
@@ -66,8 +72,15 @@ class DeclaredOptimizer(Optimizer):
                 why="an optimizer takes parameters, not a module",
                 hint="pass model.parameters()",
             )
+        if capture is not None and not declaration.moments:
+            raise HyperparameterError(
+                f"run {declaration.name} with capture=…",
+                why="the rule reads no moments of the layers",
+                hint="leave capture out, or use nd.input_moment or nd.output_moment in the rule",
+            )
         self.declaration = declaration
         self.nonfinite = nonfinite
+        self._capture = capture
         self._stepper = stepper(declaration, schedule or Schedule())
         self._names = [f.name for f in self._stepper.program.fields]
         super().__init__(params, complete(declaration, hyper))
@@ -109,9 +122,12 @@ class DeclaredOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        value = None if loss is None else torch.as_tensor(loss).detach()
+        told = as_loss(loss)
+        value = None if told is None else told.detach()
         if self._stepper.reads_loss and value is None:
             raise missing_loss(self.declaration.name, "opt.step(closure) or opt.step(loss=value)")
+        if self.declaration.moments and self._capture is None:
+            raise missing_moments(self.declaration, f"{self.declaration.name}(…, capture=capture)")
         batches = [
             (batch, complete(self.declaration, _hyper(group)))
             for group in self.param_groups
@@ -131,6 +147,8 @@ class DeclaredOptimizer(Optimizer):
             self._require_finite(results, value)
         for batch, weights, states in results:
             self._write(batch, weights, states)
+        if self._capture is not None:
+            self._capture.clear(p for group in self.param_groups for p in group["params"])
         return loss
 
     def _batches(self, params: Iterable[Tensor]) -> Iterable[Batch]:
@@ -148,9 +166,14 @@ class DeclaredOptimizer(Optimizer):
     ) -> tuple[Inputs, list[Tensor]]:
         """Return what a batch steps from, and whether each gradient is finite if that matters."""
         grads, given = [_gradient(p) for p in batch], []
+        moments = self._moments(batch)
         if self.nonfinite == "skip":
-            given = [_finite(loss, g) for g in grads]
-            grads = [torch.where(ok, g, 0) for ok, g in zip(given, grads, strict=True)]
+            given = [_finite(loss, *x) for x in zip(grads, *moments.values(), strict=True)]
+            grads, *columns = (
+                [torch.where(ok, x, 0) for ok, x in zip(given, column, strict=True)]
+                for column in (grads, *moments.values())
+            )
+            moments = dict(zip(moments, columns, strict=True))
         fresh = self._start(batch, hyper)
         old = {
             name: [
@@ -160,8 +183,9 @@ class DeclaredOptimizer(Optimizer):
             for name in (_STEP, *self._names)
         }
         clocks = [c + 1 for c in old[_STEP]]
-        columns = [old[name] for name in self._names]
-        return Inputs(batch, grads, columns, clocks, loss, hyper), given
+        states = [old[name] for name in self._names]
+        inputs = Inputs(batch, grads, states, clocks, loss, hyper, moments)
+        return inputs, given
 
     def _advance(
         self, inputs: Inputs, given: list[Tensor], layers: tuple[Tensor, ...]
@@ -181,6 +205,23 @@ class DeclaredOptimizer(Optimizer):
                 for (name, column), old in zip(new.items(), before, strict=True)
             }
         return weights, new
+
+    def _moments(self, batch: Batch) -> dict[str, Batch]:
+        """Return the captured moments of a batch, by name; nothing if the rule reads none."""
+        if self._capture is None:
+            return {}
+        seen = [self._capture.moments(p) for p in batch]
+        captured = [s for s in seen if s is not None]
+        if len(captured) < len(seen):
+            raise GradientError(
+                f"take a step of {self.declaration.name}",
+                why=f"a parameter of shape {tuple(batch[seen.index(None)].shape)} has a gradient, "
+                "but the capture has seen no backward pass of a Linear or Conv2d with it as its "
+                "weight since the last step",
+                hint="capture the layer before its forward pass, and give biases and other "
+                "parameters to another rule",
+            )
+        return {name: [s[name] for s in captured] for name in self.declaration.moments}
 
     def _start(self, batch: Batch, hyper: dict[str, Any]) -> dict[str, list[Any]]:
         """Return initial states for the parameters of a batch that have none yet."""
@@ -209,7 +250,7 @@ class DeclaredOptimizer(Optimizer):
     def _require_finite(self, results: list[Result], loss: Tensor | None) -> None:
         """Refuse gradients, new weights or new states that are not finite: one synchronisation."""
         checks = [
-            _finite(loss, _gradient(p), *values)
+            _finite(loss, *self._given(p).values(), *values)
             for batch, weights, states in results
             for p, *values in zip(batch, weights, *states.values(), strict=True)
         ]
@@ -226,17 +267,23 @@ class DeclaredOptimizer(Optimizer):
                 "or an overflow: lower the learning rate",
             )
 
+    def _given(self, p: Tensor) -> dict[str, Tensor]:
+        """Return what a parameter's step is made from, by name: gradient, captured moments."""
+        moments = {name: column[0] for name, column in self._moments([p]).items()}
+        return {"gradient": _gradient(p), **moments}
+
     def _blame(self, params: Batch, loss: Tensor | None) -> None:
         """Raise for the first parameter that is not finite, or whose gradient or loss is not."""
         for p in params:
-            for what, value in (("gradient", _gradient(p)), ("value", p)):
+            for what, value in {**self._given(p), "value": p}.items():
                 if not bool(_finite(loss if what == "gradient" else None, value)):
                     raise GradientError(
                         f"take a step of {self.declaration.name}",
                         why=f"the {what} of a parameter of shape {tuple(p.shape)}"
                         f"{', or the loss,' if what == 'gradient' else ''} is NaN or infinite; "
                         "nothing was changed",
-                        hint='find its cause, lower the learning rate, or pass nonfinite="skip"',
+                        hint='find its cause, lower the learning rate, or pass nonfinite="skip"'
+                        + ("; then capture.clear()" if what in self.declaration.moments else ""),
                     )
 
 

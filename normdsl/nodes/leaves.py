@@ -9,7 +9,7 @@ import attrs
 from normdsl.domains import Domain
 from normdsl.expr import Expr
 from normdsl.facts import UNIT, UNKNOWN, Facts
-from normdsl.shapes import MATRIX, SCALAR, Dim, Shape
+from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 from normdsl.show.notation import Notation, Piece
 
 
@@ -20,20 +20,32 @@ class Source(enum.Enum):
     WEIGHTS = "W"
     STEP = "t"
     LOSS = "loss"
+    INPUT_MOMENT = "C_x"
+    OUTPUT_MOMENT = "C_g"
     ROWS = "m"
     COLS = "n"
 
 
+_SHAPES = {
+    Source.GRADIENT: MATRIX,
+    Source.WEIGHTS: MATRIX,
+    Source.INPUT_MOMENT: RIGHT,
+    Source.OUTPUT_MOMENT: LEFT,
+}
+
+
 @attrs.frozen(eq=False, repr=False)
 class Stream(Expr):
-    """An input: the gradient, the weights, the step index, the loss, or a length of W."""
+    """An input: the gradient, weights, step index, loss, a layer's moments, or a length of W."""
 
     source: Source
 
     def _infer_shape(self) -> Shape:
-        return MATRIX if self.source in (Source.GRADIENT, Source.WEIGHTS) else SCALAR
+        return _SHAPES.get(self.source, SCALAR)
 
     def _infer_facts(self) -> Facts:
+        if self.source in (Source.INPUT_MOMENT, Source.OUTPUT_MOMENT):
+            return Facts(symmetric=True, psd=True)
         whole = self.source in (Source.STEP, Source.ROWS, Source.COLS)
         return Facts(low=1.0) if whole else UNKNOWN
 

@@ -34,8 +34,10 @@ class Inner(Expr):
         return _summed(self.left.shape, self.over_rows, self.over_cols)
 
     def _infer_facts(self) -> Facts:
-        both = self.left.facts.nonnegative and self.right.facts.nonnegative
-        return NONNEGATIVE if both or self.left == self.right else UNKNOWN
+        x, y = self.left.facts, self.right.facts
+        definite = self.whole and x.psd and y.psd  # tr XY = ‖X^½ Y^½‖_F²
+        both = x.nonnegative and y.nonnegative
+        return NONNEGATIVE if both or definite or self.left == self.right else UNKNOWN
 
     @property
     def whole(self) -> bool:
@@ -49,6 +51,8 @@ class Inner(Expr):
             )
         if self.left == self.right:
             return n.power(n.norm(n(self.left), "_F"), n.integer_or_ratio(Fraction(2)))
+        if self.left.is_identity:
+            return n.call("tr", self.right)
         return n.call("inner", self.left, self.right)
 
     def _notate_root(self, n: Notation) -> Piece:

@@ -40,3 +40,18 @@ def test_a_run_that_overflows_is_cut_not_raised():
 
     run = twins(Experiment(explosive, g.orthogonal, {"lr": 1.0}, steps=8))
     assert len(run.drift) < 8
+
+
+def test_rules_that_read_one_side_of_the_layer():
+    """Input whitening follows W = W̃ B and parts from its transpose, which reads the other side."""
+
+    @nd.optimizer
+    def whitened(lr=0.1):
+        return W - lr * G @ nd.inverse(nd.input_moment)
+
+    for group in (g.right_affine, g.left_orthogonal, g.row_column_scale):
+        run = twins(Experiment(whitened, group, {"lr": 0.01}))
+        assert len(run.drift) == 6
+        assert (max(run.drift) < 1e-10) is (group is not g.row_column_scale)
+    assert max(twins(Experiment(whitened, g.transpose, {"lr": 0.01})).drift) > 1e-3
+    assert whitened.check(g.right_affine).answer == "invariant if C_x has full rank"

@@ -65,6 +65,6 @@ LEAVES = [
     *leaves(flipped, G.T, W.T),
     *leaves(left, G @ G.T, W @ G.T, nd.eye_like(G @ G.T)),
     *leaves(right, G.T @ G, G.T @ W, nd.eye_like(G.T @ G)),
-    *leaves(psd_left, G @ G.T, W @ W.T),
-    *leaves(psd_right, G.T @ G, W.T @ W),
+    *leaves(psd_left, G @ G.T, W @ W.T, nd.output_moment),
+    *leaves(psd_right, G.T @ G, W.T @ W, nd.input_moment),
 ]

@@ -214,7 +214,9 @@ def test_not_known_to_be_symmetric(name):
     [G * G, nd.abs(G), nd.exp(G), nd.sqrt(nd.abs(G)), nd.maximum(G, 0), 1 - BETA, 1 - BETA**nd.t,
      BETA * (1 - BETA), nd.inner(G, G), nd.spectral.value(G), nd.max(nd.abs(G)), nd.sum(G * G),
      G**2, G**-2, nd.t - 1, nd.rows / nd.cols, nd.reciprocal(nd.abs(G)), nd.ema(G * G, 0.9),
-     nd.prev(nd.abs(G)), (-G) * (-G), -nd.minimum(G, 0), 1 - nd.tanh(G), 1 - nd.sign(G)],
+     nd.prev(nd.abs(G)), (-G) * (-G), -nd.minimum(G, 0), 1 - nd.tanh(G), 1 - nd.sign(G),
+     1 - 1 / nd.t, nd.minimum(1 - 1 / nd.t, BETA), nd.trace(GRAM),
+     nd.inner(GRAM, nd.output_moment)],
     ids=str,
 )  # fmt: skip
 def test_square_root_is_accepted_where_the_argument_is_known_nonnegative(x):
@@ -225,7 +227,8 @@ def test_square_root_is_accepted_where_the_argument_is_known_nonnegative(x):
     "x",
     [2 * G, G + G * G, G * W, -nd.abs(G), 1 - 2 * BETA, R * R * R, nd.maximum(G, -1), G**3,
      nd.inner(G, W), nd.sum(G), nd.abs(G) - 1, nd.ema(G, 0.9), nd.log(nd.abs(G)), 1 - nd.t,
-     nd.accumulate(G * G, -1 * nd.abs(W)), nd.loss * 1.5],
+     nd.accumulate(G * G, -1 * nd.abs(W)), nd.loss * 1.5, nd.trace(G @ W.T), 1 - nd.t**2,
+     nd.sum(nd.output_moment * GRAM, over="cols"), nd.inner(GRAM, GRAM - nd.output_moment)],
     ids=str,
 )  # fmt: skip
 def test_square_root_is_refused_where_the_argument_may_be_negative(x):

@@ -133,3 +133,12 @@ def test_the_advice_on_powers_can_be_followed():
     assert nd.matrix_power(C @ C.T, 1 / 2).facts.psd
     assert nd.sqrt(nd.abs(G)).facts.nonnegative
     assert nd.inverse(C).shape == C.shape
+
+
+def test_trace_sums_the_diagonal():
+    x = random_matrix(3, 4)
+    found = evaluate(nd.trace(G @ G.T) + nd.zeros_like(G), x)
+    torch.testing.assert_close(found[0, 0], (x * x).sum())
+    assert str(nd.trace(GRAM)) == "tr(G Gᵀ)"
+    with refuses(nd.ShapeError, "trace"):
+        nd.trace(G)

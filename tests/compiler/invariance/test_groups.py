@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import normdsl as nd
 from normdsl.classes import ORTHOGONAL
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.laws import INVARIANT
@@ -31,6 +32,17 @@ def test_scalars_that_nobody_moves(group):
         assert group.law(source) == INVARIANT
     value = group.law(Source.LOSS)
     assert value is None if group.each_step else value.unit == group.loss_unit
+
+
+@pytest.mark.parametrize("group", g.ALL, ids=str)
+def test_the_moments_move_as_the_factors_of_the_gradient(group):
+    """G = E[g xᵀ] has the rows of g and the columns of x, the unit of both together."""
+    gradient = group.law(Source.GRADIENT)
+    x, y = group.law(Source.INPUT_MOMENT), group.law(Source.OUTPUT_MOMENT)
+    assert (y.rows, x.cols) == (gradient.rows, gradient.cols)
+    assert x.unit + y.unit == 2 * gradient.unit
+    assert x.entries == y.entries == INVARIANT.entries
+    assert (x.twin, y.twin) == ((nd.output_moment, nd.input_moment) if group.swap else (None, None))
 
 
 def test_there_are_sixteen():

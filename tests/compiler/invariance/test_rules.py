@@ -33,6 +33,13 @@ POSITIVE = [
     ("stream", G, g.affine, "(cov_A, cov_B)"),
     ("stream", G, g.orthogonal, "(orthogonal P, orthogonal Q)"),
     ("stream", nd.loss * G, g.loss_scale, "unit c^(2)"),
+    ("stream", nd.input_moment, g.affine, "(cov_B, cov_B)"),
+    ("stream", nd.output_moment, g.affine, "(cov_A, cov_A)"),
+    ("stream", nd.output_moment, g.uniform_scale, "unit c^(-2)"),
+    ("stream", nd.output_moment, g.loss_transform, "unit c^(2)"),
+    ("stream", nd.input_moment, g.uniform_scale, "fixed"),
+    ("stream", nd.input_moment, g.scale, "fixed"),
+    ("stream", nd.trace(nd.output_moment), g.orthogonal, "fixed"),
     ("eye", nd.eye_like(GRAM) + L, g.orthogonal, "(orthogonal P, orthogonal P)"),
     ("add", G + 2 * G, g.affine, "(cov_A, cov_B)"),
     ("maximum", nd.maximum(nd.abs(G), v / nd.abs(G)), g.scale, "entries S^(-1)"),
@@ -76,6 +83,9 @@ POSITIVE = [
 # rule, expression, group, part of the reason
 REFUSED = [
     ("constant", G + (nd.zeros_like(G) + 1), g.scale, "joins a term that is"),
+    ("stream", nd.output_moment @ G, g.scale, "a matrix product changes"),
+    ("stream", nd.ema(nd.output_moment, 0.5), g.loss_transform, "some power of c"),
+    ("inner", nd.trace(nd.input_moment), g.affine, "left alone in one factor and mixed by B⁻ᵀ"),
     ("add", G + W, g.affine, "mixed by A⁻ᵀ with one that is mixed by A"),
     ("add", v + 1, g.scale, "joins a number with a quantity that is rescaled"),
     ("add", G * G + G, g.loss_scale, "multiplied by c^(2) with one that is multiplied by c"),

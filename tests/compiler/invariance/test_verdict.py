@@ -43,6 +43,11 @@ TABLE = {
     "adamw": ENTRYWISE | MIRRORED | NO_DECAY
     | {"loss_scale": ZERO, "loss_transform": "invariant if beta1 = 0, beta2 = 0 and eps = 0"},
     "adam_sania": ENTRYWISE | MIRRORED | NO_DECAY | SCALED,
+    "kfac": ROTATED | BY_TWO | ANYWHERE
+    | {"uniform_scale": "invariant if damping = 0"}
+    | {name: f"invariant if damping = 0 and {ranks}" for name, ranks in {
+        "affine": "L and R have full rank", "row_column_scale": "L and R have full rank",
+        "left_affine": "L has full rank", "right_affine": "R has full rank"}.items()},
     "muon": ROTATED | LOSS | NO_DECAY
     | {"signed_permutations": YES, "loss_transform": "invariant if momentum = 0"},
     "muadam": BY_TWO | NO_DECAY,

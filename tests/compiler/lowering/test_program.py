@@ -4,6 +4,7 @@ import ast
 
 import pytest
 import torch
+from moments import moments
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import normdsl as nd
@@ -33,8 +34,9 @@ def test_the_source_runs_with_torch_alone_and_is_what_runs(rule):
     exec(compile(source, "ejected.py", "exec"), namespace)
     weights, grads = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
     states = namespace["init"](weights, **hyper(rule))
-    ours = lower(rule, nd.Schedule()).step(weights, grads, *states, t=clock(2), **hyper(rule))
-    theirs = namespace["step"](weights, grads, *states, t=clock(2), **hyper(rule))
+    given = {k: x.float() for k, x in moments(rule, (4, 3), batch=(2,)).items()} | hyper(rule)
+    ours = lower(rule, nd.Schedule()).step(weights, grads, *states, t=clock(2), **given)
+    theirs = namespace["step"](weights, grads, *states, t=clock(2), **given)
     assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
 
 
@@ -43,10 +45,12 @@ def test_a_batch_is_a_loop(rule):
     program = lower(rule, nd.exact)
     weights, grads = torch.randn(3, 4, 3).double(), torch.randn(3, 4, 3).double()
     states = program.init(weights, **hyper(rule))
-    together = program.step(weights, grads, *states, t=clock(3), **hyper(rule))
+    seen = moments(rule, (4, 3), batch=(3,))
+    together = program.step(weights, grads, *states, t=clock(3), **seen, **hyper(rule))
     for i in range(3):
         own = [s[i : i + 1] for s in states]
-        alone = program.step(weights[i : i + 1], grads[i : i + 1], *own, t=clock(1), **hyper(rule))
+        given = {k: x[i : i + 1] for k, x in seen.items()} | hyper(rule)
+        alone = program.step(weights[i : i + 1], grads[i : i + 1], *own, t=clock(1), **given)
         for x, y in zip(together, alone, strict=True):
             torch.testing.assert_close(x[i : i + 1], y)
 
@@ -63,9 +67,10 @@ def test_no_host_synchronisation_on_fake_tensors(rule, schedule):
     with FakeTensorMode():
         weights = torch.empty(2, 8, 4, device=device)
         states = program.init(weights, **hyper(rule))
-        new, *after = program.step(
-            weights, torch.empty_like(weights), *states, t=clock(2, device), **hyper(rule)
-        )
+        sizes = {"input_moment": 4, "output_moment": 8}
+        given = {k: torch.empty(2, sizes[k], sizes[k], device=device) for k in rule.moments}
+        grads, now = torch.empty_like(weights), clock(2, device)
+        new, *after = program.step(weights, grads, *states, t=now, **given, **hyper(rule))
     assert new.device.type == device
     assert new.dtype == weights.dtype
     assert all(s.dtype == weights.dtype and s.shape == o.shape

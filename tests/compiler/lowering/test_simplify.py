@@ -30,6 +30,7 @@ CASES = {
         (MatrixPower(L, as_expr(-0.25)) @ (MatrixPower(L, as_expr(-0.25)) @ G),
          MatrixPower(L, as_expr(-0.5)) @ G),
         ((G.T @ MatrixPower(L, half)) @ MatrixPower(L, half), G.T @ L),
+        (MatrixPower(L, half) @ ((MatrixPower(L, half) @ G) @ (W.T @ G)), (L @ G) @ (W.T @ G)),
     ],
     s.reduce_transposes: [
         (Transpose(Transpose(G)), G),
@@ -72,3 +73,12 @@ def values(exprs):
     probe = proofs.Probe(carrier, exprs)
     streams = proofs.random_streams((3, 4), 0)
     return probe.run(streams, probe.start(streams[0][0], {}), {})[-1]
+
+
+def test_no_rule_fires_where_a_root_would_become_illegal():
+    """−x S with −x ≥ 0 is known to be definite, −(x S) is not."""
+    x = nd.maximum(-nd.t, -1)
+    root = nd.matrix_power((-x) * (G @ G.T) + G @ G.T, half)
+    simple = Simplification()(root)
+    assert simple.facts.psd
+    torch.testing.assert_close(*values([root @ G, simple @ G]))

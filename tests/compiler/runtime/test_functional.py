@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from moments import Given, moments
 
 import normdsl as nd
 from normdsl import G, W
@@ -24,11 +25,16 @@ def test_it_takes_the_steps_of_the_optimizer_and_changes_nothing_in_place(rule):
     state = rule_.init(params)
     leaves = [params["a"], *params["b"]]
     twins = [torch.nn.Parameter(p.clone()) for p in leaves]
-    opt = rule(twins)
+    given = Given()
+    opt = rule(twins, **({"capture": given} if rule.moments else {}))
     for step in range(3):
         grads = tree(step + 1)
         before = [p.clone() for p in leaves]
-        params, state = rule_.update(grads, state, params)
+        seen = [moments(rule, p.shape, step) for p in leaves]
+        given.values = dict(zip(twins, seen, strict=True))
+        trees = {name: {"a": seen[0][name], "b": [s[name] for s in seen[1:]]}
+                 for name in rule.moments}  # fmt: skip
+        params, state = rule_.update(grads, state, params, **trees)
         assert all(torch.equal(x, y) for x, y in zip(leaves, before, strict=True))
         leaves = [params["a"], *params["b"]]
         for t, g in zip(twins, [grads["a"], *grads["b"]], strict=True):

@@ -1,0 +1,117 @@
+"""What runs are made on: a start, a loss, and the moments of a layer for rules that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from normdsl.compiler.invariance.groups import Group
+from normdsl.streams import MOMENTS
+
+if TYPE_CHECKING:
+    from normdsl.compiler.simulate import Element
+
+#: The loss at a step, as a function of the weights.
+Loss = Callable[[Tensor, int], Tensor]
+#: The moments of the layer at a step, by name, as a function of the weights.
+Moments = Callable[[Tensor, int], dict[str, Tensor]]
+
+
+def no_moments(w: Tensor, step: int) -> dict[str, Tensor]:
+    """Return the moments of weights that belong to no layer: none."""
+    return {}
+
+
+@attrs.frozen(eq=False)
+class Task:
+    """A problem to run a rule on.
+
+    Args:
+        start: W_0. loss: the loss at each step. moments: of the layer, by name.
+    """
+
+    start: Tensor
+    loss: Loss
+    moments: Moments = no_moments
+
+    def reparametrised(self, group: Group, element: Element) -> Task:
+        """Return the twin: W̃ = ρ(g)⁻¹ W, f̃ with f = c^loss f̃ or φ_t(f̃), and the layer it makes."""
+        factor = float(element.c**group.loss_unit)
+
+        def changed(value: Tensor, step: int) -> Tensor:
+            if group.each_step:
+                return torch.pow(value, 1 + 0.3 * step) / factor - 3 * (step + 1)
+            return value / factor
+
+        def loss(w: Tensor, step: int) -> Tensor:
+            return changed(self.loss(element.act(group.weights, w), step), step)
+
+        def moments(w: Tensor, step: int) -> dict[str, Tensor]:
+            at = element.act(group.weights, w)
+            value = self.loss(at, step).requires_grad_()
+            (slope,) = torch.autograd.grad(changed(value, step), value)
+            steeper = {"output_moment": (slope * factor) ** 2}
+            seen = self.moments(at, step)
+            return {
+                name: x * steeper.get(name, 1.0)
+                for name, x in transported(group, element.undo, seen).items()
+            }
+
+        return Task(element.undo(group.weights, self.start), loss, moments)
+
+
+def transported(
+    group: Group, move: Callable[..., Tensor], seen: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return the moments of the other run: each moved by its law, and by the name it has there."""
+    found = {}
+    for source, name in MOMENTS.items():
+        law = group.law(source)
+        if name in seen and law is not None:
+            there = getattr(law.twin, "source", source)
+            found[MOMENTS[there]] = move(law, seen[name])
+    return found
+
+
+def layered(shape: tuple[int, int], seed: int) -> Task:
+    """Return a linear layer in front of losses without symmetries, on a fresh batch at every step.
+
+    f(W) = 1 + mean_i ℓ_i(W x_i), ℓ_i(y) = ‖B (y − y_i)‖² / m + Σ (b_i ∘ (y − y_i))⁴ / 20, with more
+    samples than rows and columns, so that E[x xᵀ] and E[g gᵀ] have full rank.
+    """
+    (m, n), count = shape, 2 * max(shape) + 2
+    start, mixing = _normal((seed, 2), m, n), _normal((seed, 3), m, m)
+
+    def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        wide = _normal((seed, 4, step), 2 * m + n, count)
+        return wide[:n], wide[n : n + m], wide[n + m :]
+
+    def at_outputs(y: Tensor, step: int) -> Tensor:
+        _, targets, weights = batch(step)
+        gap = y - targets
+        return (
+            1
+            + (mixing @ gap).square().sum() / (m * count)
+            + ((weights * gap).pow(4).sum() / (20 * count))
+        )
+
+    def loss(w: Tensor, step: int = 0) -> Tensor:
+        return at_outputs(w @ batch(step)[0], step)
+
+    def moments(w: Tensor, step: int = 0) -> dict[str, Tensor]:
+        x = batch(step)[0]
+        y = (w @ x).requires_grad_()
+        (g,) = torch.autograd.grad(at_outputs(y, step), y)
+        g = count * g
+        return {"input_moment": x @ x.mT / count, "output_moment": g @ g.mT / count}
+
+    return Task(start, loss, moments)
+
+
+def _normal(seed: tuple[int, ...], *size: int) -> Tensor:
+    return torch.as_tensor(np.random.default_rng(list(seed)).standard_normal(size))
