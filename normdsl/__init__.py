@@ -50,9 +50,19 @@ from normdsl.functions import (
     sum,
     tanh,
 )
+from normdsl.methods import QRSVD, SVD, CoupledNewton, Eigh, QRPower
 from normdsl.norms import Norm, frobenius, max_entry, preconditioned, spectral
+from normdsl.polynomials import (
+    GramNewtonSchulz,
+    NewtonSchulz,
+    Turbo,
+    cans,
+    jordan,
+    polar_express,
+    quintic,
+)
 from normdsl.recursion import fix
-from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
+from normdsl.schedule import Schedule, exact
 from normdsl.streams import G, W, cols, loss, rows, t
 from normdsl.trace import optimizer
 from normdsl.version import __version__ as __version__
@@ -92,15 +102,19 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "QRSVD",
     "SVD",
+    "CoupledNewton",
     "Declaration",
     "DeclarationError",
     "Domain",
     "DomainError",
+    "Eigh",
     "Expr", "FactorisationError",
     "Fraction",
     "G",
     "GradientError",
+    "GramNewtonSchulz",
     "Hyperparameter",
     "HyperparameterError",
     "LossValue",
@@ -109,14 +123,17 @@ __all__ = [
     "Norm",
     "NormdslError",
     "Positive",
+    "QRPower",
     "Real",
     "Schedule",
     "SerializationError",
     "ShapeError",
+    "Turbo",
     "W",
     "abs",
     "accumulate",
     "audit",
+    "cans",
     "cholesky",
     "cols",
     "compare",
@@ -147,6 +164,7 @@ __all__ = [
     "polar_express",
     "preconditioned",
     "prev",
+    "quintic",
     "reciprocal",
     "repair",
     "rows",

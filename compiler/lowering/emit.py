@@ -11,11 +11,13 @@ from functools import singledispatchmethod
 
 from normdsl import expr as e
 from normdsl import nodes
-from normdsl.compiler.kernels import entrywise, polar, symmetric
+from normdsl.compiler.kernels import entrywise, symmetric
+from normdsl.compiler.lowering import methods
 from normdsl.expr import Constant, Expr, is_constant
+from normdsl.methods import Eigh, Method
 from normdsl.nodes import Source
 from normdsl.recursion import Before
-from normdsl.schedule import NewtonSchulz, Schedule
+from normdsl.schedule import Schedule
 from normdsl.shapes import SCALAR, Dim
 from normdsl.show.notation import Level, Piece
 
@@ -60,7 +62,7 @@ class Emitter:
         self._pieces: dict[Expr, Piece] = {}
         self._types: dict[Expr, Type] = {}
         self._uses: dict[Expr, int] = {}
-        self._taken = _TAKEN | set(inputs.values()) | _kernel_names()
+        self._taken = _TAKEN | set(inputs.values()) | methods.kernel_names()
 
     def reserve(self, names: Sequence[str]) -> None:
         """Keep names from being used for variables."""
@@ -241,11 +243,11 @@ class Emitter:
 
     @_write.register
     def _matrix_power(self, expr: nodes.MatrixPower) -> Piece:
-        return self._call(
-            symmetric.symmetric_power,
-            self._arg(expr.arg),
-            _brackets(self(expr.exponent), Level.SUM),
-        )
+        method, p = self.schedule.root, expr.exponent
+        if not method.takes(p.value if isinstance(p, Constant) else None):
+            self.lines.append(f"# {method} does not take the exponent {p}: by eigenvalues.")
+            method = Eigh()
+        return self._by(method, "root", self._arg(expr.arg), _brackets(self(p), Level.SUM))
 
     @_write.register
     def _cholesky(self, expr: nodes.Cholesky) -> Piece:
@@ -265,18 +267,21 @@ class Emitter:
 
     @_write.register
     def _eigenbasis(self, expr: nodes.Eigenbasis) -> Piece:
-        return self._call(symmetric.sorted_eigenvectors, self._arg(expr.arg))
+        return self._by(Eigh(), "eigenbasis", self._arg(expr.arg))
 
     @_write.register
     def _polar(self, expr: nodes.Polar) -> Piece:
-        method = self.schedule.polar
-        if not isinstance(method, NewtonSchulz):
-            return self._call(polar.polar_svd, self._arg(expr.arg))
-        coefficients = _repeated(method.coefficients)
-        dtype = f"torch.{method.dtype}" if method.dtype else "W.dtype"
-        variable = self._variable("coefficients")
-        self.lines.append(f"{variable} = {coefficients}")
-        return self._call(polar.polar_newton_schulz, self._arg(expr.arg), variable, dtype)
+        return self._by(self.schedule.polar, "polar", self._arg(expr.arg))
+
+    def _by(self, method: Method, role: str, *operands: str) -> Piece:
+        """Call a method's kernel; arguments of several lines get a variable."""
+        kernel, rest = methods.kernel(method, role), []
+        for name, code in methods.arguments(kernel, method, len(operands)):
+            if name == "coefficients":
+                self.lines.append(f"{(name := self._variable(name))} = {code}")
+                code = name
+            rest.append(code)
+        return self._call(kernel, *operands, *rest)
 
     @_write.register
     def _schatten(self, expr: nodes.SchattenNorm) -> Piece:
@@ -304,14 +309,3 @@ def _brackets(piece: Piece, level: Level) -> str:
 def _number(value: Fraction) -> Piece:
     text = str(value) if value.denominator == 1 else repr(float(value))
     return Piece(text, Level.ATOM if value >= 0 else Level.PRODUCT)
-
-
-def _repeated(steps: tuple[tuple[float, float, float], ...]) -> str:
-    """Return the code of a tuple of steps, short where they are all the same."""
-    if len(set(steps)) == 1:
-        return f"({steps[0]},) * {len(steps)}"
-    return "(" + "".join(f"\n        {step}," for step in steps) + "\n    )"
-
-
-def _kernel_names() -> set[str]:
-    return {name for module in (entrywise, polar, symmetric) for name in vars(module)}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.methods import with_helpers
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr, is_constant
@@ -138,7 +139,8 @@ def _emit(
     body = [*_lengths(emitter.lines, results), *emitter.lines, _returned(results)]
     args = ", ".join(["W", "G", *inputs.values()])
     step = _function(f"def step({args}, *, t, loss=None{hyper}):", declaration, body)
-    kernels = [textwrap.dedent(inspect.getsource(k)) for k in emitter.kernels.values()]
+    called = dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k))
+    kernels = [textwrap.dedent(inspect.getsource(k)) for k in called]
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     return "\n\n".join([head, *(k.rstrip() + "\n" for k in kernels), init, step])
 

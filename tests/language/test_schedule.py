@@ -5,7 +5,9 @@ import torch
 from properties import refuses
 
 import normdsl as nd
-from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
+from normdsl.methods import SVD
+from normdsl.polynomials import NewtonSchulz, jordan, polar_express
+from normdsl.schedule import Schedule, exact
 
 
 def iterate(method, values):

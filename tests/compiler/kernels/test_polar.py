@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import normdsl as nd
-from normdsl.compiler.kernels.polar import polar_newton_schulz, polar_svd
+from normdsl.compiler.kernels.newton_schulz import polar_newton_schulz
+from normdsl.compiler.kernels.polar import polar_svd
 
 DOUBLE = torch.float64
 DEGENERATE = {
