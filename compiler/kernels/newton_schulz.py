@@ -36,11 +36,11 @@ def polar_gram_newton_schulz(
     y = unit_wide(x).to(dtype)
     eye = torch.eye(y.shape[-2], dtype=dtype, device=x.device)
     for start in range(0, len(coefficients), restart):
-        gram, product = y @ y.mT, eye
-        for a, b, c in coefficients[start : start + restart]:
+        gram = factor = product = y @ y.mT
+        for k, (a, b, c) in enumerate(coefficients[start : start + restart]):
+            gram = factor @ gram @ factor if k else gram
             factor = a * eye + b * gram + c * (gram @ gram)
-            product = factor @ product
-            gram = factor @ gram @ factor
+            product = factor @ product if k else factor
         y = product @ y
     return (y.mT if x.shape[-2] > x.shape[-1] else y).to(x.dtype)
 

@@ -12,7 +12,7 @@ from functools import singledispatchmethod
 from normdsl import expr as e
 from normdsl import nodes
 from normdsl.compiler.kernels import entrywise, symmetric
-from normdsl.compiler.lowering import methods
+from normdsl.compiler.lowering import methods, refresh
 from normdsl.expr import Constant, Expr, is_constant
 from normdsl.methods import Eigh, Method
 from normdsl.nodes import Source
@@ -48,14 +48,22 @@ class Emitter:
 
     Args:
         names: variable names for some expressions. inputs: names of the states before the step.
-        schedule: which kernels to call.
+        schedule: which kernels to call. kept: names of the last results of values that are kept.
+        phase: name of the argument that says what to do with them.
     """
 
     def __init__(
-        self, names: Mapping[Expr, str], inputs: Mapping[Before, str], schedule: Schedule
+        self,
+        names: Mapping[Expr, str],
+        inputs: Mapping[Before, str],
+        schedule: Schedule,
+        kept: Mapping[Expr, str] | None = None,
+        phase: str = "phase",
     ) -> None:
         self.inputs = inputs
         self.schedule = schedule
+        self.kept = kept or {}
+        self.phase = phase
         self.kernels: dict[str, Callable[..., object]] = {}
         self.lines: list[str] = []
         self._wishes = names
@@ -63,6 +71,7 @@ class Emitter:
         self._types: dict[Expr, Type] = {}
         self._uses: dict[Expr, int] = {}
         self._taken = _TAKEN | set(inputs.values()) | methods.kernel_names()
+        self._taken |= {*self.kept.values(), phase} if kept else set()
 
     def reserve(self, names: Sequence[str]) -> None:
         """Keep names from being used for variables."""
@@ -96,9 +105,9 @@ class Emitter:
     def __call__(self, expr: Expr) -> Piece:
         """Return the code of an expression, emitting lines for what deserves a name."""
         if expr not in self._pieces:
-            piece = self._write(expr)
+            piece = self._keep(expr, self._write(expr))
             cheap = self.type(expr) <= Type.HYPER or isinstance(expr, e.Transpose)
-            drawn = isinstance(expr, nodes.Draw)
+            drawn = isinstance(expr, nodes.Draw) or expr in self.kept
             shared = self._uses.get(expr, 0) > 1 and not cheap
             leaf = piece.text.isidentifier()
             if not leaf and (expr in self._wishes or shared or drawn or len(piece.text) > _LINE):
@@ -107,6 +116,15 @@ class Emitter:
                 piece = Piece(variable, Level.ATOM)
             self._pieces[expr] = piece
         return self._pieces[expr]
+
+    def _keep(self, expr: Expr, first: Piece) -> Piece:
+        """Return the code that computes a kept value when it is time, or takes the old one."""
+        if expr not in self.kept:
+            return first
+        old, later, method = self.kept[expr], None, self.schedule.eigenbasis
+        if isinstance(expr, nodes.Eigenbasis) and method.iterative:
+            later = self._by(method, "eigenbasis", self._arg(expr.arg), old).text
+        return Piece(refresh.conditional(self.phase, first.text, later, old), Level.SUM)
 
     def _variable(self, wish: str) -> str:
         name, k = wish, 1
@@ -267,7 +285,9 @@ class Emitter:
 
     @_write.register
     def _eigenbasis(self, expr: nodes.Eigenbasis) -> Piece:
-        return self._by(Eigh(), "eigenbasis", self._arg(expr.arg))
+        method = self.schedule.eigenbasis
+        method = Eigh() if method.iterative else method
+        return self._by(method, "eigenbasis", self._arg(expr.arg))
 
     @_write.register
     def _polar(self, expr: nodes.Polar) -> Piece:

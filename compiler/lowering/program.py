@@ -7,7 +7,8 @@ import itertools
 import linecache
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -17,12 +18,14 @@ from torch import Tensor
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.methods import with_helpers
+from normdsl.compiler.lowering.refresh import kept_values
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
-from normdsl.expr import Expr, is_constant
-from normdsl.recursion import Before
+from normdsl.expr import Constant, Expr, is_constant
 from normdsl.schedule import Schedule
 from normdsl.shapes import Dim
+
+_ZERO = Constant(Fraction(0), where=None)
 
 
 @attrs.frozen
@@ -51,6 +54,8 @@ class Program:
         code: the source of `init` and `step`, and of the kernels they call.
         init: (W, **hyper) → states. step: (W, G, *states, t=, loss=, **hyper) → (W, *states).
         graph: the primitive expressions of the new weights and states, for inspection.
+        phase: name of a further argument of `step`, what to do with values that are kept between
+            steps (see `refresh`); None if there are none.
     """
 
     declaration: Declaration
@@ -60,6 +65,7 @@ class Program:
     init: Callable[..., tuple[Tensor, ...]]
     step: Callable[..., tuple[Tensor, ...]]
     graph: tuple[Expr, ...]
+    phase: str | None = None
 
     def source(self, shape: tuple[int, int]) -> str:
         """Return the code, headed by the shapes it has for weights of `shape`."""
@@ -78,12 +84,15 @@ def lower(declaration: Declaration, schedule: Schedule) -> Program:
     slots = sorted(_closed(derive), key=lambda slot: place.get(slot.after, len(place)))
     after = [simplify(derive(slot.after)) for slot in slots]
     names = {simplify(derive(x)): name for x, name in declaration.labels.items()}
+    graph = (update, *after)
+    kept = kept_values(graph, schedule)
     fields = _fields(declaration, slots)
-    code = _emit(declaration, schedule, slots, fields, update, after, names)
+    fields += _kept_fields(declaration, kept, names, {f.name for f in fields})
+    phase = _unused("phase", {h.name for h in declaration.hyper}) if kept else None
+    code = _emit(declaration, schedule, slots, fields, update, after, names, kept, phase)
     namespace = _load(declaration, code)
-    return Program(
-        declaration, schedule, fields, code, namespace["init"], namespace["step"], (update, *after)
-    )
+    init, step = namespace["init"], namespace["step"]
+    return Program(declaration, schedule, fields, code, init, step, graph, phase)
 
 
 def _closed(derive: Derivation) -> list[Slot]:
@@ -110,6 +119,27 @@ def _fields(declaration: Declaration, slots: Iterable[Slot]) -> tuple[Field, ...
     return tuple(fields)
 
 
+def _kept_fields(
+    declaration: Declaration, kept: Iterable[Expr], names: Mapping[Expr, str], taken: set[str]
+) -> tuple[Field, ...]:
+    """Return the states that hold kept values, by the author's name where that is free."""
+    fields: list[Field] = []
+    taken = taken | {h.name for h in declaration.hyper}
+    for expr in kept:
+        free = (f"kept{k}" for k in itertools.count(1) if f"kept{k}" not in taken)
+        name = names.get(expr, next(free))
+        name = next(free) if name in taken else name
+        taken.add(name)
+        fields.append(Field(name, (expr.shape.rows, expr.shape.cols)))
+    return tuple(fields)
+
+
+def _unused(name: str, used: Container[str]) -> str:
+    while name in used:
+        name += "_"
+    return name
+
+
 def _emit(
     declaration: Declaration,
     schedule: Schedule,
@@ -118,26 +148,29 @@ def _emit(
     update: Expr,
     after: list[Expr],
     names: Mapping[Expr, str],
+    kept: list[Expr],
+    phase: str | None,
 ) -> str:
     """Return the source of `init` and `step` with the kernels they call."""
     hyper = "".join(f", {h.name}" for h in declaration.hyper)
     star = ", *" + hyper if hyper else ""
     init = _emit_init(declaration, schedule, slots, fields, star)
     used = {h.name for h in declaration.hyper} | {f.name for f in fields}
-    inputs: dict[Before, str] = {}
-    for slot, field in zip(slots, fields, strict=True):
-        name = f"{field.name}_old"
-        while name in used:
-            name += "_"
-        used.add(name)
-        inputs[slot.before] = name
-    emitter = Emitter(names, inputs, schedule)
+    olds: list[str] = []
+    for field in fields:
+        olds.append(_unused(f"{field.name}_old", used))
+        used.add(olds[-1])
+    inputs = {slot.before: old for slot, old in zip(slots, olds, strict=False)}
+    last = dict(zip(kept, olds[len(slots) :], strict=True))
+    emitter = Emitter(names, inputs, schedule, last, phase or "")
     emitter.reserve([h.name for h in declaration.hyper])
     emitter.count([*after, update])
     results = [emitter.value(x, names.get(x)) for x in after]
     results.insert(0, emitter.value(update, "W_new"))
+    results += [emitter.value(x) for x in kept]
     body = [*_lengths(emitter.lines, results), *emitter.lines, _returned(results)]
-    args = ", ".join(["W", "G", *inputs.values()])
+    args = ", ".join(["W", "G", *olds])
+    hyper = f", {phase}{hyper}" if phase else hyper
     step = _function(f"def step({args}, *, t, loss=None{hyper}):", declaration, body)
     called = dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k))
     kernels = [textwrap.dedent(inspect.getsource(k)) for k in called]
@@ -154,6 +187,7 @@ def _emit_init(
 ) -> str:
     simplify, derive = Simplification(), Derivation()
     starts = [simplify(derive(s.init)) for s in slots]
+    starts += [_ZERO] * (len(fields) - len(slots))
     emitter = Emitter({}, {}, schedule)
     emitter.reserve([h.name for h in declaration.hyper])
     length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}

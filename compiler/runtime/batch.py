@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.declaration import Declaration
 from normdsl.errors import FactorisationError, GradientError
@@ -108,6 +109,15 @@ class Stepper:
                 hint="pass the gradient of this parameter",
             )
 
+    @property
+    def keeps(self) -> bool:
+        """Whether values are kept between steps, so that `phase` matters."""
+        return self.program.phase is not None
+
+    def phase(self, done: int) -> int:
+        """Return what the step after `done` steps does with kept values."""
+        return refresh.phase(done, self.program.schedule.refresh)
+
     def init(self, params: Sequence[Tensor], hyper: Mapping[str, Any]) -> list[Tensor]:
         """Return the initial states of a batch of equal-shaped parameters."""
         W = torch.stack([self.view(p).to(self.dtype(p)) for p in params])
@@ -121,6 +131,7 @@ class Stepper:
         clocks: Sequence[Tensor],
         loss: Tensor | None,
         hyper: Mapping[str, Any],
+        phase: int = refresh.FIRST,
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
         """Return the new parameters and states of a batch of equal-shaped parameters.
 
@@ -131,6 +142,7 @@ class Stepper:
             clocks: step index of each parameter, scalars, from 1.
             loss: value of the loss.
             hyper: the hyper-parameters.
+            phase: what to do with values kept between steps, see `lowering.refresh`.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
@@ -140,6 +152,7 @@ class Stepper:
         G = _stacked([self.view(g) for g in grads]).to(dtype)
         t = _stacked(clocks).reshape(-1, 1, 1)
         count = len(params)
+        hyper = {**hyper, self.program.phase: phase} if self.program.phase else hyper
         value = None if loss is None else loss.to(dtype).reshape(1, 1, 1).expand(count, 1, 1)
         try:
             new, *after = self.run(W, G, *map(_stacked, states), t=t, loss=value, **hyper)

@@ -21,7 +21,9 @@ class Functional:
     """Pure functions of a declaration, usable under `torch.func` transforms and differentiable.
 
     Parameters, gradients and each state are trees (dicts, lists, …) of tensors of one structure;
-    the state is `{"t": scalar, name: tree, …}`. Nothing is changed in place.
+    the state is `{"t": scalar, name: tree, …}`. Nothing is changed in place. A schedule that keeps
+    values between steps (`refresh`, an iterative eigenbasis) reads the clock on the host at each
+    update: a synchronisation, and not under `vmap` over states.
 
     Args:
         declaration: the rule. schedule: how it is computed.
@@ -77,12 +79,13 @@ class Functional:
             raise missing_loss(self.declaration.name, "update(..., loss=value)")
         value = None if loss is None else torch.as_tensor(loss)
         clock = state["t"] + 1
+        phase = self._stepper.phase(int(state["t"]) if self._stepper.keeps else 0)
         columns = [pytree.tree_leaves(state[name]) for name in self._names]
         weights, after = [], []
         for i, (p, g) in enumerate(zip(leaves, slopes, strict=True)):
             self._stepper.require(p, g)
             new, states = self._stepper.step(
-                [p], [g], [[column[i]] for column in columns], [clock], value, values
+                [p], [g], [[column[i]] for column in columns], [clock], value, values, phase
             )
             weights.append(new[0])
             after.append([s[0] for s in states])

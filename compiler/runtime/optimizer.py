@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from normdsl.compiler.runtime.batch import stepper
 from normdsl.compiler.runtime.functional import missing_loss
@@ -37,7 +38,8 @@ class DeclaredOptimizer(Optimizer):
         schedule: how it is computed; default SVD and eigenvalues in the parameter's dtype.
         nonfinite: what a gradient, or a new value, that is NaN or infinite does: `"raise"` a
             `GradientError` (costs a host synchronisation a step), or `"skip"` the parameter's
-            step without one.
+            step without one, unless the schedule keeps values between steps: then the step count
+            is read, since it does not advance in a step that was skipped.
         hyper: hyper-parameters, numbers or scalar tensors.
 
     Raises:
@@ -70,6 +72,7 @@ class DeclaredOptimizer(Optimizer):
         self.nonfinite = nonfinite
         self._stepper = stepper(declaration, schedule or Schedule())
         self._names = [f.name for f in self._stepper.program.fields]
+        self._counts = WeakTensorKeyDictionary()
         super().__init__(params, complete(declaration, hyper))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -135,8 +138,21 @@ class DeclaredOptimizer(Optimizer):
             if p.grad is not None:
                 self._stepper.require(p, p.grad)
                 alone = id(p) if p.numel() > STACKED_UP_TO else None
-                found[alone, p.shape, p.dtype, p.device, p.grad.dtype].append(p)
+                phase = self._phase(p)
+                found[alone, p.shape, p.dtype, p.device, p.grad.dtype, phase].append(p)
         return found.values()
+
+    def _phase(self, p: Tensor) -> int:
+        """Return what the next step of a parameter does with kept values."""
+        state = self.state.get(p, {})
+        known = self._stepper.keeps and all(name in state for name in (_STEP, *self._names))
+        return self._stepper.phase(self._count(state[_STEP]) if known else 0)
+
+    def _count(self, clock: Tensor) -> int:
+        """Return a step count, which is read once and counted on the host from then on."""
+        if self.nonfinite == "skip" or clock not in self._counts:
+            self._counts[clock] = int(clock)
+        return int(self._counts[clock])
 
     def _advance(
         self, batch: Batch, loss: Tensor | None, hyper: dict[str, Any]
@@ -156,7 +172,8 @@ class DeclaredOptimizer(Optimizer):
         }
         clocks = [c + 1 for c in old[_STEP]]
         columns = [old[name] for name in self._names]
-        weights, states = self._stepper.step(batch, grads, columns, clocks, loss, hyper)
+        phase = self._phase(batch[0])
+        weights, states = self._stepper.step(batch, grads, columns, clocks, loss, hyper, phase)
         new = {_STEP: clocks, **dict(zip(self._names, states, strict=True))}
         if self.nonfinite == "skip":
             legal = [
@@ -169,7 +186,8 @@ class DeclaredOptimizer(Optimizer):
 
     def _start(self, batch: Batch, hyper: dict[str, Any]) -> dict[str, list[Any]]:
         """Return initial states for the parameters of a batch that have none yet."""
-        late = [(i, p) for i, p in enumerate(batch) if not self.state.get(p)]
+        every = {_STEP, *self._names}
+        late = [(i, p) for i, p in enumerate(batch) if not every <= self.state.get(p, {}).keys()]
         found: dict[str, list[Any]] = {name: [None] * len(batch) for name in (_STEP, *self._names)}
         if not late:
             return found
@@ -190,6 +208,9 @@ class DeclaredOptimizer(Optimizer):
                     self.state[p][name] = column[i].clone()
                 else:
                     known.copy_(column[i])
+            clock = self.state[p][_STEP]
+            if clock in self._counts:
+                self._counts[clock] += 1
 
     def _require_finite(self, results: list[Result], loss: Tensor | None) -> None:
         """Refuse gradients, new weights or new states that are not finite: one synchronisation."""
