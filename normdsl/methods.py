@@ -81,7 +81,10 @@ class CoupledNewton(Method):
     eigenvalue λ converges once (1 + 1/r)^{r steps} is well above ‖S‖_F / λ, so that 30 steps
     reach 1e-7. A matrix of the batch is left alone once a step brings M no closer to I.
 
-    On a rank-deficient S it is (S + ρ I)^{-1/r}, not the pseudo-inverse; of 0 it is 0.
+    On a rank-deficient S it is (S + ρ I)^{-1/r}, not the pseudo-inverse: harmless where it meets
+    matrices in the range of S only, as statistics and their gradients do. Of 0 it is 0. Steps that
+    are too few leave ρ^{-1/r} unreached, which damps. For r = 1 and without full rank, rounding
+    leaks a few percent into the range: prefer `Eigh` there.
 
     Args:
         steps: how many; there is no test of convergence on the host.

@@ -79,3 +79,13 @@ def test_dtypes_of_an_iteration_are_checked_too(dtype):
 def test_other_methods_are_refused(polar):
     with refuses(nd.DeclarationError):
         Schedule(polar=polar)
+
+
+@pytest.mark.parametrize("refresh", [0, -3, 2.0, True, "10", None])
+def test_a_refresh_is_a_whole_number(refresh):
+    with refuses(nd.DeclarationError, "schedule refresh"):
+        Schedule(refresh=refresh)
+
+
+def test_the_defaults_refresh_every_step_by_eigenvalues():
+    assert Schedule() == Schedule(root=nd.Eigh(), eigenbasis=nd.Eigh(), refresh=1)
