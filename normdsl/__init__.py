@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance.repair import repair
     from normdsl.compiler.invariance.solve import solve
     from normdsl.compiler.runtime.functional import functional
+    from normdsl.compiler.runtime.schedule_error import schedule_error
     from normdsl.serial import from_json, to_json
 
 
@@ -85,6 +86,7 @@ _LAZY = {
     "solve": ("normdsl.compiler.invariance.solve", "solve"),
     "repair": ("normdsl.compiler.invariance.repair", "repair"),
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
+    "schedule_error": ("normdsl.compiler.runtime.schedule_error", "schedule_error"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
 }
@@ -168,6 +170,7 @@ __all__ = [
     "reciprocal",
     "repair",
     "rows",
+    "schedule_error",
     "sign",
     "signs_like",
     "solve",

@@ -106,7 +106,8 @@ class QRPower(Method):
     """Eigenbasis by one step of orthogonal iteration from the last basis: Q ← qr(S Q).
 
     The columns of the last basis are ordered by diag(Qᵀ S Q) first, largest in front (Vyas et al.,
-    2024, arXiv:2409.11321). The first basis is by `Eigh`. The last basis is a state.
+    2024, arXiv:2409.11321). The first basis is by `Eigh`. The last basis is a state. SOAP's code
+    permutes its second moment along with the columns; here it is the declaration's and stays.
     """
 
     kernels: ClassVar[Mapping[str, str]] = {"eigenbasis": "qr_power_step"}

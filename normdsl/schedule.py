@@ -19,7 +19,8 @@ class Schedule:
     """The choices that decide speed and rounding.
 
     Args:
-        polar: method of polar factors: `SVD()`, `QRSVD()`, `Eigh()` or polynomials.
+        polar: method of polar factors: `SVD()`, `QRSVD()`, `Eigh()` or polynomials, whose `band`
+            is their error. `Turbo()` is the one exception to "never the meaning": see there.
         dtype: name of the floating dtype everything is computed and kept in; None for that of the
             parameter, at least float32. Roots of Gram matrices square the condition number: in
             float32, directions of G below about 1e-3 of the largest count as zero; with
@@ -30,7 +31,8 @@ class Schedule:
         eigenbasis: method of eigenbases, `Eigh()` or `QRPower()`.
         refresh: matrix powers, inverses, Cholesky factors and eigenbases of what depends on a
             state are computed at steps 1, 1 + refresh, 1 + 2 refresh, … and kept in between, as
-            further states. This one is an approximation in time, as the methods are in rounding.
+            further states. Parameters count steps of their own. An approximation in time, as the
+            methods are in value; `nd.schedule_error` measures both.
 
     Raises:
         DeclarationError: for an unknown dtype, a method without a kernel for its role, or a refresh

@@ -10,7 +10,7 @@ from spectra import DOUBLE, SHAPES, response, scalar_map, spectra, with_values
 
 import normdsl as nd
 from normdsl.compiler.kernels import newton_schulz
-from normdsl.compiler.kernels.newton_schulz import polar_newton_schulz, polar_turbo
+from normdsl.compiler.kernels.newton_schulz import polar_newton_schulz, polar_turbo, unit_wide
 from normdsl.compiler.kernels.polar import polar_svd
 
 SEQUENCES = {
@@ -189,3 +189,11 @@ def test_it_is_captured_in_one_graph(name):
     captured = torch.compile(kernel, backend="eager", fullgraph=True)
     got = captured(x, method.coefficients, DOUBLE, *rest)
     torch.testing.assert_close(got, run(method, x))
+
+
+def test_the_norm_is_right_to_rounding_also_for_large_matrices():
+    """A sum of all squares at once is 2e-4 too small here, where the polynomials explode."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(2048, 1, generator=draw) @ torch.randn(1, 2048, generator=draw)
+    assert abs(unit_wide(x).double().norm() - 1) < 1e-6
+    assert abs(unit_wide(x[None].mT).double().norm() - 1) < 1e-6
