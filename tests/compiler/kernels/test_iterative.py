@@ -63,6 +63,17 @@ def test_a_rank_deficient_matrix_gets_the_root_of_its_ridge(r, rank, dtype):
     assert found[-1] >= 0.8 * largest
 
 
+@pytest.mark.parametrize("r", ROOTS)
+@pytest.mark.parametrize("lowest", [-1e-10, -1e-3, -1.0])
+def test_an_eigenvalue_far_below_zero_stops_the_iteration_before_it_overflows(r, lowest):
+    """It is no input, but rounding elsewhere may produce it; a matrix beside it is untouched."""
+    bad = gram_matrix(torch.tensor([1.0, 0.5, lowest], dtype=DOUBLE))
+    good = gram_matrix(torch.tensor([1.0, 0.5, 0.1], dtype=DOUBLE))
+    got = coupled_newton(torch.stack([bad, good]), -1 / r, 100)
+    assert got.abs().max() < 1e12
+    torch.testing.assert_close(got[1], symmetric_power(good, -1 / r))
+
+
 def test_zero_gives_zero_also_beside_others():
     s = torch.stack([torch.zeros(3, 3), torch.eye(3), 2 * torch.eye(3)]).double()
     got = coupled_newton(s, -1.0, 30)

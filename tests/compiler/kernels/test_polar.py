@@ -11,6 +11,8 @@ DEGENERATE = {
     "zero": torch.zeros(3, 4, dtype=DOUBLE),
     "rank one": torch.ones(3, 4, dtype=DOUBLE),
     "tall rank one": torch.ones(7, 4, dtype=DOUBLE),
+    "rank two": with_values(torch.tensor([1.0, 0.5, 0, 0, 0, 0]).double(), 6, 9),
+    "tall rank two": with_values(torch.tensor([1.0, 0.5, 0, 0, 0, 0]).double(), 9, 6),
     "repeated": torch.eye(3, 4, dtype=DOUBLE),
     "row": torch.arange(1.0, 5.0, dtype=DOUBLE).reshape(1, 4),
     "column": torch.arange(1.0, 5.0, dtype=DOUBLE).reshape(4, 1),

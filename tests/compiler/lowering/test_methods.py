@@ -16,7 +16,7 @@ METHODS = (
     nd.QRSVD(),
     nd.Eigh(),
     nd.jordan(),
-    nd.polar_express(5, "bfloat16").on_gram(3),
+    nd.polar_express(5, "bfloat16").on_gram(2),
     nd.Turbo(),
     nd.CoupledNewton(7),
     nd.QRPower(),
@@ -67,7 +67,7 @@ def test_the_source_with_each_polar_method_runs_with_torch_alone(method):
     source = rule(nd.polar(G) + nd.polar(2 * G)).source((3, 4), schedule)
     namespace = {}
     exec(compile(source, "ejected.py", "exec"), namespace)
-    g = torch.randn(2, 3, 4, dtype=torch.float64)
+    g = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     clock = torch.ones(2, 1, 1, dtype=torch.float64)
     (new,) = namespace["step"](torch.zeros_like(g), g, t=clock)
     assert 1.2 < torch.linalg.matrix_norm(new, 2).mean() < 2.5
