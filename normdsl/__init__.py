@@ -52,17 +52,10 @@ from normdsl.functions import (
 )
 from normdsl.methods import QRSVD, SVD, CoupledNewton, Eigh, QRPower
 from normdsl.norms import Norm, frobenius, max_entry, preconditioned, spectral
-from normdsl.polynomials import (
-    GramNewtonSchulz,
-    NewtonSchulz,
-    Turbo,
-    cans,
-    jordan,
-    polar_express,
-    quintic,
-)
+from normdsl.polynomials import GramNewtonSchulz, NewtonSchulz, Turbo
 from normdsl.recursion import fix
 from normdsl.schedule import Schedule, exact
+from normdsl.sequences import cans, jordan, polar_express, quintic
 from normdsl.streams import G, W, cols, loss, rows, t
 from normdsl.trace import optimizer
 from normdsl.version import __version__ as __version__

@@ -29,10 +29,10 @@ def phase(done: int, refresh: int) -> int:
     return FIRST if done == 0 else COMPUTE if done % refresh == 0 else KEEP
 
 
-def conditional(phase: str, first: str, later: str | None, old: str) -> str:
+def conditional(argument: str, first: str, later: str | None, old: str) -> str:
     """Return the code of a kept value; `later` computes it from the old one, if that differs."""
-    fresh = first if later is None else f"{first} if {phase} == {FIRST} else {later}"
-    return f"{fresh} if {phase} else {old}"
+    fresh = first if later is None else f"{first} if {argument} == {FIRST} else {later}"
+    return f"{fresh} if {argument} else {old}"
 
 
 def _is_kept(expr: Expr, schedule: Schedule) -> bool:

@@ -1,4 +1,4 @@
-"""Polynomial iterations: published bands, refusals of sign flips, safety factors."""
+"""Polynomial iterations: published bands, exact images, refusals of sign flips."""
 
 import math
 
@@ -108,18 +108,3 @@ def test_the_gram_form_has_the_same_polynomials_and_band():
     assert gram.restart == 3
     assert (gram.coefficients, gram.dtype) == (method.coefficients, "bfloat16")
     assert gram.band() == method.band()
-
-
-@pytest.mark.parametrize("make", [nd.polar_express, nd.cans])
-def test_safety_keeps_slightly_larger_singular_values_in_the_band(make):
-    """Rounding puts the largest singular value beyond 1; the plain polynomials explode there."""
-    beyond = torch.tensor(1.004, dtype=torch.float64)
-    for dtype in ("bfloat16", "float16"):
-        assert 0.8 < scalar_map(beyond, make(dtype=dtype).coefficients) < 1.2
-    assert not scalar_map(beyond, make(safety=1).coefficients).abs() < 1e3
-    slightly = torch.tensor(1.0005, dtype=torch.float64)
-    assert 0.8 < scalar_map(slightly, make().coefficients) < 1.2
-
-
-def test_the_classic_steps_of_polar_express_have_no_safety():
-    assert nd.polar_express(10, safety=1.01).coefficients[7:] == (CLASSIC,) * 3

@@ -6,8 +6,9 @@ from properties import refuses
 
 import normdsl as nd
 from normdsl.methods import SVD
-from normdsl.polynomials import NewtonSchulz, jordan, polar_express
+from normdsl.polynomials import NewtonSchulz
 from normdsl.schedule import Schedule, exact
+from normdsl.sequences import jordan, polar_express
 
 
 def iterate(method, values):
