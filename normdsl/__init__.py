@@ -54,6 +54,7 @@ from normdsl.functions import (
     trace,
 )
 from normdsl.gauge import Gauge
+from normdsl.methods import QRSVD, SVD, CoupledNewton, Eigh, QRPower
 from normdsl.norms import (
     Norm,
     column_norm,
@@ -83,8 +84,10 @@ from normdsl.norms import (
     sum_of,
     top_entries,
 )
+from normdsl.polynomials import GramNewtonSchulz, NewtonSchulz, Turbo
 from normdsl.recursion import fix
-from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
+from normdsl.schedule import Schedule, exact
+from normdsl.sequences import cans, jordan, polar_express, quintic
 from normdsl.statistics import coupled_grams, ema_in_basis, running_max
 from normdsl.streams import G, W, cols, input_moment, loss, output_moment, rows, t
 from normdsl.tracing import optimizer
@@ -98,6 +101,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance.solve import solve
     from normdsl.compiler.runtime.capture import capture
     from normdsl.compiler.runtime.functional import functional
+    from normdsl.compiler.runtime.schedule_error import schedule_error
     from normdsl.serial import from_json, to_json
 
 
@@ -110,6 +114,7 @@ _LAZY = {
     "repair": ("normdsl.compiler.invariance.repair", "repair"),
     "capture": ("normdsl.compiler.runtime.capture", "capture"),
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
+    "schedule_error": ("normdsl.compiler.runtime.schedule_error", "schedule_error"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
 }
@@ -127,17 +132,21 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "QRSVD",
     "SVD",
+    "CoupledNewton",
     "Declaration",
     "DeclarationError",
     "Domain",
     "DomainError",
+    "Eigh",
     "Expr",
     "FactorisationError",
     "Fraction",
     "G",
     "Gauge",
     "GradientError",
+    "GramNewtonSchulz",
     "Hyperparameter",
     "HyperparameterError",
     "LossValue",
@@ -146,15 +155,18 @@ __all__ = [
     "Norm",
     "NormdslError",
     "Positive",
+    "QRPower",
     "Real",
     "Schedule",
     "SerializationError",
     "ShapeError",
+    "Turbo",
     "W",
     "abs",
     "accumulate",
     "audit",
     "block_mean",
+    "cans",
     "capture",
     "cholesky",
     "cols",
@@ -204,6 +216,7 @@ __all__ = [
     "polar_express",
     "preconditioned",
     "prev",
+    "quintic",
     "reciprocal",
     "repair",
     "rms",
@@ -214,6 +227,7 @@ __all__ = [
     "running_max",
     "scaled_max_entry",
     "schatten",
+    "schedule_error",
     "sign",
     "signs_like",
     "solve",

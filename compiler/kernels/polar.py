@@ -1,4 +1,4 @@
-"""Polar factors of batches of matrices."""
+"""Polar factors of batches of matrices, by factorisations."""
 
 from __future__ import annotations
 
@@ -13,16 +13,26 @@ def polar_svd(x: Tensor) -> Tensor:
     return (u * (s > cut).to(x.dtype).unsqueeze(-2)) @ vh
 
 
-def polar_newton_schulz(
-    x: Tensor, coefficients: tuple[tuple[float, float, float], ...], dtype: torch.dtype
-) -> Tensor:
-    """Return x, scaled to Frobenius norm 1, under the maps y ↦ a y + b (y yᵀ) y + c (y yᵀ)² y."""
+def polar_qr(x: Tensor) -> Tensor:
+    """Return the polar factor by x = Q R along the long side and the SVD of R."""
+    wide = x.shape[-2] < x.shape[-1]
+    q, r = torch.linalg.qr(x.mT if wide else x)
+    u, s, vh = torch.linalg.svd(r)
+    cut = 4 * torch.finfo(x.dtype).eps * max(x.shape[-2:]) * s[..., :1]
+    y = q @ ((u * (s > cut).to(x.dtype).unsqueeze(-2)) @ vh)
+    return y.mT if wide else y
+
+
+def polar_gram(x: Tensor) -> Tensor:
+    """Return (x xᵀ)^{-1/2} x on the short side; eigenvalues below a relative cut count as zero.
+
+    So singular values below √(4 k eps) of the largest do, k the short side.
+    """
     largest = x.abs().amax((-2, -1), keepdim=True)
-    y = (x / torch.where(largest == 0, 1.0, largest)).to(dtype)
+    y = x / torch.where(largest == 0, 1.0, largest)
     y = y.mT if x.shape[-2] > x.shape[-1] else y
-    norm = torch.linalg.matrix_norm(y, keepdim=True)
-    y = y / torch.where(norm == 0, 1.0, norm)
-    for a, b, c in coefficients:
-        gram = y @ y.mT
-        y = a * y + (b * gram + c * (gram @ gram)) @ y
-    return (y.mT if x.shape[-2] > x.shape[-1] else y).to(x.dtype)
+    values, vectors = torch.linalg.eigh(y @ y.mT)
+    kept = values > 4 * torch.finfo(x.dtype).eps * values.shape[-1] * values[..., -1:]
+    roots = torch.where(kept, torch.where(kept, values, 1.0).rsqrt(), 0.0)
+    y = (vectors * roots.unsqueeze(-2)) @ (vectors.mT @ y)
+    return y.mT if x.shape[-2] > x.shape[-1] else y

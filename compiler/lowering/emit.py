@@ -11,13 +11,15 @@ from functools import singledispatchmethod
 
 from normdsl import expr as e
 from normdsl import nodes
-from normdsl.compiler.kernels import combined, entrywise, polar, singular, symmetric
+from normdsl.compiler.kernels import combined, entrywise, singular, symmetric
+from normdsl.compiler.lowering import methods, refresh
 from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.expr import Constant, Expr, is_constant
+from normdsl.methods import Eigh, Method
 from normdsl.nodes import Source
 from normdsl.norms.iterated import Iterated, exponent, graph
 from normdsl.recursion import Before
-from normdsl.schedule import NewtonSchulz, Schedule
+from normdsl.schedule import Schedule
 from normdsl.shapes import SCALAR, Dim
 from normdsl.show.notation import Level, Piece
 from normdsl.streams import MOMENTS
@@ -38,9 +40,6 @@ _TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init
 )
 
 
-_KERNELS = (combined, entrywise, polar, singular, symmetric)
-
-
 class Type(enum.IntEnum):
     """What an expression is in the emitted code."""
 
@@ -56,6 +55,8 @@ class Emitter:
     Args:
         names: variable names for some expressions. inputs: names of the states before the step.
         schedule: which kernels to call. layers: what is known of all layers, in order.
+        kept: names of the last results of values that are kept. phase: name of the argument that
+            says what to do with them.
     """
 
     def __init__(
@@ -64,17 +65,22 @@ class Emitter:
         inputs: Mapping[Before, str],
         schedule: Schedule,
         layers: Sequence[nodes.Across] = (),
+        kept: Mapping[Expr, str] | None = None,
+        phase: str = "phase",
     ) -> None:
         self.inputs = inputs
         self.layers = layers
         self.schedule = schedule
+        self.kept = kept or {}
+        self.phase = phase
         self.kernels: dict[str, Callable[..., object]] = {}
         self.lines: list[str] = []
         self._wishes = names
         self._pieces: dict[Expr, Piece] = {}
         self._types: dict[Expr, Type] = {}
         self._uses: dict[Expr, int] = {}
-        self._taken = _TAKEN | set(inputs.values()) | _kernel_names()
+        self._taken = _TAKEN | set(inputs.values()) | methods.kernel_names()
+        self._taken |= {*self.kept.values(), phase} if kept else set()
 
     def reserve(self, names: Sequence[str]) -> None:
         """Keep names from being used for variables."""
@@ -108,9 +114,9 @@ class Emitter:
     def __call__(self, expr: Expr) -> Piece:
         """Return the code of an expression, emitting lines for what deserves a name."""
         if expr not in self._pieces:
-            piece = self._write(expr)
+            piece = self._keep(expr, self._write(expr))
             cheap = self.type(expr) <= Type.HYPER or isinstance(expr, e.Transpose)
-            drawn = isinstance(expr, nodes.Draw)
+            drawn = isinstance(expr, nodes.Draw) or expr in self.kept
             shared = self._uses.get(expr, 0) > 1 and not cheap
             leaf = piece.text.isidentifier()
             if not leaf and (expr in self._wishes or shared or drawn or len(piece.text) > _LINE):
@@ -119,6 +125,15 @@ class Emitter:
                 piece = Piece(variable, Level.ATOM)
             self._pieces[expr] = piece
         return self._pieces[expr]
+
+    def _keep(self, expr: Expr, first: Piece) -> Piece:
+        """Return the code that computes a kept value when it is time, or takes the old one."""
+        if expr not in self.kept:
+            return first
+        old, later, method = self.kept[expr], None, self.schedule.eigenbasis
+        if isinstance(expr, nodes.Eigenbasis) and method.iterative:
+            later = self._by(method, "eigenbasis", self._arg(expr.arg), old).text
+        return Piece(refresh.conditional(self.phase, first.text, later, old), Level.SUM)
 
     def _variable(self, wish: str) -> str:
         name, k = wish, 1
@@ -263,11 +278,11 @@ class Emitter:
 
     @_write.register
     def _matrix_power(self, expr: nodes.MatrixPower) -> Piece:
-        return self._call(
-            symmetric.symmetric_power,
-            self._arg(expr.arg),
-            _brackets(self(expr.exponent), Level.SUM),
-        )
+        method, p = self.schedule.root, expr.exponent
+        if not method.takes(p.value if isinstance(p, Constant) else None):
+            self.lines.append(f"# {method} does not take the exponent {p}: by eigenvalues.")
+            method = Eigh()
+        return self._by(method, "root", self._arg(expr.arg), _brackets(self(p), Level.SUM))
 
     @_write.register
     def _cholesky(self, expr: nodes.Cholesky) -> Piece:
@@ -287,18 +302,23 @@ class Emitter:
 
     @_write.register
     def _eigenbasis(self, expr: nodes.Eigenbasis) -> Piece:
-        return self._call(symmetric.sorted_eigenvectors, self._arg(expr.arg))
+        method = self.schedule.eigenbasis
+        method = Eigh() if method.iterative else method
+        return self._by(method, "eigenbasis", self._arg(expr.arg))
 
     @_write.register
     def _polar(self, expr: nodes.Polar) -> Piece:
-        method = self.schedule.polar
-        if not isinstance(method, NewtonSchulz):
-            return self._call(polar.polar_svd, self._arg(expr.arg))
-        coefficients = _repeated(method.coefficients)
-        dtype = f"torch.{method.dtype}" if method.dtype else "W.dtype"
-        variable = self._variable("coefficients")
-        self.lines.append(f"{variable} = {coefficients}")
-        return self._call(polar.polar_newton_schulz, self._arg(expr.arg), variable, dtype)
+        return self._by(self.schedule.polar, "polar", self._arg(expr.arg))
+
+    def _by(self, method: Method, role: str, *operands: str) -> Piece:
+        """Call a method's kernel; arguments of several lines get a variable."""
+        kernel, rest = methods.kernel(method, role), []
+        for name, code in methods.arguments(kernel, method, len(operands)):
+            if name == "coefficients":
+                self.lines.append(f"{(name := self._variable(name))} = {code}")
+                code = name
+            rest.append(code)
+        return self._call(kernel, *operands, *rest)
 
     @_write.register
     def _singular(self, expr: Singular) -> Piece:
@@ -359,14 +379,3 @@ def _brackets(piece: Piece, level: Level) -> str:
 def _number(value: Fraction) -> Piece:
     text = str(value) if value.denominator == 1 else repr(float(value))
     return Piece(text, Level.ATOM if value >= 0 else Level.PRODUCT)
-
-
-def _repeated(steps: tuple[tuple[float, float, float], ...]) -> str:
-    """Return the code of a tuple of steps, short where they are all the same."""
-    if len(set(steps)) == 1:
-        return f"({steps[0]},) * {len(steps)}"
-    return "(" + "".join(f"\n        {step}," for step in steps) + "\n    )"
-
-
-def _kernel_names() -> set[str]:
-    return {name for module in _KERNELS for name in vars(module)}

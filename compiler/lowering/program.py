@@ -7,7 +7,8 @@ import itertools
 import linecache
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -16,14 +17,17 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.methods import with_helpers
+from normdsl.compiler.lowering.refresh import kept_values
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
-from normdsl.expr import Expr, is_constant
+from normdsl.expr import Constant, Expr, is_constant
 from normdsl.graph import walk
 from normdsl.nodes import Across
-from normdsl.recursion import Before
 from normdsl.schedule import Schedule
 from normdsl.shapes import Dim
+
+_ZERO = Constant(Fraction(0), where=None)
 
 
 @attrs.frozen
@@ -56,6 +60,8 @@ class Program:
         layers: the scalars that the step combines over all layers, in the order in which they are
             found: each survey takes the arguments of `step` and those found before, as `layers`.
         surveys: what each layer contributes to them.
+        phase: name of a further argument of `step`, what to do with values that are kept between
+            steps (see `refresh`); None if there are none.
     """
 
     declaration: Declaration
@@ -67,6 +73,7 @@ class Program:
     graph: tuple[Expr, ...]
     layers: tuple[Across, ...] = ()
     surveys: tuple[Callable[..., Tensor], ...] = ()
+    phase: str | None = None
 
     def source(self, shape: tuple[int, int]) -> str:
         """Return the code, headed by the shapes it has for weights of `shape`."""
@@ -85,10 +92,12 @@ def lower(declaration: Declaration, schedule: Schedule) -> Program:
     slots = sorted(_closed(derive), key=lambda slot: place.get(slot.after, len(place)))
     after = [simplify(derive(slot.after)) for slot in slots]
     names = {simplify(derive(x)): name for x, name in declaration.labels.items()}
-    fields = _fields(declaration, slots)
     graph = (update, *after)
-    layers = _combined(graph)
-    code = _emit(declaration, schedule, slots, fields, graph, layers, names)
+    kept, layers = kept_values(graph, schedule), _combined(graph)
+    fields = _fields(declaration, slots)
+    fields += _kept_fields(declaration, kept, names, {f.name for f in fields})
+    phase = _unused("phase", {h.name for h in declaration.hyper}) if kept else None
+    code = _emit(declaration, schedule, slots, fields, graph, layers, names, kept, phase)
     loaded = _load(declaration, code)
     return Program(
         declaration,
@@ -100,6 +109,7 @@ def lower(declaration: Declaration, schedule: Schedule) -> Program:
         graph,
         layers,
         tuple(loaded[f"survey{k}"] for k in range(len(layers))),
+        phase,
     )
 
 
@@ -133,6 +143,27 @@ def _fields(declaration: Declaration, slots: Iterable[Slot]) -> tuple[Field, ...
     return tuple(fields)
 
 
+def _kept_fields(
+    declaration: Declaration, kept: Iterable[Expr], names: Mapping[Expr, str], taken: set[str]
+) -> tuple[Field, ...]:
+    """Return the states that hold kept values, by the author's name where that is free."""
+    fields: list[Field] = []
+    taken = taken | {h.name for h in declaration.hyper}
+    for expr in kept:
+        free = (f"kept{k}" for k in itertools.count(1) if f"kept{k}" not in taken)
+        name = names.get(expr, next(free))
+        name = next(free) if name in taken else name
+        taken.add(name)
+        fields.append(Field(name, (expr.shape.rows, expr.shape.cols)))
+    return tuple(fields)
+
+
+def _unused(name: str, used: Container[str]) -> str:
+    while name in used:
+        name += "_"
+    return name
+
+
 def _emit(
     declaration: Declaration,
     schedule: Schedule,
@@ -141,25 +172,37 @@ def _emit(
     graph: tuple[Expr, ...],
     layers: tuple[Across, ...],
     names: Mapping[Expr, str],
+    kept: Sequence[Expr],
+    phase: str | None,
 ) -> str:
     """Return the source of `init`, of `step` and its surveys, and of the kernels they call."""
     hyper = "".join(f", {h.name}" for h in declaration.hyper)
     star = ", *" + hyper if hyper else ""
     init = _emit_init(declaration, schedule, slots, fields, star)
-    inputs = _inputs(declaration, slots, fields)
+    used = {h.name for h in declaration.hyper} | {f.name for f in fields}
+    olds: list[str] = []
+    for field in fields:
+        olds.append(_unused(f"{field.name}_old", used))
+        used.add(olds[-1])
+    inputs = {slot.before: old for slot, old in zip(slots, olds, strict=False)}
+    last = dict(zip(kept, olds[len(slots) :], strict=True))
     kernels: dict[Callable[..., object], None] = {}
 
-    def function(name: str, what: str, roots: Sequence[tuple[Expr, str | None]]) -> str:
-        emitter = Emitter(names, inputs, schedule, layers)
+    def function(
+        name: str, what: str, roots: Sequence[tuple[Expr, str | None]], kept: Sequence[Expr] = ()
+    ) -> str:
+        emitter = Emitter(names, inputs, schedule, layers, last, phase or "")
         emitter.reserve([h.name for h in declaration.hyper])
         emitter.count([x for x, _ in roots])
         results = [emitter.value(x, wish) for x, wish in roots]
         results.insert(0, results.pop())
+        results += [emitter.value(x) for x in kept]
         body = [*_lengths(emitter.lines, results), *emitter.lines, _returned(results)]
-        kernels.update(dict.fromkeys(k for e in emitter.kernels.values() for k in _family(e)))
-        args = ", ".join(["W", "G", *inputs.values()])
+        kernels.update(dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k)))
+        args = ", ".join(["W", "G", *olds])
         known = "".join(f", {name}=None" for name in declaration.moments)
         known += ", layers=()" if layers else ""
+        known += f", {phase}" if phase else ""
         return _function(f"def {name}({args}, *, t, loss=None{known}{hyper}):", what, body)
 
     update, *after = graph
@@ -168,37 +211,10 @@ def _emit(
         for k, roots in enumerate([(x.arg, "x")] for x in layers)
     ]
     roots = [*((x, names.get(x)) for x in after), (update, "W_new")]
-    steps.append(function("step", f"One step of {declaration.name}", roots))
+    steps.append(function("step", f"One step of {declaration.name}", roots, kept))
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
     return "\n\n".join([head, *pasted, init, *steps])
-
-
-def _inputs(
-    declaration: Declaration, slots: Iterable[Slot], fields: Iterable[Field]
-) -> dict[Before, str]:
-    """Return the names of the states before the step."""
-    used = {h.name for h in declaration.hyper} | {f.name for f in fields}
-    inputs: dict[Before, str] = {}
-    for slot, field in zip(slots, fields, strict=True):
-        name = f"{field.name}_old"
-        while name in used:
-            name += "_"
-        used.add(name)
-        inputs[slot.before] = name
-    return inputs
-
-
-def _family(kernel: Callable[..., object]) -> Iterator[Callable[..., object]]:
-    """Yield the functions of its own module that a kernel calls, and the kernel."""
-    codes = [kernel.__code__]
-    for code in codes:
-        codes += [c for c in code.co_consts if inspect.iscode(c)]
-    for name in dict.fromkeys(name for code in codes for name in code.co_names):
-        other = kernel.__globals__.get(name)
-        if inspect.isfunction(other) and other.__module__ == kernel.__module__ and other != kernel:
-            yield from _family(other)
-    yield kernel
 
 
 def _emit_init(
@@ -210,6 +226,7 @@ def _emit_init(
 ) -> str:
     simplify, derive = Simplification(), Derivation()
     starts = [simplify(derive(s.init)) for s in slots]
+    starts += [_ZERO] * (len(fields) - len(slots))
     emitter = Emitter({}, {}, schedule)
     emitter.reserve([h.name for h in declaration.hyper])
     length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.derive import Singular
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.declaration import Declaration
@@ -56,6 +57,7 @@ class Inputs:
         clocks: step index of each parameter, scalars, from 1.
         loss: value of the loss, if known. hyper: the hyper-parameters.
         moments: per moment of the layer that the rule reads, its value for each parameter.
+        phase: what to do with values kept between steps, see `lowering.refresh`.
     """
 
     params: Sequence[Tensor]
@@ -65,6 +67,7 @@ class Inputs:
     loss: Tensor | None
     hyper: Mapping[str, Any]
     moments: Mapping[str, Sequence[Tensor]] = MappingProxyType({})
+    phase: int = refresh.FIRST
 
 
 @attrs.frozen(eq=False)
@@ -143,6 +146,15 @@ class Stepper:
                 hint="pass the gradient of this parameter",
             )
 
+    @property
+    def keeps(self) -> bool:
+        """Whether values are kept between steps, so that `phase` matters."""
+        return self.program.phase is not None
+
+    def phase(self, done: int) -> int:
+        """Return what the step after `done` steps does with kept values."""
+        return refresh.phase(done, self.program.schedule.refresh)
+
     def init(self, params: Sequence[Tensor], hyper: Mapping[str, Any]) -> list[Tensor]:
         """Return the initial states of a batch of equal-shaped parameters."""
         W = torch.stack([self.view(p).to(self.dtype(p)) for p in params])
@@ -197,6 +209,8 @@ class Stepper:
             None if loss is None else loss.to(W.device, dtype).reshape(1, 1, 1).expand(count, 1, 1)
         )
         known: dict[str, Any] = {name: _stacked(x).to(W) for name, x in batch.moments.items()}
+        if self.program.phase:
+            known[self.program.phase] = batch.phase
         if self.program.layers:
             known["layers"] = tuple(x.to(W) for x in layers)
         try:

@@ -22,7 +22,9 @@ class Functional:
     """Pure functions of a declaration, usable under `torch.func` transforms and differentiable.
 
     Parameters, gradients and each state are trees (dicts, lists, …) of tensors of one structure;
-    the state is `{"t": scalar, name: tree, …}`. Nothing is changed in place.
+    the state is `{"t": scalar, name: tree, …}`. Nothing is changed in place. A schedule that keeps
+    values between steps (`refresh`, an iterative eigenbasis) reads the clock on the host at each
+    update: a synchronisation, and not under `vmap` over states.
 
     Args:
         declaration: the rule. schedule: how it is computed.
@@ -86,6 +88,7 @@ class Functional:
             raise missing_loss(self.declaration.name, "update(..., loss=value)")
         value = as_loss(loss)
         clock = state["t"] + 1
+        phase = self._stepper.phase(int(state["t"]) if self._stepper.keeps else 0)
         columns = [pytree.tree_leaves(state[name]) for name in self._names]
         batches = []
         for i, (p, g) in enumerate(zip(leaves, slopes, strict=True)):
@@ -93,7 +96,7 @@ class Functional:
             moments = {name: [column[i]] for name, column in seen.items()}
             require_shapes(self.declaration.name, self._stepper.view(p), moments)
             old = [[column[i]] for column in columns]
-            batches.append(Inputs([p], [g], old, [clock], value, values, moments))
+            batches.append(Inputs([p], [g], old, [clock], value, values, moments, phase))
         layers = self._stepper.layers(batches) if batches else ()
         weights, after = [], []
         for batch in batches:

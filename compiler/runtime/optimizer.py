@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from normdsl.compiler.runtime.batch import Inputs, as_loss, stepper
 from normdsl.compiler.runtime.capture import Capture
@@ -39,7 +40,8 @@ class DeclaredOptimizer(Optimizer):
         schedule: how it is computed; default SVD and eigenvalues in the parameter's dtype.
         nonfinite: what a gradient, or a new value, that is NaN or infinite does: `"raise"` a
             `GradientError` (costs a host synchronisation a step), or `"skip"` the parameter's
-            step without one.
+            step without one, unless the schedule keeps values between steps: then the step count
+            is read, since it does not advance in a step that was skipped.
         capture: what records the moments of the layers, `nd.capture(model)`, for a rule that reads
             them; a step uses them up.
         hyper: hyper-parameters, numbers or scalar tensors.
@@ -83,6 +85,7 @@ class DeclaredOptimizer(Optimizer):
         self._capture = capture
         self._stepper = stepper(declaration, schedule or Schedule())
         self._names = [f.name for f in self._stepper.program.fields]
+        self._counts = WeakTensorKeyDictionary()
         super().__init__(params, complete(declaration, hyper))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -158,8 +161,21 @@ class DeclaredOptimizer(Optimizer):
             if p.grad is not None:
                 self._stepper.require(p, p.grad)
                 alone = id(p) if p.numel() > STACKED_UP_TO else None
-                found[alone, p.shape, p.dtype, p.device, p.grad.dtype].append(p)
+                phase = self._phase(p)
+                found[alone, p.shape, p.dtype, p.device, p.grad.dtype, phase].append(p)
         return found.values()
+
+    def _phase(self, p: Tensor) -> int:
+        """Return what the next step of a parameter does with kept values."""
+        state = self.state.get(p, {})
+        known = self._stepper.keeps and all(name in state for name in (_STEP, *self._names))
+        return self._stepper.phase(self._count(state[_STEP]) if known else 0)
+
+    def _count(self, clock: Tensor) -> int:
+        """Return a step count, which is read once and counted on the host from then on."""
+        if self.nonfinite == "skip" or clock not in self._counts:
+            self._counts[clock] = int(clock)
+        return int(self._counts[clock])
 
     def _prepared(
         self, batch: Batch, loss: Tensor | None, hyper: dict[str, Any]
@@ -184,7 +200,7 @@ class DeclaredOptimizer(Optimizer):
         }
         clocks = [c + 1 for c in old[_STEP]]
         states = [old[name] for name in self._names]
-        inputs = Inputs(batch, grads, states, clocks, loss, hyper, moments)
+        inputs = Inputs(batch, grads, states, clocks, loss, hyper, moments, self._phase(batch[0]))
         return inputs, given
 
     def _advance(
@@ -225,7 +241,8 @@ class DeclaredOptimizer(Optimizer):
 
     def _start(self, batch: Batch, hyper: dict[str, Any]) -> dict[str, list[Any]]:
         """Return initial states for the parameters of a batch that have none yet."""
-        late = [(i, p) for i, p in enumerate(batch) if not self.state.get(p)]
+        every = {_STEP, *self._names}
+        late = [(i, p) for i, p in enumerate(batch) if not every <= self.state.get(p, {}).keys()]
         found: dict[str, list[Any]] = {name: [None] * len(batch) for name in (_STEP, *self._names)}
         if not late:
             return found
@@ -246,6 +263,9 @@ class DeclaredOptimizer(Optimizer):
                     self.state[p][name] = column[i].clone()
                 else:
                     known.copy_(column[i])
+            clock = self.state[p][_STEP]
+            if clock in self._counts:
+                self._counts[clock] += 1
 
     def _require_finite(self, results: list[Result], loss: Tensor | None) -> None:
         """Refuse gradients, new weights or new states that are not finite: one synchronisation."""

@@ -5,7 +5,10 @@ import torch
 from properties import refuses
 
 import normdsl as nd
-from normdsl.schedule import SVD, NewtonSchulz, Schedule, exact, jordan, polar_express
+from normdsl.methods import SVD
+from normdsl.polynomials import NewtonSchulz
+from normdsl.schedule import Schedule, exact
+from normdsl.sequences import jordan, polar_express
 
 
 def iterate(method, values):
@@ -77,3 +80,13 @@ def test_dtypes_of_an_iteration_are_checked_too(dtype):
 def test_other_methods_are_refused(polar):
     with refuses(nd.DeclarationError):
         Schedule(polar=polar)
+
+
+@pytest.mark.parametrize("refresh", [0, -3, 2.0, True, "10", None])
+def test_a_refresh_is_a_whole_number(refresh):
+    with refuses(nd.DeclarationError, "schedule refresh"):
+        Schedule(refresh=refresh)
+
+
+def test_the_defaults_refresh_every_step_by_eigenvalues():
+    assert Schedule() == Schedule(root=nd.Eigh(), eigenbasis=nd.Eigh(), refresh=1)

@@ -14,6 +14,7 @@ from normdsl.compiler.lowering.program import lower
 
 RULES = shipped().values()
 NEWTON = nd.Schedule(polar=nd.polar_express(5))
+PRODUCTS = nd.Schedule(polar=nd.quintic("bfloat16").on_gram(), root=nd.CoupledNewton(9))
 
 
 def hyper(rule):
@@ -56,7 +57,9 @@ def test_a_batch_is_a_loop(rule):
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
-@pytest.mark.parametrize("schedule", [nd.Schedule(), NEWTON], ids=["exact kernels", "newton"])
+@pytest.mark.parametrize(
+    "schedule", [nd.Schedule(), NEWTON, PRODUCTS], ids=["exact kernels", "newton", "products"]
+)
 def test_no_host_synchronisation_on_fake_tensors(rule, schedule):
     """A fake tensor has no data: reading any value on the host would raise.
 

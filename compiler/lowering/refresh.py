@@ -1,0 +1,55 @@
+"""Refresh: which values a schedule keeps between steps, and how each is written.
+
+A kept value V(S) of a state S becomes one more state of the program, and `step` gets an argument
+that says what to do with it, a Python int: 0 keep, 1 compute, 2 compute for the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from normdsl.expr import Expr
+from normdsl.nodes import Cholesky, Eigenbasis, Inverse, MatrixPower
+from normdsl.recursion import Before
+from normdsl.schedule import Schedule
+
+KEEP, COMPUTE, FIRST = 0, 1, 2
+
+
+def kept_values(roots: Iterable[Expr], schedule: Schedule) -> list[Expr]:
+    """Return the values of a derived step that a schedule keeps, operands first."""
+    inside: dict[Expr, None] = {}
+    for root in roots:
+        _collect(root, inside)
+    return [x for x in inside if _is_kept(x, schedule) and _reads_a_state(x)]
+
+
+def phase(done: int, refresh: int) -> int:
+    """Return what the step after `done` steps does with kept values."""
+    return FIRST if done == 0 else COMPUTE if done % refresh == 0 else KEEP
+
+
+def conditional(argument: str, first: str, later: str | None, old: str) -> str:
+    """Return the code of a kept value; `later` computes it from the old one, if that differs."""
+    fresh = first if later is None else f"{first} if {argument} == {FIRST} else {later}"
+    return f"{fresh} if {argument} else {old}"
+
+
+def _is_kept(expr: Expr, schedule: Schedule) -> bool:
+    if isinstance(expr, Eigenbasis) and schedule.eigenbasis.iterative:
+        return True
+    costly = isinstance(expr, Eigenbasis | MatrixPower | Cholesky | Inverse)
+    return costly and schedule.refresh > 1
+
+
+def _reads_a_state(expr: Expr) -> bool:
+    return any(isinstance(x, Before) for x in _collect(expr, {}))
+
+
+def _collect(root: Expr, found: dict[Expr, None]) -> dict[Expr, None]:
+    """Add the sub-expressions of one step, children first; what a state was made of is not one."""
+    if root not in found:
+        for child in () if isinstance(root, Before) else root.children:
+            _collect(child, found)
+        found[root] = None
+    return found

@@ -1,0 +1,66 @@
+"""How far a schedule takes the weights from where the exact one does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime.functional import functional
+from normdsl.declaration import Declaration
+from normdsl.schedule import Schedule, exact
+
+
+def schedule_error(
+    declaration: Declaration,
+    schedule: Schedule,
+    gradients: Iterable[Tensor],
+    *,
+    weights: Tensor | None = None,
+    losses: Iterable[Any] | None = None,
+    **hyper: Any,
+) -> list[float]:
+    """Return ‖ΔW − ΔW_exact‖_F / ‖ΔW_exact‖_F after each step, ΔW counted from the start.
+
+    Both runs get the same gradients and, for rules that draw random numbers, the same seed.
+
+    Args:
+        declaration: the rule. schedule: the one to judge, against `nd.exact`.
+        gradients: one per step. weights: where both start; default 0.
+        losses: one per step, for rules that read the loss.
+        hyper: hyper-parameters.
+
+    Raises:
+        GradientError: for gradients or weights the rule cannot take.
+    """
+    slopes = [g.double() for g in gradients]
+    start = torch.zeros_like(slopes[0]) if weights is None else weights.double()
+    values = [None] * len(slopes) if losses is None else list(losses)
+    runs = [_run(declaration, s, start, slopes, values, hyper) for s in (schedule, exact)]
+    moved = [[(w - start).double() for w in run] for run in runs]
+    return [_relative(x, y) for x, y in zip(*moved, strict=True)]
+
+
+def _run(
+    declaration: Declaration,
+    schedule: Schedule,
+    start: Tensor,
+    slopes: list[Tensor],
+    losses: list[Any],
+    hyper: dict[str, Any],
+) -> list[Tensor]:
+    pure, w, path = functional(declaration, schedule), start, []
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = pure.init(w, **hyper)
+        for g, loss in zip(slopes, losses, strict=True):
+            w, state = pure.update(g, state, w, loss=loss, **hyper)
+            path.append(w)
+    return path
+
+
+def _relative(x: Tensor, y: Tensor) -> float:
+    error, size = float((x - y).norm()), float(y.norm())
+    return error / size if size else error

@@ -1,0 +1,124 @@
+"""Methods: how a polar factor, an inverse root or an eigenbasis is computed. Values, without torch.
+
+A method names the kernel it has for a role; the kernel takes the operands first and then those
+of the method's fields that its signature names. A new method is one class here and one kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import ClassVar
+
+import attrs
+
+from normdsl.errors import DeclarationError
+
+
+@attrs.frozen
+class Method:
+    """A way to compute something; what it is good for are the keys of `kernels`."""
+
+    #: Role ("polar", "root", "eigenbasis") → name of the kernel.
+    kernels: ClassVar[Mapping[str, str]] = {}
+    #: Whether the kernel improves on its own last result, which it takes as second operand.
+    iterative: ClassVar[bool] = False
+
+    def takes(self, exponent: Fraction | None) -> bool:
+        """Return whether, as a method for roots, it computes S^exponent (None: not a number)."""
+        return True
+
+    def band(self, lowest: float | None = None) -> tuple[float, float]:
+        """Return the range of the singular values of its polar factor, in exact arithmetic.
+
+        Args:
+            lowest: smallest singular value of the input relative to its Frobenius norm; default
+                the end of what the method covers.
+        """
+        return (1.0, 1.0)
+
+
+@attrs.frozen
+class SVD(Method):
+    """Polar factor from the singular value decomposition, with a relative rank cut."""
+
+    kernels: ClassVar[Mapping[str, str]] = {"polar": "polar_svd"}
+
+
+@attrs.frozen
+class QRSVD(Method):
+    """Polar factor by a QR decomposition along the long side, then the SVD of the square factor.
+
+    X = Q R for tall X gives polar(X) = Q polar(R): as exact as `SVD`, and cheaper where one side
+    is much longer than the other.
+    """
+
+    kernels: ClassVar[Mapping[str, str]] = {"polar": "polar_qr"}
+
+
+@attrs.frozen
+class Eigh(Method):
+    """By eigenvalues of a symmetric matrix: exact roots and eigenbases, and a polar factor.
+
+    The polar factor is (X Xᵀ)^{-1/2} X on the short side. Forming X Xᵀ squares the condition
+    number: singular values below about √(4 k eps) of the largest, k the short side, count as zero
+    (k = 64: 6e-3 in float32, 2e-7 in float64), and those just above it have few correct digits.
+    """
+
+    kernels: ClassVar[Mapping[str, str]] = {
+        "polar": "polar_gram",
+        "root": "symmetric_power",
+        "eigenbasis": "sorted_eigenvectors",
+    }
+
+
+@attrs.frozen
+class CoupledNewton(Method):
+    """S^{-1/r}, r = 1, 2, 3, …, by matrix products alone; other exponents by `Eigh`.
+
+    X ← X T, M ← T^r M with T = ((r + 1) I − M) / r, from M = z (S + ρ I), X = z^{1/r} I,
+    z = (r + 1) / (2 ‖S + ρ I‖_F), ρ = 4 k eps ‖S‖_F, k the size (Guo and Higham, 2006). An
+    eigenvalue λ converges once (1 + 1/r)^{r steps} is well above ‖S‖_F / λ, so that 30 steps
+    reach 1e-7. A matrix of the batch is left alone once a step brings M no closer to I.
+
+    On a rank-deficient S it is (S + ρ I)^{-1/r}, not the pseudo-inverse: harmless where it meets
+    matrices in the range of S only, as statistics and their gradients do. Of 0 it is 0. Steps that
+    are too few leave ρ^{-1/r} unreached, which damps. For r = 1 and without full rank, rounding
+    leaks a few percent into the range: prefer `Eigh` there.
+
+    Args:
+        steps: how many; there is no test of convergence on the host.
+    """
+
+    steps: int = 30
+    kernels: ClassVar[Mapping[str, str]] = {"root": "coupled_newton"}
+
+    def __attrs_post_init__(self) -> None:
+        require_count("iterate with steps", self.steps)
+
+    def takes(self, exponent: Fraction | None) -> bool:
+        """Return whether the exponent is −1/r for a whole r."""
+        return exponent is not None and exponent.numerator == -1
+
+
+@attrs.frozen
+class QRPower(Method):
+    """Eigenbasis by one step of orthogonal iteration from the last basis: Q ← qr(S Q).
+
+    The columns of the last basis are ordered by diag(Qᵀ S Q) first, largest in front (Vyas et al.,
+    2024, arXiv:2409.11321). The first basis is by `Eigh`. The last basis is a state. SOAP's code
+    permutes its second moment along with the columns; here it is the declaration's and stays.
+    """
+
+    kernels: ClassVar[Mapping[str, str]] = {"eigenbasis": "qr_power_step"}
+    iterative: ClassVar[bool] = True
+
+
+def require_count(what: str, number: object) -> None:
+    """Refuse what is not a whole number ≥ 1."""
+    if type(number) is not int or number < 1:
+        raise DeclarationError(
+            f"{what}={number!r}",
+            why="that is no whole number ≥ 1",
+            hint="use an int, 1 or more",
+        )
