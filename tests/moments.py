@@ -1,4 +1,7 @@
-"""Moments of layers for rules that read them, so that tests over all rules can run those too."""
+"""What rules read besides gradients: moments of layers, the loss, what all layers add up to.
+
+So that tests over all rules can run those too.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import normdsl as nd
+from normdsl.nodes import Reducer, Source
 
 _SIDE = {"input_moment": 1, "output_moment": 0}
 
@@ -21,6 +25,21 @@ def definite(size: int, seed: int = 0, batch: tuple = ()) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(*batch, 2 * size, size, generator=generator, dtype=torch.float64)
     return x.mT @ x / size
+
+
+def loss_of(rule: nd.Declaration, value: float = 1.5) -> dict[str, Tensor]:
+    """Return the argument `loss=` of a step, if the rule reads it."""
+    return {"loss": torch.tensor(value)} if rule.reads(Source.LOSS) else {}
+
+
+def layers_of(program, *args, **told):
+    """Return the argument `layers=` of a lowered step whose batch is all layers, if it has one."""
+    found: tuple[Tensor, ...] = ()
+    for node, survey in zip(program.layers, program.surveys, strict=True):
+        (each,) = survey(*args, **told, layers=found)
+        total = each.sum() if node.reducer is Reducer.SUM else each.amax()
+        found += (total.reshape(1, 1, 1),)
+    return {"layers": found} if program.layers else {}
 
 
 class Given:

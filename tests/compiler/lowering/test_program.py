@@ -4,7 +4,7 @@ import ast
 
 import pytest
 import torch
-from moments import moments
+from moments import layers_of, loss_of, moments
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import normdsl as nd
@@ -36,7 +36,10 @@ def test_the_source_runs_with_torch_alone_and_is_what_runs(rule):
     weights, grads = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
     states = namespace["init"](weights, **hyper(rule))
     given = {k: x.float() for k, x in moments(rule, (4, 3), batch=(2,)).items()} | hyper(rule)
-    ours = lower(rule, nd.Schedule()).step(weights, grads, *states, t=clock(2), **given)
+    given |= loss_of(rule)
+    program = lower(rule, nd.Schedule())
+    given |= layers_of(program, weights, grads, *states, t=clock(2), **given)
+    ours = program.step(weights, grads, *states, t=clock(2), **given)
     theirs = namespace["step"](weights, grads, *states, t=clock(2), **given)
     assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
 
@@ -47,10 +50,12 @@ def test_a_batch_is_a_loop(rule):
     weights, grads = torch.randn(3, 4, 3).double(), torch.randn(3, 4, 3).double()
     states = program.init(weights, **hyper(rule))
     seen = moments(rule, (4, 3), batch=(3,))
-    together = program.step(weights, grads, *states, t=clock(3), **seen, **hyper(rule))
+    told = hyper(rule) | loss_of(rule)
+    told |= layers_of(program, weights, grads, *states, t=clock(3), **seen, **told)
+    together = program.step(weights, grads, *states, t=clock(3), **seen, **told)
     for i in range(3):
         own = [s[i : i + 1] for s in states]
-        given = {k: x[i : i + 1] for k, x in seen.items()} | hyper(rule)
+        given = {k: x[i : i + 1] for k, x in seen.items()} | told
         alone = program.step(weights[i : i + 1], grads[i : i + 1], *own, t=clock(1), **given)
         for x, y in zip(together, alone, strict=True):
             torch.testing.assert_close(x[i : i + 1], y)
@@ -73,7 +78,9 @@ def test_no_host_synchronisation_on_fake_tensors(rule, schedule):
         sizes = {"input_moment": 4, "output_moment": 8}
         given = {k: torch.empty(2, sizes[k], sizes[k], device=device) for k in rule.moments}
         grads, now = torch.empty_like(weights), clock(2, device)
-        new, *after = program.step(weights, grads, *states, t=now, **given, **hyper(rule))
+        given |= {k: torch.empty((), device=device) for k in loss_of(rule)} | hyper(rule)
+        given |= layers_of(program, weights, grads, *states, t=now, **given)
+        new, *after = program.step(weights, grads, *states, t=now, **given)
     assert new.device.type == device
     assert new.dtype == weights.dtype
     assert all(s.dtype == weights.dtype and s.shape == o.shape
@@ -117,11 +124,14 @@ def test_the_step_is_captured_in_one_graph_and_schedulers_do_not_recompile():
 def test_cuda_equals_cpu(rule):
     program = lower(rule, nd.exact)
     weights, grads = torch.randn(2, 8, 4).double(), torch.randn(2, 8, 4).double()
+    seen = moments(rule, (8, 4), batch=(2,)) | loss_of(rule)
     results = []
     for device in ("cpu", "cuda"):
-        w = weights.to(device)
+        w, g = weights.to(device), grads.to(device)
         states = program.init(w, **hyper(rule))
-        out = program.step(w, grads.to(device), *states, t=clock(2, device), **hyper(rule))
+        told = {k: x.to(device) for k, x in seen.items()} | hyper(rule)
+        told |= layers_of(program, w, g, *states, t=clock(2, device), **told)
+        out = program.step(w, g, *states, t=clock(2, device), **told)
         results.append([x.cpu() for x in out])
     for x, y in zip(*results, strict=True):
         torch.testing.assert_close(x, y)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from moments import Given, moments
+from moments import Given, loss_of, moments
 
 import normdsl as nd
 from normdsl import G, W
@@ -34,12 +34,12 @@ def test_it_takes_the_steps_of_the_optimizer_and_changes_nothing_in_place(rule):
         given.values = dict(zip(twins, seen, strict=True))
         trees = {name: {"a": seen[0][name], "b": [s[name] for s in seen[1:]]}
                  for name in rule.moments}  # fmt: skip
-        params, state = rule_.update(grads, state, params, **trees)
+        params, state = rule_.update(grads, state, params, **trees, **loss_of(rule))
         assert all(torch.equal(x, y) for x, y in zip(leaves, before, strict=True))
         leaves = [params["a"], *params["b"]]
         for t, g in zip(twins, [grads["a"], *grads["b"]], strict=True):
             t.grad = g
-        opt.step()
+        opt.step(**loss_of(rule))
         for p, t in zip(leaves, twins, strict=True):
             torch.testing.assert_close(p, t.detach())
 
