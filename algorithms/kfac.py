@@ -26,5 +26,7 @@ def kfac(lr: nd.NonNegative = 1e-2, beta: nd.Fraction = 0.95, damping: nd.NonNeg
     a, s = nd.trace(inputs) / nd.cols, nd.trace(outputs) / nd.rows
     L = outputs + nd.sqrt(damping * s * nd.reciprocal(a)) * nd.eye_like(outputs)
     R = inputs + nd.sqrt(damping * a * nd.reciprocal(s)) * nd.eye_like(inputs)
-    left, right = nd.matrix_power(L, 1 / 2), nd.matrix_power(R, 1 / 2)
-    return W - lr * nd.preconditioned(nd.frobenius, left=left, right=right).sharp(G)
+    norm = nd.preconditioned(
+        nd.frobenius, left=nd.matrix_power(L, 1 / 2), right=nd.matrix_power(R, 1 / 2)
+    )
+    return W - lr * norm.sharp(G)

@@ -58,16 +58,22 @@ def rmsspectral(lr: nd.NonNegative = 1e-3, alpha: nd.Fraction = 0.95, eps: nd.No
 
 @nd.optimizer
 def polyak_muadam_sania(
-    beta1: nd.Fraction = 0.9, beta2: nd.Fraction = 0.999, floor: nd.LossValue = 0.0
+    lr: nd.NonNegative = 1.0,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    floor: nd.LossValue = 0.0,
 ):
     """MuAdam-SANIA with a Polyak step in its own norm: scale and loss-scale invariant at once.
 
-    W ← W − (f − f*)₊ / ‖m̂‖_*² · sharp(m̂) in ‖v̂^½ ∘ X‖₂ with f* = floor, and the dual norm that of
-    all layers (ℓ2). Suggested by Veprikov et al., 2025 (arXiv:2510.10777) and the Polyak steps of
-    Abdukhakimov et al., 2023 (arXiv:2312.17369); published by nobody. Call `opt.step(loss=…)`.
+    W ← W − lr (f̂ − f*)₊ / ‖m̂‖_*² · sharp(m̂) in ‖v̂^½ ∘ X‖₂, with f* = floor and f̂ the average of
+    the linear models f_s + ⟨G_s, W − W_s⟩ at W (MoMo: Schaipp et al., 2023, arXiv:2305.07583): by
+    the loss itself, steps along the average m̂ diverge. The dual norm is that of all layers, by ℓ2.
+    Suggested by the theory of Veprikov et al., 2025 (arXiv:2510.10777), published by nobody. Call
+    `opt.step(loss=…)`.
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
     norm = nd.over_layers(nd.preconditioned(nd.spectral, hadamard=nd.sqrt(v)), nd.lp(2))
-    gap = nd.maximum(nd.loss - floor, 0)
-    return W - gap * nd.reciprocal(norm.dual(m)) ** 2 * norm.sharp(m)
+    offset = nd.ema(nd.loss - nd.sum(nd.inner(W, G), over="layers"), beta1, debias=True)
+    gap = nd.maximum(offset + nd.sum(nd.inner(W, m), over="layers") - floor, 0)
+    return W - lr * gap * nd.reciprocal(norm.dual(m)) ** 2 * norm.sharp(m)

@@ -3,6 +3,8 @@
 RMSspectral: Carlson et al. 2015. MuAdam, MuAdam-SANIA: arXiv:2510.10777.
 """
 
+import torch
+
 from references.shampoo import kl_factors
 from references.tools import divide, ema, moments, nuclear, polar
 
@@ -34,10 +36,12 @@ def affine_muon(w, g, t, state, *, loss=None, lr=0.02, beta1=0.9, beta2=0.98, st
     return w - lr * left @ polar(left @ ema(state, "m", g, beta1) @ right) @ right
 
 
-def polyak_muadam_sania(w, g, t, state, *, loss=None, beta1=0.9, beta2=0.999, floor=0.0):
+def polyak_muadam_sania(w, g, t, state, *, loss=None, lr=1.0, beta1=0.9, beta2=0.999, floor=0.0):
     m, v = moments(g, t, state, beta1, beta2)
     d = v.sqrt()
     x = divide(m, d)
     dual = nuclear(x)
     sharp = divide(dual * polar(x), d)
-    return w - (loss - floor) / dual**2 * sharp
+    intercept = ema(state, "f", torch.as_tensor(loss - float((w * g).sum())), beta1)
+    model = float(intercept) / (1 - beta1**t) + float((w * m).sum())
+    return w - lr * max(model - floor, 0) / dual**2 * sharp

@@ -117,8 +117,8 @@ INSTEAD = {
     ),
     "polyak_muadam_sania": (
         REPLAYED,
-        "A full Polyak step along an average diverges on noisy losses and amplifies rounding, "
-        "to 1e-2 and more in 60 steps: both runs are fed the gradients and losses of one SGD run "
+        "Its step divides by the square of a dual norm, which amplifies rounding a thousandfold "
+        "and more on noisy losses: both runs are fed the gradients and losses of one SGD run "
         "instead.",
     ),
 }

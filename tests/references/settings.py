@@ -33,5 +33,5 @@ SETTINGS = {
     "muadam_sania": {**MOMENTS, **DECAY},
     "rmsspectral": {"lr": 0.01, "alpha": 0.9, "eps": 1e-3},
     "affine_muon": KL,
-    "polyak_muadam_sania": {"beta1": 0.8, "beta2": 0.95, "floor": -0.1},
+    "polyak_muadam_sania": {"lr": 0.5, "beta1": 0.8, "beta2": 0.95, "floor": -0.1},
 }
