@@ -3,8 +3,6 @@
 RMSspectral: Carlson et al. 2015. MuAdam, MuAdam-SANIA: arXiv:2510.10777.
 """
 
-import torch
-
 from references.shampoo import kl_factors
 from references.tools import divide, ema, moments, nuclear, polar
 
@@ -42,6 +40,6 @@ def polyak_muadam_sania(w, g, t, state, *, loss=None, lr=1.0, beta1=0.9, beta2=0
     x = divide(m, d)
     dual = nuclear(x)
     sharp = divide(dual * polar(x), d)
-    intercept = ema(state, "f", torch.as_tensor(loss - float((w * g).sum())), beta1)
+    intercept = ema(state, "f", loss - (w * g).sum(), beta1)
     model = float(intercept) / (1 - beta1**t) + float((w * m).sum())
     return w - lr * max(model - floor, 0) / dual**2 * sharp
