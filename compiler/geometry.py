@@ -44,7 +44,7 @@ def geometry(declaration: Declaration) -> Geometry | None:
     norm = norm.base if isinstance(norm, OverLayers) else norm
     maps: list[LinearMap] = []
     while isinstance(norm, Preconditioned):
-        maps = [*_simple(norm.map), *maps]
+        maps += _simple(norm.map)  # an outer map is applied before an inner one
         norm = norm.base
     oracle = "lmo" if isinstance(step, Lmo) else "sharp"
     left = tuple(f for m in reversed(maps) for f in _left(m))

@@ -25,6 +25,10 @@ from normdsl.show.notation import Notation
 from normdsl.show.text import Text
 
 MARKS = {Status.INVARIANT: "yes", Status.REFUTED: "no", Status.UNKNOWN: "?"}
+_KEY = (
+    "yes: proved. no: refuted by runs that replay. if: proved under the condition of that "
+    "letter. ?: neither proved nor refuted."
+)
 _HEAD = ("method", "base norm", "L", "R", "D", "step", "degree")
 
 
@@ -85,24 +89,22 @@ class Comparison:
 
     @property
     def verdicts(self) -> Grid:
-        """The table of verdicts: a row for each group, a column for each rule."""
-        rules = self.report.declarations
-        names = [f"{r.name}{self._numbers(r)}" for r in rules]
+        """The table of verdicts: a row for each rule, a column for each group."""
+        groups = self.report.groups
         rows = [
-            [g.name, *(self._mark(self.report[r.name, g.name]) for r in rules)]
-            for g in self.report.groups
+            [r.name + self._numbers(r), *(self._mark(self.report[r.name, g.name]) for g in groups)]
+            for r in self.report.declarations
         ]
         colours = {MARKS[s]: COLOURS[s] for s in MARKS}
         colours |= {f"if {x}": COLOURS[Status.CONDITIONAL] for x in self.letters.values()}
-        tips = {g.name: g.formula for g in self.report.groups}
-        tips |= {f"if {x}": c for c, x in self.letters.items()}
-        return Grid(["group", *names], rows, colours=colours, tips=tips)
+        tips = {g.name: g.formula for g in groups} | {f"if {x}": c for c, x in self.letters.items()}
+        return Grid(["method", *(g.name for g in groups)], rows, colours=colours, tips=tips)
 
     @property
     def notes(self) -> list[str]:
         """The conditions behind the letters, then the remarks."""
         conditions = [f"{letter}: {c}" for c, letter in self.letters.items()]
-        return [*conditions, *(self._note(k, r) for k, r in enumerate(self.remarks, 1))]
+        return [_KEY, *conditions, *(self._note(k, r) for k, r in enumerate(self.remarks, 1))]
 
     @property
     def statistics(self) -> list[str]:
@@ -131,9 +133,14 @@ class Comparison:
         parts = (_product(x, n) for x in (found.left, found.right, found.hadamard))
         return [name, norm, *parts, _oracle(found) if text else rf"\text{{{_oracle(found)}}}", step]
 
+    def text(self, width: int | None = None) -> str:
+        """Return both tables, the notes and the statistics; the tables in pieces of a width."""
+        tables = [*self.methods.pieces(width), *self.verdicts.pieces(width)]
+        lists = ("\n".join(lines) for lines in (self.notes, self.statistics))
+        return "\n\n".join([*tables, *lists])
+
     def __str__(self) -> str:
-        tables = [self.methods.text(), self.verdicts.text(), "\n".join(self.notes)]
-        return "\n\n".join([*tables, "\n".join(self.statistics)])
+        return self.text()
 
     def __repr__(self) -> str:
         return str(self)

@@ -87,6 +87,7 @@ class Probe:
 def hyper_values(verdict: Verdict) -> dict[str, float]:
     """Return hyper-parameters that meet the verdict's equations, otherwise generic ones."""
     values = {h.name: 0.3 if h.domain.high <= 1 else 0.2 for h in verdict.declaration.hyper}
+    values |= {h.name: 0.0 for h in verdict.declaration.hyper if h.domain.loss_unit}
     for c in verdict.conditions:
         if not isinstance(c, Assumption):
             name, value = c.args

@@ -209,6 +209,12 @@ def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdic
     )
 
 
+def _place(expr: Expr, declaration: Declaration) -> Where | None:
+    """Return where an expression was written; a stream, where it is first used."""
+    users = (x.where for x in walk(declaration.update) if expr in x.children)
+    return expr.where or next(users, None)
+
+
 def unproved(
     declaration: Declaration, group: Group, decision: Decision, witness: Witness | None
 ) -> Verdict:
@@ -217,7 +223,7 @@ def unproved(
     assert failure is not None
     names = declaration.labels
     formula = text(failure.expr, _other_names(failure.expr, names))
-    culprit = Culprit(failure.expr, failure.reason, formula, failure.expr.where)
+    culprit = Culprit(failure.expr, failure.reason, formula, _place(failure.expr, declaration))
     status = Status.UNKNOWN if witness is None else Status.REFUTED
     return Verdict(declaration, group, status, culprit=culprit, witness=witness)
 

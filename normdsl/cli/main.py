@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,6 +80,34 @@ def check(
             console.print(note, markup=False)
     else:
         console.print(str(result), markup=False, soft_wrap=True)
+
+
+class Format(enum.StrEnum):
+    """How a table is written."""
+
+    TEXT = "text"
+    HTML = "html"
+    LATEX = "latex"
+    MARKDOWN = "markdown"
+
+
+@app.command()
+def table(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Rules; default those of arXiv:2510.10777, Table 1.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TEXT,
+) -> None:
+    """Set rules side by side: norms, preconditioners, degrees, verdicts; computed as you wait."""
+    from normdsl.cli.table_one import table_one
+    from normdsl.compiler.table import table as compute
+
+    with Console(stderr=True).status("deciding every rule in every group"):
+        found = compute([find(name) for name in names]) if names else table_one()
+    if form is Format.TEXT:
+        print(found.text(console.width))
+    else:
+        print({"html": found.html, "latex": found.latex, "markdown": found.markdown}[form.value]())
 
 
 def _assumption(text: str) -> tuple[str, Any]:

@@ -38,6 +38,22 @@ class Grid:
         ]
         return "\n".join([*([self.title] if self.title else []), *lines, *self.notes])
 
+    def pieces(self, width: int | None = None) -> list[str]:
+        """Return the text as tables no wider than `width`, each with the first column."""
+        found, first = [], 1
+        while first < len(self.head):
+            last = len(self.head)
+            while last > first + 1 and width and _wide(self._columns(first, last)) > width:
+                last -= 1
+            found.append(self._columns(first, last).text())
+            first = last
+        return found
+
+    def _columns(self, first: int, last: int) -> Grid:
+        """Return the first column and those from `first` to before `last`."""
+        cut = [[row[0], *row[first:last]] for row in (self.head, *self.rows)]
+        return Grid(cut[0], cut[1:])
+
     def __str__(self) -> str:
         return self.text()
 
@@ -84,6 +100,10 @@ class Grid:
             "| " + " | ".join(c.replace("|", r"\|") for c in row) + " |" for row in lines
         )
         return "\n\n".join([table, *self.notes])
+
+
+def _wide(grid: Grid) -> int:
+    return max(map(len, grid.text().splitlines()))
 
 
 def _upright(text: str) -> str:
