@@ -15,15 +15,17 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from normdsl.declaration import Declaration, Hyperparameter
 from normdsl.errors import NormdslError, SerializationError
 from normdsl.expr import Expr
+from normdsl.gauge import Gauge
 from normdsl.graph import walk
 from normdsl.maps import LinearMap
 from normdsl.nodes import FUNCTIONS, Function
 from normdsl.norms.base import Norm
-from normdsl.recursion import Placeholder
 from normdsl.source import located
 
 FORMAT = 1
 _MAX_CHARACTERS = 5_000_000
+#: Kinds of which a text may name any class that has been imported.
+_OPEN = (Norm, LinearMap, Gauge)
 
 
 def to_json(declaration: Declaration, indent: int | None = None) -> str:
@@ -74,13 +76,13 @@ def _read(document: Any) -> Declaration:
         raise _refused(f"it is of format {document['normdsl']!r}, not {FORMAT}")
     nodes: list[Expr] = []
     converter = _converter(nodes)
-    classes = _subclasses(Expr)
+    classes: dict[str, type[Expr]] = _subclasses(Expr)
     builders: dict[str, Any] = {}
     with located(None):
         for entry in document["nodes"]:
             fields = dict(entry)
             op = fields.pop("op")
-            if op not in classes or op == Placeholder.__name__:
+            if op not in classes or classes[op].internal:
                 raise _refused(f"it has an unknown node {op!r}")
             if op not in builders:
                 builders[op] = _builder(converter, classes[op])
@@ -118,7 +120,7 @@ def _is_expr(cls: Any) -> bool:
 
 
 def _is_open(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, Norm | LinearMap)
+    return isinstance(cls, type) and issubclass(cls, _OPEN)
 
 
 def _subclasses(cls: type) -> dict[str, type]:
@@ -150,7 +152,7 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
     def structure_open(value: Any, cls: Any) -> Any:
         fields = dict(value)
         name = fields.pop("type")
-        base = Norm if issubclass(cls, Norm) else LinearMap
+        base = next(kind for kind in _OPEN if issubclass(cls, kind))
         known = _subclasses(base)
         if name not in known:
             raise _refused(f"it has an unknown {base.__name__} {name!r}")

@@ -17,9 +17,10 @@ from normdsl import expr as e
 from normdsl import nodes
 from normdsl.expr import Expr
 from normdsl.norms.base import NormOperation
+from normdsl.norms.iterated import Iterated
 from normdsl.recursion import After, Carry, Recursion, State, free_carries
 from normdsl.shapes import SCALAR
-from normdsl.structure import content_fields
+from normdsl.structure import content_fields, fingerprint
 
 _ENTRYWISE = frozenset({"Add", "Mul", "Maximum", "Pow", "Apply"})
 _TRANSPOSABLE = _ENTRYWISE | {"Polar", "Inverse", "SingularLmo"}
@@ -94,6 +95,9 @@ class Normal:
                 return _reduce(nodes.Reducer.SUM, product, expr.over_rows, expr.over_cols)
             case nodes.SingularNorm(arg=x, gauge=gauge):
                 return Form("SingularNorm", (_upright(self(x)),), gauge, True, True)
+            case Iterated(arg=x, parts=parts, gauge=gauge, steps=steps):
+                note = (tuple(sorted(map(fingerprint, parts))), gauge, steps)
+                return Form("Iterated", (self(x),), note)
             case nodes.Reduce(reducer=r, arg=x):
                 return _reduce(r, self(x), expr.over_rows, expr.over_cols)
             case _:

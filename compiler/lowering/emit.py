@@ -139,7 +139,7 @@ class Emitter:
                 return Type.CLOCK
             case nodes.Stream(source=Source.ROWS | Source.COLS):
                 return Type.NUMBER
-            case nodes.Stream() | nodes.Eye() | nodes.Draw() | Before():
+            case nodes.Stream() | nodes.Eye() | nodes.Draw() | nodes.Across() | Before():
                 return Type.ARRAY
             case _:
                 return max(self.type(child) for child in expr.children)
@@ -299,7 +299,8 @@ class Emitter:
     @_write.register
     def _singular(self, expr: Singular) -> Piece:
         parts = {part: Singular(expr.arg, part) for part in Part}
-        if all(self._uses.get(x, 0) == 0 for part, x in parts.items() if part is not Part.VALUES):
+        values = parts[Part.VALUES]
+        if expr == values and all(x == values or x not in self._uses for x in parts.values()):
             return self._call(singular.singular_values, self._arg(expr.arg))
         names = [self._variable(wish) for wish in ("u", "s", "vh")]
         code = self._call(singular.singular_triple, self._arg(expr.arg)).text

@@ -152,8 +152,8 @@ class Stepper:
         """
         found: tuple[Tensor, ...] = ()
         for node, survey in zip(self.program.layers, self.surveys, strict=True):
-            each = [self._called(survey, batch, found)[0].flatten() for batch in batches]
-            joined = torch.cat([x.to(each[0]) for x in each])
+            each = [self._each(self._called(survey, batch, found)[0], batch) for batch in batches]
+            joined = torch.cat([x.to(each[0].device) for x in each])
             total = joined.sum() if node.reducer is Reducer.SUM else joined.amax()
             found += (total.reshape(1, 1, 1),)
         return found
@@ -181,6 +181,12 @@ class Stepper:
             for f, s in zip(self.program.fields, after, strict=True)
         ]
         return weights, [list(s.unbind()) for s in spread]
+
+    def _each(self, scalar: Any, batch: Inputs) -> Tensor:
+        """Return a scalar for each parameter of a batch, also one that is the same for all."""
+        first = batch.params[0]
+        known = torch.as_tensor(scalar, dtype=self.dtype(first), device=first.device)
+        return known.flatten().expand(len(batch.params))
 
     def _called(self, function: Any, batch: Inputs, layers: tuple[Tensor, ...]) -> Any:
         """Call an emitted function on a batch, stacked."""
