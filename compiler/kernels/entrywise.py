@@ -34,6 +34,6 @@ def block_mean(x: Tensor, rows: int, cols: int) -> Tensor:
         count = x.shape[-1]
         size = max(1, min(size, count))
         padded = torch.nn.functional.pad(torch.stack([x, torch.ones_like(x)]), (0, -count % size))
-        total, entries = padded.unflatten(-1, (-1, size)).sum(-1)
+        total, entries = padded.reshape(2, *x.shape[:-1], -(-count // size), size).sum(-1)
         x = (total / entries).repeat_interleave(size, -1)[..., :count]
     return x

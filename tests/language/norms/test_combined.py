@@ -5,7 +5,6 @@ import pytest
 import torch
 from norms_catalogue import MOST, ONE, TWO
 from properties import (
-    NORM_PROPERTIES,
     Probe,
     assert_dual_norm_axioms,
     assert_norm_axioms,
@@ -146,7 +145,7 @@ def test_the_value_of_an_infimal_combination_that_is_not_known_is_refused():
     duals = (Probe(p).dual(x) for p in norm.parts)
     torch.testing.assert_close(Probe(norm).dual(x), torch.maximum(*duals))
     with refuses(nd.DeclarationError, "the gauge 3/2"):
-        norm.value(G).definition
+        _ = norm.value(G).definition
 
 
 def test_is_shown():

@@ -15,8 +15,8 @@ from properties import (
 import normdsl as nd
 from normdsl import G, W
 from normdsl.domains import REAL
-from normdsl.norms import Scaled
 from normdsl.nodes import Param
+from normdsl.norms import Scaled
 
 NORMS = norms_catalogue.of(Scaled)
 
