@@ -16,7 +16,6 @@ from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.expr import Constant, Expr, is_constant
 from normdsl.nodes import Source
 from normdsl.norms.iterated import Iterated, exponent, graph
-from normdsl.recursion import Before
 from normdsl.schedule import NewtonSchulz, Schedule
 from normdsl.shapes import SCALAR, Dim
 from normdsl.show.notation import Level, Piece
@@ -50,19 +49,18 @@ class Emitter:
     """Writes the body of one function, a line per named or shared sub-expression.
 
     Args:
-        names: variable names for some expressions. inputs: names of the states before the step.
-        schedule: which kernels to call. layers: what is known of all layers, in order.
+        names: variable names for some expressions. inputs: code for what the function is given: the
+            states before the step, and what is known of all layers.
+        schedule: which kernels to call.
     """
 
     def __init__(
         self,
         names: Mapping[Expr, str],
-        inputs: Mapping[Before, str],
+        inputs: Mapping[Expr, str],
         schedule: Schedule,
-        layers: Sequence[nodes.Across] = (),
     ) -> None:
         self.inputs = inputs
-        self.layers = layers
         self.schedule = schedule
         self.kernels: dict[str, Callable[..., object]] = {}
         self.lines: list[str] = []
@@ -84,7 +82,7 @@ class Emitter:
             self._uses[root] = self._uses.get(root, 0) + 1
         while stack:
             expr = stack.pop()
-            if expr in seen or isinstance(expr, Before) or expr in self.layers:
+            if expr in seen or expr in self.inputs:
                 continue
             seen.add(expr)
             for child in expr.children:
@@ -104,7 +102,8 @@ class Emitter:
     def __call__(self, expr: Expr) -> Piece:
         """Return the code of an expression, emitting lines for what deserves a name."""
         if expr not in self._pieces:
-            piece = self._write(expr)
+            given = self.inputs.get(expr)
+            piece = self._write(expr) if given is None else Piece(given, Level.ATOM)
             cheap = self.type(expr) <= Type.HYPER or isinstance(expr, e.Transpose)
             drawn = isinstance(expr, nodes.Draw)
             shared = self._uses.get(expr, 0) > 1 and not cheap
@@ -130,6 +129,8 @@ class Emitter:
         return self._types[expr]
 
     def _type(self, expr: Expr) -> Type:
+        if expr in self.inputs:
+            return Type.ARRAY
         match expr:
             case Constant():
                 return Type.NUMBER if expr.shape == SCALAR else Type.ARRAY
@@ -139,7 +140,7 @@ class Emitter:
                 return Type.CLOCK
             case nodes.Stream(source=Source.ROWS | Source.COLS):
                 return Type.NUMBER
-            case nodes.Stream() | nodes.Eye() | nodes.Draw() | nodes.Across() | Before():
+            case nodes.Stream() | nodes.Eye() | nodes.Draw():
                 return Type.ARRAY
             case _:
                 return max(self.type(child) for child in expr.children)
@@ -177,14 +178,6 @@ class Emitter:
     @_write.register
     def _stream(self, expr: nodes.Stream) -> Piece:
         return Piece(_STREAMS[expr.source], Level.ATOM)
-
-    @_write.register
-    def _before(self, expr: Before) -> Piece:
-        return Piece(self.inputs[expr], Level.ATOM)
-
-    @_write.register
-    def _across(self, expr: nodes.Across) -> Piece:
-        return Piece(f"layers[{self.layers.index(expr)}]", Level.ATOM)
 
     @_write.register
     def _eye(self, expr: nodes.Eye) -> Piece:
@@ -354,7 +347,8 @@ def _brackets(piece: Piece, level: Level) -> str:
 
 
 def _number(value: Fraction) -> Piece:
-    text = str(value) if value.denominator == 1 else repr(float(value))
+    whole = value.denominator == 1 and abs(value) < 2**53
+    text = str(value) if whole else repr(float(value))
     return Piece(text, Level.ATOM if value >= 0 else Level.PRODUCT)
 
 

@@ -21,7 +21,6 @@ from normdsl.declaration import Declaration
 from normdsl.expr import Expr, is_constant
 from normdsl.graph import walk
 from normdsl.nodes import Across
-from normdsl.recursion import Before
 from normdsl.schedule import Schedule
 from normdsl.shapes import Dim
 
@@ -53,7 +52,8 @@ class Program:
         init: (W, **hyper) → states. step: (W, G, *states, t=, loss=, **hyper) → (W, *states).
         graph: the primitive expressions of the new weights and states, for inspection.
         layers: the scalars that the step combines over all layers, in the order in which they are
-            found: each survey takes the arguments of `step` and those found before, as `layers`.
+            found: each survey takes the arguments of `step` and those found before, as `layers`,
+            with what this layer had contributed to them, as `own`.
         surveys: what each layer contributes to them.
     """
 
@@ -145,39 +145,51 @@ def _emit(
     hyper = "".join(f", {h.name}" for h in declaration.hyper)
     star = ", *" + hyper if hyper else ""
     init = _emit_init(declaration, schedule, slots, fields, star)
-    inputs = _inputs(declaration, slots, fields)
+    states = _inputs(declaration, slots, fields)
     kernels: dict[Callable[..., object], None] = {}
 
-    def function(name: str, what: str, roots: Sequence[tuple[Expr, str | None]]) -> str:
-        emitter = Emitter(names, inputs, schedule, layers)
+    def function(
+        name: str, what: str, roots: Sequence[tuple[Expr, str | None]], found: Sequence[Across]
+    ) -> str:
+        emitter = Emitter(names, {**states, **_shared(found)}, schedule)
         emitter.reserve([h.name for h in declaration.hyper])
         emitter.count([x for x, _ in roots])
         results = [emitter.value(x, wish) for x, wish in roots]
         results.insert(0, results.pop())
         body = [*_lengths(emitter.lines, results), *emitter.lines, _returned(results)]
         kernels.update(dict.fromkeys(k for e in emitter.kernels.values() for k in _family(e)))
-        args = ", ".join(["W", "G", *inputs.values()])
-        known = ", layers=()" if layers else ""
+        args = ", ".join(["W", "G", *states.values()])
+        known = ", layers=(), own=()" if layers else ""
         return _function(f"def {name}({args}, *, t, loss=None{known}{hyper}):", what, body)
 
     update, *after = graph
     steps = [
-        function(f"survey{k}", f"What a layer adds to layers[{k}] of {declaration.name}", roots)
-        for k, roots in enumerate([(x.arg, "x")] for x in layers)
+        function(f"survey{k}", f"What a layer adds to layers[{k}]", [(x.arg, "x")], layers[:k])
+        for k, x in enumerate(layers)
     ]
     roots = [*((x, names.get(x)) for x in after), (update, "W_new")]
-    steps.append(function("step", f"One step of {declaration.name}", roots))
+    steps.append(function("step", f"One step of {declaration.name}", roots, layers))
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
     return "\n\n".join([head, *pasted, init, *steps])
 
 
+def _shared(found: Sequence[Across]) -> dict[Expr, str]:
+    """Return the code of scalars of all layers, and of what this layer contributed to each.
+
+    A contribution is not computed again: a layer that holds the maximum must find itself equal to
+    it, bit by bit.
+    """
+    own = {x.arg: f"own[{k}]" for k, x in enumerate(found) if x.arg.children}
+    return {**own, **{x: f"layers[{k}]" for k, x in enumerate(found)}}
+
+
 def _inputs(
     declaration: Declaration, slots: Iterable[Slot], fields: Iterable[Field]
-) -> dict[Before, str]:
+) -> dict[Expr, str]:
     """Return the names of the states before the step."""
     used = {h.name for h in declaration.hyper} | {f.name for f in fields}
-    inputs: dict[Before, str] = {}
+    inputs: dict[Expr, str] = {}
     for slot, field in zip(slots, fields, strict=True):
         name = f"{field.name}_old"
         while name in used:

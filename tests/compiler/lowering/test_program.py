@@ -1,9 +1,11 @@
 """Programs: readable source that imports torch alone, batches, capture, no host synchronisation."""
 
 import ast
+import re
 
 import pytest
 import torch
+from norms_catalogue import NORMS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import normdsl as nd
@@ -147,3 +149,46 @@ def step(W, G, m_buffer_old, v_buffer_old, *, t, loss=None, lr, beta1, beta2, ep
     source = shipped()["adamw"].source(shape=(2, 3))
     assert expected.strip() in source
     assert "#   m_buffer: 2 × 3" in source
+
+
+def test_a_rule_about_one_layer_knows_nothing_of_others():
+    for declaration in shipped().values():
+        program = lower(declaration, nd.Schedule())
+        assert (program.layers, program.surveys) == ((), ())
+        assert not re.search(r"layers|own|survey", program.code)
+
+
+def test_scalars_of_all_layers_are_found_in_order():
+    total = nd.sum(nd.inner(G, G), over="layers")
+    share = nd.max(nd.inner(G, G) / total, over="layers")
+    program = lower(nd.Declaration("probe", (), W - share * G), nd.Schedule())
+    assert program.layers == (total, share)
+    first, second = program.code.split("def survey1")
+    assert first.count("layers[0]") == 1
+    assert '"""What a layer adds to layers[0]."""' in first
+    assert "own[0] / layers[0]" in second
+    assert second.count("layers[1] * G") == 1
+    assert len(program.surveys) == 2
+
+
+@pytest.mark.parametrize("name", ["nuclear", "ky_fan dual", "layers max", "rows 3 by 3/2"])
+def test_steps_of_norms_are_captured_in_one_graph(name):
+    program = lower(nd.Declaration("probe", (), W + NORMS[name].lmo(G)), nd.Schedule())
+    captured(program)
+
+
+@pytest.mark.parametrize(
+    "x", [nd.kth_largest(nd.abs(G), 3, over="rows"), nd.block_mean(G, rows=2, cols=3)], ids=str
+)
+def test_order_and_blocks_are_captured_in_one_graph(x):
+    captured(lower(nd.Declaration("probe", (), W - x), nd.Schedule()))
+
+
+def captured(program):
+    """Compile a step as one graph, and compare what it returns."""
+    w, g = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    ones = (torch.ones(2, 1, 1),) * len(program.layers)
+    known = {"layers": ones, "own": ones} if ones else {}
+    compiled = torch.compile(program.step, backend="eager", fullgraph=True)
+    t = torch.ones(2, 1, 1, dtype=torch.float64)
+    torch.testing.assert_close(compiled(w, g, t=t, **known), program.step(w, g, t=t, **known))
