@@ -20,6 +20,7 @@ from normdsl.graph import walk
 from normdsl.maps import LinearMap
 from normdsl.nodes import FUNCTIONS, Function
 from normdsl.norms.base import Norm
+from normdsl.shapes import Dim
 from normdsl.source import located
 
 FORMAT = 1
@@ -172,6 +173,7 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
         converter.register_structure_hook(exact_type, structure_exactly)
     converter.register_unstructure_hook(Fraction, str)
     converter.register_structure_hook(Fraction, _fraction)
+    converter.register_structure_hook(Dim, _dim)
     converter.register_unstructure_hook(float, _write_float)
     converter.register_structure_hook(float, _read_float)
     converter.register_unstructure_hook(Function, lambda f: f.name)
@@ -183,6 +185,13 @@ def _fraction(value: Any, _: Any) -> Fraction:
     if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,400}(/\d{1,400})?", value):
         raise _refused(f"{str(value)[:50]!r} is not an exact number")
     return Fraction(value)
+
+
+def _dim(value: Any, _: Any) -> Dim:
+    """Return a length that arrays of declarations have; min(m, n) is one that only passes know."""
+    if value == Dim.K.value:
+        raise _refused(f"an array has the length {value}, and W is m×n")
+    return Dim(value)
 
 
 def _write_float(value: float) -> float | str:

@@ -1,6 +1,6 @@
 """Norms of m×n matrices: gauges of entries, singular values and lines, and what is made of them."""
 
-from normdsl.norms.base import Norm
+from normdsl.norms.base import Norm, Scaled
 from normdsl.norms.combined import Combined, Infimal, infimal, l2_of, max_of, sum_of
 from normdsl.norms.entrywise import (
     Entrywise,
@@ -15,7 +15,6 @@ from normdsl.norms.layers import OverLayers, over_layers
 from normdsl.norms.lines import Lines, column_norm, operator_norm, row_norm
 from normdsl.norms.preconditioned import Preconditioned, preconditioned
 from normdsl.norms.scaled import (
-    Scaled,
     one_to_rms,
     rms,
     rms_to_inf,

@@ -18,6 +18,10 @@ from normdsl.classes import Isometries
 from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expr import Expr, as_expr
 from normdsl.facts import NONNEGATIVE, Facts
+from normdsl.functions import reciprocal
+from normdsl.graph import walk
+from normdsl.nodes import Param, Source, Stream
+from normdsl.recursion import State
 from normdsl.shapes import MATRIX, SCALAR, Shape
 from normdsl.show.latex import latex
 from normdsl.show.notation import Notation, Piece
@@ -80,8 +84,6 @@ class Norm(ABC):
 
     def __rmul__(self, factor: Any) -> Norm:
         """Return the multiple factor · ‖·‖, for a factor above 0."""
-        from normdsl.norms.scaled import scaled
-
         return scaled(factor, self)
 
     def lmo(self, m: Any) -> Lmo:
@@ -200,3 +202,68 @@ class Value(NormOperation):
 
     def _notate(self, n: Notation) -> Piece:
         return self.norm.write(n(self.arg), n)
+
+
+@attrs.frozen(repr=False)
+class Scaled(Norm):
+    """c ‖X‖ with c > 0: dual ‖M‖_*/c, lmo(M)/c, sharp(M)/c².
+
+    Args:
+        factor: c, a scalar known to be ≥ 0. base: the norm.
+    """
+
+    factor: Expr
+    base: Norm
+
+    def __attrs_post_init__(self) -> None:
+        if self.factor.shape != SCALAR:
+            raise ShapeError(
+                f"multiply a norm by a {self.factor.shape}",
+                at=self.factor,
+                why="a multiple of a norm has one factor",
+                hint="use nd.preconditioned(norm, hadamard=…) for weights of the entries",
+            )
+        if not self.factor.facts.nonnegative or self.factor == as_expr(0):
+            raise DeclarationError(
+                "multiply a norm by this factor",
+                at=self.factor,
+                why="a multiple of a norm is one only if the factor is above 0",
+                hint="use a positive number, an expression known to be ≥ 0, or nd.Positive",
+            )
+
+    @property
+    def isometries(self) -> Isometries | None:
+        """Those of the base, if the factor is the same in both runs."""
+        moving = any(
+            isinstance(x, State)
+            or (isinstance(x, Stream) and x.source not in (Source.ROWS, Source.COLS))
+            or (isinstance(x, Param) and x.domain.loss_unit)
+            for x in walk(self.factor)
+        )
+        return None if moving else self.base.isometries
+
+    @property
+    def dual_norm(self) -> Norm:
+        return Scaled(1 / self.factor, self.base.dual_norm)
+
+    def define_value(self, x: Expr) -> Expr:
+        return self.factor * self.base.value(x)
+
+    def define_dual(self, m: Expr) -> Expr:
+        return reciprocal(self.factor) * self.base.dual(m)
+
+    def define_lmo(self, m: Expr) -> Expr:
+        return reciprocal(self.factor) * self.base.lmo(m)
+
+    def define_sharp(self, m: Expr) -> Expr:
+        return reciprocal(self.factor) ** 2 * self.base.sharp(m)
+
+    def write(self, inner: Piece, n: Notation) -> Piece:
+        return n.product(self.factor, self.base.write(inner, n), entrywise=False)
+
+
+def scaled(factor: Any, base: Norm) -> Norm:
+    """Return factor · norm, as `factor * norm` does; factors of factors are multiplied."""
+    if isinstance(base, Scaled):
+        return scaled(as_expr(factor) * base.factor, base.base)
+    return Scaled(as_expr(factor), base)

@@ -12,11 +12,10 @@ import attrs
 from normdsl.errors import DeclarationError
 from normdsl.expr import Constant, Expr
 from normdsl.gauge import Gauge
-from normdsl.norms.base import Norm
+from normdsl.norms.base import Norm, Scaled
 from normdsl.norms.entrywise import Entrywise
 from normdsl.norms.gauges import Lp
 from normdsl.norms.lines import Lines
-from normdsl.norms.scaled import Scaled
 from normdsl.norms.unitary import Unitary
 from normdsl.shapes import Shape
 from normdsl.show.notation import Notation, Piece

@@ -416,6 +416,12 @@ def test_a_node_that_only_passes_make_is_refused():
     refused(extended({"op": "Singular", "arg": document()["update"], "part": 0}))
 
 
+def test_a_length_that_only_passes_know_is_refused():
+    singular = {"rows": "min(m, n)", "cols": "1"}
+    refused(extended({"op": "Constant", "value": "1", "dims": singular}))
+    refused(extended({"op": "Eye", "dim": "min(m, n)"}))
+
+
 def test_two_hyper_parameters_of_one_name_are_refused():
     doc = document()
     doc["hyper"].append(doc["hyper"][0])

@@ -99,6 +99,10 @@ MIRRORS = [
            step(nd.polar(G)) + EPS * NOISE, g.transpose, answer("invariant in law")),
     Mutant("matrices commute", replaced(canonical.chain, commuting),
            step(G @ G.T @ W), g.transpose, rule),
+    Mutant("any polar factor turns with a Gram matrix", replaced(
+        canonical._turns_with, lambda form, inner: form.kind == "Polar"),
+        step(nd.matrix_power(GRAM, 0.5) @ nd.polar(W) + nd.polar(W) @ nd.matrix_power(UNDER, 0.25)
+             + nd.matrix_power(GRAM, 0.25) @ nd.polar(W)), g.transpose, rule),
     Mutant("transposes are not seen", replaced(canonical.flipped, lambda form: form),
            step(GRAM @ W + (UNDER @ W.T).T), g.transpose, answer("invariant")),
 ]  # fmt: skip
