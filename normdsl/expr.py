@@ -44,6 +44,8 @@ class Expr(Symbolic, ABC):
 
     #: Whether it is the identity matrix, which products leave out.
     is_identity = False
+    #: Whether only passes make it, so that no declaration read from a text may contain it.
+    internal = False
 
     where: Where | None = attrs.field(factory=here, kw_only=True, metadata={"note": True})
     children: tuple[Expr, ...] = attrs.field(init=False)

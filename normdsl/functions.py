@@ -117,7 +117,10 @@ def kth_largest(x: Any, k: int, *, over: str = "all") -> Expr:
     Raises:
         DomainError: if x is not known to be ≥ 0, or k < 1.
     """
-    return nodes.KthLargest(as_expr(x), k, *_axes(over))
+    found = nodes.KthLargest(as_expr(x), k, *_axes(over))
+    if found.arg.shape == SCALAR:
+        return found.arg if k == 1 else as_expr(0)
+    return found
 
 
 def block_mean(x: Any, *, rows: int = 1, cols: int = 1) -> Expr:
@@ -130,7 +133,8 @@ def block_mean(x: Any, *, rows: int = 1, cols: int = 1) -> Expr:
     Raises:
         DomainError: for a block without rows or columns.
     """
-    return nodes.BlockMean(as_expr(x), rows, cols)
+    mean = nodes.BlockMean(as_expr(x), rows, cols)
+    return mean.arg if mean.arg.shape == SCALAR or rows == cols == 1 else mean
 
 
 def inner(x: Any, y: Any) -> Expr:

@@ -29,6 +29,10 @@ class Vector(ABC):
         """Return max f(x_i)."""
 
     @abstractmethod
+    def length(self) -> Expr:
+        """Return (Σ x_i²)^½, whose squares neither overflow nor vanish."""
+
+    @abstractmethod
     def kth_largest(self, f: Map, k: int) -> Expr:
         """Return the k-th largest f(x_i) ≥ 0; 0 if there are fewer."""
 

@@ -12,7 +12,7 @@ from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expr import Expr, as_expr
 from normdsl.facts import Facts
 from normdsl.graph import replace, walk
-from normdsl.nodes import Source, Stream
+from normdsl.nodes import Across, Source, Stream
 from normdsl.shapes import Shape
 from normdsl.show.notation import Notation, Piece
 from normdsl.structure import rebuild
@@ -30,6 +30,8 @@ _AT_A_STEP = (
 @attrs.frozen(eq=False, repr=False)
 class Placeholder(Expr):
     """The state handed to `step` while a recursion is being built; never part of a finished one."""
+
+    internal = True
 
     number: int
     dims: Shape
@@ -265,6 +267,7 @@ def _require_causal_init(start: Expr) -> None:
     inside = walk(start)
     reasons = ["a state" for x in inside if isinstance(x, Placeholder | State)]
     reasons += [str(x) for x in inside if isinstance(x, Stream) and x.source in _AT_A_STEP]
+    reasons += [str(x) for x in inside if isinstance(x, Across)]
     if reasons:
         raise DeclarationError(
             "a non-causal recursion",

@@ -20,12 +20,12 @@ from normdsl.graph import walk
 from normdsl.maps import LinearMap
 from normdsl.nodes import FUNCTIONS, Function
 from normdsl.norms.base import Norm
-from normdsl.recursion import Placeholder
+from normdsl.shapes import Dim
 from normdsl.source import located
 
 FORMAT = 1
 _MAX_CHARACTERS = 5_000_000
-#: What users may add classes of; each value says its class.
+#: Kinds of which a text may name any class that has been imported.
 _OPEN = (Norm, LinearMap, Gauge)
 
 
@@ -77,13 +77,13 @@ def _read(document: Any) -> Declaration:
         raise _refused(f"it is of format {document['normdsl']!r}, not {FORMAT}")
     nodes: list[Expr] = []
     converter = _converter(nodes)
-    classes = _subclasses(Expr)
+    classes: dict[str, type[Expr]] = _subclasses(Expr)
     builders: dict[str, Any] = {}
     with located(None):
         for entry in document["nodes"]:
             fields = dict(entry)
             op = fields.pop("op")
-            if op not in classes or op == Placeholder.__name__:
+            if op not in classes or classes[op].internal:
                 raise _refused(f"it has an unknown node {op!r}")
             if op not in builders:
                 builders[op] = _builder(converter, classes[op])
@@ -173,6 +173,7 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
         converter.register_structure_hook(exact_type, structure_exactly)
     converter.register_unstructure_hook(Fraction, str)
     converter.register_structure_hook(Fraction, _fraction)
+    converter.register_structure_hook(Dim, _dim)
     converter.register_unstructure_hook(float, _write_float)
     converter.register_structure_hook(float, _read_float)
     converter.register_unstructure_hook(Function, lambda f: f.name)
@@ -184,6 +185,13 @@ def _fraction(value: Any, _: Any) -> Fraction:
     if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,400}(/\d{1,400})?", value):
         raise _refused(f"{str(value)[:50]!r} is not an exact number")
     return Fraction(value)
+
+
+def _dim(value: Any, _: Any) -> Dim:
+    """Return a length that arrays of declarations have; min(m, n) is one that only passes know."""
+    if value == Dim.K.value:
+        raise _refused(f"an array has the length {value}, and W is m×n")
+    return Dim(value)
 
 
 def _write_float(value: float) -> float | str:

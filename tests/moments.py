@@ -33,13 +33,13 @@ def loss_of(rule: nd.Declaration, value: float = 1.5) -> dict[str, Tensor]:
 
 
 def layers_of(program, *args, **told):
-    """Return the argument `layers=` of a lowered step whose batch is all layers, if it has one."""
-    found: tuple[Tensor, ...] = ()
+    """Return the arguments about layers of a lowered step whose batch is all of them, if any."""
+    known = {"layers": (), "own": ()} if program.layers else {}
     for node, survey in zip(program.layers, program.surveys, strict=True):
-        (each,) = survey(*args, **told, layers=found)
-        total = each.sum() if node.reducer is Reducer.SUM else each.amax()
-        found += (total.reshape(1, 1, 1),)
-    return {"layers": found} if program.layers else {}
+        (own,) = survey(*args, **told, **known)
+        total = own.sum() if node.reducer is Reducer.SUM else own.amax()
+        known = {"layers": (*known["layers"], total.reshape(1, 1, 1)), "own": (*known["own"], own)}
+    return known
 
 
 class Given:

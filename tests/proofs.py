@@ -27,13 +27,20 @@ from normdsl.compiler.lowering.program import _closed, _lengths
 from normdsl.compiler.simulate import Element, draw
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
-from normdsl.nodes import Source
+from normdsl.nodes import Across, Source
 from normdsl.schedule import exact
 from normdsl.shapes import Dim
 from normdsl.streams import MOMENTS
+from normdsl.structure import rebuild
 
 STEPS = 4
 TOLERANCE = 1e-8
+
+
+def alone(expr: Expr) -> Expr:
+    """Return an expression with what layers share taken from the one layer there is."""
+    changed: Expr = rebuild(expr, Expr, alone)
+    return changed.arg if isinstance(changed, Across) else changed
 
 
 class Probe:
@@ -41,13 +48,14 @@ class Probe:
 
     def __init__(self, declaration: Declaration, exprs: Sequence[Expr]) -> None:
         derive = Derivation()
-        graph = [derive(x) for x in exprs]
+        graph = [alone(derive(x)) for x in exprs]
         self.slots = _closed(derive)
-        after = [derive(s.after) for s in self.slots]
+        after = [alone(derive(s.after)) for s in self.slots]
         inputs = {s.before: f"s{k}_old" for k, s in enumerate(self.slots)}
         emitter = Emitter({}, inputs, exact)
         names = [h.name for h in declaration.hyper]
         emitter.reserve(names)
+        emitter.count([*after, *graph])
         outputs = [emitter(x).text for x in [*after, *graph]]
         lines = [*_lengths(emitter.lines, outputs), *emitter.lines]
         lines.append(f"return [{', '.join(outputs)}]")

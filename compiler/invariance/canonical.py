@@ -17,9 +17,10 @@ from normdsl import expr as e
 from normdsl import nodes
 from normdsl.expr import Expr
 from normdsl.norms.base import NormOperation
+from normdsl.norms.iterated import Iterated
 from normdsl.recursion import After, Carry, Recursion, State, free_carries
 from normdsl.shapes import SCALAR
-from normdsl.structure import content_fields
+from normdsl.structure import content_fields, fingerprint
 
 _ENTRYWISE = frozenset({"Add", "Mul", "Maximum", "Pow", "Apply"})
 _TRANSPOSABLE = _ENTRYWISE | {"Polar", "Inverse", "SingularLmo"}
@@ -94,6 +95,9 @@ class Normal:
                 return _reduce(nodes.Reducer.SUM, product, expr.over_rows, expr.over_cols)
             case nodes.SingularNorm(arg=x, gauge=gauge):
                 return Form("SingularNorm", (_upright(self(x)),), gauge, True, True)
+            case Iterated(arg=x, parts=parts, gauge=gauge, steps=steps):
+                note = (tuple(sorted(map(fingerprint, parts))), gauge, steps)
+                return Form("Iterated", (self(x),), note)
             case nodes.Reduce(reducer=r, arg=x):
                 return _reduce(r, self(x), expr.over_rows, expr.over_cols)
             case _:
@@ -166,14 +170,31 @@ def chain(left: Form, right: Form) -> Form:
 
 
 def _pushed(factors: list[Form]) -> list[Form]:
-    """Return a chain with f(X Xᵀ) X written X f(Xᵀ X), for powers and inverses f."""
+    """Return a chain with f(X Xᵀ) Y written Y f(Xᵀ X), for powers and inverses f.
+
+    Y is X, or U g(σ) Vᵀ of X = U σ Vᵀ.
+    """
     for i, factor in enumerate(factors):
         inner = _gram(factor)
         half = len(inner) // 2
-        if half and tuple(factors[i + 1 : i + 1 + half]) == inner[:half]:
+        after = factors[i + 1 :]
+        width = half if tuple(after[:half]) == inner[:half] else 1
+        if half and after and (width == half > 1 or _turns_with(after[0], inner)):
             turned = _with_gram(factor, inner[half:] + inner[:half])
-            return _pushed([*factors[:i], *inner[:half], turned, *factors[i + 1 + half :]])
+            return _pushed([*factors[:i], *after[:width], turned, *after[width:]])
     return factors
+
+
+def _turns_with(form: Form, inner: tuple[Form, ...]) -> bool:
+    """Return whether a form is X, or U g(σ) Vᵀ of X = U σ Vᵀ, for the factors of X Xᵀ."""
+    half = len(inner) // 2
+    if form.kind not in ("Polar", "SingularLmo"):
+        return (form,) == inner[:half]
+    arg = form.parts[0]
+    arrays = [x for x in arg.parts if not x.scalar] if arg.kind == "Mul" else [arg]
+    factors = arrays[0].parts if arrays[0].kind == "MatMul" else tuple(arrays)
+    swapped = inner[half:] + inner[:half]
+    return factors[:half] == inner[:half] and all(_gram(x) == swapped for x in factors[half:])
 
 
 def _gram(form: Form) -> tuple[Form, ...]:

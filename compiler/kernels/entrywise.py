@@ -29,10 +29,11 @@ def kth_largest(x: Tensor, k: int, axes: tuple[int, ...]) -> Tensor:
 
 def block_mean(x: Tensor, rows: int, cols: int) -> Tensor:
     """Return x with every entry replaced by the mean over its block of rows × cols entries."""
-    for axis, size in ((-2, rows), (-1, cols)):
-        count = x.shape[axis]
-        block = torch.arange(count, device=x.device) // size
-        share = (block[:, None] == block[None, :]).to(x.dtype)
-        share = share / share.sum(-1, keepdim=True)
-        x = share @ x if axis == -2 else x @ share
+    for size in (rows, cols):
+        x = x.mT
+        count = x.shape[-1]
+        size = max(1, min(size, count))
+        padded = torch.nn.functional.pad(torch.stack([x, torch.ones_like(x)]), (0, -count % size))
+        total, entries = padded.reshape(2, *x.shape[:-1], -(-count // size), size).sum(-1)
+        x = (total / entries).repeat_interleave(size, -1)[..., :count]
     return x

@@ -57,6 +57,8 @@ class Part(enum.Enum):
 class Singular(Expr):
     """U (m×k), σ (k×1) or Vᵀ (k×n) of a matrix, k the smaller of its lengths."""
 
+    internal = True
+
     arg: Expr
     part: Part
 

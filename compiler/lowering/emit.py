@@ -18,7 +18,6 @@ from normdsl.expr import Constant, Expr, is_constant
 from normdsl.methods import Eigh, Method
 from normdsl.nodes import Source
 from normdsl.norms.iterated import Iterated, exponent, graph
-from normdsl.recursion import Before
 from normdsl.schedule import Schedule
 from normdsl.shapes import SCALAR, Dim
 from normdsl.show.notation import Level, Piece
@@ -53,23 +52,21 @@ class Emitter:
     """Writes the body of one function, a line per named or shared sub-expression.
 
     Args:
-        names: variable names for some expressions. inputs: names of the states before the step.
-        schedule: which kernels to call. layers: what is known of all layers, in order.
-        kept: names of the last results of values that are kept. phase: name of the argument that
-            says what to do with them.
+        names: variable names for some expressions. inputs: code for what the function is given: the
+            states before the step, and what is known of all layers.
+        schedule: which kernels to call. kept: names of the last results of values that are kept.
+        phase: name of the argument that says what to do with them.
     """
 
     def __init__(
         self,
         names: Mapping[Expr, str],
-        inputs: Mapping[Before, str],
+        inputs: Mapping[Expr, str],
         schedule: Schedule,
-        layers: Sequence[nodes.Across] = (),
         kept: Mapping[Expr, str] | None = None,
         phase: str = "phase",
     ) -> None:
         self.inputs = inputs
-        self.layers = layers
         self.schedule = schedule
         self.kept = kept or {}
         self.phase = phase
@@ -94,7 +91,7 @@ class Emitter:
             self._uses[root] = self._uses.get(root, 0) + 1
         while stack:
             expr = stack.pop()
-            if expr in seen or isinstance(expr, Before) or expr in self.layers:
+            if expr in seen or expr in self.inputs:
                 continue
             seen.add(expr)
             for child in expr.children:
@@ -114,7 +111,10 @@ class Emitter:
     def __call__(self, expr: Expr) -> Piece:
         """Return the code of an expression, emitting lines for what deserves a name."""
         if expr not in self._pieces:
-            piece = self._keep(expr, self._write(expr))
+            given = self.inputs.get(expr)
+            piece = (
+                self._keep(expr, self._write(expr)) if given is None else Piece(given, Level.ATOM)
+            )
             cheap = self.type(expr) <= Type.HYPER or isinstance(expr, e.Transpose)
             drawn = isinstance(expr, nodes.Draw) or expr in self.kept
             shared = self._uses.get(expr, 0) > 1 and not cheap
@@ -149,6 +149,8 @@ class Emitter:
         return self._types[expr]
 
     def _type(self, expr: Expr) -> Type:
+        if expr in self.inputs:
+            return Type.ARRAY
         match expr:
             case Constant():
                 return Type.NUMBER if expr.shape == SCALAR else Type.ARRAY
@@ -158,7 +160,7 @@ class Emitter:
                 return Type.CLOCK
             case nodes.Stream(source=Source.ROWS | Source.COLS):
                 return Type.NUMBER
-            case nodes.Stream() | nodes.Eye() | nodes.Draw() | Before():
+            case nodes.Stream() | nodes.Eye() | nodes.Draw():
                 return Type.ARRAY
             case _:
                 return max(self.type(child) for child in expr.children)
@@ -196,14 +198,6 @@ class Emitter:
     @_write.register
     def _stream(self, expr: nodes.Stream) -> Piece:
         return Piece(_STREAMS[expr.source], Level.ATOM)
-
-    @_write.register
-    def _before(self, expr: Before) -> Piece:
-        return Piece(self.inputs[expr], Level.ATOM)
-
-    @_write.register
-    def _across(self, expr: nodes.Across) -> Piece:
-        return Piece(f"layers[{self.layers.index(expr)}]", Level.ATOM)
 
     @_write.register
     def _eye(self, expr: nodes.Eye) -> Piece:
@@ -323,7 +317,8 @@ class Emitter:
     @_write.register
     def _singular(self, expr: Singular) -> Piece:
         parts = {part: Singular(expr.arg, part) for part in Part}
-        if all(self._uses.get(x, 0) == 0 for part, x in parts.items() if part is not Part.VALUES):
+        values = parts[Part.VALUES]
+        if expr == values and all(x == values or x not in self._uses for x in parts.values()):
             return self._call(singular.singular_values, self._arg(expr.arg))
         names = [self._variable(wish) for wish in ("u", "s", "vh")]
         code = self._call(singular.singular_triple, self._arg(expr.arg)).text
@@ -377,5 +372,6 @@ def _brackets(piece: Piece, level: Level) -> str:
 
 
 def _number(value: Fraction) -> Piece:
-    text = str(value) if value.denominator == 1 else repr(float(value))
+    whole = value.denominator == 1 and abs(value) < 2**53
+    text = str(value) if whole else repr(float(value))
     return Piece(text, Level.ATOM if value >= 0 else Level.PRODUCT)

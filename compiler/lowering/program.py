@@ -58,7 +58,8 @@ class Program:
             with the layer's moments where the rule reads them.
         graph: the primitive expressions of the new weights and states, for inspection.
         layers: the scalars that the step combines over all layers, in the order in which they are
-            found: each survey takes the arguments of `step` and those found before, as `layers`.
+            found: each survey takes the arguments of `step` and those found before, as `layers`,
+            with what this layer had contributed to them, as `own`.
         surveys: what each layer contributes to them.
         phase: name of a further argument of `step`, what to do with values that are kept between
             steps (see `refresh`); None if there are none.
@@ -184,14 +185,18 @@ def _emit(
     for field in fields:
         olds.append(_unused(f"{field.name}_old", used))
         used.add(olds[-1])
-    inputs = {slot.before: old for slot, old in zip(slots, olds, strict=False)}
+    inputs: dict[Expr, str] = {s.before: x for s, x in zip(slots, olds, strict=False)}
     last = dict(zip(kept, olds[len(slots) :], strict=True))
     kernels: dict[Callable[..., object], None] = {}
 
     def function(
-        name: str, what: str, roots: Sequence[tuple[Expr, str | None]], kept: Sequence[Expr] = ()
+        name: str,
+        what: str,
+        roots: Sequence[tuple[Expr, str | None]],
+        found: Sequence[Across],
+        kept: Sequence[Expr] = (),
     ) -> str:
-        emitter = Emitter(names, inputs, schedule, layers, last, phase or "")
+        emitter = Emitter(names, {**inputs, **_shared(found)}, schedule, last, phase or "")
         emitter.reserve([h.name for h in declaration.hyper])
         emitter.count([x for x, _ in roots])
         results = [emitter.value(x, wish) for x, wish in roots]
@@ -201,20 +206,30 @@ def _emit(
         kernels.update(dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k)))
         args = ", ".join(["W", "G", *olds])
         known = "".join(f", {name}=None" for name in declaration.moments)
-        known += ", layers=()" if layers else ""
+        known += ", layers=(), own=()" if layers else ""
         known += f", {phase}" if phase else ""
         return _function(f"def {name}({args}, *, t, loss=None{known}{hyper}):", what, body)
 
     update, *after = graph
     steps = [
-        function(f"survey{k}", f"What a layer adds to layers[{k}] of {declaration.name}", roots)
-        for k, roots in enumerate([(x.arg, "x")] for x in layers)
+        function(f"survey{k}", f"What a layer adds to layers[{k}]", [(x.arg, "x")], layers[:k])
+        for k, x in enumerate(layers)
     ]
     roots = [*((x, names.get(x)) for x in after), (update, "W_new")]
-    steps.append(function("step", f"One step of {declaration.name}", roots, kept))
+    steps.append(function("step", f"One step of {declaration.name}", roots, layers, kept))
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
     return "\n\n".join([head, *pasted, init, *steps])
+
+
+def _shared(found: Sequence[Across]) -> dict[Expr, str]:
+    """Return the code of scalars of all layers, and of what this layer contributed to each.
+
+    A contribution is not computed again: a layer that holds the maximum must find itself equal to
+    it, bit by bit.
+    """
+    own = {x.arg: f"own[{k}]" for k, x in enumerate(found) if x.arg.children}
+    return {**own, **{x: f"layers[{k}]" for k, x in enumerate(found)}}
 
 
 def _emit_init(

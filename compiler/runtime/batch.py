@@ -47,6 +47,10 @@ _MATRIX_NODES = (
 )
 
 
+#: Scalars of all layers, and what a batch contributed to them, by the names the code has for them.
+Known = dict[str, tuple[Tensor, ...]]
+
+
 @attrs.frozen(eq=False)
 class Inputs:
     """What a batch of equal-shaped parameters steps from.
@@ -160,33 +164,42 @@ class Stepper:
         W = torch.stack([self.view(p).to(self.dtype(p)) for p in params])
         return [s.contiguous() for s in self.program.init(W, **hyper)]
 
-    def layers(self, batches: Sequence[Inputs]) -> tuple[Tensor, ...]:
-        """Return what the step combines over all layers: of every parameter in these batches.
+    def layers(self, batches: Sequence[Inputs]) -> list[Known]:
+        """Return, for each batch, what the step combines over all layers, and its own part of it.
+
+        Layers are the parameters of all these batches.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
-        found: tuple[Tensor, ...] = ()
+        if not batches:
+            return []
+        nothing: Known = {"layers": (), "own": ()} if self.program.layers else {}
+        known = [dict(nothing) for _ in batches]
         for node, survey in zip(self.program.layers, self.surveys, strict=True):
-            each = [self._called(survey, batch, found)[0].flatten() for batch in batches]
-            joined = torch.cat([x.to(each[0]) for x in each])
-            total = joined.sum() if node.reducer is Reducer.SUM else joined.amax()
-            found += (total.reshape(1, 1, 1),)
-        return found
+            each = [
+                self._each(self._called(survey, batch, found)[0], batch)
+                for batch, found in zip(batches, known, strict=True)
+            ]
+            total = _joined(each, node.reducer)
+            for found, x in zip(known, each, strict=True):
+                found["layers"] += (total.to(x).reshape(1, 1, 1),)
+                found["own"] += (x,)
+        return known
 
     def step(
-        self, batch: Inputs, layers: tuple[Tensor, ...] = ()
+        self, batch: Inputs, known: Known | None = None
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
         """Return the new parameters and states of a batch.
 
         Args:
             batch: what it steps from.
-            layers: what `layers` returned for all batches that step together.
+            known: what `layers` returned for it.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
-        new, *after = self._called(self.run, batch, layers)
+        new, *after = self._called(self.run, batch, known or {})
         weights = [
             x.reshape(p.shape).to(p.dtype) for x, p in zip(new.unbind(), batch.params, strict=True)
         ]
@@ -198,7 +211,13 @@ class Stepper:
         ]
         return weights, [list(s.unbind()) for s in spread]
 
-    def _called(self, function: Any, batch: Inputs, layers: tuple[Tensor, ...]) -> Any:
+    def _each(self, scalar: Any, batch: Inputs) -> Tensor:
+        """Return a scalar for each parameter of a batch, also one that is the same for all."""
+        first = batch.params[0]
+        known = torch.as_tensor(scalar, dtype=self.dtype(first), device=first.device)
+        return known.reshape(-1, 1, 1).expand(len(batch.params), 1, 1)
+
+    def _called(self, function: Any, batch: Inputs, known: Known) -> Any:
         """Call an emitted function on a batch, stacked."""
         dtype = self.dtype(batch.params[0])
         W = _stacked([self.view(p) for p in batch.params]).to(dtype)
@@ -208,14 +227,12 @@ class Stepper:
         value = (
             None if loss is None else loss.to(W.device, dtype).reshape(1, 1, 1).expand(count, 1, 1)
         )
-        known: dict[str, Any] = {name: _stacked(x).to(W) for name, x in batch.moments.items()}
+        told: dict[str, Any] = {name: _stacked(x).to(W) for name, x in batch.moments.items()}
         if self.program.phase:
-            known[self.program.phase] = batch.phase
-        if self.program.layers:
-            known["layers"] = tuple(x.to(W) for x in layers)
+            told[self.program.phase] = batch.phase
         try:
             return function(
-                W, G, *map(_stacked, batch.states), t=t, loss=value, **known, **batch.hyper
+                W, G, *map(_stacked, batch.states), t=t, loss=value, **told, **known, **batch.hyper
             )
         except LinAlgError as error:
             raise FactorisationError(
@@ -230,6 +247,12 @@ def as_loss(value: Any) -> Tensor | None:
     if value is None or isinstance(value, Tensor):
         return value
     return torch.as_tensor(value, dtype=torch.float64)
+
+
+def _joined(each: Sequence[Tensor], reducer: Reducer) -> Tensor:
+    """Return the sum or maximum of what batches contribute, in the widest of their dtypes."""
+    joined = torch.cat([x.to(each[0].device).flatten() for x in each])
+    return joined.sum() if reducer is Reducer.SUM else joined.amax()
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

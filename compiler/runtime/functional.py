@@ -97,10 +97,9 @@ class Functional:
             require_shapes(self.declaration.name, self._stepper.view(p), moments)
             old = [[column[i]] for column in columns]
             batches.append(Inputs([p], [g], old, [clock], value, values, moments, phase))
-        layers = self._stepper.layers(batches) if batches else ()
         weights, after = [], []
-        for batch in batches:
-            new, states = self._stepper.step(batch, layers)
+        for batch, known in zip(batches, self._stepper.layers(batches), strict=True):
+            new, states = self._stepper.step(batch, known)
             weights.append(new[0])
             after.append([s[0] for s in states])
         result: State = {"t": clock}

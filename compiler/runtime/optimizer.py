@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from normdsl.compiler.runtime.batch import Inputs, as_loss, stepper
+from normdsl.compiler.runtime.batch import Inputs, Known, as_loss, stepper
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.hyper import complete
@@ -138,10 +138,10 @@ class DeclaredOptimizer(Optimizer):
         ]
         try:
             ready = [self._prepared(batch, value, hyper) for batch, hyper in batches]
-            layers = self._stepper.layers([inputs for inputs, _ in ready]) if ready else ()
+            shared = self._stepper.layers([inputs for inputs, _ in ready])
             results = [
-                (batch, *self._advance(inputs, given, layers))
-                for (batch, _), (inputs, given) in zip(batches, ready, strict=True)
+                (batch, *self._advance(inputs, given, known))
+                for (batch, _), (inputs, given), known in zip(batches, ready, shared, strict=True)
             ]
         except FactorisationError:
             self._blame([p for batch, _ in batches for p in batch], value)
@@ -204,10 +204,10 @@ class DeclaredOptimizer(Optimizer):
         return inputs, given
 
     def _advance(
-        self, inputs: Inputs, given: list[Tensor], layers: tuple[Tensor, ...]
+        self, inputs: Inputs, given: list[Tensor], known: Known
     ) -> tuple[Batch, dict[str, Batch]]:
         """Return the new weights and states of a batch; changes nothing."""
-        weights, states = self._stepper.step(inputs, layers)
+        weights, states = self._stepper.step(inputs, known)
         new = {_STEP: list(inputs.clocks), **dict(zip(self._names, states, strict=True))}
         if self.nonfinite == "skip":
             legal = [

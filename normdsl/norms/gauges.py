@@ -61,7 +61,7 @@ class Lp(Gauge):
         if self.inverse == 1:
             return v.total(f.abs)
         if self.round:
-            return f.sqrt(v.total(lambda x: x * x))
+            return v.length()
         top = v.largest(f.abs)
         powers = v.total(lambda x: (f.reciprocal(top) * f.abs(x)) ** (1 / self.inverse))
         return top * powers**self.inverse
@@ -73,7 +73,7 @@ class Lp(Gauge):
             vertex = _vertex(v)
             return lambda x: -vertex(x)
         if self.round:
-            inverse_length = f.reciprocal(f.sqrt(v.total(lambda x: x * x)))
+            inverse_length = f.reciprocal(v.length())
             return lambda x: -(x * inverse_length)
         return self._between(v)
 

@@ -1,4 +1,4 @@
-"""The root-mean-square norms of the field: multiples of norms by factors of the shape."""
+"""The root-mean-square norms of the field: multiples by functions of the shape of W."""
 
 from __future__ import annotations
 

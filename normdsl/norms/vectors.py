@@ -30,6 +30,11 @@ class Entries(Vector):
     def largest(self, f_: Map) -> Expr:
         return f.max(f_(self.array), over=self.over)
 
+    def length(self) -> Expr:
+        """Return the root of the sum of squares; lowering scales those over axes."""
+        plain = self.over != "layers"
+        return f.sqrt(self.total(lambda x: x * x)) if plain else _scaled_length(self)
+
     def kth_largest(self, f_: Map, k: int) -> Expr:
         return f.kth_largest(f_(self.array), k, over=self.over)
 
@@ -54,6 +59,9 @@ class Parts(Vector):
     def largest(self, f_: Map) -> Expr:
         return self._joined(f.maximum, f_)
 
+    def length(self) -> Expr:
+        return _scaled_length(self)
+
     def _joined(self, join: Callable[[Expr, Expr], Expr], f_: Map) -> Expr:
         return reduce(join, map(f_, self.scalars))
 
@@ -67,3 +75,9 @@ class Parts(Vector):
     def map(self, change: Map) -> tuple[Expr, ...]:
         """Return every scalar mapped."""
         return tuple(map(change, self.scalars))
+
+
+def _scaled_length(v: Vector) -> Expr:
+    """Return (Σ x²)^½ of entries divided by the largest one."""
+    top = v.largest(f.abs)
+    return top * f.sqrt(v.total(lambda x: (f.reciprocal(top) * x) ** 2))

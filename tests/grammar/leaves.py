@@ -21,9 +21,27 @@ from grammar.core import (
 )
 from normdsl import G, W
 from normdsl.expr import Expr
+from normdsl.norms import Combined, operator_norm
 
-NORMS = (nd.frobenius, nd.spectral, nd.max_entry)
-ROTATED_NORMS = (nd.frobenius, nd.spectral)
+#: Norms of entries and of lines; norms that rotations keep; norms that need several of these.
+NORMS = (
+    nd.frobenius,
+    nd.spectral,
+    nd.max_entry,
+    nd.entrywise(3),
+    nd.top_entries(2),
+    operator_norm(1, 2),
+    nd.row_norm(nd.lp(2), nd.lp(1)),
+    nd.rms_to_rms,
+)
+ROTATED_NORMS = (nd.frobenius, nd.spectral, nd.schatten(3), 2 * nd.ky_fan(2))
+COMPOSED_NORMS = (
+    nd.infimal(nd.spectral, 2 * nd.max_entry),
+    nd.over_layers(nd.rms_to_rms, nd.lp(float("inf"))),
+    nd.over_layers(nd.frobenius, nd.lp(2)),
+)
+#: An iteration, with few steps: runs of programs evaluate it many times.
+ITERATED = Combined((nd.spectral, nd.frobenius), nd.lp(1), steps=20)
 
 
 def unit(x: Expr) -> Expr:

@@ -23,7 +23,15 @@ from grammar.core import (
     scalar,
     signed,
 )
-from grammar.leaves import LEAVES, ROTATED_NORMS, one_sided, two_sided, unit
+from grammar.leaves import (
+    COMPOSED_NORMS,
+    ITERATED,
+    LEAVES,
+    ROTATED_NORMS,
+    one_sided,
+    two_sided,
+    unit,
+)
 from normdsl import G, nodes
 from normdsl.expr import Expr
 
@@ -90,7 +98,12 @@ SPECTRAL = [
     *same((positive(scalar),), nd.sqrt, lambda x: x**P, nd.reciprocal, lambda x: x + EPS),
     make(scalar, lambda x: x, positive(scalar)),
     *(make(positive(scalar), f, matrix) for n in ROTATED_NORMS for f in (n.value, n.dual)),
-    make(positive(scalar), lambda x: nodes.SchattenNorm(x, 3.0), matrix),
+    make(positive(scalar), lambda x: nodes.SingularNorm(x, nd.lp(3)), matrix),
+    make(matrix, lambda x: nodes.SingularLmo(x, nd.lp(3)), matrix),
+    make(matrix, ITERATED.lmo, matrix),
+    make(matrix, lambda x: ITERATED.lmo(x).definition, matrix),
+    *(make(matrix, f, matrix) for n in COMPOSED_NORMS for f in (n.lmo, n.sharp)),
+    make(positive(scalar), lambda x: nd.sum(x, over="layers"), positive(scalar)),
     *(make(matrix, f, matrix) for n in ROTATED_NORMS for f in (n.lmo, n.sharp)),
     *(make(matrix, two_sided(n, e), *TWO_SIDED) for n in ROTATED_NORMS for e in (0.5, 0.25)),
     *(make(matrix, one_sided(n), matrix, psd_left) for n in ROTATED_NORMS),

@@ -80,3 +80,14 @@ def test_order_is_a_partial_order():
 
 def test_shown_by_name():
     assert repr(SIGNS) == "diagonal signs"
+
+
+def test_a_meet_is_the_largest_class_inside_both():
+    every = classes._ALL
+    for a in every:
+        for b in every:
+            same = [classes.Isometries(x, x, x) for x in (a, b)]
+            found = classes.meet(*same).rows
+            assert found <= a
+            assert found <= b
+            assert all(c <= found for c in every if c <= a and c <= b)

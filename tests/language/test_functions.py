@@ -142,3 +142,36 @@ def test_trace_sums_the_diagonal():
     assert str(nd.trace(GRAM)) == "tr(G Gᵀ)"
     with refuses(nd.ShapeError, "trace"):
         nd.trace(G)
+
+
+def test_places_and_blocks_of_a_scalar_are_the_scalar():
+    assert nd.kth_largest(nd.t, 1) == nd.t
+    assert nd.kth_largest(nd.t, 2) == as_expr(0)
+    assert nd.block_mean(nd.t, rows=3) == nd.t
+    assert nd.block_mean(G) == G
+    with refuses(nd.DomainError, "≥ 0"):
+        nd.kth_largest(nd.loss, 1)
+    with refuses(nd.DomainError, "a row and a column"):
+        nd.block_mean(nd.t, rows=0)
+
+
+def test_places_are_counted_along_axes():
+    found = nd.kth_largest(nd.abs(G), 2, over="cols")
+    assert found == nodes.KthLargest(nd.abs(G), 2, False, True)
+    assert nd.kth_largest(nd.abs(G), 2) == nodes.KthLargest(nd.abs(G), 2, True, True)
+
+
+def test_sums_and_maxima_over_layers():
+    x = nd.inner(G, W)
+    assert nd.sum(x, over="layers") == nodes.Across(nodes.Reducer.SUM, x)
+    assert nd.max(x, over="layers") == nodes.Across(nodes.Reducer.MAX, x)
+    with refuses(nd.ShapeError, "over='layers'"):
+        nd.sum(2 * G, over="layers")
+    with refuses(nd.DeclarationError, 'over="layers"'):
+        nd.sum(G, over="layer")
+
+
+def test_no_state_starts_from_what_layers_share():
+    """States start one parameter at a time, and late ones after the others."""
+    with refuses(nd.DeclarationError, "a non-causal recursion"):
+        nd.fix(lambda s: s, nd.sum(nd.inner(W, W), over="layers"))

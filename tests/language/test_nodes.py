@@ -11,18 +11,22 @@ from normdsl import G, W, nodes
 from normdsl.domains import FRACTION, REAL
 from normdsl.nodes import (
     FUNCTIONS,
+    Across,
     Apply,
+    BlockMean,
     Eigenbasis,
     Eye,
     Inner,
     Inverse,
+    KthLargest,
     MatrixPower,
     Maximum,
     Param,
     Polar,
     Reduce,
     Reducer,
-    SchattenNorm,
+    SingularLmo,
+    SingularNorm,
 )
 from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 
@@ -209,14 +213,85 @@ def test_reduce(reducer, rows, cols, shape, axes):
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0, 4.0, math.inf])
-def test_schatten_norm(p):
-    node = SchattenNorm(G, p)
+def test_norm_of_singular_values(p):
+    node = SingularNorm(G, nd.lp(p))
     assert node.shape == SCALAR
     assert node.facts.nonnegative
     same(node, lambda g, w: torch.linalg.vector_norm(torch.linalg.svdvals(g), p).reshape(1, 1))
 
 
-@pytest.mark.parametrize("p", [0.0, 0.5, -1.0, math.nan])
-def test_schatten_norm_needs_p_at_least_one(p):
-    with refuses(nd.DomainError):
-        SchattenNorm(2 * G, p)
+def test_lmo_of_singular_values():
+    node = SingularLmo(G, nd.lp(1))
+    u, _, vh = torch.linalg.svd(random_matrix(3, 4, 1))
+    same(node, lambda g, w: -u[:, :1] @ vh[:1])
+    assert node.shape == MATRIX
+    assert SingularLmo(GRAM, nd.lp(1)).facts.symmetric
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "shape"),
+    [
+        (True, True, SCALAR),
+        (True, False, Shape(Dim.ONE, Dim.N)),
+        (False, True, Shape(Dim.M, Dim.ONE)),
+    ],
+)
+@pytest.mark.parametrize("k", [1, 3])
+def test_kth_largest(rows, cols, shape, k):
+    def expected(g, w):
+        x = g.abs().flatten() if rows and cols else g.abs()
+        axis = -1 if cols else 0
+        found = x.sort(axis, descending=True).values.select(axis, k - 1)
+        return found.reshape(1 if rows else 3, 1 if cols else 4)
+
+    node = KthLargest(nd.abs(G), k, rows, cols)
+    assert node.shape == shape
+    assert node.facts.nonnegative
+    same(node, expected)
+
+
+def test_there_is_no_kth_largest_of_fewer():
+    zeros = torch.zeros(1, 1, dtype=torch.float64)
+    same(KthLargest(nd.abs(G), 13, True, True), lambda g, w: zeros)
+    same(KthLargest(nd.abs(G), 4, True, False), lambda g, w: zeros)
+
+
+@pytest.mark.parametrize(("x", "k"), [(2 * G, 1), (nd.abs(G), 0)])
+def test_kth_largest_of_signed_entries_or_place_zero_is_refused(x, k):
+    with refuses(nd.DomainError, "known to be ≥ 0"):
+        KthLargest(x, k, True, True)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(1, 1), (2, 3), (3, 1), (1, 2), (10**12, 3)])
+def test_block_mean(rows, cols):
+    def expected(g, w):
+        found = torch.empty_like(g)
+        for i in range(0, 3, rows):
+            for j in range(0, 4, cols):
+                found[i : i + rows, j : j + cols] = g[i : i + rows, j : j + cols].mean()
+        return found
+
+    node = BlockMean(G, rows, cols)
+    assert node.shape == MATRIX
+    assert BlockMean(nd.abs(G), rows, cols).facts.nonnegative
+    same(node, expected)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(0, 1), (1, -1)])
+def test_a_block_without_entries_is_refused(rows, cols):
+    with refuses(nd.DomainError, "a row and a column at least"):
+        BlockMean(2 * G, rows, cols)
+
+
+@pytest.mark.parametrize("reducer", Reducer)
+def test_scalars_of_one_layer_are_their_own_sum_and_maximum(reducer):
+    node = Across(reducer, nd.inner(G, G))
+    assert node.shape == SCALAR
+    assert node.facts.nonnegative
+    assert not Across(reducer, nd.inner(G, W)).facts.nonnegative
+    same(node, lambda g, w: (g * g).sum().reshape(1, 1))
+
+
+def test_arrays_of_layers_are_not_combined():
+    with refuses(nd.ShapeError, "combine a m×n over layers", "different shapes"):
+        Across(Reducer.SUM, 2 * G)

@@ -8,7 +8,8 @@ import torch
 from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape, broadcast
 
 SHAPES = [Shape(rows, cols) for rows, cols in itertools.product(Dim, Dim)]
-LENGTHS = {Dim.ONE: 1, Dim.M: 2, Dim.N: 3}
+LENGTHS = {Dim.ONE: 1, Dim.M: 2, Dim.N: 3, Dim.K: 5}
+SINGULAR = Shape(Dim.K, Dim.K)
 
 
 def lengths(shape):
@@ -28,11 +29,11 @@ def test_broadcast_is_torchs(first, second):
 def test_transposed_exchanges_the_axes():
     assert MATRIX.transposed == Shape(Dim.N, Dim.M)
     assert all(s.transposed.transposed == s for s in SHAPES)
-    assert [s for s in SHAPES if s.transposed == s] == [SCALAR, LEFT, RIGHT]
+    assert [s for s in SHAPES if s.transposed == s] == [SCALAR, LEFT, RIGHT, SINGULAR]
 
 
 def test_square_means_a_proper_square_matrix():
-    assert [s for s in SHAPES if s.square] == [LEFT, RIGHT]
+    assert [s for s in SHAPES if s.square] == [LEFT, RIGHT, SINGULAR]
 
 
 def test_shown():

@@ -17,6 +17,8 @@ from normdsl.compiler.invariance import canonical, mirror
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.expr import Expr
+from normdsl.norms import operator_norm
+from normdsl.norms.iterated import Iterated
 from normdsl.recursion import Carry
 
 original_chain, original_image = canonical.chain, mirror.judge
@@ -77,6 +79,15 @@ MIRRORS = [
            nd.sum(G * W, over="cols"), g.transpose),
     Mutant("a maximum is mirrored by a sum", imaged(nodes.Reduce, summed),
            nd.max(G, over="cols"), g.transpose),
+    Mutant("the k-th largest keeps its axis",
+           imaged(nodes.KthLargest, lambda node, image: attrs.evolve(node, arg=image(node.arg))),
+           nd.kth_largest(nd.abs(G), 2, over="cols"), g.transpose),
+    Mutant("a block keeps its sides",
+           imaged(nodes.BlockMean, lambda node, image: attrs.evolve(node, arg=image(node.arg))),
+           nd.block_mean(G, rows=2, cols=3), g.transpose),
+    Mutant("the norms of an iteration are not turned",
+           imaged(Iterated, lambda node, image: attrs.evolve(node, arg=image(node.arg))),
+           nd.sum_of(nd.spectral, operator_norm(1, 2)).lmo(G).definition, g.transpose),
     Mutant("a transpose is left out", imaged(e.Transpose, untransposed), (G @ W.T).T, g.transpose),
     Mutant("eigenvectors are not transposed",
            imaged(nodes.Eigenbasis, lambda node, image: nodes.Eigenbasis(image(node.arg))),
@@ -88,6 +99,10 @@ MIRRORS = [
            step(nd.polar(G)) + EPS * NOISE, g.transpose, answer("invariant in law")),
     Mutant("matrices commute", replaced(canonical.chain, commuting),
            step(G @ G.T @ W), g.transpose, rule),
+    Mutant("any polar factor turns with a Gram matrix", replaced(
+        canonical._turns_with, lambda form, inner: form.kind == "Polar"),
+        step(nd.matrix_power(GRAM, 0.5) @ nd.polar(W) + nd.polar(W) @ nd.matrix_power(UNDER, 0.25)
+             + nd.matrix_power(GRAM, 0.25) @ nd.polar(W)), g.transpose, rule),
     Mutant("transposes are not seen", replaced(canonical.flipped, lambda form: form),
            step(GRAM @ W + (UNDER @ W.T).T), g.transpose, answer("invariant")),
 ]  # fmt: skip

@@ -21,9 +21,9 @@ from normdsl.compiler.invariance import rules
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Law
+from normdsl.norms import Entrywise, Lines, Scaled, operator_norm
 from normdsl.norms.base import NormOperation
-from normdsl.norms.frobenius import Frobenius
-from normdsl.norms.max_entry import MaxEntry
+from normdsl.norms.iterated import Iterated
 
 
 def same_unit(o: Law, known: Any) -> dict[str, Any]:
@@ -42,6 +42,7 @@ def tamed(group: Group) -> Law:
     return attrs.evolve(group.weights, offset=ZERO)
 
 
+BOTH = Iterated(G, (nd.spectral, 2 * nd.max_entry), nd.lp(1), 20)
 anything = Isometries(GENERAL, GENERAL, GENERAL)
 
 RULES = [
@@ -120,16 +121,40 @@ RULES = [
     Mutant("a maximum over rows ignores signs",
            replaced(rules.contractions._require_unsigned, lambda *_: None),
            nd.max(G, over="rows"), Group("signs", "W = W̃ Q", cols=g.signed_permutations.cols)),
-    Mutant("a Schatten norm has no unit", law(nodes.SchattenNorm, lambda o, known: {"unit": ZERO}),
-           nodes.SchattenNorm(G, 1.0), g.loss_scale),
-    Mutant("a Schatten norm takes any matrix", lenient(nodes.SchattenNorm),
-           nodes.SchattenNorm(G, 1.0), g.affine),
+    Mutant("a norm of singular values has no unit",
+           law(nodes.SingularNorm, lambda o, known: {"unit": ZERO}),
+           nodes.SingularNorm(G, nd.lp(1)), g.loss_scale),
+    Mutant("a norm of singular values takes any matrix", lenient(nodes.SingularNorm),
+           nodes.SingularNorm(G, nd.lp(1)), g.affine),
+    Mutant("an LMO of singular values has degree 1", law(nodes.SingularLmo, same_unit),
+           nodes.SingularLmo(G, nd.lp(3)), g.loss_scale),
+    Mutant("an LMO of singular values takes any matrix", lenient(nodes.SingularLmo),
+           nodes.SingularLmo(G, nd.lp(1)), g.scale),
+    Mutant("an iteration takes any isometry", lenient(Iterated), BOTH, g.orthogonal),
+    Mutant("an iteration has degree 1", law(Iterated, same_unit), BOTH, g.loss_scale),
+    Mutant("the k-th largest takes any matrix", lenient(nodes.KthLargest),
+           nd.kth_largest(nd.abs(G), 2, over="cols"), g.permutations),
+    Mutant("the k-th largest has no unit", law(nodes.KthLargest, lambda o, known: {"unit": ZERO}),
+           nd.kth_largest(nd.abs(G), 2), g.loss_scale),
+    Mutant("a mean over a block takes any permutation", lenient(nodes.BlockMean),
+           nd.block_mean(G, cols=2), g.signed_permutations),
+    Mutant("a mean over a block drops the unit",
+           law(nodes.BlockMean, lambda o, known: {"unit": ZERO}),
+           nd.block_mean(G, cols=2), g.loss_scale),
+    Mutant("what layers share has no unit", law(nodes.Across, lambda o, known: {"unit": ZERO}),
+           nd.sum(nd.nuclear.value(G), over="layers"), g.loss_scale),
     Mutant("an LMO has degree 1", law(NormOperation, same_unit), nd.max_entry.lmo(G), g.loss_scale),
     Mutant("a dual norm has degree 0", law(NormOperation, lambda o, known: {"unit": ZERO}),
            nd.spectral.dual(G), g.loss_scale),
-    Mutant("‖X‖_F is preserved by any matrix", member(Frobenius, "isometries", anything),
+    Mutant("‖X‖_F is preserved by any matrix", member(Entrywise, "isometries", anything),
            nd.frobenius.value(G), g.left_affine),
     Mutant("ℓ∞ is preserved by rotations",
-           member(MaxEntry, "isometries", Isometries(ORTHOGONAL, ORTHOGONAL, ORTHOGONAL)),
+           member(Entrywise, "isometries", Isometries(ORTHOGONAL, ORTHOGONAL, ORTHOGONAL)),
            nd.max_entry.lmo(G), g.orthogonal),
+    Mutant("the longest column is preserved by rotations of rows and columns",
+           member(Lines, "isometries", Isometries(ORTHOGONAL, ORTHOGONAL, FIXED.cls)),
+           operator_norm(1, 2).lmo(G), g.right_orthogonal),
+    Mutant("all factors of norms are the same in both runs",
+           member(Scaled, "isometries", property(lambda norm: norm.base.isometries)),
+           (nd.frobenius.value(G) * nd.spectral).lmo(G), g.loss_scale),
 ]  # fmt: skip

@@ -333,3 +333,43 @@ def test_a_new_norm_is_one_class():
     rule = nd.functional(by_rows)
     new, _ = rule.update(x, rule.init(x), torch.zeros_like(x), lr=1.0)
     torch.testing.assert_close(new, torch.tensor([[-0.6, -0.8], [0.0, 0.0]]).double())
+
+
+@pytest.mark.parametrize("base", [nd.frobenius, nd.spectral, nd.nuclear, nd.schatten(3)], ids=str)
+def test_one_side_preconditioned_by_its_own_gram_matrix_is_two_sided(base):
+    """(G Gᵀ)^p f(G) = f(G) (Gᵀ G)^p for functions f of singular values; not for others."""
+    norm = nd.preconditioned(base, left=nd.matrix_power(G @ G.T, 0.25))
+    own = nd.Declaration("own", (), W - norm.sharp(G))
+    assert own.check(g.transpose).answer == YES
+    other = nd.Declaration("other", (), W - norm.sharp(W) - G)
+    assert other.check(g.transpose).status is Status.REFUTED
+
+
+def test_layers_share_a_scalar_and_keep_their_invariances():
+    norm = nd.over_layers(nd.spectral, nd.lp(float("inf")))
+    by_sharp = nd.Declaration("by_sharp", (), W - norm.sharp(G))
+    by_lmo = nd.Declaration("by_lmo", (), W + norm.lmo(G))
+    for group in (g.orthogonal, g.transpose):
+        assert by_sharp.check(group).answer == by_lmo.check(group).answer == YES
+    assert by_lmo.check(g.loss_scale).answer == YES
+    assert by_sharp.check(g.loss_scale).status is Status.REFUTED
+    assert by_sharp.check(g.scale).status is Status.REFUTED
+
+
+def test_the_order_of_combined_norms_does_not_matter():
+    both = nd.norms.Combined(
+        (nd.norms.operator_norm(1, 2), nd.norms.operator_norm(2, float("inf"))), nd.lp(1), steps=20
+    )
+    rule = nd.Declaration("both", (), W + both.lmo(G))
+    assert rule.check(g.transpose).answer == YES
+    assert rule.check(g.signed_permutations).answer == YES
+    assert rule.check(g.orthogonal).status is Status.REFUTED
+
+
+def test_weights_by_shape_are_exchanged_by_a_transpose():
+    """√(n/m) becomes √(m/n): steps from RMS to RMS know rows from columns."""
+    rule = nd.Declaration("rms", (), W + nd.rms_to_rms.lmo(G))
+    assert rule.check(g.orthogonal).answer == YES
+    assert rule.check(g.transpose).status is Status.REFUTED
+    symmetric = nd.Declaration("rms", (), W + nd.rms.lmo(G))
+    assert symmetric.check(g.transpose).answer == YES

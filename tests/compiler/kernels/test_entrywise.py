@@ -1,10 +1,8 @@
-"""Entrywise kernels and Schatten norms."""
-
-import math
+"""Kernels that look at single entries."""
 
 import torch
 
-from normdsl.compiler.kernels.entrywise import reciprocal, schatten_norm
+from normdsl.compiler.kernels.entrywise import block_mean, kth_largest, length, reciprocal
 
 
 def test_reciprocal_is_zero_at_zero_and_has_a_finite_gradient_there():
@@ -15,8 +13,31 @@ def test_reciprocal_is_zero_at_zero_and_has_a_finite_gradient_there():
     assert bool(torch.isfinite(x.grad).all())
 
 
-def test_schatten_norms_are_norms_of_singular_values():
-    x = torch.diag(torch.tensor([3.0, 4.0])).expand(2, 2, 2)
-    assert schatten_norm(x, 1.0).flatten().tolist() == [7.0, 7.0]
-    assert schatten_norm(x, math.inf).flatten().tolist() == [4.0, 4.0]
-    assert schatten_norm(x, 2.0).flatten().tolist() == [5.0, 5.0]
+def test_length_neither_overflows_nor_vanishes():
+    x = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+    for c in (1e-30, 1.0, 1e30):
+        torch.testing.assert_close(length(c * x, (-1,)) / c, torch.tensor([[5.0], [0.0]]))
+        torch.testing.assert_close(length(c * x, (-2, -1)) / c, torch.tensor([[5.0]]))
+
+
+def test_kth_largest_of_a_batch():
+    x = torch.arange(24.0).reshape(2, 3, 4)
+    assert kth_largest(x, 2, (-2, -1)).flatten().tolist() == [10, 22]
+    assert kth_largest(x, 1, (-1,)).shape == (2, 3, 1)
+    assert kth_largest(x, 3, (-2,))[1].tolist() == [[12, 13, 14, 15]]
+    assert not kth_largest(x, 4, (-2,)).any()
+
+
+def test_block_mean_of_a_batch_keeps_its_size():
+    x = torch.arange(24.0).reshape(2, 3, 4)
+    found = block_mean(x, 2, 2)
+    assert found.shape == x.shape
+    assert found[0, 0].tolist() == [2.5, 2.5, 4.5, 4.5]
+    assert found[1, 2].tolist() == [20.5, 20.5, 22.5, 22.5]
+    torch.testing.assert_close(found.sum((-2, -1)), x.sum((-2, -1)))
+
+
+def test_block_mean_needs_no_square_matrix():
+    """An embedding has rows enough for their square not to fit in memory."""
+    x = torch.ones(1, 300_000, 1)
+    assert torch.equal(block_mean(x, 64, 1), x)

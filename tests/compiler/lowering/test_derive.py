@@ -2,8 +2,9 @@
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.compiler.lowering.derive import Derivation, opened
+from normdsl.compiler.lowering.derive import Derivation, Part, Singular, opened
 from normdsl.graph import walk
+from normdsl.nodes import SingularLmo, SingularNorm
 from normdsl.norms.base import NormOperation
 from normdsl.recursion import After, Before, Carry
 
@@ -33,3 +34,13 @@ def test_a_nested_recursion_keeps_its_own_states():
     derive = Derivation()
     derive(outer)
     assert set(derive.slots) == {Before(inner.recursion, 0), Before(outer.recursion, 0)}
+
+
+def test_norms_of_singular_values_become_gauges_of_them():
+    derive = Derivation()
+    graph = derive(nd.ky_fan(2).lmo(G) * nd.schatten(3).value(G))
+    assert not any(isinstance(x, SingularNorm | SingularLmo) for x in walk(graph))
+    parts = [x for x in walk(graph) if isinstance(x, Singular)]
+    assert {x.part for x in parts} == set(Part)
+    assert {str(x.shape) for x in parts} == {"m×min(m, n)", "min(m, n)×1", "min(m, n)×n"}
+    assert next(x for x in parts if x.part is Part.VALUES).facts.nonnegative

@@ -2,8 +2,10 @@
 
 import normdsl as nd
 from normdsl import G, W
+from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.expr import Expr
+from normdsl.nodes import Across, SingularLmo, SingularNorm
 from normdsl.norms.base import NormOperation
 from normdsl.recursion import Carry, Placeholder, State
 from normdsl.schedule import Schedule
@@ -23,9 +25,11 @@ def code(expr, **names):
 def test_every_primitive_node_has_a_lowering():
     known = set(vars(Emitter)["_write"].dispatcher.registry) - {object, Expr}
     derived = {Carry, Placeholder, *concrete(State), *concrete(NormOperation)}
+    derived |= {SingularLmo, SingularNorm}
+    given = {Across}
     missing = [
         c.__name__
-        for c in concrete(Expr) - derived
+        for c in concrete(Expr) - derived - given
         if c.__module__.startswith("normdsl") and not any(issubclass(c, k) for k in known)
     ]
     assert missing == []
@@ -57,3 +61,28 @@ def test_bias_corrections_are_cast_where_they_meet_a_matrix():
 def test_factors_of_the_shape_stay_python_numbers():
     text, _ = code(nd.sqrt(nd.maximum(1, nd.rows / nd.cols)) * G)
     assert text == "max(1, rows / cols) ** 0.5 * G"
+
+
+def test_what_is_given_is_not_computed():
+    norm = nd.inner(G, G)
+    emitter = Emitter({}, {norm: "own[0]"}, Schedule())
+    emitter.count([W * norm])
+    assert emitter(W * norm).text == "W * own[0]"
+
+
+def test_singular_values_alone_need_no_vectors():
+    def derived(x):
+        return code(Derivation()(x))
+
+    values, emitter = derived(nd.nuclear.value(G))
+    assert emitter.kernels.keys() == {"singular_values"}
+    assert "singular_values(G)" in values
+    both, emitter = derived(nd.nuclear.lmo(G) * nd.nuclear.dual(G))
+    assert emitter.kernels.keys() == {"singular_triple"}
+    assert [x.count("singular_triple(G)") for x in emitter.lines].count(1) == 1
+    assert "vh" in both
+
+
+def test_numbers_too_large_for_an_integer_are_floats():
+    assert code(nd.expr.as_expr(10**30) * G)[0] == "1e+30 * G"
+    assert code(7 * G)[0] == "7 * G"

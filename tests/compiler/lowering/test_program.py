@@ -1,16 +1,21 @@
 """Programs: readable source that imports torch alone, batches, capture, no host synchronisation."""
 
 import ast
+import re
 
 import pytest
 import torch
 from moments import layers_of, loss_of, moments
+from norms_catalogue import NORMS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import normdsl as nd
 from normdsl import G, W
 from normdsl.cli.find import shipped
 from normdsl.compiler.lowering.program import lower
+from normdsl.graph import walk
+from normdsl.nodes import Across
+from normdsl.norms.base import NormOperation
 
 RULES = shipped().values()
 NEWTON = nd.Schedule(polar=nd.polar_express(5))
@@ -54,9 +59,10 @@ def test_a_batch_is_a_loop(rule):
     told |= layers_of(program, weights, grads, *states, t=clock(3), **seen, **told)
     together = program.step(weights, grads, *states, t=clock(3), **seen, **told)
     for i in range(3):
-        own = [s[i : i + 1] for s in states]
-        given = {k: x[i : i + 1] for k, x in seen.items()} | told
-        alone = program.step(weights[i : i + 1], grads[i : i + 1], *own, t=clock(1), **given)
+        mine = [s[i : i + 1] for s in states]
+        given = told | {k: x[i : i + 1] for k, x in seen.items()}
+        given |= {"own": tuple(x[i : i + 1] for x in told["own"])} if "own" in told else {}
+        alone = program.step(weights[i : i + 1], grads[i : i + 1], *mine, t=clock(1), **given)
         for x, y in zip(together, alone, strict=True):
             torch.testing.assert_close(x[i : i + 1], y)
 
@@ -165,3 +171,54 @@ def step(W, G, m_buffer_old, v_buffer_old, *, t, loss=None, lr, beta1, beta2, ep
     source = shipped()["adamw"].source(shape=(2, 3))
     assert expected.strip() in source
     assert "#   m_buffer: 2 × 3" in source
+
+
+def walk_all(rule):
+    """Return the parts of a rule, what norms stand for included."""
+    seen = walk(rule.update)
+    return [x for y in seen for x in walk(y.definition if isinstance(y, NormOperation) else y)]
+
+
+def test_a_rule_about_one_layer_knows_nothing_of_others():
+    alone = [r for r in shipped().values() if not any(isinstance(x, Across) for x in walk_all(r))]
+    assert len(alone) > 20
+    for declaration in alone:
+        program = lower(declaration, nd.Schedule())
+        assert (program.layers, program.surveys) == ((), ())
+        assert not re.search(r"layers|own|survey", program.code)
+
+
+def test_scalars_of_all_layers_are_found_in_order():
+    total = nd.sum(nd.inner(G, G), over="layers")
+    share = nd.max(nd.inner(G, G) / total, over="layers")
+    program = lower(nd.Declaration("probe", (), W - share * G), nd.Schedule())
+    assert program.layers == (total, share)
+    first, second = program.code.split("def survey1")
+    assert first.count("layers[0]") == 1
+    assert '"""What a layer adds to layers[0]."""' in first
+    assert "own[0] / layers[0]" in second
+    assert second.count("layers[1] * G") == 1
+    assert len(program.surveys) == 2
+
+
+@pytest.mark.parametrize("name", ["nuclear", "ky_fan dual", "layers max", "rows 3 by 3/2"])
+def test_steps_of_norms_are_captured_in_one_graph(name):
+    program = lower(nd.Declaration("probe", (), W + NORMS[name].lmo(G)), nd.Schedule())
+    captured(program)
+
+
+@pytest.mark.parametrize(
+    "x", [nd.kth_largest(nd.abs(G), 3, over="rows"), nd.block_mean(G, rows=2, cols=3)], ids=str
+)
+def test_order_and_blocks_are_captured_in_one_graph(x):
+    captured(lower(nd.Declaration("probe", (), W - x), nd.Schedule()))
+
+
+def captured(program):
+    """Compile a step as one graph, and compare what it returns."""
+    w, g = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    ones = (torch.ones(2, 1, 1),) * len(program.layers)
+    known = {"layers": ones, "own": ones} if ones else {}
+    compiled = torch.compile(program.step, backend="eager", fullgraph=True)
+    t = torch.ones(2, 1, 1, dtype=torch.float64)
+    torch.testing.assert_close(compiled(w, g, t=t, **known), program.step(w, g, t=t, **known))

@@ -3,14 +3,23 @@
 import attrs
 import pytest
 import torch
-from properties import NORM_PROPERTIES, Probe, random_matrix, refuses
+from norms_catalogue import EXACT, NORMS, PLAIN
+from properties import (
+    NORM_PROPERTIES,
+    Probe,
+    assert_isometries,
+    matrices,
+    random_matrix,
+    refuses,
+    rule,
+)
 
 import normdsl as nd
 from normdsl import G, W
 from normdsl.norms.base import Dual, Lmo, Sharp, Value
 from normdsl.shapes import MATRIX, SCALAR
 
-NORMS = [nd.frobenius, nd.spectral, nd.max_entry]
+norms = pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
 
 
 def concrete(cls):
@@ -19,7 +28,7 @@ def concrete(cls):
     return {c for c in found if c.__module__.startswith("normdsl") and not c.__abstractmethods__}
 
 
-@pytest.mark.parametrize("norm", NORMS, ids=str)
+@norms
 def test_operations_are_nodes(norm):
     assert norm.lmo(G) == Lmo(norm, G)
     assert norm.sharp(G) == Sharp(norm, G)
@@ -27,7 +36,7 @@ def test_operations_are_nodes(norm):
     assert norm.value(G) == Value(norm, G)
 
 
-@pytest.mark.parametrize("norm", NORMS, ids=str)
+@norms
 def test_shapes_and_facts(norm):
     assert norm.lmo(G).shape == norm.sharp(G).shape == MATRIX
     assert norm.dual(G).shape == norm.value(G).shape == SCALAR
@@ -36,7 +45,7 @@ def test_shapes_and_facts(norm):
     assert not norm.lmo(G).facts.nonnegative
 
 
-@pytest.mark.parametrize("norm", NORMS, ids=str)
+@norms
 @pytest.mark.parametrize("operation", ["lmo", "sharp", "dual", "value"])
 def test_other_shapes_are_refused(norm, operation):
     with refuses(nd.ShapeError, "m×m", "norms of m×n matrices"):
@@ -46,8 +55,10 @@ def test_other_shapes_are_refused(norm, operation):
 
 
 def test_operations_of_different_norms_differ():
-    nodes = {operation(G) for n in NORMS for operation in (n.lmo, n.sharp, n.dual, n.value)}
-    assert len(nodes) == 12
+    nodes = {
+        operation(G) for n in NORMS.values() for operation in (n.lmo, n.sharp, n.dual, n.value)
+    }
+    assert len(nodes) == 4 * len(NORMS)
 
 
 def test_definition_keeps_the_line_it_was_written_on():
@@ -62,9 +73,9 @@ def test_sharp_is_derived_when_a_norm_does_not_define_it():
 
 
 def test_norms_are_values():
-    assert type(nd.spectral)() == nd.spectral
-    assert hash(type(nd.spectral)()) == hash(nd.spectral)
-    assert len(set(NORMS)) == 3
+    assert nd.entrywise(3) == nd.entrywise(3) != nd.schatten(3)
+    assert hash(nd.entrywise(3)) == hash(nd.entrywise(3))
+    assert len(set(NORMS.values())) == len({str(x) for x in NORMS.values()}) == len(NORMS)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         nd.spectral.name = "other"
 
@@ -77,17 +88,71 @@ def test_a_norm_without_its_definitions_cannot_be_made():
         Nameless()
 
 
-def test_norms_are_shown():
-    for norm in NORMS:
-        assert str(norm) in repr(norm)
-        assert str(norm.value(G)) == str(norm).replace("X", "G")
-        assert str(norm.lmo(W)) == f"lmo[{norm}](W)"
+@norms
+def test_norms_are_shown(norm):
+    assert str(norm) in repr(norm)
+    assert str(norm.value(G)) == str(norm).replace("X", "G")
+    assert str(norm.lmo(W)) == f"lmo[{norm}](W)"
+    shown = norm._repr_latex_()
+    assert shown.isascii()
+    assert shown.count("{") == shown.count("}")
 
 
 def test_every_norm_of_the_package_is_covered():
-    """A norm whose file has no test of the shared properties would be trusted unchecked."""
-    tested = {"Frobenius", "Spectral", "MaxEntry", "Preconditioned"}
-    assert {c.__name__ for c in concrete(nd.Norm)} == tested
+    """A norm that is not in the catalogue would be trusted unchecked."""
+    assert {type(x) for x in NORMS.values()} == concrete(nd.Norm)
+
+
+@norms
+def test_every_norm_is_saved_and_read(norm):
+    declaration = rule(norm.lmo(G) + norm.sharp(G) * norm.value(W))
+    assert nd.from_json(nd.to_json(declaration)) == declaration
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_dual_of_the_dual_is_the_norm(name):
+    norm, x = PLAIN[name], random_matrix(3, 4)
+    twice = norm.dual_norm.dual_norm
+    close = {"rtol": max(norm.tolerance, 1e-9), "atol": 1e-9}
+    torch.testing.assert_close(Probe(twice).value(x), Probe(norm).value(x), **close)
+    assert twice.isometries == norm.isometries
+
+
+@pytest.mark.parametrize("name", [name for name in PLAIN if name in EXACT])
+def test_the_dual_norm_measures_by_the_dual_value(name):
+    norm = PLAIN[name]
+    for x in matrices():
+        value, dual = Probe(norm.dual_norm).value(x), Probe(norm).dual(x)
+        torch.testing.assert_close(value, dual, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("holds", [*NORM_PROPERTIES, assert_isometries])
+@pytest.mark.parametrize("name", [name for name in PLAIN if name in EXACT])
+def test_the_dual_norm_is_a_norm_with_its_operators(name, holds):
+    holds(PLAIN[name].dual_norm)
+
+
+def test_a_dual_norm_that_is_not_known_is_refused():
+    with refuses(nd.DeclarationError, "its LMO is not known", ".dual(M)"):
+        _ = NORMS["preconditioned"].dual_norm
+
+
+#: Factors at which squares, or cubes, leave the range of the dtype.
+FACTORS = {torch.float32: (1e-30, 1e-20, 1e20, 1e30), torch.float64: (1e-150, 1e-90, 1e90, 1e150)}
+
+
+@pytest.mark.parametrize("dtype", FACTORS, ids=str)
+@pytest.mark.parametrize("name", NORMS)
+def test_steps_ignore_the_scale_of_the_gradient(name, dtype):
+    def step(m):
+        return pure.update(m, {"t": torch.tensor(0.0)}, torch.ones_like(m))[0]
+
+    pure = nd.functional(rule(NORMS[name].lmo(G)))
+    close = 1e-3 if dtype is torch.float32 else 1e-6
+    for m in matrices() if name in EXACT else matrices()[:2]:
+        expected = step(m.to(dtype))
+        for factor in FACTORS[dtype]:
+            torch.testing.assert_close(step(factor * m.to(dtype)), expected, rtol=close, atol=close)
 
 
 def test_properties_refuse_a_wrong_norm():
@@ -109,7 +174,7 @@ def test_properties_refuse_a_wrong_norm():
 
     for holds in NORM_PROPERTIES:
         with pytest.raises(AssertionError):
-            holds(Wrong())
+            holds(Wrong(nd.lp(2)))
 
 
 def test_a_flipped_sign_is_caught():
@@ -121,5 +186,5 @@ def test_a_flipped_sign_is_caught():
             return nd.polar(m)
 
     m = random_matrix(3, 4)
-    probe = Probe(Flipped())
+    probe = Probe(Flipped(nd.lp(float("inf"))))
     assert not torch.isclose((m * probe.lmo(m)).sum(), -probe.dual(m))
