@@ -19,6 +19,7 @@ from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance import guess, induction, judgement
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.laws import ZERO, Law
+from normdsl.compiler.invariance.rules import matrices
 from normdsl.recursion import After
 
 
@@ -55,6 +56,8 @@ def alike_up_to(**parts: Any) -> Any:
     return alike
 
 
+START = nd.eigenbasis(nd.prev(kept(GRAM)))
+
 RECURSIONS = [
     Mutant("a unit is carried from step to step", replaced(
         induction.a_step_ago, lambda group, known: known), step(nd.sign(kept(G))), g.loss_transform,
@@ -74,6 +77,12 @@ RECURSIONS = [
     Mutant("frames are kept from step to step", member(Law, "frames", property(lambda law: [])),
            step(nd.eigenbasis(kept(GRAM)) @ kept(nd.eigenbasis(kept(GRAM)).T @ G)),
            g.left_orthogonal, rule),
+    Mutant("frames do not grow old", member(Law, "aged", property(lambda law: law)),
+           step(nd.eigenbasis(kept(GRAM)) @ kept(nd.eigenbasis(kept(GRAM)).T @ G)),
+           g.left_orthogonal, rule),
+    Mutant("a constant has eigenvectors that turn", replaced(
+        matrices._starts_constant, lambda *_: False),
+           step(START @ nd.sign(START.T @ G)), g.left_orthogonal, answer("not invariant")),
     Mutant("the identity starts transformed", replaced(induction._start, started),
            step(nd.inverse(nd.accumulate(GRAM, nd.eye_like(GRAM))) @ G), g.left_affine, rule),
     Mutant("conditions stay inside a recursion", replaced(induction._outside, lambda *_: NONE),

@@ -102,3 +102,52 @@ def test_is_shown():
     assert str(both) == "‖W Wᵀ X (Wᵀ W)‖₂"
     assert str(nd.preconditioned(nd.frobenius, hadamard=nd.abs(W))) == "‖abs(W) ∘ X‖_F"
     assert r"\circ X" in NORMS["hadamard"]._repr_latex_()
+
+
+# One side of the LMO alone
+
+
+@pytest.mark.parametrize("base", [nd.spectral, nd.frobenius, nd.max_entry], ids=str)
+def test_positions_are_three_notions(base):
+    m, w = random_matrix(3, 4, 1), random_matrix(3, 4, 2)
+    d = w.abs() + 0.5
+    inside, outside, norm = (
+        make(base, hadamard=D) for make in (nd.inner_only, nd.outer_only, nd.preconditioned)
+    )
+    lmo = Probe(base).lmo
+    expected = (lmo(m / d), lmo(m) / d, lmo(m / d) / d)
+    steps = [evaluate(x.lmo(G), m, w) for x in (inside, outside, norm)]
+    for found, wanted in zip(steps, expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+    assert not torch.allclose(steps[0], steps[1])
+    torch.testing.assert_close(evaluate(inside.sharp(G), m, w), Probe(base).sharp(m / d))
+    torch.testing.assert_close(evaluate(outside.sharp(G), m, w), Probe(base).sharp(m) / d)
+
+
+def test_left_and_right_factors_stand_on_one_side_too():
+    m, w = random_matrix(3, 4, 1), random_matrix(3, 4, 2)
+    factor = nd.matrix_power(ROW_GRAM, 1 / 2)
+    values, vectors = torch.linalg.eigh(w @ w.mT)
+    inverse = (vectors * values**-0.5) @ vectors.mT
+    found = evaluate(nd.outer_only(nd.spectral, left=factor).lmo(G), m, w)
+    torch.testing.assert_close(found, inverse @ Probe(nd.spectral).lmo(m))
+
+
+def test_a_position_is_no_norm():
+    for position in (nd.inner_only(nd.spectral, hadamard=D), nd.outer_only(nd.spectral, left=L)):
+        for operation in (position.dual, position.value):
+            with refuses(nd.DeclarationError, "inherit none of its theorems"):
+                operation(2 * G)
+        assert not isinstance(position, nd.Norm)
+
+
+def test_a_position_does_not_inherit_scale_invariance():
+    """The paper's condition needs D on both sides; with it on one side the scale is left over."""
+    for make, answer in (
+        (nd.preconditioned, "invariant"),
+        (nd.inner_only, "not invariant"),
+        (nd.outer_only, "not invariant"),
+    ):
+        norm = make(nd.spectral, hadamard=nd.sqrt(nd.ema(G * G, 0.9)))
+        rule = nd.Declaration("one_sided", (), W + norm.lmo(G) / 10)
+        assert rule.check("scale").answer == answer

@@ -1,0 +1,65 @@
+"""Statistics: the largest so far, coupled factors, averages in coordinates that change."""
+
+import pytest
+import torch
+from properties import random_matrix, refuses, run
+
+import normdsl as nd
+from normdsl import G, W
+
+BASES = nd.eigenbasis(nd.ema(G @ G.T, 0.5)), nd.eigenbasis(nd.ema(G.T @ G, 0.5))
+
+
+def gradients(rows=4, cols=4, steps=5):
+    return [random_matrix(rows, cols, seed) for seed in range(steps)]
+
+
+def test_the_largest_so_far_starts_at_zero():
+    values = run(nd.running_max(G), gradients())
+    largest = torch.zeros(4, 4, dtype=torch.float64)
+    for g, value in zip(gradients(), values, strict=True):
+        largest = torch.maximum(largest, g)
+        assert torch.equal(value, largest)
+
+
+def test_coupled_factors_read_each_others_old_values():
+    left, right = nd.coupled_grams(G, 0.9, 2)
+    for expr, side in ((left, 0), (right, 1)):
+        L, R = 2 * torch.eye(3).double(), 2 * torch.eye(5).double()
+        for g in gradients(3, 5, 3):
+            L, R = (
+                0.9 * L + 0.1 / 5 * g @ torch.linalg.inv(R) @ g.T,
+                0.9 * R + 0.1 / 3 * g.T @ torch.linalg.inv(L) @ g,
+            )
+        found = run(expr @ W if side == 0 else W @ expr, gradients(3, 5, 3), random_matrix(3, 5, 9))
+        expected = L @ random_matrix(3, 5, 9) if side == 0 else random_matrix(3, 5, 9) @ R
+        torch.testing.assert_close(found[-1], expected, rtol=1e-10, atol=1e-10)
+
+
+def test_coupled_factors_are_definite_so_that_they_have_roots():
+    for factor in nd.coupled_grams(G, 0.9):
+        assert factor.facts.psd
+        assert nd.matrix_power(factor, -1 / 2).shape == factor.shape
+
+
+def test_an_average_turned_along_is_the_average_turned():
+    """Q sᵗ Pᵀ is the average of x itself, whatever the bases did in between."""
+    q, p = BASES
+    turned = q @ nd.ema_in_basis(G, 0.8, q, p) @ p.T
+    for found, plain in zip(
+        run(turned, gradients()), run(nd.ema(G, 0.8), gradients()), strict=True
+    ):
+        torch.testing.assert_close(found, plain, rtol=1e-10, atol=1e-10)
+
+
+def test_rates_are_checked():
+    with refuses(nd.DomainError, "rate"):
+        nd.coupled_grams(G, 1)
+    with refuses(nd.DomainError, "rate"):
+        nd.ema_in_basis(G, -1, *BASES)
+
+
+@pytest.mark.parametrize("bases", [BASES[::-1], (W, W)])
+def test_bases_of_other_shapes_are_refused(bases):
+    with refuses(nd.ShapeError):
+        nd.ema_in_basis(G, 0.5, *bases)
