@@ -82,7 +82,7 @@ RECURSIONS = [
            g.left_orthogonal, rule),
     Mutant("a constant has eigenvectors that turn", replaced(
         matrices._starts_constant, lambda *_: False),
-           step(START @ nd.sign(START.T @ G)), g.left_orthogonal, answer("not invariant")),
+           step(START @ nd.sign(START.T @ G)), g.left_orthogonal, answer("unknown")),
     Mutant("the identity starts transformed", replaced(induction._start, started),
            step(nd.inverse(nd.accumulate(GRAM, nd.eye_like(GRAM))) @ G), g.left_affine, rule),
     Mutant("conditions stay inside a recursion", replaced(induction._outside, lambda *_: NONE),
