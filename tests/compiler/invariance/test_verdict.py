@@ -1,5 +1,7 @@
 """Verdicts: the ones the project promises, proofs put to the test, witnesses replayed."""
 
+import functools
+
 import attrs
 import proofs
 import pytest
@@ -95,22 +97,28 @@ TABLE = {
 }  # fmt: skip
 
 
+@functools.cache
+def checked(rule):
+    """Return the report of a rule, made once for all tests here."""
+    return rule.check()
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_the_verdicts_are_those_of_the_theory(rule):
-    found = {v.group.name: v.answer for v in rule.check()}
+    found = {v.group.name: v.answer for v in checked(rule)}
     assert found == {group.name: TABLE[rule.name].get(group.name, NO) for group in g.ALL}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_every_proof_line_holds_numerically(rule):
-    for verdict in rule.check():
+    for verdict in checked(rule):
         if verdict.status in (Status.INVARIANT, Status.CONDITIONAL):
             proofs.assert_proof_holds(verdict)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_every_refutation_has_a_witness_that_replays(rule):
-    for verdict in rule.check():
+    for verdict in checked(rule):
         if verdict.status is Status.REFUTED:
             drift = verdict.witness.replay()
             assert drift[verdict.witness.step - 1] > PARTED
@@ -120,7 +128,7 @@ def test_every_refutation_has_a_witness_that_replays(rule):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_invariant_rules_have_no_witness(rule):
-    for verdict in rule.check():
+    for verdict in checked(rule):
         if verdict.status in (Status.INVARIANT, Status.CONDITIONAL):
             asked = {c.kind for c in verdict.conditions if isinstance(c, Assumption)}
             if Kind.TRANSPORTED in asked:
