@@ -11,13 +11,13 @@ from normdsl import G, W, t
 
 @nd.optimizer
 def adagrad(lr: nd.NonNegative = 1e-2, eps: nd.NonNegative = 1e-10):
-    """AdaGrad (Duchi et al., 2011, JMLR 12): sharp of ‖S^¼ ∘ X‖_F for the sum S of squares.
+    """AdaGrad (Duchi et al., 2011, JMLR 12): sharp of ‖v^¼ ∘ X‖_F for the sum v of squares.
 
-    S ← S + G²,   W ← W − lr G / (√S + ε), as in torch.optim.Adagrad without lr_decay. The paper has
-    ε inside the root, TensorFlow starts S from 0.1.
+    v ← v + G²,   W ← W − lr G / (√v + ε), as in torch.optim.Adagrad without lr_decay. The paper has
+    ε inside the root, TensorFlow starts v from 0.1.
     """
-    s = nd.accumulate(G * G)
-    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(s) + eps))
+    v = nd.accumulate(G * G)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(v) + eps))
     return W - lr * norm.sharp(G)
 
 
@@ -42,10 +42,10 @@ def madgrad(lr: nd.NonNegative = 1e-2, momentum: nd.Fraction = 0.9, eps: nd.NonN
     W₀, the sharp step of ‖v^⅙ ∘ X‖_F for all gradients so far. The published code adds ε to lr too.
     """
     rate = lr * nd.sqrt(t)
-    s, v = nd.accumulate(rate * G), nd.accumulate(rate * (G * G))
+    total, v = nd.accumulate(rate * G), nd.accumulate(rate * (G * G))
     anchor = nd.fix(lambda start: start, W)
     norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(v ** (1 / 3) + eps))
-    return momentum * W + (1 - momentum) * (anchor - norm.sharp(s))
+    return momentum * W + (1 - momentum) * (anchor - norm.sharp(total))
 
 
 @nd.optimizer

@@ -39,14 +39,14 @@ def splus(
 ):
     """SPlus (Frans et al., 2025, arXiv:2506.07254): the sign in Shampoo's eigenbases Q and P.
 
-    W ← (1 − c lr λ) W − c lr Q sign(Qᵀ m P) Pᵀ with c = 2/(m + n): the LMO of max |Qᵀ X P|. As in
+    W ← (1 − c lr λ) W − c lr Q sign(Qᵀ u P) Pᵀ with c = 2/(m + n): the LMO of max |Qᵀ X P|. As in
     the code, the bases know the gradients before this one only; the first step takes the sign
     of G itself. The code refreshes the bases every 100 steps (`schedule=` here), decays after the
     step, and evaluates at an average of the weights (rate 0.999), which is no part of the update.
     """
-    m = nd.ema(G, beta1)
+    u = nd.ema(G, beta1)
     L, R = (nd.prev(nd.ema(s, beta2)) for s in (G @ G.T, G.T @ G))
     Q, P = nd.eigenbasis(L), nd.eigenbasis(R)
     norm = nd.preconditioned(nd.max_entry, rotate=(Q, P))
     rate = lr * 2 / (nd.rows + nd.cols)
-    return (1 - rate * weight_decay) * W + rate * norm.lmo(m)
+    return (1 - rate * weight_decay) * W + rate * norm.lmo(u)

@@ -25,12 +25,12 @@ def muon(
 def scion(lr: nd.NonNegative = 2**-12, momentum: nd.Fraction = 0.9, radius: nd.NonNegative = 50.0):
     """Scion for hidden layers (Pethick et al., 2025, arXiv:2502.07529): Frank-Wolfe in RMS → RMS.
 
-    m ← μ m + (1 − μ) G,   W ← (1 − lr) W + lr ρ lmo(m), lmo(m) = −√(rows/cols) polar(m): W stays in
+    u ← μ u + (1 − μ) G,   W ← (1 − lr) W + lr ρ lmo(u), lmo(u) = −√(rows/cols) polar(u): W stays in
     the ball of radius ρ once it is there. The code's `momentum` is 1 − μ. A tied head has ρ = 3000
     and the norm `nd.scaled_max_entry`, embeddings `nd.one_to_rms`.
     """
-    m = nd.ema(G, momentum)
-    return (1 - lr) * W + lr * radius * nd.rms_to_rms.lmo(m)
+    u = nd.ema(G, momentum)
+    return (1 - lr) * W + lr * radius * nd.rms_to_rms.lmo(u)
 
 
 @nd.optimizer
@@ -39,11 +39,11 @@ def scion_unconstrained(
 ):
     """Unconstrained Scion (Pethick et al., 2025, arXiv:2502.07529): `scion` without the shrinking.
 
-    m ← μ m + (1 − μ) G,   W ← W − lr ρ √(rows/cols) polar(m): Muon without Nesterov's form, and
+    u ← μ u + (1 − μ) G,   W ← W − lr ρ √(rows/cols) polar(u): Muon without Nesterov's form, and
     without the maximum in the factor √max(1, rows/cols).
     """
-    m = nd.ema(G, momentum)
-    return W + lr * radius * nd.rms_to_rms.lmo(m)
+    u = nd.ema(G, momentum)
+    return W + lr * radius * nd.rms_to_rms.lmo(u)
 
 
 @nd.optimizer
@@ -55,14 +55,14 @@ def affine_muon(
 ):
     """Affine-invariant Muon: the LMO of ‖L^½ X R^½‖₂ with coupled statistics L and R.
 
-    W ← W − lr L^{-½} polar(L^{-½} m R^{-½}) R^{-½}, with L and R of KL-Shampoo (Lin et al., 2025,
+    W ← W − lr L^{-½} polar(L^{-½} u R^{-½}) R^{-½}, with L and R of KL-Shampoo (Lin et al., 2025,
     arXiv:2509.03378). What the theorems of Veprikov et al., 2025 (arXiv:2510.10777) ask for and no
     published method has: a unitarily invariant base norm, statistics that move by congruence, and
     exponent ½. Affine invariant when L and R start transformed along with the weights.
     """
-    m = nd.ema(G, beta1)
+    u = nd.ema(G, beta1)
     L, R = nd.coupled_grams(G, beta2, start)
     norm = nd.preconditioned(
         nd.spectral, left=nd.matrix_power(L, 1 / 2), right=nd.matrix_power(R, 1 / 2)
     )
-    return W + lr * norm.lmo(m)
+    return W + lr * norm.lmo(u)

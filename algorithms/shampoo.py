@@ -46,13 +46,13 @@ def kl_shampoo(
 ):
     """KL-Shampoo (Lin et al., 2025, arXiv:2509.03378): sharp of ‖L^¼ X R^¼‖_F, coupled factors.
 
-    W ← (1 − lr λ) W − lr L^{-½} m R^{-½}, with L ← β₂ L + (1 − β₂)/n · G R⁻¹ Gᵀ and R likewise. The
+    W ← (1 − lr λ) W − lr L^{-½} u R^{-½}, with L ← β₂ L + (1 − β₂)/n · G R⁻¹ Gᵀ and R likewise. The
     code skips the first step, tracks eigenvalues apart from eigenvectors, clamps, and decays after
     the step. A public restatement of Table 1 of arXiv:2510.10777 has exponents ⅛ in the norm.
     """
-    m = nd.ema(G, beta1)
+    u = nd.ema(G, beta1)
     L, R = nd.coupled_grams(G, beta2, start)
     norm = nd.preconditioned(
         nd.frobenius, left=nd.matrix_power(L, 1 / 4), right=nd.matrix_power(R, 1 / 4)
     )
-    return (1 - lr * weight_decay) * W - lr * norm.sharp(m)
+    return (1 - lr * weight_decay) * W - lr * norm.sharp(u)

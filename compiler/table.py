@@ -125,7 +125,8 @@ class Comparison:
         return MARKS[verdict.status]
 
     def _row(self, rule: Declaration, n: Notation, text: bool) -> list[str]:
-        name = f"{rule.name}{self._numbers(rule)}" if text else rf"\text{{{_escaped(rule.name)}}}"
+        name = rule.name + self._numbers(rule)
+        name = name if text else rf"\text{{{_escaped(name)}}}"
         found, step = geometry(rule), _degree(degree(rule))
         if found is None:
             return [name, *["—" if text else r"\text{-}"] * 5, step]

@@ -9,7 +9,7 @@ from normdsl.domains import FRACTION, NarrowDomain
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expr import Constant, Expr, as_expr
 from normdsl.nodes import Eye, Param
-from normdsl.recursion import fix
+from normdsl.recursion import After, Before, fix
 from normdsl.streams import t
 
 
@@ -114,6 +114,10 @@ def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:
             why="a rule may read the past only; this step's value is the stream itself",
             hint="use a lag of 1 or more",
         )
-    start = zeros_like(x) if init is None else init
-    past: Expr = fix(lambda s: x, start, read=lambda old, new: old)
+    start = zeros_like(x) if init is None else as_expr(init)
+    past: Expr
+    if isinstance(x, After) and x.recursion.inits[x.index] == start:
+        past = Before(x.recursion, x.index)  # the state itself remembers
+    else:
+        past = fix(lambda s: x, start, read=lambda old, new: old)
     return past if lag == 1 else prev(past, lag - 1, init)

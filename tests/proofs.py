@@ -28,6 +28,7 @@ from normdsl.compiler.simulate import Element, draw
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.nodes import Across, Source
+from normdsl.recursion import Before
 from normdsl.schedule import exact
 from normdsl.shapes import Dim
 from normdsl.streams import MOMENTS
@@ -39,6 +40,8 @@ TOLERANCE = 1e-8
 
 def alone(expr: Expr) -> Expr:
     """Return an expression with what layers share taken from the one layer there is."""
+    if isinstance(expr, Before):  # an input, whatever it once was made of
+        return expr
     changed: Expr = rebuild(expr, Expr, alone)
     return changed.arg if isinstance(changed, Across) else changed
 
