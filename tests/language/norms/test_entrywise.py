@@ -1,26 +1,11 @@
 """Norms of the entries."""
 
-import norms_catalogue
 import pytest
 import torch
 from norms_catalogue import INF
-from properties import NORM_PROPERTIES, Probe, assert_isometries, random_matrix, refuses
+from properties import Probe, random_matrix, refuses
 
 import normdsl as nd
-from normdsl.norms import Entrywise
-
-NORMS = norms_catalogue.of(Entrywise)
-
-
-@pytest.mark.parametrize("holds", NORM_PROPERTIES)
-@pytest.mark.parametrize("name", NORMS)
-def test_is_a_norm_with_its_operators(name, holds):
-    holds(NORMS[name])
-
-
-@pytest.mark.parametrize("name", NORMS)
-def test_has_its_isometries(name):
-    assert_isometries(NORMS[name])
 
 
 @pytest.mark.parametrize("p", [1, 4 / 3, 2, 3, 10, INF])

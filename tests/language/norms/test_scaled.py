@@ -1,12 +1,9 @@
 """Multiples of norms."""
 
-import norms_catalogue
 import pytest
 import torch
 from properties import (
-    NORM_PROPERTIES,
     Probe,
-    assert_isometries,
     evaluate,
     random_matrix,
     refuses,
@@ -16,20 +13,6 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.domains import REAL
 from normdsl.nodes import Param
-from normdsl.norms import Scaled
-
-NORMS = norms_catalogue.of(Scaled)
-
-
-@pytest.mark.parametrize("holds", NORM_PROPERTIES)
-@pytest.mark.parametrize("name", NORMS)
-def test_is_a_norm_with_its_operators(name, holds):
-    holds(NORMS[name])
-
-
-@pytest.mark.parametrize("name", NORMS)
-def test_has_its_isometries(name):
-    assert_isometries(NORMS[name])
 
 
 def test_the_norms_of_root_mean_squares():

@@ -1,27 +1,12 @@
 """Unitarily invariant norms."""
 
-import norms_catalogue
 import pytest
 import torch
 from norms_catalogue import INF
-from properties import NORM_PROPERTIES, Probe, assert_isometries, member, random_matrix, refuses
+from properties import Probe, member, random_matrix, refuses
 
 import normdsl as nd
 from normdsl.classes import ORTHOGONAL
-from normdsl.norms import Unitary
-
-NORMS = norms_catalogue.of(Unitary)
-
-
-@pytest.mark.parametrize("holds", NORM_PROPERTIES)
-@pytest.mark.parametrize("name", NORMS)
-def test_is_a_norm_with_its_operators(name, holds):
-    holds(NORMS[name])
-
-
-@pytest.mark.parametrize("name", NORMS)
-def test_has_its_isometries(name):
-    assert_isometries(NORMS[name])
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4)])
