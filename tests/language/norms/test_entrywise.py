@@ -1,11 +1,15 @@
 """Norms of the entries."""
 
+import norms_catalogue
 import pytest
 import torch
 from norms_catalogue import INF
 from properties import Probe, random_matrix, refuses
 
 import normdsl as nd
+from normdsl.norms import Entrywise
+
+NORMS = norms_catalogue.of(Entrywise)
 
 
 @pytest.mark.parametrize("p", [1, 4 / 3, 2, 3, 10, INF])

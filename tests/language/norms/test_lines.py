@@ -1,12 +1,15 @@
 """Norms of rows and of columns, and the operator norms that are such."""
 
+import norms_catalogue
 import pytest
 import torch
 from norms_catalogue import INF, MOST, ONE, TWO
 from properties import Probe, random_matrix, refuses
 
 import normdsl as nd
-from normdsl.norms import operator_norm
+from normdsl.norms import Lines, operator_norm
+
+NORMS = norms_catalogue.of(Lines)
 
 
 def test_rows_are_the_columns_of_the_transpose():

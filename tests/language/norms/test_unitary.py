@@ -1,5 +1,6 @@
 """Unitarily invariant norms."""
 
+import norms_catalogue
 import pytest
 import torch
 from norms_catalogue import INF
@@ -7,6 +8,9 @@ from properties import Probe, member, random_matrix, refuses
 
 import normdsl as nd
 from normdsl.classes import ORTHOGONAL
+from normdsl.norms import Unitary
+
+NORMS = norms_catalogue.of(Unitary)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4)])
