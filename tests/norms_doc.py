@@ -64,18 +64,18 @@ ROWS = (
     ),
     Row("nd.ky_fan(2).dual_norm", "max(σ₁, Σ σ_i/2)", "−U_k V_kᵀ"),
     Row(
-        "nd.norms.operator_norm(1, 2)",
+        "nd.operator_norm(1, 2)",
         "length of the longest column",
         "columns divided by their lengths",
         "Pethick et al. 2025, arXiv:2502.07529",
     ),
     Row(
-        'nd.norms.operator_norm(2, float("inf"))',
+        'nd.operator_norm(2, float("inf"))',
         "length of the longest row",
         "rows divided by their lengths",
         "Pethick et al. 2025",
     ),
-    Row("nd.norms.operator_norm(1, 3)", "largest ℓ3 norm of a column", f"{LINES}: ℓ3 of columns"),
+    Row("nd.operator_norm(1, 3)", "largest ℓ3 norm of a column", f"{LINES}: ℓ3 of columns"),
     Row(
         "nd.row_norm(nd.lp(2), nd.lp(1))",
         "sum of lengths of rows",
