@@ -1,6 +1,7 @@
 """Declarations on which an earlier checker erred: each verdict against theory and against runs."""
 
 import attrs
+import judging
 import pytest
 import sympy
 import torch
@@ -153,6 +154,14 @@ def test_conditions_inside_a_recursion_are_about_the_old_state():
     rule = declared(W - LR * state @ G)
     answer = rule.check(g.left_orthogonal).answer
     assert answer == "invariant if s₁_old + G Gᵀ has distinct eigenvalues"
+
+
+def test_states_that_start_in_coordinates_of_their_own_are_transported():
+    Q = nd.eigenbasis(nd.ema(GRAM, 0.7))
+    turn = Q.T @ nd.prev(Q, init=nd.eye_like(GRAM))
+    rule = declared(W - LR * Q @ nd.sign(nd.fix(lambda s: turn @ s / 2 + Q.T @ G, W)))
+    case = judging.judge(rule, g.left_orthogonal)
+    assert case.outcome is judging.Outcome.CONDITIONAL, case
 
 
 def test_no_limit_is_claimed_inside_a_recursion_whose_states_have_no_law():
