@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from normdsl import expr as e
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr, transpose
 from normdsl.graph import walk
 from normdsl.maps import Compose, Hadamard, Left, LinearMap, Right, Rotate
-from normdsl.norms.base import Lmo, Norm, NormOperation, Sharp
+from normdsl.nodes import Source, Stream
+from normdsl.norms.base import Lmo, Norm, Sharp
 from normdsl.norms.layers import OverLayers
 from normdsl.norms.preconditioned import Preconditioned
+from normdsl.shapes import SCALAR
 
 
 @attrs.frozen
@@ -35,11 +38,17 @@ class Geometry:
 
 
 def geometry(declaration: Declaration) -> Geometry | None:
-    """Return the geometry of a rule's step; None if it has none, or steps in several norms."""
-    found = dict.fromkeys(_steps(declaration.update))
-    if len(found) != 1:
+    """Return the geometry of a rule's step; None if it has none, or steps in several norms.
+
+    The step is an LMO or sharp operator at something made of gradients, times a number that may
+    change; beside it, the new weights have summands without gradients only.
+    """
+    terms = dict.fromkeys(_summands(declaration.update))
+    steps = [x for x in terms if _reads_gradient(x)]
+    if len(steps) != 1 or not isinstance(step := steps[0], Lmo | Sharp):
         return None
-    (step,) = found
+    if not _reads_gradient(step.arg):
+        return None
     norm, layers = step.norm, isinstance(step.norm, OverLayers)
     norm = norm.base if isinstance(norm, OverLayers) else norm
     maps: list[LinearMap] = []
@@ -53,8 +62,22 @@ def geometry(declaration: Declaration) -> Geometry | None:
     return Geometry(norm, left, right, weights, oracle, step.arg, layers)
 
 
-def _steps(update: Expr) -> Iterator[NormOperation]:
-    return (x for x in walk(update) if isinstance(x, Lmo | Sharp))
+def _summands(update: Expr) -> Iterator[Expr]:
+    """Yield the summands of the new weights, without the numbers they are multiplied by."""
+    match update:
+        case e.Add(left=x, right=y):
+            yield from _summands(x)
+            yield from _summands(y)
+        case e.Mul(left=c, right=x) if c.shape == SCALAR:
+            yield from _summands(x)
+        case e.Mul(left=x, right=c) if c.shape == SCALAR:
+            yield from _summands(x)
+        case _:
+            yield update
+
+
+def _reads_gradient(expr: Expr) -> bool:
+    return any(isinstance(x, Stream) and x.source is Source.GRADIENT for x in walk(expr))
 
 
 def _simple(map: LinearMap) -> tuple[LinearMap, ...]:

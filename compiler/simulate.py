@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.laws import ANY, FIXED, Index, Law
+from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
 from normdsl.compiler.invariance.witness import PARTED, Experiment
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.tasks import Loss as Loss
@@ -69,8 +69,8 @@ class Element:
         return self.c ** float(0 if law.unit is None else law.unit)
 
     def _matrix(self, ix: Index, size: int) -> Tensor:
-        """Return the matrix that acts on an index."""
-        if ix in (FIXED, ANY):
+        """Return the matrix that acts on an index; a frame is free, and left as it is."""
+        if ix in (FIXED, ANY) or isinstance(ix.element, Frame):
             return torch.eye(size, dtype=torch.float64)
         part = self.parts[ix.element]
         if ix.cls.diagonal:

@@ -77,7 +77,8 @@ class Comparison:
     def letters(self) -> dict[str, str]:
         """The letters of the conditions, in the order in which they occur."""
         answers = (v.answer for v in self.report if v.status is Status.CONDITIONAL)
-        return {c: _letter(k) for k, c in enumerate(dict.fromkeys(map(_condition, answers)))}
+        asked = [*map(_condition, answers), *filter(None, (d.needs for d in self.report.degrees))]
+        return {c: _letter(k) for k, c in enumerate(dict.fromkeys(asked))}
 
     @property
     def methods(self) -> Grid:
@@ -124,10 +125,16 @@ class Comparison:
             return f"if {self.letters[_condition(verdict.answer)]}"
         return MARKS[verdict.status]
 
+    def _degree(self, found: Degree | None) -> str:
+        if found is None:
+            return "—"
+        return f"{found.exponent}" + (f" if {self.letters[found.needs]}" if found.needs else "")
+
     def _row(self, rule: Declaration, n: Notation, text: bool) -> list[str]:
         name = rule.name + self._numbers(rule)
-        name = name if text else rf"\text{{{_escaped(name)}}}"
-        found, step = geometry(rule), _degree(degree(rule))
+        if not text:
+            name, step = rf"\text{{{_escaped(name)}}}", step.replace(" if ", r"\text{ if }")
+        found, step = geometry(rule), self._degree(degree(rule))
         if found is None:
             return [name, *["—" if text else r"\text{-}"] * 5, step]
         norm = n(found.base).text
@@ -181,10 +188,6 @@ def _condition(answer: str) -> str:
 
 def _letter(k: int) -> str:
     return "abcdefghijklmnopqrstuvwxyz"[k % 26] * (1 + k // 26)
-
-
-def _degree(found: Degree | None) -> str:
-    return "—" if found is None else str(found.exponent)
 
 
 def _oracle(found: Geometry) -> str:

@@ -37,8 +37,12 @@ class Folding:
 
 def _fold(node: Expr) -> Expr:
     match node:
+        case e.Add(left=x, right=y) if e.negated(x) == y or e.negated(y) == x:
+            return Constant(Fraction(0), node.shape)
         case e.Add(left=x, right=y):
             folded = e.add(x, y)
+        case nodes.Maximum(left=Constant(value=a), right=Constant(value=b)):
+            return Constant(max(a, b), node.shape)
         case e.Mul(left=x, right=y):
             folded = e.mul(x, y)
         case e.Pow(base=x, exponent=p):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.conditions import Assumption, Kind
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.laws import Law
+from normdsl.compiler.invariance.laws import FIXED, Frame, Law
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.simulate import Element, distances, draw, task
@@ -232,14 +232,15 @@ def transported(verdict: Verdict, hyper: Mapping[str, float]) -> dict[str, Law] 
 
 
 def valued(law: Law, hyper: Mapping[str, float]) -> Law:
-    """Return a law with numbers for the hyper-parameters in its exponents."""
+    """Return a law with numbers for the hyper-parameters in its exponents, and frames left out."""
 
     def number(x: sympy.Expr | None) -> sympy.Expr | None:
         symbols = () if x is None else x.free_symbols
         return x if x is None else x.subs({s: hyper[str(s)] for s in symbols if str(s) in hyper})
 
     rows, cols, entries = (
-        attrs.evolve(ix, power=number(ix.power)) for ix in (law.rows, law.cols, law.entries)
+        FIXED if isinstance(ix.element, Frame) else attrs.evolve(ix, power=number(ix.power))
+        for ix in (law.rows, law.cols, law.entries)
     )
     return Law(rows, cols, entries, number(law.unit), number(law.offset), law.twin)
 

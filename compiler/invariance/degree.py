@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import attrs
 import sympy
 
 from normdsl import expr as e
 from normdsl.algebra import fold
 from normdsl.averages import zeros_like
-from normdsl.compiler.invariance.conditions import NONE, Conditions, show
+from normdsl.compiler.invariance.conditions import SILENT, Assumption, Conditions, show
 from normdsl.compiler.invariance.decide import idle_parameters
 from normdsl.compiler.invariance.groups import loss_scale
 from normdsl.compiler.invariance.infer import Inference
@@ -18,7 +20,8 @@ from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import replace, walk
 from normdsl.nodes import Source, Stream
-from normdsl.recursion import State
+from normdsl.recursion import After, Before, State
+from normdsl.shapes import SCALAR
 from normdsl.streams import W
 
 
@@ -37,8 +40,12 @@ class Degree:
     gradient_only: bool
 
     def __str__(self) -> str:
-        needed = show(self.conditions, self.declaration.labels) if self.conditions else ""
-        return f"degree {self.exponent}" + (f" if {needed}" if needed else "")
+        return f"degree {self.exponent}" + (f" if {self.needs}" if self.needs else "")
+
+    @property
+    def needs(self) -> str:
+        """Its conditions as a phrase; empty if there are none."""
+        return show(self.conditions, self.declaration.labels) if self.conditions else ""
 
 
 #: Why no rule without the loss is invariant under both; two changes of units it cannot tell apart.
@@ -57,10 +64,11 @@ def degree(declaration: Declaration) -> Degree | None:
         found = min(inference.judge(step), key=lambda j: len(j.conditions))
     except Failure:
         return None
-    if found.law == ANYTHING or found.law.unit is None:
+    if found.law == ANYTHING or found.law.unit is None or found.law.unit.has(sympy.Dummy):
         return None
     only = not declaration.reads(Source.LOSS) and _linear_in_weights(declaration.update)
-    return Degree(declaration, found.law.unit, found.conditions or NONE, only)
+    silent = {c for c in found.conditions if isinstance(c, Assumption) and c.kind in SILENT}
+    return Degree(declaration, found.law.unit, found.conditions - silent, only)
 
 
 def _step(update: Expr) -> Expr:
@@ -77,25 +85,46 @@ def _step(update: Expr) -> Expr:
 def _from_zero(step: Expr) -> Expr:
     """Return the step with states that start from the weights started from zero instead.
 
-    What such a state keeps of the first weights is no part of the step.
+    What such a state keeps of the first weights is no part of the step, if both are sums with
+    multiples of the state in them; otherwise the state is left as it is.
     """
     table = {}
     for x in walk(step):
         if isinstance(x, State) and any(map(_reads_weights, x.recursion.inits)):
             starts = tuple(fold(s, {W: zeros_like(W)}) for s in x.recursion.inits)
+            if not _adds(x, step):
+                continue
             table[x] = attrs.evolve(x, recursion=attrs.evolve(x.recursion, inits=starts))
     return replace(step, table)
 
 
+def _adds(state: State, step: Expr) -> bool:
+    """Return whether a step, and the recursion itself, only add multiples of a state."""
+    recursion = state.recursion
+    states = {f(recursion, i) for f in (Before, After) for i in range(len(recursion.inits))}
+    own = {recursion.carry(i) for i in range(len(recursion.inits))}
+    starts = (_linear(s, {W}) for s in recursion.inits)
+    return _linear(step, states) and all(starts) and all(_linear(b, own) for b in recursion.bodies)
+
+
 def _linear_in_weights(update: Expr) -> bool:
     """Return whether W stands only in terms c W of the sum that is the new weights."""
-    match update:
+    return _linear(update, {W})
+
+
+def _linear(expr: Expr, leaves: Set[Expr]) -> bool:
+    """Return whether given leaves stand only in terms c x of a sum."""
+    if expr in leaves or leaves.isdisjoint(walk(expr)):
+        return True
+    match expr:
         case e.Add(left=x, right=y):
-            return _linear_in_weights(x) and _linear_in_weights(y)
-        case e.Mul(left=x, right=y):
-            return (_linear_in_weights(y) and not _reads_weights(x)) or not _reads_weights(update)
+            return _linear(x, leaves) and _linear(y, leaves)
+        case e.Mul(left=c, right=x) if c.shape == SCALAR:
+            return leaves.isdisjoint(walk(c)) and _linear(x, leaves)
+        case e.Mul(left=x, right=c) if c.shape == SCALAR:
+            return leaves.isdisjoint(walk(c)) and _linear(x, leaves)
         case _:
-            return update == W or not _reads_weights(update)
+            return False
 
 
 def _reads_weights(expr: Expr) -> bool:

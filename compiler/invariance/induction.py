@@ -11,11 +11,13 @@ from normdsl.algebra import Folding
 from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
 from normdsl.compiler.invariance.exponents import consistent, equal, on_unknowns
+from normdsl.compiler.invariance.first_step import FirstStep, starts_constant
 from normdsl.compiler.invariance.guess import a_step_ago, assume, guesses
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZERO, Index, Law
-from normdsl.expr import as_expr
+from normdsl.expr import Expr, Mul, as_expr, is_constant
 from normdsl.recursion import After, Before, Recursion, State, free_carries, release
+from normdsl.shapes import SCALAR
 from normdsl.source import Where, located
 
 if TYPE_CHECKING:
@@ -140,14 +142,19 @@ def _turning(recursion: Recursion, laws: tuple[Law, ...]) -> Failure:
 
 
 def stays_zero(inference: Inference, recursion: Recursion) -> bool:
-    """Return whether the states start at zero and the bodies keep them there."""
+    """Return whether the states start at zero and the bodies keep them there, as far as known.
+
+    Inside a recursion whose states have no law yet, nothing is known, and they may.
+    """
     states = {recursion.carry(i): ANYTHING for i in range(len(recursion.inits))}
     inner = inference.within(states)
     try:
         values = [*recursion.inits, *recursion.bodies]
         return all(any(j.law == ANYTHING for j in inner.judge(x)) for x in values)
-    except (Failure, KeyError):  # no law, or inside a recursion whose states have none yet
+    except Failure:
         return False
+    except KeyError:  # the state of an enclosing recursion
+        return True
 
 
 def _vanishes(inference: Inference, recursion: Recursion, needed: Conditions) -> bool:
@@ -168,11 +175,32 @@ def _vanishes(inference: Inference, recursion: Recursion, needed: Conditions) ->
 
 
 def _outside(recursion: Recursion, conditions: Conditions) -> Conditions:
-    """Return conditions met inside a body as conditions on the states seen from outside."""
-    return frozenset(
-        attrs.evolve(c, of=release(c.of, recursion, After)) if isinstance(c, Assumption) else c
-        for c in conditions
-    )
+    """Return conditions met inside a body as conditions on the states seen from outside.
+
+    Raises:
+        Failure: if a value has no distinct eigenvalues at the first step, being a constant then.
+    """
+    named = {c for c in conditions if isinstance(c, Assumption)}
+    outside = {attrs.evolve(c, of=_released(c, recursion)) for c in named}
+    for c in outside:
+        if c.kind is Kind.DISTINCT and starts_constant(c.of):
+            reason = "its eigenvectors are taken, and do not move at the first step: a constant's"
+            raise Failure(c.of, reason)
+    return (conditions - named) | outside
+
+
+def _released(condition: Assumption, recursion: Recursion) -> Expr:
+    """Return what a condition is about outside of the recursion: a value with the old states.
+
+    The rank of a state itself is that of the new ones, if it starts from zero or a multiple of I.
+    """
+    before = release(condition.of, recursion, Before)
+    if condition.kind is Kind.FULL_RANK and isinstance(before, Before):
+        start = FirstStep()(before)
+        part = start.right if isinstance(start, Mul) and start.left.shape == SCALAR else start
+        if part.is_identity or is_constant(start, 0):
+            return release(condition.of, recursion, After)
+    return before
 
 
 def _start(

@@ -179,7 +179,8 @@ def _emit(
     """Return the source of `init`, of `step` and its surveys, and of the kernels they call."""
     hyper = "".join(f", {h.name}" for h in declaration.hyper)
     star = ", *" + hyper if hyper else ""
-    init = _emit_init(declaration, schedule, slots, fields, star)
+    kernels: dict[Callable[..., object], None] = {}
+    init = _emit_init(declaration, schedule, slots, fields, star, kernels)
     used = {h.name for h in declaration.hyper} | {f.name for f in fields}
     olds: list[str] = []
     for field in fields:
@@ -187,7 +188,6 @@ def _emit(
         used.add(olds[-1])
     inputs: dict[Expr, str] = {s.before: x for s, x in zip(slots, olds, strict=False)}
     last = dict(zip(kept, olds[len(slots) :], strict=True))
-    kernels: dict[Callable[..., object], None] = {}
 
     def function(
         name: str,
@@ -238,7 +238,9 @@ def _emit_init(
     slots: list[Slot],
     fields: tuple[Field, ...],
     star: str,
+    kernels: dict[Callable[..., object], None],
 ) -> str:
+    """Return the source of `init`, and add the kernels it calls."""
     simplify, derive = Simplification(), Derivation()
     starts = [simplify(derive(s.init)) for s in slots]
     starts += [_ZERO] * (len(fields) - len(slots))
@@ -253,6 +255,7 @@ def _emit_init(
             code += f" + {emitter(start).text}"
         emitter.lines.append(f"{field.name} = {code}")
         results.append(field.name)
+    kernels.update(dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k)))
     unpack = ["*batch, rows, cols = W.shape"] if slots else []
     body = [*unpack, *emitter.lines, _returned(results)]
     return _function(f"def init(W{star}):", f"Initial states of {declaration.name}", body)

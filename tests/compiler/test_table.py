@@ -56,6 +56,27 @@ def test_steps_in_several_norms_or_in_none_have_no_geometry():
     assert geometry(rule(nd.spectral.lmo(G) + 2 * nd.spectral.lmo(G))) is not None
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        nd.sign(nd.spectral.lmo(G)),
+        nd.abs(G) * nd.spectral.lmo(G),
+        G * nd.sum(nd.abs(nd.spectral.lmo(G))),
+        nd.ema(nd.spectral.lmo(G), 0.5),
+        nd.spectral.lmo(G) - G,
+        nd.spectral.lmo(W) - G,
+    ],
+    ids=["inside", "times entries", "a number", "a state", "a sum", "no gradient"],
+)
+def test_a_norm_that_is_used_otherwise_is_no_geometry_of_the_step(step):
+    assert geometry(rule(step)) is None
+
+
+@pytest.mark.parametrize("factor", [nd.loss, 0.5, nd.sum(nd.abs(W))], ids=str)
+def test_numbers_and_decay_beside_the_step_leave_its_geometry(factor):
+    assert geometry(rule(factor * nd.spectral.lmo(G) - 0.1 * W)).base == nd.spectral
+
+
 def test_definitions_are_those_of_the_names_that_are_written():
     shape = geometry(a.adam)
     named = definitions(a.adam, shape.hadamard)

@@ -20,7 +20,7 @@ from normdsl.compiler.invariance import guess, induction, judgement
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.laws import ZERO, Law
 from normdsl.compiler.invariance.rules import matrices
-from normdsl.recursion import After
+from normdsl.recursion import After, release
 
 
 def guessed(inference: Any, recursion: Any, where: Any) -> Any:
@@ -57,6 +57,9 @@ def alike_up_to(**parts: Any) -> Any:
 
 
 START = nd.eigenbasis(nd.prev(kept(GRAM)))
+#: A state that starts without full rank, has it from then on, and is inverted before it changes.
+SPREAD = nd.inverse(nd.output_moment)
+BRACED = nd.fix(lambda s: BETA * s + SPREAD + SPREAD @ nd.inverse(s) @ SPREAD, W @ W.T)
 
 RECURSIONS = [
     Mutant("a unit is carried from step to step", replaced(
@@ -81,12 +84,15 @@ RECURSIONS = [
            step(nd.eigenbasis(kept(GRAM)) @ kept(nd.eigenbasis(kept(GRAM)).T @ G)),
            g.left_orthogonal, rule),
     Mutant("a constant has eigenvectors that turn", replaced(
-        matrices._starts_constant, lambda *_: False),
+        matrices.starts_constant, lambda *_: False),
            step(START @ nd.sign(START.T @ G)), g.left_orthogonal, answer("unknown")),
     Mutant("the identity starts transformed", replaced(induction._start, started),
            step(nd.inverse(nd.accumulate(GRAM, nd.eye_like(GRAM))) @ G), g.left_affine, rule),
     Mutant("conditions stay inside a recursion", replaced(induction._outside, lambda *_: NONE),
            step(kept(G @ nd.inverse(UNDER))), g.right_affine, rule),
+    Mutant("conditions forget how a state starts", replaced(
+        induction._released, lambda c, recursion: release(c.of, recursion, After)),
+           step(BRACED @ G), g.left_affine, rule),
     Mutant("units need not agree", replaced(induction.alike, alike_up_to(unit=ZERO)),
            G, g.loss_scale, rule),
     Mutant("shifts need not agree", replaced(induction.alike, alike_up_to(offset=ZERO)),

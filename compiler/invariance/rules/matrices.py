@@ -11,6 +11,7 @@ from normdsl.classes import ORTHOGONAL, SIGNS, TRIVIAL, Isometries
 from normdsl.compiler.invariance import indices
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
 from normdsl.compiler.invariance.exponents import equal, to_sympy
+from normdsl.compiler.invariance.first_step import starts_constant
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.laws import (
@@ -24,8 +25,6 @@ from normdsl.compiler.invariance.laws import (
 )
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, within
 from normdsl.expr import Expr
-from normdsl.graph import walk
-from normdsl.recursion import Before, Carry, State
 
 HALF = sympy.Rational(1, 2)
 #: What every function of singular values or eigenvalues commutes with.
@@ -139,27 +138,17 @@ def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcom
     x = laws[0]
     if x == INVARIANT:
         return [Outcome(INVARIANT, "a function of what does not move")]
-    if not any(isinstance(v, nodes.Stream | State | Carry) for v in walk(node.arg)):
-        raise Refusal("a constant matrix has eigenvectors that do not move with the weights")
     distinct: Conditions = frozenset({Assumption(Kind.DISTINCT, node.arg)})
     if x.rows == x.cols == FIXED:
         return [Outcome(INVARIANT, "a multiple has the same eigenvectors", distinct)]
     if x.rows != x.cols:
         raise Refusal(f"an eigenbasis needs the law P S Pᵀ, and its argument moves as {x}")
     x, conditions = within(x, SPECTRAL, "an eigenbasis")
-    if _starts_constant(node.arg):
+    if starts_constant(node.arg):
         raise Refusal("its argument starts as a constant, whose eigenvectors do not move")
     signs = frame(node.arg, "signs", SIGNS)
     why = "eigenvectors turn with P, up to sign"
     return [Outcome(Law(x.rows, signs), why, conditions | distinct)]
-
-
-def _starts_constant(arg: Expr) -> bool:
-    """Return whether an expression is, at the first step, the constant start of a state."""
-    if not isinstance(arg, Before):
-        return False
-    start = arg.recursion.inits[arg.index]
-    return not any(isinstance(x, nodes.Stream) for x in walk(start))
 
 
 @rule.register

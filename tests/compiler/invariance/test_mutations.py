@@ -13,7 +13,7 @@ from normdsl.compiler.invariance import exponents, indices, induction, mirror, r
 from normdsl.errors import NormdslError
 from normdsl.expr import Expr
 
-#: Helpers that claim nothing: they make symbols, or are covered by those that call them.
+#: Helpers that claim nothing: they make symbols or failures, or are covered by their callers.
 WITHOUT_CLAIMS = {"unknown", "_solved", "_turning"}
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import normdsl as nd
+from normdsl import G, W
 from normdsl.algorithms import adam, muadam_sania, muon, sgd
 
 
@@ -130,3 +131,23 @@ def test_a_conditional_verdict_shows_what_happens_otherwise():
     assert max(verdict.otherwise.replay()) > 1e-6
     assert "otherwise not: seed" in str(verdict)
     assert "Otherwise not" in verdict._repr_html_()
+
+
+SIZE = nd.frobenius.value(W)
+
+
+@pytest.mark.parametrize(
+    ("update", "found"),
+    [
+        (nd.fix(lambda z: z - 0.1 * G, W), "degree 1"),
+        (W - G * nd.fix(lambda s: nd.maximum(s, nd.frobenius.value(G)), SIZE), "transported"),
+        (W - G / nd.fix(lambda s: s + nd.sum(G * G), SIZE), "transported"),
+        (W - nd.fix(lambda s: s / 2 + G**3, W**3), "transported"),
+        (W - nd.sign(G) * nd.fix(lambda s: s, SIZE), "degree 0"),
+    ],
+    ids=["a sum", "a maximum", "a denominator", "another power", "a factor"],
+)
+def test_weights_in_the_start_of_a_state_are_no_part_of_a_sum_alone(update, found):
+    degree = nd.Declaration("probe", (), update).check(witnesses=False).degrees[0]
+    assumed = "starts transformed along with the weights" in str(degree)
+    assert assumed if found == "transported" else str(degree) == found

@@ -1,12 +1,15 @@
 """Declarations on which an earlier checker erred: each verdict against theory and against runs."""
 
 import attrs
+import judging
 import pytest
 import sympy
 import torch
+from grammar.core import LR
+from programs import declared
 
 import normdsl as nd
-from normdsl import G, W
+from normdsl import G, W, t
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import Experiment
@@ -101,6 +104,78 @@ def clipping(lr=0.1, c=0.1):
 def eigenbasis_signs(lr=0.1, b: nd.Fraction = 0.9):
     Q = nd.eigenbasis(nd.ema(GRAM, b))
     return W - lr * Q @ nd.sign(Q.T @ G)
+
+
+def mixed(s):
+    """Return what an eigenbasis of s does to G, moving like s."""
+    Q = nd.eigenbasis(s)
+    signs = nd.sign(Q.T @ G)
+    return Q @ signs @ signs.T @ Q.T
+
+
+BEFORE = nd.prev(nd.ema(GRAM, 0.7))
+FROM_ROWS = nd.prev(GRAM, init=nd.rows * nd.eye_like(GRAM))
+#: Matrices that are a constant at the first step, whose eigenvectors do not move then.
+CONSTANT_AT_FIRST = {
+    "a state before": BEFORE,
+    "a multiple": 2 * BEFORE,
+    "two steps ago": nd.prev(GRAM, 2),
+    "the state before of one": nd.prev(BEFORE),
+    "an average": nd.ema(BEFORE, 0.5),
+    "a root": nd.matrix_power(BEFORE, 0.5),
+    "a multiple of the identity": FROM_ROWS,
+    "a sum": BEFORE + FROM_ROWS,
+    "a factor": (t - 1) * GRAM,
+    "a summand": BEFORE + nd.minimum(t - 1, 1) * GRAM,
+}
+
+
+@pytest.mark.parametrize("arg", CONSTANT_AT_FIRST.values(), ids=list(CONSTANT_AT_FIRST))
+def test_eigenvectors_of_a_constant_do_not_move(arg):
+    rule = declared(W - LR * mixed(arg) @ G)
+    assert rule.check(g.left_orthogonal).status is Status.REFUTED
+
+
+@pytest.mark.parametrize("init", [nd.zeros_like(GRAM), nd.eye_like(GRAM)], ids=["zero", "I"])
+def test_eigenvectors_of_a_state_inside_its_recursion_do_not_move_at_first(init):
+    state = nd.fix(lambda s: s / 2 + GRAM + mixed(s), init)
+    rule = declared(W - LR * state @ G)
+    assert rule.check(g.left_orthogonal).status is Status.REFUTED
+
+
+def test_what_moves_at_the_first_step_has_eigenvectors_that_do():
+    started = BEFORE + (1 - nd.minimum(t - 1, 1)) * GRAM
+    rule = declared(W - LR * mixed(started) @ G)
+    assert rule.check(g.left_orthogonal).status is Status.CONDITIONAL
+
+
+def test_conditions_inside_a_recursion_are_about_the_old_state():
+    state = nd.fix(lambda s: s / 2 + nd.output_moment + mixed(s + GRAM), nd.zeros_like(GRAM))
+    rule = declared(W - LR * state @ G)
+    answer = rule.check(g.left_orthogonal).answer
+    assert answer == "invariant if s₁_old + G Gᵀ has distinct eigenvalues"
+
+
+def test_states_that_start_in_coordinates_of_their_own_are_transported():
+    Q = nd.eigenbasis(nd.ema(GRAM, 0.7))
+    turn = Q.T @ nd.prev(Q, init=nd.eye_like(GRAM))
+    rule = declared(W - LR * Q @ nd.sign(nd.fix(lambda s: turn @ s / 2 + Q.T @ G, W)))
+    case = judging.judge(rule, g.left_orthogonal)
+    assert case.outcome is judging.Outcome.CONDITIONAL, case
+
+
+def test_no_limit_is_claimed_inside_a_recursion_whose_states_have_no_law():
+    """The inner state tends to zero with k, and G is divided by it."""
+
+    def inner(s, k):
+        some = nd.sign(nd.sum(s * s)) / 2
+        return nd.fix(lambda u: some * u + k, nd.zeros_like(nd.sum(G)))
+
+    @nd.optimizer
+    def divided(k: nd.Positive = 0.1):
+        return W - nd.fix(lambda s: s / 2 + G / inner(s, k), nd.zeros_like(G))
+
+    assert divided.check(g.uniform_scale, witnesses=False).status is Status.UNKNOWN
 
 
 CASES = {

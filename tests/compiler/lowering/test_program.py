@@ -222,3 +222,11 @@ def captured(program):
     compiled = torch.compile(program.step, backend="eager", fullgraph=True)
     t = torch.ones(2, 1, 1, dtype=torch.float64)
     torch.testing.assert_close(compiled(w, g, t=t, **known), program.step(w, g, t=t, **known))
+
+
+def test_a_state_may_start_from_a_norm_of_the_weights():
+    start = nd.frobenius.value(W)
+    rule = nd.Declaration("probe", (), W - G / nd.fix(lambda s: s + 1, start))
+    W0 = torch.ones(3, 4, dtype=torch.float64)
+    state = nd.functional(rule).init(W0)["s1"]
+    torch.testing.assert_close(state.flatten(), W0.norm().reshape(1))
