@@ -132,9 +132,9 @@ class Comparison:
 
     def _row(self, rule: Declaration, n: Notation, text: bool) -> list[str]:
         name = rule.name + self._numbers(rule)
+        found, step = geometry(rule), self._degree(degree(rule))
         if not text:
             name, step = rf"\text{{{_escaped(name)}}}", step.replace(" if ", r"\text{ if }")
-        found, step = geometry(rule), self._degree(degree(rule))
         if found is None:
             return [name, *["—" if text else r"\text{-}"] * 5, step]
         norm = n(found.base).text

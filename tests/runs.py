@@ -224,23 +224,29 @@ def transported(verdict: Verdict, hyper: Mapping[str, float]) -> dict[str, Law] 
             state = c.of
             same = (state, Before(state.recursion, state.index, where=None))
             shown = [line.law for line in verdict.proof if line.expr in same]
-            laws = {valued(law, hyper) for law in shown or [c.law] if law is not None}
+            laws = {unframed(valued(law, hyper)) for law in shown or [c.law] if law is not None}
             if len(laws) != 1 or state not in names or any(map(_open, laws)):
                 return None
             found[names[state]] = laws.pop()
     return found
 
 
+def unframed(law: Law) -> Law:
+    """Return a law without frames, which are free: a start in coordinates is left as it is."""
+    places = {name: getattr(law, name) for name in ("rows", "cols", "entries")}
+    free = {name: FIXED for name, ix in places.items() if isinstance(ix.element, Frame)}
+    return attrs.evolve(law, **free)
+
+
 def valued(law: Law, hyper: Mapping[str, float]) -> Law:
-    """Return a law with numbers for the hyper-parameters in its exponents, and frames left out."""
+    """Return a law with numbers for the hyper-parameters in its exponents."""
 
     def number(x: sympy.Expr | None) -> sympy.Expr | None:
         symbols = () if x is None else x.free_symbols
         return x if x is None else x.subs({s: hyper[str(s)] for s in symbols if str(s) in hyper})
 
     rows, cols, entries = (
-        FIXED if isinstance(ix.element, Frame) else attrs.evolve(ix, power=number(ix.power))
-        for ix in (law.rows, law.cols, law.entries)
+        attrs.evolve(ix, power=number(ix.power)) for ix in (law.rows, law.cols, law.entries)
     )
     return Law(rows, cols, entries, number(law.unit), number(law.offset), law.twin)
 
