@@ -68,8 +68,9 @@ def polyak_muadam_sania(
     W ← W − lr (f̂ − f*)₊ / ‖m̂‖_*² · sharp(m̂) in ‖v̂^½ ∘ X‖₂, with f* = floor and f̂ the average of
     the linear models f_s + ⟨G_s, W − W_s⟩ at W (MoMo: Schaipp et al., 2023, arXiv:2305.07583): by
     the loss itself, steps along the average m̂ diverge. The dual norm is that of all layers, by ℓ2.
-    Suggested by the theory of Veprikov et al., 2025 (arXiv:2510.10777), published by nobody. Call
-    `opt.step(loss=…)`.
+    Suggested by the theory of Veprikov et al., 2025 (arXiv:2510.10777), published by nobody. Having
+    no ε, it moves entries whose gradients nearly vanish the most: on noisy losses it may need a
+    small lr, or diverge. Call `opt.step(loss=…)`.
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import attrs
 import torch
 from torch import Tensor, nn
 
+from normdsl.compiler.runtime.capture import capture
 from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
@@ -114,10 +116,11 @@ def optimizers_for(
     Everything gets the rule; where the rule is for matrices only, biases get `vectors`.
     """
     params = list(model.parameters())
+    options: dict[str, Any] = {**hyper, **({"capture": capture(model)} if rule.moments else {})}
     try:
-        return [rule(params, **hyper)], f"{rule.name} on all {len(params)} parameters"
+        return [rule(params, **options)], f"{rule.name} on all {len(params)} parameters"
     except GradientError:
         matrices = [p for p in params if p.ndim == 2]
         rest = [p for p in params if p.ndim != 2]
         told = f"{rule.name} on {len(matrices)} matrices, {vectors.name} on {len(rest)} vectors"
-        return [rule(matrices, **hyper), vectors(rest)], told
+        return [rule(matrices, **options), vectors(rest)], told

@@ -83,7 +83,7 @@ def test_a_users_own_file_works(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ["muon", "adamw"])
+@pytest.mark.parametrize("rule", ["muon", "adamw", "kfac"])
 def test_training_learns_the_digits(rule):
     told = normdsl("train", rule, "--data", "digits", "--steps", "200", "--lr", "0.01")
     assert told.returncode == 0, told.stderr
