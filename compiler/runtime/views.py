@@ -148,7 +148,7 @@ class Split(View):
         legal = -x.ndim <= self.axis < x.ndim and x.shape[self.axis] == sum(self.parts)
         _require(legal, self, x, f"axis {self.axis} has not {sum(self.parts)} entries")
         found: dict[Sizes, list[Tensor]] = {}
-        for part in x.split(self.parts, self.axis):
+        for part in torch.split(x, list(self.parts), self.axis):
             for piece in self.each.pieces(part):
                 found.setdefault(tuple(piece.shape[1:]), []).append(piece)
         return [torch.cat(same) for same in found.values()]
