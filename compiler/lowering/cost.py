@@ -73,7 +73,8 @@ def cost(
     Args:
         program: the lowered rule.
         shape: rows and columns. batch: how many such matrices step together.
-        dtype: of the parameters. Casts between it and the dtype of the step are not counted.
+        dtype: of the parameters. Casts between it, or that of the states, and the dtype of the
+            step are not counted.
         phase: what is done with values that are kept between steps, see `refresh`; None for the
             mean of the steps after the first.
 
@@ -92,18 +93,23 @@ def cost(
 
 
 def _states(
-    program: Program, shape: tuple[int, int], batch: int, dtype: torch.dtype
+    program: Program, shape: tuple[int, int], batch: int, working: torch.dtype
 ) -> Iterator[StateCost]:
     for field in program.fields:
         rows, cols = field.lengths(shape)
+        dtype = _named(program.schedule.kept_dtype(field.name)) or working
         yield StateCost(field.name, (rows, cols), dtype, batch * rows * cols * dtype.itemsize)
 
 
 def _working_dtype(program: Program, dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype in which a step is computed and its states are kept."""
-    name = program.schedule.dtype
-    found = getattr(torch, name) if name else torch.promote_types(dtype, torch.float32)
-    assert isinstance(found, torch.dtype)
+    """Return the dtype in which a step is computed."""
+    real = dtype.to_real() if dtype.is_complex else dtype
+    return _named(program.schedule.dtype) or torch.promote_types(real, torch.float32)
+
+
+def _named(name: str | None) -> torch.dtype | None:
+    found = getattr(torch, name) if name else None
+    assert found is None or isinstance(found, torch.dtype)
     return found
 
 

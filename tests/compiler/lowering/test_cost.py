@@ -85,11 +85,19 @@ def test_states_have_the_dtype_of_the_step():
     for dtype, schedule, expected in (
         (torch.bfloat16, nd.Schedule(), torch.float32),
         (torch.float64, nd.Schedule(), torch.float64),
+        (torch.complex128, nd.Schedule(), torch.float64),
         (torch.float32, nd.exact, torch.float64),
     ):
         found = of(adam, schedule, dtype=dtype)
         assert {s.dtype for s in found.state} == {expected}
         assert found.state_bytes == 2 * M * N * expected.itemsize
+
+
+def test_states_may_be_kept_in_a_dtype_of_their_own():
+    program = lower(RULES["muon"], nd.Schedule(polar=nd.jordan(), state={"u_buffer": "bfloat16"}))
+    found = cost(program, (M, N))
+    assert [(s.dtype, s.bytes) for s in found.state] == [(torch.bfloat16, 2 * M * N)]
+    assert found.moved == of(RULES["muon"], JORDAN).moved
 
 
 def test_kept_values_cost_when_they_are_computed():
