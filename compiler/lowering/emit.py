@@ -14,6 +14,7 @@ from normdsl import nodes
 from normdsl.compiler.kernels import combined, entrywise, singular, symmetric
 from normdsl.compiler.lowering import methods, refresh
 from normdsl.compiler.lowering.derive import Part, Singular
+from normdsl.compiler.lowering.numbers import is_small
 from normdsl.expr import Constant, Expr, is_constant
 from normdsl.methods import Eigh, Method
 from normdsl.nodes import Source
@@ -34,9 +35,8 @@ _STREAMS = {
     Source.COLS: "cols",
     **MOMENTS,
 }
-_TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"} | set(
-    MOMENTS.values()
-)
+_TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"}
+_TAKEN |= {"layers", "own", *MOMENTS.values()}
 
 
 class Type(enum.IntEnum):
@@ -103,7 +103,7 @@ class Emitter:
         piece = self(expr)
         if piece.text.isidentifier():
             return piece.text
-        variable = self._variable(name or "x")
+        variable = self.variable(name or "x")
         self.lines.append(f"{variable} = {piece.text}")
         self._pieces[expr] = Piece(variable, Level.ATOM)
         return variable
@@ -120,7 +120,7 @@ class Emitter:
             shared = self._uses.get(expr, 0) > 1 and not cheap
             leaf = piece.text.isidentifier()
             if not leaf and (expr in self._wishes or shared or drawn or len(piece.text) > _LINE):
-                variable = self._variable(self._wishes.get(expr, "x"))
+                variable = self.variable(self._wishes.get(expr, "x"))
                 self.lines.append(f"{variable} = {piece.text}")
                 piece = Piece(variable, Level.ATOM)
             self._pieces[expr] = piece
@@ -135,7 +135,8 @@ class Emitter:
             later = self._by(method, "eigenbasis", self._arg(expr.arg), old).text
         return Piece(refresh.conditional(self.phase, first.text, later, old), Level.SUM)
 
-    def _variable(self, wish: str) -> str:
+    def variable(self, wish: str) -> str:
+        """Return a name that is still free, as wished or with a number, and take it."""
         name, k = wish, 1
         while name in self._taken or keyword.iskeyword(name):
             name, k = f"{wish}{k}", k + 1
@@ -216,9 +217,11 @@ class Emitter:
     @_write.register
     def _mul(self, expr: e.Mul) -> Piece:
         kind, x, y = self.type(expr), expr.left, expr.right
+        small = kind is not Type.NUMBER or is_small(expr)
         if is_constant(x, -1):
             return Piece(f"-{self._put(y, Level.POWER, kind)}", Level.PRODUCT)
-        first = self._put(x, Level.PRODUCT, kind)
+        first = self._put(x, Level.PRODUCT if small else Level.SUM, kind)
+        first = first if small else f"float({first})"
         if isinstance(y, e.Pow) and is_constant(y.exponent, -1) and self._uses.get(y, 0) <= 1:
             return Piece(f"{first} / {self._put(y.base, Level.POWER, kind)}", Level.PRODUCT)
         return Piece(f"{first} * {self._put(y, Level.POWER, kind)}", Level.PRODUCT)
@@ -226,6 +229,7 @@ class Emitter:
     @_write.register
     def _pow(self, expr: e.Pow) -> Piece:
         kind, p = self.type(expr), expr.exponent
+        small = kind is not Type.NUMBER or is_small(expr)
         if is_constant(p, -1):
             return Piece(f"1 / {self._put(expr.base, Level.POWER, kind)}", Level.PRODUCT)
         half = isinstance(p, Constant) and p.value == Fraction(1, 2)
@@ -235,7 +239,8 @@ class Emitter:
                 return self._call(entrywise.length, self._arg(x), axes)
         if half and kind >= Type.CLOCK:
             return Piece(f"torch.sqrt({self._put(expr.base, Level.SUM, kind)})", Level.ATOM)
-        base = self._put(expr.base, Level.ATOM, kind)
+        base = self._put(expr.base, Level.ATOM if small else Level.SUM, kind)
+        base = base if small else f"float({base})"
         return Piece(f"{base} ** {self._put(p, Level.ATOM, kind)}", Level.POWER)
 
     @_write.register
@@ -309,7 +314,7 @@ class Emitter:
         kernel, rest = methods.kernel(method, role), []
         for name, code in methods.arguments(kernel, method, len(operands)):
             if name == "coefficients":
-                self.lines.append(f"{(name := self._variable(name))} = {code}")
+                self.lines.append(f"{(name := self.variable(name))} = {code}")
                 code = name
             rest.append(code)
         return self._call(kernel, *operands, *rest)
@@ -320,7 +325,7 @@ class Emitter:
         values = parts[Part.VALUES]
         if expr == values and all(x == values or x not in self._uses for x in parts.values()):
             return self._call(singular.singular_values, self._arg(expr.arg))
-        names = [self._variable(wish) for wish in ("u", "s", "vh")]
+        names = [self.variable(wish) for wish in ("u", "s", "vh")]
         code = self._call(singular.singular_triple, self._arg(expr.arg)).text
         self.lines.append(f"{', '.join(names)} = {code}")
         for x, name in zip(parts.values(), names, strict=True):
