@@ -16,9 +16,8 @@ from normdsl.show.notation import Level, Piece
 from normdsl.streams import MOMENTS
 
 _LINE = 92
-_TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"} | set(
-    MOMENTS.values()
-)
+_TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"}
+_TAKEN |= {"layers", "own", *MOMENTS.values()}
 
 
 class Emitter(Printer):
@@ -76,7 +75,7 @@ class Emitter(Printer):
         piece = self(expr)
         if piece.text.isidentifier():
             return piece.text
-        variable = self._variable(name or "x")
+        variable = self.variable(name or "x")
         self.lines.append(f"{variable} = {piece.text}")
         self._pieces[expr] = Piece(variable, Level.ATOM)
         return variable
@@ -93,7 +92,7 @@ class Emitter(Printer):
             shared = self._uses.get(expr, 0) > 1 and not cheap
             leaf = piece.text.isidentifier()
             if not leaf and (expr in self._wishes or shared or drawn or len(piece.text) > _LINE):
-                variable = self._variable(self._wishes.get(expr, "x"))
+                variable = self.variable(self._wishes.get(expr, "x"))
                 self.lines.append(f"{variable} = {piece.text}")
                 piece = Piece(variable, Level.ATOM)
             self._pieces[expr] = piece
@@ -108,7 +107,8 @@ class Emitter(Printer):
             later = self._by(method, "eigenbasis", self._arg(expr.arg), old).text
         return Piece(refresh.conditional(self.phase, first.text, later, old), Level.SUM)
 
-    def _variable(self, wish: str) -> str:
+    def variable(self, wish: str) -> str:
+        """Return a name that is still free, as wished or with a number, and take it."""
         name, k = wish, 1
         while name in self._taken or keyword.iskeyword(name):
             name, k = f"{wish}{k}", k + 1

@@ -12,6 +12,7 @@ from normdsl import nodes
 from normdsl.compiler.kernels import combined, entrywise, singular, symmetric
 from normdsl.compiler.lowering import methods
 from normdsl.compiler.lowering.derive import Part, Singular
+from normdsl.compiler.lowering.numbers import is_small
 from normdsl.compiler.lowering.text import (
     LENGTH,
     STREAMS,
@@ -48,7 +49,7 @@ class Printer(abc.ABC):
         """Return what an expression is in the emitted code."""
 
     @abc.abstractmethod
-    def _variable(self, wish: str) -> str:
+    def variable(self, wish: str) -> str:
         """Return a name that is still free, as wished or with a number, and take it."""
 
     def _put(self, expr: Expr, level: Level, beside: Type) -> str:
@@ -102,9 +103,11 @@ class Printer(abc.ABC):
     @_write.register
     def _mul(self, expr: e.Mul) -> Piece:
         kind, x, y = self.type(expr), expr.left, expr.right
+        small = kind is not Type.NUMBER or is_small(expr)
         if is_constant(x, -1):
             return Piece(f"-{self._put(y, Level.POWER, kind)}", Level.PRODUCT)
-        first = self._put(x, Level.PRODUCT, kind)
+        first = self._put(x, Level.PRODUCT if small else Level.SUM, kind)
+        first = first if small else f"float({first})"
         if isinstance(y, e.Pow) and is_constant(y.exponent, -1) and self._uses.get(y, 0) <= 1:
             return Piece(f"{first} / {self._put(y.base, Level.POWER, kind)}", Level.PRODUCT)
         return Piece(f"{first} * {self._put(y, Level.POWER, kind)}", Level.PRODUCT)
@@ -112,6 +115,7 @@ class Printer(abc.ABC):
     @_write.register
     def _pow(self, expr: e.Pow) -> Piece:
         kind, p = self.type(expr), expr.exponent
+        small = kind is not Type.NUMBER or is_small(expr)
         if is_constant(p, -1):
             return Piece(f"1 / {self._put(expr.base, Level.POWER, kind)}", Level.PRODUCT)
         half = isinstance(p, Constant) and p.value == Fraction(1, 2)
@@ -121,7 +125,8 @@ class Printer(abc.ABC):
                 return self._call(entrywise.length, self._arg(x), axes)
         if half and kind >= Type.CLOCK:
             return Piece(f"torch.sqrt({self._put(expr.base, Level.SUM, kind)})", Level.ATOM)
-        base = self._put(expr.base, Level.ATOM, kind)
+        base = self._put(expr.base, Level.ATOM if small else Level.SUM, kind)
+        base = base if small else f"float({base})"
         return Piece(f"{base} ** {self._put(p, Level.ATOM, kind)}", Level.POWER)
 
     @_write.register
@@ -195,7 +200,7 @@ class Printer(abc.ABC):
         kernel, rest = methods.kernel(method, role), []
         for name, code in methods.arguments(kernel, method, len(operands)):
             if name == "coefficients":
-                self.lines.append(f"{(name := self._variable(name))} = {code}")
+                self.lines.append(f"{(name := self.variable(name))} = {code}")
                 code = name
             rest.append(code)
         return self._call(kernel, *operands, *rest)
@@ -206,7 +211,7 @@ class Printer(abc.ABC):
         values = parts[Part.VALUES]
         if expr == values and all(x == values or x not in self._uses for x in parts.values()):
             return self._call(singular.singular_values, self._arg(expr.arg))
-        names = [self._variable(wish) for wish in ("u", "s", "vh")]
+        names = [self.variable(wish) for wish in ("u", "s", "vh")]
         code = self._call(singular.singular_triple, self._arg(expr.arg)).text
         self.lines.append(f"{', '.join(names)} = {code}")
         for x, name in zip(parts.values(), names, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from normdsl.compiler.lowering.derive import Derivation, Slot
@@ -14,6 +14,7 @@ from normdsl.compiler.lowering.fields import Field, unused
 from normdsl.compiler.lowering.methods import with_helpers
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
+from normdsl.errors import DeclarationError
 from normdsl.expr import Constant, Expr, is_constant
 from normdsl.nodes import Across
 from normdsl.schedule import Schedule
@@ -74,9 +75,22 @@ def write(
     ]
     roots = [*((x, names.get(x)) for x in after), (update, "W_new")]
     steps.append(function("step", f"One step of {declaration.name}", roots, layers, kept))
+    _require_no_clash(declaration, kernels)
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
     return "\n\n".join([head, *pasted, init, *steps])
+
+
+def _require_no_clash(declaration: Declaration, kernels: Iterable[Callable[..., object]]) -> None:
+    """Refuse a hyper-parameter called like a function that the code calls: it would hide it."""
+    called = {k.__name__ for k in kernels}
+    for h in declaration.hyper:
+        if h.name in called:
+            raise DeclarationError(
+                f"lower {declaration.name} to torch",
+                why=f"its hyper-parameter {h.name} is called like a function of the emitted code",
+                hint="give the hyper-parameter another name",
+            )
 
 
 def _shared(found: Sequence[Across]) -> dict[Expr, str]:
@@ -110,8 +124,8 @@ def _emit_init(
         code = f"W.new_zeros((*batch, {rows}, {cols}))"
         if not is_constant(start, 0):
             code += f" + {emitter(start).text}"
-        emitter.lines.append(f"{field.name} = {code}")
-        results.append(field.name)
+        results.append(emitter.variable(field.name))
+        emitter.lines.append(f"{results[-1]} = {code}")
     kernels.update(dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k)))
     unpack = ["*batch, rows, cols = W.shape"] if slots else []
     body = [*unpack, *emitter.lines, _returned(results)]
