@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from normdsl.choice import Choice
 from normdsl.declaration import Declaration
@@ -58,7 +58,7 @@ def route(
     told = {"hidden": hidden, "embedding": embedding, "head": head, "vector": vector}
     rules = {role: rule for role, rule in told.items() if rule is not None}
     groups = routed(model, _with_default(rules, default), overrides)
-    return DeclaredOptimizer(cast("Any", None), groups, **options)
+    return DeclaredOptimizer(None, groups, **options)
 
 
 def _with_default(rules: Mapping[str, Rule], default: Rule | None) -> dict[str, Rule]:

@@ -12,6 +12,7 @@ from torch import nn
 from normdsl.choice import Choice
 from normdsl.compiler.runtime.batch import stepper
 from normdsl.compiler.runtime.kinds import HIDDEN, ROLES
+from normdsl.compiler.runtime.layout import layout
 from normdsl.compiler.runtime.roles import Assignment, assigned
 from normdsl.compiler.runtime.views import View
 from normdsl.declaration import Declaration
@@ -61,7 +62,7 @@ def routed(
     _require_use(told, {x.pattern for x in places}, entries)
     _require_rules(chosen, places)
     for place in places:
-        _require_matrices(place)
+        _require_legal(place)
     return _groups(places)
 
 
@@ -164,26 +165,18 @@ def _require_rules(rules: Mapping[str, Choice], places: Iterable[_Place]) -> Non
         )
 
 
-def _require_matrices(place: _Place) -> None:
+def _require_legal(place: _Place) -> None:
     """Refuse a parameter that its rule cannot take, by name."""
-    entry, choice, view = place.entry, place.choice, place.view
+    entry, choice = place.entry, place.choice
     assert choice is not None
-    shape = tuple(entry.param.shape)
     try:
-        if view is not None:
-            view.sizes(shape)
-            return
-        why = f"the rule multiplies or factors matrices, and this has {len(shape)} axes, not 2"
-        legal = len(shape) == 2 or not stepper(choice.rule, Schedule()).matrix_only
+        layout(stepper(choice.rule, choice.schedule or Schedule()), entry.param, place.view)
     except GradientError as error:
-        why, legal = error.why, False
-    if not legal:
         raise GradientError(
-            f"route {entry.name}, a {place.label} of shape {shape}, to {choice}",
-            why=why,
-            hint="choose another rule for it, or a view: "
-            f'overrides={{"{re.escape(entry.name)}": …}}',
-        )
+            f"route {entry.name}, a {place.label} of shape {tuple(entry.param.shape)}, to {choice}",
+            why=error.why,
+            hint=f'give it another rule, role or view: overrides={{"{re.escape(entry.name)}": …}}',
+        ) from error
 
 
 def _groups(places: Iterable[_Place]) -> list[dict[str, Any]]:
