@@ -139,24 +139,28 @@ class Blocks(View):
         return f"{self.count} blocks of {'columns' if self.axis else 'rows'}"
 
 
+def _hashable(each: View | Sequence[View]) -> View | tuple[View, ...]:
+    return each if isinstance(each, View) else tuple(each)
+
+
 @attrs.frozen
 class Split(View):
     """Parts of given sizes along an axis, each seen on its own: fused queries, keys and values.
 
     Args:
         parts: their sizes. axis: the axis that is cut.
-        each: how a part is seen, one view for all or a tuple of one per part.
+        each: how a part is seen, one view for all, or one per part.
     """
 
     parts: tuple[int, ...]
     axis: int = 0
-    each: View | tuple[View, ...] = attrs.field(factory=Flat)
+    each: View | tuple[View, ...] = attrs.field(factory=Flat, converter=_hashable)
 
     def __attrs_post_init__(self) -> None:
         if min(self.parts, default=0) < 1 or len(self._each) != len(self.parts):
             raise HyperparameterError(
                 f"see parameters as: {self}",
-                why="every part has one entry at least, and a view of its own if `each` is a tuple",
+                why="every part has one entry at least, and a view of its own if `each` is several",
                 hint="split(512, 128, 128), or split(512, 128, 128, each=(heads(8), flat, flat))",
             )
 
@@ -209,7 +213,7 @@ def heads(count: int, axis: int = 0) -> Blocks:
     return Blocks(count, axis)
 
 
-def split(*parts: int, axis: int = 0, each: View | tuple[View, ...] = flat) -> Split:
+def split(*parts: int, axis: int = 0, each: View | Sequence[View] = flat) -> Split:
     """Return the view of a tensor cut into parts of these sizes along an axis.
 
     Queries, keys and values of a grouped attention: `split(512, 128, 128)`; the queries head by
