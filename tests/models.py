@@ -7,11 +7,7 @@ from torch import nn
 
 
 def mlp(*widths):
-    layers = [
-        layer
-        for m, n in pairwise(widths)
-        for layer in (nn.Linear(m, n), nn.ReLU())
-    ]
+    layers = [layer for m, n in pairwise(widths) for layer in (nn.Linear(m, n), nn.ReLU())]
     return nn.Sequential(*layers[:-1])
 
 

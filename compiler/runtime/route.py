@@ -13,14 +13,19 @@ from normdsl.choice import Choice
 from normdsl.compiler.runtime.batch import stepper
 from normdsl.compiler.runtime.kinds import HIDDEN, ROLES
 from normdsl.compiler.runtime.layout import layout
+from normdsl.compiler.runtime.overrides import (
+    Checked,
+    Override,
+    Rule,
+    as_choice,
+    checked,
+    first,
+    require_use,
+)
 from normdsl.compiler.runtime.roles import Assignment, assigned
 from normdsl.compiler.runtime.views import View
-from normdsl.declaration import Declaration
 from normdsl.errors import GradientError, HyperparameterError
 from normdsl.schedule import Schedule
-
-Rule = Choice | Declaration
-Override = Rule | View | str
 
 
 @attrs.frozen(eq=False)
@@ -55,11 +60,11 @@ def routed(
             parameters, and for what is no rule.
         GradientError: for a parameter that its rule cannot take.
     """
-    chosen = {role: _choice(role, rule) for role, rule in rules.items()}
-    told = {pattern: _override(pattern, x) for pattern, x in (overrides or {}).items()}
+    chosen = {role: as_choice(role, rule) for role, rule in rules.items()}
+    told = checked(overrides or {})
     entries = _assigned(model)
     places = [_place(entry, chosen, told) for entry in entries if not entry.frozen]
-    _require_use(told, {x.pattern for x in places}, entries)
+    require_use(told, {x.pattern for x in places}, entries)
     _require_rules(chosen, places)
     for place in places:
         _require_legal(place)
@@ -76,44 +81,9 @@ def _assigned(model: Any) -> list[Assignment]:
     return assigned(model)
 
 
-def _choice(where: str, rule: Any) -> Choice:
-    if isinstance(rule, Choice):
-        return rule
-    if isinstance(rule, Declaration):
-        return Choice(rule)
-    raise HyperparameterError(
-        f"give {where} to {str(rule)[:50]}",
-        why=f"a {type(rule).__name__} is no rule",
-        hint="pass a declaration, or one with some of its hyper-parameters, rule(lr=0.01)",
-    )
-
-
-def _override(pattern: str, told: Override) -> Choice | View | str:
-    """Return an override, its rule as a choice."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise HyperparameterError(
-            f"override the parameters named {pattern}",
-            why=f"it is no regular expression: {error}",
-            hint="escape dots and brackets with a backslash",
-        ) from error
-    if isinstance(told, View) or told in ROLES:
-        return told
-    if isinstance(told, str):
-        raise HyperparameterError(
-            f"give the parameters named {pattern} the role {told}",
-            why="there is no such role",
-            hint="roles are " + ", ".join(ROLES),
-        )
-    return _choice(f"the parameters named {pattern}", told)
-
-
-def _place(
-    entry: Assignment, rules: Mapping[str, Choice], overrides: Mapping[str, Choice | View | str]
-) -> _Place:
+def _place(entry: Assignment, rules: Mapping[str, Choice], overrides: Checked) -> _Place:
     """Return where a parameter goes by the first override that finds it, or else by its role."""
-    pattern = next((k for k in overrides if _finds(k, entry)), None)
+    pattern = first(overrides, entry)
     told = None if pattern is None else overrides[pattern]
     if isinstance(told, Choice):
         return _Place(entry, f"/{pattern}/", told, told.view or entry.view, pattern)
@@ -124,37 +94,19 @@ def _place(
     return _Place(entry, role, choice, view, pattern)
 
 
-def _finds(pattern: str, entry: Assignment) -> bool:
-    return any(re.search(pattern, name) for name in entry.names)
-
-
-def _require_use(
-    overrides: Iterable[str], used: set[str | None], entries: Iterable[Assignment]
-) -> None:
-    """Refuse an override that no trained parameter follows."""
-    for pattern in overrides:
-        if pattern not in used:
-            found = [x for x in entries if _finds(pattern, x)]
-            frozen = all(x.frozen for x in found)
-            why = "those it finds are frozen" if frozen else "earlier patterns take all it finds"
-            raise HyperparameterError(
-                f"override the parameters named {pattern}",
-                why=why if found else "it is found in no name",
-                hint="print nd.roles(model) for the names; the first pattern that is found counts",
-            )
-
-
 def _require_rules(rules: Mapping[str, Choice], places: Iterable[_Place]) -> None:
     """Refuse a role that has parameters and no rule, and a hidden rule without parameters."""
     needed: dict[str, list[str]] = {}
     for place in places:
         if place.choice is None:
             needed.setdefault(place.label, []).append(place.entry.name)
-    for role, names in needed.items():
+    roles = [role for role in ROLES if role in needed]
+    if roles:
+        listed = "; ".join(f"{role}: {_some(needed[role])}" for role in roles)
         raise HyperparameterError(
-            f"route {len(names)} parameters without a rule for the role {role}",
-            why=f"these have it: {', '.join(names)}",
-            hint=f"pass {role}=…, or overrides; print nd.roles(model)",
+            f"route a model without a rule for {' and '.join(roles)}",
+            why=f"parameters have these roles: {listed}",
+            hint=f"pass {', '.join(f'{role}=…' for role in roles)}; print nd.roles(model)",
         )
     if HIDDEN in rules and all(place.label != HIDDEN for place in places):
         raise HyperparameterError(
@@ -163,6 +115,11 @@ def _require_rules(rules: Mapping[str, Choice], places: Iterable[_Place]) -> Non
             hint='print nd.roles(model), and give a parameter the role with overrides={"…": '
             '"hidden"}',
         )
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _require_legal(place: _Place) -> None:
