@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from inspect import signature
+from typing import Any
+
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
@@ -22,8 +25,7 @@ def head(model: nn.Module) -> nn.Module | None:
     """
     for module in model.modules():
         for method in _TOLD:
-            told = getattr(module, method, None)
-            found = told() if callable(told) else None
+            found = _answer(getattr(module, method, None))
             if isinstance(found, nn.Module) and next(found.parameters(), None) is not None:
                 return found
     layers = [(path, x, _matrices(x)) for path, x in model.named_modules()]
@@ -33,6 +35,14 @@ def head(model: nn.Module) -> nn.Module | None:
         if isinstance(layer, nn.Linear) and len(known) > 1 and not _repeated(model, path):
             return layer
     return None
+
+
+def _answer(method: Any) -> Any:
+    """Return what a method returns; None if it is none, or needs arguments."""
+    if not callable(method):
+        return None
+    needed = [x for x in signature(method).parameters.values() if x.default is x.empty]
+    return None if needed else method()
 
 
 def _matrices(module: nn.Module) -> set[str]:

@@ -16,11 +16,12 @@ Seen = tuple[str, View | None]
 
 #: Endings that parametrizations of old give to the name of a weight: v and g, or its original.
 _PARAMETRIZED = re.compile(r"_(v|g|orig)$")
-_GAIN = re.compile(r"(^|_)(bias(es)?|gains?|scales?|gamma|beta)$")
+#: Names of what acts entry by entry: biases, gains, logarithms.
+_GAIN = re.compile(r"(^|_)(bias(es)?|gains?|scales?|gamma|beta|log)$|^log_")
 _TOKEN = re.compile(r"(^|_)(pos(ition(s|al)?)?|emb(ed(ding)?s?)?|tok(en)?s?|cls)(_|$)")
 _TABLE = re.compile(r"(Embedding|PositionalEncoding)s?$")
 
-_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase, nn.PReLU)
+_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
@@ -72,7 +73,7 @@ def seen(module: nn.Module, name: str, p: Tensor) -> Seen:
 
 
 def _is_vector(module: nn.Module, name: str, p: Tensor) -> bool:
-    """Return whether it has one axis at most that is longer than 1, or is a bias or gain."""
+    """Return whether it has one axis at most that is longer than 1, or acts entry by entry."""
     thin = sum(size > 1 for size in p.shape) <= 1
     norm = isinstance(module, _NORMS) or type(module).__name__.endswith("Norm")
     return thin or norm or _GAIN.search(name) is not None

@@ -127,7 +127,7 @@ def _require_legal(place: _Place) -> None:
     entry, choice = place.entry, place.choice
     assert choice is not None
     try:
-        layout(stepper(choice.rule, choice.schedule or Schedule()), entry.param, place.view)
+        layout(stepper(choice.rule, Schedule()), entry.param, place.view)
     except GradientError as error:
         raise GradientError(
             f"route {entry.name}, a {place.label} of shape {tuple(entry.param.shape)}, to {choice}",

@@ -8,7 +8,7 @@ from models import CNN, GPT, ZOO, mlp
 from torch import nn
 
 import normdsl as nd
-from normdsl.algorithms import adamw, muon, sgd
+from normdsl.algorithms import adamw, kfac, muon, sgd
 
 
 def stepped(model, inputs, optimizers, steps=3):
@@ -115,3 +115,17 @@ def test_a_grouped_convolution_steps_group_by_group():
     opt.step()
     loop.step()
     torch.testing.assert_close(conv.weight.detach().reshape(6, 18), torch.cat(halves).detach())
+
+
+def test_a_rule_that_reads_its_layer_takes_the_hidden_ones():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 2), nn.Flatten(), nn.Linear(16, 5), nn.Linear(5, 2))
+    twin, inputs = copy.deepcopy(model), torch.randn(6, 3, 3, 3)
+    whole = nd.route(model, kfac(lr=0.01), capture=nd.capture(model))
+    of_kfac = {g["name"] for g in whole.param_groups if g["rule"] is kfac}
+    parts = [
+        kfac([twin[0].weight, twin[2].weight], lr=0.01, capture=nd.capture(twin)),
+        adamw([twin[0].bias, twin[2].bias, twin[3].weight, twin[3].bias]),
+    ]
+    assert of_kfac == {"hidden", "hidden (flat)"}
+    assert stepped(model, inputs, [whole]) == stepped(twin, inputs, parts)

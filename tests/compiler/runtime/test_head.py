@@ -72,6 +72,17 @@ def test_a_model_that_tells_nothing_has_the_last_linear(told):
     assert head(model) is model.body[2]
 
 
+def test_a_method_of_that_name_that_needs_arguments_is_not_asked():
+    class Tasks(nn.Sequential):
+        get_output_embeddings = "none"
+
+        def get_classifier(self, task):
+            raise AssertionError(task)
+
+    model = Tasks(nn.Linear(4, 3), nn.Linear(3, 2))
+    assert head(model) is model[1]
+
+
 def test_parametrized_layers_count():
     conv, linear = nn.Conv2d(2, 3, 1), nn.Linear(3, 2)
     model = nn.Sequential(

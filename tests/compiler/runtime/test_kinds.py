@@ -71,9 +71,7 @@ def test_embeddings(module):
     assert all_seen(module) == {"weight": ("embedding", None)}
 
 
-@pytest.mark.parametrize(
-    "module", [nn.LayerNorm((2, 3, 4)), nn.RMSNorm((2, 3)), nn.BatchNorm2d(3), nn.PReLU(3)]
-)
+@pytest.mark.parametrize("module", [nn.LayerNorm((2, 3, 4)), nn.RMSNorm((2, 3)), nn.BatchNorm2d(3)])
 def test_parameters_of_norms_are_vectors(module):
     assert set(all_seen(module).values()) == {("vector", None)}
 
@@ -100,6 +98,9 @@ class ScaleNorm(Raw):
         (Raw, "w", (1, 3, 1), ("vector", None)),
         (Raw, "scale", (), ("vector", None)),
         (Raw, "expert_biases", (3, 4), ("vector", None)),
+        (Raw, "A_log", (3, 4), ("vector", None)),
+        (Raw, "log_std", (3, 4), ("vector", None)),
+        (Raw, "logits", (3, 4), ("hidden", None)),
         (Raw, "gamma", (3, 4), ("vector", None)),
         (Raw, "pos_embed", (1, 5, 4), ("embedding", stack)),
         (Raw, "relative_position_bias_table", (9, 4), ("embedding", None)),

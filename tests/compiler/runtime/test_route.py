@@ -130,6 +130,14 @@ def test_a_view_of_the_choice_comes_before_that_of_the_module_and_after_an_overr
     assert found["up.weight"]["view"] == nd.views.swapped
 
 
+def test_an_override_may_be_a_rule_with_a_view_and_a_schedule():
+    told = {"grouped.w": muon(view=nd.views.flat, schedule=nd.exact), "depthwise.w": muon}
+    found = by_name(routed(CNN(), ALL, told))
+    assert found["grouped.weight"]["view"] == nd.views.flat
+    assert found["grouped.weight"]["schedule"] is nd.exact
+    assert found["depthwise.weight"]["view"] == nd.views.heads(12)
+
+
 def test_an_override_called_like_a_role_is_not_that_role():
     found = by_name(routed(ViT(), ALL, {"head": lion(lr=0.1)}))
     assert found["head.weight"]["name"] == found["head.bias"]["name"] == "/head/"
