@@ -123,6 +123,7 @@ _LAZY = {
     "schedule_error": ("normdsl.compiler.runtime.schedule_error", "schedule_error"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
+    "views": ("normdsl.compiler.runtime.views", None),
 }
 
 
