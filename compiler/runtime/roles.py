@@ -129,7 +129,7 @@ def _notes(entries: list[Assignment]) -> list[str]:
         count[role] += 1
         size[role] += x.param.numel()
     known = [r for r in (*ROLES, "frozen") if count[r]]
-    return [f"{r}: {count[r]} tensors, {size[r]:,} entries" for r in known]
+    return [f"{r}: {count[r]} tensor{'s' * (count[r] > 1)}, {size[r]:,} entries" for r in known]
 
 
 def _lazy(path: str) -> GradientError:
