@@ -119,7 +119,6 @@ _LAZY = {
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
     "roles": ("normdsl.compiler.runtime.roles", "roles"),
     "route": ("normdsl.routing", "route"),
-    "views": ("normdsl.compiler.runtime.views", None),
     "schedule_error": ("normdsl.compiler.runtime.schedule_error", "schedule_error"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
