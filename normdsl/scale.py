@@ -77,7 +77,8 @@ class Scale:
     def __mul__(self, other: Any) -> Any:
         return self.factor * other
 
-    __rmul__ = __mul__
+    def __rmul__(self, other: Any) -> Any:
+        return other * self.factor
 
     def __truediv__(self, other: Any) -> Any:
         return self.factor / other

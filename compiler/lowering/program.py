@@ -18,11 +18,10 @@ from torch import Tensor
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.methods import with_helpers
-from normdsl.compiler.lowering.refresh import kept_values
+from normdsl.compiler.lowering.refresh import collect, kept_values
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
 from normdsl.expr import Constant, Expr, is_constant
-from normdsl.graph import walk
 from normdsl.nodes import Across
 from normdsl.schedule import Schedule
 from normdsl.shapes import Dim
@@ -116,8 +115,10 @@ def lower(declaration: Declaration, schedule: Schedule) -> Program:
 
 def _combined(graph: Iterable[Expr]) -> tuple[Across, ...]:
     """Return the scalars combined over layers, each after those it depends on."""
-    found = (x for root in graph for x in walk(root) if isinstance(x, Across))
-    return tuple(dict.fromkeys(found))
+    order: dict[Expr, None] = {}
+    for root in graph:
+        collect(root, order)
+    return tuple(x for x in order if isinstance(x, Across))
 
 
 def _closed(derive: Derivation) -> list[Slot]:

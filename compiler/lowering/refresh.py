@@ -20,7 +20,7 @@ def kept_values(roots: Iterable[Expr], schedule: Schedule) -> list[Expr]:
     """Return the values of a derived step that a schedule keeps, operands first."""
     inside: dict[Expr, None] = {}
     for root in roots:
-        _collect(root, inside)
+        collect(root, inside)
     return [x for x in inside if _is_kept(x, schedule) and _reads_a_state(x)]
 
 
@@ -43,13 +43,13 @@ def _is_kept(expr: Expr, schedule: Schedule) -> bool:
 
 
 def _reads_a_state(expr: Expr) -> bool:
-    return any(isinstance(x, Before) for x in _collect(expr, {}))
+    return any(isinstance(x, Before) for x in collect(expr, {}))
 
 
-def _collect(root: Expr, found: dict[Expr, None]) -> dict[Expr, None]:
+def collect(root: Expr, found: dict[Expr, None]) -> dict[Expr, None]:
     """Add the sub-expressions of one step, children first; what a state was made of is not one."""
     if root not in found:
         for child in () if isinstance(root, Before) else root.children:
-            _collect(child, found)
+            collect(child, found)
         found[root] = None
     return found
