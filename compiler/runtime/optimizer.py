@@ -45,7 +45,7 @@ class DeclaredOptimizer(Optimizer):
     Args:
         declaration: the rule; None if every group brings its own.
         params: parameters, named parameters, or parameter groups, as for any torch optimizer; a
-            group may have a `rule`, a declaration or one with hyper-parameters, `muon(lr=0.01)`.
+            group may have a `rule`, a declaration or one with hyper-parameters, `rule(lr=0.01)`.
         schedule: how it is computed; default SVD and eigenvalues in the parameter's dtype.
         view: how parameters are seen as matrices, of `nd.views`; None for the natural view, in
             which a rule that knows matrices takes matrices only.
