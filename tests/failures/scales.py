@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 import normdsl as nd
-from failures.subject import BARE, RULES, STEPS, gradients, subject
+from failures.subject import VARIANTS, RULES, STEPS, gradients, subject
 
 SCALES = (1e-40, 1e-30, 1e-15, 1.0, 1e15, 1e30)
-NAMES = (*RULES, *BARE)
-#: Rules whose step does not depend on the scale of the gradient: by LMOs, without statistics.
-SCALE_FREE = ("lion", "muon", "scion")
+NAMES = (*RULES, *VARIANTS)
+#: Those whose step does not depend on the scale of the gradient: by LMOs, without statistics.
+SCALE_FREE = ("lion", "muon", "scion", "muon, polynomials", "muon, Gram polynomials")
 #: Square, so that no statistic lacks rank and eigenbases are determined; and of a size at which
 #: G / |G|, the first LMO's argument for MuAdam-SANIA, is regular: where it is not, an eps decides
 #: in float64, and is lost beside |G| in float32.

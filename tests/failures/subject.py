@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import torch
@@ -18,8 +19,12 @@ SHAPES = ((4, 6), (4, 6), (6, 3))
 NAMES = ("adamw", "lion", "muon", "scion", "shampoo", "soap", "kl_shampoo", "muadam_sania",
          "polyak_muadam_sania", "kfac")  # fmt: skip
 RULES = {name: shipped()[name] for name in NAMES}
-#: Hyper-parameters other than the defaults, by another name.
-BARE = {f"{name}, eps = 0": {"eps": 0.0} for name in ("adamw", "muadam_sania")}
+#: Rules with other options than the defaults, by another name.
+VARIANTS: dict[str, dict[str, Any]] = {
+    **{f"{name}, eps = 0": {"eps": 0.0} for name in ("adamw", "muadam_sania")},
+    "muon, polynomials": {"schedule": nd.Schedule(polar=nd.polar_express(8))},
+    "muon, Gram polynomials": {"schedule": nd.Schedule(polar=nd.polar_express(8).on_gram())},
+}
 STEPS = 3
 
 
@@ -84,7 +89,7 @@ def subject(
     """Return an optimizer that has taken a few steps.
 
     Args:
-        name: of the rule, or of one in `BARE`. dtype, shapes: of the parameters.
+        name: of the rule, or of one in `VARIANTS`. dtype, shapes: of the parameters.
         nonfinite: as for any optimizer. start: what random first weights are multiplied by.
         steps: how many it has taken.
     """
@@ -92,7 +97,7 @@ def subject(
     params = [nn.Parameter((start * w).to(dtype)) for w in gradients(-1, shapes)]
     capture = {"capture": given} if rule.moments else {}
     made = Subject(
-        rule, params, rule(params, nonfinite=nonfinite, **capture, **BARE.get(name, {})), given
+        rule, params, rule(params, nonfinite=nonfinite, **capture, **VARIANTS.get(name, {})), given
     )
     for k in range(steps):
         made.step(gradients(k, shapes))
