@@ -38,8 +38,8 @@ SCALES = f"""## Gradients of extreme scales
 Three steps from weights 0 on gradients times a scale, beside the same in float64: the relative
 distance of the weights. *Right*: below 1e-3 in float32, below 2^-6 in bfloat16, whose weights have
 8 bits. *Lost*: squares of gradients underflow, and float32 takes no step, or another one, where
-float64 moves. {"; ".join(scales.SCALE_FREE)}: their steps are LMOs, and squares are of relative
-sizes only.
+float64 moves. The rules of LMOs alone square relative sizes only:
+{"; ".join(scales.SCALE_FREE)}.
 """
 CHECKPOINTS = f"""## Saved states
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import reliability
 import torch
-from failures import checkpoints, gradients, scales, texts
+from failures import checkpoints, corrupted, gradients, scales, texts
 from failures.subject import RULES, same
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
@@ -75,6 +75,11 @@ def test_states_of_version_0_1_0_are_loaded_and_go_on(name):
 def test_a_text_is_refused_or_harmless(text):
     assert texts.outcome(text) == text.result
     assert "owned" not in sys.modules
+
+
+def test_random_corruptions_of_rules_are_refused_or_run():
+    legal = [corrupted.survived(corrupted.corrupted(seed)) for seed in range(500)]
+    assert 20 < sum(legal) < 480
 
 
 # The document

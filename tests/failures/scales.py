@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import normdsl as nd
-from failures.subject import VARIANTS, RULES, STEPS, gradients, subject
+from failures.subject import RULES, STEPS, VARIANTS, gradients, subject
 
 SCALES = (1e-40, 1e-30, 1e-15, 1.0, 1e15, 1e30)
 NAMES = (*RULES, *VARIANTS)
