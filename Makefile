@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials wheel soundness parity table clean
+.PHONY: tour test check lint types layers tutorials wheel soundness parity reliability table clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -35,6 +35,9 @@ soundness: $(STAMP)  ## 2,000 random programs: every verdict against runs (hours
 
 parity: $(STAMP)  ## the table of docs/parity.md: rules, literal loops, public codes
 	$(BIN)/python tests/parity.py --out docs/parity.md
+
+reliability: $(STAMP)  ## the tables of docs/reliability.md: faults, and what comes of them
+	$(BIN)/python tests/reliability.py --out docs/reliability.md
 
 table: $(STAMP)  ## docs/table.*: the methods of the paper, computed from their declarations
 	$(BIN)/python tests/table.py

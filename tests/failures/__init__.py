@@ -1,0 +1,1 @@
+"""Faults, how each is provoked, and what came of it: gradients, checkpoints, texts."""
