@@ -136,17 +136,26 @@ class Declaration(Compiled):
 RESERVED = frozenset(
     {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", *MOMENTS.values()}
 )
+#: What a parameter group of an optimizer holds besides hyper-parameters.
+SETTINGS = ("rule", "schedule", "view", "maximize")
+#: Keys that schedulers and trainers put into parameter groups, or read there.
+FOREIGN = frozenset(
+    {"params", "param_names", "name", "initial_lr", "max_lr", "min_lr", "swa_lr", "lr_scale"}
+    | {"base_momentum", "max_momentum"}
+)
+#: Names that no hyper-parameter may have: these, and the options of an optimizer.
+_TAKEN = RESERVED | FOREIGN | {*SETTINGS, "nonfinite", "capture", "capturable", "differentiable"}
 
 
 def _validate_names(declaration: Declaration) -> None:
     hyper = [h.name for h in declaration.hyper]
     for name in (declaration.name, *hyper, *(name for name, _ in declaration.names)):
         legal = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
-        if not legal or name in RESERVED.intersection(hyper) or hyper.count(name) > 1:
+        if not legal or name in _TAKEN.intersection(hyper) or hyper.count(name) > 1:
             raise DeclarationError(
                 f"use the name {str(name)[:40]!r}",
                 why="names are identifiers, differ, and hyper-parameters leave "
-                f"{', '.join(sorted(RESERVED))} to the language",
+                f"{', '.join(sorted(_TAKEN))} to the language and to optimizers",
                 hint="choose another name",
             )
     for h in declaration.hyper:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import attrs
 
+from normdsl.choice import Choice
 from normdsl.errors import DeclarationError
 from normdsl.expr import Expr
 from normdsl.schedule import Schedule
@@ -21,19 +22,30 @@ if TYPE_CHECKING:
 class Compiled:
     """What the compiler adds to a declaration."""
 
-    def __call__(self, params: Any = None, **options: Any) -> DeclaredOptimizer:
+    @overload
+    def __call__(self, params: None = None, **options: Any) -> Choice: ...
+
+    @overload
+    def __call__(self, params: Any, **options: Any) -> DeclaredOptimizer: ...
+
+    def __call__(self, params: Any = None, **options: Any) -> DeclaredOptimizer | Choice:
         """Return a `torch.optim.Optimizer` for `params`.
 
-        Options are hyper-parameters, `schedule=`, `nonfinite="raise" | "skip"`, and `capture=`, the
-        `nd.capture(model)` of a rule that reads moments of the layers.
+        Options are hyper-parameters, `schedule=`, `view=`, `maximize=`, `capturable=`,
+        `nonfinite="raise" | "skip"`, and `capture=`, the `nd.capture(model)` of a rule that reads
+        moments of the layers. Without parameters: a `Choice` of hyper-parameters, view and
+        schedule, for `nd.route` or a parameter group.
 
         Raises:
             HyperparameterError: for an unknown option or a value outside its domain.
-            DeclarationError: if it is called inside another declaration.
+            DeclarationError: for an expression in place of parameters, as in another declaration.
         """
+        if params is None and not any(isinstance(x, Expr) for x in options.values()):
+            told = {k: options.pop(k) for k in ("view", "schedule") if k in options}
+            return Choice(cast("Any", self), options, **told)
         if params is None or isinstance(params, Expr):
             raise DeclarationError(
-                "call a declaration without parameters",
+                "call a declaration inside another",
                 why="declarations do not nest: called, one becomes an optimizer of parameters",
                 hint="share a plain Python function between declarations, or pass the parameters",
             )

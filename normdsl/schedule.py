@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import attrs
 
 from normdsl.errors import DeclarationError
@@ -12,6 +15,13 @@ _HINTS = {
     "root": "nd.Eigh() or nd.CoupledNewton()",
     "eigenbasis": "nd.Eigh() or nd.QRPower()",
 }
+
+_KEPT = ("float16", "bfloat16", "float32", "float64")
+
+
+def _pairs(state: Any) -> Any:
+    """Return dtypes by name as pairs, which can be hashed."""
+    return tuple(sorted(state.items())) if isinstance(state, Mapping) else state
 
 
 @attrs.frozen
@@ -33,6 +43,9 @@ class Schedule:
             state are computed at steps 1, 1 + refresh, 1 + 2 refresh, … and kept in between, as
             further states. Parameters count steps of their own. An approximation in time, as the
             methods are in value; `nd.schedule_error` measures both.
+        state: name of the dtype in which states are kept between steps, `"bfloat16"`, or one for
+            some of them, `{"m": "bfloat16"}`; None for the dtype of the computation. Rounding at
+            the end of each step is the error it makes.
 
     Raises:
         DeclarationError: for an unknown dtype, a method without a kernel for its role, or a refresh
@@ -45,6 +58,16 @@ class Schedule:
     root: Method = attrs.field(factory=Eigh)
     eigenbasis: Method = attrs.field(factory=Eigh)
     refresh: int = 1
+    state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
+
+    def kept_dtype(self, name: str) -> str | None:
+        """Return the name of the dtype in which a state is kept; None for the computation's."""
+        return dict(self.state).get(name) if isinstance(self.state, tuple) else self.state
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the states that have a dtype of their own."""
+        return tuple(name for name, _ in self.state) if isinstance(self.state, tuple) else ()
 
     def __attrs_post_init__(self) -> None:
         for role, methods in _HINTS.items():
@@ -56,6 +79,14 @@ class Schedule:
                 why="matrix factorisations are defined in float32 and float64",
                 hint="use dtype='float32', 'float64' or None; NewtonSchulz has a dtype of its own",
             )
+        kept = [d for _, d in self.state] if isinstance(self.state, tuple) else [self.state]
+        for name in kept:
+            if name not in (None, *_KEPT):
+                raise DeclarationError(
+                    f"schedule states in {name!r}",
+                    why="states are kept in a floating dtype",
+                    hint=f"use one of {', '.join(_KEPT)}",
+                )
 
 
 def _require_role(role: str, method: object, methods: str) -> None:

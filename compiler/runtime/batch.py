@@ -1,4 +1,4 @@
-"""One step of a program on a batch of equal-shaped parameters: views, dtypes, refusals."""
+"""One step of a program on a batch of matrices of one size, of several parameters."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.derive import Singular
-from normdsl.compiler.lowering.program import Program, lower
+from normdsl.compiler.lowering.program import Field, Program, lower
 from normdsl.declaration import Declaration
-from normdsl.errors import FactorisationError, GradientError
-from normdsl.expr import MatMul, Transpose
+from normdsl.errors import FactorisationError, GradientError, HyperparameterError
+from normdsl.expr import Expr, MatMul, Transpose
 from normdsl.graph import walk
 from normdsl.nodes import (
     Cholesky,
@@ -31,6 +31,7 @@ from normdsl.nodes import (
     Stream,
 )
 from normdsl.norms.iterated import Iterated
+from normdsl.recursion import Before
 from normdsl.schedule import Schedule
 
 _MATRIX_NODES = (
@@ -53,18 +54,18 @@ Known = dict[str, tuple[Tensor, ...]]
 
 @attrs.frozen(eq=False)
 class Inputs:
-    """What a batch of equal-shaped parameters steps from.
+    """What a batch of matrices of one size steps from: matrices of several parameters.
 
     Args:
-        params: the parameters. grads: their gradients.
-        states: per state of the rule, its value for each parameter.
+        weights: per parameter its matrices, b × m × n, with one b for all. grads: likewise.
+        states: per state of the rule, its values for the matrices of each parameter.
         clocks: step index of each parameter, scalars, from 1.
         loss: value of the loss, if known. hyper: the hyper-parameters.
         moments: per moment of the layer that the rule reads, its value for each parameter.
         phase: what to do with values kept between steps, see `lowering.refresh`.
     """
 
-    params: Sequence[Tensor]
+    weights: Sequence[Tensor]
     grads: Sequence[Tensor]
     states: Sequence[Sequence[Tensor]]
     clocks: Sequence[Tensor]
@@ -72,6 +73,16 @@ class Inputs:
     hyper: Mapping[str, Any]
     moments: Mapping[str, Sequence[Tensor]] = MappingProxyType({})
     phase: int = refresh.FIRST
+
+    @property
+    def each(self) -> int:
+        """How many matrices a parameter has."""
+        return self.weights[0].shape[0]
+
+    @property
+    def count(self) -> int:
+        """How many matrices there are."""
+        return len(self.weights) * self.each
 
 
 @attrs.frozen(eq=False)
@@ -83,6 +94,9 @@ class Stepper:
         run: its step, compiled if the schedule says so. surveys: its surveys, likewise.
         matrix_only: whether it uses matrix operations, which vectors do not have.
         reads_loss: whether it needs the value of the loss.
+        reads_sizes: whether it needs the numbers of rows and columns.
+        moments: names of the layer's moments that it needs.
+        passed: for the new weights and each state, whether it may be an old tensor passed on.
     """
 
     program: Program
@@ -90,65 +104,22 @@ class Stepper:
     surveys: tuple[Any, ...]
     matrix_only: bool
     reads_loss: bool
-
-    def view(self, x: Tensor) -> Tensor:
-        """Return a parameter (or gradient, or state) as a matrix.
-
-        Vectors become columns and higher orders are flattened behind the first axis, which is
-        legal for rules without matrix operations only, and for those that read a layer's moments:
-        a convolution then is the matrix that is applied to its patches.
-
-        Raises:
-            GradientError: if the rule has them and the tensor is no matrix.
-        """
-        if x.ndim == 2:
-            return x
-        if self.matrix_only and not (x.ndim > 2 and self.program.declaration.moments):
-            raise GradientError(
-                f"apply {self.program.declaration.name} to a parameter of shape {tuple(x.shape)}",
-                why="the rule multiplies or factors matrices, and this parameter has "
-                f"{x.ndim} axes, not 2",
-                hint="give vectors and convolutions to another rule in an optimizer of their own, "
-                "or reshape the parameter to a matrix",
-            )
-        return x.reshape(x.shape[0] if x.ndim else 1, -1)
+    reads_sizes: bool
+    moments: tuple[str, ...]
+    passed: tuple[bool, ...]
 
     def dtype(self, param: Tensor) -> torch.dtype:
-        """Return the dtype a parameter's step is computed and its state kept in."""
+        """Return the dtype a parameter's step is computed in."""
         name = self.program.schedule.dtype
         if name is not None:
-            found = getattr(torch, name)
-            assert isinstance(found, torch.dtype)
-            return found
-        return torch.promote_types(param.dtype, torch.float32)
+            return _dtype(name)
+        real = param.dtype.to_real() if param.is_complex() else param.dtype
+        return torch.promote_types(real, torch.float32)
 
-    def require(self, param: Tensor, grad: Tensor | None = None) -> None:
-        """Refuse a parameter or gradient that the rule cannot take.
-
-        Raises:
-            GradientError: for complex, integer or sparse tensors, or shapes that do not match.
-        """
-        name = self.program.declaration.name
-        if not param.is_floating_point():
-            raise GradientError(
-                f"apply {name} to a parameter of dtype {param.dtype}",
-                why="rules are over the real numbers",
-                hint="use torch.view_as_real of a complex parameter as the leaf tensor",
-            )
-        if grad is None:
-            return
-        if grad.layout is not torch.strided:
-            raise GradientError(
-                f"apply {name} to a gradient of layout {grad.layout}",
-                why="norms and factorisations need every entry",
-                hint="use sparse=False in the embedding",
-            )
-        if grad.shape != param.shape:
-            raise GradientError(
-                f"apply {name} to a parameter of shape {tuple(param.shape)}",
-                why=f"its gradient has shape {tuple(grad.shape)}",
-                hint="pass the gradient of this parameter",
-            )
+    def kept_dtype(self, field: Field, param: Tensor) -> torch.dtype:
+        """Return the dtype in which a parameter's state is kept between steps."""
+        name = self.program.schedule.kept_dtype(field.name)
+        return self.dtype(param) if name is None else _dtype(name)
 
     @property
     def keeps(self) -> bool:
@@ -159,15 +130,14 @@ class Stepper:
         """Return what the step after `done` steps does with kept values."""
         return refresh.phase(done, self.program.schedule.refresh)
 
-    def init(self, params: Sequence[Tensor], hyper: Mapping[str, Any]) -> list[Tensor]:
-        """Return the initial states of a batch of equal-shaped parameters."""
-        W = torch.stack([self.view(p).to(self.dtype(p)) for p in params])
-        return [s.contiguous() for s in self.program.init(W, **hyper)]
+    def init(self, weights: Tensor, hyper: Mapping[str, Any]) -> list[Tensor]:
+        """Return the initial states of matrices b × m × n, in the dtype of the computation."""
+        return [s.contiguous() for s in self.program.init(weights, **self._numbers(hyper))]
 
     def layers(self, batches: Sequence[Inputs]) -> list[Known]:
         """Return, for each batch, what the step combines over all layers, and its own part of it.
 
-        Layers are the parameters of all these batches.
+        Layers are the matrices of all these batches.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
@@ -190,7 +160,7 @@ class Stepper:
     def step(
         self, batch: Inputs, known: Known | None = None
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Return the new parameters and states of a batch.
+        """Return new weights and states of a batch, per parameter b × … of tensors of their own.
 
         Args:
             batch: what it steps from.
@@ -200,40 +170,35 @@ class Stepper:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
         new, *after = self._called(self.run, batch, known or {})
-        weights = [
-            x.reshape(p.shape).to(p.dtype) for x, p in zip(new.unbind(), batch.params, strict=True)
-        ]
-        spread = [
-            torch.as_tensor(s, dtype=new.dtype, device=new.device).expand(
-                len(weights), *f.lengths((new.shape[-2], new.shape[-1]))
-            )
-            for f, s in zip(self.program.fields, after, strict=True)
-        ]
-        return weights, [list(s.unbind()) for s in spread]
+        lengths = [new.shape[-2:], *(f.lengths(new.shape[-2:]) for f in self.program.fields)]
+        columns = []
+        for x, size, passed in zip([new, *after], lengths, self.passed, strict=True):
+            whole = torch.as_tensor(x, dtype=new.dtype, device=new.device)
+            whole = whole.expand(batch.count, *size)
+            whole = whole.clone() if passed else whole
+            columns.append(list(whole.reshape(-1, batch.each, *size).unbind()))
+        return columns[0], columns[1:]
 
     def _each(self, scalar: Any, batch: Inputs) -> Tensor:
-        """Return a scalar for each parameter of a batch, also one that is the same for all."""
-        first = batch.params[0]
+        """Return a scalar for each matrix of a batch, also one that is the same for all."""
+        first = batch.weights[0]
         known = torch.as_tensor(scalar, dtype=self.dtype(first), device=first.device)
-        return known.reshape(-1, 1, 1).expand(len(batch.params), 1, 1)
+        return known.reshape(-1, 1, 1).expand(batch.count, 1, 1)
 
     def _called(self, function: Any, batch: Inputs, known: Known) -> Any:
         """Call an emitted function on a batch, stacked."""
-        dtype = self.dtype(batch.params[0])
-        W = _stacked([self.view(p) for p in batch.params]).to(dtype)
-        G = _stacked([self.view(g) for g in batch.grads]).to(dtype)
-        t = _stacked(batch.clocks).reshape(-1, 1, 1)
-        loss, count = batch.loss, len(batch.params)
-        value = (
-            None if loss is None else loss.to(W.device, dtype).reshape(1, 1, 1).expand(count, 1, 1)
-        )
+        dtype, loss = self.dtype(batch.weights[0]), batch.loss
+        W, G = _stacked(batch.weights).to(dtype), _stacked(batch.grads).to(dtype)
+        t = torch.stack([*batch.clocks]).repeat_interleave(batch.each).reshape(-1, 1, 1)
+        if loss is not None:
+            loss = loss.to(W.device, dtype).reshape(1, 1, 1).expand(batch.count, 1, 1)
         told: dict[str, Any] = {name: _stacked(x).to(W) for name, x in batch.moments.items()}
         if self.program.phase:
             told[self.program.phase] = batch.phase
+        states = [_stacked(s).to(dtype) for s in batch.states]
+        hyper = self._numbers(batch.hyper)
         try:
-            return function(
-                W, G, *map(_stacked, batch.states), t=t, loss=value, **told, **known, **batch.hyper
-            )
+            return function(W, G, *states, t=t, loss=loss, **told, **known, **hyper)
         except LinAlgError as error:
             raise FactorisationError(
                 f"take a step of {self.program.declaration.name}",
@@ -241,12 +206,30 @@ class Stepper:
                 hint="look for overflow in the weights or states: lower the learning rate",
             ) from error
 
+    def _numbers(self, hyper: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return hyper-parameters as compiled code takes them: tensors, whose values it ignores."""
+        if not self.program.schedule.compile:
+            return hyper
+        return {k: torch.as_tensor(v, dtype=torch.float64) for k, v in hyper.items()}
+
 
 def as_loss(value: Any) -> Tensor | None:
-    """Return a loss as a tensor, a number in double precision."""
-    if value is None or isinstance(value, Tensor):
-        return value
-    return torch.as_tensor(value, dtype=torch.float64)
+    """Return a loss as a tensor, a number in double precision.
+
+    Raises:
+        GradientError: if it is not one number.
+    """
+    if value is None:
+        return None
+    if isinstance(value, int | float):
+        return torch.as_tensor(value, dtype=torch.float64)
+    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+        return value.detach()
+    raise GradientError(
+        "take a step with the loss " + str(value)[:50],
+        why="a rule reads the loss as one real number",
+        hint="pass the mean loss, opt.step(loss=loss), or let the closure return it",
+    )
 
 
 def _joined(each: Sequence[Tensor], reducer: Reducer) -> Tensor:
@@ -256,18 +239,58 @@ def _joined(each: Sequence[Tensor], reducer: Reducer) -> Tensor:
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(list(tensors))
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
+def _dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name)
+    assert isinstance(found, torch.dtype)
+    return found
+
+
+def _passes_on(root: Expr) -> bool:
+    """Return whether the value of an expression may be an old tensor, or a view of one."""
+    while isinstance(root, Transpose):
+        root = root.arg
+    return isinstance(root, Before | Stream)
 
 
 @lru_cache(maxsize=256)
 def stepper(declaration: Declaration, schedule: Schedule) -> Stepper:
-    """Return the stepper of a declaration under a schedule."""
+    """Return the stepper of a declaration under a schedule.
+
+    Raises:
+        HyperparameterError: if the schedule names a state that the rule has not.
+    """
     program = lower(declaration, schedule)
+    _require_slots(program)
     everything = {x for root in program.graph for x in walk(root)}
     matrix_only = any(isinstance(x, _MATRIX_NODES) for x in everything)
-    reads_loss = any(isinstance(x, Stream) and x.source is Source.LOSS for x in everything)
+    read = {x.source for x in everything if isinstance(x, Stream)}
     run, *surveys = (
         torch.compile(f, fullgraph=True) if schedule.compile else f
         for f in (program.step, *program.surveys)
     )
-    return Stepper(program, run, tuple(surveys), matrix_only, reads_loss)
+    passed = [_passes_on(root) for root in program.graph]
+    passed += [False] * (1 + len(program.fields) - len(passed))
+    return Stepper(
+        program,
+        run,
+        tuple(surveys),
+        matrix_only,
+        Source.LOSS in read,
+        bool({Source.ROWS, Source.COLS} & read),
+        declaration.moments,
+        tuple(passed),
+    )
+
+
+def _require_slots(program: Program) -> None:
+    known = [f.name for f in program.fields]
+    for name in program.schedule.state_names:
+        if name not in known:
+            raise HyperparameterError(
+                f"schedule a dtype for the state {name!r} of {program.declaration.name}",
+                why="it has no state of that name",
+                hint="its states are " + ", ".join(known) if known else "it has no state",
+            )

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from normdsl.compiler.runtime.batch import Inputs, as_loss, stepper
+from normdsl.compiler.runtime.batch import as_loss, stepper
 from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.runtime.layout import STEP, layout
 from normdsl.compiler.runtime.moments import require_read, require_shapes
+from normdsl.compiler.runtime.transaction import Part, changes, require_gradient, started
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
 from normdsl.schedule import Schedule
@@ -43,13 +45,11 @@ class Functional:
         """
         values = complete(self.declaration, hyper)
         leaves, tree = pytree.tree_flatten(params)
-        for p in leaves:
-            self._stepper.require(p)
-        states = [self._stepper.init([p], values) for p in leaves]
+        states = [started(layout(self._stepper, p), p, values) for p in leaves]
         device = leaves[0].device if leaves else None
         state: State = {"t": torch.zeros((), dtype=torch.float64, device=device)}
-        for k, name in enumerate(self._names):
-            state[name] = pytree.tree_unflatten([s[k].squeeze(0) for s in states], tree)
+        for name in self._names:
+            state[name] = pytree.tree_unflatten([s[name] for s in states], tree)
         return state
 
     def update(
@@ -87,24 +87,22 @@ class Functional:
         if self._stepper.reads_loss and loss is None:
             raise missing_loss(self.declaration.name, "update(..., loss=value)")
         value = as_loss(loss)
-        clock = state["t"] + 1
         phase = self._stepper.phase(int(state["t"]) if self._stepper.keeps else 0)
-        columns = [pytree.tree_leaves(state[name]) for name in self._names]
-        batches = []
+        columns = {name: pytree.tree_leaves(state[name]) for name in self._names}
+        parts = []
         for i, (p, g) in enumerate(zip(leaves, slopes, strict=True)):
-            self._stepper.require(p, g)
-            moments = {name: [column[i]] for name, column in seen.items()}
-            require_shapes(self.declaration.name, self._stepper.view(p), moments)
-            old = [[column[i]] for column in columns]
-            batches.append(Inputs([p], [g], old, [clock], value, values, moments, phase))
-        weights, after = [], []
-        for batch, known in zip(batches, self._stepper.layers(batches), strict=True):
-            new, states = self._stepper.step(batch, known)
-            weights.append(new[0])
-            after.append([s[0] for s in states])
-        result: State = {"t": clock}
-        for k, name in enumerate(self._names):
-            result[name] = pytree.tree_unflatten([s[k] for s in after], tree)
+            require_gradient(self.declaration.name, p, g)
+            moments = {name: column[i] for name, column in seen.items()}
+            matrix = p if p.ndim < 2 else p.flatten(1)
+            require_shapes(self.declaration.name, matrix, {k: [x] for k, x in moments.items()})
+            old = {STEP: state["t"], **{name: column[i] for name, column in columns.items()}}
+            own = layout(self._stepper, p)
+            parts.append(Part(p, own, values, value, moments, old, g, phase))
+        made = changes(parts)
+        result: State = {"t": state["t"] + 1}
+        for name in self._names:
+            result[name] = pytree.tree_unflatten([c.state[name] for c in made], tree)
+        weights = [c.value for c in made]
         return pytree.tree_unflatten(weights, tree), result
 
     def _like(self, tree: Any, what: str, values: Any) -> list[Any]:

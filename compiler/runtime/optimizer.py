@@ -1,9 +1,8 @@
-"""A declaration as a `torch.optim.Optimizer`."""
+"""Declarations as a `torch.optim.Optimizer`."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -11,102 +10,117 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from normdsl.compiler.runtime.batch import Inputs, Known, as_loss, stepper
+from normdsl.compiler.runtime import groups, saving
+from normdsl.compiler.runtime.batch import as_loss
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.functional import missing_loss
+from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.runtime.layout import STEP
 from normdsl.compiler.runtime.moments import missing_moments
+from normdsl.compiler.runtime.options import require_capturable, require_options
+from normdsl.compiler.runtime.transaction import (
+    Part,
+    changes,
+    require_finite,
+    require_gradient,
+    started,
+)
+from normdsl.compiler.runtime.views import View
 from normdsl.declaration import Declaration
-from normdsl.errors import FactorisationError, GradientError, HyperparameterError
+from normdsl.errors import GradientError
 from normdsl.schedule import Schedule
-
-_STEP = "step"
-_RESERVED = {"params", "param_names", "initial_lr", "swa_lr"}
-Batch = list[Tensor]
-Result = tuple[Batch, Batch, dict[str, Batch]]
-#: Parameters with more entries step alone: copying them together costs more than it saves.
-STACKED_UP_TO = 2**16
 
 
 class DeclaredOptimizer(Optimizer):
-    """The optimizer of a declaration; hyper-parameters live in the parameter groups.
+    """The optimizer of a declaration, or of one for each parameter group.
 
-    Small parameters of equal shape, dtype and device step as one batch. All new values are
-    computed before any is written, so a refused step leaves weights and state as they were.
+    A group holds its `rule`, `schedule`, `view`, `maximize` and the rule's hyper-parameters.
+    Matrices of equal size, dtype and device step as one batch, if they are small. All new values
+    are computed before any is written, so a refused step leaves weights and state as they were.
+    States are made at the first gradient of a parameter; a parameter without one takes no step.
+    Complex parameters are pairs of real numbers, for rules that do not know matrices.
 
     Args:
-        declaration: the rule.
-        params: parameters, named parameters, or parameter groups, as for any torch optimizer.
+        declaration: the rule; None if every group brings its own.
+        params: parameters, named parameters, or parameter groups, as for any torch optimizer; a
+            group may have a `rule`, a declaration or one with hyper-parameters, `muon(lr=0.01)`.
         schedule: how it is computed; default SVD and eigenvalues in the parameter's dtype.
+        view: how parameters are seen as matrices, of `nd.views`; None for the natural view, in
+            which a rule that knows matrices takes matrices only.
+        maximize: ascend the gradient; a loss the rule reads is negated as well.
         nonfinite: what a gradient, or a new value, that is NaN or infinite does: `"raise"` a
             `GradientError` (costs a host synchronisation a step), or `"skip"` the parameter's
             step without one, unless the schedule keeps values between steps: then the step count
             is read, since it does not advance in a step that was skipped.
+        capturable: promise that a step never waits for the device, as CUDA graphs ask for:
+            non-finite steps are skipped, and schedules that keep values refused.
+        differentiable: refused if true: `nd.functional` is differentiable, this class writes in
+            place.
         capture: what records the moments of the layers, `nd.capture(model)`, for a rule that reads
             them; a step uses them up.
         hyper: hyper-parameters, numbers or scalar tensors.
 
     Raises:
-        HyperparameterError: for an unknown name or group key, a value outside its domain, or a
-            capture that the rule does not read.
+        HyperparameterError: for an unknown name or group key, a value outside its domain, options
+            that exclude each other, or a capture that the rule does not read.
         GradientError: for a parameter the rule cannot take.
     """
 
     def __init__(
         self,
-        declaration: Declaration,
+        declaration: Declaration | None,
         params: Any,
         *,
         schedule: Schedule | None = None,
-        nonfinite: str = "raise",
+        view: View | None = None,
+        maximize: bool = False,
+        nonfinite: str | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
         capture: Capture | None = None,
         **hyper: Any,
     ) -> None:
-        if nonfinite not in ("raise", "skip"):
-            raise HyperparameterError(
-                f"set nonfinite={nonfinite!r}",
-                why="it says what a NaN or infinite gradient does",
-                hint='use "raise" or "skip"',
-            )
-        if hasattr(params, "parameters"):
-            raise HyperparameterError(
-                f"run {declaration.name} on a {type(params).__name__}",
-                why="an optimizer takes parameters, not a module",
-                hint="pass model.parameters()",
-            )
-        if capture is not None and not declaration.moments:
-            raise HyperparameterError(
-                f"run {declaration.name} with capture=…",
-                why="the rule reads no moments of the layers",
-                hint="leave capture out, or use nd.input_moment or nd.output_moment in the rule",
-            )
-        self.declaration = declaration
+        nonfinite = nonfinite or ("skip" if capturable else "raise")
+        require_options(declaration, params, nonfinite, differentiable, capture, hyper)
         self.nonfinite = nonfinite
+        self.capturable = capturable
         self._capture = capture
-        self._stepper = stepper(declaration, schedule or Schedule())
-        self._names = [f.name for f in self._stepper.program.fields]
+        self._given: dict[str, Any]
         self._counts = WeakTensorKeyDictionary()
-        super().__init__(params, complete(declaration, hyper))
+        own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
+        own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
+        values = hyper if declaration is None else complete(declaration, hyper)
+        super().__init__(params, {**values, **own})
+
+    @property
+    def declaration(self) -> Declaration | None:
+        """The rule of groups that bring none."""
+        return self.defaults.get("rule")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with hyper-parameters of their own; checks both before adding.
+        """Add parameters with a rule and hyper-parameters of their own; checks both before adding.
 
         Raises:
             HyperparameterError: for an unknown key or a value outside its domain.
             GradientError: for a parameter the rule cannot take.
         """
-        given = {k: v for k, v in param_group.items() if k not in _RESERVED}
-        complete(self.declaration, {**self.defaults, **given})
-        if "params" in param_group:
-            listed = param_group["params"]
-            listed = [listed] if isinstance(listed, Tensor) else list(listed)
-            param_group = {**param_group, "params": listed}
-            for p in listed:
-                tensor = p[1] if isinstance(p, tuple) else p
-                if isinstance(tensor, Tensor):
-                    self._stepper.require(tensor)
-                    self._stepper.view(tensor.detach())
-        super().add_param_group(param_group)
+        listed = param_group.get("params", [])
+        listed = [listed] if isinstance(listed, Tensor) else list(listed)
+        group = groups.filled({**param_group, "params": listed}, self.defaults)
+        said = settings(group)
+        if self.capturable:
+            require_capturable(said.rule, self.nonfinite, said.stepper.keeps)
+        for p in listed:
+            tensor = p[1] if isinstance(p, tuple) else p
+            if isinstance(tensor, Tensor):
+                said.layout(tensor)
+        before = self.defaults
+        try:
+            self.defaults = {}
+            super().add_param_group(group)
+        finally:
+            self.defaults = before
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None, *, loss: Any = None) -> Any:
@@ -125,51 +139,50 @@ class DeclaredOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        told = as_loss(loss)
-        value = None if told is None else told.detach()
-        if self._stepper.reads_loss and value is None:
-            raise missing_loss(self.declaration.name, "opt.step(closure) or opt.step(loss=value)")
-        if self.declaration.moments and self._capture is None:
-            raise missing_moments(self.declaration, f"{self.declaration.name}(…, capture=capture)")
-        batches = [
-            (batch, complete(self.declaration, _hyper(group)))
-            for group in self.param_groups
-            for batch in self._batches(group["params"])
-        ]
-        try:
-            ready = [self._prepared(batch, value, hyper) for batch, hyper in batches]
-            shared = self._stepper.layers([inputs for inputs, _ in ready])
-            results = [
-                (batch, *self._advance(inputs, given, known))
-                for (batch, _), (inputs, given), known in zip(batches, ready, shared, strict=True)
-            ]
-        except FactorisationError:
-            self._blame([p for batch, _ in batches for p in batch], value)
-            raise
-        if self.nonfinite == "raise":
-            self._require_finite(results, value)
-        for batch, weights, states in results:
-            self._write(batch, weights, states)
+        parts = [part for group in self.param_groups for part in self._parts(group, loss)]
+        if self.nonfinite == "skip":
+            made = [c.kept_if_finite() for c in changes([part.guarded() for part in parts])]
+        else:
+            made = changes(parts)
+            require_finite(made)
+        for change in made:
+            state = self.state[change.part.param]
+            change.write(state)
+            if state[STEP] in self._counts:
+                self._counts[state[STEP]] += 1
         if self._capture is not None:
             self._capture.clear(p for group in self.param_groups for p in group["params"])
         return loss
 
-    def _batches(self, params: Iterable[Tensor]) -> Iterable[Batch]:
-        """Return the parameters that have a gradient, grouped so that they can be stacked."""
-        found: dict[tuple[Any, ...], Batch] = defaultdict(list)
-        for p in params:
-            if p.grad is not None:
-                self._stepper.require(p, p.grad)
-                alone = id(p) if p.numel() > STACKED_UP_TO else None
-                phase = self._phase(p)
-                found[alone, p.shape, p.dtype, p.device, p.grad.dtype, phase].append(p)
-        return found.values()
+    def _parts(self, group: dict[str, Any], loss: Any) -> Iterable[Part]:
+        """Return what the parameters of a group that have a gradient step from."""
+        said, hyper = settings(group), groups.hyper(group)
+        stepper, sign = said.stepper, -1 if said.maximize else 1
+        value = self._told(said, loss)
+        for p in group["params"]:
+            if p.grad is None or not p.numel():
+                continue
+            require_gradient(said.rule.name, p, p.grad)
+            layout = said.layout(p)
+            state = self.state.get(p, {})
+            fresh = not layout.complete(state)
+            state = {**started(layout, p, hyper), **state} if fresh else state
+            phase = stepper.phase(0 if fresh else self._count(state[STEP])) if stepper.keeps else 0
+            moments = self._moments(said, p)
+            yield Part(p, layout, hyper, value, moments, state, sign * p.grad, phase)
 
-    def _phase(self, p: Tensor) -> int:
-        """Return what the next step of a parameter does with kept values."""
-        state = self.state.get(p, {})
-        known = self._stepper.keeps and all(name in state for name in (_STEP, *self._names))
-        return self._stepper.phase(self._count(state[_STEP]) if known else 0)
+    def _told(self, said: Settings, loss: Any) -> Tensor | None:
+        """Return the loss, if the rule reads it.
+
+        Raises:
+            GradientError: if it was not given, or is not one number.
+        """
+        if not said.stepper.reads_loss:
+            return None
+        value = as_loss(loss)
+        if value is None:
+            raise missing_loss(said.rule.name, "opt.step(closure) or opt.step(loss=value)")
+        return -value if said.maximize else value
 
     def _count(self, clock: Tensor) -> int:
         """Return a step count, which is read once and counted on the host from then on."""
@@ -177,154 +190,67 @@ class DeclaredOptimizer(Optimizer):
             self._counts[clock] = int(clock)
         return int(self._counts[clock])
 
-    def _prepared(
-        self, batch: Batch, loss: Tensor | None, hyper: dict[str, Any]
-    ) -> tuple[Inputs, list[Tensor]]:
-        """Return what a batch steps from, and whether each gradient is finite if that matters."""
-        grads, given = [_gradient(p) for p in batch], []
-        moments = self._moments(batch)
-        if self.nonfinite == "skip":
-            given = [_finite(loss, *x) for x in zip(grads, *moments.values(), strict=True)]
-            grads, *columns = (
-                [torch.where(ok, x, 0) for ok, x in zip(given, column, strict=True)]
-                for column in (grads, *moments.values())
-            )
-            moments = dict(zip(moments, columns, strict=True))
-        fresh = self._start(batch, hyper)
-        old = {
-            name: [
-                self.state.get(p, {}).get(name, start)
-                for p, start in zip(batch, fresh[name], strict=True)
-            ]
-            for name in (_STEP, *self._names)
-        }
-        clocks = [c + 1 for c in old[_STEP]]
-        states = [old[name] for name in self._names]
-        inputs = Inputs(batch, grads, states, clocks, loss, hyper, moments, self._phase(batch[0]))
-        return inputs, given
-
-    def _advance(
-        self, inputs: Inputs, given: list[Tensor], known: Known
-    ) -> tuple[Batch, dict[str, Batch]]:
-        """Return the new weights and states of a batch; changes nothing."""
-        weights, states = self._stepper.step(inputs, known)
-        new = {_STEP: list(inputs.clocks), **dict(zip(self._names, states, strict=True))}
-        if self.nonfinite == "skip":
-            legal = [
-                ok & _finite(None, *values)
-                for ok, *values in zip(given, weights, *new.values(), strict=True)
-            ]
-            before = [[c - 1 for c in inputs.clocks], *inputs.states]
-            weights = _chosen(legal, weights, inputs.params)
-            new = {
-                name: _chosen(legal, column, old)
-                for (name, column), old in zip(new.items(), before, strict=True)
-            }
-        return weights, new
-
-    def _moments(self, batch: Batch) -> dict[str, Batch]:
-        """Return the captured moments of a batch, by name; nothing if the rule reads none."""
-        if self._capture is None:
+    def _moments(self, said: Settings, p: Tensor) -> dict[str, Tensor]:
+        """Return the captured moments of a parameter, by name; nothing if the rule reads none."""
+        if not said.stepper.moments:
             return {}
-        seen = [self._capture.moments(p) for p in batch]
-        captured = [s for s in seen if s is not None]
-        if len(captured) < len(seen):
+        if self._capture is None:
+            raise missing_moments(said.rule, f"{said.rule.name}(…, capture=capture)")
+        seen = self._capture.moments(p)
+        if seen is None:
             raise GradientError(
-                f"take a step of {self.declaration.name}",
-                why=f"a parameter of shape {tuple(batch[seen.index(None)].shape)} has a gradient, "
+                f"take a step of {said.rule.name}",
+                why=f"a parameter of shape {tuple(p.shape)} has a gradient, "
                 "but the capture has seen no backward pass of a Linear or Conv2d with it as its "
                 "weight since the last step",
                 hint="capture the layer before its forward pass, and give biases and other "
                 "parameters to another rule",
             )
-        return {name: [s[name] for s in captured] for name in self.declaration.moments}
+        return {name: seen[name] for name in said.stepper.moments}
 
-    def _start(self, batch: Batch, hyper: dict[str, Any]) -> dict[str, list[Any]]:
-        """Return initial states for the parameters of a batch that have none yet."""
-        every = {_STEP, *self._names}
-        late = [(i, p) for i, p in enumerate(batch) if not every <= self.state.get(p, {}).keys()]
-        found: dict[str, list[Any]] = {name: [None] * len(batch) for name in (_STEP, *self._names)}
-        if not late:
-            return found
-        starts = self._stepper.init([p for _, p in late], hyper)
-        columns = [column.unbind() for column in starts]
-        for k, (i, p) in enumerate(late):
-            found[_STEP][i] = torch.zeros((), dtype=torch.float64, device=p.device)
-            for name, column in zip(self._names, columns, strict=True):
-                found[name][i] = column[k]
-        return found
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the optimizer: tensors, numbers and text.
 
-    def _write(self, batch: Batch, weights: Batch, states: dict[str, Batch]) -> None:
-        for i, p in enumerate(batch):
-            p.copy_(weights[i])
-            for name, column in states.items():
-                known = self.state[p].get(name)
-                if known is None:
-                    self.state[p][name] = column[i].clone()
-                else:
-                    known.copy_(column[i])
-            clock = self.state[p][_STEP]
-            if clock in self._counts:
-                self._counts[clock] += 1
+        As of any torch optimizer, and each group says its rule as JSON (`nd.from_json` reads it),
+        its schedule and its view. Weights-only loading and `torch.distributed.checkpoint` take it.
+        """
+        return saving.written(super().state_dict())
 
-    def _require_finite(self, results: list[Result], loss: Tensor | None) -> None:
-        """Refuse gradients, new weights or new states that are not finite: one synchronisation."""
-        checks = [
-            _finite(loss, *self._given(p).values(), *values)
-            for batch, weights, states in results
-            for p, *values in zip(batch, weights, *states.values(), strict=True)
-        ]
-        together = [ok.to(checks[0].device) for ok in checks]
-        if checks and not bool(torch.stack(together).all()):
-            params = [p for batch, _, _ in results for p in batch]
-            self._blame(params, loss)
-            bad = params[[bool(ok) for ok in checks].index(False)]
-            raise GradientError(
-                f"take a step of {self.declaration.name}",
-                why=f"its new value or state for a parameter of shape {tuple(bad.shape)} is NaN or "
-                "infinite, although the gradient is finite; nothing was changed",
-                hint="a division by zero: use nd.reciprocal(x), which is 0 at 0, or add an eps; "
-                "or an overflow: lower the learning rate",
-            )
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` returned, exactly: states keep their dtype, bit for bit.
 
-    def _given(self, p: Tensor) -> dict[str, Tensor]:
-        """Return what a parameter's step is made from, by name: gradient, captured moments."""
-        moments = {name: column[0] for name, column in self._moments([p]).items()}
-        return {"gradient": _gradient(p), **moments}
+        Hyper-parameters become those loaded; rules, views and schedules stay, and so do the dtypes
+        in which the schedule keeps states.
 
-    def _blame(self, params: Batch, loss: Tensor | None) -> None:
-        """Raise for the first parameter that is not finite, or whose gradient or loss is not."""
-        for p in params:
-            for what, value in {**self._given(p), "value": p}.items():
-                if not bool(_finite(loss if what == "gradient" else None, value)):
-                    raise GradientError(
-                        f"take a step of {self.declaration.name}",
-                        why=f"the {what} of a parameter of shape {tuple(p.shape)}"
-                        f"{', or the loss,' if what == 'gradient' else ''} is NaN or infinite; "
-                        "nothing was changed",
-                        hint='find its cause, lower the learning rate, or pass nonfinite="skip"'
-                        + ("; then capture.clear()" if what in self.declaration.moments else ""),
-                    )
+        Raises:
+            SerializationError: for the state of another rule or other shapes, or if anything is
+                missing; nothing has changed then.
+        """
+        last = self.register_load_state_dict_pre_hook(_require_fits)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            last.remove()
+            self.__dict__.pop("_given", None)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the optimizer, from a pickle or a copy, or from what was just loaded."""
+        if "_given" in self.__dict__:
+            state = saving.restored(self.param_groups, state["param_groups"], self._given)
+        super().__setstate__(state)
+        self._counts = WeakTensorKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle or a copy holds: all but hooks and the capture, as torch does."""
+        told = {"nonfinite": self.nonfinite, "capturable": self.capturable, "_capture": None}
+        return {**super().__getstate__(), **told}
 
 
-def _hyper(group: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in group.items() if k not in _RESERVED}
+def _require_fits(optimizer: Optimizer, given: dict[str, Any]) -> None:
+    """Refuse a state dict that does not fit; runs after all other hooks, and keeps what they made.
 
-
-def _gradient(p: Tensor) -> Tensor:
-    assert p.grad is not None
-    return p.grad
-
-
-def _finite(loss: Tensor | None, *values: Tensor) -> Tensor:
-    """Return whether tensors and the loss are finite, as a tensor on the tensors' device."""
-    legal = torch.stack([torch.isfinite(_largest(v)) for v in values]).all()
-    return legal if loss is None else legal & torch.isfinite(loss).all().to(legal.device)
-
-
-def _largest(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, torch.inf) if x.numel() else x.sum()
-
-
-def _chosen(legal: list[Tensor], new: Batch, old: Sequence[Tensor]) -> Batch:
-    return [torch.where(ok, x, y) for ok, x, y in zip(legal, new, old, strict=True)]
+    Loading casts states to the dtype of their parameter; `__setstate__` restores them from this.
+    """
+    assert isinstance(optimizer, DeclaredOptimizer)
+    saving.require_fits(optimizer.param_groups, given)
+    optimizer._given = given

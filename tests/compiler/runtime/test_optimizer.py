@@ -210,7 +210,9 @@ REFUSALS = {
     "bad value in a group": lambda p: adamw([{"params": p, "lr": -0.1}]),
     "bad policy": lambda p: adamw(p, nonfinite="ignore"),
     "integers": lambda p: adamw([torch.ones(2, 2, dtype=torch.long)]),
-    "complex": lambda p: adamw([torch.ones(2, 2, dtype=torch.complex64, requires_grad=True)]),
+    "complex matrices": lambda p: muon(
+        [torch.ones(2, 2, dtype=torch.complex64, requires_grad=True)]
+    ),
 }
 
 

@@ -1,0 +1,147 @@
+"""Layout: where a rule's states of a parameter are kept, in its own shape where they have one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import attrs
+import torch
+from torch import Tensor
+
+from normdsl.compiler.lowering.program import Field
+from normdsl.compiler.runtime.batch import Stepper
+from normdsl.compiler.runtime.views import Flat, View
+from normdsl.errors import GradientError
+from normdsl.shapes import Dim
+
+#: Key of the step count in a parameter's state.
+STEP = "step"
+
+
+@attrs.frozen
+class Layout:
+    """How one parameter steps under one rule.
+
+    A state of shape m×n has the parameter's own shape, however it is viewed; another one is kept
+    as b × … (without b for a single matrix), under a key per piece if the view has several.
+
+    Args:
+        stepper: the rule. view: how the parameter is seen. shape: its shape, complex as pairs.
+    """
+
+    stepper: Stepper
+    view: View
+    shape: tuple[int, ...]
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The states of the rule."""
+        return self.stepper.program.fields
+
+    @property
+    def required(self) -> tuple[Field, ...]:
+        """The states without which a step cannot go on; others are values kept to save time."""
+        return self.fields[: len(self.stepper.program.graph) - 1]
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int, int], ...]:
+        """Count, rows and columns of the matrices of each piece."""
+        return self.view.sizes(self.shape)
+
+    def stored(self, field: Field) -> dict[str, tuple[int, ...]]:
+        """Return the keys and shapes under which a state is kept."""
+        if _native(field):
+            return {field.name: self.shape}
+        shapes = [(b, *field.lengths((m, n))) for b, m, n in self.sizes]
+        cut = [s[1:] if s[0] == 1 else s for s in shapes]
+        if len(cut) == 1:
+            return {field.name: cut[0]}
+        return {f"{field.name}[{k}]": s for k, s in enumerate(cut)}
+
+    def complete(self, state: Mapping[str, object]) -> bool:
+        """Return whether nothing is missing in a parameter's state."""
+        return STEP in state and all(key in state for f in self.fields for key in self.stored(f))
+
+    def read(self, state: Mapping[str, Tensor], field: Field) -> list[Tensor]:
+        """Return a state for the matrices of each piece."""
+        if _native(field):
+            return self.view.pieces(state[field.name])
+        keys = self.stored(field)
+        return [
+            state[key].reshape(b, *field.lengths((m, n)))
+            for key, (b, m, n) in zip(keys, self.sizes, strict=True)
+        ]
+
+    def write(self, field: Field, pieces: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return what is kept of a state, from its values for the matrices of each piece."""
+        if _native(field):
+            return {field.name: self.view.join(pieces, self.shape)}
+        stored = self.stored(field).items()
+        return {key: x.reshape(size) for (key, size), x in zip(stored, pieces, strict=True)}
+
+
+def _native(field: Field) -> bool:
+    return field.dims == (Dim.M, Dim.N)
+
+
+def real(x: Tensor) -> Tensor:
+    """Return a tensor over the real numbers: of a complex one the pairs of real and imaginary."""
+    return torch.view_as_real(x) if x.is_complex() else x
+
+
+@lru_cache(maxsize=4096)
+def _layout(stepper: Stepper, view: View, shape: tuple[int, ...]) -> Layout:
+    layout = Layout(stepper, view, shape)
+    view.sizes(shape)
+    return layout
+
+
+def layout(stepper: Stepper, param: Tensor, view: View | None = None) -> Layout:
+    """Return how a parameter steps, seen by a view; None is the natural view.
+
+    Raises:
+        GradientError: for a parameter that the rule cannot take, or not by this view.
+    """
+    require(stepper, param, view)
+    return _layout(stepper, view or Flat(), tuple(real(param).shape))
+
+
+def require(stepper: Stepper, param: Tensor, view: View | None = None) -> None:
+    """Refuse a parameter that a rule cannot take.
+
+    Raises:
+        GradientError: for integers; for complex numbers, if the rule knows matrices or their size
+            (as pairs of real numbers these are others); for a tensor of another order than 2 that
+            has no view, if the rule knows matrices.
+    """
+    rule = stepper.program.declaration
+    if param.is_complex() and (stepper.matrix_only or stepper.reads_sizes):
+        raise GradientError(
+            f"apply {rule.name} to a parameter of dtype {param.dtype}",
+            why="the rule knows matrices or their size, and a complex matrix is no real one",
+            hint="give complex parameters to an entrywise rule, which takes real and imaginary "
+            "parts as entries, in an optimizer or a parameter group of their own",
+        )
+    if not (param.is_floating_point() or param.is_complex()):
+        raise GradientError(
+            f"apply {rule.name} to a parameter of dtype {param.dtype}",
+            why="rules are over the real numbers",
+            hint="parameters are of a floating dtype",
+        )
+    if stepper.moments and not isinstance(view, Flat | None):
+        raise GradientError(
+            f"apply {rule.name} with the view: {view}",
+            why="moments are those of a layer, whose weight is one matrix",
+            hint="leave the view out",
+        )
+    natural = param.ndim == 2 or not stepper.matrix_only
+    if view is None and not natural and not (stepper.moments and param.ndim > 2):
+        raise GradientError(
+            f"apply {rule.name} to a parameter of shape {tuple(param.shape)}",
+            why="the rule multiplies or factors matrices, and this parameter has "
+            f"{param.ndim} axes, not 2",
+            hint="use nd.route(model, …), which sees convolutions as matrices and gives vectors to "
+            "another rule; or say how it is seen: view=nd.views.flat (out × in·k·k), "
+            "view=nd.views.stack (a batch of matrices)",
+        )

@@ -1,0 +1,75 @@
+"""Options of an optimizer that are illegal, or exclude each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from normdsl.compiler.runtime.capture import Capture
+from normdsl.declaration import Declaration
+from normdsl.errors import HyperparameterError
+
+
+def require_options(
+    rule: Declaration | None,
+    params: Any,
+    nonfinite: str,
+    differentiable: bool,
+    capture: Capture | None,
+    hyper: Mapping[str, Any],
+) -> None:
+    """Refuse what an optimizer cannot be made with.
+
+    Raises:
+        HyperparameterError: saying which option, why, and what to do instead.
+    """
+    name = "an optimizer" if rule is None else rule.name
+    if nonfinite not in ("raise", "skip"):
+        raise HyperparameterError(
+            f"set nonfinite={nonfinite!r}",
+            why="it says what a NaN or infinite gradient does",
+            hint='use "raise" or "skip"',
+        )
+    if hasattr(params, "parameters"):
+        raise HyperparameterError(
+            f"run {name} on a {type(params).__name__}",
+            why="an optimizer takes parameters, not a module",
+            hint="pass model.parameters(), or use nd.route(model, …)",
+        )
+    if rule is None and hyper:
+        raise HyperparameterError(
+            f"set {', '.join(hyper)} for all groups",
+            why="every group brings its own rule, with hyper-parameters of its own",
+            hint="give them to the rules, muon(lr=…)",
+        )
+    if capture is not None and rule is not None and not rule.moments:
+        raise HyperparameterError(
+            f"run {name} with capture=…",
+            why="the rule reads no moments of the layers",
+            hint="leave capture out, or use nd.input_moment or nd.output_moment in the rule",
+        )
+    if differentiable:
+        raise HyperparameterError(
+            f"run {name} with differentiable=True",
+            why="an optimizer writes its parameters in place, which no gradient passes through",
+            hint="use nd.functional(rule), whose update is a function of gradients, states and "
+            "hyper-parameters",
+        )
+
+
+def require_capturable(rule: Declaration, nonfinite: str, keeps: bool) -> None:
+    """Refuse what would make a step wait for the device.
+
+    Raises:
+        HyperparameterError: for steps that raise, or a schedule that keeps values between steps.
+    """
+    if nonfinite == "raise" or keeps:
+        raise HyperparameterError(
+            f"run {rule.name} with capturable=True",
+            why="the host must read the step count, to know when kept values are computed again"
+            if keeps
+            else "to raise for a gradient that is not finite, the host must wait for it",
+            hint="use refresh=1 and no iterative eigenbasis"
+            if keeps
+            else 'leave nonfinite out: it is "skip" then',
+        )

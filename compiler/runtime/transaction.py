@@ -1,0 +1,230 @@
+"""One step of many parameters: gathered, computed, judged, and written only if it may be."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime.batch import Inputs, Stepper
+from normdsl.compiler.runtime.finite import blame, finite, refuse_result
+from normdsl.compiler.runtime.layout import STEP, Layout, real
+from normdsl.errors import FactorisationError, GradientError
+
+#: Parameters with more entries step alone: copying them together costs more than it saves.
+STACKED_UP_TO = 2**16
+
+
+@attrs.frozen(eq=False)
+class Part:
+    """A parameter in a step: its matrices, piece by piece, as the rule sees them.
+
+    Args:
+        param: the parameter. layout: how it steps. hyper: its hyper-parameters.
+        loss: the loss, if the rule reads it. moments: of its layer, by name, if it reads those.
+        state: its state before the step, complete. grad: its gradient, negated to maximise.
+        phase: what is done with kept values.
+        given: whether all of this is finite, if a step that is not is skipped; a tensor.
+    """
+
+    param: Tensor
+    layout: Layout
+    hyper: Mapping[str, Any]
+    loss: Tensor | None
+    moments: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]
+    grad: Tensor
+    phase: int
+    given: Tensor | None = None
+
+    @property
+    def made_from(self) -> dict[str, Tensor]:
+        """What the step is made from, by name."""
+        return {"gradient": self.grad, **self.moments, "value": self.param}
+
+    @property
+    def where(self) -> tuple[str, tuple[int, ...]]:
+        """Name of the rule and shape of the parameter, for messages."""
+        return self.layout.stepper.program.declaration.name, tuple(self.param.shape)
+
+    def guarded(self) -> Part:
+        """Return the part with what is not finite set to zero, and whether anything was."""
+        ok = finite(self.grad, *self.moments.values(), self.loss)
+        moments = {name: torch.where(ok, x, 0) for name, x in self.moments.items()}
+        grad = torch.where(ok, self.grad, 0)
+        return attrs.evolve(self, given=ok, grad=grad, moments=moments)
+
+
+@attrs.frozen(eq=False)
+class Change:
+    """What a step makes of a parameter.
+
+    Args:
+        part: from what. weight: its new value. state: its new state.
+    """
+
+    part: Part
+    weight: Tensor
+    state: Mapping[str, Tensor]
+
+    @property
+    def value(self) -> Tensor:
+        """The new value, complex if the parameter is."""
+        is_complex = self.part.param.is_complex()
+        return torch.view_as_complex(self.weight.contiguous()) if is_complex else self.weight
+
+    @property
+    def values(self) -> list[Tensor]:
+        """All that is new."""
+        return [self.weight, *self.state.values()]
+
+    def kept_if_finite(self) -> Change:
+        """Return the change, or, where anything is not finite, the old values."""
+        assert self.part.given is not None
+        ok = self.part.given & finite(*self.values)
+        old, state = self.part.state, self.state
+        weight = torch.where(ok, self.weight, real(self.part.param))
+        chosen = {key: torch.where(ok, new, old[key]) for key, new in state.items()}
+        return Change(self.part, weight, chosen)
+
+    def write(self, state: dict[str, Tensor]) -> None:
+        """Write the new values over the old ones, in place where there are any."""
+        real(self.part.param).copy_(self.weight)
+        for key, new in self.state.items():
+            if key not in state:
+                state[key] = _home(self.part, new)
+            state[key].copy_(new)
+
+
+def _home(part: Part, new: Tensor) -> Tensor:
+    """Return memory for a state, laid out as the parameter if it has its shape."""
+    like = real(part.param)
+    kept = like if like.shape == new.shape else new.contiguous()
+    return torch.empty_like(kept, dtype=new.dtype, device=new.device, requires_grad=False)
+
+
+def changes(parts: Sequence[Part]) -> list[Change]:
+    """Return what a step makes of parameters; changes nothing.
+
+    Raises:
+        GradientError: if a factorisation fails, naming what is not finite if anything is.
+    """
+    batches = _batches(parts)
+    try:
+        new = _stepped(batches)
+    except FactorisationError:
+        for part in parts:
+            blame(*part.where, part.loss, part.made_from)
+        raise
+    return [_change(part, [new[part, k] for k in range(len(part.layout.sizes))]) for part in parts]
+
+
+def require_finite(made: Sequence[Change]) -> None:
+    """Refuse changes of which anything old or new is not finite: one synchronisation.
+
+    Raises:
+        GradientError: naming the first that is not.
+    """
+    checks = [finite(c.part.grad, *c.part.moments.values(), c.part.loss, *c.values) for c in made]
+    if not checks or bool(torch.stack([ok.to(checks[0].device) for ok in checks]).all()):
+        return
+    for change in made:
+        blame(*change.part.where, change.part.loss, change.part.made_from)
+    bad = made[[bool(ok) for ok in checks].index(False)]
+    raise refuse_result(*bad.part.where)
+
+
+Piece = tuple[Part, int]
+New = tuple[Tensor, list[Tensor]]
+
+
+def _batches(parts: Iterable[Part]) -> dict[Stepper, list[tuple[list[Piece], Inputs]]]:
+    """Return pieces grouped so that they can be stacked, by rule."""
+    found: dict[tuple[Any, ...], list[Piece]] = defaultdict(list)
+    for part in parts:
+        p, stepper = part.param, part.layout.stepper
+        alone = id(p) if p.numel() > STACKED_UP_TO else None
+        for k, size in enumerate(part.layout.sizes):
+            kind = (p.dtype, p.device, part.grad.dtype)
+            found[stepper, id(part.hyper), alone, size, *kind, part.phase].append((part, k))
+    batches: dict[Stepper, list[tuple[list[Piece], Inputs]]] = defaultdict(list)
+    for (stepper, *_), pieces in found.items():
+        batches[stepper].append((pieces, _inputs(pieces)))
+    return batches
+
+
+def _inputs(pieces: Sequence[Piece]) -> Inputs:
+    """Return what pieces of one size step from."""
+    first = pieces[0][0]
+    seen = [(part.layout, part, k) for part, k in pieces]
+    return Inputs(
+        [layout.view.pieces(real(part.param))[k] for layout, part, k in seen],
+        [layout.view.pieces(real(part.grad))[k] for layout, part, k in seen],
+        [[x.read(part.state, field)[k] for x, part, k in seen] for field in first.layout.fields],
+        [part.state[STEP] + 1 for part, _ in pieces],
+        first.loss,
+        first.hyper,
+        {name: [part.moments[name].unsqueeze(0) for part, _ in pieces] for name in first.moments},
+        first.phase,
+    )
+
+
+def _stepped(batches: Mapping[Stepper, Sequence[tuple[list[Piece], Inputs]]]) -> dict[Piece, New]:
+    """Return the new weights and states of every piece."""
+    found: dict[Piece, New] = {}
+    for stepper, own in batches.items():
+        known = stepper.layers([inputs for _, inputs in own])
+        for (pieces, inputs), shared in zip(own, known, strict=True):
+            weights, states = stepper.step(inputs, shared)
+            for i, piece in enumerate(pieces):
+                found[piece] = weights[i], [column[i] for column in states]
+    return found
+
+
+def _change(part: Part, new: Sequence[New]) -> Change:
+    """Return the change of a parameter from the new values of its pieces."""
+    layout, param = part.layout, real(part.param)
+    weight = layout.view.join([w for w, _ in new], layout.shape).to(param.dtype)
+    state = {STEP: part.state[STEP] + 1}
+    for i, field in enumerate(layout.fields):
+        dtype = layout.stepper.kept_dtype(field, part.param)
+        kept = layout.write(field, [states[i] for _, states in new])
+        state.update({key: x.to(dtype) for key, x in kept.items()})
+    return Change(part, weight, state)
+
+
+def started(layout: Layout, param: Tensor, hyper: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the state of a parameter before its first step."""
+    stepper = layout.stepper
+    seen = layout.view.pieces(real(param))
+    starts = [stepper.init(w.to(stepper.dtype(param)), hyper) for w in seen]
+    state = {STEP: torch.zeros((), dtype=torch.float64, device=param.device)}
+    for i, field in enumerate(layout.fields):
+        kept = layout.write(field, [start[i] for start in starts])
+        dtype = stepper.kept_dtype(field, param)
+        state.update({key: x.to(dtype) for key, x in kept.items()})
+    return state
+
+
+def require_gradient(rule: str, param: Tensor, grad: Tensor) -> None:
+    """Refuse a gradient that a step cannot be made from.
+
+    Raises:
+        GradientError: for a sparse gradient, or one of another shape.
+    """
+    if grad.layout is not torch.strided:
+        raise GradientError(
+            f"apply {rule} to a gradient of layout {grad.layout}",
+            why="norms and factorisations need every entry",
+            hint="use sparse=False in the embedding",
+        )
+    if grad.shape != param.shape:
+        raise GradientError(
+            f"apply {rule} to a parameter of shape {tuple(param.shape)}",
+            why=f"its gradient has shape {tuple(grad.shape)}",
+            hint="pass the gradient of this parameter",
+        )

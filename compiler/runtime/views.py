@@ -1,0 +1,204 @@
+"""Views: how a parameter is seen as matrices, which the rule's norms then measure."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import lru_cache
+
+import attrs
+import torch
+from torch import Tensor
+
+from normdsl.errors import GradientError
+
+Sizes = tuple[int, ...]
+
+
+@attrs.frozen
+class View(ABC):
+    """A way to see a tensor as batches of matrices, and back; no entry is lost or repeated."""
+
+    @abstractmethod
+    def pieces(self, x: Tensor) -> list[Tensor]:
+        """Return the matrices of a tensor as [b, m, n], one such batch for every size of matrix.
+
+        Raises:
+            GradientError: for a tensor that cannot be seen so.
+        """
+
+    @abstractmethod
+    def join(self, pieces: Sequence[Tensor], shape: Sizes) -> Tensor:
+        """Return the tensor of `shape` that has these pieces."""
+
+    def sizes(self, shape: Sizes) -> tuple[tuple[int, int, int], ...]:
+        """Return (b, m, n) of each piece of a tensor of `shape`.
+
+        Raises:
+            GradientError: for a tensor that cannot be seen so.
+        """
+        return _sizes(self, shape)
+
+
+@lru_cache(maxsize=4096)
+def _sizes(view: View, shape: Sizes) -> tuple[tuple[int, int, int], ...]:
+    seen = view.pieces(torch.empty(shape, device="meta"))
+    return tuple((x.shape[0], x.shape[1], x.shape[2]) for x in seen)
+
+
+@attrs.frozen
+class Flat(View):
+    """One matrix: the first axis by all others.
+
+    The matrix of a convolution, out × in·k·k, that is applied to its patches. A vector is a
+    column, a scalar 1×1.
+    """
+
+    def pieces(self, x: Tensor) -> list[Tensor]:
+        """Return the matrix."""
+        rows = x.shape[0] if x.ndim else 1
+        return [x.reshape(1, rows, math.prod(x.shape[1:]))]
+
+    def join(self, pieces: Sequence[Tensor], shape: Sizes) -> Tensor:
+        """Return the matrix in its old shape."""
+        return pieces[0].reshape(shape)
+
+    def __str__(self) -> str:
+        return "flat"
+
+
+@attrs.frozen
+class Stack(View):
+    """A batch of matrices [..., m, n]: experts, heads, blocks. Each steps like one of its own."""
+
+    def pieces(self, x: Tensor) -> list[Tensor]:
+        """Return the matrices."""
+        _require(x.ndim >= 2, self, x, "it has no two last axes")
+        return [x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])]
+
+    def join(self, pieces: Sequence[Tensor], shape: Sizes) -> Tensor:
+        """Return the matrices in their old shape."""
+        return pieces[0].reshape(shape)
+
+    def __str__(self) -> str:
+        return "stack"
+
+
+@attrs.frozen
+class Swapped(View):
+    """One matrix: the second axis by all others, as of a transposed convolution (in, out, k, k)."""
+
+    def pieces(self, x: Tensor) -> list[Tensor]:
+        """Return the matrix."""
+        _require(x.ndim >= 2, self, x, "it has no second axis")
+        return Flat().pieces(x.transpose(0, 1))
+
+    def join(self, pieces: Sequence[Tensor], shape: Sizes) -> Tensor:
+        """Return the matrix in its old shape."""
+        return pieces[0].reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)
+
+    def __str__(self) -> str:
+        return "swapped"
+
+
+@attrs.frozen
+class Blocks(View):
+    """Equal blocks of rows (axis 0) or columns (axis 1), each a matrix: attention heads, groups.
+
+    Args:
+        count: how many blocks. axis: 0 for blocks of rows, 1 for blocks of columns.
+    """
+
+    count: int
+    axis: int = attrs.field(default=0, validator=attrs.validators.in_((0, 1)))
+
+    def pieces(self, x: Tensor) -> list[Tensor]:
+        """Return the blocks."""
+        whole = Flat().pieces(x)[0][0]
+        size, rest = divmod(whole.shape[self.axis], self.count)
+        why = f"its {'columns' if self.axis else 'rows'} are not {self.count} equal blocks"
+        _require(rest == 0, self, x, f"{why}: {whole.shape[self.axis]}")
+        if self.axis == 0:
+            return [whole.reshape(self.count, size, whole.shape[1])]
+        return [whole.reshape(-1, self.count, size).transpose(0, 1)]
+
+    def join(self, pieces: Sequence[Tensor], shape: Sizes) -> Tensor:
+        """Return the blocks in their old places."""
+        return (pieces[0].transpose(0, 1) if self.axis else pieces[0]).reshape(shape)
+
+    def __str__(self) -> str:
+        return f"{self.count} blocks of {'columns' if self.axis else 'rows'}"
+
+
+@attrs.frozen
+class Split(View):
+    """Parts of given sizes along an axis, each seen on its own: fused queries, keys and values.
+
+    Args:
+        parts: their sizes. axis: the axis that is cut. each: how a part is seen.
+    """
+
+    parts: tuple[int, ...]
+    axis: int = 0
+    each: View = attrs.field(factory=Flat)
+
+    def pieces(self, x: Tensor) -> list[Tensor]:
+        """Return the pieces of the parts; those of equal size are one batch."""
+        legal = -x.ndim <= self.axis < x.ndim and x.shape[self.axis] == sum(self.parts)
+        _require(legal, self, x, f"axis {self.axis} has not {sum(self.parts)} entries")
+        found: dict[Sizes, list[Tensor]] = {}
+        for part in torch.split(x, list(self.parts), self.axis):
+            for piece in self.each.pieces(part):
+                found.setdefault(tuple(piece.shape[1:]), []).append(piece)
+        return [torch.cat(same) for same in found.values()]
+
+    def join(self, pieces: Sequence[Tensor], shape: Sizes) -> Tensor:
+        """Return the parts in their old places."""
+        left = {tuple(x.shape[1:]): x for x in pieces}
+        parts = []
+        for size in self.parts:
+            axis = self.axis % len(shape)
+            whole = (*shape[:axis], size, *shape[axis + 1 :])
+            own = []
+            for count, *matrix in self.each.sizes(whole):
+                rest = left[tuple(matrix)]
+                own.append(rest[:count])
+                left[tuple(matrix)] = rest[count:]
+            parts.append(self.each.join(own, whole))
+        return torch.cat(parts, self.axis)
+
+    def __str__(self) -> str:
+        inner = "" if isinstance(self.each, Flat) else f", each {self.each}"
+        return f"split {'+'.join(map(str, self.parts))} of axis {self.axis}{inner}"
+
+
+#: The first axis by all others; a convolution's out × in·k·k.
+flat = Flat()
+#: Matrices [..., m, n], each on its own.
+stack = Stack()
+#: The second axis by all others; a transposed convolution's out × in·k·k.
+swapped = Swapped()
+
+
+def heads(count: int, axis: int = 0) -> Blocks:
+    """Return the view of `count` equal blocks of rows (axis 0) or of columns (axis 1)."""
+    return Blocks(count, axis)
+
+
+def split(*parts: int, axis: int = 0, each: View = flat) -> Split:
+    """Return the view of a tensor cut into parts of these sizes along an axis.
+
+    Queries, keys and values of a grouped attention with heads of 64 rows:
+    `split(512, 128, 128)`, or head by head `split(512, 128, 128, each=…)`.
+    """
+    return Split(parts, axis, each)
+
+
+def _require(legal: bool, view: View, x: Tensor, why: str) -> None:
+    if not legal:
+        raise GradientError(
+            f"see a parameter of shape {tuple(x.shape)} as: {view}",
+            why=why,
+            hint="choose another view of nd.views: flat, stack, swapped, heads(…), split(…)",
+        )

@@ -1,0 +1,53 @@
+"""A rule with hyper-parameters, before it has parameters: what routes and parameter groups take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from normdsl.schedule import Schedule
+
+if TYPE_CHECKING:
+    from normdsl.compiler.runtime.views import View
+    from normdsl.declaration import Declaration
+
+
+@attrs.frozen
+class Choice:
+    """A rule, some of its hyper-parameters, and how it is applied.
+
+    Made by calling a declaration without parameters, `muon(lr=0.01)`, and given to `nd.route` or
+    as `"rule"` of a parameter group. The hyper-parameters left out have their defaults.
+
+    Args:
+        rule: the declaration.
+        hyper: hyper-parameters, numbers or scalar tensors, by name.
+        view: how parameters are seen as matrices, of `nd.views`; None for the natural view.
+        schedule: how it is computed; None for that of the optimizer.
+
+    Raises:
+        HyperparameterError: for an unknown name or a number outside its domain.
+    """
+
+    rule: Declaration
+    hyper: Mapping[str, Any] = attrs.field(factory=dict, converter=dict)
+    view: View | None = None
+    schedule: Schedule | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in self.hyper.items():
+            known = self.rule.hyperparameter(name)
+            if isinstance(value, int | float):
+                known.check(value)
+
+    def group(self) -> dict[str, Any]:
+        """Return what a parameter group holds of it."""
+        told = {"view": self.view, "schedule": self.schedule}
+        return {"rule": self.rule, **self.hyper, **{k: v for k, v in told.items() if v is not None}}
+
+    def __str__(self) -> str:
+        settings = [f"{name}={value}" for name, value in self.hyper.items()]
+        settings += [] if self.view is None else [f"view={self.view}"]
+        return f"{self.rule.name}({', '.join(settings)})"
