@@ -56,6 +56,7 @@ def _info(rule, cls):
             OptimizerInput(None, {"lr": rate}, "a learning rate"),
             OptimizerInput(None, {"lr": torch.tensor(rate)}, "a tensor as learning rate"),
             OptimizerInput(None, {"lr": rate, "weight_decay": 0.1}, "weight decay"),
+            OptimizerInput(None, {"lr": rate, "capturable": True}, "for graphs"),
         ]
         return [i for i in made if i.kwargs.keys() <= _known(cls)]
 

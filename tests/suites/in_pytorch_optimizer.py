@@ -11,7 +11,7 @@ RECIPES = {
     "muon": (5e-1, 5),
     "shampoo": (5e-1, 10),
     "soap": (5e-1, 10),
-    "muadam_sania": (1e-1, 20),
+    "muadam_sania": (1e-2, 20),
     "kl_shampoo": (5e-1, 10),
 }
 
@@ -31,5 +31,5 @@ def pytest_configure(config):
         for option, table in (("eps", "SKIP_EPSILON"), ("weight_decay", "SKIP_WEIGHT_DECAY")):
             if option not in known:
                 setattr(optimizer_cases, table, getattr(optimizer_cases, table) | {name})
-        if "maximize" in known:
-            optimizer_cases.MAXIMIZE_OPTIMIZERS |= {name}
+        optimizer_cases.MAXIMIZE_OPTIMIZERS |= {name}
+    optimizer_cases.COMPLEX_OPTIMIZERS |= {CLASSES["adamw"].__name__}

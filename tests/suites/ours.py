@@ -2,15 +2,15 @@
 
 import inspect
 
-import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from normdsl import algorithms
 from normdsl.algorithms import adamw
+from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.errors import HyperparameterError
 
 RULES = ("adamw", "muon", "shampoo", "soap", "muadam_sania", "kl_shampoo")
+OPTIONS = {"maximize": False, "capturable": False}
 
 
 def name(rule):
@@ -19,68 +19,50 @@ def name(rule):
 
 
 def ours(rule):
-    """Return a class that gives matrices to a rule, everything else to AdamW."""
-    rules = (getattr(algorithms, rule), adamw)
-
+    """Return a class that gives matrices to a rule, and everything else to AdamW."""
+    rules = (getattr(algorithms, rule), *([] if rule == "adamw" else [adamw]))
     known = {h: d for r in reversed(rules) for h, d in r.defaults.items()}
 
-    def init(self, params, **hyper):
-        if unknown := hyper.keys() - known:
+    def init(self, params, **given):
+        options = {k: given.pop(k) for k in OPTIONS if k in given}
+        if unknown := given.keys() - known:
             raise HyperparameterError(
                 f"set {sorted(unknown)}", why="no rule has it", hint=f"the rules have {list(known)}"
             )
-        Optimizer.__init__(self, params, hyper)
+        self._choices = [r(**_of(r, given)) for r in rules]
+        DeclaredOptimizer.__init__(self, None, params, **options)
 
     word = inspect.Parameter
     init.__signature__ = inspect.Signature(
         [word(p, word.POSITIONAL_OR_KEYWORD) for p in ("self", "params")]
-        + [word(h, word.KEYWORD_ONLY, default=d) for h, d in known.items()]
+        + [word(h, word.KEYWORD_ONLY, default=d) for h, d in {**known, **OPTIONS}.items()]
     )
-    body = {"__init__": init, "__module__": __name__, "_rules": rules}
-    return type(name(rule), (_Routed,), body)
+    return type(name(rule), (_Routed,), {"__init__": init, "__module__": __name__})
 
 
-class _Routed(Optimizer):
-    """Two optimizers that share groups and state, until one optimizer has a rule per group."""
+class _Routed(DeclaredOptimizer):
+    """Gives each part of a group to its rule: a group of its own for each."""
 
     def add_param_group(self, param_group):
         listed = param_group.get("params", [])
         listed = [listed] if isinstance(listed, Tensor) else list(listed)
-        sides = (
-            [p for p in listed if _tensor(p).ndim == 2],
-            [p for p in listed if _tensor(p).ndim != 2],
-        )
-        if not listed:
-            sides = ([], None)
-        for side, (rule, chosen) in enumerate(zip(self._rules, sides, strict=True)):
-            if chosen or chosen == listed:
-                options = {**rule.defaults, **_of(rule, self.defaults), **_of(rule, param_group)}
-                rule([{"params": [_tensor(p) for p in chosen]}], **options)
-                rest = {k: v for k, v in param_group.items() if k not in rule.defaults}
-                super().add_param_group({**rest, **options, "params": chosen, "side": side})
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for side, rule in enumerate(self._rules):
-            groups = [g for g in self.param_groups if g["side"] == side]
-            inner = rule(
-                [{"params": g["params"], **_of(rule, g)} for g in groups or [{"params": []}]]
-            )
-            inner.state = self.state
-            inner.step()
-        return loss
-
-
-def _tensor(p):
-    return p[1] if isinstance(p, tuple) else p
+        parts = [listed] if len(self._choices) == 1 else _split(listed)
+        known = {h for c in self._choices for h in c.rule.defaults}
+        rest = {k: v for k, v in param_group.items() if k not in known}
+        for choice, part in zip(self._choices, parts, strict=True):
+            if part or (part is parts[0] and not listed):
+                own = _of(choice.rule, param_group)
+                super().add_param_group({**rest, **own, "rule": choice, "params": part})
 
 
 def _of(rule, hyper):
     return {k: v for k, v in hyper.items() if k in rule.defaults}
+
+
+def _split(listed):
+    matrix = [(p[1] if isinstance(p, tuple) else p).ndim == 2 for p in listed]
+    pairs = list(zip(matrix, listed, strict=True))
+    return [[p for m, p in pairs if m], [p for m, p in pairs if not m]]
 
 
 CLASSES = {rule: ours(rule) for rule in RULES}

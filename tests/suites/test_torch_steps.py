@@ -1,5 +1,8 @@
 """What torch asks of a step, in tests of our own that torch's harness drives."""
 
+import copy
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.nn import Parameter
@@ -7,6 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from normdsl.errors import GradientError
 from suites.harness import TestCase, construct, equal, errors, every_rule, inputs, instantiate
+from suites.ours import CLASSES
 
 
 def problem(dtype=torch.float32, *, dense=True):
@@ -141,10 +145,36 @@ class Steps(TestCase):
             assert loss().item() < before
 
     @every_rule
-    def test_complex_parameters_are_refused(self, device, dtype, optim_info):
+    def test_complex_numbers_are_pairs_of_real_ones(self, device, dtype, optim_info):
+        g = torch.Generator().manual_seed(0)
+        start = torch.randn(4, dtype=torch.complex64, generator=g)
+        p, pairs = Parameter(start.clone()), Parameter(torch.view_as_real(start).flatten())
+        opts = [optim_info.optim_cls([x], lr=1e-2) for x in (p, pairs)]
+        for _ in range(3):
+            p.grad = torch.randn(4, dtype=torch.complex64, generator=g)
+            pairs.grad = torch.view_as_real(p.grad).flatten()
+            for opt in opts:
+                opt.step()
+        equal(torch.view_as_real(p.detach()).flatten(), pairs.detach())
+
+    @every_rule
+    def test_complex_matrices_are_refused_by_matrix_rules(self, device, dtype, optim_info):
         p = Parameter(torch.randn(3, 2, dtype=torch.complex64))
-        with pytest.raises(GradientError, match="real numbers"):
+        refused = optim_info.optim_cls is not CLASSES["adamw"]
+        with pytest.raises(GradientError, match="complex") if refused else nullcontext():
             optim_info.optim_cls([p], lr=1e-2)
+
+    @every_rule
+    def test_to_maximize_is_to_descend_the_negative(self, device, dtype, optim_info):
+        for kwargs in inputs(optim_info, device):
+            finals = []
+            for sign in (1, -1):
+                params, loss = problem(dtype)
+                opt = optim_info.optim_cls(params, **copy.deepcopy(kwargs), maximize=sign < 0)
+                for _ in range(3):
+                    opt.step(closure_of(opt, lambda loss=loss, sign=sign: sign * loss()))
+                finals.append(copies(params))
+            equal(*finals)
 
     @every_rule
     def test_what_cannot_be_constructed_is_refused(self, device, dtype, optim_info):
