@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials wheel soundness parity table clean
+.PHONY: tour test check lint types layers tutorials wheel soundness parity table suites clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -38,6 +38,9 @@ parity: $(STAMP)  ## the table of docs/parity.md: rules, literal loops, public c
 
 table: $(STAMP)  ## docs/table.*: the methods of the paper, computed from their declarations
 	$(BIN)/python tests/table.py
+
+suites: $(STAMP)  ## suites of others against our optimizers, from their sdists; docs/suites.md
+	PYTHONPATH=tests $(BIN)/python -m suites.run
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tour.png

@@ -29,10 +29,43 @@ class Expected:
     raises: type[Exception] = NormdslError
 
 
-TABLE: tuple[Expected, ...] = ()
+TABLE: tuple[Expected, ...] = (
+    Expected(
+        "TestBasicParameterValidation::test_learning_rate*",
+        "refused, by HyperparameterError, a ValueError; the suite asks for a class of its package",
+    ),
+    Expected(
+        "TestSparseGradients::test_sparse_not_supported*",
+        "refused, by GradientError, a ValueError; the suite asks for a RuntimeError",
+    ),
+    Expected(
+        "TestComplexParameters::test_complex_not_supported*",
+        "refused already when it is constructed; the suite asks for an error of the first step",
+        rules=MATRIX,
+    ),
+    Expected(
+        "test_optimizer_zero_lr*-False*",
+        "the suite sets the rate of the first group only, which holds the matrices, not vectors",
+        rules=MATRIX,
+        raises=AssertionError,
+    ),
+    Expected(
+        "test_optimizer_tensor_lr*",
+        "the suite sets the rate of the first group only, which holds the matrices, not vectors",
+        rules=MATRIX,
+        raises=AssertionError,
+    ),
+    Expected(
+        "test_optim_factory[[]*",
+        "gradients have rank one, so a float32 state that goes on in float64 has the rank of its "
+        "rounding errors, to which exact polar factors and eigenbases answer",
+        rules=("muon", "muadam_sania", "soap"),
+        raises=AssertionError,
+    ),
+)
 
 _NAMES = {name(rule): rule for rule in RULES}
-_OURS = re.compile(r"(ours[a-z]+?)(?=$|[^a-z])", re.IGNORECASE)
+_OURS = re.compile(r"ours[a-z]+")
 
 
 def rule_of(test):
@@ -42,6 +75,6 @@ def rule_of(test):
 
 
 def expected(test):
-    """Return the entries of the table for a test."""
-    rule, short = rule_of(test), test.split("::", 1)[-1]
-    return [e for e in TABLE if rule in e.rules and fnmatchcase(short, e.test)]
+    """Return the entries of the table for a test, named without its file: Class::function[case]."""
+    rule = rule_of(test)
+    return [e for e in TABLE if rule in e.rules and fnmatchcase(test, e.test)]

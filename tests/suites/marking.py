@@ -7,7 +7,7 @@ from suites.expected import expected
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        for entry in expected(item.nodeid):
+        for entry in expected(item.nodeid.partition("::")[2]):
             item.add_marker(
                 pytest.mark.xfail(raises=entry.raises, reason=entry.reason, strict=True)
             )
