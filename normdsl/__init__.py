@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance import groups
     from normdsl.compiler.invariance.repair import repair
     from normdsl.compiler.invariance.solve import solve
+    from normdsl.compiler.runtime import views
     from normdsl.compiler.runtime.capture import capture
     from normdsl.compiler.runtime.functional import functional
     from normdsl.compiler.runtime.schedule_error import schedule_error
@@ -117,6 +118,7 @@ _LAZY = {
     "schedule_error": ("normdsl.compiler.runtime.schedule_error", "schedule_error"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
+    "views": ("normdsl.compiler.runtime.views", None),
 }
 
 
@@ -241,5 +243,6 @@ __all__ = [
     "to_json",
     "top_entries",
     "trace",
+    "views",
     "zeros_like",
 ]  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from normdsl.errors import GradientError
 
@@ -15,6 +17,12 @@ def finite(*values: Tensor | None) -> Tensor:
     known = [v for v in values if v is not None]
     device = known[0].device
     return torch.stack([torch.isfinite(_largest(v)).to(device) for v in known]).all()
+
+
+def all_finite(values: Sequence[Tensor]) -> bool:
+    """Return whether tensors are finite: one synchronisation, however many there are."""
+    told = [v for v in values if v.numel()]
+    return not told or bool(torch.isfinite(get_total_norm(told, math.inf)))
 
 
 def _largest(x: Tensor) -> Tensor:

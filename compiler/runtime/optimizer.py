@@ -17,6 +17,7 @@ from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.layout import STEP
+from normdsl.compiler.runtime.layout import layout as layout_of
 from normdsl.compiler.runtime.moments import missing_moments
 from normdsl.compiler.runtime.options import require_capturable, require_options
 from normdsl.compiler.runtime.transaction import (
@@ -44,7 +45,7 @@ class DeclaredOptimizer(Optimizer):
     Args:
         declaration: the rule; None if every group brings its own.
         params: parameters, named parameters, or parameter groups, as for any torch optimizer; a
-            group may have a `rule`, a declaration or one with hyper-parameters, `muon(lr=0.01)`.
+            group may have a `rule`, a declaration or one with hyper-parameters, `rule(lr=0.01)`.
         schedule: how it is computed; default SVD and eigenvalues in the parameter's dtype.
         view: how parameters are seen as matrices, of `nd.views`; None for the natural view, in
             which a rule that knows matrices takes matrices only.
@@ -163,7 +164,7 @@ class DeclaredOptimizer(Optimizer):
             if p.grad is None or not p.numel():
                 continue
             require_gradient(said.rule.name, p, p.grad)
-            layout = said.layout(p)
+            layout = layout_of(stepper, p, said.view)
             state = self.state.get(p, {})
             fresh = not layout.complete(state)
             state = {**started(layout, p, hyper), **state} if fresh else state

@@ -40,7 +40,7 @@ def require_options(
         raise HyperparameterError(
             f"set {', '.join(hyper)} for all groups",
             why="every group brings its own rule, with hyper-parameters of its own",
-            hint="give them to the rules, muon(lr=…)",
+            hint="give them to the rules, rule(lr=…)",
         )
     if capture is not None and rule is not None and not rule.moments:
         raise HyperparameterError(

@@ -100,7 +100,7 @@ def _require_state(layout: Layout, state: Any) -> None:
 def _require_slot(rule: str, key: str, shape: tuple[int, ...], value: Any) -> None:
     if not isinstance(value, Tensor):
         raise _refused(f"a state of {rule} lacks {key}")
-    # In version 0.4, states were kept as the matrices they are seen as.
+    # Before groups said their rule, states were kept as the matrices they are seen as.
     if value.numel() != math.prod(shape) or not value.is_floating_point():
         raise _refused(f"{key} is {_described(value)}, and was to have the shape {shape}")
     if not bool(finite(value)):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.batch import Inputs, Stepper
-from normdsl.compiler.runtime.finite import blame, finite, refuse_result
+from normdsl.compiler.runtime.finite import all_finite, blame, finite, refuse_result
 from normdsl.compiler.runtime.layout import STEP, Layout, real
 from normdsl.errors import FactorisationError, GradientError
 
@@ -129,13 +129,13 @@ def require_finite(made: Sequence[Change]) -> None:
     Raises:
         GradientError: naming the first that is not.
     """
-    checks = [finite(c.part.grad, *c.part.moments.values(), c.part.loss, *c.values) for c in made]
-    if not checks or bool(torch.stack([ok.to(checks[0].device) for ok in checks]).all()):
+    checked = [[c.part.grad, *c.part.moments.values(), *c.values] for c in made]
+    loss = [c.part.loss for c in made if c.part.loss is not None][:1]
+    if all_finite([x for values in checked for x in values] + loss):
         return
     for change in made:
         blame(*change.part.where, change.part.loss, change.part.made_from)
-    bad = made[[bool(ok) for ok in checks].index(False)]
-    raise refuse_result(*bad.part.where)
+    raise refuse_result(*next(c.part.where for c in made if not all_finite(c.values)))
 
 
 Piece = tuple[Part, int]
