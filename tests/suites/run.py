@@ -19,6 +19,12 @@ from suites.results import results
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "suites.md"
+HEAD = """# Suites of others
+
+Made by `make suites`. Each suite is given a class that steps matrices by the rule, and the rest by
+AdamW. *Expected* is what we refuse or do otherwise, for the reason below: if such a test passes, it
+counts as failed. *Skipped* are foreach variants, which we do not have.
+"""
 
 
 @attrs.frozen
@@ -91,22 +97,8 @@ def document(found):
         f"| `{e.raises.__name__}` | {e.reason} |"
         for e in TABLE
     ]
-    return "\n".join(
-        [
-            "# Suites of others",
-            "",
-            "Made by `make suites`. Each suite is given a class that steps matrices by the rule, the",
-            "rest by AdamW. *Expected* is what we refuse or do otherwise, for the reason below; a",
-            "test that is expected to fail and passes counts as failed.",
-            "",
-            *table(found),
-            "",
-            "| test | rules | error | reason |",
-            "| --- | --- | --- | --- |",
-            *reasons,
-            "",
-        ]
-    )
+    head = ["| test | rules | error | reason |", "| --- | --- | --- | --- |"]
+    return "\n".join([HEAD, *table(found), "", *head, *reasons, ""])
 
 
 def unused(found):
