@@ -56,6 +56,7 @@ def fit(model, folder, resume=None, **options):
     [
         {},
         {"precision": "bf16-mixed"},
+        {"precision": "bf16-true"},
         {"gradient_clip_val": 0.1},
         {"accumulate_grad_batches": 4},
     ],
