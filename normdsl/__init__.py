@@ -102,7 +102,9 @@ if TYPE_CHECKING:
     from normdsl.compiler.runtime import views
     from normdsl.compiler.runtime.capture import capture
     from normdsl.compiler.runtime.functional import functional
+    from normdsl.compiler.runtime.roles import roles
     from normdsl.compiler.runtime.schedule_error import schedule_error
+    from normdsl.routing import route
     from normdsl.serial import from_json, to_json
 
 
@@ -115,6 +117,8 @@ _LAZY = {
     "repair": ("normdsl.compiler.invariance.repair", "repair"),
     "capture": ("normdsl.compiler.runtime.capture", "capture"),
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
+    "roles": ("normdsl.compiler.runtime.roles", "roles"),
+    "route": ("normdsl.routing", "route"),
     "schedule_error": ("normdsl.compiler.runtime.schedule_error", "schedule_error"),
     "from_json": ("normdsl.serial", "from_json"),
     "to_json": ("normdsl.serial", "to_json"),
@@ -224,6 +228,8 @@ __all__ = [
     "rms",
     "rms_to_inf",
     "rms_to_rms",
+    "roles",
+    "route",
     "row_norm",
     "rows",
     "running_max",

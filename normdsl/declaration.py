@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from typing import Any
 
 import attrs
@@ -14,6 +13,7 @@ from normdsl.errors import DeclarationError, HyperparameterError
 from normdsl.expr import Expr, as_expr, exact
 from normdsl.graph import walk
 from normdsl.labels import labels
+from normdsl.names import is_name
 from normdsl.nodes import Param, Source, Stream
 from normdsl.recursion import free_carries, placeholders
 from normdsl.shapes import MATRIX
@@ -135,6 +135,7 @@ class Declaration(Compiled):
 #: Names that the mathematics and the emitted code use themselves.
 RESERVED = frozenset(
     {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", *MOMENTS.values()}
+    | {"self", "declaration", "max", "layers", "own"}
 )
 #: What a parameter group of an optimizer holds besides hyper-parameters.
 SETTINGS = ("rule", "schedule", "view", "maximize")
@@ -150,8 +151,7 @@ _TAKEN = RESERVED | FOREIGN | {*SETTINGS, "nonfinite", "capture", "capturable", 
 def _validate_names(declaration: Declaration) -> None:
     hyper = [h.name for h in declaration.hyper]
     for name in (declaration.name, *hyper, *(name for name, _ in declaration.names)):
-        legal = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
-        if not legal or name in _TAKEN.intersection(hyper) or hyper.count(name) > 1:
+        if not is_name(name) or name in _TAKEN.intersection(hyper) or hyper.count(name) > 1:
             raise DeclarationError(
                 f"use the name {str(name)[:40]!r}",
                 why="names are identifiers, differ, and hyper-parameters leave "

@@ -27,6 +27,8 @@ Number = int | float | Fraction
 #: Passes recurse into expressions; deeper ones are refused when they are built.
 DEEPEST = 120
 _LONGEST = 16
+#: Exact numbers have fewer digits, above and below the line.
+_DIGITS = 400
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -164,6 +166,12 @@ class Constant(Expr):
         return self.dims
 
     def _infer_facts(self) -> Facts:
+        if max(abs(self.value.numerator), self.value.denominator) >= 10**_DIGITS:
+            raise DeclarationError(
+                f"use a number of more than {_DIGITS} digits",
+                why="exact numbers would grow without end as products of them are formed",
+                hint="use a number that floating point can tell from others",
+            )
         try:
             value = float(self.value)
         except OverflowError:

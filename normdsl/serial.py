@@ -13,10 +13,12 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from normdsl.declaration import Declaration, Hyperparameter
-from normdsl.errors import NormdslError, SerializationError
+from normdsl.errors import NormdslError
 from normdsl.expr import Expr
 from normdsl.gauge import Gauge
 from normdsl.graph import walk
+from normdsl.limits import parse
+from normdsl.limits import refused as _refused
 from normdsl.maps import LinearMap
 from normdsl.nodes import FUNCTIONS, Function
 from normdsl.norms.base import Norm
@@ -24,7 +26,6 @@ from normdsl.shapes import Dim
 from normdsl.source import located
 
 FORMAT = 1
-_MAX_CHARACTERS = 5_000_000
 #: Kinds of which a text may name any class that has been imported.
 _OPEN = (Norm, LinearMap, Gauge)
 
@@ -56,13 +57,12 @@ def from_json(text: str) -> Declaration:
     """Return the declaration that a JSON text describes.
 
     Raises:
-        SerializationError: if it is not one: malformed, too large or deep, or with nodes, norms or
-            functions this version (and the modules already imported) do not define.
+        SerializationError: if it is not one: malformed, beyond the limits of `normdsl.limits`, or
+            with nodes, norms or functions this version (and the modules already imported) do not
+            define.
     """
-    if len(text) > _MAX_CHARACTERS:
-        raise _refused(f"it has {len(text)} characters, more than {_MAX_CHARACTERS}")
     try:
-        return _read(json.loads(text))
+        return _read(parse(text))
     except NormdslError:
         raise
     except Exception as error:
@@ -107,12 +107,6 @@ def _builder(converter: cattrs.Converter, cls: type) -> Any:
         _cattrs_forbid_extra_keys=True,
         _cattrs_detailed_validation=False,
         **omitted,
-    )
-
-
-def _refused(why: str) -> SerializationError:
-    return SerializationError(
-        "read a declaration from JSON", why=why, hint="pass a text written by nd.to_json"
     )
 
 
@@ -182,7 +176,7 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
 
 
 def _fraction(value: Any, _: Any) -> Fraction:
-    if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,400}(/\d{1,400})?", value):
+    if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,400}(/[0-9]{1,400})?", value):
         raise _refused(f"{str(value)[:50]!r} is not an exact number")
     return Fraction(value)
 
@@ -201,6 +195,7 @@ def _write_float(value: float) -> float | str:
 def _read_float(value: Any, _: Any) -> float:
     if value in ("inf", "-inf"):
         return float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):
         raise _refused(f"{str(value)[:50]!r} is not a number")
     return float(value)

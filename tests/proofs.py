@@ -23,7 +23,8 @@ from normdsl.compiler.invariance.mirror import Mirror
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
-from normdsl.compiler.lowering.program import _closed, _lengths
+from normdsl.compiler.lowering.program import closed
+from normdsl.compiler.lowering.source import lengths
 from normdsl.compiler.simulate import Element, draw
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
@@ -52,7 +53,7 @@ class Probe:
     def __init__(self, declaration: Declaration, exprs: Sequence[Expr]) -> None:
         derive = Derivation()
         graph = [alone(derive(x)) for x in exprs]
-        self.slots = _closed(derive)
+        self.slots = closed(derive)
         after = [alone(derive(s.after)) for s in self.slots]
         inputs = {s.before: f"s{k}_old" for k, s in enumerate(self.slots)}
         emitter = Emitter({}, inputs, exact)
@@ -60,7 +61,7 @@ class Probe:
         emitter.reserve(names)
         emitter.count([*after, *graph])
         outputs = [emitter(x).text for x in [*after, *graph]]
-        lines = [*_lengths(emitter.lines, outputs), *emitter.lines]
+        lines = [*lengths(emitter.lines, outputs), *emitter.lines]
         lines.append(f"return [{', '.join(outputs)}]")
         streams = ["t", "loss", *(f"{name}=None" for name in MOMENTS.values())]
         args = ", ".join(["W", "G", *inputs.values(), "*", *streams, *names])

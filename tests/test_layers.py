@@ -24,8 +24,8 @@ FORBIDDEN = {
     "invariance": ("kernels", "lowering", "runtime"),
     "algorithms": ("kernels", "lowering", "runtime", "invariance", "compiler"),
 }
-#: The face stands on top of all layers; the delegations import the compiler when they are called.
-FACES = {"normdsl", "normdsl.delegate"}
+#: The face stands on top of all layers; delegations and routes import the compiler when called.
+FACES = {"normdsl", "normdsl.delegate", "normdsl.routing"}
 TORCH_FREE = {"language", "invariance", "algorithms"}
 
 

@@ -42,8 +42,13 @@ def arguments(function: Kernel, method: Method, operands: int) -> Iterator[tuple
 def _steps(steps: tuple[tuple[float, float, float], ...]) -> str:
     """Return the code of a tuple of steps, short where they are all the same."""
     if len(set(steps)) == 1:
-        return f"({steps[0]},) * {len(steps)}"
-    return "(" + "".join(f"\n        {step}," for step in steps) + "\n    )"
+        return f"({_step(steps[0])},) * {len(steps)}"
+    return "(" + "".join(f"\n        {_step(step)}," for step in steps) + "\n    )"
+
+
+def _step(step: tuple[float, float, float]) -> str:
+    """Return the code of three numbers, of whatever subclass of float they are."""
+    return f"({', '.join(repr(float(x)) for x in step)})"
 
 
 def with_helpers(function: Kernel) -> Iterator[Kernel]:

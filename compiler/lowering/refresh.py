@@ -18,10 +18,15 @@ KEEP, COMPUTE, FIRST = 0, 1, 2
 
 def kept_values(roots: Iterable[Expr], schedule: Schedule) -> list[Expr]:
     """Return the values of a derived step that a schedule keeps, operands first."""
-    inside: dict[Expr, None] = {}
+    return [x for x in inside(roots) if _is_kept(x, schedule) and _reads_a_state(x)]
+
+
+def inside(roots: Iterable[Expr]) -> list[Expr]:
+    """Return the sub-expressions of a derived step, children first; what states were is not one."""
+    found: dict[Expr, None] = {}
     for root in roots:
-        _collect(root, inside)
-    return [x for x in inside if _is_kept(x, schedule) and _reads_a_state(x)]
+        _collect(root, found)
+    return list(found)
 
 
 def phase(done: int, refresh: int) -> int:
@@ -43,13 +48,11 @@ def _is_kept(expr: Expr, schedule: Schedule) -> bool:
 
 
 def _reads_a_state(expr: Expr) -> bool:
-    return any(isinstance(x, Before) for x in _collect(expr, {}))
+    return any(isinstance(x, Before) for x in inside([expr]))
 
 
-def _collect(root: Expr, found: dict[Expr, None]) -> dict[Expr, None]:
-    """Add the sub-expressions of one step, children first; what a state was made of is not one."""
+def _collect(root: Expr, found: dict[Expr, None]) -> None:
     if root not in found:
         for child in () if isinstance(root, Before) else root.children:
             _collect(child, found)
         found[root] = None
-    return found

@@ -13,6 +13,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from normdsl.compiler.runtime import groups, saving
 from normdsl.compiler.runtime.batch import as_loss
 from normdsl.compiler.runtime.capture import Capture
+from normdsl.compiler.runtime.explain import Explanation, explained
 from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.hyper import complete
@@ -208,6 +209,13 @@ class DeclaredOptimizer(Optimizer):
                 "parameters to another rule",
             )
         return {name: seen[name] for name in said.stepper.moments}
+
+    def explain(self) -> Explanation:
+        """Return what is done with every parameter: its view, rule, kernels, states and cost.
+
+        A parameter that the rule cannot take was refused before; none is left out silently.
+        """
+        return explained(self.param_groups)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer: tensors, numbers and text.

@@ -11,7 +11,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.errors import GradientError
+from normdsl.errors import GradientError, HyperparameterError
 
 Sizes = tuple[int, ...]
 
@@ -111,7 +111,15 @@ class Blocks(View):
     """
 
     count: int
-    axis: int = attrs.field(default=0, validator=attrs.validators.in_((0, 1)))
+    axis: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        if self.count < 1 or self.axis not in (0, 1):
+            raise HyperparameterError(
+                f"see parameters as {self.count} blocks along axis {self.axis}",
+                why="blocks are of rows (axis 0) or of columns (axis 1), and one at least",
+                hint="heads(12), or heads(12, axis=1)",
+            )
 
     def pieces(self, x: Tensor) -> list[Tensor]:
         """Return the blocks."""
@@ -121,7 +129,7 @@ class Blocks(View):
         _require(rest == 0, self, x, f"{why}: {whole.shape[self.axis]}")
         if self.axis == 0:
             return [whole.reshape(self.count, size, whole.shape[1])]
-        return [whole.reshape(-1, self.count, size).transpose(0, 1)]
+        return [whole.reshape(whole.shape[0], self.count, size).transpose(0, 1)]
 
     def join(self, pieces: Sequence[Tensor], shape: Sizes) -> Tensor:
         """Return the blocks in their old places."""
@@ -131,25 +139,43 @@ class Blocks(View):
         return f"{self.count} blocks of {'columns' if self.axis else 'rows'}"
 
 
+def _hashable(each: View | Sequence[View]) -> View | tuple[View, ...]:
+    return each if isinstance(each, View) else tuple(each)
+
+
 @attrs.frozen
 class Split(View):
     """Parts of given sizes along an axis, each seen on its own: fused queries, keys and values.
 
     Args:
-        parts: their sizes. axis: the axis that is cut. each: how a part is seen.
+        parts: their sizes. axis: the axis that is cut.
+        each: how a part is seen, one view for all, or one per part.
     """
 
     parts: tuple[int, ...]
     axis: int = 0
-    each: View = attrs.field(factory=Flat)
+    each: View | tuple[View, ...] = attrs.field(factory=Flat, converter=_hashable)
+
+    def __attrs_post_init__(self) -> None:
+        if min(self.parts, default=0) < 1 or len(self._each) != len(self.parts):
+            raise HyperparameterError(
+                f"see parameters as: {self}",
+                why="every part has one entry at least, and a view of its own if `each` is several",
+                hint="split(512, 128, 128), or split(512, 128, 128, each=(heads(8), flat, flat))",
+            )
+
+    @property
+    def _each(self) -> tuple[View, ...]:
+        """How each part is seen."""
+        return self.each if isinstance(self.each, tuple) else (self.each,) * len(self.parts)
 
     def pieces(self, x: Tensor) -> list[Tensor]:
         """Return the pieces of the parts; those of equal size are one batch."""
         legal = -x.ndim <= self.axis < x.ndim and x.shape[self.axis] == sum(self.parts)
         _require(legal, self, x, f"axis {self.axis} has not {sum(self.parts)} entries")
         found: dict[Sizes, list[Tensor]] = {}
-        for part in torch.split(x, list(self.parts), self.axis):
-            for piece in self.each.pieces(part):
+        for view, part in zip(self._each, torch.split(x, list(self.parts), self.axis), strict=True):
+            for piece in view.pieces(part):
                 found.setdefault(tuple(piece.shape[1:]), []).append(piece)
         return [torch.cat(same) for same in found.values()]
 
@@ -157,19 +183,20 @@ class Split(View):
         """Return the parts in their old places."""
         left = {tuple(x.shape[1:]): x for x in pieces}
         parts = []
-        for size in self.parts:
+        for view, size in zip(self._each, self.parts, strict=True):
             axis = self.axis % len(shape)
             whole = (*shape[:axis], size, *shape[axis + 1 :])
             own = []
-            for count, *matrix in self.each.sizes(whole):
+            for count, *matrix in view.sizes(whole):
                 rest = left[tuple(matrix)]
                 own.append(rest[:count])
                 left[tuple(matrix)] = rest[count:]
-            parts.append(self.each.join(own, whole))
+            parts.append(view.join(own, whole))
         return torch.cat(parts, self.axis)
 
     def __str__(self) -> str:
-        inner = "" if isinstance(self.each, Flat) else f", each {self.each}"
+        views = self._each if isinstance(self.each, tuple) else (self.each,)
+        inner = "" if views == (Flat(),) else ", each " + " | ".join(map(str, views))
         return f"split {'+'.join(map(str, self.parts))} of axis {self.axis}{inner}"
 
 
@@ -186,11 +213,13 @@ def heads(count: int, axis: int = 0) -> Blocks:
     return Blocks(count, axis)
 
 
-def split(*parts: int, axis: int = 0, each: View = flat) -> Split:
+def split(*parts: int, axis: int = 0, each: View | Sequence[View] = flat) -> Split:
     """Return the view of a tensor cut into parts of these sizes along an axis.
 
-    Queries, keys and values of a grouped attention with heads of 64 rows:
-    `split(512, 128, 128)`, or head by head `split(512, 128, 128, each=…)`.
+    Queries, keys and values of a grouped attention: `split(512, 128, 128)`; the queries head by
+    head and the others whole: `split(512, 128, 128, each=(heads(8), flat, flat))`. Heads of one
+    size that lie side by side are `heads(12)`, whosever they are. Fused gates of experts
+    [E, m, 2n]: `split(n, n, axis=-1, each=stack)`.
     """
     return Split(parts, axis, each)
 

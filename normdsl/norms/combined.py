@@ -20,7 +20,7 @@ from normdsl.functions import inner
 from normdsl.gauge import Gauge
 from normdsl.norms.base import Norm
 from normdsl.norms.gauges import lp
-from normdsl.norms.iterated import Iterated, exponent, graph
+from normdsl.norms.iterated import Iterated, exponent, graph, require_steps
 from normdsl.norms.vectors import Parts
 from normdsl.show.notation import Notation, Piece
 
@@ -40,7 +40,8 @@ class Combined(Norm):
         gauge: φ. steps: iterations of the LMO.
 
     Raises:
-        DeclarationError: for other norms or gauges, or fewer than two norms.
+        DeclarationError: for other norms or gauges, fewer than two norms, or a number of steps
+            that is not from 1 to 100,000.
     """
 
     parts: tuple[Norm, ...]
@@ -49,6 +50,7 @@ class Combined(Norm):
 
     def __attrs_post_init__(self) -> None:
         _require_several(self.parts)
+        require_steps(self.steps)
         exponent(self.gauge)
         for part in self.parts:
             graph(part)

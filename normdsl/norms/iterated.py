@@ -48,10 +48,25 @@ class Iterated(Expr):
     steps: int
 
     def _infer_shape(self) -> Shape:
+        require_steps(self.steps)
         return self.arg.shape
 
     def _notate(self, n: Notation) -> Piece:
         return n.call(f"lmo{exponent(self.gauge):g}", self.arg, *(n(p) for p in self.parts))
+
+
+def require_steps(steps: object) -> None:
+    """Refuse a number of iterations that does nothing, or that one step never comes back from.
+
+    Raises:
+        DeclarationError: if it is no whole number from 1 to 100,000.
+    """
+    if type(steps) is not int or not 1 <= steps <= 100_000:
+        raise DeclarationError(
+            f"iterate the LMO of a combination {steps!r} times",
+            why="that is no whole number from 1 to 100,000",
+            hint="use steps=1000",
+        )
 
 
 def graph(norm: Norm) -> Graph:

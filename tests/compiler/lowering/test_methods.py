@@ -3,11 +3,13 @@
 import inspect
 from types import FunctionType
 
+import numpy as np
 import pytest
 import torch
 
 import normdsl as nd
 from normdsl import G, W
+from normdsl.algorithms import muon
 from normdsl.compiler.lowering import methods
 from normdsl.compiler.lowering.program import lower
 
@@ -127,3 +129,12 @@ def test_coupled_newton_and_eigenvalues_take_the_same_steps():
             w, state = pure.update(g, state, w)
         runs.append(w)
     torch.testing.assert_close(*runs, rtol=1e-9, atol=1e-9)
+
+
+def test_coefficients_that_are_numpy_numbers_are_written_as_numbers():
+    """Their repr is `np.float64(…)`, and the code imports torch alone."""
+    steps = tuple(tuple(map(np.float64, step)) for step in nd.jordan().coefficients)
+    ours = muon.source(schedule=nd.Schedule(polar=nd.NewtonSchulz(steps)))
+    assert ours == muon.source(
+        schedule=nd.Schedule(polar=nd.NewtonSchulz(nd.jordan().coefficients))
+    )

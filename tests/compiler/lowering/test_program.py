@@ -7,14 +7,17 @@ import pytest
 import torch
 from moments import layers_of, loss_of, moments
 from norms_catalogue import NORMS
+from properties import refuses
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import normdsl as nd
 from normdsl import G, W
 from normdsl.cli.find import shipped
 from normdsl.compiler.lowering.program import lower
+from normdsl.declaration import Hyperparameter
+from normdsl.domains import POSITIVE
 from normdsl.graph import walk
-from normdsl.nodes import Across
+from normdsl.nodes import Across, Param
 from normdsl.norms.base import NormOperation
 
 RULES = shipped().values()
@@ -230,3 +233,47 @@ def test_a_state_may_start_from_a_norm_of_the_weights():
     W0 = torch.ones(3, 4, dtype=torch.float64)
     state = nd.functional(rule).init(W0)["s1"]
     torch.testing.assert_close(state.flatten(), W0.norm().reshape(1))
+
+
+# Names of authors beside those of the code
+
+
+@pytest.mark.parametrize(
+    "name", ["rows", "cols", "batch", "layers", "own", "max", "x", "polar_svd"]
+)
+def test_states_may_be_called_like_anything_of_the_code(name):
+    """A state called `rows` must not stand where the next state's length is read."""
+    first = nd.ema(G, 0.9)
+    second = nd.accumulate(G @ G.T, nd.eye_like(G @ G.T))
+    size = nd.sum(nd.sum(nd.abs(first)), over="layers")
+    update = W - nd.polar(second @ first) * size * nd.maximum(nd.rows / nd.cols, 1)
+    gradients = [torch.randn(3, 4, generator=torch.Generator().manual_seed(k)) for k in range(3)]
+
+    def path(one, two):
+        rule = nd.Declaration("rule", (), update, ((one, first), (two, second), ("big", size)))
+        pure, w = nd.functional(rule), torch.zeros(3, 4)
+        state = pure.init(w)
+        for g in gradients:
+            w, state = pure.update(g, state, w)
+        return w
+
+    wanted = path("a", "b")
+    assert torch.equal(path(name, "b"), wanted)
+    assert torch.equal(path("a", name), wanted)
+
+
+@pytest.mark.parametrize("name", ["polar_svd", "symmetric_power"])
+def test_a_hyper_parameter_that_would_hide_a_function_of_the_code_is_refused(name):
+    hyper = Hyperparameter(name, 0.1, POSITIVE)
+    step = nd.polar(nd.matrix_power(G @ G.T, 1 / 2) @ G)
+    rule = nd.Declaration("rule", (hyper,), W - Param(name, hyper.domain) * step)
+    with refuses(nd.DeclarationError, f"{name} is called like a function"):
+        rule.source()
+
+
+def test_a_hyper_parameter_may_be_called_like_a_function_that_is_not_there():
+    hyper = Hyperparameter("polar_svd", 0.5, POSITIVE)
+    rule = nd.Declaration("rule", (hyper,), W - Param("polar_svd", hyper.domain) * G)
+    step = nd.functional(rule)
+    new, _ = step.update(torch.ones(2, 2), step.init(torch.zeros(2, 2)), torch.zeros(2, 2))
+    assert torch.equal(new, torch.full((2, 2), -0.5))

@@ -1,0 +1,149 @@
+"""Cost: what a lowered rule computes, moves and keeps, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from normdsl.compiler.lowering.counting import Tally, shortened, tally
+from normdsl.compiler.lowering.program import Program
+from normdsl.compiler.lowering.refresh import COMPUTE, KEEP
+from normdsl.errors import DeclarationError
+
+
+@attrs.frozen
+class StateCost:
+    """What one state takes.
+
+    Args:
+        name: its key in the optimizer's state. shape: rows and columns, of each matrix.
+        dtype: of its entries. bytes: of the whole batch.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    dtype: torch.dtype
+    bytes: int
+
+
+@attrs.frozen
+class Cost:
+    """What one step costs on a batch of matrices.
+
+    Args:
+        products: operations in matrix products, 2 k for each entry of a product over k.
+        factorisations: operations in decompositions and triangular solves.
+        entrywise: all others, one for each entry that is computed or summed.
+        moved: bytes that are read and written if every operation reads its operands from memory
+            and writes its result: an upper bound, since compilation fuses entrywise ones.
+        state: what each state takes.
+    """
+
+    products: int
+    factorisations: int
+    entrywise: int
+    moved: int
+    state: tuple[StateCost, ...]
+
+    @property
+    def flops(self) -> int:
+        """All operations."""
+        return self.products + self.factorisations + self.entrywise
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of all states."""
+        return sum(s.bytes for s in self.state)
+
+
+def cost(
+    program: Program,
+    shape: tuple[int, int],
+    batch: int = 1,
+    dtype: torch.dtype = torch.float32,
+    phase: int | None = None,
+) -> Cost:
+    """Return what a step costs on `batch` weights of `shape`, its surveys of layers included.
+
+    Args:
+        program: the lowered rule.
+        shape: rows and columns. batch: how many such matrices step together.
+        dtype: of the parameters. Casts between it, or that of the states, and the dtype of the
+            step are not counted.
+        phase: what is done with values that are kept between steps, see `refresh`; None for the
+            mean of the steps after the first.
+
+    Raises:
+        DeclarationError: if the shape or the batch is not made of whole numbers ≥ 1.
+    """
+    _require_counts((*shape, batch))
+    working = _working_dtype(program, dtype)
+    refresh = program.schedule.refresh
+    phases = [COMPUTE] + [KEEP] * (refresh - 1) if program.phase and phase is None else [phase]
+    found = {p: _counted(program, shape, batch, working, p) for p in dict.fromkeys(phases)}
+    each = [attrs.astuple(found[p]) for p in phases]
+    mean = Tally(*(round(sum(column) / len(each)) for column in zip(*each, strict=True)))
+    state = tuple(_states(program, shape, batch, working))
+    return Cost(mean.products, mean.factorisations, mean.entrywise, mean.moved, state)
+
+
+def _states(
+    program: Program, shape: tuple[int, int], batch: int, working: torch.dtype
+) -> Iterator[StateCost]:
+    for field in program.fields:
+        rows, cols = field.lengths(shape)
+        dtype = _named(program.schedule.kept_dtype(field.name)) or working
+        yield StateCost(field.name, (rows, cols), dtype, batch * rows * cols * dtype.itemsize)
+
+
+def _working_dtype(program: Program, dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype in which a step is computed."""
+    real = dtype.to_real() if dtype.is_complex else dtype
+    return _named(program.schedule.dtype) or torch.promote_types(real, torch.float32)
+
+
+def _named(name: str | None) -> torch.dtype | None:
+    found = getattr(torch, name) if name else None
+    assert found is None or isinstance(found, torch.dtype)
+    return found
+
+
+def _counted(
+    program: Program, shape: tuple[int, int], batch: int, dtype: torch.dtype, phase: int | None
+) -> Tally:
+    """Count the operations of the surveys and the step."""
+
+    def meta(rows: int, cols: int, kind: torch.dtype = dtype) -> Tensor:
+        return torch.empty(batch, rows, cols, dtype=kind, device="meta")
+
+    given = [meta(*shape), meta(*shape), *(meta(*f.lengths(shape)) for f in program.fields)]
+    sides = {"output_moment": shape[0], "input_moment": shape[1]}
+    declaration = program.declaration
+    told: dict[str, Any] = {k: 1.0 if v is None else v for k, v in declaration.defaults.items()}
+    told |= {name: meta(sides[name], sides[name]) for name in declaration.moments}
+    told |= {"t": meta(1, 1, torch.float64), "loss": meta(1, 1)}
+    told |= {program.phase: phase} if program.phase else {}
+    correction: list[Tally] = []
+
+    def step() -> None:
+        known: dict[str, tuple[Tensor, ...]] = {"layers": (), "own": ()} if program.layers else {}
+        for survey in program.surveys:
+            known["own"] += tuple(shortened(survey, correction)(*given, **told, **known))
+            known["layers"] += (meta(1, 1)[:1],)
+        shortened(program.step, correction)(*given, **told, **known)
+
+    return reduce(Tally.plus, correction, tally(step))
+
+
+def _require_counts(numbers: tuple[int, ...]) -> None:
+    if not all(type(k) is int and k > 0 for k in numbers):
+        raise DeclarationError(
+            f"count the cost for rows, columns and batch {numbers!r}",
+            why="weights are a batch of matrices, rows × columns",
+            hint="pass shape=(256, 512) and batch=1",
+        )

@@ -1,0 +1,67 @@
+"""Fields: the states of a program, by name and shape."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container, Iterable, Mapping
+
+import attrs
+
+from normdsl.compiler.lowering.derive import Slot
+from normdsl.declaration import Declaration
+from normdsl.expr import Expr
+from normdsl.shapes import Dim
+
+
+@attrs.frozen
+class Field:
+    """A state as the runtime sees it.
+
+    Args:
+        name: its key in the optimizer's state. dims: its lengths, as the symbols 1, m and n.
+    """
+
+    name: str
+    dims: tuple[Dim, Dim]
+
+    def lengths(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return its lengths for weights of `shape`."""
+        size = {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1]}
+        return size[self.dims[0]], size[self.dims[1]]
+
+
+def state_fields(declaration: Declaration, slots: Iterable[Slot]) -> tuple[Field, ...]:
+    """Return the fields of states, by the author's names where there are some."""
+    fields: list[Field] = []
+    labels = declaration.labels
+    taken = set(labels.values()) | {h.name for h in declaration.hyper}
+    for slot in slots:
+        name = labels.get(slot.after) or next(
+            wish for k in itertools.count(1) if (wish := f"state{k}") not in taken
+        )
+        taken.add(name)
+        shape = slot.init.shape
+        fields.append(Field(name, (shape.rows, shape.cols)))
+    return tuple(fields)
+
+
+def kept_fields(
+    declaration: Declaration, kept: Iterable[Expr], names: Mapping[Expr, str], taken: set[str]
+) -> tuple[Field, ...]:
+    """Return the states that hold kept values, by the author's name where that is free."""
+    fields: list[Field] = []
+    taken = taken | {h.name for h in declaration.hyper}
+    for expr in kept:
+        free = (f"kept{k}" for k in itertools.count(1) if f"kept{k}" not in taken)
+        name = names.get(expr, next(free))
+        name = next(free) if name in taken else name
+        taken.add(name)
+        fields.append(Field(name, (expr.shape.rows, expr.shape.cols)))
+    return tuple(fields)
+
+
+def unused(name: str, used: Container[str]) -> str:
+    """Return a name that is not used, close to the one given."""
+    while name in used:
+        name += "_"
+    return name

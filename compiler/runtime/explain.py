@@ -1,0 +1,150 @@
+"""Who gets which rule: every parameter with its view, rule, kernels, states and cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+from normdsl.compiler.lowering.chosen import kernels
+from normdsl.compiler.lowering.cost import cost
+from normdsl.compiler.runtime.groups import settings
+from normdsl.compiler.runtime.layout import Layout
+from normdsl.show.grid import Grid
+
+_HEAD = ("parameter", "shape", "seen as", "rule", "computed by", "state", "cost of a step")
+
+
+@attrs.frozen(repr=False)
+class Line:
+    """What is done with one parameter.
+
+    Args:
+        name: its name, or its place in its group. group: the name of its group, or its number.
+        shape: its shape, as a tensor. view: how it is seen. rule: its name.
+        matrices: count, rows and columns of the matrices that the rule's norms measure.
+        kernels: what computes its step. frozen: whether it needs no gradient.
+        state: name, shape and dtype of each of its states. state_bytes: what they take.
+        flops: operations of one step. moved: bytes it moves, if nothing is fused.
+    """
+
+    name: str
+    group: str
+    shape: tuple[int, ...]
+    view: str
+    rule: str
+    matrices: tuple[tuple[int, int, int], ...]
+    kernels: tuple[str, ...]
+    frozen: bool
+    state: tuple[tuple[str, tuple[int, ...], str], ...]
+    state_bytes: int
+    flops: int
+    moved: int
+
+    def cells(self) -> list[str]:
+        """Return the line as texts."""
+        seen = " + ".join(f"{b} of {m}×{n}" if b > 1 else f"{m}×{n}" for b, m, n in self.matrices)
+        state = ", ".join(f"{name} {_sizes(shape)}" for name, shape, _ in self.state)
+        kinds = sorted({dtype for *_, dtype in self.state})
+        told = f"{state} ({', '.join(kinds)}, {_scaled(self.state_bytes)}B)" if state else "none"
+        return [
+            self.name + (" (frozen)" if self.frozen else ""),
+            _sizes(self.shape),
+            seen if self.view == "natural" else f"{seen} ({self.view})",
+            f"{self.rule} [{self.group}]",
+            ", ".join(self.kernels),
+            told,
+            f"{_scaled(self.flops)}FLOP",
+        ]
+
+
+@attrs.frozen(repr=False)
+class Explanation:
+    """What an optimizer does with every parameter; text, and a table in a notebook.
+
+    Args:
+        lines: one for each parameter, in the order of the groups.
+    """
+
+    lines: tuple[Line, ...]
+
+    def grid(self) -> Grid:
+        """Return the table, with totals below."""
+        flops, state = sum(x.flops for x in self.lines), sum(x.state_bytes for x in self.lines)
+        entries = sum(math.prod(x.shape) for x in self.lines)
+        total = (
+            f"{len(self.lines)} parameters with {entries:,} entries; states take "
+            f"{_scaled(state)}B; a step takes {_scaled(flops)}FLOP."
+        )
+        return Grid(_HEAD, [x.cells() for x in self.lines], notes=[total])
+
+    def __str__(self) -> str:
+        return self.grid().text()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self.grid().html()
+
+
+def explained(param_groups: Iterable[dict[str, Any]]) -> Explanation:
+    """Return what is done with every parameter of these groups."""
+    lines = [
+        line for k, group in enumerate(param_groups) for line in _lines(group, group.get("name", k))
+    ]
+    return Explanation(tuple(lines))
+
+
+def _lines(group: dict[str, Any], title: object) -> Iterator[Line]:
+    said, params = settings(group), group["params"]
+    names = group.get("param_names") or [f"group {title}, {i}" for i in range(len(params))]
+    for name, p in zip(names, params, strict=True):
+        yield _line(name, str(title), said.layout(p), p, said.view)
+
+
+def _line(name: str, group: str, layout: Layout, p: Tensor, view: object) -> Line:
+    program = layout.stepper.program
+    each = [_cost(program, (m, n), b, p.dtype) for b, m, n in layout.sizes if b * m * n]
+    state = tuple(_states(layout, p))
+    return Line(
+        name,
+        group,
+        tuple(p.shape),
+        "natural" if view is None else str(view),
+        program.declaration.name,
+        layout.sizes,
+        kernels(program),
+        not p.requires_grad,
+        state,
+        sum(c.state_bytes for c in each),
+        sum(c.flops for c in each),
+        sum(c.moved for c in each),
+    )
+
+
+_cost = lru_cache(maxsize=1024)(cost)
+
+
+def _states(layout: Layout, p: Tensor) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    for field in layout.fields:
+        dtype = str(layout.stepper.kept_dtype(field, p)).removeprefix("torch.")
+        for key, shape in layout.stored(field).items():
+            yield key, shape, dtype
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def _scaled(number: float) -> str:
+    """Return a number with three digits and a unit prefix."""
+    for prefix in ("", "k", "M", "G"):
+        if number < 1000:
+            return f"{number:.3g} {prefix}"
+        number /= 1000
+    return f"{number:.3g} T"

@@ -1,0 +1,93 @@
+"""Overrides of a route: regular expressions for names, and what holds for the parameters found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from normdsl.choice import Choice
+from normdsl.compiler.runtime.kinds import ROLES
+from normdsl.compiler.runtime.roles import Assignment
+from normdsl.compiler.runtime.views import View
+from normdsl.declaration import Declaration
+from normdsl.errors import HyperparameterError
+
+Rule = Choice | Declaration
+#: A rule, a role or a view.
+Override = Rule | View | str
+#: By pattern, a checked override.
+Checked = Mapping[str, Choice | View | str]
+
+
+def checked(overrides: Mapping[str, Override]) -> Checked:
+    """Return overrides with their rules as choices.
+
+    Raises:
+        HyperparameterError: for what is no regular expression, and no rule, role or view.
+    """
+    return {pattern: _checked(pattern, told) for pattern, told in overrides.items()}
+
+
+def as_choice(where: str, rule: Any) -> Choice:
+    """Return a rule as a choice.
+
+    Raises:
+        HyperparameterError: if it is none; `where` says whose rule it was to be.
+    """
+    if isinstance(rule, Choice):
+        return rule
+    if isinstance(rule, Declaration):
+        return Choice(rule)
+    raise HyperparameterError(
+        f"give {where} to {str(rule)[:50]}",
+        why=f"a {type(rule).__name__} is no rule",
+        hint="pass a declaration, or one with some of its hyper-parameters, rule(lr=0.01)",
+    )
+
+
+def first(overrides: Checked, entry: Assignment) -> str | None:
+    """Return the first pattern that is found in a name of a parameter."""
+    return next((pattern for pattern in overrides if _finds(pattern, entry)), None)
+
+
+def require_use(overrides: Checked, used: set[str | None], entries: Iterable[Assignment]) -> None:
+    """Refuse an override that no trained parameter follows.
+
+    Raises:
+        HyperparameterError: saying why none does.
+    """
+    for pattern in overrides:
+        if pattern not in used:
+            found = [x for x in entries if _finds(pattern, x)]
+            frozen = all(x.frozen for x in found)
+            why = "those it finds are frozen" if frozen else "earlier patterns take all it finds"
+            raise HyperparameterError(
+                f"override the parameters named {pattern}",
+                why=why if found else "it is found in no name",
+                hint="print nd.roles(model) for the names; the first pattern that is found counts",
+            )
+
+
+def _finds(pattern: str, entry: Assignment) -> bool:
+    return any(re.search(pattern, name) for name in entry.names)
+
+
+def _checked(pattern: str, told: Override) -> Choice | View | str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise HyperparameterError(
+            f"override the parameters named {pattern}",
+            why=f"it is no regular expression: {error}",
+            hint="escape dots and brackets with a backslash",
+        ) from error
+    if isinstance(told, View) or (isinstance(told, str) and told in ROLES):
+        return told
+    if isinstance(told, str):
+        raise HyperparameterError(
+            f"give the parameters named {pattern} the role {told}",
+            why="there is no such role",
+            hint="roles are " + ", ".join(ROLES),
+        )
+    return as_choice(f"the parameters named {pattern}", told)

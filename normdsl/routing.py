@@ -1,0 +1,76 @@
+"""One optimizer for a whole model: a rule for each role of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from normdsl.choice import Choice
+from normdsl.declaration import Declaration
+from normdsl.errors import HyperparameterError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+    from normdsl.compiler.runtime.views import View
+
+Rule = Choice | Declaration
+
+
+def route(
+    model: nn.Module,
+    default: Rule | None = None,
+    *,
+    hidden: Rule | None = None,
+    embedding: Rule | None = None,
+    head: Rule | None = None,
+    vector: Rule | None = None,
+    overrides: Mapping[str, Rule | View | str] | None = None,
+    **options: Any,
+) -> DeclaredOptimizer:
+    """Return one optimizer for a model, in which each role of parameters has its rule.
+
+    `nd.route(model, muon)` gives hidden matrices to Muon and all else to AdamW at its defaults;
+    `nd.route(model, hidden=muon(lr=0.02), head=adamw(lr=3e-4), …)` says all of it. Every parameter
+    that takes a gradient is in exactly one group; `nd.roles(model)` shows the roles beforehand.
+    Matrices of convolutions, gates, heads and experts are seen through `nd.views`.
+
+    Args:
+        model: the model. Parameters frozen now are left out.
+        default: the rule of hidden matrices; AdamW takes the roles that have no rule.
+        hidden: likewise, where roles without a rule are refused.
+        embedding: of embeddings, and of tensors that are tied to one.
+        head: of the output layer's matrix.
+        vector: of biases, gains, scalars, and the parameters of norms.
+        overrides: by regular expression, searched in names: a rule, the name of a role, or a view
+            of `nd.views`. The first that is found counts.
+        options: of the optimizer: `schedule=`, `nonfinite=`, …; hyper-parameters belong to rules.
+
+    Raises:
+        HyperparameterError: for a role without a rule, two rules for one, an override or a hidden
+            rule without parameters, or an unknown option.
+        GradientError: for a parameter that its rule cannot take.
+    """
+    from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+    from normdsl.compiler.runtime.route import routed
+
+    told = {"hidden": hidden, "embedding": embedding, "head": head, "vector": vector}
+    rules = {role: rule for role, rule in told.items() if rule is not None}
+    groups = routed(model, _with_default(rules, default), overrides)
+    return DeclaredOptimizer(None, groups, **options)
+
+
+def _with_default(rules: Mapping[str, Rule], default: Rule | None) -> dict[str, Rule]:
+    """Return the rules of all roles, if there is a default."""
+    if default is None:
+        return dict(rules)
+    if "hidden" in rules:
+        raise HyperparameterError(
+            "route hidden matrices to two rules",
+            why="the rule without a name is theirs, and so is hidden=…",
+            hint="pass one of them",
+        )
+    from normdsl.algorithms import adamw
+
+    return {**dict.fromkeys(("embedding", "head", "vector"), adamw()), "hidden": default, **rules}

@@ -1,0 +1,23 @@
+"""Fields: lengths by shape, and names that are the author's or free."""
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.compiler.lowering.fields import Field, unused
+from normdsl.compiler.lowering.program import lower
+from normdsl.shapes import Dim
+
+
+def test_lengths():
+    assert Field("L", (Dim.M, Dim.M)).lengths((3, 5)) == (3, 3)
+    assert Field("c", (Dim.ONE, Dim.N)).lengths((3, 5)) == (1, 5)
+
+
+def test_a_name_is_changed_only_if_it_is_used():
+    assert unused("x", {"y"}) == "x"
+    assert unused("x", {"x", "x_"}) == "x__"
+
+
+def test_states_without_a_name_get_one():
+    update = W - nd.ema(G, 0.5) - nd.ema(G * G, 0.5)
+    program = lower(nd.Declaration("probe", (), update), nd.Schedule())
+    assert [f.name for f in program.fields] == ["s1", "s2"]

@@ -1,0 +1,41 @@
+"""Printing: every node has a lowering, and one without says so."""
+
+import pytest
+
+import normdsl as nd
+from normdsl import G
+from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.printer import Printer
+from normdsl.expr import Expr
+from normdsl.nodes import Across, SingularLmo, SingularNorm
+from normdsl.norms.base import NormOperation
+from normdsl.recursion import Carry, Placeholder, State
+from normdsl.schedule import Schedule
+
+
+def concrete(cls):
+    below = {x for sub in cls.__subclasses__() for x in concrete(sub)}
+    return below | ({cls} if not getattr(cls, "__abstractmethods__", None) else set())
+
+
+def test_every_primitive_node_has_a_lowering():
+    known = set(vars(Printer)["_write"].dispatcher.registry) - {object, Expr}
+    derived = {Carry, Placeholder, *concrete(State), *concrete(NormOperation)}
+    derived |= {SingularLmo, SingularNorm}
+    given = {Across}
+    missing = [
+        c.__name__
+        for c in concrete(Expr) - derived - given
+        if c.__module__.startswith("normdsl") and not any(issubclass(c, k) for k in known)
+    ]
+    assert missing == []
+
+
+def test_a_node_without_a_lowering_is_named():
+    with pytest.raises(TypeError, match="no lowering for the node SingularNorm"):
+        Emitter({}, {}, Schedule())(nd.nuclear.value(G).definition)
+
+
+def test_a_printer_alone_does_not_know_names():
+    with pytest.raises(TypeError, match="abstract"):
+        Printer()

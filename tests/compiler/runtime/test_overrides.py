@@ -1,0 +1,62 @@
+"""Overrides: what is legal, which comes first, and what is refused."""
+
+import pytest
+import torch
+from models import GPT, mlp
+from properties import assert_four_parts
+
+import normdsl as nd
+from normdsl.algorithms import lion, sgd
+from normdsl.choice import Choice
+from normdsl.compiler.runtime.overrides import checked, first, require_use
+from normdsl.compiler.runtime.roles import assigned
+
+
+def test_rules_become_choices_and_roles_and_views_stay():
+    told = {"a": sgd, "b": lion(lr=0.1), "c": "head", "d": nd.views.stack}
+    assert checked(told) == {
+        "a": Choice(sgd),
+        "b": Choice(lion, {"lr": 0.1}),
+        "c": "head",
+        "d": nd.views.stack,
+    }
+
+
+def test_the_first_pattern_that_is_in_a_name_of_the_parameter_counts():
+    tied = assigned(GPT())[0]
+    assert first(checked({"blocks": sgd, "^lm_head": sgd, "wte": lion}), tied) == "^lm_head"
+    assert first(checked({"wte": lion, "^lm_head": sgd}), tied) == "wte"
+    assert first(checked({"blocks": sgd}), tied) is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"0": "matrix"}, "there is no such role"),
+        ({"(": sgd}, "no regular expression"),
+        ({"0": torch.optim.SGD}, "a type is no rule"),
+        ({"0": None}, "a NoneType is no rule"),
+    ],
+)
+def test_what_is_no_override_is_refused(overrides, said):
+    with pytest.raises(nd.HyperparameterError, match=said) as told:
+        checked(overrides)
+    assert_four_parts(told.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("conv", "it is found in no name"),
+        (r"0\.bias", "those it finds are frozen"),
+        (r"2\.bias", "earlier patterns take all it finds"),
+    ],
+)
+def test_an_override_that_no_parameter_follows_is_refused(pattern, said):
+    model = mlp(4, 3, 2)
+    model[0].bias.requires_grad_(False)
+    told = checked({"2": lion, pattern: sgd})
+    require_use(told, {"2", pattern, None}, assigned(model))
+    with pytest.raises(nd.HyperparameterError, match=said) as error:
+        require_use(told, {"2", None}, assigned(model))
+    assert_four_parts(error.value)
