@@ -5,10 +5,21 @@ import inspect
 import sys
 import types
 
+import pytest
 import torch
 
 from suites.marking import pytest_collection_modifyitems  # noqa: F401
 from suites.ours import CLASSES
+
+#: Learning rate, and the step after which the loss falls: SOAP takes none at first.
+CONVERGENCE = {
+    "adamw": (5e-2, 0),
+    "muon": (1e-2, 0),
+    "shampoo": (5e-2, 0),
+    "soap": (1e-2, 1),
+    "muadam_sania": (1e-3, 0),
+    "kl_shampoo": (1e-2, 0),
+}
 
 
 class _Names(type):
@@ -60,6 +71,17 @@ def pytest_configure(config):
                 has_momentum="momentum" in known,
             )
         )
+
+
+def pytest_collectstart(collector):
+    """Enter our classes among those whose convergence is tested, before tests are made of them."""
+    if isinstance(collector, pytest.Module) and collector.path.name == "test_optim.py":
+        suite = collector.obj
+        for rule, (rate, after) in CONVERGENCE.items():
+            name = CLASSES[rule].__name__
+            suite._CONVERGENCE_CFGS[name] = suite._conv(5e-2, {"lr": rate}, after_step=after)
+            (mark,) = suite.test_optimizer_convergence.pytestmark
+            mark.args[1].append(name)
 
 
 def pytest_runtest_setup(item):

@@ -7,5 +7,5 @@ from trainers.rules import MAKERS
 
 @pytest.fixture(params=MAKERS)
 def make(request):
-    """Return what makes an optimizer of parameters."""
+    """Return what makes an optimizer of a model."""
     return MAKERS[request.param]

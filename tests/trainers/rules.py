@@ -1,32 +1,24 @@
-"""The optimizers that trainers are given, and how two states are compared."""
+"""The optimizers that trainers are given, and what they train."""
 
 import torch
-from torch.testing._internal.common_utils import TestCase
 
+import normdsl as nd
 from normdsl.algorithms import adamw, muon, soap
-from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 
 
-def routed(rule, params):
-    """Return an optimizer that steps matrices by a rule, everything else by AdamW."""
-    params = [p for p in params if p.requires_grad]
-    groups = [
-        {"params": [p for p in params if p.ndim == 2], "rule": rule},
-        {"params": [p for p in params if p.ndim != 2], "rule": adamw(lr=1e-2)},
-    ]
-    return DeclaredOptimizer(None, groups)
+def routed(matrices):
+    """Return what makes an optimizer of a model: a rule for hidden matrices and the head."""
+    rest = adamw(lr=1e-2)
+    return lambda model: nd.route(
+        model, hidden=matrices, head=matrices, embedding=rest, vector=rest
+    )
 
 
 MAKERS = {
-    "adamw": lambda params: adamw(params, lr=1e-2),
-    "muon": lambda params: routed(muon(lr=2e-2), params),
-    "soap": lambda params: routed(soap(lr=1e-2), params),
+    "adamw": lambda model: adamw(model.parameters(), lr=1e-2),
+    "muon": routed(muon(lr=2e-2)),
+    "soap": routed(soap(lr=1e-2)),
 }
-
-
-def equal(actual, expected):
-    """Refuse two structures of tensors, numbers and text that are not equal bit for bit."""
-    TestCase().assertEqual(actual, expected, rtol=0, atol=0)  # noqa: PT009 compares tensors too
 
 
 def weights(model):

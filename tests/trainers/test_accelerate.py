@@ -3,10 +3,11 @@
 import pytest
 import torch
 from accelerate import Accelerator
+from suites.harness import equal
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
-from trainers.rules import data, equal, net, weights
+from trainers.rules import data, net, weights
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +16,7 @@ def prepared(make, accumulate=1, dtype=torch.float32):
     """Return an accelerator and what it prepared."""
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=accumulate)
     model = net(dtype)
-    opt = make(model.parameters())
+    opt = make(model)
     loader = DataLoader(TensorDataset(*data(32, dtype)), batch_size=8)
     return accelerator, *accelerator.prepare(model, opt, loader)
 
@@ -44,7 +45,7 @@ def test_it_trains_clipped(make):
 def test_accumulated_batches_are_steps_of_the_mean_gradient(make):
     found = prepared(make, accumulate=4, dtype=torch.float64)
     twin = net(torch.float64)
-    other = make(twin.parameters())
+    other = make(twin)
     x, y = data(32, torch.float64)
     for _ in range(3):
         train(*found)

@@ -3,15 +3,16 @@
 import copy
 
 import torch
+from suites.harness import equal
 from torch.amp import GradScaler
 from torch.nn.functional import mse_loss
 
-from trainers.rules import data, equal, net, weights
+from trainers.rules import data, net, weights
 
 
 def test_a_step_that_the_scaler_skips_changes_nothing(make):
     model, scaler = net(), GradScaler(device="cpu", init_scale=8.0)
-    opt = make(model.parameters())
+    opt = make(model)
     x, y = data()
     for k in range(4):
         opt.zero_grad()
@@ -32,7 +33,7 @@ def test_scaled_steps_are_the_unscaled_ones(make):
     finals = []
     for scaler in (GradScaler(device="cpu", init_scale=1024.0), GradScaler(enabled=False)):
         model = net()
-        opt = make(model.parameters())
+        opt = make(model)
         for _ in range(3):
             opt.zero_grad()
             scaler.scale(mse_loss(model(data()[0]), data()[1])).backward()
@@ -44,7 +45,7 @@ def test_scaled_steps_are_the_unscaled_ones(make):
 
 def test_it_trains_under_autocast(make):
     model = net()
-    opt = make(model.parameters())
+    opt = make(model)
     x, y = data()
     losses = []
     for _ in range(20):
@@ -61,7 +62,7 @@ def test_four_small_gradients_are_one_large_one(make):
     finals = []
     for parts in (1, 4):
         model = net(torch.float64)
-        opt = make(model.parameters())
+        opt = make(model)
         x, y = data(dtype=torch.float64)
         for _ in range(3):
             opt.zero_grad()

@@ -6,8 +6,9 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.demos.boring_classes import BoringModel
+from suites.harness import equal
 
-from trainers.rules import equal, weights
+from trainers.rules import weights
 
 pytestmark = pytest.mark.slow
 
@@ -18,12 +19,12 @@ class Model(BoringModel):
     def __init__(self, make):
         super().__init__()
         torch.manual_seed(0)
-        self.layer = torch.nn.Linear(32, 2)
+        self.layer = torch.nn.Sequential(torch.nn.Linear(32, 4), torch.nn.Linear(4, 2))
         self.make = make
         self.losses = []
 
     def configure_optimizers(self):
-        opt = self.make(self.parameters())
+        opt = self.make(self)
         return [opt], [torch.optim.lr_scheduler.StepLR(opt, step_size=1, gamma=0.5)]
 
     def training_step(self, batch, batch_idx):

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from suites.harness import equal
 from torch.utils.data import Dataset
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
-from trainers.rules import equal, weights
+from trainers.rules import weights
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +44,7 @@ def trainer(make, folder, **options):
         model=net,
         args=arguments,
         train_dataset=Sentences(),
-        optimizers=(make(net.parameters()), None),
+        optimizers=(make(net), None),
     )
 
 
