@@ -9,18 +9,21 @@ from suites.expected import rule_of
 
 @attrs.frozen
 class Result:
-    """A test of one of our rules: passed, expected (to fail, and did), skipped or failed."""
+    """A test of one of our rules: passed, expected (to fail, and did), skipped or failed.
+
+    Of files that could not be read, `rule` is None.
+    """
 
     test: str
-    rule: str
+    rule: str | None
     outcome: str
 
 
 def results(report):
-    """Return the results in a JUnit file, of tests about our rules; others are left out."""
+    """Return the results in a JUnit file: tests of our rules, and whatever else failed."""
     cases = ElementTree.parse(report).getroot().iter("testcase")
-    found = [(_test(case), _outcome(case)) for case in cases]
-    return [Result(test, rule_of(test), outcome) for test, outcome in found if rule_of(test)]
+    found = [Result(_test(c), rule_of(_test(c)), _outcome(c)) for c in cases]
+    return [r for r in found if r.rule or r.outcome == "failed"]
 
 
 def _test(case):

@@ -11,6 +11,7 @@ CASES = (
     (".TestB", "test_b[ourskl-1]", ""),
     (".TestB", "test_b[oursklshampoo-1]", '<skipped type="pytest.xfail"/>'),
     ("", "test_c[oursadamw]", '<skipped type="pytest.skip"/>'),
+    ("", "", '<error message="collection failure"/>'),
     ("", "test_d[oursadamw]", '<failure message="[XPASS(strict)]"/>'),
 )
 REPORT = "<testsuites>" + "".join(CASE.format(*c) for c in CASES) + "</testsuites>"
@@ -36,6 +37,7 @@ def test_a_run_is_read_from_its_report(tmp_path):
         Result("test_a[oursmuon]", "muon", "passed"),
         Result("TestB::test_b[oursklshampoo-1]", "kl_shampoo", "expected"),
         Result("test_c[oursadamw]", "adamw", "skipped"),
+        Result("", None, "failed"),
         Result("test_d[oursadamw]", "adamw", "failed"),
     ]
 
