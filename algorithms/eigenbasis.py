@@ -48,5 +48,5 @@ def splus(
     L, R = (nd.prev(nd.ema(s, beta2)) for s in (G @ G.T, G.T @ G))
     Q, P = nd.eigenbasis(L), nd.eigenbasis(R)
     norm = nd.preconditioned(nd.max_entry, rotate=(Q, P))
-    rate = lr * 2 / (nd.rows + nd.cols)
+    rate = lr * nd.scale.mean_length
     return (1 - rate * weight_decay) * W + rate * norm.lmo(u)

@@ -17,8 +17,7 @@ def muon(
     computes the polar factor by five Newton–Schulz steps in bfloat16: `schedule=` here.
     """
     u = nd.momentum(G, momentum, readout=momentum * momentum)
-    scale = nd.sqrt(nd.maximum(1, nd.rows / nd.cols))
-    return (1 - lr * weight_decay) * W + lr * scale * nd.spectral.lmo(u)
+    return (1 - lr * weight_decay) * W + lr * nd.scale.shape * nd.spectral.lmo(u)
 
 
 @nd.optimizer

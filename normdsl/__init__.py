@@ -15,7 +15,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from normdsl import decay, scale
 from normdsl.averages import accumulate, ema, eye_like, momentum, prev, zeros_like
+from normdsl.clipping import clip, clip_entries
 from normdsl.declaration import Declaration, Hyperparameter
 from normdsl.domains import Domain, Fraction, LossValue, NonNegative, Positive, Real
 from normdsl.errors import (
@@ -175,10 +177,13 @@ __all__ = [
     "cans",
     "capture",
     "cholesky",
+    "clip",
+    "clip_entries",
     "cols",
     "column_norm",
     "compare",
     "coupled_grams",
+    "decay",
     "eigenbasis",
     "ema",
     "ema_in_basis",
@@ -233,6 +238,7 @@ __all__ = [
     "row_norm",
     "rows",
     "running_max",
+    "scale",
     "scaled_max_entry",
     "schatten",
     "schedule_error",

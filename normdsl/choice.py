@@ -11,7 +11,6 @@ from normdsl.schedule import Schedule
 
 if TYPE_CHECKING:
     from normdsl.compiler.runtime.views import View
-    from normdsl.declaration import Declaration
 
 
 @attrs.frozen
@@ -22,7 +21,7 @@ class Choice:
     as `"rule"` of a parameter group. The hyper-parameters left out have their defaults.
 
     Args:
-        rule: the declaration.
+        rule: the declaration (its class, which makes choices, is not known here).
         hyper: hyper-parameters, numbers or scalar tensors, by name.
         view: how parameters are seen as matrices, of `nd.views`; None for the natural view.
         schedule: how it is computed; None for that of the optimizer.
@@ -31,7 +30,7 @@ class Choice:
         HyperparameterError: for an unknown name or a number outside its domain.
     """
 
-    rule: Declaration
+    rule: Any
     hyper: Mapping[str, Any] = attrs.field(factory=dict, converter=dict)
     view: View | None = None
     schedule: Schedule | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -18,7 +19,8 @@ from normdsl.nodes import Param, Source, Stream
 from normdsl.recursion import free_carries, placeholders
 from normdsl.shapes import MATRIX
 from normdsl.show.declared import declared_latex, declared_text
-from normdsl.streams import MOMENTS
+from normdsl.streams import MOMENTS, G
+from normdsl.substitution import Substitution
 
 
 @attrs.frozen
@@ -106,6 +108,28 @@ class Declaration(Compiled):
             update=fold(self.update, table),
             names=tuple((name, fold(x, table)) for name, x in self.names),
         )
+
+    def on_gradient(self, function: Callable[[Expr], Expr]) -> Declaration:
+        """Return the rule fed g = `function(G)` wherever it reads the gradient G.
+
+        rule.on_gradient(lambda G: nd.clip(G, 1.0)) steps as the rule does on clipped gradients. The
+        function may have states of its own; moments of a layer stay as they are.
+
+        Raises:
+            DeclarationError: if the function does not return an m×n expression, or not one of G.
+        """
+        fed = function(G)
+        if not (isinstance(fed, Expr) and fed.shape == MATRIX):
+            found = f"a {fed.shape} expression" if isinstance(fed, Expr) else type(fed).__name__
+            raise DeclarationError(
+                f"feed {self.name} another gradient",
+                at=fed if isinstance(fed, Expr) else None,
+                why=f"the function returns {found}, but a gradient is an m×n expression",
+                hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
+            )
+        change = Substitution({G: fed})
+        names = ((name, change(x)) for name, x in self.names)
+        return attrs.evolve(self, update=change(self.update), names=(("g", fed), *names))
 
     def hyperparameter(self, name: str) -> Hyperparameter:
         """Return the hyper-parameter called `name`.

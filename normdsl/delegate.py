@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 import attrs
 
-from normdsl.choice import Choice
 from normdsl.errors import DeclarationError
 from normdsl.expr import Expr
 from normdsl.schedule import Schedule
 
 if TYPE_CHECKING:
+    from normdsl.choice import Choice
     from normdsl.compiler.invariance.groups import Group
     from normdsl.compiler.invariance.report import Report
     from normdsl.compiler.invariance.verdict import Verdict
@@ -41,6 +41,8 @@ class Compiled:
             DeclarationError: for an expression in place of parameters, as in another declaration.
         """
         if params is None and not any(isinstance(x, Expr) for x in options.values()):
+            from normdsl.choice import Choice
+
             told = {k: options.pop(k) for k in ("view", "schedule") if k in options}
             return Choice(cast("Any", self), options, **told)
         if params is None or isinstance(params, Expr):

@@ -378,11 +378,15 @@ def pointwise(node: Expr, verb: str, left: Expr, right: Expr) -> Shape:
 def as_expr(value: Any) -> Expr:
     """Return `value` as an expression; numbers become constants.
 
+    A value of another class that stands for an expression gives it by a method `__expr__`.
+
     Raises:
         DeclarationError: for anything that is neither an expression nor a number.
     """
     if isinstance(value, Expr):
         return value
+    if hasattr(type(value), "__expr__"):
+        return as_expr(value.__expr__())
     if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
         raise DeclarationError(
             f"use a {type(value).__name__} in an expression",

@@ -65,5 +65,8 @@ def here() -> Where | None:
 def _is_library(module: str, filename: str) -> bool:
     if filename.startswith("<attrs"):
         return True
-    inside = module == _LIBRARY or module.startswith(_LIBRARY + ".")
-    return inside and not module.startswith(_USER_PARTS)
+    return _within(module, _LIBRARY) and not any(_within(module, part) for part in _USER_PARTS)
+
+
+def _within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.fields import Field, kept_fields, state_fields, unused
-from normdsl.compiler.lowering.refresh import kept_values
+from normdsl.compiler.lowering.refresh import inside, kept_values
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.compiler.lowering.source import write
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
-from normdsl.graph import walk
 from normdsl.nodes import Across
 from normdsl.schedule import Schedule
 
@@ -93,8 +92,7 @@ def lower(declaration: Declaration, schedule: Schedule) -> Program:
 
 def _combined(graph: Iterable[Expr]) -> tuple[Across, ...]:
     """Return the scalars combined over layers, each after those it depends on."""
-    found = (x for root in graph for x in walk(root) if isinstance(x, Across))
-    return tuple(dict.fromkeys(found))
+    return tuple(x for x in inside(graph) if isinstance(x, Across))
 
 
 def closed(derive: Derivation) -> list[Slot]:

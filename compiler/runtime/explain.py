@@ -55,7 +55,7 @@ class Line:
             self.name + (" (frozen)" if self.frozen else ""),
             _sizes(self.shape),
             seen if self.view == "natural" else f"{seen} ({self.view})",
-            f"{self.rule} [{self.group}]",
+            f"{self.rule} [{self.group.removesuffix(f' ({self.view})')}]",
             ", ".join(self.kernels),
             told,
             f"{_scaled(self.flops)}FLOP",

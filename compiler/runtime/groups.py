@@ -88,6 +88,15 @@ def filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
     return {**merged, **hyper(merged)}
 
 
+def line(group: Mapping[str, Any]) -> str:
+    """Return a parameter group as one line of text."""
+    said, count = settings(group), len(group["params"])
+    title = f"{group['name']}: " if "name" in group else ""
+    told = Choice(said.rule, {h.name: group[h.name] for h in said.rule.hyper}, said.view)
+    up = ", maximize" if said.maximize else ""
+    return f"  {title}{told}{up}, {count} parameter{'s' * (count != 1)}"
+
+
 def _require_settings(group: Mapping[str, Any]) -> None:
     kinds = {"schedule": Schedule, "view": View | None, "maximize": bool}
     for name, kind in kinds.items():

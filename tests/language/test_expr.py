@@ -361,3 +361,20 @@ def test_shown():
     assert repr(2 * G) == "<Mul m×n: 2 G>"
     assert str(2 * G) == "2 G"
     assert (2 * G)._repr_latex_() == "$\\displaystyle 2\\, G$"
+
+
+def test_values_of_other_classes_may_stand_for_expressions():
+    class Twice:
+        def __expr__(self):
+            return 2 * G
+
+    class Wrong:
+        def __expr__(self):
+            return "G"
+
+    assert W + Twice() == W + 2 * G
+    assert nd.abs(Twice()) == nd.abs(2 * G)
+    with refuses(nd.DeclarationError, "str"):
+        W + Wrong()
+    with refuses(nd.DeclarationError, "type"):
+        W + Twice

@@ -35,6 +35,8 @@ def test_an_expression_knows_its_line():
         lambda: 1 / nd.t,
         lambda: (G @ W.T).T,
         lambda: nd.minimum(G, W),
+        lambda: nd.clip(G, 1),
+        lambda: nd.decay.coupled(G, nd.t),
     ],
 )
 def test_the_line_is_the_users_never_the_librarys(build):

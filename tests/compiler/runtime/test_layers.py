@@ -43,6 +43,18 @@ def test_layers_of_all_groups_step_together():
     assert read(params) == pytest.approx([expected] * 3)
 
 
+def test_norms_of_all_layers_are_averaged():
+    """The state's own recursion, norms and all, is no part of the step that is emitted."""
+    params = parameters(*GRADS)
+    total = nd.sum(nd.frobenius.value(G) ** 2, over="layers")
+    opt = rule(W + nd.ema(total, 0.5) * ONES)(params)
+    for _ in range(2):
+        for p, g in zip(params, GRADS, strict=True):
+            p.grad = g.clone()
+        opt.step()
+    assert read(params) == pytest.approx([SQUARES * (0.5 + 0.75)] * 3)
+
+
 def test_the_maximum_is_that_of_all_layers():
     params = parameters(*GRADS)
     rule(W + nd.max(nd.inner(G, G), over="layers") * ONES)(params).step()
