@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials wheel soundness parity reliability table clean
+.PHONY: tour test check lint types layers tutorials wheel soundness parity reliability table suites clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -41,6 +41,9 @@ reliability: $(STAMP)  ## the tables of docs/reliability.md: faults, and what co
 
 table: $(STAMP)  ## docs/table.*: the methods of the paper, computed from their declarations
 	$(BIN)/python tests/table.py
+
+suites: $(STAMP)  ## suites of others against our optimizers, from their sdists; docs/suites.md
+	PYTHONPATH=tests $(BIN)/python -m suites.run
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tour.png

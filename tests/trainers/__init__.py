@@ -1,0 +1,1 @@
+"""Trainers of others drive our optimizers: Lightning, accelerate, transformers, torch.amp."""
