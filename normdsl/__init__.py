@@ -101,10 +101,10 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance import groups
     from normdsl.compiler.invariance.repair import repair
     from normdsl.compiler.invariance.solve import solve
+    from normdsl.compiler.routing.roles import roles
     from normdsl.compiler.runtime import views
     from normdsl.compiler.runtime.capture import capture
     from normdsl.compiler.runtime.functional import functional
-    from normdsl.compiler.runtime.roles import roles
     from normdsl.compiler.runtime.schedule_error import schedule_error
     from normdsl.routing import route
     from normdsl.serial import from_json, to_json
@@ -119,7 +119,7 @@ _LAZY = {
     "repair": ("normdsl.compiler.invariance.repair", "repair"),
     "capture": ("normdsl.compiler.runtime.capture", "capture"),
     "functional": ("normdsl.compiler.runtime.functional", "functional"),
-    "roles": ("normdsl.compiler.runtime.roles", "roles"),
+    "roles": ("normdsl.compiler.routing.roles", "roles"),
     "route": ("normdsl.routing", "route"),
     "schedule_error": ("normdsl.compiler.runtime.schedule_error", "schedule_error"),
     "from_json": ("normdsl.serial", "from_json"),

@@ -52,8 +52,8 @@ def route(
             rule without parameters, or an unknown option.
         GradientError: for a parameter that its rule cannot take.
     """
+    from normdsl.compiler.routing.route import routed
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
-    from normdsl.compiler.runtime.route import routed
 
     told = {"hidden": hidden, "embedding": embedding, "head": head, "vector": vector}
     rules = {role: rule for role, rule in told.items() if rule is not None}

@@ -14,6 +14,7 @@ LAYERS = [
     ("kernels", ("normdsl.compiler.kernels",)),
     ("lowering", ("normdsl.compiler.lowering",)),
     ("runtime", ("normdsl.compiler.runtime",)),
+    ("routing", ("normdsl.compiler.routing",)),
     ("invariance", ("normdsl.compiler.invariance",)),
     ("compiler", ("normdsl.compiler",)),
     ("algorithms", ("normdsl.algorithms",)),
@@ -21,8 +22,8 @@ LAYERS = [
 ]
 #: Layers that may not import these, although they come later.
 FORBIDDEN = {
-    "invariance": ("kernels", "lowering", "runtime"),
-    "algorithms": ("kernels", "lowering", "runtime", "invariance", "compiler"),
+    "invariance": ("kernels", "lowering", "runtime", "routing"),
+    "algorithms": ("kernels", "lowering", "runtime", "routing", "invariance", "compiler"),
 }
 #: The face stands on top of all layers; delegations and routes import the compiler when called.
 FACES = {"normdsl", "normdsl.delegate", "normdsl.routing"}

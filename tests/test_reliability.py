@@ -1,6 +1,5 @@
 """Faults of gradients, saved states, files and texts: refused or survived, and documented."""
 
-import itertools
 import sys
 from pathlib import Path
 
@@ -14,10 +13,6 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 DTYPES = pytest.mark.parametrize("dtype", reliability.DTYPES, ids=str)
 #: What no fault may come to.
 BROKEN = ("CHANGED", "NOT FINITE", "LOADED WRONGLY")
-#: Refused, but by an error of torch or Python that does not say what is wrong.
-UNTOLD = ("parameters by unhashable names", "a step count that is text")
-#: Rules that factor matrices of squares, or join layers in one step, and are skipped only whole.
-FACTORS, JOINS = ("shampoo", "soap", "kl_shampoo"), ("polyak_muadam_sania",)
 
 
 @DTYPES
@@ -26,11 +21,7 @@ FACTORS, JOINS = ("shampoo", "soap", "kl_shampoo"), ("polyak_muadam_sania",)
 def test_a_step_under_a_fault_is_refused_skipped_or_finite(fault, nonfinite, dtype):
     for name in filter(lambda n: gradients.applies(n, fault), RULES):
         found = gradients.outcome(name, fault, dtype, nonfinite)
-        legal = gradients.expected(fault, nonfinite)
-        if nonfinite == "skip" and fault.skipped != gradients.FINE[1]:
-            legal += (gradients.REFUSED,) if name in FACTORS and "NaN" not in fault.name else ()
-            legal += ("skipped, others stand",) if name in JOINS else ()
-        assert found in legal, name
+        assert found in gradients.expected(name, fault, nonfinite), name
 
 
 @DTYPES
@@ -57,8 +48,7 @@ def test_squares_that_underflow_are_seen():
 @pytest.mark.parametrize("name", checkpoints.NAMES)
 @pytest.mark.parametrize("fault", checkpoints.CORRUPTIONS, ids=lambda f: f.name)
 def test_a_saved_state_is_loaded_exactly_or_not_at_all(name, fault):
-    found = checkpoints.outcome(name, fault)
-    assert found == fault.result or (fault.name in UNTOLD and found.endswith("nothing changed"))
+    assert checkpoints.outcome(name, fault) == fault.result
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.5, 0.99])
@@ -99,14 +89,9 @@ def test_nothing_is_changed_by_what_is_refused(current):
     assert not any(f"| {word}" in cells or f"/ {word}" in cells for word in BROKEN)
 
 
-def test_what_falls_short_is_listed(current):
-    """A line here that is mended: take it from the tests above, and make the document anew."""
-    listed = [
-        line for line in current.split("## Not as it should be")[1].splitlines() if "- " in line
-    ]
-    assert len(listed) == len(list(reliability.unmet()))
-    for name, fault in itertools.product(FACTORS, ("times 1e30", "one entry 3e38")):
-        assert any(fault in line and name in line for line in listed)
+def test_nothing_falls_short(current):
+    assert list(reliability.unmet()) == []
+    assert current.split("## Not as it should be")[1].strip().endswith("Nothing.")
 
 
 def test_another_outcome_is_noticed(current):

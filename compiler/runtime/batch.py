@@ -205,6 +205,13 @@ class Stepper:
                 why=f"a factorisation failed ({error}); nothing was changed",
                 hint="look for overflow in the weights or states: lower the learning rate",
             ) from error
+        except ArithmeticError as error:
+            raise HyperparameterError(
+                f"take a step of {self.program.declaration.name}",
+                why=f"its hyper-parameters and the shape of W, {tuple(W.shape[-2:])}, make no "
+                f"number ({error}); nothing was changed",
+                hint="keep them away from where the rule divides by zero or overflows",
+            ) from error
 
     def _numbers(self, hyper: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return hyper-parameters as compiled code takes them: tensors, whose values it ignores."""

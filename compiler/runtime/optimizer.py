@@ -24,6 +24,7 @@ from normdsl.compiler.runtime.options import require_capturable, require_options
 from normdsl.compiler.runtime.transaction import (
     Part,
     changes,
+    finite_changes,
     require_finite,
     require_gradient,
     started,
@@ -54,7 +55,8 @@ class DeclaredOptimizer(Optimizer):
         nonfinite: what a gradient, or a new value, that is NaN or infinite does: `"raise"` a
             `GradientError` (costs a host synchronisation a step), or `"skip"` the parameter's
             step without one, unless the schedule keeps values between steps: then the step count
-            is read, since it does not advance in a step that was skipped.
+            is read, since it does not advance in a step that was skipped. A rule that joins layers
+            steps all of its parameters or none.
         capturable: promise that a step never waits for the device, as CUDA graphs ask for:
             non-finite steps are skipped, and schedules that keep values refused.
         differentiable: refused if true: `nd.functional` is differentiable, this class writes in
@@ -143,7 +145,7 @@ class DeclaredOptimizer(Optimizer):
                 loss = closure()
         parts = [part for group in self.param_groups for part in self._parts(group, loss)]
         if self.nonfinite == "skip":
-            made = [c.kept_if_finite() for c in changes([part.guarded() for part in parts])]
+            made = finite_changes(parts)
         else:
             made = changes(parts)
             require_finite(made)

@@ -56,7 +56,8 @@ def require_fits(live: list[Group], given: Any) -> None:
         raise _refused(f"it has {len(saved)} parameter groups, and the optimizer {len(live)}")
     for k, (own, group) in enumerate(zip(live, saved, strict=True)):
         members = group.get("params")
-        if not isinstance(members, list) or len(members) != len(own["params"]):
+        named = isinstance(members, list) and all(isinstance(x, int | str) for x in members)
+        if not named or len(members) != len(own["params"]):
             raise _refused(f"its group {k} is not of {len(own['params'])} parameters")
         _require_rule(own, group)
         for index, param in zip(members, own["params"], strict=True):
@@ -90,6 +91,8 @@ def _require_state(layout: Layout, state: Any) -> None:
     for field in layout.required:
         for key, shape in layout.stored(field).items():
             _require_slot(rule, key, shape, state.get(key))
+    if not isinstance(state[STEP], Tensor | int | float):
+        raise _refused(f"{STEP} is a {type(state[STEP]).__name__}, not a count")
     step = torch.as_tensor(state[STEP])
     if step.numel() != 1 or not bool(
         finite(step) & (step >= 0).all() & (step == step.round()).all()

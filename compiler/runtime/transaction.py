@@ -82,13 +82,17 @@ class Change:
         """All that is new."""
         return [self.weight, *self.state.values()]
 
-    def kept_if_finite(self) -> Change:
-        """Return the change, or, where anything is not finite, the old values."""
+    @property
+    def legal(self) -> Tensor:
+        """Whether everything old and new is finite, as a tensor."""
         assert self.part.given is not None
-        ok = self.part.given & finite(*self.values)
-        old, state = self.part.state, self.state
+        return self.part.given & finite(*self.values)
+
+    def kept_where(self, ok: Tensor) -> Change:
+        """Return the change, or the old values if `ok` is false; a tensor."""
+        ok, old = ok.to(self.weight.device), self.part.state
         weight = torch.where(ok, self.weight, real(self.part.param))
-        chosen = {key: torch.where(ok, new, old[key]) for key, new in state.items()}
+        chosen = {key: torch.where(ok, new, old[key]) for key, new in self.state.items()}
         return Change(self.part, weight, chosen)
 
     def write(self, state: dict[str, Tensor]) -> None:
@@ -111,16 +115,46 @@ def changes(parts: Sequence[Part]) -> list[Change]:
     """Return what a step makes of parameters; changes nothing.
 
     Raises:
-        GradientError: if a factorisation fails, naming what is not finite if anything is.
+        FactorisationError: if a factorisation fails, or a GradientError naming what is not finite.
     """
-    batches = _batches(parts)
     try:
-        new = _stepped(batches)
+        return [_change(part, new) for part, new in _new(parts)]
     except FactorisationError:
         for part in parts:
             blame(*part.where, part.loss, part.made_from)
         raise
-    return [_change(part, [new[part, k] for k in range(len(part.layout.sizes))]) for part in parts]
+
+
+def finite_changes(parts: Sequence[Part]) -> list[Change]:
+    """Return what a step makes of parameters, and the old values where it is not finite.
+
+    Nothing is read on the host, unless a factorisation fails: then parameters step one by one. A
+    rule that joins layers changes all of its parameters or none.
+    """
+    made = _attempted([part.guarded() for part in parts])
+    joined: dict[Stepper, Tensor] = {}
+    for change in made:
+        stepper = change.part.layout.stepper
+        if stepper.program.layers:
+            before = joined.get(stepper, change.legal)
+            joined[stepper] = before & change.legal.to(before.device)
+    return [c.kept_where(joined.get(c.part.layout.stepper, c.legal)) for c in made]
+
+
+def _attempted(parts: Sequence[Part]) -> list[Change]:
+    """Return changes; those of parts, or of rules that join layers, that fail are NaN."""
+    try:
+        return [_change(part, new) for part, new in _new(parts)]
+    except FactorisationError:
+        together = defaultdict(list)
+        for part in parts:
+            stepper = part.layout.stepper
+            together[stepper if stepper.program.layers else part].append(part)
+        if len(together) > 1:
+            return [change for own in together.values() for change in _attempted(own)]
+        return [
+            Change(part, torch.full_like(real(part.param), torch.nan), part.state) for part in parts
+        ]
 
 
 def require_finite(made: Sequence[Change]) -> None:
@@ -140,6 +174,12 @@ def require_finite(made: Sequence[Change]) -> None:
 
 Piece = tuple[Part, int]
 New = tuple[Tensor, list[Tensor]]
+
+
+def _new(parts: Sequence[Part]) -> list[tuple[Part, list[New]]]:
+    """Return the new values of the pieces of each part."""
+    found = _stepped(_batches(parts))
+    return [(part, [found[part, k] for k in range(len(part.layout.sizes))]) for part in parts]
 
 
 def _batches(parts: Iterable[Part]) -> dict[Stepper, list[tuple[list[Piece], Inputs]]]:

@@ -12,9 +12,11 @@ from torch import Tensor
 
 import normdsl as nd
 from failures.subject import RULES, SHAPES, STEPS, Subject, finite, gradients, same, subject
-from normdsl.nodes import Source
+from normdsl.graph import walk
+from normdsl.nodes import Across, Source
 
 REFUSED, SKIPPED, MOVES, STANDS = "refused", "skipped", "moves", "stands"
+ALL_SKIPPED = "all skipped"
 Change = Callable[[list[Tensor]], list[Tensor]]
 
 
@@ -90,9 +92,11 @@ FAULTS = (
 MODES = ("raise", "skip")
 
 
-def expected(fault: Fault, nonfinite: str) -> tuple[str, ...]:
-    """Return what may come of a fault."""
-    return fault.raised if nonfinite == "raise" else fault.skipped
+def expected(name: str, fault: Fault, nonfinite: str) -> tuple[str, ...]:
+    """Return what may come of a fault; a rule that joins layers skips all of its parameters."""
+    joins = any(isinstance(x, Across) for x in walk(RULES[name].update))
+    known = fault.raised if nonfinite == "raise" else fault.skipped
+    return tuple(ALL_SKIPPED if joins and x == SKIPPED else x for x in known)
 
 
 def applies(name: str, fault: Fault) -> bool:
@@ -105,17 +109,20 @@ def outcome(name: str, fault: Fault, dtype: torch.dtype, nonfinite: str) -> str:
     """Provoke a fault and say what came of it."""
     made = subject(name, dtype, nonfinite, fault.shapes, steps=fault.steps)
     _strike(made, fault)
-    everything, struck = made.held(), made.of(0)
+    everything, each = made.held(), [made.of(k) for k in range(len(fault.shapes))]
     grads = gradients(fault.steps, fault.shapes)
     try:
         made.step(fault.change(grads), **fault.told)
     except nd.GradientError:
         return REFUSED if same(made.held(), everything) else "CHANGED"
-    if _skipped(made, struck, fault.steps):
+    skipped = [_skipped(made, k, before, fault.steps) for k, before in enumerate(each)]
+    if all(skipped):
+        return ALL_SKIPPED
+    if skipped[0]:
         return SKIPPED + ("" if _others_go_on(name, fault, dtype, made) else ", others stand")
     if not finite(made.held()):
         return "NOT FINITE"
-    return STANDS if same(made.of(0)[:1], struck[:1]) else MOVES
+    return STANDS if same(made.of(0)[:1], each[0][:1]) else MOVES
 
 
 def _strike(made: Subject, fault: Fault) -> None:
@@ -124,20 +131,15 @@ def _strike(made: Subject, fault: Fault) -> None:
             made.params[0][1, 2] = fault.weight
 
 
-def _skipped(made: Subject, before: list[Tensor], steps: int) -> bool:
-    """Return whether the first parameter took no step: all it has is as before, its clock too."""
-    now = made.of(0)
+def _skipped(made: Subject, k: int, before: list[Tensor], steps: int) -> bool:
+    """Return whether a parameter took no step: all it has is as before, its clock too."""
+    now = made.of(k)
     kept = same(now, before) if steps else same(now[:1], before[:1])
-    return kept and float(made.opt.state[made.params[0]]["step"]) == steps
+    return kept and float(made.opt.state[made.params[k]]["step"]) == steps
 
 
 def _others_go_on(name: str, fault: Fault, dtype: torch.dtype, made: Subject) -> bool:
-    """Return whether the others took the step that they take beside a gradient of zero.
-
-    If the loss is not finite there is no such step, for any of them.
-    """
-    if fault.reads is Source.LOSS:
-        return True
+    """Return whether the others took the step that they take beside a gradient of zero."""
     beside = subject(name, dtype, "skip", fault.shapes, steps=fault.steps)
     grads = gradients(fault.steps, fault.shapes)
     beside.step([torch.zeros_like(grads[0]), *grads[1:]])

@@ -5,7 +5,7 @@ from models import CNN, GPT, Block, LSTMClassifier, MoE, ViT, mlp
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from normdsl.compiler.runtime.head import head
+from normdsl.compiler.routing.head import head
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 import normdsl as nd
-from normdsl.compiler.runtime.kinds import ROLES
-from normdsl.compiler.runtime.roles import assigned
+from normdsl.compiler.routing.kinds import ROLES
+from normdsl.compiler.routing.roles import assigned
 
 flat, stack, swapped = nd.views.flat, nd.views.stack, nd.views.swapped
 heads, split = nd.views.heads, nd.views.split

@@ -10,10 +10,8 @@ import attrs
 from torch import nn
 
 from normdsl.choice import Choice
-from normdsl.compiler.runtime.batch import stepper
-from normdsl.compiler.runtime.kinds import HIDDEN, ROLES
-from normdsl.compiler.runtime.layout import layout
-from normdsl.compiler.runtime.overrides import (
+from normdsl.compiler.routing.kinds import HIDDEN, ROLES
+from normdsl.compiler.routing.overrides import (
     Checked,
     Override,
     Rule,
@@ -22,7 +20,9 @@ from normdsl.compiler.runtime.overrides import (
     first,
     require_use,
 )
-from normdsl.compiler.runtime.roles import Assignment, assigned
+from normdsl.compiler.routing.roles import Assignment, assigned
+from normdsl.compiler.runtime.batch import stepper
+from normdsl.compiler.runtime.layout import layout
 from normdsl.compiler.runtime.views import View
 from normdsl.errors import GradientError, HyperparameterError
 from normdsl.schedule import Schedule

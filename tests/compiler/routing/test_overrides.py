@@ -8,8 +8,8 @@ from properties import assert_four_parts
 import normdsl as nd
 from normdsl.algorithms import lion, sgd
 from normdsl.choice import Choice
-from normdsl.compiler.runtime.overrides import checked, first, require_use
-from normdsl.compiler.runtime.roles import assigned
+from normdsl.compiler.routing.overrides import checked, first, require_use
+from normdsl.compiler.routing.roles import assigned
 
 
 def test_rules_become_choices_and_roles_and_views_stay():

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from normdsl.choice import Choice
-from normdsl.compiler.runtime.kinds import ROLES
-from normdsl.compiler.runtime.roles import Assignment
+from normdsl.compiler.routing.kinds import ROLES
+from normdsl.compiler.routing.roles import Assignment
 from normdsl.compiler.runtime.views import View
 from normdsl.declaration import Declaration
 from normdsl.errors import HyperparameterError

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
-from normdsl.compiler.runtime.kinds import EMBEDDING, HIDDEN, seen
+from normdsl.compiler.routing.kinds import EMBEDDING, HIDDEN, seen
 
 #: Methods by which models of transformers and of timm name their head.
 _TOLD = ("get_output_embeddings", "get_classifier")

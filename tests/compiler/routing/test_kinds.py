@@ -6,7 +6,7 @@ from models import Conv1D
 from torch import nn
 
 import normdsl as nd
-from normdsl.compiler.runtime.kinds import seen
+from normdsl.compiler.routing.kinds import seen
 
 flat, stack, swapped = nd.views.flat, nd.views.stack, nd.views.swapped
 heads, split = nd.views.heads, nd.views.split

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
-from normdsl.compiler.runtime.head import head
-from normdsl.compiler.runtime.kinds import EMBEDDING, HEAD, HIDDEN, ROLES, VECTOR, Seen, seen
+from normdsl.compiler.routing.head import head
+from normdsl.compiler.routing.kinds import EMBEDDING, HEAD, HIDDEN, ROLES, VECTOR, Seen, seen
 from normdsl.compiler.runtime.views import View
 from normdsl.errors import GradientError
 from normdsl.show.grid import Grid

@@ -12,8 +12,8 @@ from torch import nn
 
 import normdsl as nd
 from normdsl.algorithms import adamw, lion, muon, sgd
-from normdsl.compiler.runtime.roles import assigned
-from normdsl.compiler.runtime.route import routed
+from normdsl.compiler.routing.roles import assigned
+from normdsl.compiler.routing.route import routed
 
 ALL = {"hidden": muon(lr=0.01), "embedding": lion, "head": sgd, "vector": adamw}
 

@@ -1,0 +1,1 @@
+"""Routing: a rule and a view for every parameter of a model, by role."""

@@ -1,0 +1,82 @@
+"""A step of many parameters: what fails, fails alone, or with those it is joined to."""
+
+import pytest
+import torch
+from torch import nn
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.algorithms import adamw, shampoo
+
+
+def parameters(*shapes, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return [nn.Parameter(torch.randn(s, generator=g)) for s in shapes]
+
+
+def struck(params, scale):
+    """Give gradients, the first times a scale."""
+    for k, p in enumerate(params):
+        p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(k))
+    params[0].grad *= scale
+
+
+@pytest.mark.parametrize("shapes", [((3, 3), (3, 3), (3, 3)), ((3, 3), (4, 3), (2, 5))])
+def test_a_factorisation_that_fails_skips_its_own_parameter(shapes):
+    params, twins = parameters(*shapes), parameters(*shapes)
+    opt, alone = shampoo(params, nonfinite="skip"), shampoo(twins[1:])
+    start = params[0].detach().clone()
+    struck(params, 1e30)
+    struck(twins, 1.0)
+    opt.step()
+    alone.step()
+    assert torch.equal(params[0], start)
+    assert opt.state[params[0]]["step"] == 0
+    for p, q in zip(params[1:], twins[1:], strict=True):
+        torch.testing.assert_close(p, q)
+    struck(params, 1.0)
+    opt.step()
+    assert opt.state[params[0]]["step"] == 1
+    assert not torch.equal(params[0], start)
+
+
+def test_rules_that_join_layers_step_together_or_not_at_all():
+    @nd.optimizer
+    def clipped(lr=0.1, beta=0.5):
+        return W - lr * nd.ema(nd.clip(G, 1.0, over="layers"), beta)
+
+    params = parameters((2, 2), (3, 2), (2,))
+    opt = clipped(params[:2], nonfinite="skip")
+    opt.add_param_group({"params": params[2], "rule": adamw})
+    before = [p.detach().clone() for p in params]
+    struck(params, torch.nan)
+    opt.step()
+    assert [torch.equal(p, b) for p, b in zip(params, before, strict=True)] == [True, True, False]
+    assert [int(opt.state[p]["step"]) for p in params] == [0, 0, 1]
+    struck(params, 1.0)
+    opt.step()
+    assert [int(opt.state[p]["step"]) for p in params] == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (lambda lr, k: W - G * (lr**k / lr), {"lr": 0.0}),
+        (lambda lr, k: W - G * (lr**k / lr), {"lr": 10.0, "k": 1e9}),
+        (lambda lr, k: W - G * (lr * k / (nd.rows - 2)), {}),
+    ],
+    ids=["division by a rate of zero", "overflow", "division by a length"],
+)
+def test_numbers_that_do_not_exist_are_refused_in_words(make, options):
+    @nd.optimizer
+    def odd(lr=0.1, k=2.0):
+        return make(lr, k)
+
+    params = parameters((2, 2))
+    before = params[0].detach().clone()
+    opt = odd(params, **options)
+    struck(params, 1.0)
+    with pytest.raises(nd.HyperparameterError, match="make no number"):
+        opt.step()
+    assert torch.equal(params[0], before)
+    assert not opt.state
