@@ -20,7 +20,7 @@ from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.layout import STEP
 from normdsl.compiler.runtime.layout import layout as layout_of
 from normdsl.compiler.runtime.moments import missing_moments
-from normdsl.compiler.runtime.options import require_capturable, require_options
+from normdsl.compiler.runtime.options import require_capturable, require_options, require_readers
 from normdsl.compiler.runtime.transaction import (
     Part,
     changes,
@@ -86,7 +86,7 @@ class DeclaredOptimizer(Optimizer):
         **hyper: Any,
     ) -> None:
         nonfinite = nonfinite or ("skip" if capturable else "raise")
-        require_options(declaration, params, nonfinite, differentiable, capture, hyper)
+        require_options(declaration, params, nonfinite, differentiable, hyper)
         self.nonfinite = nonfinite
         self.capturable = capturable
         self._capture = capture
@@ -96,6 +96,8 @@ class DeclaredOptimizer(Optimizer):
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
         values = hyper if declaration is None else complete(declaration, hyper)
         super().__init__(params, {**values, **own})
+        if capture is not None:
+            require_readers([declaration, *(group["rule"] for group in self.param_groups)])
 
     @property
     def declaration(self) -> Declaration | None:
@@ -121,6 +123,7 @@ class DeclaredOptimizer(Optimizer):
                 said.layout(tensor)
         before = self.defaults
         try:
+            # Else torch adds what this group's rule knows nothing of.
             self.defaults = {}
             super().add_param_group(group)
         finally:
@@ -161,7 +164,7 @@ class DeclaredOptimizer(Optimizer):
     def _parts(self, group: dict[str, Any], loss: Any) -> Iterable[Part]:
         """Return what the parameters of a group that have a gradient step from."""
         said, hyper = settings(group), groups.hyper(group)
-        stepper, sign = said.stepper, -1 if said.maximize else 1
+        stepper = said.stepper
         value = self._told(said, loss)
         for p in group["params"]:
             if p.grad is None or not p.numel():
@@ -173,7 +176,8 @@ class DeclaredOptimizer(Optimizer):
             state = {**started(layout, p, hyper), **state} if fresh else state
             phase = stepper.phase(0 if fresh else self._count(state[STEP])) if stepper.keeps else 0
             moments = self._moments(said, p)
-            yield Part(p, layout, hyper, value, moments, state, sign * p.grad, phase)
+            grad = -p.grad if said.maximize else p.grad
+            yield Part(p, layout, hyper, value, moments, state, grad, phase)
 
     def _told(self, said: Settings, loss: Any) -> Tensor | None:
         """Return the loss, if the rule reads it.

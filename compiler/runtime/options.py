@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from normdsl.compiler.runtime.capture import Capture
 from normdsl.declaration import Declaration
 from normdsl.errors import HyperparameterError
 
@@ -15,7 +14,6 @@ def require_options(
     params: Any,
     nonfinite: str,
     differentiable: bool,
-    capture: Capture | None,
     hyper: Mapping[str, Any],
 ) -> None:
     """Refuse what an optimizer cannot be made with.
@@ -42,18 +40,27 @@ def require_options(
             why="every group brings its own rule, with hyper-parameters of its own",
             hint="give them to the rules, rule(lr=…)",
         )
-    if capture is not None and rule is not None and not rule.moments:
-        raise HyperparameterError(
-            f"run {name} with capture=…",
-            why="the rule reads no moments of the layers",
-            hint="leave capture out, or use nd.input_moment or nd.output_moment in the rule",
-        )
     if differentiable:
         raise HyperparameterError(
             f"run {name} with differentiable=True",
             why="an optimizer writes its parameters in place, which no gradient passes through",
             hint="use nd.functional(rule), whose update is a function of gradients, states and "
             "hyper-parameters",
+        )
+
+
+def require_readers(rules: Iterable[Declaration | None]) -> None:
+    """Refuse a capture that no rule reads.
+
+    Raises:
+        HyperparameterError: if there is none.
+    """
+    known = {rule.name: rule.moments for rule in rules if rule is not None}
+    if not any(known.values()):
+        raise HyperparameterError(
+            f"run {', '.join(known)} with capture=…",
+            why="the rule reads no moments of the layers",
+            hint="leave capture out, or use nd.input_moment or nd.output_moment in the rule",
         )
 
 
