@@ -415,6 +415,22 @@ def test_a_view_changed_by_hand_is_refused_in_our_words():
         opt.step()
 
 
+EDITS = {
+    "a group without a rule": lambda opt: opt.param_groups.append({"params": []}),
+    "a rule by name": lambda opt: opt.param_groups[0].update(rule="adamw"),
+    "no schedule": lambda opt: opt.param_groups[0].update(schedule=None),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+def test_groups_edited_by_hand_are_refused_in_our_words(edit):
+    """Small: KeyError or AttributeError; what `add_param_group` checks, a step does not."""
+    opt = adamw([parameter(2, 2)])
+    edit(opt)
+    with pytest.raises(NormdslError):
+        opt.step()
+
+
 def test_a_hook_may_take_the_rule_out_of_a_state_dict():
     """Small: hooks see live objects in place of the text, and if they drop them we crash."""
     opt = adamw([parameter(2, 2)])
@@ -449,6 +465,10 @@ MISUSES = {
     "parts that are no counts": lambda m: nd.views.split(1.5, 2.5),
     "a list for a group": lambda m: adamw(m.parameters()).add_param_group([parameter(2, 2)]),
     "a number for parameters": lambda m: adamw([{"params": 5}]),
+    "a norm by name": lambda m: nd.clip(G, 1.0, "frobenius"),
+    "no function of the gradient": lambda m: sgd.on_gradient(None),
+    "one length": lambda m: nd.scale.shape.at(5),
+    "a scale that divides by zero": lambda m: nd.scale.Scale("s", 1 / (nd.rows - 2)),
 }
 
 

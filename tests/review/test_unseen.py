@@ -41,3 +41,10 @@ def test_matrices_of_a_view_have_the_clock_of_their_parameter(late):
     for i, p in enumerate(params):
         expected = -1.0 if i == late else -3.0
         torch.testing.assert_close(p.detach(), torch.full((4, 3), expected))
+
+
+def test_a_parameter_without_entries_is_explained():
+    """Survives elsewhere: the cost of matrices without entries is asked for, which is refused."""
+    text = str(nd.algorithms.adamw([nn.Parameter(torch.ones(0, 3))]).explain())
+    assert "0×3" in text
+    assert "0 FLOP" in text
