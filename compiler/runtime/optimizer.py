@@ -60,8 +60,9 @@ class DeclaredOptimizer(Optimizer):
         nonfinite: what a gradient, or a new value, that is NaN or infinite does: `"raise"` a
             `GradientError` (costs a host synchronisation a step), or `"skip"` the parameter's
             step without one, unless the schedule keeps values between steps: then the step count
-            is read, since it does not advance in a step that was skipped. A rule that joins layers
-            steps all of its parameters or none.
+            is read, since it does not advance in a step that was skipped. What layers share
+            leaves those out whose gradient is not finite; if it is not finite for another reason,
+            none of the parameters that share it steps.
         capturable: promise that a step never waits for the device, as CUDA graphs ask for:
             non-finite steps are skipped, and schedules that keep values refused.
         differentiable: refused if true: `nd.functional` is differentiable, this class writes in
