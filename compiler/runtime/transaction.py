@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -53,7 +53,7 @@ class Part:
         p = self.param
         alone = id(p) if p.numel() > STACKED_UP_TO else None
         types = (p.dtype, p.device, self.grad.dtype)
-        return (self.layout, id(self.hyper), alone, *types, self.phase)
+        return (self.layout.stepper, id(self.hyper), alone, *types, self.phase)
 
     @property
     def made_from(self) -> dict[str, Tensor]:
@@ -151,28 +151,22 @@ def changes(parts: Sequence[Part]) -> list[Change]:
         raise
 
 
-def finite_changes(parts: Sequence[Part]) -> Iterator[Change]:
-    """Yield what a step makes of parameters, and the old values where it is not finite.
+def finite_changes(parts: Sequence[Part]) -> list[Change]:
+    """Return what a step makes of parameters, and the old values where it is not finite.
 
     Nothing is read on the host, unless a factorisation fails: then parameters step one by one.
-    Parameters of rules that join layers go together: those whose gradient is not finite are left
-    out of what is joined, as if they had none; if anything else is not, all keep their values.
+    Parameters that join layers go together: those whose gradient is not finite are left out of
+    what is joined, as if they had none; if anything else is not, all keep their values.
     """
-    for own in _independent([part.guarded() for part in parts]):
-        made = _attempted(own)
-        if own[0].joins:
-            together = torch.stack([(c.legal | ~c.guard).to(c.guard.device) for c in made]).all()
-            yield from (c.kept_where(c.legal & together.to(c.guard.device)) for c in made)
-        else:
-            yield from (c.kept_where(c.legal) for c in made)
-
-
-def _independent(parts: Sequence[Part]) -> Iterable[list[Part]]:
-    """Return parts that step together: all that join layers, and others in batches."""
-    found: dict[object, list[Part]] = defaultdict(list)
-    for part in parts:
-        found["joined" if part.joins else part.kind].append(part)
-    return found.values()
+    guarded = [part.guarded() for part in parts]
+    made = _attempted([part for part in guarded if not part.joins])
+    chosen = [c.kept_where(c.legal) for c in made]
+    joined = _attempted([part for part in guarded if part.joins])
+    if joined:
+        device = joined[0].guard.device
+        together = torch.stack([(c.legal | ~c.guard).to(device) for c in joined]).all()
+        chosen += [c.kept_where(c.legal & together.to(c.guard.device)) for c in joined]
+    return chosen
 
 
 def _attempted(parts: Sequence[Part]) -> list[Change]:
@@ -223,9 +217,8 @@ def _batches(parts: Iterable[Part]) -> list[list[Piece]]:
     """Return pieces grouped so that they can be stacked: equal sizes, whatever their views."""
     found: dict[tuple[object, ...], list[Piece]] = defaultdict(list)
     for part in parts:
-        _, *rest = part.kind
         for k, size in enumerate(part.layout.sizes):
-            found[part.layout.stepper, size, *rest].append((part, k))
+            found[size, *part.kind].append((part, k))
     return list(found.values())
 
 
