@@ -84,7 +84,7 @@ def filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
     same = rule == defaults.get("rule")
     own = {k: v for k, v in defaults.items() if same or k in SETTINGS}
     merged = {**own, **given, "rule": rule}
-    _require_settings(merged)
+    require_settings(merged)
     return {**merged, **hyper(merged)}
 
 
@@ -97,10 +97,15 @@ def line(group: Mapping[str, Any]) -> str:
     return f"  {title}{told}{up}, {count} parameter{'s' * (count != 1)}"
 
 
-def _require_settings(group: Mapping[str, Any]) -> None:
+def require_settings(group: Mapping[str, Any]) -> None:
+    """Refuse settings of another kind; those left out are those of the optimizer.
+
+    Raises:
+        HyperparameterError: naming the setting.
+    """
     kinds = {"schedule": Schedule, "view": View | None, "maximize": bool}
     for name, kind in kinds.items():
-        if not isinstance(group[name], kind):
+        if name in group and not isinstance(group[name], kind):
             raise HyperparameterError(
                 f"set {name}={group[name]!r}",
                 why=f"{name} is {kind}",
