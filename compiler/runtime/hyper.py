@@ -40,6 +40,6 @@ def _scalar(name: str, value: Tensor) -> Tensor:
         return value.reshape(()) if value.ndim else value
     raise HyperparameterError(
         f"set {name} to a tensor of shape {tuple(value.shape)} and {value.dtype}",
-        why="a hyper-parameter is one real number",
+        why="a hyper-parameter is one number, and a real one",
         hint="pass a 0-dimensional tensor, torch.tensor(0.1)",
     )
