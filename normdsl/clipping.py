@@ -19,8 +19,8 @@ def clip(x: Any, limit: Any, norm: Norm = frobenius, over: str = "tensor") -> Ex
 
     Args:
         x: an m×n expression. limit: c, a scalar known to be ≥ 0. norm: ‖·‖ of a matrix.
-        over: `"tensor"`, each by its own norm; or `"layers"`, all parameters that step together
-            by one factor, with the ℓ2 norm of their norms.
+        over: `"tensor"`, each by its own norm; or `"layers"`, all parameters of an optimizer whose
+            rules clip so by one factor, with the ℓ2 norm of their norms.
 
     Raises:
         DomainError: if the limit is not known to be ≥ 0.

@@ -172,7 +172,7 @@ class Declaration(Compiled):
 #: Names that the mathematics and the emitted code use themselves.
 RESERVED = frozenset(
     {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", *MOMENTS.values()}
-    | {"self", "declaration", "max", "layers", "own"}
+    | {"self", "declaration", "max", "layers", "own", "draws"}
 )
 #: What a parameter group of an optimizer holds besides hyper-parameters.
 SETTINGS = ("rule", "schedule", "view", "maximize")

@@ -29,9 +29,9 @@ GRADIENTS = """## One step
 One of three parameters is struck, after three ordinary steps or at the first one. Where
 `nonfinite="raise"` and `"skip"` differ, both are given, in this order. *Skipped*: the struck
 parameter, its state and its step count are what they were, and the others took, bit for bit, the
-step they take beside a zero gradient; *all skipped*: so were the others, since the rule joins all
-layers in one step. *Moves*: a finite step to finite states; *stands*: the weights, in their dtype,
-are the same after it. —: the rule does not read what is struck.
+step they take beside one without a gradient; *all skipped*: so were the others, since the rule
+joins all layers in one step. *Moves*: a finite step to finite states; *stands*: the weights, in
+their dtype, are the same after it. —: the rule does not read what is struck.
 """
 SCALES = f"""## Gradients of extreme scales
 

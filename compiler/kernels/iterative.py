@@ -16,7 +16,7 @@ def coupled_newton(s: Tensor, p: float, steps: int) -> Tensor:
     largest = s.abs().amax((-2, -1), keepdim=True)
     a = s / torch.where(largest == 0, 1.0, largest)
     norm = torch.linalg.matrix_norm(a, keepdim=True)
-    eye = torch.eye(s.shape[-1], dtype=s.dtype, device=s.device)
+    eye = s.new_ones(s.shape[-1]).diag_embed()
     a = a / torch.where(norm == 0, 1.0, norm) + 4 * torch.finfo(s.dtype).eps * s.shape[-1] * eye
     z = (r + 1) / (2 * torch.linalg.matrix_norm(a, keepdim=True))
     x, m = z ** (1 / r) * eye, z * a

@@ -38,7 +38,7 @@ def polar_gram_newton_schulz(
 ) -> Tensor:
     """Return the same, carrying y yᵀ along; it is formed anew every `restart` steps."""
     y = unit_wide(x).to(dtype)
-    eye = torch.eye(y.shape[-2], dtype=dtype, device=x.device)
+    eye = y.new_ones(y.shape[-2]).diag_embed()
     for start in range(0, len(coefficients), restart):
         gram = factor = product = y @ y.mT
         for k, (a, b, c) in enumerate(coefficients[start : start + restart]):

@@ -132,6 +132,8 @@ def _counted(
 
     def step() -> None:
         known: dict[str, tuple[Tensor, ...]] = {"layers": (), "own": ()} if program.layers else {}
+        if program.draw:
+            known["draws"] = program.draw(given[0])
         for survey in program.surveys:
             known["own"] += tuple(shortened(survey, correction)(*given, **told, **known))
             known["layers"] += (meta(1, 1)[:1],)

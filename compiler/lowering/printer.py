@@ -89,7 +89,7 @@ class Printer(abc.ABC):
     @_write.register
     def _eye(self, expr: nodes.Eye) -> Piece:
         size = LENGTH[expr.dim]
-        return Piece(f"torch.eye({size}, dtype=W.dtype, device=W.device)", Level.ATOM)
+        return Piece(f"W.new_ones({size}).diag_embed()", Level.ATOM)
 
     @_write.register
     def _add(self, expr: e.Add) -> Piece:

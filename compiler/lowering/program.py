@@ -37,6 +37,8 @@ class Program:
             found: each survey takes the arguments of `step` and those found before, as `layers`,
             with what this layer had contributed to them, as `own`.
         surveys: what each layer contributes to them.
+        draw: W → the random numbers of one step, which surveys and the step take as `draws`; None
+            if there are none, or no surveys.
         phase: name of a further argument of `step`, what to do with values that are kept between
             steps (see `refresh`); None if there are none.
     """
@@ -50,6 +52,7 @@ class Program:
     graph: tuple[Expr, ...]
     layers: tuple[Across, ...] = ()
     surveys: tuple[Callable[..., Tensor], ...] = ()
+    draw: Callable[[Tensor], tuple[Tensor, ...]] | None = None
     phase: str | None = None
 
     def source(self, shape: tuple[int, int]) -> str:
@@ -60,21 +63,26 @@ class Program:
         return "\n".join([head, *states, "", self.code])
 
 
-@lru_cache(maxsize=256)
 def lower(declaration: Declaration, schedule: Schedule) -> Program:
     """Lower a declaration: derive, simplify, emit, and load what was emitted."""
+    return _lower(declaration, declaration.names, schedule)
+
+
+@lru_cache(maxsize=256)
+def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Program:
+    """Lower a declaration; equal ones with other names for their states are other programs."""
     derive, simplify = Derivation(), Simplification()
     update = simplify(derive(declaration.update))
     place = {x: k for k, x in enumerate(declaration.labels)}
     slots = sorted(closed(derive), key=lambda slot: place.get(slot.after, len(place)))
     after = [simplify(derive(slot.after)) for slot in slots]
-    names = {simplify(derive(x)): name for x, name in declaration.labels.items()}
+    called = {simplify(derive(x)): name for x, name in declaration.labels.items()}
     graph = (update, *after)
     kept, layers = kept_values(graph, schedule), _combined(graph)
     fields = state_fields(declaration, slots)
-    fields += kept_fields(declaration, kept, names, {f.name for f in fields})
+    fields += kept_fields(declaration, kept, called, {f.name for f in fields})
     phase = unused("phase", {h.name for h in declaration.hyper}) if kept else None
-    code = write(declaration, schedule, slots, fields, graph, layers, names, kept, phase)
+    code = write(declaration, schedule, slots, fields, graph, layers, called, kept, phase)
     loaded = _load(declaration, code)
     return Program(
         declaration,
@@ -86,6 +94,7 @@ def lower(declaration: Declaration, schedule: Schedule) -> Program:
         graph,
         layers,
         tuple(loaded[f"survey{k}"] for k in range(len(layers))),
+        loaded.get("draw"),
         phase,
     )
 

@@ -12,11 +12,12 @@ from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fields import Field, unused
 from normdsl.compiler.lowering.methods import with_helpers
+from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
 from normdsl.errors import DeclarationError
 from normdsl.expr import Constant, Expr, is_constant
-from normdsl.nodes import Across
+from normdsl.nodes import Across, Draw
 from normdsl.schedule import Schedule
 from normdsl.shapes import Dim
 
@@ -46,6 +47,9 @@ def write(
         used.add(olds[-1])
     inputs: dict[Expr, str] = {s.before: x for s, x in zip(slots, olds, strict=False)}
     last = dict(zip(kept, olds[len(slots) :], strict=True))
+    # Surveys and the step read the same draws.
+    draws = [x for x in inside(graph) if isinstance(x, Draw)] if layers else []
+    drawn: dict[Expr, str] = {x: f"draws[{k}]" for k, x in enumerate(draws)}
 
     def function(
         name: str,
@@ -54,7 +58,8 @@ def write(
         found: Sequence[Across],
         kept: Sequence[Expr] = (),
     ) -> str:
-        emitter = Emitter(names, {**inputs, **_shared(found)}, schedule, last, phase or "")
+        given = {**inputs, **drawn, **_shared(found)}
+        emitter = Emitter(names, given, schedule, last, phase or "")
         emitter.reserve([h.name for h in declaration.hyper])
         emitter.count([x for x, _ in roots])
         results = [emitter.value(x, wish) for x, wish in roots]
@@ -65,11 +70,13 @@ def write(
         args = ", ".join(["W", "G", *olds])
         known = "".join(f", {name}=None" for name in declaration.moments)
         known += ", layers=(), own=()" if layers else ""
+        known += ", draws=()" if drawn else ""
         known += f", {phase}" if phase else ""
         return _function(f"def {name}({args}, *, t, loss=None{known}{hyper}):", what, body)
 
     update, *after = graph
-    steps = [
+    steps = [_emit_draw(declaration, schedule, draws)] if draws else []
+    steps += [
         function(f"survey{k}", f"What a layer adds to layers[{k}]", [(x.arg, "x")], layers[:k])
         for k, x in enumerate(layers)
     ]
@@ -130,6 +137,14 @@ def _emit_init(
     unpack = ["*batch, rows, cols = W.shape"] if slots else []
     body = [*unpack, *emitter.lines, _returned(results)]
     return _function(f"def init(W{star}):", f"Initial states of {declaration.name}", body)
+
+
+def _emit_draw(declaration: Declaration, schedule: Schedule, draws: Sequence[Expr]) -> str:
+    """Return the source of `draw`, the random numbers of one step."""
+    emitter = Emitter({}, {}, schedule)
+    results = [emitter.value(x, "x") for x in draws]
+    body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
+    return _function("def draw(W):", f"Random numbers of one step of {declaration.name}", body)
 
 
 def lengths(lines: list[str], results: list[str]) -> list[str]:

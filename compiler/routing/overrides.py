@@ -9,16 +9,19 @@ from typing import Any
 from normdsl.choice import Choice
 from normdsl.compiler.routing.kinds import ROLES
 from normdsl.compiler.routing.roles import Assignment
-from normdsl.compiler.runtime.groups import require_settings
+from normdsl.compiler.runtime.groups import settings
 from normdsl.compiler.runtime.views import View
 from normdsl.declaration import Declaration
 from normdsl.errors import HyperparameterError
+from normdsl.schedule import Schedule
 
 Rule = Choice | Declaration
 #: A rule, a role or a view.
 Override = Rule | View | str
 #: By pattern, a checked override.
 Checked = Mapping[str, Choice | View | str]
+#: Settings of a group whose choice leaves them out.
+_DEFAULTS = {"schedule": Schedule(), "view": None, "maximize": False}
 
 
 def checked(overrides: Mapping[str, Override]) -> Checked:
@@ -45,7 +48,7 @@ def as_choice(where: str, rule: Any) -> Choice:
             it was to be.
     """
     if isinstance(rule, Choice):
-        require_settings(rule.group())
+        settings({**_DEFAULTS, **rule.group()})
         return rule
     if isinstance(rule, Declaration):
         return Choice(rule)

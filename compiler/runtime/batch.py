@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -20,13 +21,13 @@ from normdsl.errors import FactorisationError, GradientError, HyperparameterErro
 from normdsl.expr import Expr, MatMul, Transpose
 from normdsl.graph import walk
 from normdsl.nodes import (
+    Across,
     Cholesky,
     Eigenbasis,
     Eye,
     Inverse,
     MatrixPower,
     Polar,
-    Reducer,
     Source,
     Stream,
 )
@@ -48,7 +49,7 @@ _MATRIX_NODES = (
 )
 
 
-#: Scalars of all layers, and what a batch contributed to them, by the names the code has for them.
+#: Scalars of all layers, what a batch contributed to them, and random numbers, by their names.
 Known = dict[str, tuple[Tensor, ...]]
 
 
@@ -63,6 +64,7 @@ class Inputs:
         loss: value of the loss, if known. hyper: the hyper-parameters.
         moments: per moment of the layer that the rule reads, its value for each parameter.
         phase: what to do with values kept between steps, see `lowering.refresh`.
+        counted: for each parameter whether it counts among all layers, a tensor; None for yes.
     """
 
     weights: Sequence[Tensor]
@@ -73,6 +75,7 @@ class Inputs:
     hyper: Mapping[str, Any]
     moments: Mapping[str, Sequence[Tensor]] = MappingProxyType({})
     phase: int = refresh.FIRST
+    counted: Sequence[Tensor] | None = None
 
     @property
     def each(self) -> int:
@@ -134,28 +137,23 @@ class Stepper:
         """Return the initial states of matrices b × m × n, in the dtype of the computation."""
         return [s.contiguous() for s in self.program.init(weights, **self._numbers(hyper))]
 
-    def layers(self, batches: Sequence[Inputs]) -> list[Known]:
-        """Return, for each batch, what the step combines over all layers, and its own part of it.
+    def draws(self, batch: Inputs) -> Known:
+        """Return the random numbers of a step, if its surveys and the step must share them."""
+        draw = self.program.draw
+        if draw is None:
+            return {}
+        return {"draws": draw(_stacked(batch.weights).to(self.dtype(batch.weights[0])))}
 
-        Layers are the matrices of all these batches.
+    def survey(self, node: Across, batch: Inputs, known: Known) -> Tensor:
+        """Return what each matrix of a batch contributes to a scalar of all layers, count × 1 × 1.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
-        if not batches:
-            return []
-        nothing: Known = {"layers": (), "own": ()} if self.program.layers else {}
-        known = [dict(nothing) for _ in batches]
-        for node, survey in zip(self.program.layers, self.surveys, strict=True):
-            each = [
-                self._each(self._called(survey, batch, found)[0], batch)
-                for batch, found in zip(batches, known, strict=True)
-            ]
-            total = _joined(each, node.reducer)
-            for found, x in zip(known, each, strict=True):
-                found["layers"] += (total.to(x).reshape(1, 1, 1),)
-                found["own"] += (x,)
-        return known
+        scalar = self._called(self.surveys[self.program.layers.index(node)], batch, known)[0]
+        first = batch.weights[0]
+        seen = torch.as_tensor(scalar, dtype=self.dtype(first), device=first.device)
+        return seen.reshape(-1, 1, 1).expand(batch.count, 1, 1)
 
     def step(
         self, batch: Inputs, known: Known | None = None
@@ -164,7 +162,7 @@ class Stepper:
 
         Args:
             batch: what it steps from.
-            known: what `layers` returned for it.
+            known: what `joint.shared` returned for it.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
@@ -178,12 +176,6 @@ class Stepper:
             whole = whole.clone() if passed else whole
             columns.append(list(whole.reshape(-1, batch.each, *size).unbind()))
         return columns[0], columns[1:]
-
-    def _each(self, scalar: Any, batch: Inputs) -> Tensor:
-        """Return a scalar for each matrix of a batch, also one that is the same for all."""
-        first = batch.weights[0]
-        known = torch.as_tensor(scalar, dtype=self.dtype(first), device=first.device)
-        return known.reshape(-1, 1, 1).expand(batch.count, 1, 1)
 
     def _called(self, function: Any, batch: Inputs, known: Known) -> Any:
         """Call an emitted function on a batch, stacked."""
@@ -228,21 +220,15 @@ def as_loss(value: Any) -> Tensor | None:
     """
     if value is None:
         return None
-    if isinstance(value, int | float):
-        return torch.as_tensor(value, dtype=torch.float64)
+    if isinstance(value, Real):
+        return torch.as_tensor(float(value), dtype=torch.float64)
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
-        return value.detach()
+        return value.detach() if value.is_floating_point() else value.detach().double()
     raise GradientError(
         "take a step with the loss " + str(value)[:50],
         why="a rule reads the loss as one real number",
         hint="pass the mean loss, opt.step(loss=loss), or let the closure return it",
     )
-
-
-def _joined(each: Sequence[Tensor], reducer: Reducer) -> Tensor:
-    """Return the sum or maximum of what batches contribute, in the widest of their dtypes."""
-    joined = torch.cat([x.to(each[0].device).flatten() for x in each])
-    return joined.sum() if reducer is Reducer.SUM else joined.amax()
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
@@ -262,13 +248,17 @@ def _passes_on(root: Expr) -> bool:
     return isinstance(root, Before | Stream)
 
 
-@lru_cache(maxsize=256)
 def stepper(declaration: Declaration, schedule: Schedule) -> Stepper:
     """Return the stepper of a declaration under a schedule.
 
     Raises:
         HyperparameterError: if the schedule names a state that the rule has not.
     """
+    return _stepper(declaration, declaration.names, schedule)
+
+
+@lru_cache(maxsize=256)
+def _stepper(declaration: Declaration, names: object, schedule: Schedule) -> Stepper:
     program = lower(declaration, schedule)
     _require_slots(program)
     everything = {x for root in program.graph for x in walk(root)}
@@ -299,5 +289,6 @@ def _require_slots(program: Program) -> None:
             raise HyperparameterError(
                 f"schedule a dtype for the state {name!r} of {program.declaration.name}",
                 why="it has no state of that name",
-                hint="its states are " + ", ".join(known) if known else "it has no state",
+                hint=f"its states are {', '.join(known) or 'none'}; a schedule for one rule among "
+                "several is given to the rule, rule(schedule=…)",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -16,6 +16,13 @@ from normdsl.compiler.runtime.views import View
 from normdsl.declaration import FOREIGN, SETTINGS, Declaration
 from normdsl.errors import HyperparameterError
 from normdsl.schedule import Schedule
+
+_KINDS: dict[str, tuple[Any, str]] = {
+    "rule": (Declaration, 'a group steps by a declaration: {"params": …, "rule": rule}'),
+    "schedule": (Schedule, "use nd.Schedule(…)"),
+    "view": (View | None, "use a view of nd.views, or None for the natural one"),
+    "maximize": (bool, "use True or False"),
+}
 
 
 @attrs.frozen
@@ -47,7 +54,18 @@ class Settings:
 
 
 def settings(group: Mapping[str, Any]) -> Settings:
-    """Return what a parameter group says."""
+    """Return what a parameter group says.
+
+    Raises:
+        HyperparameterError: if a setting is missing, or of another kind.
+    """
+    for name, (kind, hint) in _KINDS.items():
+        if not isinstance(group.get(name, ...), kind):
+            raise HyperparameterError(
+                f"use a parameter group with {name} = {group.get(name, 'nothing')!r}",
+                why=f"{name} is not what a group has there",
+                hint=hint,
+            )
     return Settings(*(group[name] for name in SETTINGS))
 
 
@@ -75,17 +93,29 @@ def filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
     if isinstance(choice, Choice):
         given = {**choice.group(), **given, "rule": choice.rule}
     rule = given.get("rule", defaults.get("rule"))
-    if not isinstance(rule, Declaration):
-        raise HyperparameterError(
-            f"add a parameter group with the rule {rule!r}",
-            why="a group steps by a declaration",
-            hint='give it one: {"params": …, "rule": rule}, with hyper-parameters if you like',
-        )
     same = rule == defaults.get("rule")
     own = {k: v for k, v in defaults.items() if same or k in SETTINGS}
     merged = {**own, **given, "rule": rule}
-    require_settings(merged)
+    settings(merged)
     return {**merged, **hyper(merged)}
+
+
+def listed(group: Any) -> dict[str, Any]:
+    """Return a group with its parameters as a list.
+
+    Raises:
+        HyperparameterError: for what is no group, or has no parameters in an order.
+    """
+    params = group.get("params") if isinstance(group, dict) else None
+    if isinstance(params, Tensor):
+        params = [params]
+    if not isinstance(params, Iterable) or isinstance(params, str | set | frozenset):
+        raise HyperparameterError(
+            f"add the parameter group {str(group)[:50]}",
+            why='a group is a dict with "params", a tensor or several in an order that is kept',
+            hint='add {"params": [p, …], "lr": …}',
+        )
+    return {**group, "params": list(params)}
 
 
 def line(group: Mapping[str, Any]) -> str:
@@ -95,19 +125,3 @@ def line(group: Mapping[str, Any]) -> str:
     told = Choice(said.rule, {h.name: group[h.name] for h in said.rule.hyper}, said.view)
     up = ", maximize" if said.maximize else ""
     return f"  {title}{told}{up}, {count} parameter{'s' * (count != 1)}"
-
-
-def require_settings(group: Mapping[str, Any]) -> None:
-    """Refuse settings of another kind; those left out are those of the optimizer.
-
-    Raises:
-        HyperparameterError: naming the setting.
-    """
-    kinds = {"schedule": Schedule, "view": View | None, "maximize": bool}
-    for name, kind in kinds.items():
-        if name in group and not isinstance(group[name], kind):
-            raise HyperparameterError(
-                f"set {name}={group[name]!r}",
-                why=f"{name} is {kind}",
-                hint="use nd.Schedule(…), a view of nd.views, or maximize=True",
-            )

@@ -59,9 +59,21 @@ class Layout:
             return {field.name: cut[0]}
         return {f"{field.name}[{k}]": s for k, s in enumerate(cut)}
 
-    def complete(self, state: Mapping[str, object]) -> bool:
-        """Return whether nothing is missing in a parameter's state."""
-        return STEP in state and all(key in state for f in self.fields for key in self.stored(f))
+    def complete(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether nothing is missing in a parameter's state.
+
+        Raises:
+            GradientError: if something has another shape, as under another view.
+        """
+        stored = [pair for field in self.fields for pair in self.stored(field).items()]
+        for key, shape in stored:
+            if key in state and tuple(state[key].shape) != shape:
+                raise GradientError(
+                    f"step a parameter of shape {self.shape} seen as: {self.view}",
+                    why=f"its state {key} has shape {tuple(state[key].shape)}, not {shape}",
+                    hint="keep the view of a group as it was when its parameters first stepped",
+                )
+        return STEP in state and all(key in state for key, _ in stored)
 
     def read(self, state: Mapping[str, Tensor], field: Field) -> list[Tensor]:
         """Return a state for the matrices of each piece."""
@@ -90,6 +102,13 @@ def real(x: Tensor) -> Tensor:
     return torch.view_as_real(x) if x.is_complex() else x
 
 
+def _is_shared(param: Tensor) -> bool:
+    """Return whether torch cannot write a tensor."""
+    strided = param.layout is torch.strided
+    sizes = zip(param.shape, param.stride(), strict=True) if strided else ()
+    return param.is_inference() or any(size > 1 and step == 0 for size, step in sizes)
+
+
 @lru_cache(maxsize=4096)
 def _layout(stepper: Stepper, view: View, shape: tuple[int, ...]) -> Layout:
     layout = Layout(stepper, view, shape)
@@ -111,9 +130,9 @@ def require(stepper: Stepper, param: Tensor, view: View | None = None) -> None:
     """Refuse a parameter that a rule cannot take.
 
     Raises:
-        GradientError: for integers; for complex numbers, if the rule knows matrices or their size
-            (as pairs of real numbers these are others); for a tensor of another order than 2 that
-            has no view, if the rule knows matrices.
+        GradientError: for integers; for what cannot be written; for complex numbers, if the rule
+            knows matrices or their size (as pairs of real numbers these are others); for a tensor
+            of another order than 2 that has no view, if the rule knows matrices.
     """
     rule = stepper.program.declaration
     if param.is_complex() and (stepper.matrix_only or stepper.reads_sizes):
@@ -122,6 +141,12 @@ def require(stepper: Stepper, param: Tensor, view: View | None = None) -> None:
             why="the rule knows matrices or their size, and a complex matrix is no real one",
             hint="give complex parameters to an entrywise rule, which takes real and imaginary "
             "parts as entries, in an optimizer or a parameter group of their own",
+        )
+    if _is_shared(param):
+        raise GradientError(
+            f"apply {rule.name} to a parameter of shape {tuple(param.shape)}",
+            why="it cannot be written: entries share memory (expand), or it is an inference tensor",
+            hint="clone it: torch.nn.Parameter(p.detach().clone())",
         )
     if not (param.is_floating_point() or param.is_complex()):
         raise GradientError(

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from normdsl.compiler.runtime import groups, saving
 from normdsl.compiler.runtime.batch import as_loss
 from normdsl.compiler.runtime.capture import Capture
+from normdsl.compiler.runtime.clocks import Clocks
 from normdsl.compiler.runtime.explain import Explanation, explained
 from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.groups import Settings, settings
@@ -20,7 +20,12 @@ from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.layout import STEP
 from normdsl.compiler.runtime.layout import layout as layout_of
 from normdsl.compiler.runtime.moments import missing_moments
-from normdsl.compiler.runtime.options import require_capturable, require_options, require_readers
+from normdsl.compiler.runtime.options import (
+    require_capturable,
+    require_closure,
+    require_options,
+    require_readers,
+)
 from normdsl.compiler.runtime.transaction import (
     Part,
     changes,
@@ -55,8 +60,9 @@ class DeclaredOptimizer(Optimizer):
         nonfinite: what a gradient, or a new value, that is NaN or infinite does: `"raise"` a
             `GradientError` (costs a host synchronisation a step), or `"skip"` the parameter's
             step without one, unless the schedule keeps values between steps: then the step count
-            is read, since it does not advance in a step that was skipped. A rule that joins layers
-            steps all of its parameters or none.
+            is read, since it does not advance in a step that was skipped. What layers share
+            leaves those out whose gradient is not finite; if it is not finite for another reason,
+            none of the parameters that share it steps.
         capturable: promise that a step never waits for the device, as CUDA graphs ask for:
             non-finite steps are skipped, and schedules that keep values refused.
         differentiable: refused if true: `nd.functional` is differentiable, this class writes in
@@ -91,7 +97,7 @@ class DeclaredOptimizer(Optimizer):
         self.capturable = capturable
         self._capture = capture
         self._given: dict[str, Any]
-        self._counts = WeakTensorKeyDictionary()
+        self._clocks = Clocks()
         own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
         values = hyper if declaration is None else complete(declaration, hyper)
@@ -111,13 +117,11 @@ class DeclaredOptimizer(Optimizer):
             HyperparameterError: for an unknown key or a value outside its domain.
             GradientError: for a parameter the rule cannot take.
         """
-        listed = param_group.get("params", [])
-        listed = [listed] if isinstance(listed, Tensor) else list(listed)
-        group = groups.filled({**param_group, "params": listed}, self.defaults)
+        group = groups.filled(groups.listed(param_group), self.defaults)
         said = settings(group)
         if self.capturable:
             require_capturable(said.rule, self.nonfinite, said.stepper.keeps)
-        for p in listed:
+        for p in group["params"]:
             tensor = p[1] if isinstance(p, tuple) else p
             if isinstance(tensor, Tensor):
                 said.layout(tensor)
@@ -143,20 +147,26 @@ class DeclaredOptimizer(Optimizer):
         Raises:
             GradientError: for a gradient or loss the rule cannot take; nothing has changed then.
         """
+        # In a compiled training step, this one is taken as it is; `Schedule(compile=True)` is ours.
+        traced, take = torch.compiler.is_compiling(), self._step
+        if traced:
+            take = torch.compiler.disable(take)  # type: ignore[no-untyped-call]
+        return take(closure, loss)
+
+    def _step(self, closure: Callable[[], Any] | None, loss: Any) -> Any:
+        """Take one step."""
         if closure is not None:
+            require_closure(closure)
             with torch.enable_grad():
                 loss = closure()
+        if self._is_probed():
+            self.init_state()
+            return loss
         parts = [part for group in self.param_groups for part in self._parts(group, loss)]
-        if self.nonfinite == "skip":
-            made = finite_changes(parts)
-        else:
-            made = changes(parts)
-            require_finite(made)
-        for change in made:
-            state = self.state[change.part.param]
-            change.write(state)
-            if state[STEP] in self._counts:
-                self._counts[state[STEP]] += 1
+        skips = self.nonfinite == "skip"
+        for change in finite_changes(parts) if skips else require_finite(changes(parts)):
+            change.write(self.state[change.part.param])
+            self._clocks.count(self.state[change.part.param][STEP])
         if self._capture is not None:
             self._capture.clear(p for group in self.param_groups for p in group["params"])
         return loss
@@ -165,8 +175,8 @@ class DeclaredOptimizer(Optimizer):
         """Return what the parameters of a group that have a gradient step from."""
         said, hyper = settings(group), groups.hyper(group)
         stepper = said.stepper
-        value = self._told(said, loss)
-        for p in group["params"]:
+        value, sure = self._told(said, loss), self.nonfinite == "raise"
+        for p in dict.fromkeys(group["params"]):
             if p.grad is None or not p.numel():
                 continue
             require_gradient(said.rule.name, p, p.grad)
@@ -174,7 +184,8 @@ class DeclaredOptimizer(Optimizer):
             state = self.state.get(p, {})
             fresh = not layout.complete(state)
             state = {**started(layout, p, hyper), **state} if fresh else state
-            phase = stepper.phase(0 if fresh else self._count(state[STEP])) if stepper.keeps else 0
+            done = 0 if fresh or not stepper.keeps else self._clocks.read(state[STEP], sure)
+            phase = stepper.phase(done)
             moments = self._moments(said, p)
             grad = -p.grad if said.maximize else p.grad
             yield Part(p, layout, hyper, value, moments, state, grad, phase)
@@ -191,12 +202,6 @@ class DeclaredOptimizer(Optimizer):
         if value is None:
             raise missing_loss(said.rule.name, "opt.step(closure) or opt.step(loss=value)")
         return -value if said.maximize else value
-
-    def _count(self, clock: Tensor) -> int:
-        """Return a step count, which is read once and counted on the host from then on."""
-        if self.nonfinite == "skip" or clock not in self._counts:
-            self._counts[clock] = int(clock)
-        return int(self._counts[clock])
 
     def _moments(self, said: Settings, p: Tensor) -> dict[str, Tensor]:
         """Return the captured moments of a parameter, by name; nothing if the rule reads none."""
@@ -215,6 +220,35 @@ class DeclaredOptimizer(Optimizer):
                 "parameters to another rule",
             )
         return {name: seen[name] for name in said.stepper.moments}
+
+    @torch.no_grad()
+    def init_state(self) -> None:
+        """Make the states of all parameters that have none, without a step.
+
+        For those who want to read or load states before the first step.
+        """
+        for group in self.param_groups:
+            said = settings(group)
+            hyper = {h.name: group[h.name] for h in said.rule.hyper}
+            for p in group["params"]:
+                if p.requires_grad and p.numel() and not self.state.get(p):
+                    state = started(said.layout(p), p, hyper)
+                    self.state[p] = {key: x.clone() for key, x in state.items()}
+
+    def _is_probed(self) -> bool:
+        """Return whether a step is asked for the sake of its states alone.
+
+        `torch.distributed.checkpoint` makes states by a step from zero gradients at lr = 0, which
+        moves the weights of rules that decay at a rate of their own, or needs a loss.
+        """
+        if self.state or self.capturable:
+            return False
+        rates = [g["lr"] for g in self.param_groups if g["params"] and "lr" in g]
+        known = [r for r in rates if not (isinstance(r, Tensor) and r.device.type != "cpu")]
+        if not rates or len(known) < len(rates) or any(float(r) for r in rates):
+            return False
+        params = [p for g in self.param_groups for p in g["params"]]
+        return not any(bool(p.grad.any()) for p in params if p.grad is not None)
 
     def explain(self) -> Explanation:
         """Return what is done with every parameter: its view, rule, kernels, states and cost.
@@ -245,7 +279,8 @@ class DeclaredOptimizer(Optimizer):
             SerializationError: for the state of another rule or other shapes, or if anything is
                 missing; nothing has changed then.
         """
-        last = self.register_load_state_dict_pre_hook(_require_fits)
+        saving.require_dict(state_dict)
+        last = self.register_load_state_dict_pre_hook(_fitted)
         try:
             super().load_state_dict(state_dict)
         finally:
@@ -257,7 +292,7 @@ class DeclaredOptimizer(Optimizer):
         if "_given" in self.__dict__:
             state = saving.restored(self.param_groups, state["param_groups"], self._given)
         super().__setstate__(state)
-        self._counts = WeakTensorKeyDictionary()
+        self._clocks = Clocks()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or a copy holds: all but hooks and the capture, as torch does."""
@@ -265,11 +300,11 @@ class DeclaredOptimizer(Optimizer):
         return {**super().__getstate__(), **told}
 
 
-def _require_fits(optimizer: Optimizer, given: dict[str, Any]) -> None:
-    """Refuse a state dict that does not fit; runs after all other hooks, and keeps what they made.
+def _fitted(optimizer: Optimizer, given: dict[str, Any]) -> dict[str, Any]:
+    """Return a state dict that fits, or refuse it; runs after all other hooks, and keeps it.
 
     Loading casts states to the dtype of their parameter; `__setstate__` restores them from this.
     """
     assert isinstance(optimizer, DeclaredOptimizer)
-    saving.require_fits(optimizer.param_groups, given)
-    optimizer._given = given
+    optimizer._given = saving.fitted(optimizer.param_groups, given)
+    return optimizer._given

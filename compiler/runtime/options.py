@@ -80,3 +80,17 @@ def require_capturable(rule: Declaration, nonfinite: str, keeps: bool) -> None:
             if keeps
             else 'leave nonfinite out: it is "skip" then',
         )
+
+
+def require_closure(closure: Any) -> None:
+    """Refuse what is no closure, such as the loss itself.
+
+    Raises:
+        HyperparameterError: saying how a loss is given.
+    """
+    if not callable(closure):
+        raise HyperparameterError(
+            f"take a step with the closure {str(closure)[:50]}",
+            why="a closure is a function that re-evaluates the model and returns the loss",
+            hint="give the loss by name: opt.step(loss=loss)",
+        )

@@ -10,8 +10,9 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.batch import Inputs, Stepper
+from normdsl.compiler.runtime.batch import Inputs
 from normdsl.compiler.runtime.finite import all_finite, blame, finite, refuse_result
+from normdsl.compiler.runtime.joint import shared
 from normdsl.compiler.runtime.layout import STEP, Layout, real
 from normdsl.errors import FactorisationError, GradientError
 
@@ -42,6 +43,19 @@ class Part:
     given: Tensor | None = None
 
     @property
+    def joins(self) -> bool:
+        """Whether the step combines scalars of all layers."""
+        return bool(self.layout.stepper.program.layers)
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What parameters have in common whose matrices may be stacked; large ones step alone."""
+        p = self.param
+        alone = id(p) if p.numel() > STACKED_UP_TO else None
+        types = (p.dtype, p.device, self.grad.dtype)
+        return (self.layout.stepper, id(self.hyper), alone, *types, self.phase)
+
+    @property
     def made_from(self) -> dict[str, Tensor]:
         """What the step is made from, by name."""
         return {"gradient": self.grad, **self.moments, "value": self.param}
@@ -65,11 +79,13 @@ class Change:
 
     Args:
         part: from what. weight: its new value. state: its new state.
+        shared: the scalars of all layers that it was computed with.
     """
 
     part: Part
     weight: Tensor
     state: Mapping[str, Tensor]
+    shared: tuple[Tensor, ...] = ()
 
     @property
     def value(self) -> Tensor:
@@ -80,13 +96,18 @@ class Change:
     @property
     def values(self) -> list[Tensor]:
         """All that is new."""
-        return [self.weight, *self.state.values()]
+        return [self.weight, *self.state.values(), *self.shared]
+
+    @property
+    def guard(self) -> Tensor:
+        """Whether everything that the step is made from is finite, as a tensor."""
+        assert self.part.given is not None
+        return self.part.given
 
     @property
     def legal(self) -> Tensor:
         """Whether everything old and new is finite, as a tensor."""
-        assert self.part.given is not None
-        return self.part.given & finite(*self.values)
+        return self.guard & finite(*self.values)
 
     def kept_where(self, ok: Tensor) -> Change:
         """Return the change, or the old values if `ok` is false; a tensor."""
@@ -96,7 +117,12 @@ class Change:
         return Change(self.part, weight, chosen)
 
     def write(self, state: dict[str, Tensor]) -> None:
-        """Write the new values over the old ones, in place where there are any."""
+        """Write the new values over the old ones, in place where there are any.
+
+        What another schedule kept in the state is out of date from now on, and removed.
+        """
+        for key in state.keys() - self.state.keys():
+            del state[key]
         real(self.part.param).copy_(self.weight)
         for key, new in self.state.items():
             if key not in state:
@@ -128,37 +154,35 @@ def changes(parts: Sequence[Part]) -> list[Change]:
 def finite_changes(parts: Sequence[Part]) -> list[Change]:
     """Return what a step makes of parameters, and the old values where it is not finite.
 
-    Nothing is read on the host, unless a factorisation fails: then parameters step one by one. A
-    rule that joins layers changes all of its parameters or none.
+    Nothing is read on the host, unless a factorisation fails: then parameters step one by one.
+    Parameters that join layers go together: those whose gradient is not finite are left out of
+    what is joined, as if they had none; if anything else is not, all keep their values.
     """
-    made = _attempted([part.guarded() for part in parts])
-    joined: dict[Stepper, Tensor] = {}
-    for change in made:
-        stepper = change.part.layout.stepper
-        if stepper.program.layers:
-            before = joined.get(stepper, change.legal)
-            joined[stepper] = before & change.legal.to(before.device)
-    return [c.kept_where(joined.get(c.part.layout.stepper, c.legal)) for c in made]
+    guarded = [part.guarded() for part in parts]
+    made = _attempted([part for part in guarded if not part.joins])
+    chosen = [c.kept_where(c.legal) for c in made]
+    joined = _attempted([part for part in guarded if part.joins])
+    if joined:
+        device = joined[0].guard.device
+        together = torch.stack([(c.legal | ~c.guard).to(device) for c in joined]).all()
+        chosen += [c.kept_where(c.legal & together.to(c.guard.device)) for c in joined]
+    return chosen
 
 
 def _attempted(parts: Sequence[Part]) -> list[Change]:
-    """Return changes; those of parts, or of rules that join layers, that fail are NaN."""
+    """Return changes; those of parts, or of parts that are joined, that fail are NaN."""
     try:
         return [_change(part, new) for part, new in _new(parts)]
     except FactorisationError:
-        together = defaultdict(list)
-        for part in parts:
-            stepper = part.layout.stepper
-            together[stepper if stepper.program.layers else part].append(part)
-        if len(together) > 1:
-            return [change for own in together.values() for change in _attempted(own)]
+        if len(parts) > 1 and not parts[0].joins:
+            return [change for part in parts for change in _attempted([part])]
         return [
             Change(part, torch.full_like(real(part.param), torch.nan), part.state) for part in parts
         ]
 
 
-def require_finite(made: Sequence[Change]) -> None:
-    """Refuse changes of which anything old or new is not finite: one synchronisation.
+def require_finite(made: list[Change]) -> list[Change]:
+    """Return changes, unless anything old or new is not finite: one synchronisation.
 
     Raises:
         GradientError: naming the first that is not.
@@ -166,41 +190,43 @@ def require_finite(made: Sequence[Change]) -> None:
     checked = [[c.part.grad, *c.part.moments.values(), *c.values] for c in made]
     loss = [c.part.loss for c in made if c.part.loss is not None][:1]
     if all_finite([x for values in checked for x in values] + loss):
-        return
+        return made
     for change in made:
         blame(*change.part.where, change.part.loss, change.part.made_from)
     raise refuse_result(*next(c.part.where for c in made if not all_finite(c.values)))
 
 
 Piece = tuple[Part, int]
-New = tuple[Tensor, list[Tensor]]
+New = tuple[Tensor, list[Tensor], tuple[Tensor, ...]]
 
 
 def _new(parts: Sequence[Part]) -> list[tuple[Part, list[New]]]:
     """Return the new values of the pieces of each part."""
-    found = _stepped(_batches(parts))
+    batches = _batches(parts)
+    steppers = [pieces[0][0].layout.stepper for pieces in batches]
+    together = list(zip(steppers, map(_inputs, batches), strict=True))
+    found: dict[Piece, New] = {}
+    for pieces, (stepper, inputs), known in zip(batches, together, shared(together), strict=True):
+        weights, states = stepper.step(inputs, known)
+        for i, piece in enumerate(pieces):
+            found[piece] = weights[i], [column[i] for column in states], known.get("layers", ())
     return [(part, [found[part, k] for k in range(len(part.layout.sizes))]) for part in parts]
 
 
-def _batches(parts: Iterable[Part]) -> dict[Stepper, list[tuple[list[Piece], Inputs]]]:
-    """Return pieces grouped so that they can be stacked, by rule."""
-    found: dict[tuple[Any, ...], list[Piece]] = defaultdict(list)
+def _batches(parts: Iterable[Part]) -> list[list[Piece]]:
+    """Return pieces grouped so that they can be stacked: equal sizes, whatever their views."""
+    found: dict[tuple[object, ...], list[Piece]] = defaultdict(list)
     for part in parts:
-        p, stepper = part.param, part.layout.stepper
-        alone = id(p) if p.numel() > STACKED_UP_TO else None
         for k, size in enumerate(part.layout.sizes):
-            kind = (p.dtype, p.device, part.grad.dtype)
-            found[stepper, id(part.hyper), alone, size, *kind, part.phase].append((part, k))
-    batches: dict[Stepper, list[tuple[list[Piece], Inputs]]] = defaultdict(list)
-    for (stepper, *_), pieces in found.items():
-        batches[stepper].append((pieces, _inputs(pieces)))
-    return batches
+            found[size, *part.kind].append((part, k))
+    return list(found.values())
 
 
 def _inputs(pieces: Sequence[Piece]) -> Inputs:
     """Return what pieces of one size step from."""
     first = pieces[0][0]
     seen = [(part.layout, part, k) for part, k in pieces]
+    given = [part.given for part, _ in pieces if part.given is not None]
     return Inputs(
         [layout.view.pieces(real(part.param))[k] for layout, part, k in seen],
         [layout.view.pieces(real(part.grad))[k] for layout, part, k in seen],
@@ -210,31 +236,20 @@ def _inputs(pieces: Sequence[Piece]) -> Inputs:
         first.hyper,
         {name: [part.moments[name].unsqueeze(0) for part, _ in pieces] for name in first.moments},
         first.phase,
+        given or None,
     )
-
-
-def _stepped(batches: Mapping[Stepper, Sequence[tuple[list[Piece], Inputs]]]) -> dict[Piece, New]:
-    """Return the new weights and states of every piece."""
-    found: dict[Piece, New] = {}
-    for stepper, own in batches.items():
-        known = stepper.layers([inputs for _, inputs in own])
-        for (pieces, inputs), shared in zip(own, known, strict=True):
-            weights, states = stepper.step(inputs, shared)
-            for i, piece in enumerate(pieces):
-                found[piece] = weights[i], [column[i] for column in states]
-    return found
 
 
 def _change(part: Part, new: Sequence[New]) -> Change:
     """Return the change of a parameter from the new values of its pieces."""
     layout, param = part.layout, real(part.param)
-    weight = layout.view.join([w for w, _ in new], layout.shape).to(param.dtype)
+    weight = layout.view.join([w for w, *_ in new], layout.shape).to(param.dtype)
     state = {STEP: part.state[STEP] + 1}
     for i, field in enumerate(layout.fields):
         dtype = layout.stepper.kept_dtype(field, part.param)
-        kept = layout.write(field, [states[i] for _, states in new])
+        kept = layout.write(field, [states[i] for _, states, _ in new])
         state.update({key: x.to(dtype) for key, x in kept.items()})
-    return Change(part, weight, state)
+    return Change(part, weight, state, new[0][2])
 
 
 def started(layout: Layout, param: Tensor, hyper: Mapping[str, Any]) -> dict[str, Tensor]:

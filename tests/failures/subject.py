@@ -48,10 +48,10 @@ class Subject:
     opt: torch.optim.Optimizer
     given: Given
 
-    def step(self, grads: Sequence[Tensor], loss: float = 1.5, **changed: Tensor) -> None:
+    def step(self, grads: Sequence[Tensor | None], loss: float = 1.5, **changed: Tensor) -> None:
         """Take a step; `changed` replaces moments of the first parameter."""
         for k, (p, g) in enumerate(zip(self.params, grads, strict=True)):
-            p.grad = g.to(p.dtype)
+            p.grad = None if g is None else g.to(p.dtype)
             known = moments(self.rule, tuple(p.shape), seed=k)
             known = {name: x.float() for name, x in known.items()}
             self.given.values[p] = {**known, **(changed if k == 0 and known else {})}

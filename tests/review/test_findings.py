@@ -230,7 +230,7 @@ def renamed():
 
 def forget():
     """Be another process: forget what was lowered under an equal rule."""
-    for cache in (program.lower, batch.stepper, saving._json):
+    for cache in (program._lower, batch._stepper, saving._written):
         cache.cache_clear()
 
 

@@ -40,22 +40,46 @@ def test_a_factorisation_that_fails_skips_its_own_parameter(shapes):
     assert not torch.equal(params[0], start)
 
 
-def test_rules_that_join_layers_step_together_or_not_at_all():
-    @nd.optimizer
-    def clipped(lr=0.1, beta=0.5):
-        return W - lr * nd.ema(nd.clip(G, 1.0, over="layers"), beta)
+@nd.optimizer
+def clipped(lr=0.1, beta=0.5):
+    return W - lr * nd.ema(nd.clip(G, 1.0, over="layers"), beta)
 
+
+def after(value):
+    """Return what moved, and the clocks, after a step beside a gradient full of a value."""
     params = parameters((2, 2), (3, 2), (2,))
     opt = clipped(params[:2], nonfinite="skip")
     opt.add_param_group({"params": params[2], "rule": adamw})
     before = [p.detach().clone() for p in params]
-    struck(params, torch.nan)
-    opt.step()
-    assert [torch.equal(p, b) for p, b in zip(params, before, strict=True)] == [True, True, False]
-    assert [int(opt.state[p]["step"]) for p in params] == [0, 0, 1]
     struck(params, 1.0)
+    params[0].grad.fill_(value)
     opt.step()
-    assert [int(opt.state[p]["step"]) for p in params] == [1, 1, 2]
+    moved = [not torch.equal(p, b) for p, b in zip(params, before, strict=True)]
+    return moved, [int(opt.state[p]["step"]) for p in params]
+
+
+def test_a_layer_without_a_finite_gradient_is_left_out_of_what_layers_share():
+    assert after(torch.nan) == ([False, True, True], [0, 1, 1])
+    params, twins = parameters((2, 2), (3, 2)), parameters((2, 2), (3, 2))
+    opt, other = clipped(params, nonfinite="skip"), clipped(twins)
+    for scale in (1.0, torch.nan, 1.0):
+        struck(params, scale)
+        struck(twins, scale)
+        twins[0].grad = None if scale != 1.0 else twins[0].grad
+        opt.step()
+        other.step()
+    assert all(torch.equal(p, q) for p, q in zip(params, twins, strict=True))
+
+
+def test_if_what_layers_share_overflows_none_of_them_steps():
+    assert after(3e38) == ([False, False, True], [0, 0, 1])
+    params = parameters((2, 2), (3, 2))
+    opt = clipped(params)
+    struck(params, 1.0)
+    params[0].grad.fill_(3e38)
+    with pytest.raises(nd.GradientError, match="NaN or infinite"):
+        opt.step()
+    assert not opt.state
 
 
 @pytest.mark.parametrize(
