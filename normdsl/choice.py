@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -38,7 +39,7 @@ class Choice:
     def __attrs_post_init__(self) -> None:
         for name, value in self.hyper.items():
             known = self.rule.hyperparameter(name)
-            if isinstance(value, int | float):
+            if isinstance(value, Real):
                 known.check(value)
 
     def group(self) -> dict[str, Any]:

@@ -24,13 +24,19 @@ def clip(x: Any, limit: Any, norm: Norm = frobenius, over: str = "tensor") -> Ex
 
     Raises:
         DomainError: if the limit is not known to be ≥ 0.
-        DeclarationError: for another `over`.
+        DeclarationError: for another `over`, or no norm.
     """
     if over not in ("tensor", "layers"):
         raise DeclarationError(
             f"clip over {over!r}",
             why="a limit is for each tensor, or for all layers together",
             hint='use over="tensor" or over="layers"',
+        )
+    if not isinstance(norm, Norm):
+        raise DeclarationError(
+            f"clip by the norm {norm!r}",
+            why=f"a {type(norm).__name__} is no norm",
+            hint="pass a norm of normdsl: nd.frobenius, nd.spectral, …",
         )
     measure = norm if over == "tensor" else over_layers(norm, lp(2))
     return as_expr(x) * minimum(1, _limit(limit) * reciprocal(measure.value(x)))

@@ -9,7 +9,7 @@ import attrs
 
 from normdsl.algebra import fold
 from normdsl.delegate import Compiled
-from normdsl.domains import Domain
+from normdsl.domains import Domain, number
 from normdsl.errors import DeclarationError, HyperparameterError
 from normdsl.expr import Expr, as_expr, exact
 from normdsl.graph import walk
@@ -23,6 +23,12 @@ from normdsl.streams import MOMENTS, G
 from normdsl.substitution import Substitution
 
 
+def _plain(default: Any) -> Any:
+    """Return a default as a number of Python, which JSON can hold; the rest is for `check`."""
+    known = number(default)
+    return default if known is None else known
+
+
 @attrs.frozen
 class Hyperparameter:
     """A symbol of a declaration.
@@ -33,22 +39,23 @@ class Hyperparameter:
     """
 
     name: str
-    default: float | None
+    default: float | None = attrs.field(converter=_plain)
     domain: Domain
 
-    def check(self, value: Any) -> None:
-        """Refuse a value outside the domain.
+    def check(self, value: Any) -> float:
+        """Return a real number of the domain, whosever class it has, as a number of Python.
 
         Raises:
             HyperparameterError: if the value is not a number of the domain.
         """
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not self.domain.contains(value):
+        known = number(value)
+        if known is None or not self.domain.contains(known):
             raise HyperparameterError(
                 f"set {self.name} = {value!r}",
                 why=f"{self.name} lies in {self.domain}",
                 hint=f"the default is {self.default}",
             )
+        return known
 
 
 @attrs.frozen(repr=False)
@@ -100,8 +107,7 @@ class Declaration(Compiled):
         table = {}
         for name, value in values.items():
             known = self.hyperparameter(name)
-            known.check(value)
-            table[Param(name, known.domain)] = as_expr(exact(value))
+            table[Param(name, known.domain)] = as_expr(exact(known.check(value)))
         return attrs.evolve(
             self,
             hyper=tuple(h for h in self.hyper if h.name not in values),
@@ -116,13 +122,20 @@ class Declaration(Compiled):
         function may have states of its own; moments of a layer stay as they are.
 
         Raises:
-            DeclarationError: if the function does not return an m×n expression, or not one of G.
+            DeclarationError: for no function, or one that does not return an m×n expression of G.
         """
+        asked = f"feed {self.name} another gradient"
+        if not callable(function):
+            raise DeclarationError(
+                asked,
+                why=f"a {type(function).__name__} is no function of G",
+                hint="pass one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
+            )
         fed = function(G)
         if not (isinstance(fed, Expr) and fed.shape == MATRIX):
             found = f"a {fed.shape} expression" if isinstance(fed, Expr) else type(fed).__name__
             raise DeclarationError(
-                f"feed {self.name} another gradient",
+                asked,
                 at=fed if isinstance(fed, Expr) else None,
                 why=f"the function returns {found}, but a gradient is an m×n expression",
                 hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",

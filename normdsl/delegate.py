@@ -9,6 +9,7 @@ import attrs
 from normdsl.errors import DeclarationError
 from normdsl.expr import Expr
 from normdsl.schedule import Schedule
+from normdsl.shapes import are_lengths
 
 if TYPE_CHECKING:
     from normdsl.choice import Choice
@@ -72,7 +73,7 @@ class Compiled:
         Raises:
             DeclarationError: if the shape is not two positive numbers.
         """
-        if not (len(shape) == 2 and all(isinstance(k, int) and k > 0 for k in shape)):
+        if not are_lengths(shape):
             raise DeclarationError(
                 f"print the code for shape {shape!r}",
                 why="weights are matrices, rows × columns",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Annotated, Any
 
 import attrs
@@ -54,6 +55,17 @@ LOSS_VALUE = Domain("LossValue", low_open=True, high_open=True, loss_unit=True)
 
 #: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `FRACTION`.
 UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)
+
+
+def number(value: Any) -> float | None:
+    """Return a real number as one of Python's; None for what is none, as truth values are not."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    try:
+        return value if isinstance(value, int) else float(value)
+    except OverflowError:
+        return math.inf
+
 
 # The annotations. To a type checker they are plain types; the domain is their metadata (PEP 593).
 Real = Annotated[Any, REAL]

@@ -9,6 +9,7 @@ another by `nd.scale.convert`; docs/scales.md lists who uses which, and what the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expr import Add, Constant, Expr, Mul, Pow, as_expr
 from normdsl.functions import maximum, sqrt
 from normdsl.nodes import Source, Stream
-from normdsl.shapes import SCALAR
+from normdsl.shapes import SCALAR, are_lengths
 from normdsl.show.grid import Grid
 from normdsl.show.latex import latex
 from normdsl.streams import cols, rows
@@ -53,22 +54,22 @@ class Scale:
 
         Raises:
             ShapeError: if the shape is not two positive whole numbers.
-            DeclarationError: if it is not a formula of the lengths of W, or not above 0.
+            DeclarationError: if it is not a formula of the lengths of W, or not above 0 and finite.
         """
-        if not (len(shape) == 2 and all(isinstance(k, int) and k > 0 for k in shape)):
+        if not are_lengths(shape):
             raise ShapeError(
-                f"evaluate the scale {self.name} for shape {tuple(shape)}",
+                f"evaluate the scale {self.name} for shape {shape}",
                 why="m and n are the lengths of the matrix that the norm sees",
                 hint="pass (out, in); flatten a filter first: (out, in * height * width)",
             )
         value = _value(self.factor, *shape)
-        if value > 0:
+        if 0 < value < math.inf:
             return value
         raise DeclarationError(
             f"use the scale {self.name}",
             at=self.factor,
-            why=f"it is {value:g} for shape {tuple(shape)}, and would stop or turn the step",
-            hint="a scale is above 0 for every shape",
+            why=f"it is {value:g} for shape {tuple(shape)}, and would stop, turn or spoil the step",
+            hint="a scale is above 0 and finite for every shape",
         )
 
     def __expr__(self) -> Expr:
@@ -110,7 +111,7 @@ def _value(expr: Expr, m: int, n: int) -> float:
         case Mul(left=x, right=y):
             return _value(x, m, n) * _value(y, m, n)
         case Pow(base=x, exponent=p):
-            return float(_value(x, m, n) ** _value(p, m, n))
+            return _power(expr, _value(x, m, n), _value(p, m, n))
         case nodes.Maximum(left=x, right=y):
             return max(_value(x, m, n), _value(y, m, n))
     raise DeclarationError(
@@ -119,6 +120,23 @@ def _value(expr: Expr, m: int, n: int) -> float:
         why="it is no formula of +, *, /, **, nd.maximum, nd.rows, nd.cols and numbers",
         hint="multiply the step by it directly: lr * factor * norm.lmo(u)",
     )
+
+
+def _power(expr: Expr, base: float, exponent: float) -> float:
+    """Return the value of a power.
+
+    Raises:
+        DeclarationError: for 1 / 0, and for what overflows.
+    """
+    try:
+        return float(base**exponent)
+    except ArithmeticError as error:
+        raise DeclarationError(
+            "use a scale",
+            at=expr,
+            why=f"{base:g} to the power {exponent:g} is no number of floating point",
+            hint="a scale is above 0 and finite for every shape",
+        ) from error
 
 
 #: 1: the bare LMO.

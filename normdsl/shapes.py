@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
 
 import attrs
 
@@ -47,6 +50,12 @@ SCALAR = Shape(Dim.ONE, Dim.ONE)
 MATRIX = Shape(Dim.M, Dim.N)
 LEFT = Shape(Dim.M, Dim.M)
 RIGHT = Shape(Dim.N, Dim.N)
+
+
+def are_lengths(given: Any) -> bool:
+    """Return whether it is the shape of a matrix of numbers: two positive whole numbers."""
+    lengths = tuple(given) if isinstance(given, Iterable) else ()
+    return len(lengths) == 2 and all(isinstance(k, Integral) and int(k) > 0 for k in lengths)
 
 
 def broadcast(first: Shape, second: Shape) -> Shape | None:

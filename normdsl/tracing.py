@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from normdsl.declaration import Declaration, Hyperparameter
-from normdsl.domains import UNSTATED, Domain, NarrowDomain, domain_of
+from normdsl.domains import UNSTATED, Domain, NarrowDomain, domain_of, number
 from normdsl.errors import DeclarationError, HyperparameterError
 from normdsl.expr import Expr
 from normdsl.graph import walk
@@ -54,8 +54,10 @@ def optimizer(function: Callable[..., Expr]) -> Declaration:
 def _require_number(rule: str, parameter: inspect.Parameter) -> None:
     """Refuse a default that is not a number of the stated domain."""
     default, domain = parameter.default, _domain(parameter)
-    number = isinstance(default, int | float) and not isinstance(default, bool)
-    if default in (parameter.empty, None) or (number and domain.contains(default)):
+    if default is parameter.empty or default is None:
+        return
+    known = number(default)
+    if known is not None and domain.contains(known):
         return
     raise HyperparameterError(
         f"declare {rule} with {parameter.name} = {default!r}",

@@ -209,6 +209,7 @@ permutations = Group(
     "W = W̃ with all its entries permuted",
     entries=Action("Π", PERMUTATION, permutation),
 )
+#: In a rule over layers, all of them have the same c.
 uniform_scale = Group("uniform_scale", "W = c W̃ with c > 0", weight_unit=1)
 loss_scale = Group("loss_scale", "f = c f̃ with c > 0", loss_unit=1)
 loss_transform = Group(

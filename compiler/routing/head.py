@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from inspect import signature
 from typing import Any
 
@@ -13,14 +14,22 @@ from normdsl.compiler.routing.kinds import EMBEDDING, HIDDEN, seen
 
 #: Methods by which models of transformers and of timm name their head.
 _TOLD = ("get_output_embeddings", "get_classifier")
+#: Names of a Linear that computes the model's output.
+_NAMED = re.compile(
+    r"((lm|cls|mlp|classification)_)?head|classifier|fc_out|unembed(ding)?|to_logits|"
+    r"output_projection"
+)
 
 
 def head(model: nn.Module) -> nn.Module | None:
     """Return the module that computes the model's output, if there is one.
 
-    That is what a method of the model, or of a model inside it, returns; or else the last matrix
-    layer in the order of registration, if it is a Linear, is not the only matrix layer, and is no
-    part of a repeated block: a bare stack of transformer blocks has no head, a perceptron and a
+    That is what a method of the model, or of a model inside it, returns, `get_output_embeddings`
+    or `get_classifier`; or else a Linear that is called as heads are, wherever it is registered:
+    head, lm_head, cls_head, mlp_head, classification_head, classifier, fc_out, unembed,
+    unembedding, to_logits or output_projection; or else the last matrix layer in the order of
+    registration, if it is a Linear. By its name or place, the only matrix layer is no head, and
+    no part of a repeated block is: a bare stack of transformer blocks has none, a perceptron and a
     convolutional classifier have one. Of several heads the last is found; route others by name.
     """
     for module in model.modules():
@@ -30,19 +39,25 @@ def head(model: nn.Module) -> nn.Module | None:
                 return found
     layers = [(path, x, _matrices(x)) for path, x in model.named_modules()]
     known = [found for _, _, found in layers if found]
-    last = [(path, x) for path, x, found in layers if HIDDEN in found][-1:]
-    for path, layer in last:
-        if isinstance(layer, nn.Linear) and len(known) > 1 and not _repeated(model, path):
+    if len(known) < 2:
+        return None
+    matrices = [(path, x) for path, x, found in layers if HIDDEN in found]
+    named = [(path, x) for path, x in matrices if _NAMED.fullmatch(path.rpartition(".")[2])]
+    for path, layer in (*reversed(named), *matrices[-1:]):
+        if isinstance(layer, nn.Linear) and not _repeated(model, path):
             return layer
     return None
 
 
 def _answer(method: Any) -> Any:
-    """Return what a method returns; None if it is none, or needs arguments."""
+    """Return what a method returns; None if it is none, needs arguments, or fails."""
     if not callable(method):
         return None
     needed = [x for x in signature(method).parameters.values() if x.default is x.empty]
-    return None if needed else method()
+    try:
+        return None if needed else method()
+    except Exception:  # a model without a head may say so in whatever way it likes
+        return None
 
 
 def _matrices(module: nn.Module) -> set[str]:

@@ -18,7 +18,7 @@ Seen = tuple[str, View | None]
 _PARAMETRIZED = re.compile(r"_(v|g|orig)$")
 #: Names of what acts entry by entry: biases, gains, logarithms.
 _GAIN = re.compile(r"(^|_)(bias(es)?|gains?|scales?|gamma|beta|log)$|^log_")
-_TOKEN = re.compile(r"(^|_)(pos(ition(s|al)?)?|emb(ed(ding)?s?)?|tok(en)?s?|cls)(_|$)")
+_TOKEN = re.compile(r"(^|_)(pos(ition(s|al)?)?|emb(ed(ding)?s?)?|tok(en)?s?|cls|w[pt]e)(_|$)")
 _TABLE = re.compile(r"(Embedding|PositionalEncoding)s?$")
 
 _NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)

@@ -9,23 +9,34 @@ from typing import Any
 from normdsl.choice import Choice
 from normdsl.compiler.routing.kinds import ROLES
 from normdsl.compiler.routing.roles import Assignment
+from normdsl.compiler.runtime.groups import settings
 from normdsl.compiler.runtime.views import View
 from normdsl.declaration import Declaration
 from normdsl.errors import HyperparameterError
+from normdsl.schedule import Schedule
 
 Rule = Choice | Declaration
 #: A rule, a role or a view.
 Override = Rule | View | str
 #: By pattern, a checked override.
 Checked = Mapping[str, Choice | View | str]
+#: Settings of a group whose choice leaves them out.
+_DEFAULTS = {"schedule": Schedule(), "view": None, "maximize": False}
 
 
 def checked(overrides: Mapping[str, Override]) -> Checked:
     """Return overrides with their rules as choices.
 
     Raises:
-        HyperparameterError: for what is no regular expression, and no rule, role or view.
+        HyperparameterError: for what is no mapping, no regular expression, and no rule, role or
+            view.
     """
+    if not isinstance(overrides, Mapping):
+        raise HyperparameterError(
+            f"route with the overrides {str(overrides)[:50]}",
+            why=f"a {type(overrides).__name__} does not say what holds for which names",
+            hint='map patterns to rules, roles or views: overrides={"qkv": nd.views.heads(3)}',
+        )
     return {pattern: _checked(pattern, told) for pattern, told in overrides.items()}
 
 
@@ -33,9 +44,11 @@ def as_choice(where: str, rule: Any) -> Choice:
     """Return a rule as a choice.
 
     Raises:
-        HyperparameterError: if it is none; `where` says whose rule it was to be.
+        HyperparameterError: if it is none, or its view or schedule is none; `where` says whose rule
+            it was to be.
     """
     if isinstance(rule, Choice):
+        settings({**_DEFAULTS, **rule.group()})
         return rule
     if isinstance(rule, Declaration):
         return Choice(rule)
@@ -75,12 +88,12 @@ def _finds(pattern: str, entry: Assignment) -> bool:
 
 def _checked(pattern: str, told: Override) -> Choice | View | str:
     try:
-        re.compile(pattern)
-    except re.error as error:
+        re.search(pattern, "")  # a pattern of bytes compiles, and finds no text
+    except (re.error, TypeError) as error:
         raise HyperparameterError(
             f"override the parameters named {pattern}",
-            why=f"it is no regular expression: {error}",
-            hint="escape dots and brackets with a backslash",
+            why=f"it is no regular expression for text: {error}",
+            hint="write a pattern as text, with a backslash before dots and brackets",
         ) from error
     if isinstance(told, View) or (isinstance(told, str) and told in ROLES):
         return told

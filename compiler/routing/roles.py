@@ -53,12 +53,12 @@ class Assignment:
 def assigned(model: nn.Module) -> list[Assignment]:
     """Return every parameter of a model once, with its role, in the model's order.
 
-    Embeddings are `nn.Embedding` and raw parameters named after positions or tokens; the head is
-    what `head` finds; vectors are biases, the parameters of norms, and all that has one axis longer
-    than 1 at most; everything else is hidden. A shared parameter is one entry with all its
-    names, and an embedding if one of them is. Of a parametrized weight, what the parametrization
-    stores is seen as the weight would be: of a weight norm the direction is a matrix, the lengths
-    are a vector.
+    Embeddings are `nn.Embedding` and raw parameters named after positions or tokens, such as
+    `pos_embed` and `wpe`; the head is what `head` finds; vectors are biases, the parameters of
+    norms, and all that has one axis longer than 1 at most; everything else is hidden. A shared
+    parameter is one entry with all its names, and an embedding if one of them is. Of a parametrized
+    weight, what the parametrization stores is seen as the weight would be: of a weight norm the
+    direction is a matrix, the lengths are a vector.
 
     Raises:
         GradientError: for a parameter of a lazy module that has no shape yet.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from normdsl.declaration import Declaration
@@ -12,10 +13,11 @@ from normdsl.errors import HyperparameterError
 
 
 def complete(declaration: Declaration, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every hyper-parameter's value, defaults filled in.
+    """Return every hyper-parameter's value, defaults filled in: numbers, and tensors without axes.
 
     Raises:
-        HyperparameterError: for an unknown name, a missing value or one outside its domain.
+        HyperparameterError: for an unknown name, a missing value, one outside its domain, or a
+            tensor that is not one real number.
     """
     for name in given:
         declaration.hyperparameter(name)
@@ -28,18 +30,16 @@ def complete(declaration: Declaration, given: Mapping[str, Any]) -> dict[str, An
                 why=f"its hyper-parameter {h.name} has no default and was not given",
                 hint=f"pass {h.name}=…",
             )
-        if isinstance(value, Tensor):
-            _check_tensor(h.name, value)
-        else:
-            h.check(value)
+        values[h.name] = _scalar(h.name, value) if isinstance(value, Tensor) else h.check(value)
     return values
 
 
-def _check_tensor(name: str, value: Tensor) -> None:
-    """Refuse a tensor that is no scalar; its value stays on the device, unread."""
-    if value.numel() != 1:
-        raise HyperparameterError(
-            f"set {name} to a tensor of shape {tuple(value.shape)}",
-            why="a hyper-parameter is one number",
-            hint="pass a 0-dimensional tensor",
-        )
+def _scalar(name: str, value: Tensor) -> Tensor:
+    """Return a tensor of one real number without axes; its value stays on the device, unread."""
+    if value.numel() == 1 and not (value.is_complex() or value.dtype is torch.bool):
+        return value.reshape(()) if value.ndim else value
+    raise HyperparameterError(
+        f"set {name} to a tensor of shape {tuple(value.shape)} and {value.dtype}",
+        why="a hyper-parameter is one number, and a real one",
+        hint="pass a 0-dimensional tensor, torch.tensor(0.1)",
+    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from numbers import Integral
+from typing import Any
 
 import attrs
 import torch
@@ -114,10 +116,10 @@ class Blocks(View):
     axis: int = 0
 
     def __attrs_post_init__(self) -> None:
-        if self.count < 1 or self.axis not in (0, 1):
+        if not (_counts(self.count) and _whole(self.axis) and self.axis in (0, 1)):
             raise HyperparameterError(
                 f"see parameters as {self.count} blocks along axis {self.axis}",
-                why="blocks are of rows (axis 0) or of columns (axis 1), and one at least",
+                why="blocks are of rows (axis 0) or columns (axis 1), in a whole number ≥ 1",
                 hint="heads(12), or heads(12, axis=1)",
             )
 
@@ -139,8 +141,8 @@ class Blocks(View):
         return f"{self.count} blocks of {'columns' if self.axis else 'rows'}"
 
 
-def _hashable(each: View | Sequence[View]) -> View | tuple[View, ...]:
-    return each if isinstance(each, View) else tuple(each)
+def _hashable(each: Any) -> Any:
+    return tuple(each) if isinstance(each, Iterable) else each
 
 
 @attrs.frozen
@@ -157,10 +159,12 @@ class Split(View):
     each: View | tuple[View, ...] = attrs.field(factory=Flat, converter=_hashable)
 
     def __attrs_post_init__(self) -> None:
-        if min(self.parts, default=0) < 1 or len(self._each) != len(self.parts):
+        views = len(self._each) == len(self.parts) and all(isinstance(x, View) for x in self._each)
+        if not (self.parts and _counts(*self.parts) and _whole(self.axis) and views):
             raise HyperparameterError(
                 f"see parameters as: {self}",
-                why="every part has one entry at least, and a view of its own if `each` is several",
+                why="parts have whole sizes ≥ 1, axes are whole numbers, and `each` is one view or "
+                "one per part",
                 hint="split(512, 128, 128), or split(512, 128, 128, each=(heads(8), flat, flat))",
             )
 
@@ -222,6 +226,15 @@ def split(*parts: int, axis: int = 0, each: View | Sequence[View] = flat) -> Spl
     [E, m, 2n]: `split(n, n, axis=-1, each=stack)`.
     """
     return Split(parts, axis, each)
+
+
+def _whole(x: Any) -> bool:
+    return isinstance(x, Integral) and not isinstance(x, bool)
+
+
+def _counts(*given: Any) -> bool:
+    """Return whether all are whole numbers ≥ 1."""
+    return all(_whole(x) and x >= 1 for x in given)
 
 
 def _require(legal: bool, view: View, x: Tensor, why: str) -> None:

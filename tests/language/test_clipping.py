@@ -217,6 +217,13 @@ def test_places_other_than_tensor_and_layers_are_refused():
         nd.clip(G, 1, over="global")
 
 
+@pytest.mark.parametrize("over", ["tensor", "layers"])
+@pytest.mark.parametrize("norm", ["frobenius", None, 2, nd.lp(2)], ids=str)
+def test_what_is_no_norm_is_refused(norm, over):
+    with refuses(nd.DeclarationError, "clip by the norm", "nd.frobenius"):
+        nd.clip(G, 1, norm, over)
+
+
 def test_only_matrices_have_norms():
     with refuses(nd.ShapeError, "norm"):
         nd.clip(G.T, 1)

@@ -1,6 +1,7 @@
 """Declarations: tracing, binding, and what is no declaration."""
 
 import math
+from fractions import Fraction
 
 import attrs
 import numpy as np
@@ -140,12 +141,36 @@ def test_declarations_are_immutable():
 # Hyper-parameters
 
 
-@pytest.mark.parametrize("value", [0, 0.5, 0.999, np.float64(0.25)])
-def test_values_of_the_domain_are_accepted(value):
-    Hyperparameter("beta", 0.9, FRACTION).check(value)
+NUMBERS = [0, 0.5, 0.999, np.float64(0.25), np.float32(0.1), np.int64(0), Fraction(1, 3)]
 
 
-@pytest.mark.parametrize("value", [1, -0.1, math.nan, math.inf, "0.5", None, True, [0.5], 1j])
+@pytest.mark.parametrize("value", NUMBERS)
+def test_values_of_the_domain_are_accepted_as_numbers_of_python(value):
+    found = Hyperparameter("beta", 0.9, FRACTION).check(value)
+    assert found == float(value)
+    assert type(found) is (int if type(value) is int else float)
+
+
+def test_a_default_of_numpy_is_one_of_python_in_json_too():
+    half = np.float32(0.5)
+
+    @nd.optimizer
+    def rule(lr=half):
+        return W - lr * G
+
+    @nd.optimizer
+    def plain(lr=0.5):
+        return W - lr * G
+
+    assert type(rule.defaults["lr"]) is float
+    assert nd.to_json(rule) == nd.to_json(plain).replace("plain", "rule")
+    assert rule.bind(lr=np.float32(0.25)) == rule.bind(lr=0.25)
+
+
+BAD = [1, -0.1, math.nan, math.inf, "0.5", None, True, [0.5], 1j, np.bool_(True), np.float32(1)]
+
+
+@pytest.mark.parametrize("value", [*BAD, np.float32("nan"), np.ones(1), Fraction(10**400)])
 def test_other_values_are_refused(value):
     with refuses(nd.HyperparameterError, "set beta", "beta lies in Fraction [0, 1)"):
         Hyperparameter("beta", 0.9, FRACTION).check(value)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from properties import refuses
 
 import normdsl as nd
 
@@ -76,3 +77,9 @@ def test_check_gives_a_verdict():
     assert nd.algorithms.sgd.check(nd.groups.scale) is not None
     with pytest.raises(nd.HyperparameterError):
         nd.algorithms.sgd.check(nd.groups.scale, beta=1)
+
+
+@pytest.mark.parametrize("shape", [5, None, (2,), (2, 0), "23"], ids=str)
+def test_code_is_printed_for_two_lengths(shape):
+    with refuses(nd.DeclarationError, "rows × columns"):
+        nd.algorithms.sgd.source(shape=shape)

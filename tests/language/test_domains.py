@@ -2,7 +2,9 @@
 
 import math
 import typing
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from properties import refuses
 
@@ -16,6 +18,7 @@ from normdsl.domains import (
     UNSTATED,
     NarrowDomain,
     domain_of,
+    number,
 )
 from normdsl.nodes import Param
 
@@ -127,3 +130,25 @@ def test_narrowing_outside_a_declaration_is_a_refusal_too():
     with refuses(NarrowDomain, "beta: nd.Fraction"):
         nd.ema(G, Param("beta", UNSTATED))
     assert issubclass(NarrowDomain, nd.DomainError)
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        (2, 2),
+        (0.5, 0.5),
+        (np.float64(0.5), 0.5),
+        (np.float32(0.5), 0.5),
+        (np.int64(2), 2.0),
+        (Fraction(1, 3), 1 / 3),
+        (Fraction(10**400), math.inf),
+    ],
+)
+def test_real_numbers_become_those_of_python(given, known):
+    assert number(given) == known
+    assert type(number(given)) is type(known)
+
+
+@pytest.mark.parametrize("given", [None, "1", True, np.bool_(True), 1j, np.ones(1), [1], G])
+def test_what_is_no_real_number_is_none(given):
+    assert number(given) is None

@@ -161,7 +161,22 @@ def test_factors_are_scalars_above_zero():
         scale.Scale("mine", 5 - nd.rows / 2 - nd.cols / 3).at((4, 9))
 
 
-@pytest.mark.parametrize("shape", [(3,), (3, 0), (3, 2.5), (2, 3, 4)], ids=str)
+@pytest.mark.parametrize(
+    "factor",
+    [1 / (nd.rows - 2), (nd.cols - 3) ** -2, nd.rows**2000],
+    ids=str,
+)
+def test_factors_are_numbers(factor):
+    with refuses(nd.DeclarationError, "is no number", "above 0"):
+        scale.Scale("mine", nd.maximum(1, factor))
+
+
+def test_factors_are_finite():
+    with refuses(nd.DeclarationError, "it is inf for shape (2, 3)"):
+        scale.Scale("mine", nd.rows**1000 * nd.cols**500)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 0), (3, 2.5), (2, 3, 4), 5, None, "23"], ids=str)
 def test_shapes_are_two_lengths(shape):
     with refuses(nd.ShapeError, "(out, in)"):
         scale.shape.at(shape)

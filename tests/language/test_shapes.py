@@ -2,10 +2,11 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
-from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape, broadcast
+from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape, are_lengths, broadcast
 
 SHAPES = [Shape(rows, cols) for rows, cols in itertools.product(Dim, Dim)]
 LENGTHS = {Dim.ONE: 1, Dim.M: 2, Dim.N: 3, Dim.K: 5}
@@ -40,3 +41,11 @@ def test_shown():
     assert [str(s) for s in (SCALAR, MATRIX, LEFT, Shape(Dim.ONE, Dim.N))] == [
         "scalar", "m×n", "m×m", "1×n",
     ]  # fmt: skip
+
+
+def test_lengths_are_two_whole_numbers_above_zero():
+    legal = [(2, 3), [1, 1], torch.Size((4, 5)), np.array([2, 3]), range(1, 3)]
+    assert all(map(are_lengths, legal))
+    assert not any(
+        map(are_lengths, [5, None, "23", (), (2,), (2, 0), (2, -1), (2, 3.0), (1, 2, 3)])
+    )

@@ -157,3 +157,9 @@ def test_coupled_decay_is_a_change_of_the_gradient():
 def test_what_is_no_gradient_is_refused(function, why):
     with refuses(nd.DeclarationError, why):
         a.adam.on_gradient(function)
+
+
+@pytest.mark.parametrize("given", [None, G, 1.0], ids=str)
+def test_what_is_no_function_of_the_gradient_is_refused(given):
+    with refuses(nd.DeclarationError, "feed sgd another gradient", "no function", "lambda G"):
+        a.sgd.on_gradient(given)

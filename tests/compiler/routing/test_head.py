@@ -1,5 +1,7 @@
 """The output head: told by the model, or the last Linear outside repeated blocks."""
 
+import copy
+
 import pytest
 from models import CNN, GPT, Block, LSTMClassifier, MoE, ViT, mlp
 from torch import nn
@@ -51,10 +53,10 @@ class Telling(nn.Module):
 
     def __init__(self, told):
         super().__init__()
-        self.answer, self.lm_head, self.body = told, nn.Linear(3, 5), mlp(3, 4, 3)
+        self.answer, self.last, self.body = told, nn.Linear(3, 5), mlp(3, 4, 3)
 
     def get_output_embeddings(self):
-        return self.lm_head if self.answer == "head" else None
+        return self.last if self.answer == "head" else None
 
     def get_classifier(self):
         return nn.Identity() if self.answer == "identity" else None
@@ -62,8 +64,8 @@ class Telling(nn.Module):
 
 def test_a_model_may_tell_its_head_also_inside_another():
     model = Telling("head")
-    assert head(model) is model.lm_head
-    assert head(nn.Sequential(nn.ModuleDict({"module": model}))) is model.lm_head
+    assert head(model) is model.last
+    assert head(nn.Sequential(nn.ModuleDict({"module": model}))) is model.last
 
 
 @pytest.mark.parametrize("told", ["none", "identity"])
@@ -81,6 +83,49 @@ def test_a_method_of_that_name_that_needs_arguments_is_not_asked():
 
     model = Tasks(nn.Linear(4, 3), nn.Linear(3, 2))
     assert head(model) is model[1]
+
+
+@pytest.mark.parametrize("error", [NotImplementedError, AttributeError, TypeError])
+def test_a_method_that_fails_tells_nothing(error):
+    class Failing(nn.Sequential):
+        def get_classifier(self):
+            raise error
+
+    model = Failing(nn.Linear(4, 3), nn.Linear(3, 2))
+    assert head(model) is model[1]
+
+
+NAMES = ("head", "lm_head", "mlp_head", "classifier", "fc_out", "unembed", "unembedding")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "to_logits", "output_projection"])
+def test_a_linear_with_the_name_of_a_head_is_one_wherever_it_is_registered(name):
+    model = nn.ModuleDict({name: nn.Linear(8, 5), "body": mlp(3, 8, 8)})
+    assert head(model) is model[name]
+    assert head(nn.ModuleDict({"module": model, "other": nn.Linear(5, 5)})) is model[name]
+
+
+def test_of_several_such_names_the_last_is_the_head():
+    model = nn.ModuleDict(
+        {"classifier": nn.Linear(8, 5), "head": nn.Linear(8, 5), "body": mlp(3, 8)}
+    )
+    assert head(model) is model["head"]
+
+
+@pytest.mark.parametrize("name", ["heads", "overhead", "head_norm", "q_head", "embed"])
+def test_other_names_are_no_names_of_heads(name):
+    model = nn.ModuleDict({name: nn.Linear(8, 5), "body": mlp(3, 8, 8)})
+    assert head(model) is model["body"][2]
+
+
+def test_what_has_the_name_but_is_no_linear_or_is_repeated_or_alone_is_no_head():
+    other = nn.ModuleDict({"head": nn.Conv2d(8, 5, 1), "body": mlp(3, 8, 8)})
+    assert head(other) is other["body"][2]
+    block = {"head": nn.Linear(8, 8), "up": nn.Linear(8, 8)}
+    blocks = nn.Sequential(*[nn.ModuleDict(copy.deepcopy(block)) for _ in range(2)])
+    assert head(nn.Sequential(blocks, nn.Linear(8, 2))).out_features == 2
+    assert head(blocks) is None
+    assert head(nn.ModuleDict({"head": nn.Linear(8, 5)})) is None
 
 
 def test_parametrized_layers_count():

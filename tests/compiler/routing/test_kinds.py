@@ -106,6 +106,8 @@ class ScaleNorm(Raw):
         (Raw, "relative_position_bias_table", (9, 4), ("embedding", None)),
         (Raw, "query_tokens", (1, 5, 4), ("embedding", stack)),
         (Raw, "cls_token", (1, 1, 4), ("vector", None)),
+        (Raw, "wpe", (3, 4), ("embedding", None)),
+        (Raw, "wte_weight", (3, 4), ("embedding", None)),
         (Raw, "posterior", (3, 4), ("hidden", None)),
         (Raw, "embedder_weight", (3, 4), ("hidden", None)),
         (RotaryEmbedding, "weight", (3, 4), ("embedding", None)),

@@ -36,6 +36,13 @@ def test_the_first_pattern_that_is_in_a_name_of_the_parameter_counts():
         ({"(": sgd}, "no regular expression"),
         ({"0": torch.optim.SGD}, "a type is no rule"),
         ({"0": None}, "a NoneType is no rule"),
+        ({5: sgd}, "no regular expression for text"),
+        ({b"0": sgd}, "no regular expression for text"),
+        ({None: sgd}, "no regular expression for text"),
+        (["0"], "a list does not say what holds for which names"),
+        ("0", "a str does not say what holds for which names"),
+        ({"0": sgd(view="flat")}, "view is "),
+        ({"0": sgd(schedule="fast")}, "schedule is "),
     ],
 )
 def test_what_is_no_override_is_refused(overrides, said):

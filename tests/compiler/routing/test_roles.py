@@ -211,3 +211,13 @@ def test_models_of_transformers():
     found = roles_of(transformers.BertForSequenceClassification(transformers.BertConfig(**small)))
     assert [name for name, role in found.items() if role == "head"] == ["classifier.weight"]
     assert found["bert.embeddings.position_embeddings.weight"] == "embedding"
+
+
+def test_a_model_whose_method_for_its_head_fails_has_roles_all_the_same():
+    class Net(nn.Sequential):
+        def get_classifier(self):
+            raise NotImplementedError
+
+    model = Net(nn.Linear(3, 3), nn.Linear(3, 3))
+    assert roles_of(model)["1.weight"] == "head"
+    assert "1.weight" in str(nd.roles(model))

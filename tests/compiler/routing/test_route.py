@@ -184,3 +184,19 @@ def test_a_parameter_that_its_rule_cannot_take_is_named(rules, overrides, said):
     with pytest.raises(nd.GradientError, match=said) as told:
         routed(MoE(), rules, overrides)
     assert_four_parts(told.value)
+
+
+def test_a_head_that_is_made_before_the_body_goes_to_the_rule_of_heads():
+    model = nn.ModuleDict({"head": nn.Linear(8, 5), "body": mlp(3, 8, 8)})
+    found = by_name(routed(model, ALL))
+    assert found["head.weight"]["name"] == "head"
+    assert found["body.2.weight"]["name"] == "hidden"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"), [({"view": "flat"}, "view"), ({"schedule": "fast"}, "schedule")]
+)
+def test_settings_of_another_kind_are_refused(told, said):
+    with pytest.raises(nd.HyperparameterError, match=f"{said} is ") as error:
+        nd.route(mlp(2, 2, 2), muon(**told))
+    assert_four_parts(error.value)

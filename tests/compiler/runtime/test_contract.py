@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import lr_scheduler
 
 import normdsl as nd
-from normdsl import G, W
+from normdsl import G, W, t
 from normdsl.algorithms import adam, adamw, lion, muon, sgd, sgd_momentum, shampoo, soap
 from normdsl.cli.find import shipped
 
@@ -457,3 +457,22 @@ def test_the_class_refuses_to_be_differentiable_and_the_functions_are():
 
     rate = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(after, (w, grad.requires_grad_(), rate))
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_matrices_of_a_view_have_the_clock_of_their_parameter(late):
+    """Of two parameters of two matrices the clocks are 1, 1, 2, 2 and not 1, 2, 1, 2."""
+
+    @nd.optimizer
+    def counting(lr=1.0):
+        return W - lr * t * G
+
+    params = [nn.Parameter(torch.zeros(4, 3)) for _ in range(2)]
+    opt = counting(params, view=nd.views.heads(2))
+    for k in range(2):
+        for i, p in enumerate(params):
+            p.grad = None if k == 0 and i == late else torch.ones(4, 3)
+        opt.step()
+    for i, p in enumerate(params):
+        expected = -1.0 if i == late else -3.0
+        torch.testing.assert_close(p.detach(), torch.full((4, 3), expected))

@@ -103,3 +103,9 @@ def test_the_optimizer_prints_a_line_for_each_group():
     assert repr(sgd([nn.Parameter(torch.zeros(1))], maximize=True, lr=1.0)) == (
         "DeclaredOptimizer(\n  sgd(lr=1.0, weight_decay=0.0), maximize, 1 parameter\n)"
     )
+
+
+def test_a_parameter_without_entries_is_explained():
+    text = str(adamw([nn.Parameter(torch.ones(0, 3))]).explain())
+    assert "0×3" in text
+    assert "0 FLOP" in text

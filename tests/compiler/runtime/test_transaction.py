@@ -104,3 +104,20 @@ def test_numbers_that_do_not_exist_are_refused_in_words(make, options):
         opt.step()
     assert torch.equal(params[0], before)
     assert not opt.state
+
+
+def test_a_step_of_finite_values_to_others_is_skipped():
+    """The gradient is finite; what it makes of the state and the weights is not."""
+
+    @nd.optimizer
+    def divides(lr=0.1):
+        return W - lr * nd.ema(1 / G, 0.9)
+
+    first, second = parameters((2, 3), (2, 3))
+    start = first.detach().clone()
+    opt = divides([first, second], nonfinite="skip")
+    first.grad, second.grad = torch.zeros(2, 3), torch.ones(2, 3)
+    opt.step()
+    assert torch.equal(first, start)
+    assert all(torch.isfinite(x).all() for x in opt.state[first].values())
+    assert [int(opt.state[p]["step"]) for p in (first, second)] == [0, 1]

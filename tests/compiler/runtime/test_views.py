@@ -124,7 +124,7 @@ def test_fused_gates_of_experts():
         (split(4, 2, 2, each=(heads(2), flat, flat)), (8, 5), lambda x: list(x.split(2))),
         (split(3, 3, axis=-1, each=stack), (2, 4, 6), lambda x: [*x[..., :3], *x[..., 3:]]),
     ],
-    ids=str,
+    ids=lambda x: "cut" if callable(x) else str(x),
 )
 def test_a_viewed_parameter_steps_like_a_loop_over_its_matrices(rule, view, shape, cut):
     whole = nn.Parameter(drawn(*shape))
@@ -170,9 +170,20 @@ def test_a_tensor_that_cannot_be_seen_so_is_refused(view, shape):
         lambda: split(),
         lambda: split(4, 0),
         lambda: split(4, 4, each=(flat,)),
+        lambda: heads("2"),
+        lambda: heads(2.5),
+        lambda: heads(True),
+        lambda: heads(2, axis=0.0),
+        lambda: split(1.5, 2.5),
+        lambda: split("a"),
+        lambda: split([1, 2]),
+        lambda: split(4, 4, axis="0"),
+        lambda: split(4, 4, each="fs"),
+        lambda: split(4, 4, each=5),
     ],
+    ids=range(15),
 )
-def test_a_view_of_nothing_is_refused(made):
+def test_what_is_no_view_is_refused(made):
     with pytest.raises(nd.HyperparameterError, match="see parameters as") as told:
         made()
     assert_four_parts(told.value)
@@ -191,3 +202,9 @@ def test_views_are_values_and_say_themselves():
         "split 4+2 of axis -1",
     ]
     assert str(split(4, 2, each=(heads(2), flat))).endswith("each 2 blocks of rows | flat")
+
+
+def test_whole_numbers_of_numpy_count():
+    numpy = pytest.importorskip("numpy")
+    assert heads(numpy.int64(2)) == heads(2)
+    assert split(numpy.int64(2), 3).sizes((5, 4)) == split(2, 3).sizes((5, 4))
