@@ -115,11 +115,12 @@ class Declaration(Compiled):
             names=tuple((name, fold(x, table)) for name, x in self.names),
         )
 
-    def on_gradient(self, function: Callable[[Expr], Expr]) -> Declaration:
+    def on_gradient(self, function: Callable[[Expr], Expr], name: str | None = None) -> Declaration:
         """Return the rule fed g = `function(G)` wherever it reads the gradient G.
 
         rule.on_gradient(lambda G: nd.clip(G, 1.0)) steps as the rule does on clipped gradients. The
-        function may have states of its own; moments of a layer stay as they are.
+        function may have states of its own; moments of a layer stay as they are. The rule keeps its
+        name, unless it is given another.
 
         Raises:
             DeclarationError: for no function, or one that does not return an m×n expression of G.
@@ -142,7 +143,9 @@ class Declaration(Compiled):
             )
         change = Substitution({G: fed})
         names = ((name, change(x)) for name, x in self.names)
-        return attrs.evolve(self, update=change(self.update), names=(("g", fed), *names))
+        called = self.name if name is None else name
+        fresh = {"name": called, "names": (("g", fed), *names)}
+        return attrs.evolve(self, update=change(self.update), **fresh)
 
     def hyperparameter(self, name: str) -> Hyperparameter:
         """Return the hyper-parameter called `name`.

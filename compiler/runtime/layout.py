@@ -165,7 +165,7 @@ def require(stepper: Stepper, param: Tensor, view: View | None = None) -> None:
         raise GradientError(
             f"apply {rule.name} to a parameter of shape {tuple(param.shape)}",
             why="the rule multiplies or factors matrices, and this parameter has "
-            f"{param.ndim} axes, not 2",
+            f"{param.ndim} {'axis' if param.ndim == 1 else 'axes'}, not 2",
             hint="use nd.route(model, …), which sees convolutions as matrices and gives vectors to "
             "another rule; or say how it is seen: view=nd.views.flat (out × in·k·k), "
             "view=nd.views.stack (a batch of matrices)",

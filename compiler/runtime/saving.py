@@ -108,7 +108,8 @@ def _require_rule(live: Group, saved: Group) -> dict[str, str]:
     if text != _json(rule):
         other = from_json(text)
         if other != rule:
-            raise _refused(f"it is the state of the rule {other.name}, not of this {rule.name}")
+            same = ", which is another one of this name" if other.name == rule.name else ""
+            raise _refused(f"it is the state of the rule {other.name}{same}, not of {rule.name}")
         names = _names(lower(other, _PLAIN), lower(rule, _PLAIN))
     view = _as_text(live)["view"]
     if saved.get("view", view) != view:

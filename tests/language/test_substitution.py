@@ -163,3 +163,11 @@ def test_what_is_no_gradient_is_refused(function, why):
 def test_what_is_no_function_of_the_gradient_is_refused(given):
     with refuses(nd.DeclarationError, "feed sgd another gradient", "no function", "lambda G"):
         a.sgd.on_gradient(given)
+
+
+def test_a_fed_rule_may_have_a_name_of_its_own():
+    clipped = adamw.on_gradient(lambda g: nd.clip(g, 1.0), name="clipped")
+    assert (clipped.name, adamw.on_gradient(lambda g: 2 * g).name) == ("clipped", "adamw")
+    assert "clipped" in str(nd.compare(adamw, clipped, witnesses=False))
+    with pytest.raises(nd.DeclarationError, match="use the name"):
+        adamw.on_gradient(lambda g: g, name="not a name")

@@ -301,7 +301,7 @@ def test_a_capture_that_the_rule_does_not_read_is_refused():
 
 
 def test_vectors_are_refused_and_convolutions_are_not():
-    with refuses(nd.GradientError, "1 axes, not 2"):
+    with refuses(nd.GradientError, "1 axis, not 2"):
         whitened(nn.Linear(4, 3).parameters())
     assert whitened([nn.Conv2d(2, 3, 2).weight])
 

@@ -93,5 +93,5 @@ def test_unknown_hyper_parameters_and_vectors_are_refused():
     rule, w = nd.functional(muon), torch.ones(3)
     with pytest.raises(nd.HyperparameterError, match="momentum"):
         rule.init(torch.ones(2, 2), beta=0.5)
-    with pytest.raises(nd.GradientError, match="1 axes, not 2"):
+    with pytest.raises(nd.GradientError, match="1 axis, not 2"):
         rule.init(w)
