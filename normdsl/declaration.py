@@ -144,8 +144,8 @@ class Declaration(Compiled):
         change = Substitution({G: fed})
         names = ((name, change(x)) for name, x in self.names)
         called = self.name if name is None else name
-        fresh = {"name": called, "names": (("g", fed), *names)}
-        return attrs.evolve(self, update=change(self.update), **fresh)
+        update = change(self.update)
+        return attrs.evolve(self, name=called, update=update, names=(("g", fed), *names))
 
     def hyperparameter(self, name: str) -> Hyperparameter:
         """Return the hyper-parameter called `name`.

@@ -166,8 +166,8 @@ def test_what_is_no_function_of_the_gradient_is_refused(given):
 
 
 def test_a_fed_rule_may_have_a_name_of_its_own():
-    clipped = adamw.on_gradient(lambda g: nd.clip(g, 1.0), name="clipped")
-    assert (clipped.name, adamw.on_gradient(lambda g: 2 * g).name) == ("clipped", "adamw")
-    assert "clipped" in str(nd.compare(adamw, clipped, witnesses=False))
+    clipped = a.adamw.on_gradient(lambda g: nd.clip(g, 1.0), name="clipped")
+    assert (clipped.name, a.adamw.on_gradient(lambda g: 2 * g).name) == ("clipped", "adamw")
+    assert "clipped" in str(nd.compare(a.adamw, clipped, witnesses=False))
     with pytest.raises(nd.DeclarationError, match="use the name"):
-        adamw.on_gradient(lambda g: g, name="not a name")
+        a.adamw.on_gradient(lambda g: g, name="not a name")

@@ -226,7 +226,7 @@ def test_reading_a_state_for_a_distributed_checkpoint_changes_no_weight():
 
 @pytest.mark.parametrize("rule", [polyak_muadam_sania, positive, undamped, kfac])
 def test_every_rule_goes_through_a_distributed_checkpoint(rule):
-    """Once: Rules that need a loss or moments, rates above 0 or gradients that are not 0, do not."""
+    """Once: not those that need a loss or moments, rates above 0 or gradients beside 0."""
     found = []
     for _ in range(2):
         model = nn.Sequential(nn.Linear(4, 5, bias=False), nn.Linear(5, 3, bias=False))

@@ -187,7 +187,7 @@ def assert_four_parts(error):
 @pytest.mark.parametrize("name", MATRIX_RULES)
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (2, 3, 1, 1)])
 def test_matrix_rules_refuse_other_shapes(name, shape):
-    with pytest.raises(nd.GradientError, match="ax[ei]s, not 2") as caught:
+    with pytest.raises(nd.GradientError, match=r"ax[ei]s, not 2") as caught:
         shipped()[name](parameters(shape))
     assert_four_parts(caught.value)
 
