@@ -433,6 +433,31 @@ def test_a_step_stays_on_the_device_of_its_parameter(rule):
     assert {x.device.type for x in opt.state[p].values()} <= {"meta"}
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("rule", [adamw, lion, sgd_momentum], ids=lambda r: r.name)
+def test_a_cuda_graph_replays_steps(rule):
+    (p,), (q,) = parameters((4, 3)), parameters((4, 3))
+    p, q = (nn.Parameter(x.detach().cuda()) for x in (p, q))
+    p.grad, rate = torch.zeros_like(p), torch.tensor(0.1, device="cuda", dtype=torch.float64)
+    opt, eager = rule([p], lr=rate, capturable=True), rule([q], lr=0.1)
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        opt.step()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        opt.step()
+    for seed in range(4):
+        q.grad = torch.randn_like(q) if seed else torch.zeros_like(q)
+        if seed:
+            p.grad.copy_(q.grad)
+            graph.replay()
+        eager.step()
+    torch.testing.assert_close(p, q)
+    assert int(opt.state[p]["step"]) == 4
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
