@@ -95,7 +95,8 @@ def _require_members(live: Group, saved: Group, title: str) -> None:
     if not fits or not all(isinstance(x, int | str) for x in members or ()):
         raise _refused(f"{title} is not of {count} parameters")
     names, known = saved.get("param_names"), live.get("param_names")
-    if names is not None and (not isinstance(names, list) or len(names) != count):
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names is not None and not (texts and len(names) == count):
         raise _refused(f"{title} has not a name for each parameter")
     if names and known and names != known and sorted(names) == sorted(known):
         raise _refused(f"{title} has its parameters in another order, by their names")

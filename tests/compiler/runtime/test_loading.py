@@ -158,6 +158,7 @@ FAULTS = {
     ),
     "an unknown key of a group": lambda s: s["param_groups"][0].update(foo=1),
     "a wrong number of names": lambda s: s["param_groups"][0].update(param_names=["a", "b"]),
+    "names that are no text": lambda s: s["param_groups"][0].update(param_names=[5]),
 }
 
 
