@@ -198,7 +198,7 @@ class Stepper:
                 hint="look for overflow in the weights or states: lower the learning rate",
             ) from error
         except ArithmeticError as error:
-            raise HyperparameterError(
+            raise GradientError(
                 f"take a step of {self.program.declaration.name}",
                 why=f"its hyper-parameters and the shape of W, {tuple(W.shape[-2:])}, make no "
                 f"number ({error}); nothing was changed",
