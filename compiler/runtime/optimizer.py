@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,16 +10,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from normdsl.compiler.runtime import groups, saving
-from normdsl.compiler.runtime.batch import as_loss
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
 from normdsl.compiler.runtime.explain import Explanation, explained
-from normdsl.compiler.runtime.functional import missing_loss
-from normdsl.compiler.runtime.groups import Settings, settings
+from normdsl.compiler.runtime.gather import Gathering, is_probe
+from normdsl.compiler.runtime.groups import settings
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.layout import STEP
-from normdsl.compiler.runtime.layout import layout as layout_of
-from normdsl.compiler.runtime.moments import missing_moments
 from normdsl.compiler.runtime.options import (
     require_capturable,
     require_closure,
@@ -27,16 +24,13 @@ from normdsl.compiler.runtime.options import (
     require_readers,
 )
 from normdsl.compiler.runtime.transaction import (
-    Part,
     changes,
     finite_changes,
     require_finite,
-    require_gradient,
     started,
 )
 from normdsl.compiler.runtime.views import View
 from normdsl.declaration import Declaration
-from normdsl.errors import GradientError
 from normdsl.schedule import Schedule
 
 
@@ -159,67 +153,18 @@ class DeclaredOptimizer(Optimizer):
             require_closure(closure)
             with torch.enable_grad():
                 loss = closure()
-        if self._is_probed():
+        if not self.state and not self.capturable and is_probe(self.param_groups):
             self.init_state()
             return loss
-        parts = [part for group in self.param_groups for part in self._parts(group, loss)]
         skips = self.nonfinite == "skip"
+        gather = Gathering(self.state, self._clocks, self._capture, sure=not skips)
+        parts = [part for group in self.param_groups for part in gather.parts(group, loss)]
         for change in finite_changes(parts) if skips else require_finite(changes(parts)):
             change.write(self.state[change.part.param])
             self._clocks.count(self.state[change.part.param][STEP])
         if self._capture is not None:
             self._capture.clear(p for group in self.param_groups for p in group["params"])
         return loss
-
-    def _parts(self, group: dict[str, Any], loss: Any) -> Iterable[Part]:
-        """Return what the parameters of a group that have a gradient step from."""
-        said, hyper = settings(group), groups.hyper(group)
-        stepper = said.stepper
-        value, sure = self._told(said, loss), self.nonfinite == "raise"
-        for p in dict.fromkeys(group["params"]):
-            if p.grad is None or not p.numel():
-                continue
-            require_gradient(said.rule.name, p, p.grad)
-            layout = layout_of(stepper, p, said.view)
-            state = self.state.get(p, {})
-            fresh = not layout.complete(state)
-            state = {**started(layout, p, hyper), **state} if fresh else state
-            done = 0 if fresh or not stepper.keeps else self._clocks.read(state[STEP], sure)
-            phase = stepper.phase(done)
-            moments = self._moments(said, p)
-            grad = -p.grad if said.maximize else p.grad
-            yield Part(p, layout, hyper, value, moments, state, grad, phase)
-
-    def _told(self, said: Settings, loss: Any) -> Tensor | None:
-        """Return the loss, if the rule reads it.
-
-        Raises:
-            GradientError: if it was not given, or is not one number.
-        """
-        if not said.stepper.reads_loss:
-            return None
-        value = as_loss(loss)
-        if value is None:
-            raise missing_loss(said.rule.name, "opt.step(closure) or opt.step(loss=value)")
-        return -value if said.maximize else value
-
-    def _moments(self, said: Settings, p: Tensor) -> dict[str, Tensor]:
-        """Return the captured moments of a parameter, by name; nothing if the rule reads none."""
-        if not said.stepper.moments:
-            return {}
-        if self._capture is None:
-            raise missing_moments(said.rule, f"{said.rule.name}(…, capture=capture)")
-        seen = self._capture.moments(p)
-        if seen is None:
-            raise GradientError(
-                f"take a step of {said.rule.name}",
-                why=f"a parameter of shape {tuple(p.shape)} has a gradient, "
-                "but the capture has seen no backward pass of a Linear or Conv2d with it as its "
-                "weight since the last step",
-                hint="capture the layer before its forward pass, and give biases and other "
-                "parameters to another rule",
-            )
-        return {name: seen[name] for name in said.stepper.moments}
 
     @torch.no_grad()
     def init_state(self) -> None:
@@ -234,21 +179,6 @@ class DeclaredOptimizer(Optimizer):
                 if p.requires_grad and p.numel() and not self.state.get(p):
                     state = started(said.layout(p), p, hyper)
                     self.state[p] = {key: x.clone() for key, x in state.items()}
-
-    def _is_probed(self) -> bool:
-        """Return whether a step is asked for the sake of its states alone.
-
-        `torch.distributed.checkpoint` makes states by a step from zero gradients at lr = 0, which
-        moves the weights of rules that decay at a rate of their own, or needs a loss.
-        """
-        if self.state or self.capturable:
-            return False
-        rates = [g["lr"] for g in self.param_groups if g["params"] and "lr" in g]
-        known = [r for r in rates if not (isinstance(r, Tensor) and r.device.type != "cpu")]
-        if not rates or len(known) < len(rates) or any(float(r) for r in rates):
-            return False
-        params = [p for g in self.param_groups for p in g["params"]]
-        return not any(bool(p.grad.any()) for p in params if p.grad is not None)
 
     def explain(self) -> Explanation:
         """Return what is done with every parameter: its view, rule, kernels, states and cost.

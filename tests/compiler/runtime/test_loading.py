@@ -243,3 +243,22 @@ def test_every_rule_goes_through_a_distributed_checkpoint(rule):
     for p, q in zip(model.parameters(), found[1][0].parameters(), strict=True):
         for key, value in opt.state[p].items():
             assert torch.equal(found[1][1].state[q][key], value)
+
+
+def test_a_step_at_rate_zero_is_a_step_unless_every_gradient_is_zero():
+    """A warm-up may start at 0: states average its gradients, and clocks count it."""
+    a, b = parameter(3, 3), parameter(3, 3)
+    opt = adamw([a, b], lr=0.0)
+    opt.step()
+    assert not opt.state
+    a.grad, b.grad = torch.zeros_like(a), None
+    opt.step()
+    assert [int(s["step"]) for s in opt.state.values()] == [1]
+    opt = adamw([a, b], lr=torch.tensor(0.0))
+    a.grad, b.grad = torch.zeros_like(a), torch.ones_like(b)
+    opt.step()
+    assert [int(s["step"]) for s in opt.state.values()] == [1, 1]
+    opt = adamw([a, b], lr=0.0)
+    b.grad = torch.zeros_like(b)
+    opt.step()
+    assert [int(s["step"]) for s in opt.state.values()] == [0, 0]

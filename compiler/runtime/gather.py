@@ -1,0 +1,101 @@
+"""Gathering: what the parameters of a group step from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+from normdsl.compiler.runtime import groups
+from normdsl.compiler.runtime.batch import as_loss
+from normdsl.compiler.runtime.capture import Capture
+from normdsl.compiler.runtime.clocks import Clocks
+from normdsl.compiler.runtime.functional import missing_loss
+from normdsl.compiler.runtime.groups import Settings, settings
+from normdsl.compiler.runtime.layout import STEP, layout
+from normdsl.compiler.runtime.moments import missing_moments
+from normdsl.compiler.runtime.transaction import Part, require_gradient, started
+from normdsl.errors import GradientError
+
+
+@attrs.frozen(eq=False)
+class Gathering:
+    """Where an optimizer's parameters find what they step from.
+
+    Args:
+        state: of each parameter. clocks: their step counts. capture: of moments, if there is one.
+        sure: whether every step that was taken was counted.
+    """
+
+    state: Mapping[Tensor, Mapping[str, Tensor]]
+    clocks: Clocks
+    capture: Capture | None
+    sure: bool
+
+    def parts(self, group: dict[str, Any], loss: Any) -> Iterable[Part]:
+        """Return what the parameters of a group that have a gradient step from.
+
+        Raises:
+            GradientError: for a gradient or loss the rule cannot take.
+            HyperparameterError: for a group that says something illegal.
+        """
+        said, hyper = settings(group), groups.hyper(group)
+        stepper, value = said.stepper, _told(said, loss)
+        for p in dict.fromkeys(group["params"]):
+            if p.grad is None or not p.numel():
+                continue
+            require_gradient(said.rule.name, p, p.grad)
+            own = layout(stepper, p, said.view)
+            state = self.state.get(p, {})
+            fresh = not own.complete(state)
+            state = {**started(own, p, hyper), **state} if fresh else state
+            done = 0 if fresh or not stepper.keeps else self.clocks.read(state[STEP], self.sure)
+            moments = self._moments(said, p)
+            grad = -p.grad if said.maximize else p.grad
+            yield Part(p, own, hyper, value, moments, state, grad, stepper.phase(done))
+
+    def _moments(self, said: Settings, p: Tensor) -> dict[str, Tensor]:
+        """Return the captured moments of a parameter, by name; nothing if the rule reads none."""
+        if not said.stepper.moments:
+            return {}
+        if self.capture is None:
+            raise missing_moments(said.rule, f"{said.rule.name}(…, capture=capture)")
+        seen = self.capture.moments(p)
+        if seen is None:
+            raise GradientError(
+                f"take a step of {said.rule.name}",
+                why=f"a parameter of shape {tuple(p.shape)} has a gradient, "
+                "but the capture has seen no backward pass of a Linear or Conv2d with it as its "
+                "weight since the last step",
+                hint="capture the layer before its forward pass, and give biases and other "
+                "parameters to another rule",
+            )
+        return {name: seen[name] for name in said.stepper.moments}
+
+
+def _told(said: Settings, loss: Any) -> Tensor | None:
+    """Return the loss, if the rule reads it."""
+    if not said.stepper.reads_loss:
+        return None
+    value = as_loss(loss)
+    if value is None:
+        raise missing_loss(said.rule.name, "opt.step(closure) or opt.step(loss=value)")
+    return -value if said.maximize else value
+
+
+def is_probe(param_groups: Iterable[dict[str, Any]]) -> bool:
+    """Return whether a first step is asked for the sake of its states alone.
+
+    `torch.distributed.checkpoint` makes states by a step from zero gradients at lr = 0, which moves
+    the weights of rules that decay at a rate of their own, or needs a loss.
+    """
+    listed = [g for g in param_groups if g["params"]]
+    rates = [g["lr"] for g in listed if "lr" in g]
+    if not rates or any(isinstance(r, Tensor) and r.device.type != "cpu" for r in rates):
+        return False
+    grads = [p.grad for g in listed for p in g["params"] if p.requires_grad]
+    if any(float(r) for r in rates) or not grads or any(g is None for g in grads):
+        return False
+    return not any(g.is_sparse or bool(g.any()) for g in grads)
