@@ -434,6 +434,7 @@ def test_a_step_stays_on_the_device_of_its_parameter(rule):
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("rule", [adamw, lion, sgd_momentum], ids=lambda r: r.name)
 def test_a_cuda_graph_replays_steps(rule):
     (p,), (q,) = parameters((4, 3)), parameters((4, 3))
