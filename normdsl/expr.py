@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from normdsl.domains import number
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts, real_power, square
 from normdsl.shapes import SCALAR, Shape, broadcast
@@ -387,13 +388,14 @@ def as_expr(value: Any) -> Expr:
         return value
     if hasattr(type(value), "__expr__"):
         return as_expr(value.__expr__())
-    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+    known = value if isinstance(value, Fraction) else number(value)
+    if known is None:
         raise DeclarationError(
             f"use a {type(value).__name__} in an expression",
             why="expressions are built from streams, hyper-parameters and real numbers",
             hint="pass a number, or one of nd.G, nd.W, nd.t, nd.loss",
         )
-    return Constant(exact(value))
+    return Constant(exact(known))
 
 
 def exact(value: Number) -> Fraction:

@@ -278,6 +278,12 @@ def test_numbers_that_are_not_finite_are_refused(value):
 def test_numpy_numbers_are_numbers(value):
     assert np.float64(value) * G == G.__rmul__(value)
     assert as_expr(np.float64(value)) == as_expr(value)
+    single = np.float32(value)
+    assert single * G == float(single) * G
+    assert G * single == G * float(single)
+    assert as_expr(np.int64(3)) == as_expr(3)
+    with refuses(nd.DeclarationError, "bool"):
+        as_expr(np.bool_(True))
 
 
 @pytest.mark.parametrize(
