@@ -223,7 +223,7 @@ def as_loss(value: Any) -> Tensor | None:
     if isinstance(value, Real):
         return torch.as_tensor(float(value), dtype=torch.float64)
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
-        return value.detach() if value.is_floating_point() else value.detach().double()
+        return value if value.is_floating_point() else value.double()
     raise GradientError(
         "take a step with the loss " + str(value)[:50],
         why="a rule reads the loss as one real number",

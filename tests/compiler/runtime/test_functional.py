@@ -95,3 +95,18 @@ def test_unknown_hyper_parameters_and_vectors_are_refused():
         rule.init(torch.ones(2, 2), beta=0.5)
     with pytest.raises(nd.GradientError, match="1 axis, not 2"):
         rule.init(w)
+
+
+def test_derivatives_pass_through_the_loss():
+    @nd.optimizer
+    def polyak(lr=1.0):
+        return W - lr * nd.loss * nd.reciprocal(nd.inner(G, G)) * G
+
+    pure = nd.functional(polyak)
+    w, grad = torch.randn(2, 3, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+    loss = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+
+    def after(loss):
+        return pure.update(grad, pure.init(w), w, loss=loss)[0]
+
+    assert torch.autograd.gradcheck(after, loss)
