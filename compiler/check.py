@@ -111,6 +111,8 @@ def assumed(declaration: Declaration, told: Mapping[str, Any]) -> Conditions:
     Raises:
         NormdslError: for a name that is no part of the rule.
     """
+    if not told:
+        return frozenset()
     labels = declaration.labels
     parts = {text(x, labels): x for x in walk(declaration.update)}
     parts.update({name: x for x, name in labels.items()})

@@ -8,7 +8,7 @@ from typing import Any
 
 from normdsl import expr as e
 from normdsl import nodes
-from normdsl.expr import Constant, Expr, is_constant
+from normdsl.expr import Constant, Expr, assure, is_constant
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
 from normdsl.source import located
@@ -31,7 +31,8 @@ class Folding:
         known = self._done.get(expr)
         if known is None:
             with located(expr.where):
-                known = self._done[expr] = _fold(rebuild(expr, Expr, self))
+                node: Expr = rebuild(expr, Expr, self)
+                known = self._done[expr] = assure(_fold(node), node.facts)
         return known
 
 

@@ -8,6 +8,7 @@ is built.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -41,16 +42,20 @@ class Expr(Symbolic, ABC):
         children: the expressions it is computed from, in order.
         shape: its inferred `Shape`.
         facts: what is known of its values (`Facts`).
+        assured: what is known of them for another reason than its structure (`assure`).
         fingerprint: digest of its structure; equality and hash rest on it.
         depth: how deeply operations are nested in it.
     """
 
     #: Whether it is the identity matrix, which products leave out.
     is_identity = False
+    #: Whether ⟨f(x), x⟩ is never negative (1) or never positive (−1), for f(x) of one argument x.
+    slope = 0
     #: Whether only passes make it, so that no declaration read from a text may contain it.
     internal = False
 
     where: Where | None = attrs.field(factory=here, kw_only=True, metadata={"note": True})
+    assured: Facts = attrs.field(default=UNKNOWN, kw_only=True, metadata={"note": True})
     children: tuple[Expr, ...] = attrs.field(init=False)
     shape: Shape = attrs.field(init=False)
     facts: Facts = attrs.field(init=False)
@@ -60,7 +65,9 @@ class Expr(Symbolic, ABC):
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "children", tuple(parts(self, Expr)))
         object.__setattr__(self, "shape", self._infer_shape())
-        object.__setattr__(self, "facts", self._infer_facts())
+        inferred = self._infer_facts()
+        known = inferred if self.assured == UNKNOWN else inferred & self.assured
+        object.__setattr__(self, "facts", known)
         object.__setattr__(self, "fingerprint", fingerprint(self))
         depth = 1 + max((child.depth for child in self.children), default=0)
         object.__setattr__(self, "depth", depth)
@@ -71,6 +78,11 @@ class Expr(Symbolic, ABC):
                 hint="name parts of it as recursions, or add terms in balanced groups",
             )
 
+    @property
+    def sign_like(self) -> Expr:
+        """An expression whose entries have the sign of these: x of x³ or of tanh x."""
+        return self
+
     @abstractmethod
     def _infer_shape(self) -> Shape:
         """Return the shape, or raise `ShapeError`."""
@@ -78,6 +90,10 @@ class Expr(Symbolic, ABC):
     def _infer_facts(self) -> Facts:
         """Return what is known of the values, or raise `DomainError`."""
         return UNKNOWN
+
+    def _inherited_by(self, other: Expr) -> Expr:
+        """Return `other`, which a pass puts in the place of this, with what is assured of this."""
+        return assure(other, self.assured)
 
     @abstractmethod
     def _notate(self, n: Notation) -> Piece:
@@ -224,12 +240,27 @@ class Mul(Expr):
     def _infer_facts(self) -> Facts:
         x, y = self.left, self.right
         product = square(x.facts) if x == y else x.facts * y.facts
-        if SCALAR not in (x.shape, y.shape):
-            symmetric = x.shape == y.shape and x.facts.symmetric and y.facts.symmetric
-            return attrs.evolve(product, symmetric=symmetric, psd=x.facts.psd and y.facts.psd)
-        scalar, matrix = (x, y) if x.shape == SCALAR else (y, x)
-        psd = matrix.facts.psd and scalar.facts.nonnegative
-        return attrs.evolve(product, symmetric=matrix.facts.symmetric, psd=psd)
+        factors = factors_of(self)
+        sign = sign_of(factors)
+        low = max(product.low, 0.0) if sign > 0 else product.low
+        high = min(product.high, 0.0) if sign < 0 else product.high
+        return Facts(low, high) if self.shape == SCALAR else self._as_matrix(factors, low, high)
+
+    def _as_matrix(self, factors: list[Expr], low: float, high: float) -> Facts:
+        """Return facts of a multiple, or of an entrywise product, of symmetric matrices."""
+        x, y = self.left, self.right
+        arrays = [f for f in factors if f.shape != SCALAR]
+        alike = all(f.shape == self.shape for f in arrays)
+        positive = sign_of([f for f in factors if f.shape == SCALAR]) > 0
+        kept = any(
+            c.shape == SCALAR and c.facts.nonnegative and s.facts.psd for c, s in ((x, y), (y, x))
+        )
+        return Facts(
+            low,
+            high,
+            symmetric=alike and all(f.facts.symmetric for f in arrays),
+            psd=kept or (alike and positive and all(f.facts.psd for f in arrays)),
+        )
 
     def _notate(self, n: Notation) -> Piece:
         x, y = self.left, self.right
@@ -239,7 +270,7 @@ class Mul(Expr):
         if isinstance(y, Pow) and is_constant(y.exponent, -1) and y not in n.names:
             return n.quotient(x, y.base)
         if x == y:
-            return n.power(x, Constant(Fraction(2)))
+            return n.power(x, n.integer_or_ratio(Fraction(2)))
         return n.product(x, y, entrywise=SCALAR not in (x.shape, y.shape))
 
 
@@ -249,6 +280,13 @@ class Pow(Expr):
 
     base: Expr
     exponent: Expr
+
+    @property
+    def sign_like(self) -> Expr:
+        """That of x, of an odd whole power of x."""
+        p = self.exponent
+        odd = isinstance(p, Constant) and p.value.denominator == 1 and p.value % 2 == 1
+        return self.base.sign_like if odd else self
 
     def _infer_shape(self) -> Shape:
         if self.exponent.shape != SCALAR:
@@ -335,6 +373,19 @@ class Transpose(Expr):
         return n.transposed(self.arg)
 
 
+def assure(expr: Expr, facts: Facts) -> Expr:
+    """Return an expression with facts that its structure does not tell.
+
+    A rewrite knows them of what it replaces: ‖m‖_* ≥ 0 is not seen in ⟨m, polar(m)⟩. They are no
+    part of equality, and passes hand them on (`structure.rebuild`).
+    """
+    return (
+        expr
+        if expr.facts & facts == expr.facts
+        else attrs.evolve(expr, assured=facts & expr.assured)
+    )
+
+
 def negated(expr: Expr) -> Expr | None:
     """Return x if `expr` is written −x, otherwise None."""
     match expr:
@@ -343,6 +394,29 @@ def negated(expr: Expr) -> Expr | None:
         case Constant(value=v, dims=dims) if v < 0:
             return Constant(-v, dims, where=expr.where)
     return None
+
+
+def factors_of(expr: Expr) -> list[Expr]:
+    """Return the factors of an entrywise product, in order; the rest of a long one stays one."""
+    factors = [expr]
+    while len(factors) < _LONGEST and any(isinstance(f, Mul) for f in factors):
+        factors = [x for f in factors for x in (f.children if isinstance(f, Mul) else (f,))]
+    return factors
+
+
+def sign_of(factors: Iterable[Expr]) -> int:
+    """Return 1 if no entry of a product can be negative, −1 if none can be positive, else 0.
+
+    Each factor with a sign of its own, and each pair of factors with the same unknown sign, counts.
+    """
+    sign, open_signs = 1, set[Expr]()
+    for factor in factors:
+        base = factor.sign_like
+        if base.facts.high <= 0 and not base.facts.nonnegative:
+            sign = -sign
+        elif not base.facts.nonnegative:
+            open_signs ^= {base}
+    return 0 if open_signs else sign
 
 
 def _mirrored(x: Expr, y: Expr) -> bool:

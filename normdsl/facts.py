@@ -31,6 +31,15 @@ class Facts:
         """Whether no entry can be negative."""
         return self.low >= 0
 
+    def __and__(self, other: Facts) -> Facts:
+        """Return what is known if both are true of the same value."""
+        flags = {
+            f.name: getattr(self, f.name) or getattr(other, f.name)
+            for f in attrs.fields(Facts)
+            if f.name not in ("low", "high")
+        }
+        return Facts(max(self.low, other.low), min(self.high, other.high), **flags)
+
     def __add__(self, other: Facts) -> Facts:
         return Facts(
             _sum(self.low, other.low),

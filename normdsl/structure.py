@@ -47,6 +47,7 @@ def rebuild(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
     """Return a copy of `value` in which each part of type `kind` is replaced by `change(part)`.
 
     The value itself is returned when no part changed, so that untouched graphs stay shared.
+    Expressions hand on what is assured of them to what takes their place.
     """
     updates = {}
     for name in content_fields(type(value)):
@@ -59,7 +60,8 @@ def rebuild(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
 
 def _replace(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, kind):
-        return change(value)
+        new = change(value)
+        return new if new is value else value._inherited_by(new)
     if isinstance(value, tuple):
         new = tuple(_replace(item, kind, change) for item in value)
         return value if all(a is b for a, b in zip(new, value, strict=True)) else new

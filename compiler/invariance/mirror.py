@@ -20,7 +20,7 @@ from normdsl.compiler.invariance.conditions import NONE, Assumption, Kind
 from normdsl.compiler.invariance.groups import MIRRORED
 from normdsl.compiler.invariance.judgement import Failure, Judgement
 from normdsl.compiler.invariance.laws import Law
-from normdsl.expr import Constant, Expr
+from normdsl.expr import Constant, Expr, assure
 from normdsl.graph import walk
 from normdsl.nodes import Source
 from normdsl.norms.base import NormOperation
@@ -44,13 +44,14 @@ class Mirror:
         self._done: dict[Expr, Expr] = {}
 
     def __call__(self, expr: Expr) -> Expr:
-        """Return x′ with x(W̃ᵀ, G̃ᵀ) = x′(W̃, G̃)ᵀ."""
+        """Return x′ with x(W̃ᵀ, G̃ᵀ) = x′(W̃, G̃)ᵀ; what is known of x is true of x′."""
         for node in walk(expr):
             if node not in self._done:
                 with located(node.where):
                     meant = node.definition if isinstance(node, NormOperation) else None
-                    self._done[node] = image(node, self) if meant is None else self(meant)
-        return self._done[expr]
+                    found = image(node, self) if meant is None else self(meant)
+                    self._done[node] = assure(found, node.facts)
+        return assure(self._done[expr], expr.facts)
 
 
 def _exchanged(shape: Shape) -> Shape:

@@ -42,20 +42,36 @@ class Status(enum.Enum):
 
 @attrs.frozen
 class ProofLine:
-    """One step of a proof: an expression, its law, and why.
+    """One step of a proof: an expression, its law, and why; its texts are written when read.
 
     Args:
         expr: the expression. law: its law. rule: why it has it. where: the source line.
-        formula: the expression as text. moves: its law as text. latex: the expression as LaTeX.
+        names: the author's names for expressions.
     """
 
     expr: Expr
     law: Law
     rule: str
     where: Where | None
-    formula: str
-    moves: str
-    latex: str
+    names: Mapping[Expr, str] = attrs.field(eq=False, repr=False)
+
+    @property
+    def formula(self) -> str:
+        """The expression as text."""
+        return text(self.expr, _other_names(self.expr, self.names))
+
+    @property
+    def latex(self) -> str:
+        """The expression as LaTeX."""
+        return latex(self.expr, _other_names(self.expr, self.names))
+
+    @property
+    def moves(self) -> str:
+        """Its law as text."""
+        twin = self.law.twin
+        if twin is not None and canonical(twin) == canonical(self.expr):
+            return "its own transpose"
+        return self.law.show(self.names)
 
     def __str__(self) -> str:
         place = "" if self.where is None else f"  [line {self.where.line}]"
@@ -266,8 +282,4 @@ def _lines(
     for premise in judgement.premises:
         yield from _lines(premise, names, seen, scope, twins)
     if any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
-        shown = _other_names(expr, names)
-        formula, moves = text(expr, shown), law.show(names)
-        if law.twin is not None and canonical(law.twin) == canonical(expr):
-            moves = "its own transpose"
-        yield ProofLine(expr, law, judgement.why, expr.where, formula, moves, latex(expr, shown))
+        yield ProofLine(expr, law, judgement.why, expr.where, names)

@@ -6,7 +6,7 @@ import enum
 
 import attrs
 
-from normdsl.expr import Expr
+from normdsl.expr import Expr, assure
 from normdsl.facts import NONNEGATIVE, UNIT, Facts
 from normdsl.gauge import Gauge
 from normdsl.nodes import SingularLmo, SingularNorm
@@ -88,7 +88,7 @@ class Derivation:
         """Return `expr` without norm operations, its recursions opened into one step."""
         if expr not in self._done:
             self._done[expr] = self._derive(expr)
-        return self._done[expr]
+        return assure(self._done[expr], expr.facts)
 
     def _derive(self, expr: Expr) -> Expr:
         match expr:

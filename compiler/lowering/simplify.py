@@ -1,7 +1,8 @@
 """Simplify: algebraic identities as a list of rules, applied bottom-up until none fires.
 
-A rule takes a node and returns an equal one, or None. Sub-expressions that occur twice need no
-rule: expressions are values, so equal ones are computed once.
+A rule takes a node and returns an equal one, or None; what is known of the node is true of it.
+Sub-expressions that occur twice need no rule: expressions are values, so equal ones are computed
+once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from normdsl import expr as e
-from normdsl.expr import Constant, Expr, is_constant
+from normdsl.expr import Constant, Expr, assure, is_constant
 from normdsl.functions import matrix_power
 from normdsl.nodes import RECIPROCAL, Apply, Inverse, MatrixPower
 from normdsl.recursion import Before
@@ -147,7 +148,7 @@ class Simplification:
         """Return an equal, simpler expression."""
         if expr not in self._done:
             self._done[expr] = self._simplify(expr)
-        return self._done[expr]
+        return assure(self._done[expr], expr.facts)
 
     def _simplify(self, expr: Expr) -> Expr:
         if isinstance(expr, Before):
@@ -155,17 +156,6 @@ class Simplification:
         node: Expr = rebuild(expr, Expr, self)
         for rule in RULES:
             better = rule(node)
-            if better is not None and better != node and _knows(better, node):
-                return self(better)
+            if better is not None and better != node:
+                return self(assure(better, node.facts))
         return node
-
-
-def _knows(better: Expr, node: Expr) -> bool:
-    """Return whether roots and powers that were legal of a node are legal of a better one.
-
-    A number −x ≥ 0 times a definite S is definite; −(x S) is not known to be.
-    """
-    new, old = better.facts, node.facts
-    return (
-        new.psd >= old.psd and new.symmetric >= old.symmetric and new.nonnegative >= old.nonnegative
-    )

@@ -18,7 +18,7 @@ class Function:
     """A real function applied entry by entry, and the facts every pass needs of it.
 
     Args:
-        name: its name. odd: f(−x) = −f(x). even: f(−x) = f(x).
+        name: its name. odd: f(−x) = −f(x), and x f(x) ≥ 0. even: f(−x) = f(x).
         degree: d with f(cx) = c^d f(x) for c > 0, or None if there is none.
         low: lower bound of its values. high: upper bound of its values.
         nonnegative_domain: whether it needs x ≥ 0.
@@ -49,6 +49,11 @@ class Apply(Expr):
 
     function: Function
     arg: Expr
+
+    @property
+    def sign_like(self) -> Expr:
+        """That of x, of an odd function of x."""
+        return self.arg.sign_like if self.function.odd else self
 
     def _infer_shape(self) -> Shape:
         return self.arg.shape

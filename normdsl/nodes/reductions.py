@@ -8,7 +8,7 @@ from fractions import Fraction
 import attrs
 
 from normdsl.errors import DomainError, ShapeError
-from normdsl.expr import Expr, Mul
+from normdsl.expr import Expr, Mul, factors_of, sign_of
 from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts
 from normdsl.shapes import SCALAR, Dim, Shape
 from normdsl.show.notation import Level, Notation, Piece
@@ -34,10 +34,12 @@ class Inner(Expr):
         return _summed(self.left.shape, self.over_rows, self.over_cols)
 
     def _infer_facts(self) -> Facts:
-        x, y = self.left.facts, self.right.facts
-        definite = self.whole and x.psd and y.psd  # tr XY = ‖X^½ Y^½‖_F²
-        both = x.nonnegative and y.nonnegative
-        return NONNEGATIVE if both or definite or self.left == self.right else UNKNOWN
+        x, y = self.left, self.right
+        sign = sign_of([*factors_of(x), *factors_of(y)])
+        if self.whole and not sign:
+            definite = x.facts.psd and y.facts.psd  # tr XY = ‖X^½ Y^½‖_F²
+            sign = 1 if definite else _slope(x, y)
+        return NONNEGATIVE if sign > 0 else Facts(high=0.0) if sign < 0 else UNKNOWN
 
     @property
     def whole(self) -> bool:
@@ -58,6 +60,20 @@ class Inner(Expr):
     def _notate_root(self, n: Notation) -> Piece:
         frobenius = self.whole and self.left == self.right
         return n.norm(n(self.left), "_F") if frobenius else n.root(self)
+
+
+def _slope(x: Expr, y: Expr) -> int:
+    """Return the sign of ⟨x, y⟩ if one is a multiple of a `slope` of the other, else 0."""
+    (a, x), (b, y) = _multiple(x), _multiple(y)
+    along = y.slope if getattr(y, "arg", None) == x else x.slope * (getattr(x, "arg", None) == y)
+    return along * sign_of([*a, *b])
+
+
+def _multiple(x: Expr) -> tuple[list[Expr], Expr]:
+    """Return a multiple c x as the factors of c, and x."""
+    factors = factors_of(x)
+    arrays = [f for f in factors if f.shape != SCALAR]
+    return [f for f in factors if f.shape == SCALAR], arrays[0] if len(arrays) == 1 else x
 
 
 class Reducer(enum.Enum):

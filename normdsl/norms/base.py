@@ -16,7 +16,7 @@ import attrs
 
 from normdsl.classes import Isometries
 from normdsl.errors import DeclarationError, ShapeError
-from normdsl.expr import Expr, as_expr
+from normdsl.expr import Expr, as_expr, assure
 from normdsl.facts import NONNEGATIVE, Facts
 from normdsl.functions import reciprocal
 from normdsl.graph import walk
@@ -121,9 +121,9 @@ class NormOperation(Expr):
 
     @property
     def definition(self) -> Expr:
-        """The same value in more primitive terms, at the same source line."""
+        """The same value in more primitive terms, at the same source line, with the same facts."""
         with located(self.where):
-            return self._define()
+            return assure(self._define(), self.facts)
 
     @abstractmethod
     def _define(self) -> Expr: ...
@@ -142,6 +142,8 @@ class NormOperation(Expr):
 class Lmo(NormOperation):
     """argmin_{‖X‖≤1} ⟨arg, X⟩."""
 
+    slope = -1
+
     def _infer_shape(self) -> Shape:
         self._check("LMO")
         return MATRIX
@@ -156,6 +158,8 @@ class Lmo(NormOperation):
 @attrs.frozen(eq=False, repr=False)
 class Sharp(NormOperation):
     """argmax_X ⟨arg, X⟩ − ½‖X‖²."""
+
+    slope = 1
 
     def _infer_shape(self) -> Shape:
         self._check("sharp operator")

@@ -9,6 +9,7 @@ from typing import Any
 
 from normdsl.show.notation import Level, Notation, Piece
 from normdsl.show.symbols import escaped, latex_symbol
+from normdsl.source import located
 
 _OPERATORS = {"|·|": r"\operatorname{abs}"}
 
@@ -84,4 +85,5 @@ def _subscript(sub: str) -> str:
 
 def latex(expr: Any, names: Mapping[Any, str] | None = None) -> str:
     """Return an expression (or norm) as LaTeX, without dollar signs."""
-    return Latex(names)(expr).text
+    with located(None):  # what is made for printing was written nowhere
+        return Latex(names)(expr).text

@@ -8,6 +8,7 @@ from typing import Any
 
 from normdsl.show.notation import Level, Notation, Piece
 from normdsl.show.symbols import unicode_symbol
+from normdsl.source import located
 
 _SUPERSCRIPTS = str.maketrans("-0123456789/T", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹ᐟᵀ")
 _HALVES = {Fraction(1, 2): "½", Fraction(1, 4): "¼", Fraction(3, 4): "¾"}
@@ -72,4 +73,5 @@ class Text(Notation):
 
 def text(expr: Any, names: Mapping[Any, str] | None = None) -> str:
     """Return an expression (or norm) as one line of Unicode text."""
-    return Text(names)(expr).text
+    with located(None):  # what is made for printing was written nowhere
+        return Text(names)(expr).text

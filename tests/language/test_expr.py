@@ -14,7 +14,8 @@ from properties import evaluate, quickly, random_matrix, refuses, within
 
 import normdsl as nd
 from normdsl import G, W, t
-from normdsl.expr import Add, Constant, MatMul, Mul, Pow, Transpose, as_expr, exact
+from normdsl.expr import Add, Constant, MatMul, Mul, Pow, Transpose, as_expr, assure, exact
+from normdsl.facts import NONNEGATIVE
 from normdsl.nodes import Param
 from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 
@@ -384,3 +385,11 @@ def test_values_of_other_classes_may_stand_for_expressions():
         W + Wrong()
     with refuses(nd.DeclarationError, "type"):
         W + Twice
+
+
+def test_what_is_assured_of_an_expression_is_known_of_it_and_of_no_other():
+    known = assure(nd.inner(G, W), NONNEGATIVE)
+    assert known == nd.inner(G, W)
+    assert nd.sqrt(known).facts.nonnegative
+    assert not nd.inner(G, W).facts.nonnegative
+    assert assure(known, NONNEGATIVE) is known

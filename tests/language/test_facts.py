@@ -116,6 +116,8 @@ PSD = {
     "hyper-parameter": LR * GRAM,
     "average": BETA * GRAM + (1 - BETA) * (W @ W.T),
     "Schur product": GRAM * (W @ W.T),
+    "square of a real multiple": R * (R * GRAM),
+    "multiples of a Schur product": (R * GRAM) * (R * (W @ W.T)),
     "identity": nd.eye_like(GRAM),
     "zero": nd.zeros_like(GRAM),
     "power": nd.matrix_power(GRAM, 1 / 2),
@@ -130,6 +132,7 @@ NOT_PSD = {
     "difference": GRAM - W @ W.T,
     "negative multiple": -1 * GRAM,
     "real multiple": R * GRAM,
+    "odd power of a real multiple": R * (R * (R * GRAM)),
     "extrapolation": 2 * GRAM - GRAM * 1,
     "product of two": GRAM @ (W @ W.T),
     "no Gram matrix": C,
@@ -159,7 +162,7 @@ def test_not_known_to_be_psd(name):
 def square_value(expr):
     """Return the m×m value of an expression of W and G at random square matrices."""
     gradient = random_matrix(3, 3, 5)
-    expr = replace(expr, {BETA: as_expr(0.3), LR: as_expr(2)})
+    expr = replace(expr, {BETA: as_expr(0.3), LR: as_expr(2), R: as_expr(-3)})
     return evaluate(expr @ G, gradient, random_matrix(3, 3, 6)) @ torch.linalg.inv(gradient)
 
 
@@ -216,7 +219,11 @@ def test_not_known_to_be_symmetric(name):
      G**2, G**-2, nd.t - 1, nd.rows / nd.cols, nd.reciprocal(nd.abs(G)), nd.ema(G * G, 0.9),
      nd.prev(nd.abs(G)), (-G) * (-G), -nd.minimum(G, 0), 1 - nd.tanh(G), 1 - nd.sign(G),
      1 - 1 / nd.t, nd.minimum(1 - 1 / nd.t, BETA), nd.trace(GRAM),
-     nd.inner(GRAM, nd.output_moment)],
+     nd.inner(GRAM, nd.output_moment), R * R * G * G, G * R * G * R, G * (R * (G * R)),
+     R * (R**3), G * nd.sign(G), nd.tanh(G) * G**3, nd.reciprocal(G) * G, -(R * R * -nd.abs(G)),
+     nd.inner(G, nd.polar(G)), nd.inner(R * G, R * nd.polar(G)), -nd.inner(nd.spectral.lmo(G), G),
+     nd.inner(G, nd.frobenius.sharp(G)), nd.inner(G, nd.sign(G)),
+     nd.sum(G * nd.sign(G), over="rows")],
     ids=str,
 )  # fmt: skip
 def test_square_root_is_accepted_where_the_argument_is_known_nonnegative(x):
@@ -227,6 +234,8 @@ def test_square_root_is_accepted_where_the_argument_is_known_nonnegative(x):
     "x",
     [2 * G, G + G * G, G * W, -nd.abs(G), 1 - 2 * BETA, R * R * R, nd.maximum(G, -1), G**3,
      nd.inner(G, W), nd.sum(G), nd.abs(G) - 1, nd.ema(G, 0.9), nd.log(nd.abs(G)), 1 - nd.t,
+     R * G * R, R * R * R * G * G, G * nd.sign(W), -(G * nd.sign(G)), G * nd.exp(G), R * G**2,
+     nd.inner(G, nd.polar(W)), nd.inner(R * G, nd.polar(G)), nd.inner(nd.spectral.lmo(G), G),
      nd.accumulate(G * G, -1 * nd.abs(W)), nd.loss * 1.5, nd.trace(G @ W.T), 1 - nd.t**2,
      nd.sum(nd.output_moment * GRAM, over="cols"), nd.inner(GRAM, GRAM - nd.output_moment)],
     ids=str,
@@ -234,6 +243,11 @@ def test_square_root_is_accepted_where_the_argument_is_known_nonnegative(x):
 def test_square_root_is_refused_where_the_argument_may_be_negative(x):
     with refuses(nd.DomainError, "raise to the power ½", "not known to be ≥ 0"):
         nd.sqrt(x)
+
+
+def test_both_of_two_facts():
+    either = Facts(low=0.0, psd=True, symmetric=True) & Facts(-1.0, 1.0)
+    assert either == Facts(0.0, 1.0, symmetric=True, psd=True)
 
 
 def test_named_facts():

@@ -7,8 +7,8 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.expr import Constant, Expr
-from normdsl.facts import Facts
+from normdsl.expr import Constant, Expr, assure
+from normdsl.facts import NONNEGATIVE, Facts
 from normdsl.maps import Compose, Hadamard, Left
 from normdsl.nodes import Eye
 from normdsl.shapes import Dim
@@ -62,6 +62,14 @@ def test_rebuild_shares_what_did_not_change():
     assert rebuild(node, Expr, lambda x: x) is node
     tuple_inside = Compose((Left(G @ G.T), Hadamard(W)))
     assert rebuild(tuple_inside, Expr, lambda x: x) is tuple_inside
+
+
+def test_rebuild_hands_on_what_is_assured():
+    known = assure(nd.inner(G, W), NONNEGATIVE)
+    table = {known: nd.inner(W, G)}
+    changed = rebuild(nd.sqrt(known), Expr, lambda x: table.get(x, x))
+    assert changed.base == nd.inner(W, G)
+    assert changed.base.facts.nonnegative
 
 
 def test_rebuild_infers_anew():

@@ -53,6 +53,19 @@ def test_proof_lines_point_at_source_lines():
     assert verdict.proof[-1].expr == muadam_sania.update
 
 
+def test_a_verdict_writes_no_formula_before_it_is_read(monkeypatch):
+    def write(*_):
+        raise AssertionError("a formula was written")
+
+    for name in ("text", "latex"):
+        monkeypatch.setattr(f"normdsl.compiler.invariance.verdict.{name}", write)
+    rule = nd.optimizer(lambda lr=0.1: W - lr * nd.polar(nd.ema(G, 0.9)))
+    verdict = rule.check("orthogonal")
+    assert verdict.proof
+    with pytest.raises(AssertionError, match="a formula was written"):
+        str(verdict)
+
+
 def test_a_verdict_in_a_notebook_shows_its_proof_or_its_counterexample():
     proof = muadam_sania.check(nd.groups.scale)._repr_html_()
     assert proof.count("<tr>") == len(muadam_sania.check(nd.groups.scale).proof)
