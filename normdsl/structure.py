@@ -60,8 +60,9 @@ def rebuild(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
 
 def _replace(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, kind):
-        new = change(value)
-        return new if new is value else value._inherited_by(new)
+        old: Any = value
+        new = change(old)
+        return new if new is old else old._inherited_by(new)
     if isinstance(value, tuple):
         new = tuple(_replace(item, kind, change) for item in value)
         return value if all(a is b for a, b in zip(new, value, strict=True)) else new
