@@ -16,6 +16,7 @@ import attrs
 from normdsl.domains import number
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts, real_power, square
+from normdsl.origins import ANYTHING, SAME, Origin, joined
 from normdsl.shapes import SCALAR, Shape, broadcast
 from normdsl.show.latex import latex
 from normdsl.show.notation import Level, Notation, Piece
@@ -41,6 +42,7 @@ class Expr(Symbolic, ABC):
         children: the expressions it is computed from, in order.
         shape: its inferred `Shape`.
         facts: what is known of its values (`Facts`).
+        origins: what its values come from (`Origin`).
         fingerprint: digest of its structure; equality and hash rest on it.
         depth: how deeply operations are nested in it.
     """
@@ -54,6 +56,7 @@ class Expr(Symbolic, ABC):
     children: tuple[Expr, ...] = attrs.field(init=False)
     shape: Shape = attrs.field(init=False)
     facts: Facts = attrs.field(init=False)
+    origins: Origin = attrs.field(init=False)
     fingerprint: bytes = attrs.field(init=False)
     depth: int = attrs.field(init=False)
 
@@ -61,6 +64,7 @@ class Expr(Symbolic, ABC):
         object.__setattr__(self, "children", tuple(parts(self, Expr)))
         object.__setattr__(self, "shape", self._infer_shape())
         object.__setattr__(self, "facts", self._infer_facts())
+        object.__setattr__(self, "origins", self._infer_origins())
         object.__setattr__(self, "fingerprint", fingerprint(self))
         depth = 1 + max((child.depth for child in self.children), default=0)
         object.__setattr__(self, "depth", depth)
@@ -78,6 +82,15 @@ class Expr(Symbolic, ABC):
     def _infer_facts(self) -> Facts:
         """Return what is known of the values, or raise `DomainError`."""
         return UNKNOWN
+
+    def _infer_origins(self) -> Origin:
+        """Return what the values come from; a node that does not say is under suspicion."""
+        return ANYTHING
+
+    @property
+    def varies(self) -> bool:
+        """Whether it may be another in a run with other weights, another loss or other draws."""
+        return not self.origins.within(SAME)
 
     @abstractmethod
     def _notate(self, n: Notation) -> Piece:
@@ -153,7 +166,15 @@ class Expr(Symbolic, ABC):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Constant(Expr):
+class Operation(Expr):
+    """An expression that is a function of its children and of nothing else."""
+
+    def _infer_origins(self) -> Origin:
+        return joined(child.origins for child in self.children)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Constant(Operation):
     """An array with every entry equal to an exact number.
 
     Args:
@@ -189,7 +210,7 @@ class Constant(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Add(Expr):
+class Add(Operation):
     """Entrywise sum, x + y."""
 
     left: Expr
@@ -212,7 +233,7 @@ class Add(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Mul(Expr):
+class Mul(Operation):
     """Entrywise product, x ∘ y; with a scalar, the multiple."""
 
     left: Expr
@@ -244,7 +265,7 @@ class Mul(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Pow(Expr):
+class Pow(Operation):
     """Entrywise power x^p with a scalar exponent p."""
 
     base: Expr
@@ -283,7 +304,7 @@ class Pow(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class MatMul(Expr):
+class MatMul(Operation):
     """Matrix product, x y."""
 
     left: Expr
@@ -320,7 +341,7 @@ class MatMul(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Transpose(Expr):
+class Transpose(Operation):
     """Transpose, xᵀ."""
 
     arg: Expr

@@ -87,7 +87,7 @@ class Inference:
                 return (Judgement(expr, self.states[expr], "the assumption of the induction"),)
             case State():
                 return induction.judge_state(self, expr)
-            case NormOperation() if expr.norm.isometries is None:
+            case NormOperation() if expr.norm.varies or expr.norm.isometries is None:
                 return self._defined(expr)
             case NormOperation():
                 return self._isometric(expr)

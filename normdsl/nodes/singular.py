@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from normdsl.expr import Expr
+from normdsl.expr import Expr, Operation
 from normdsl.facts import NONNEGATIVE, UNIT, Facts
 from normdsl.gauge import Gauge
 from normdsl.shapes import SCALAR, Shape
@@ -12,7 +12,7 @@ from normdsl.show.notation import Level, Notation, Piece
 
 
 @attrs.frozen(eq=False, repr=False)
-class Polar(Expr):
+class Polar(Operation):
     """Polar factor U_r V_rᵀ of X = U S Vᵀ: the partial isometry of the nonzero singular values."""
 
     arg: Expr
@@ -29,7 +29,7 @@ class Polar(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class SingularNorm(Expr):
+class SingularNorm(Operation):
     """φ(σ(X)), a symmetric gauge of the singular values: a unitarily invariant norm."""
 
     arg: Expr
@@ -46,7 +46,7 @@ class SingularNorm(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class SingularLmo(Expr):
+class SingularLmo(Operation):
     """U diag(lmo_φ(σ)) Vᵀ of X = U diag(σ) Vᵀ, for a symmetric gauge φ: the LMO of φ(σ(X))."""
 
     arg: Expr
