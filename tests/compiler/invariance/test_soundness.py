@@ -159,7 +159,8 @@ def test_conditions_inside_a_recursion_are_about_the_old_state():
 def test_states_that_start_in_coordinates_of_their_own_are_transported():
     Q = nd.eigenbasis(nd.ema(GRAM, 0.7))
     turn = Q.T @ nd.prev(Q, init=nd.eye_like(GRAM))
-    rule = declared(W - LR * Q @ nd.sign(nd.fix(lambda s: turn @ s / 2 + Q.T @ G, W)))
+    ones = nd.zeros_like(G) + 1
+    rule = declared(W - LR * Q @ nd.sign(nd.fix(lambda s: turn @ s / 2 + Q.T @ G, ones)))
     case = judging.judge(rule, g.left_orthogonal)
     assert case.outcome is judging.Outcome.CONDITIONAL, case
 
@@ -186,8 +187,8 @@ CASES = {
     a_state_without_a_law: (NO, YES, NO, NO),
     a_law_from_the_start: (NO, YES, NO, NO),
     rate_inside_a_product: (YES, YES, NO, NO),
-    an_exponent_to_choose: (NO, YES, NO, "invariant if p = 1/2 and s₁ starts transformed along "
-                            "with the weights"),
+    an_exponent_to_choose: (NO, YES, NO,
+                            "invariant if p = 1/2 and s₁ starts multiplied by c^(2)"),
     an_impossible_exponent: (NO, NO, NO, NO),
     an_exponent_that_is_never_zero: (NO, NO, NO, NO),
     a_root_within_its_domain: (NO, "invariant in the limit p → 0, where continuous",
