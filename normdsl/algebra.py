@@ -8,6 +8,7 @@ from typing import Any
 
 from normdsl import expr as e
 from normdsl import nodes
+from normdsl.errors import NormdslError
 from normdsl.expr import Constant, Expr, is_constant
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
@@ -31,8 +32,22 @@ class Folding:
         known = self._done.get(expr)
         if known is None:
             with located(expr.where):
-                known = self._done[expr] = _fold(rebuild(expr, Expr, self))
+                known = self._done[expr] = _fold(self._rebuilt(expr))
         return known
+
+    def _rebuilt(self, expr: Expr) -> Expr:
+        """Return a node with folded parts; of what is no norm any more, what its definition says.
+
+        A weight that becomes zero is one of no norm, but the pseudo-inverses of the definition
+        still have values there: those that the rule computes.
+        """
+        try:
+            node: Expr = rebuild(expr, Expr, self)
+        except NormdslError:
+            if not isinstance(expr, NormOperation):
+                raise
+            node = self(expr.definition)
+        return node
 
 
 def _fold(node: Expr) -> Expr:

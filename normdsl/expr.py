@@ -250,7 +250,9 @@ class Mul(Operation):
             return attrs.evolve(product, symmetric=symmetric, psd=x.facts.psd and y.facts.psd)
         scalar, matrix = (x, y) if x.shape == SCALAR else (y, x)
         psd = matrix.facts.psd and scalar.facts.nonnegative
-        return attrs.evolve(product, symmetric=matrix.facts.symmetric, psd=psd)
+        turns = matrix.facts.orthogonal and scalar.facts.unimodular
+        symmetric = matrix.facts.symmetric
+        return attrs.evolve(product, symmetric=symmetric, psd=psd, orthogonal=turns)
 
     def _notate(self, n: Notation) -> Piece:
         x, y = self.left, self.right
@@ -324,6 +326,11 @@ class MatMul(Operation):
         return Shape(self.left.shape.rows, self.right.shape.cols)
 
     def _infer_facts(self) -> Facts:
+        turns = self.left.facts.orthogonal and self.right.facts.orthogonal
+        return attrs.evolve(self._cone(), orthogonal=turns)
+
+    def _cone(self) -> Facts:
+        """Return what is known of entries, symmetry and definiteness."""
         if _mirrored(self.left, self.right):
             return Facts(symmetric=True, psd=True)
         factors = _factors(self, [])

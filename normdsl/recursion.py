@@ -207,8 +207,7 @@ def fix(
     inits = tuple(as_expr(x) for x in (init if several else (init,)))
     for start in inits:
         _require_causal_init(start)
-    hopes = tuple(Facts(0.0 if s.facts.low >= 0 else -float("inf"), symmetric=s.facts.symmetric,
-                        psd=s.facts.psd) for s in inits)  # fmt: skip
+    hopes = tuple(_kept(attrs.evolve(s.facts, low=0.0), s.facts) for s in inits)
     while True:
         bodies, level = _close(step, inits, hopes)
         kept = tuple(map(_kept, hopes, (b.facts for b in bodies)))
@@ -234,6 +233,7 @@ def _kept(hope: Facts, body: Facts) -> Facts:
         hope.low if body.low >= hope.low else -float("inf"),
         symmetric=hope.symmetric and body.symmetric,
         psd=hope.psd and body.psd,
+        orthogonal=hope.orthogonal and body.orthogonal,
     )
 
 

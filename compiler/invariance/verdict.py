@@ -19,7 +19,7 @@ from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.origins import Origin
+from normdsl.origins import STILL, Origin
 from normdsl.recursion import Before, State, release
 from normdsl.show.latex import latex
 from normdsl.show.text import text
@@ -260,7 +260,7 @@ def _lines(
         twins = (judgement.law.twin, *twins)
     for premise in judgement.premises:
         yield from _lines(premise, names, seen, scope, twins)
-    if expr.varies:
+    if not expr.origins.within(STILL):
         shown = _other_names(expr, names)
         formula, moves = text(expr, shown), law.show(names)
         if law.twin is not None and canonical(law.twin) == canonical(expr):

@@ -167,5 +167,8 @@ def _knows(better: Expr, node: Expr) -> bool:
     """
     new, old = better.facts, node.facts
     return (
-        new.psd >= old.psd and new.symmetric >= old.symmetric and new.nonnegative >= old.nonnegative
+        new.psd >= old.psd
+        and new.symmetric >= old.symmetric
+        and new.orthogonal >= old.orthogonal
+        and new.nonnegative >= old.nonnegative
     )

@@ -132,7 +132,7 @@ class Eye(Operation):
         return Shape(self.dim, self.dim)
 
     def _infer_facts(self) -> Facts:
-        return Facts(0.0, 1.0, symmetric=True, psd=True)
+        return Facts(0.0, 1.0, symmetric=True, psd=True, orthogonal=True)
 
     def _notate(self, n: Notation) -> Piece:
         return n.symbol("I")

@@ -8,7 +8,7 @@ import attrs
 
 from normdsl.errors import DomainError, ShapeError
 from normdsl.expr import Expr, Operation
-from normdsl.facts import UNIT, UNKNOWN, Facts
+from normdsl.facts import ORTHOGONAL, UNKNOWN, Facts
 from normdsl.shapes import SCALAR, Shape
 from normdsl.show.notation import Notation, Piece
 
@@ -68,7 +68,8 @@ class Inverse(Operation):
         return self.arg.shape
 
     def _infer_facts(self) -> Facts:
-        return Facts(symmetric=self.arg.facts.symmetric, psd=self.arg.facts.psd)
+        facts = self.arg.facts
+        return Facts(symmetric=facts.symmetric, psd=facts.psd, orthogonal=facts.orthogonal)
 
     def _notate(self, n: Notation) -> Piece:
         return n.power(self.arg, n.integer_or_ratio(Fraction(-1)))
@@ -92,7 +93,7 @@ class Eigenbasis(Operation):
                 why="only a matrix known to be symmetric has an orthogonal eigenbasis",
                 hint="use S + S.T, or a Gram matrix G @ G.T",
             )
-        return UNIT
+        return ORTHOGONAL
 
     def _notate(self, n: Notation) -> Piece:
         return n.call("eigenbasis", self.arg)

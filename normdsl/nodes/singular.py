@@ -22,7 +22,8 @@ class Polar(Operation):
 
     def _infer_facts(self) -> Facts:
         facts = self.arg.facts
-        return attrs.evolve(UNIT, symmetric=facts.symmetric, psd=facts.psd)
+        known = {"symmetric": facts.symmetric, "psd": facts.psd, "orthogonal": facts.orthogonal}
+        return attrs.evolve(UNIT, **known)
 
     def _notate(self, n: Notation) -> Piece:
         return n.call("polar", self.arg)
