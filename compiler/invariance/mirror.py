@@ -153,13 +153,17 @@ def judge(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
     mirror = inference.memory.setdefault("mirror", Mirror())
     below = expr.recursion.bodies if isinstance(expr, State) else expr.children
     premises = tuple(j for child in below for j in inference.judge(child))
-    starts = expr.recursion.inits if isinstance(expr, State) else ()
-    begun = (j for start in starts for j in inference.judge(start))
-    conditions = NONE.union(*(p.conditions for p in (*begun, *premises)))
+    conditions = NONE.union(*(p.conditions for p in (*begun(inference, expr), *premises)))
     if isinstance(expr, nodes.Draw):
         conditions = frozenset({Assumption(Kind.MOVED_DRAW, expr)})
     why = "its mirror image: rows and columns exchanged"
     return (Judgement(expr, Law(twin=mirror(expr)), why, conditions, premises),)
+
+
+def begun(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
+    """Return the judgements of the initial values of a state."""
+    starts = expr.recursion.inits if isinstance(expr, State) else ()
+    return tuple(j for start in starts for j in inference.judge(start))
 
 
 def image_names(names: Mapping[Expr, str]) -> dict[Expr, str]:
