@@ -1,7 +1,8 @@
 """Random draws put to runs: each is held still, so that a run and its twin can be given the same.
 
 What a proof says of draws is a coupling: each is the same in both runs, or moved by the group
-element. It holds for every draw, so also where a draw is what a state was started with.
+element. It holds for every draw, so also where it is kept in a state. (A draw that a state starts
+with cannot be kept so, and is left to theory.)
 """
 
 from __future__ import annotations

@@ -18,6 +18,5 @@ CHANCE = [
     make(matrix, lambda x: nd.normal_like(G @ G.T, key=2) @ x, matrix),
     *(make(matrix, multiplied(n), scalar, matrix) for n in (*NORMS, *ROTATED_NORMS)),
     *(make(matrix, weighted(n), matrix, positive(matrix)) for n in NORMS),
-    Loop(matrix, (NORMAL,), (matrix,)),
     Loop(matrix, (zeros(matrix), zeros(scalar)), (matrix, positive(scalar))),
 ]
