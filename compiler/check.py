@@ -19,6 +19,8 @@ from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
 from normdsl.expr import Expr
 from normdsl.graph import walk
+from normdsl.origins import Origin
+from normdsl.recursion import State
 from normdsl.show.text import text
 
 #: How `check` is told of assumptions that no number expresses.
@@ -48,6 +50,7 @@ def check(
         assumptions: hyper-parameters fixed to numbers, such as `eps=0`; and the names of states
             or parts that start `transported` or `unmoved`, have `full_rank`, have `distinct`
             eigenvalues, or are `scaled` with the loss, as in `transported="L, R"`, or True for all.
+            How a state starts is assumed only where its start does not read W, which decides it.
 
     Raises:
         NormdslError: for an unknown group, or a name that is no part of the rule.
@@ -109,7 +112,8 @@ def assumed(declaration: Declaration, told: Mapping[str, Any]) -> Conditions:
     """Return the assumptions that `check` was told of.
 
     Raises:
-        NormdslError: for a name that is no part of the rule.
+        NormdslError: for a name that is no part of the rule, or a state that is said to start
+            unmoved although it starts from W.
     """
     if not told:
         return frozenset()
@@ -119,7 +123,10 @@ def assumed(declaration: Declaration, told: Mapping[str, Any]) -> Conditions:
     found: set[Assumption] = set()
     for word, names in told.items():
         for part in _chosen(declaration, word, names, parts):
-            found.add(Assumption(WORDS[word], part))
+            if not _moved_by_weights(word, part):
+                found.add(Assumption(WORDS[word], part))
+            elif names is not True:
+                raise _starts_from_weights(word, part, parts)
     return frozenset(found)
 
 
@@ -138,6 +145,22 @@ def _chosen(
                 hint="its names are " + ", ".join(declaration.labels.values()),
             )
     return [parts[name] for name in wanted]
+
+
+def _moved_by_weights(word: str, part: Expr) -> bool:
+    """Return whether the start of a state is said not to move, although it is made of W."""
+    unmoved = WORDS[word] is Kind.UNMOVED and isinstance(part, State)
+    return unmoved and Origin.WEIGHTS in part.recursion.inits[part.index].origins
+
+
+def _starts_from_weights(word: str, part: State, parts: Mapping[str, Expr]) -> NormdslError:
+    name = next(name for name, x in parts.items() if x == part)
+    return NormdslError(
+        f"assume {word} = {name!r}",
+        at=part,
+        why=f"it starts as {part.recursion.inits[part.index]}, and moves at the start as W does",
+        hint="leave it out: the law of such a start is inferred, and there is nothing to assume",
+    )
 
 
 def _simulate(experiment: Experiment) -> list[float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from normdsl import expr as e
 from normdsl import nodes
+from normdsl.errors import NormdslError
 from normdsl.expr import Constant, Expr, assure, is_constant
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
@@ -31,9 +32,23 @@ class Folding:
         known = self._done.get(expr)
         if known is None:
             with located(expr.where):
-                node: Expr = rebuild(expr, Expr, self)
+                node = self._rebuilt(expr)
                 known = self._done[expr] = assure(_fold(node), node.facts)
         return known
+
+    def _rebuilt(self, expr: Expr) -> Expr:
+        """Return a node with folded parts; of what is no norm any more, what its definition says.
+
+        A weight that becomes zero is one of no norm, but the pseudo-inverses of the definition
+        still have values there: those that the rule computes.
+        """
+        try:
+            node: Expr = rebuild(expr, Expr, self)
+        except NormdslError:
+            if not isinstance(expr, NormOperation):
+                raise
+            node = self(expr.definition)
+        return node
 
 
 def _fold(node: Expr) -> Expr:

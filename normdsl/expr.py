@@ -17,6 +17,7 @@ import attrs
 from normdsl.domains import number
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts, real_power, square
+from normdsl.origins import ANYTHING, SAME, Origin, joined
 from normdsl.shapes import SCALAR, Shape, broadcast
 from normdsl.show.latex import latex
 from normdsl.show.notation import Level, Notation, Piece
@@ -43,6 +44,7 @@ class Expr(Symbolic, ABC):
         shape: its inferred `Shape`.
         facts: what is known of its values (`Facts`).
         assured: what is known of them for another reason than its structure (`assure`).
+        origins: what its values come from (`Origin`).
         fingerprint: digest of its structure; equality and hash rest on it.
         depth: how deeply operations are nested in it.
     """
@@ -59,6 +61,7 @@ class Expr(Symbolic, ABC):
     children: tuple[Expr, ...] = attrs.field(init=False)
     shape: Shape = attrs.field(init=False)
     facts: Facts = attrs.field(init=False)
+    origins: Origin = attrs.field(init=False)
     fingerprint: bytes = attrs.field(init=False)
     depth: int = attrs.field(init=False)
 
@@ -68,6 +71,7 @@ class Expr(Symbolic, ABC):
         inferred = self._infer_facts()
         known = inferred if self.assured == UNKNOWN else inferred & self.assured
         object.__setattr__(self, "facts", known)
+        object.__setattr__(self, "origins", self._infer_origins())
         object.__setattr__(self, "fingerprint", fingerprint(self))
         depth = 1 + max((child.depth for child in self.children), default=0)
         object.__setattr__(self, "depth", depth)
@@ -94,6 +98,15 @@ class Expr(Symbolic, ABC):
     def _inherited_by(self, other: Expr) -> Expr:
         """Return `other`, which a pass puts in the place of this, with what is assured of this."""
         return assure(other, self.assured)
+
+    def _infer_origins(self) -> Origin:
+        """Return what the values come from; a node that does not say is under suspicion."""
+        return ANYTHING
+
+    @property
+    def varies(self) -> bool:
+        """Whether it may be another in a run with other weights, another loss or other draws."""
+        return not self.origins.within(SAME)
 
     @abstractmethod
     def _notate(self, n: Notation) -> Piece:
@@ -169,7 +182,15 @@ class Expr(Symbolic, ABC):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Constant(Expr):
+class Operation(Expr):
+    """An expression that is a function of its children and of nothing else."""
+
+    def _infer_origins(self) -> Origin:
+        return joined(child.origins for child in self.children)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Constant(Operation):
     """An array with every entry equal to an exact number.
 
     Args:
@@ -205,7 +226,7 @@ class Constant(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Add(Expr):
+class Add(Operation):
     """Entrywise sum, x + y."""
 
     left: Expr
@@ -228,7 +249,7 @@ class Add(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Mul(Expr):
+class Mul(Operation):
     """Entrywise product, x ∘ y; with a scalar, the multiple."""
 
     left: Expr
@@ -248,18 +269,17 @@ class Mul(Expr):
 
     def _as_matrix(self, factors: list[Expr], low: float, high: float) -> Facts:
         """Return facts of a multiple, or of an entrywise product, of symmetric matrices."""
-        x, y = self.left, self.right
         arrays = [f for f in factors if f.shape != SCALAR]
         alike = all(f.shape == self.shape for f in arrays)
         positive = sign_of([f for f in factors if f.shape == SCALAR]) > 0
-        kept = any(
-            c.shape == SCALAR and c.facts.nonnegative and s.facts.psd for c, s in ((x, y), (y, x))
-        )
+        multiple = [(c, x) for c, x in (self.children, self.children[::-1]) if c.shape == SCALAR]
         return Facts(
             low,
             high,
             symmetric=alike and all(f.facts.symmetric for f in arrays),
-            psd=kept or (alike and positive and all(f.facts.psd for f in arrays)),
+            psd=any(c.facts.nonnegative and x.facts.psd for c, x in multiple)
+            or (alike and positive and all(f.facts.psd for f in arrays)),
+            orthogonal=any(c.facts.unimodular and x.facts.orthogonal for c, x in multiple),
         )
 
     def _notate(self, n: Notation) -> Piece:
@@ -275,7 +295,7 @@ class Mul(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Pow(Expr):
+class Pow(Operation):
     """Entrywise power x^p with a scalar exponent p."""
 
     base: Expr
@@ -321,7 +341,7 @@ class Pow(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class MatMul(Expr):
+class MatMul(Operation):
     """Matrix product, x y."""
 
     left: Expr
@@ -341,6 +361,11 @@ class MatMul(Expr):
         return Shape(self.left.shape.rows, self.right.shape.cols)
 
     def _infer_facts(self) -> Facts:
+        turns = self.left.facts.orthogonal and self.right.facts.orthogonal
+        return attrs.evolve(self._cone(), orthogonal=turns)
+
+    def _cone(self) -> Facts:
+        """Return what is known of entries, symmetry and definiteness."""
         if _mirrored(self.left, self.right):
             return Facts(symmetric=True, psd=True)
         factors = _factors(self, [])
@@ -358,7 +383,7 @@ class MatMul(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Transpose(Expr):
+class Transpose(Operation):
     """Transpose, xᵀ."""
 
     arg: Expr

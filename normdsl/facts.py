@@ -1,8 +1,9 @@
-"""What is known of an expression's values: the range of its entries, symmetry, definiteness.
+"""What is known of an expression's values: ranges, symmetry, definiteness, orthogonality.
 
 Facts are inferred with the shape when a node is built, by interval arithmetic and the closure
 properties of the cone of positive semidefinite matrices. They are what lets `sqrt` and
-`matrix_power` refuse an argument that is not known to be in their domain.
+`matrix_power` refuse an argument that is not known to be in their domain, and a norm a rotation
+that is not known to be one.
 """
 
 from __future__ import annotations
@@ -19,12 +20,19 @@ class Facts:
     Args:
         low: lower bound of every entry. high: upper bound of every entry.
         symmetric: equal to its own transpose. psd: symmetric with no negative eigenvalue.
+        orthogonal: Q with QᵀQ = I.
     """
 
     low: float = -math.inf
     high: float = math.inf
     symmetric: bool = False
     psd: bool = False
+    orthogonal: bool = False
+
+    @property
+    def unimodular(self) -> bool:
+        """Whether every entry is known to be 1, or every one −1."""
+        return self.low == self.high in (-1, 1)
 
     @property
     def nonnegative(self) -> bool:
@@ -57,6 +65,7 @@ class Facts:
 UNKNOWN = Facts()
 NONNEGATIVE = Facts(low=0.0)
 UNIT = Facts(low=-1.0, high=1.0)
+ORTHOGONAL = Facts(low=-1.0, high=1.0, orthogonal=True)
 
 
 def _sum(a: float, b: float) -> float:

@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 
 import attrs
 
-from normdsl.errors import ShapeError
-from normdsl.expr import Expr
+from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.expr import Expr, is_constant
 from normdsl.functions import inverse, reciprocal
 from normdsl.shapes import LEFT, MATRIX, RIGHT, Shape, broadcast
 from normdsl.show.notation import Notation, Piece
@@ -49,6 +49,27 @@ def _require(what: str, expr: Expr, shape: Shape) -> None:
             why=f"the {what} of an m×n matrix is {shape}",
             hint="G @ G.T is m×m, G.T @ G is n×n, G * G is m×n",
         )
+    if is_constant(expr, 0):
+        raise _no_map(what, expr)
+
+
+def _no_rotation(turn: Expr) -> DomainError:
+    return DomainError(
+        "rotate a norm",
+        at=turn,
+        why="‖Q_Lᵀ X Q_R‖ has the LMO Q_L lmo(Q_Lᵀ M Q_R) Q_Rᵀ if QᵀQ = I, and that is not known",
+        hint="use nd.eigenbasis(S), nd.eye_like(S), transposes, products and past values of them "
+        "(nd.prev(Q, init=nd.eye_like(Q))); for another invertible matrix use left= or right=",
+    )
+
+
+def _no_map(what: str, factor: Expr) -> DeclarationError:
+    return DeclarationError(
+        f"precondition with zero as the {what}",
+        at=factor,
+        why="‖T X‖ is a norm for an invertible T only",
+        hint="leave it out, or use a statistic such as nd.ema(G @ G.T, 0.9)",
+    )
 
 
 @attrs.frozen
@@ -108,8 +129,8 @@ class Hadamard(LinearMap):
     weights: Expr
 
     def __attrs_post_init__(self) -> None:
-        if broadcast(self.weights.shape, MATRIX) != MATRIX:
-            _require("entrywise weights", self.weights, MATRIX)
+        broad = broadcast(self.weights.shape, MATRIX) == MATRIX
+        _require("entrywise weights", self.weights, self.weights.shape if broad else MATRIX)
 
     def apply(self, x: Expr) -> Expr:
         return self.weights * x
@@ -129,7 +150,11 @@ class Hadamard(LinearMap):
 
 @attrs.frozen
 class Rotate(LinearMap):
-    """X ↦ Q_Lᵀ X Q_R with orthogonal Q_L (m×m) and Q_R (n×n): coordinates in two eigenbases."""
+    """X ↦ Q_Lᵀ X Q_R with orthogonal Q_L (m×m) and Q_R (n×n): coordinates in two eigenbases.
+
+    Raises:
+        DomainError: if one of them is not known to be orthogonal.
+    """
 
     left: Expr
     right: Expr
@@ -137,6 +162,9 @@ class Rotate(LinearMap):
     def __attrs_post_init__(self) -> None:
         _require("left rotation", self.left, LEFT)
         _require("right rotation", self.right, RIGHT)
+        for turn in (self.left, self.right):
+            if not turn.facts.orthogonal:
+                raise _no_rotation(turn)
 
     def apply(self, x: Expr) -> Expr:
         return self.left.T @ x @ self.right

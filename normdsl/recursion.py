@@ -12,19 +12,12 @@ from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expr import Expr, as_expr
 from normdsl.facts import Facts
 from normdsl.graph import replace, walk
-from normdsl.nodes import Across, Source, Stream
+from normdsl.origins import BEFORE_THE_FIRST_STEP, Origin, joined
 from normdsl.shapes import Shape
 from normdsl.show.notation import Notation, Piece
 from normdsl.structure import rebuild
 
 _FRESH = itertools.count()
-_AT_A_STEP = (
-    Source.GRADIENT,
-    Source.STEP,
-    Source.LOSS,
-    Source.INPUT_MOMENT,
-    Source.OUTPUT_MOMENT,
-)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -42,6 +35,9 @@ class Placeholder(Expr):
 
     def _infer_facts(self) -> Facts:
         return self.known
+
+    def _infer_origins(self) -> Origin:
+        return Origin.STATE
 
     def _notate(self, n: Notation) -> Piece:
         return n.symbol("state")
@@ -65,6 +61,9 @@ class Carry(Expr):
 
     def _infer_facts(self) -> Facts:
         return self.known
+
+    def _infer_origins(self) -> Origin:
+        return Origin.STATE
 
     def _notate(self, n: Notation) -> Piece:
         name = "srqp"[self.index % 4] + (str(self.level) if self.level > 1 else "")
@@ -157,6 +156,9 @@ class State(Expr):
     def _infer_facts(self) -> Facts:
         return self.recursion.known[self.index]
 
+    def _infer_origins(self) -> Origin:
+        return Origin.STATE | joined(child.origins for child in self.children)
+
 
 @attrs.frozen(eq=False, repr=False)
 class Before(State):
@@ -205,8 +207,7 @@ def fix(
     inits = tuple(as_expr(x) for x in (init if several else (init,)))
     for start in inits:
         _require_causal_init(start)
-    hopes = tuple(Facts(0.0 if s.facts.low >= 0 else -float("inf"), symmetric=s.facts.symmetric,
-                        psd=s.facts.psd) for s in inits)  # fmt: skip
+    hopes = tuple(_kept(attrs.evolve(s.facts, low=0.0), s.facts) for s in inits)
     while True:
         bodies, level = _close(step, inits, hopes)
         kept = tuple(map(_kept, hopes, (b.facts for b in bodies)))
@@ -232,6 +233,7 @@ def _kept(hope: Facts, body: Facts) -> Facts:
         hope.low if body.low >= hope.low else -float("inf"),
         symmetric=hope.symmetric and body.symmetric,
         psd=hope.psd and body.psd,
+        orthogonal=hope.orthogonal and body.orthogonal,
     )
 
 
@@ -264,15 +266,13 @@ def _close(
 
 
 def _require_causal_init(start: Expr) -> None:
-    inside = walk(start)
-    reasons = ["a state" for x in inside if isinstance(x, Placeholder | State)]
-    reasons += [str(x) for x in inside if isinstance(x, Stream) and x.source in _AT_A_STEP]
-    reasons += [str(x) for x in inside if isinstance(x, Across)]
-    if reasons:
+    if not start.origins.within(BEFORE_THE_FIRST_STEP):
+        late = [x for x in walk(start) if not x.origins.within(BEFORE_THE_FIRST_STEP)]
+        what = next(("a state" for x in late if isinstance(x, Placeholder | State)), late[0])
         raise DeclarationError(
             "a non-causal recursion",
             at=start,
-            why=f"its initial value depends on {reasons[0]}, which has none before the first step",
+            why=f"its initial value depends on {what}, which has none before the first step",
             hint="start from constants, hyper-parameters or W",
         )
 

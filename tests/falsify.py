@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import attrs
+import draws
 import judging
 import proofs
 import runs
@@ -80,7 +81,7 @@ def rule(update: Expr, group: Group) -> list[str]:
     verdict = check(declared(update), group, witnesses=False)
     if verdict.status not in (Status.INVARIANT, Status.CONDITIONAL):
         return []
-    outcome, drift = judging.settle(verdict)
+    outcome, drift = judging.settle(*draws.still(verdict))
     parted = outcome is judging.Outcome.DISAGREEMENT
     return wrong_lines(verdict) + ([f"{verdict.answer}, drift {drift:.2g}"] if parted else [])
 

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+import draws
 import runs
 from runs import Finding, Said, Setting
 
 from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.verdict import Status, Verdict
 from normdsl.declaration import Declaration
 
@@ -74,6 +76,9 @@ VANISHING = 1e-13
 #: Length of the first step, relative to the weights: short enough not to diverge.
 PACE = 0.05
 
+#: The laws of the draws of a rule that has none.
+NO_DRAWS: Mapping[str, Law] = {}
+
 Plan = Sequence[tuple[tuple[int, int], int, int]]
 
 
@@ -107,7 +112,7 @@ def judge(declaration: Declaration, group: Group) -> Case:
     try:
         with patience(PATIENCE):
             verdict = check(declaration, group)
-            outcome, drift, answer = *settle(verdict), verdict.answer
+            outcome, drift, answer = *settle(*draws.still(verdict)), verdict.answer
     except Exception as error:
         outcome, drift, answer = Outcome.ERROR, 0.0, repr(error)
     return Case(group.name, outcome, answer, drift, time.perf_counter() - begun)
@@ -129,11 +134,17 @@ def patience(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def settle(verdict: Verdict) -> tuple[Outcome, float]:
-    """Return the outcome of a verdict, and the drift it was judged by."""
+def settle(verdict: Verdict, drawn: Mapping[str, Law] = NO_DRAWS) -> tuple[Outcome, float]:
+    """Return the outcome of a verdict, and the drift it was judged by.
+
+    Args:
+        verdict: the verdict, on a rule whose draws are held still. drawn: the laws of these.
+    """
     match verdict.status:
         case Status.INVARIANT | Status.CONDITIONAL:
-            return _proved(verdict)
+            return _proved(verdict, drawn)
+        case Status.UNKNOWN if drawn:
+            return Outcome.OPEN, 0.0  # another coupling of the draws may keep the runs together
         case Status.REFUTED:
             return _refuted(verdict)
         case _:
@@ -143,10 +154,10 @@ def settle(verdict: Verdict) -> tuple[Outcome, float]:
             return _first(found, {Said.PART: Outcome.MISSED, Said.AGREE: Outcome.INCOMPLETE})
 
 
-def _proved(verdict: Verdict) -> tuple[Outcome, float]:
+def _proved(verdict: Verdict, drawn: Mapping[str, Law]) -> tuple[Outcome, float]:
     conditional = verdict.status is Status.CONDITIONAL
     agreed = Outcome.CONDITIONAL if conditional else Outcome.INVARIANT
-    found = list(findings(verdict, PLAN))
+    found = list(findings(verdict, PLAN, drawn))
     if not found:
         return Outcome.NOT_SIMULATED, 0.0
     outcomes = {Said.PART: Outcome.DISAGREEMENT, Said.AGREE: agreed}
@@ -178,12 +189,15 @@ def _first(
     return otherwise, 0.0
 
 
-def findings(verdict: Verdict, plan: Plan) -> Iterator[Finding]:
+def findings(
+    verdict: Verdict, plan: Plan, drawn: Mapping[str, Law] = NO_DRAWS
+) -> Iterator[Finding]:
     """Yield what runs say wherever the verdict's conditions are met."""
     for setting in settings(verdict, plan):
         states = runs.transported(verdict, dict(setting.hyper))
         if states is None:
             continue
+        states |= {name: runs.valued(law, dict(setting.hyper)) for name, law in drawn.items()}
         found = runs.compare(verdict.declaration, verdict.group, setting, states)
         if found.said is Said.PART and verdict.status is not Status.REFUTED:
             if not runs.assumed(verdict, setting):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import attrs
+import draws
 import proofs
 import sympy
 import torch
@@ -91,7 +92,7 @@ def run(
     """Run a rule from a start, and from given states; stop where it diverges."""
     rule, hyper = Functional(declaration, exact), dict(setting.hyper)
     w = disturbed(posed.start, noise)
-    now = {**rule.init(w, **hyper), **(state or {})}
+    now = {**begun(declaration, w, setting), **(state or {})}
     found = Run([w], [], [], [])
     for step in range(setting.steps):
         at = w.detach().requires_grad_()
@@ -111,6 +112,12 @@ def run(
         found.losses.append(value.detach())
         found.moments.append(seen)
     return found
+
+
+def begun(declaration: Declaration, w: Tensor, setting: Setting) -> dict[str, Tensor]:
+    """Return the states at the start, draws that are held still among them."""
+    starts = dict(Functional(declaration, exact).init(w, **dict(setting.hyper)))
+    return starts | draws.values(declaration, starts, setting.seed)
 
 
 def disturbed(x: Tensor, noise: torch.Generator | None) -> Tensor:
@@ -157,7 +164,7 @@ def twin(
     """Return the reparametrised run, the given states started by their laws."""
     posed = task(declaration, setting.shape, setting.seed)
     element = draw(group, setting.shape, setting.seed)
-    ours = Functional(declaration, exact).init(posed.start, **dict(setting.hyper))
+    ours = begun(declaration, posed.start, setting)
     moved = {name: element.undo(law, ours[name]) for name, law in states.items()}
     other = posed.reparametrised(group, element)
     return run(declaration, other, setting, moved, noise), element

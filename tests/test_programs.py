@@ -1,5 +1,7 @@
 """The grammar covers the language, and random programs are reproducible."""
 
+import gc
+
 import programs
 import pytest
 from grammar import GRAMMARS
@@ -11,7 +13,9 @@ from normdsl.maps import Compose, LinearMap
 from normdsl.nodes import FUNCTIONS, Apply, Draw, Param, Source, Stream
 from normdsl.norms.base import Norm, NormOperation
 from normdsl.norms.preconditioned import Preconditioned
-from normdsl.recursion import Carry, State
+from normdsl.origins import Origin
+from normdsl.recursion import After, Carry, State
+from normdsl.structure import parts
 
 
 def built():
@@ -34,6 +38,7 @@ def concrete(cls):
 
 
 def ours(cls):
+    gc.collect()  # attrs leaves behind the class that a slotted one replaced
     return {c for c in concrete(cls) if c.__module__.startswith("normdsl")}
 
 
@@ -51,10 +56,8 @@ def test_productions_make_what_they_say():
 
 
 def test_every_node_occurs():
-    """Random draws are left out: runs of their own cannot judge them."""
-    left_out = {Draw}
     made = {c for c in ours(Expr) if not c.internal}
-    assert made - {type(x) for x in NODES} - left_out == set()
+    assert made - {type(x) for x in NODES} == set()
 
 
 def test_every_function_stream_norm_map_and_domain_occurs():
@@ -67,6 +70,22 @@ def test_every_function_stream_norm_map_and_domain_occurs():
     assert {type(x) for x in (*maps, *parts)} == ours(LinearMap)
     domains = {x.domain for x in NODES if isinstance(x, Param)}
     assert domains == {REAL, NON_NEGATIVE, POSITIVE, FRACTION}
+
+
+def test_factors_and_weights_of_norms_come_from_everywhere():
+    """Bodies of recursions are drawn, so that what is carried is met in a few programs."""
+    found = NODES | {x for k in range(200) for x in walk(programs.drawn(k).update)}
+    norms = {x.norm for x in found if isinstance(x, NormOperation)}
+    made = {x for norm in norms for part in parts(norm, Expr) for x in walk(part)}
+    assert {Carry, Draw, Param, After} <= {type(x) for x in made}
+    sources = {x.source for x in made if isinstance(x, Stream)}
+    assert {Source.GRADIENT, Source.WEIGHTS, Source.LOSS, Source.STEP, Source.COLS} <= sources
+
+
+def test_starts_read_the_weights_in_every_shape():
+    starts = {x.shape for s in NODES if isinstance(s, State) for x in s.recursion.inits
+              if Origin.WEIGHTS in x.origins}  # fmt: skip
+    assert {str(x) for x in starts} >= {"m×n", "scalar", "m×m"}
 
 
 def test_states_are_carried_and_coupled():

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import attrs
 import sympy
 
+from normdsl.compiler.invariance.laws import INVARIANT, ONE, Law
 from normdsl.expr import Expr
 from normdsl.nodes import Param
 from normdsl.show.text import text
@@ -35,11 +36,31 @@ class Kind(enum.Enum):
 
 @attrs.frozen
 class Assumption:
-    """A named assumption on an expression; of a state's start, with the law it starts by."""
+    """A named assumption on an expression.
+
+    Args:
+        kind: what it says. of: of what. law: of a state's start, the law it starts by.
+        along: whether weights move in the group, so that there is something to be moved along.
+    """
 
     kind: Kind
     of: Expr
-    law: Any = None
+    law: Law | None = None
+    along: bool = True
+
+    @property
+    def sentence(self) -> str:
+        """What it says, of {}; a start is multiplied by a power of c where no weight moves."""
+        if self.kind is not Kind.TRANSPORTED or self.along or self.law is None:
+            return str(self.kind.value)
+        power = "" if self.law.unit == ONE else f"^({self.law.unit})"
+        return "{} starts multiplied by c" + power
+
+
+def starting(state: Expr, law: Law, along: bool = True) -> Assumption:
+    """Return the assumption that a state starts by a law."""
+    kind = Kind.UNMOVED if law == INVARIANT else Kind.TRANSPORTED
+    return Assumption(kind, state, law, along)
 
 
 Condition: TypeAlias = Any  # an equation (sympy.Basic, untyped) or an Assumption
@@ -47,7 +68,9 @@ Conditions = frozenset[Condition]
 NONE: Conditions = frozenset()
 #: Kinds that every pair of runs meets, or that name its mode.
 SILENT = (Kind.SAME, Kind.MOVED_DRAW, Kind.STARTED)
-_STARTS = (Kind.TRANSPORTED, Kind.UNMOVED, Kind.STARTED)
+#: Kinds that are about the start of a state, for people to see to.
+GIVEN_STARTS = (Kind.TRANSPORTED, Kind.UNMOVED)
+_STARTS = (*GIVEN_STARTS, Kind.STARTED)
 _READINGS = (Kind.SAME, Kind.MOVED_DRAW, Kind.FLOOR)
 
 
@@ -67,9 +90,10 @@ def show(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:
     assumed = [c for c in listed if isinstance(c, Assumption)]
     clauses = sorted(_equation(c) for c in listed if not isinstance(c, Assumption))
     for kind in Kind:
-        about = sorted({_name(c.of, names) for c in assumed if c.kind is kind})
-        if about:
-            clauses.append(_plural(kind.value, about))
+        alike = [c for c in assumed if c.kind is kind]
+        for sentence in sorted({c.sentence for c in alike}):
+            about = sorted({_name(c.of, names) for c in alike if c.sentence == sentence})
+            clauses.append(_plural(sentence, about))
     return ", ".join(clauses[:-1]) + (" and " if clauses[1:] else "") + clauses[-1]
 
 

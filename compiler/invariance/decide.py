@@ -10,7 +10,14 @@ import attrs
 import sympy
 
 from normdsl.algebra import fold
-from normdsl.compiler.invariance.conditions import SILENT, Assumption, Condition, Conditions, Kind
+from normdsl.compiler.invariance.conditions import (
+    SILENT,
+    Assumption,
+    Condition,
+    Conditions,
+    Kind,
+    starting,
+)
 from normdsl.compiler.invariance.exponents import (
     consistent,
     is_zero,
@@ -20,7 +27,7 @@ from normdsl.compiler.invariance.exponents import (
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
 from normdsl.compiler.invariance.infer import Inference
-from normdsl.compiler.invariance.judgement import Failure, Judgement, settled
+from normdsl.compiler.invariance.judgement import Failure, Judgement, settled, settled_law
 from normdsl.compiler.invariance.mirror import one_sided
 from normdsl.declaration import Declaration
 from normdsl.errors import DeclarationError
@@ -120,7 +127,8 @@ def _proof(
     shorter = [shortened(c, declaration) for c in needed]
     if None in shorter or not possible(declaration, frozenset(shorter)):
         return None
-    needed = frozenset(shorter)
+    chosen = _shared_out(needed, chosen)
+    needed = frozenset(_begun(c, chosen) for c in shorter)
     silent = {c for c in needed if isinstance(c, Assumption) and c.kind in SILENT}
     limits = _of_kind(needed, Kind.VANISHING)
     law = any(c.kind is Kind.MOVED_DRAW for c in silent)
@@ -129,6 +137,30 @@ def _proof(
     told = {(c.kind, c.of) for c in given if isinstance(c, Assumption)}
     met = frozenset(c for c in rest if isinstance(c, Assumption) and (c.kind, c.of) in told)
     return Proof(settled(judgement, chosen), rest - met, limits, met, mode)
+
+
+def _shared_out(
+    conditions: Conditions, chosen: Mapping[sympy.Symbol, sympy.Expr]
+) -> Mapping[sympy.Symbol, sympy.Expr]:
+    """Return the exponents chosen, with those left free such that states start by small powers.
+
+    Two states that are estimated in each other's metric may share a unit in any way: evenly, then.
+    """
+    laws = [c.law for c in conditions if isinstance(c, Assumption) and c.law is not None]
+    units = [law.unit.subs(dict(chosen)) for law in laws if law.unit is not None]
+    free = sorted({u for unit in units for u in unit.atoms(sympy.Dummy)}, key=str)
+    size = sum(unit**2 for unit in units)
+    least = solutions([sympy.Eq(sympy.diff(size, u), 0) for u in free], free)
+    if not (free and least):
+        return chosen
+    return {u: x.subs(least[0]) for u, x in chosen.items()} | least[0]
+
+
+def _begun(condition: Condition, chosen: Mapping[sympy.Symbol, sympy.Expr]) -> Condition:
+    """Return the assumption of how a state starts with the exponents that were chosen."""
+    if not isinstance(condition, Assumption) or condition.law is None:
+        return condition
+    return starting(condition.of, settled_law(condition.law, chosen), condition.along)
 
 
 def shortened(condition: Condition, declaration: Declaration) -> Condition | None:

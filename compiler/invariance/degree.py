@@ -19,7 +19,7 @@ from normdsl.compiler.invariance.laws import ANYTHING
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import replace, walk
-from normdsl.nodes import Source, Stream
+from normdsl.origins import Origin
 from normdsl.recursion import After, Before, State
 from normdsl.shapes import SCALAR
 from normdsl.streams import W
@@ -31,7 +31,8 @@ class Degree:
 
     Args:
         declaration: the rule. exponent: d, with step(c f) = c^d step(f). conditions: what that
-            needs. gradient_only: whether the step reads gradients alone, neither W nor the loss.
+            needs. gradient_only: whether the step reads gradients alone, neither W nor values of
+            the loss.
     """
 
     declaration: Declaration
@@ -66,7 +67,8 @@ def degree(declaration: Declaration) -> Degree | None:
         return None
     if found.law == ANYTHING or found.law.unit is None or found.law.unit.has(sympy.Dummy):
         return None
-    only = not declaration.reads(Source.LOSS) and _linear_in_weights(declaration.update)
+    update = declaration.update
+    only = not update.origins & (Origin.LOSS | Origin.LOSS_UNIT) and _linear_in_weights(update)
     silent = {c for c in found.conditions if isinstance(c, Assumption) and c.kind in SILENT}
     return Degree(declaration, found.law.unit, found.conditions - silent, only)
 
@@ -128,4 +130,4 @@ def _linear(expr: Expr, leaves: Set[Expr]) -> bool:
 
 
 def _reads_weights(expr: Expr) -> bool:
-    return any(isinstance(x, Stream) and x.source is Source.WEIGHTS for x in walk(expr))
+    return Origin.WEIGHTS in expr.origins

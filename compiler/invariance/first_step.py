@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from normdsl.algebra import Folding
 from normdsl.expr import Expr, as_expr
-from normdsl.graph import walk
-from normdsl.nodes import Draw, Source, Stream
-from normdsl.recursion import After, Before, Carry, release
+from normdsl.origins import STILL
+from normdsl.recursion import After, Before, release
 from normdsl.streams import t
-
-#: Streams that are the same in runs with other weights.
-_STILL = (Source.STEP, Source.ROWS, Source.COLS)
 
 
 class FirstStep(Folding):
@@ -34,8 +30,4 @@ def starts_constant(expr: Expr) -> bool:
 
     The state of an enclosing recursion, whose start is not known here, may do so.
     """
-    return not any(_moves(x) for x in walk(FirstStep()(expr)))
-
-
-def _moves(x: Expr) -> bool:
-    return isinstance(x, Carry | Draw) or (isinstance(x, Stream) and x.source not in _STILL)
+    return FirstStep()(expr).origins.within(STILL)

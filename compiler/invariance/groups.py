@@ -123,8 +123,10 @@ class Group:
                 return None
             case Source.LOSS:
                 return Law(unit=sympy.Integer(self.loss_unit), twin=twin)
-            case _:
+            case Source.STEP | Source.ROWS | Source.COLS:
                 return INVARIANT
+            case _:
+                return None
 
     def __str__(self) -> str:
         return self.name

@@ -9,13 +9,21 @@ import attrs
 
 from normdsl.algebra import Folding
 from normdsl.compiler.invariance.canonical import canonical
-from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
+from normdsl.compiler.invariance.conditions import (
+    GIVEN_STARTS,
+    NONE,
+    Assumption,
+    Conditions,
+    Kind,
+    starting,
+)
 from normdsl.compiler.invariance.exponents import consistent, equal, on_unknowns
 from normdsl.compiler.invariance.first_step import FirstStep, starts_constant
 from normdsl.compiler.invariance.guess import a_step_ago, assume, guesses
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZERO, Index, Law
 from normdsl.expr import Expr, Mul, as_expr, is_constant
+from normdsl.origins import Origin
 from normdsl.recursion import After, Before, Recursion, State, free_carries, release
 from normdsl.shapes import SCALAR
 from normdsl.source import Where, located
@@ -63,6 +71,9 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
         if isinstance(expr, Before):
             law = a_step_ago(inference.group, law)
         why = "induction over the steps"
+        begun = {c.of for c in s.conditions if isinstance(c, Assumption) and c.kind in GIVEN_STARTS}
+        if After(expr.recursion, expr.index, where=None) in begun:
+            why += ", from a start that is assumed to move so"
         found.append(Judgement(expr, law, why, s.conditions, s.premises))
     return prune(found)
 
@@ -206,8 +217,12 @@ def _released(condition: Assumption, recursion: Recursion) -> Expr:
 def _start(
     inference: Inference, recursion: Recursion, laws: tuple[Law, ...]
 ) -> tuple[Conditions, tuple[Judgement, ...]] | None:
-    """Return the conditions under which the initial values have the laws; None if never."""
+    """Return the conditions under which the initial values have the laws; None if never.
+
+    Of a start that reads W, W's law decides; how another one starts can be assumed.
+    """
     needed, used = NONE, []
+    along = inference.group.weights != INVARIANT
     for i, (init, law) in enumerate(zip(recursion.inits, laws, strict=True)):
         offered = itertools.chain(inference.judge(init), inference.specialised(init))
         matching = [(alike(j.law, law), j) for j in offered]
@@ -223,11 +238,10 @@ def _start(
             used.append(judgement)
             if judgement.law != ANYTHING or inference.group.shift:
                 needed |= {Assumption(Kind.STARTED, state)}
-        elif law == ANYTHING:
+        elif law == ANYTHING or Origin.WEIGHTS in init.origins:
             return None
         else:
-            kind = Kind.UNMOVED if law == INVARIANT else Kind.TRANSPORTED
-            needed |= {Assumption(kind, state, law)}
+            needed |= {starting(state, law, along)}
     return needed, tuple(used)
 
 

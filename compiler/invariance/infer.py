@@ -19,20 +19,25 @@ from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANYTHING, Law
 from normdsl.compiler.invariance.rules import outcomes
-from normdsl.expr import Add, Expr, Pow, as_expr, is_constant
+from normdsl.expr import Add, Expr, MatMul, Mul, Pow, Transpose, as_expr, is_constant
 from normdsl.graph import walk
 from normdsl.nodes import (
-    LOG,
-    RECIPROCAL,
-    SIGN,
+    ABS,
+    EXP,
+    TANH,
+    Across,
     Apply,
-    Eigenbasis,
-    Inverse,
+    BlockMean,
+    Cholesky,
+    Inner,
+    KthLargest,
     MatrixPower,
+    Maximum,
     Param,
-    Polar,
+    Reduce,
+    SingularNorm,
 )
-from normdsl.norms.base import Lmo, NormOperation
+from normdsl.norms.base import Dual, NormOperation, Sharp, Value
 from normdsl.recursion import Carry, State
 
 
@@ -87,7 +92,7 @@ class Inference:
                 return (Judgement(expr, self.states[expr], "the assumption of the induction"),)
             case State():
                 return induction.judge_state(self, expr)
-            case NormOperation() if expr.norm.isometries is None:
+            case NormOperation() if expr.norm.varies or expr.norm.isometries is None:
                 return self._defined(expr)
             case NormOperation():
                 return self._isometric(expr)
@@ -193,18 +198,27 @@ class Inference:
 
 def continuous(expr: Expr, folding: Folding) -> bool:
     """Return whether what folding makes zero goes through operations continuous at zero only."""
-    arguments = (_jumps_at_zero(x) for x in walk(expr))
-    return not any(x is not None and is_constant(folding(x), 0) for x in arguments)
+    arguments = (a for x in walk(expr) for a in _jumps_at_zero(x))
+    return not any(is_constant(folding(a), 0) for a in arguments)
 
 
-def _jumps_at_zero(expr: Expr) -> Expr | None:
-    """Return the argument of an operation that is not continuous where that is zero."""
+#: Operations that are continuous where an argument is zero; one that is not listed may jump.
+_CONTINUOUS = (
+    *(Add, Mul, MatMul, Transpose, Maximum, Inner, Reduce, KthLargest, Across, BlockMean),
+    *(Cholesky, State),
+)
+
+
+def _jumps_at_zero(expr: Expr) -> tuple[Expr, ...]:
+    """Return the arguments of an operation where it need not be continuous if they are zero."""
     match expr:
-        case Apply(function=f, arg=x) if f in (SIGN, RECIPROCAL, LOG):
-            return x
-        case Pow(base=x, exponent=p) | MatrixPower(arg=x, exponent=p) if not p.facts.low > 0:
-            return x
-        case Polar(arg=x) | Inverse(arg=x) | Eigenbasis(arg=x) | Lmo(arg=x):
-            return x
+        case Apply(function=f) if f in (ABS, EXP, TANH):
+            return ()
+        case Pow(exponent=p) | MatrixPower(exponent=p) if p.facts.low > 0:
+            return ()
+        case Pow(base=x) | MatrixPower(arg=x):
+            return (x,)
+        case Sharp(arg=x) | Dual(arg=x) | Value(arg=x) | SingularNorm(arg=x):
+            return tuple(weight for weight in expr.children if weight != x)
         case _:
-            return None
+            return () if isinstance(expr, _CONTINUOUS) else expr.children

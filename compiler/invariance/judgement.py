@@ -51,19 +51,25 @@ def settled(judgement: Judgement, chosen: Mapping[sympy.Symbol, sympy.Expr]) -> 
     """Return a proof with its unknown exponents replaced by those chosen, others by 0."""
     done: dict[int, Judgement] = {}
 
+    def change(j: Judgement) -> Judgement:
+        if id(j) not in done:
+            law, premises = settled_law(j.law, chosen), tuple(map(change, j.premises))
+            done[id(j)] = attrs.evolve(j, law=law, premises=premises)
+        return done[id(j)]
+
+    return change(judgement)
+
+
+def settled_law(law: Law, chosen: Mapping[sympy.Symbol, sympy.Expr]) -> Law:
+    """Return a law with its unknown exponents replaced by those chosen, others by 0."""
+
     def number(x: sympy.Expr | None) -> sympy.Expr | None:
         if x is None or not x.has(sympy.Dummy):
             return x
         x = x.subs(dict(chosen))
         return x.subs(dict.fromkeys(x.atoms(sympy.Dummy), 0))
 
-    def change(j: Judgement) -> Judgement:
-        if id(j) not in done:
-            law = attrs.evolve(j.law, unit=number(j.law.unit), offset=number(j.law.offset))
-            done[id(j)] = attrs.evolve(j, law=law, premises=tuple(map(change, j.premises)))
-        return done[id(j)]
-
-    return change(judgement)
+    return attrs.evolve(law, unit=number(law.unit), offset=number(law.offset))
 
 
 def prune(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:

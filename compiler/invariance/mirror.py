@@ -59,9 +59,22 @@ def _exchanged(shape: Shape) -> Shape:
     return Shape(_OTHER[shape.cols], _OTHER[shape.rows])
 
 
+#: Nodes that do the same to rows as to columns: what is left to mirror is their arguments.
+_EVEN_HANDED = (
+    *(e.Add, e.Mul, e.Pow, nodes.Apply, nodes.Maximum, nodes.Param, nodes.Across, State),
+    *(nodes.Inverse, nodes.MatrixPower, nodes.Polar, nodes.SingularNorm, nodes.SingularLmo),
+)
+
+
 @singledispatch
 def image(node: Expr, mirror: Mirror) -> Expr:
-    """Return the mirror image of a node from those of its arguments; entrywise ones keep it."""
+    """Return the mirror image of a node; of an even-handed one, made of those of its arguments.
+
+    Raises:
+        TypeError: if nothing says how the node treats rows and columns.
+    """
+    if not isinstance(node, _EVEN_HANDED):
+        raise TypeError(f"no mirror image of the node {type(node).__name__}")
     rebuilt: Expr = rebuild(node, Expr, mirror)
     return rebuilt
 
@@ -141,11 +154,17 @@ def judge(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
     mirror = inference.memory.setdefault("mirror", Mirror())
     below = expr.recursion.bodies if isinstance(expr, State) else expr.children
     premises = tuple(j for child in below for j in inference.judge(child))
-    conditions = NONE.union(*(p.conditions for p in premises))
+    conditions = NONE.union(*(p.conditions for p in (*begun(inference, expr), *premises)))
     if isinstance(expr, nodes.Draw):
         conditions = frozenset({Assumption(Kind.MOVED_DRAW, expr)})
     why = "its mirror image: rows and columns exchanged"
     return (Judgement(expr, Law(twin=mirror(expr)), why, conditions, premises),)
+
+
+def begun(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
+    """Return the judgements of the initial values of a state."""
+    starts = expr.recursion.inits if isinstance(expr, State) else ()
+    return tuple(j for start in starts for j in inference.judge(start))
 
 
 def image_names(names: Mapping[Expr, str]) -> dict[Expr, str]:

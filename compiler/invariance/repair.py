@@ -27,9 +27,9 @@ from normdsl.functions import abs as absolute
 from normdsl.functions import max as largest
 from normdsl.functions import sum as total
 from normdsl.graph import replace, walk
-from normdsl.nodes import Param, Stream
+from normdsl.nodes import Param
 from normdsl.norms.base import Lmo, Sharp
-from normdsl.recursion import Carry, State
+from normdsl.origins import NUMBERS
 from normdsl.show.text import text
 from normdsl.source import located
 from normdsl.streams import G, W
@@ -260,4 +260,4 @@ def _decays(part: Expr, declaration: Declaration) -> Iterator[Edit]:
 
 def _is_still(expr: Expr) -> bool:
     """Return whether an expression is made of numbers and hyper-parameters alone."""
-    return not any(isinstance(x, Stream | State | Carry) for x in walk(expr))
+    return expr.origins.within(NUMBERS)

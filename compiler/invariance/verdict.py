@@ -19,16 +19,11 @@ from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.nodes import Draw, Stream
+from normdsl.origins import STILL, Origin
 from normdsl.recursion import Before, State, release
 from normdsl.show.latex import latex
 from normdsl.show.text import text
 from normdsl.source import Where
-from normdsl.streams import cols, rows, t
-
-#: What can move at all; the rest are numbers, which proofs leave out.
-_MOVING = Stream | State
-_STILL = frozenset({t, rows, cols})
 
 
 class Status(enum.Enum):
@@ -190,7 +185,7 @@ class Verdict:
 
 
 def _draws(declaration: Declaration) -> bool:
-    return any(isinstance(x, Draw) for x in walk(declaration.update))
+    return Origin.CHANCE in declaration.update.origins
 
 
 def _other_names(expr: Expr, names: Mapping[Expr, str]) -> Mapping[Expr, str]:
@@ -281,5 +276,5 @@ def _lines(
         twins = (judgement.law.twin, *twins)
     for premise in judgement.premises:
         yield from _lines(premise, names, seen, scope, twins)
-    if any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
+    if not expr.origins.within(STILL):
         yield ProofLine(expr, law, judgement.why, expr.where, names)

@@ -12,8 +12,7 @@ import attrs
 from normdsl.compiler.invariance.decide import idle_parameters
 from normdsl.compiler.invariance.groups import Group
 from normdsl.declaration import Declaration
-from normdsl.graph import walk
-from normdsl.nodes import Draw
+from normdsl.origins import Origin
 
 #: Weights that are tried, wide, tall and square.
 SHAPES = ((3, 4), (4, 3), (4, 4))
@@ -82,7 +81,7 @@ def search(
     the default hyper-parameters first, then ones that make every term count, and small steps, on
     wide, tall and square weights.
     """
-    if any(isinstance(x, Draw) for x in walk(declaration.update)):
+    if Origin.CHANCE in declaration.update.origins:
         return None
     for hyper in _settings(declaration):
         for seed in range(tries):

@@ -6,7 +6,7 @@ import enum
 
 import attrs
 
-from normdsl.expr import Expr, assure
+from normdsl.expr import Expr, Operation, assure
 from normdsl.facts import NONNEGATIVE, UNIT, Facts
 from normdsl.gauge import Gauge
 from normdsl.nodes import SingularLmo, SingularNorm
@@ -54,7 +54,7 @@ class Part(enum.Enum):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Singular(Expr):
+class Singular(Operation):
     """U (m×k), σ (k×1) or Vᵀ (k×n) of a matrix, k the smaller of its lengths."""
 
     internal = True

@@ -7,7 +7,7 @@ import math
 import attrs
 
 from normdsl.errors import DomainError
-from normdsl.expr import Expr, negated, pointwise
+from normdsl.expr import Expr, Operation, negated, pointwise
 from normdsl.facts import Facts
 from normdsl.shapes import SCALAR, Shape
 from normdsl.show.notation import Level, Notation, Piece
@@ -44,7 +44,7 @@ FUNCTIONS = {f.name: f for f in (ABS, SIGN, RECIPROCAL, EXP, LOG, TANH)}
 
 
 @attrs.frozen(eq=False, repr=False)
-class Apply(Expr):
+class Apply(Operation):
     """f(x), entry by entry. `reciprocal` is the pseudo-inverse of a number: 1/x, and 0 at 0."""
 
     function: Function
@@ -78,7 +78,7 @@ class Apply(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Maximum(Expr):
+class Maximum(Operation):
     """The larger of two, entry by entry."""
 
     left: Expr

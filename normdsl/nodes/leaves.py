@@ -7,8 +7,9 @@ import enum
 import attrs
 
 from normdsl.domains import Domain
-from normdsl.expr import Expr
+from normdsl.expr import Expr, Operation
 from normdsl.facts import UNIT, UNKNOWN, Facts
+from normdsl.origins import ANYTHING, Origin
 from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 from normdsl.show.notation import Notation, Piece
 
@@ -32,6 +33,16 @@ _SHAPES = {
     Source.INPUT_MOMENT: RIGHT,
     Source.OUTPUT_MOMENT: LEFT,
 }
+_ORIGINS = {
+    Source.GRADIENT: Origin.GRADIENT,
+    Source.WEIGHTS: Origin.WEIGHTS,
+    Source.STEP: Origin.STEP,
+    Source.LOSS: Origin.LOSS,
+    Source.INPUT_MOMENT: Origin.MOMENTS,
+    Source.OUTPUT_MOMENT: Origin.MOMENTS,
+    Source.ROWS: Origin.LENGTHS,
+    Source.COLS: Origin.LENGTHS,
+}
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -49,6 +60,9 @@ class Stream(Expr):
         whole = self.source in (Source.STEP, Source.ROWS, Source.COLS)
         return Facts(low=1.0) if whole else UNKNOWN
 
+    def _infer_origins(self) -> Origin:
+        return _ORIGINS.get(self.source, ANYTHING)
+
     def _notate(self, n: Notation) -> Piece:
         return n.symbol(self.source.value)
 
@@ -65,6 +79,9 @@ class Param(Expr):
 
     def _infer_facts(self) -> Facts:
         return Facts(self.domain.low, self.domain.high)
+
+    def _infer_origins(self) -> Origin:
+        return Origin.LOSS_UNIT if self.domain.loss_unit else Origin.HYPER
 
     def _notate(self, n: Notation) -> Piece:
         return n.symbol(self.name)
@@ -96,13 +113,16 @@ class Draw(Expr):
     def _infer_facts(self) -> Facts:
         return UNIT if self.distribution is Distribution.SIGNS else UNKNOWN
 
+    def _infer_origins(self) -> Origin:
+        return Origin.CHANCE
+
     def _notate(self, n: Notation) -> Piece:
         letter = "xi" if self.distribution is Distribution.NORMAL else "zeta"
         return n.symbol(letter + ("" if self.key == 0 else str(self.key)))
 
 
 @attrs.frozen(eq=False, repr=False)
-class Eye(Expr):
+class Eye(Operation):
     """The identity matrix of size m or n."""
 
     dim: Dim
@@ -112,7 +132,7 @@ class Eye(Expr):
         return Shape(self.dim, self.dim)
 
     def _infer_facts(self) -> Facts:
-        return Facts(0.0, 1.0, symmetric=True, psd=True)
+        return Facts(0.0, 1.0, symmetric=True, psd=True, orthogonal=True)
 
     def _notate(self, n: Notation) -> Piece:
         return n.symbol("I")

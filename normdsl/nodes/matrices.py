@@ -7,14 +7,14 @@ from fractions import Fraction
 import attrs
 
 from normdsl.errors import DomainError, ShapeError
-from normdsl.expr import Expr
-from normdsl.facts import UNIT, UNKNOWN, Facts
+from normdsl.expr import Expr, Operation
+from normdsl.facts import ORTHOGONAL, UNKNOWN, Facts
 from normdsl.shapes import SCALAR, Shape
 from normdsl.show.notation import Notation, Piece
 
 
 @attrs.frozen(eq=False, repr=False)
-class MatrixPower(Expr):
+class MatrixPower(Operation):
     """S^p of a symmetric positive semidefinite S; for p < 0 on the range of S (pseudo-inverse)."""
 
     arg: Expr
@@ -40,7 +40,7 @@ class MatrixPower(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Cholesky(Expr):
+class Cholesky(Operation):
     """The lower triangular C with C Cᵀ = S and a diagonal ≥ 0, of a positive semidefinite S."""
 
     arg: Expr
@@ -58,7 +58,7 @@ class Cholesky(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Inverse(Expr):
+class Inverse(Operation):
     """Inverse of a square matrix (pseudo-inverse where it is singular)."""
 
     arg: Expr
@@ -68,14 +68,15 @@ class Inverse(Expr):
         return self.arg.shape
 
     def _infer_facts(self) -> Facts:
-        return Facts(symmetric=self.arg.facts.symmetric, psd=self.arg.facts.psd)
+        facts = self.arg.facts
+        return Facts(symmetric=facts.symmetric, psd=facts.psd, orthogonal=facts.orthogonal)
 
     def _notate(self, n: Notation) -> Piece:
         return n.power(self.arg, n.integer_or_ratio(Fraction(-1)))
 
 
 @attrs.frozen(eq=False, repr=False)
-class Eigenbasis(Expr):
+class Eigenbasis(Operation):
     """Orthogonal Q of eigenvectors of a symmetric S, S = Q Λ Qᵀ, largest eigenvalue first."""
 
     arg: Expr
@@ -92,7 +93,7 @@ class Eigenbasis(Expr):
                 why="only a matrix known to be symmetric has an orthogonal eigenbasis",
                 hint="use S + S.T, or a Gram matrix G @ G.T",
             )
-        return UNIT
+        return ORTHOGONAL
 
     def _notate(self, n: Notation) -> Piece:
         return n.call("eigenbasis", self.arg)

@@ -8,14 +8,15 @@ from fractions import Fraction
 import attrs
 
 from normdsl.errors import DomainError, ShapeError
-from normdsl.expr import Expr, Mul, factors_of, sign_of
+from normdsl.expr import Expr, Mul, Operation, factors_of, sign_of
 from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts
+from normdsl.origins import Origin
 from normdsl.shapes import SCALAR, Dim, Shape
 from normdsl.show.notation import Level, Notation, Piece
 
 
 @attrs.frozen(eq=False, repr=False)
-class Inner(Expr):
+class Inner(Operation):
     """Inner product ⟨x, y⟩ = Σ x_ij y_ij, over rows and columns, or over one of them alone."""
 
     left: Expr
@@ -84,7 +85,7 @@ class Reducer(enum.Enum):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Reduce(Expr):
+class Reduce(Operation):
     """Sum or maximum over the rows (axis 0 becomes 1), the columns, or both."""
 
     reducer: Reducer
@@ -113,7 +114,7 @@ def _notate_reduced(n: Notation, name: str, arg: Expr, over_rows: bool, over_col
 
 
 @attrs.frozen(eq=False, repr=False)
-class KthLargest(Expr):
+class KthLargest(Operation):
     """The k-th largest entry over axes, of entries ≥ 0; 0 where there are fewer than k."""
 
     arg: Expr
@@ -140,7 +141,7 @@ class KthLargest(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Across(Expr):
+class Across(Operation):
     """Sum or maximum of a scalar over all layers: the parameters that step together."""
 
     reducer: Reducer
@@ -159,12 +160,15 @@ class Across(Expr):
     def _infer_facts(self) -> Facts:
         return NONNEGATIVE if self.arg.facts.nonnegative else UNKNOWN
 
+    def _infer_origins(self) -> Origin:
+        return Origin.LAYERS | self.arg.origins
+
     def _notate(self, n: Notation) -> Piece:
         return n.call(self.reducer.value, self.arg, sub=Piece("layers", Level.ATOM))
 
 
 @attrs.frozen(eq=False, repr=False)
-class BlockMean(Expr):
+class BlockMean(Operation):
     """Every entry replaced by the mean over its block; blocks are rows × cols, the last smaller."""
 
     arg: Expr

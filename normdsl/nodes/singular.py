@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from normdsl.expr import Expr
+from normdsl.expr import Expr, Operation
 from normdsl.facts import NONNEGATIVE, UNIT, Facts
 from normdsl.gauge import Gauge
 from normdsl.shapes import SCALAR, Shape
@@ -12,7 +12,7 @@ from normdsl.show.notation import Level, Notation, Piece
 
 
 @attrs.frozen(eq=False, repr=False)
-class Polar(Expr):
+class Polar(Operation):
     """Polar factor U_r V_rᵀ of X = U S Vᵀ: the partial isometry of the nonzero singular values."""
 
     slope = 1
@@ -24,14 +24,15 @@ class Polar(Expr):
 
     def _infer_facts(self) -> Facts:
         facts = self.arg.facts
-        return attrs.evolve(UNIT, symmetric=facts.symmetric, psd=facts.psd)
+        known = {"symmetric": facts.symmetric, "psd": facts.psd, "orthogonal": facts.orthogonal}
+        return attrs.evolve(UNIT, **known)
 
     def _notate(self, n: Notation) -> Piece:
         return n.call("polar", self.arg)
 
 
 @attrs.frozen(eq=False, repr=False)
-class SingularNorm(Expr):
+class SingularNorm(Operation):
     """φ(σ(X)), a symmetric gauge of the singular values: a unitarily invariant norm."""
 
     arg: Expr
@@ -48,7 +49,7 @@ class SingularNorm(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class SingularLmo(Expr):
+class SingularLmo(Operation):
     """U diag(lmo_φ(σ)) Vᵀ of X = U diag(σ) Vᵀ, for a symmetric gauge φ: the LMO of φ(σ(X))."""
 
     slope = -1

@@ -16,17 +16,15 @@ import attrs
 
 from normdsl.classes import Isometries
 from normdsl.errors import DeclarationError, ShapeError
-from normdsl.expr import Expr, as_expr, assure
+from normdsl.expr import Expr, Operation, as_expr, assure
 from normdsl.facts import NONNEGATIVE, Facts
 from normdsl.functions import reciprocal
-from normdsl.graph import walk
-from normdsl.nodes import Param, Source, Stream
-from normdsl.recursion import State
 from normdsl.shapes import MATRIX, SCALAR, Shape
 from normdsl.show.latex import latex
 from normdsl.show.notation import Notation, Piece
 from normdsl.show.text import text
 from normdsl.source import located
+from normdsl.structure import parts
 
 
 @attrs.frozen(repr=False)
@@ -36,7 +34,15 @@ class Norm(ABC):
     @property
     @abstractmethod
     def isometries(self) -> Isometries | None:
-        """The norm's isometries; None if they depend on values and the definition must be typed."""
+        """The norm's isometries; None if they depend on values and the definition must be typed.
+
+        They are those of one norm: where a pair of runs has two (see `varies`), they say nothing.
+        """
+
+    @property
+    def varies(self) -> bool:
+        """Whether it may be another norm in a run with other weights, another loss or draws."""
+        return any(x.varies for x in parts(self, Expr))
 
     @property
     def tolerance(self) -> float:
@@ -113,7 +119,7 @@ class Norm(ABC):
 
 
 @attrs.frozen(eq=False, repr=False)
-class NormOperation(Expr):
+class NormOperation(Operation):
     """An operation of a norm on a matrix; `definition` says what it is."""
 
     norm: Norm
@@ -238,13 +244,7 @@ class Scaled(Norm):
     @property
     def isometries(self) -> Isometries | None:
         """Those of the base, if the factor is the same in both runs."""
-        moving = any(
-            isinstance(x, State)
-            or (isinstance(x, Stream) and x.source not in (Source.ROWS, Source.COLS))
-            or (isinstance(x, Param) and x.domain.loss_unit)
-            for x in walk(self.factor)
-        )
-        return None if moving else self.base.isometries
+        return None if self.factor.varies else self.base.isometries
 
     @property
     def dual_norm(self) -> Norm:

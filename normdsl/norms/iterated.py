@@ -10,7 +10,7 @@ from __future__ import annotations
 import attrs
 
 from normdsl.errors import DeclarationError
-from normdsl.expr import Constant, Expr
+from normdsl.expr import Constant, Expr, Operation
 from normdsl.gauge import Gauge
 from normdsl.norms.base import Norm, Scaled
 from normdsl.norms.entrywise import Entrywise
@@ -35,7 +35,7 @@ class Graph:
 
 
 @attrs.frozen(eq=False, repr=False)
-class Iterated(Expr):
+class Iterated(Operation):
     """argmin ⟨arg, X⟩ over φ(‖X‖_1, …, ‖X‖_k) ≤ 1, by iteration.
 
     Args:

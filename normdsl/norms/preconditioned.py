@@ -136,11 +136,12 @@ def preconditioned(
         norm: the base norm.
         left: L, m×m, in the paper's ‖L X R‖.
         right: R, n×n.
-        rotate: (Q_L, Q_R), orthogonal m×m and n×n, applied first: ‖Q_Lᵀ X Q_R‖.
+        rotate: (Q_L, Q_R), m×m and n×n, known to be orthogonal, applied first: ‖Q_Lᵀ X Q_R‖.
         hadamard: D, m×n, applied last: ‖D ∘ X‖.
 
     Raises:
-        DeclarationError: if no part is given.
+        DeclarationError: if no part is given, or one that is zero.
+        DomainError: if a rotation is not known to be orthogonal.
         ShapeError: if a part has another shape.
     """
     parts = {"left": left, "right": right, "rotate": rotate, "hadamard": hadamard}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from grammar.chance import CHANCE
 from grammar.core import Loop, Operation, Sort, matrix, primal
 from grammar.entrywise import ENTRYWISE
 from grammar.roles import AFFINE, SCALE
@@ -33,6 +34,7 @@ GRAMMARS = (
     Grammar(ENTRYWISE, matrix),
     Grammar(SPECTRAL, matrix),
     Grammar([*ENTRYWISE, *SPECTRAL], matrix),
+    Grammar([*SPECTRAL, *CHANCE], matrix),
     Grammar(AFFINE, primal),
     Grammar(SCALE, primal),
 )

@@ -13,7 +13,7 @@ import attrs
 
 import normdsl as nd
 from normdsl import nodes
-from normdsl.domains import FRACTION, NON_NEGATIVE, POSITIVE, REAL
+from normdsl.domains import FRACTION, LOSS_VALUE, NON_NEGATIVE, POSITIVE, REAL
 from normdsl.expr import Constant, Expr, as_expr
 from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 
@@ -65,8 +65,9 @@ PARAMETERS = {
     "p": (NON_NEGATIVE, 0.5),
     "q": (REAL, 0.3),
     "k": (POSITIVE, 0.7),
+    "floor": (LOSS_VALUE, 0.2),
 }
-LR, EPS, DECAY, BETA, GAMMA, P, Q, K = (
+LR, EPS, DECAY, BETA, GAMMA, P, Q, K, FLOOR = (
     nodes.Param(name, domain) for name, (domain, _) in PARAMETERS.items()
 )
 

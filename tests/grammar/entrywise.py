@@ -18,8 +18,18 @@ from grammar.core import (
     same,
     scalar,
     signed,
+    zeros,
 )
-from grammar.leaves import LEAVES, NORMS, SHAPED, unit, weighted
+from grammar.leaves import (
+    LEAVES,
+    NORMS,
+    SHAPED,
+    joined,
+    multiplied,
+    stacked,
+    unit,
+    weighted,
+)
 from normdsl import W
 
 ENTRYWISE = [
@@ -59,7 +69,13 @@ ENTRYWISE = [
     *(make(matrix, f, matrix) for norm in NORMS for f in (norm.lmo, norm.sharp)),
     *(make(matrix, weighted(norm), matrix, positive(matrix)) for norm in NORMS),
     make(matrix, weighted(nd.frobenius, P), matrix, positive(matrix)),
+    *(make(matrix, f(norm), scalar, matrix) for norm in NORMS for f in (multiplied, stacked)),
+    make(matrix, joined(nd.max_entry, nd.frobenius), scalar, matrix),
+    make(positive(scalar), lambda c, x: (c * nd.max_entry).dual(x), positive(scalar), matrix),
     make(matrix, lambda x, d: x / (nd.sqrt(d) + EPS), matrix, positive(matrix)),
     *loops(matrix, scalar, positive(matrix)),
     Loop(matrix, (W,), (matrix,)),
+    Loop(matrix, (zeros(matrix), zeros(scalar)), (matrix, positive(scalar))),
+    Loop(matrix, (W, nd.sum(W * W)), (matrix, positive(scalar)), fed=False),
+    Loop(positive(matrix), (W * W,), (positive(matrix),)),
 ]

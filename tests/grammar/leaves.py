@@ -69,13 +69,34 @@ def one_sided(norm: nd.Norm) -> Callable[[Expr, Expr], Expr]:
     return lambda x, over: nd.preconditioned(norm, left=nd.matrix_power(over, 0.5)).sharp(x)
 
 
+def multiplied(norm: nd.Norm) -> Callable[[Expr, Expr], Expr]:
+    """Return (c, x) ↦ the LMO of |c| ‖X‖ at x."""
+    return lambda c, x: (nd.abs(c) * norm).lmo(x)
+
+
+def joined(norm: nd.Norm, other: nd.Norm) -> Callable[[Expr, Expr], Expr]:
+    """Return (c, x) ↦ the sharp operator at x of two norms joined, the first one multiplied."""
+    return lambda c, x: nd.infimal(nd.abs(c) * norm, other, by=nd.lp(2)).sharp(x)
+
+
+def stacked(norm: nd.Norm) -> Callable[[Expr, Expr], Expr]:
+    """Return (c, x) ↦ the sharp operator at x of |c| ‖X‖, joined over layers."""
+    return lambda c, x: nd.over_layers(nd.abs(c) * norm, nd.lp(1)).sharp(x)
+
+
+def first(x: Expr) -> Expr:
+    """What x, made of W, was before the first step."""
+    return nd.fix(lambda s: s, x)
+
+
 SHAPED = (matrix, column, row, scalar)
 
 LEAVES = [
-    *leaves(matrix, G, G, G, W),
+    *leaves(matrix, G, G, G, G, W, W, first(W)),
     *leaves(scalar, nd.loss, 2, nd.inner(G, W), nd.rows, nd.cols, EPS, K, nd.t),
     *leaves(positive(scalar), 1, nd.frobenius.value(G), nd.t, nd.cols, EPS, K, nd.exp(-nd.t)),
-    *leaves(positive(matrix), G * G, nd.abs(G), W * W, nd.zeros_like(G) + 1),
+    *leaves(positive(scalar), first(nd.frobenius.value(W))),
+    *leaves(positive(matrix), G * G, nd.abs(G), W * W, first(W * W), nd.zeros_like(G) + 1),
     *leaves(column, nd.sum(G, over="cols"), nd.sum(W, over="cols")),
     *leaves(row, nd.sum(G, over="rows"), nd.sum(W, over="rows")),
     *leaves(positive(column), nd.sum(G * G, over="cols"), nd.max(nd.abs(G), over="cols")),
@@ -83,6 +104,6 @@ LEAVES = [
     *leaves(flipped, G.T, W.T),
     *leaves(left, G @ G.T, W @ G.T, nd.eye_like(G @ G.T)),
     *leaves(right, G.T @ G, G.T @ W, nd.eye_like(G.T @ G)),
-    *leaves(psd_left, G @ G.T, W @ W.T, nd.output_moment),
+    *leaves(psd_left, G @ G.T, W @ W.T, first(W @ W.T), nd.output_moment),
     *leaves(psd_right, G.T @ G, W.T @ W, nd.input_moment),
 ]

@@ -23,9 +23,18 @@ from grammar.core import (
     still,
     zeros,
 )
-from grammar.leaves import NORMS, ROTATED_NORMS, one_sided, two_sided, weighted
+from grammar.leaves import (
+    NORMS,
+    ROTATED_NORMS,
+    first,
+    multiplied,
+    one_sided,
+    stacked,
+    two_sided,
+    weighted,
+)
 from normdsl import G, W
-from normdsl.expr import Expr
+from normdsl.expr import Expr, as_expr
 
 TWO_SIDED = (dual, metric_left, metric_right)
 
@@ -41,6 +50,11 @@ def coupled(norm: nd.Norm) -> Callable[[Expr], Expr]:
         return two_sided(norm)(x, left, right)
 
     return lmo
+
+
+def times(norm: nd.Norm) -> Callable[[Expr, Expr, Expr, Expr], Expr]:
+    """Return (c, x, l, r) ↦ the LMO of |c| ‖l^½ X r^½‖ at x."""
+    return lambda c, x, over, under: two_sided(nd.abs(c) * norm)(x, over, under)
 
 
 def by_cholesky(x: Expr, over: Expr) -> Expr:
@@ -82,7 +96,10 @@ AFFINE = [
     *(make(primal, one_sided(norm), dual, metric_left) for norm in ROTATED_NORMS),
     make(primal, by_cholesky, dual, metric_left),
     *(make(primal, coupled(norm), dual) for norm in ROTATED_NORMS),
+    *(make(primal, times(n), number, *TWO_SIDED) for n in ROTATED_NORMS),
+    *leaves(primal, first(W)),
     Loop(primal, (zeros(primal),), (primal,)),
+    Loop(primal, (W, as_expr(0)), (primal, number)),
     Loop(dual, (zeros(dual),), (dual,)),
     Loop(metric_left, (zeros(left),), (metric_left,)),
     Loop(metric_left, (nd.eye_like(G @ G.T), nd.eye_like(G.T @ G)), (metric_left, metric_right)),
@@ -120,6 +137,9 @@ SCALE = [
     make(number, nd.inner, primal, dual),
     *(make(number, f, still) for f in (nd.sum, nd.max, nd.spectral.value, nd.max_entry.dual)),
     *(make(primal, weighted(n, e), dual, second) for n in NORMS for e in (0.5, 0.5, P)),
+    *(make(still, f(n), number, still) for n in NORMS for f in (multiplied, stacked)),
+    *leaves(primal, first(W)),
+    Loop(still, (zeros(still), as_expr(0)), (still, number)),
     make(primal, scaled, dual, second),
     Loop(primal, (zeros(primal),), (primal,)),
     Loop(second, (zeros(second),), (second,)),

@@ -22,17 +22,21 @@ from grammar.core import (
     same,
     scalar,
     signed,
+    zeros,
 )
 from grammar.leaves import (
     COMPOSED_NORMS,
     ITERATED,
     LEAVES,
     ROTATED_NORMS,
+    joined,
+    multiplied,
     one_sided,
+    stacked,
     two_sided,
     unit,
 )
-from normdsl import G, nodes
+from normdsl import G, W, nodes
 from normdsl.expr import Expr
 
 SQUARE = (left, right)
@@ -59,6 +63,23 @@ def rotated(x: Expr, over: Expr, under: Expr, weights: Expr) -> Expr:
     """Return the LMO of ‖D ∘ Q_Lᵀ X Q_R‖∞ at x."""
     bases = (nd.eigenbasis(over), nd.eigenbasis(under))
     return nd.preconditioned(nd.max_entry, rotate=bases, hadamard=nd.sqrt(weights)).lmo(x)
+
+
+def turned(norm: nd.Norm) -> Callable[[Expr, Expr, Expr], Expr]:
+    """Return (x, l, r) ↦ the LMO at x of a norm in bases of this step and of the one before."""
+
+    def lmo(x: Expr, over: Expr, under: Expr) -> Expr:
+        q, p = nd.eigenbasis(over), nd.eigenbasis(under)
+        bases = (nd.prev(q, init=nd.eye_like(q)), -(p.T @ p) @ p)
+        return nd.preconditioned(norm, rotate=bases).lmo(x)
+
+    return lmo
+
+
+def outside(x: Expr, over: Expr, under: Expr) -> Expr:
+    """Q sign(X) Pᵀ with the eigenbases of two forms."""
+    bases = (nd.eigenbasis(over), nd.eigenbasis(under))
+    return nd.outer_only(nd.max_entry, rotate=bases).lmo(x)
 
 
 def mirrored(f: Callable[[Expr], Expr]) -> Callable[[Expr, Expr], Expr]:
@@ -109,6 +130,10 @@ SPECTRAL = [
     *(make(matrix, one_sided(n), matrix, psd_left) for n in ROTATED_NORMS),
     *(make(matrix, in_eigenbasis(f), *TWO_SIDED) for f in (nd.sign, nd.tanh, adaptive)),
     make(matrix, rotated, *TWO_SIDED, positive(matrix)),
+    make(matrix, outside, *TWO_SIDED),
+    *(make(matrix, turned(n), *TWO_SIDED) for n in (nd.spectral, nd.max_entry)),
+    *(make(matrix, f(n), scalar, matrix) for n in ROTATED_NORMS for f in (multiplied, stacked)),
+    make(matrix, joined(nd.spectral, nd.schatten(3)), scalar, matrix),
     *(
         make(matrix, mirrored(f), matrix, matrix)
         for f in (
@@ -120,4 +145,6 @@ SPECTRAL = [
     ),
     *loops(matrix, left, psd_left),
     Loop(psd_left, (nd.eye_like(G @ G.T), nd.eye_like(G.T @ G)), (psd_left, psd_right)),
+    Loop(matrix, (zeros(matrix), zeros(scalar)), (matrix, positive(scalar))),
+    Loop(psd_left, (W @ W.T,), (psd_left,)),
 ]

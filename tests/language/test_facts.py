@@ -212,6 +212,60 @@ def test_not_known_to_be_symmetric(name):
     assert NOT_SYMMETRIC[name] != NOT_SYMMETRIC[name].T
 
 
+Q, P = nd.eigenbasis(GRAM), nd.eigenbasis(W @ W.T)
+ORTHOGONAL = {
+    "identity": nd.eye_like(GRAM),
+    "eigenvectors": Q,
+    "transpose": Q.T,
+    "product": Q.T @ P,
+    "inverse": nd.inverse(Q.T @ P),
+    "polar factor": nd.polar(Q @ P),
+    "negative": -(Q @ P),
+    "value one step ago": nd.prev(Q, init=nd.eye_like(GRAM)),
+    "turned along": nd.fix(lambda q: q @ nd.eigenbasis(q.T @ GRAM @ q), nd.eye_like(GRAM)),
+    "coupled": nd.fix(
+        lambda q, p: (p.T, q @ Q),
+        (nd.eye_like(GRAM), P.T @ P @ nd.eigenbasis(nd.eye_like(GRAM) + W @ W.T)),
+    )[1],
+}
+NOT_ORTHOGONAL = {
+    "gram": GRAM,
+    "sum": Q + P,
+    "average": nd.ema(Q, 0.9),
+    "multiple": 2 * Q,
+    "scaled": nd.abs(nd.sum(G)) * Q,
+    "flipped by zero": nd.sign(nd.sum(G)) * Q,
+    "entrywise product": Q * P,
+    "product with another": Q @ GRAM,
+    "power": nd.matrix_power(GRAM, 1 / 2),
+    "polar factor": nd.polar(C),
+    "triangle": nd.cholesky(GRAM),
+    "zero before the first step": nd.prev(Q),
+    "drifting": nd.fix(lambda q: q @ GRAM, nd.eye_like(GRAM)),
+    "constant": nd.zeros_like(GRAM) + 1,
+    "entries": nd.sign(Q),
+    "draw": nd.signs_like(GRAM),
+}
+
+
+@pytest.mark.parametrize("name", ORTHOGONAL)
+def test_known_to_be_orthogonal(name):
+    assert ORTHOGONAL[name].facts.orthogonal
+    value = square_value(ORTHOGONAL[name])
+    torch.testing.assert_close(value @ value.mT, torch.eye(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", NOT_ORTHOGONAL)
+def test_a_rotation_that_may_be_none_is_refused(name):
+    turn = NOT_ORTHOGONAL[name]
+    assert not turn.facts.orthogonal
+    for make in (nd.preconditioned, nd.inner_only, nd.outer_only):
+        with refuses(nd.DomainError, "rotate a norm", "QᵀQ = I", "left= or right="):
+            make(nd.spectral, rotate=(turn, nd.eye_like(G.T @ G)))
+    with refuses(nd.DomainError, "rotate a norm"):
+        nd.preconditioned(nd.spectral, rotate=(Q, nd.matrix_power(G.T @ G, 0.5)))
+
+
 @pytest.mark.parametrize(
     "x",
     [G * G, nd.abs(G), nd.exp(G), nd.sqrt(nd.abs(G)), nd.maximum(G, 0), 1 - BETA, 1 - BETA**nd.t,

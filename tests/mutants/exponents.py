@@ -48,7 +48,7 @@ def added(expr: Expr) -> Any:
 
 
 ROOT = step(nd.preconditioned(nd.spectral, hadamard=(G * G) ** P).lmo(G))
-CONSTANT = nd.fix(lambda s: s, W)
+CONSTANT = nd.fix(lambda s: s, nd.zeros_like(G) + 1)
 FLOORED = step(G / (nd.abs(G) + EPS))
 
 EXPONENTS = [
@@ -76,7 +76,7 @@ EXPONENTS = [
     Mutant("unknown exponents pass for hyper-parameters",
            replaced(exponents.on_unknowns, lambda _: False),
            step(nd.sign(nd.maximum(nd.reciprocal(G), CONSTANT))), g.loss_scale,
-           answer("invariant if s₁ starts transformed along with the weights")),
+           answer("invariant if s₁ starts multiplied by c^(-1)")),
 ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from normdsl.compiler.invariance import rules
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Law
-from normdsl.norms import Entrywise, Lines, Scaled, operator_norm
+from normdsl.norms import Entrywise, Lines, operator_norm
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
 
@@ -154,7 +154,4 @@ RULES = [
     Mutant("the longest column is preserved by rotations of rows and columns",
            member(Lines, "isometries", Isometries(ORTHOGONAL, ORTHOGONAL, FIXED.cls)),
            operator_norm(1, 2).lmo(G), g.right_orthogonal),
-    Mutant("all factors of norms are the same in both runs",
-           member(Scaled, "isometries", property(lambda norm: norm.base.isometries)),
-           (nd.frobenius.value(G) * nd.spectral).lmo(G), g.loss_scale),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.exponents import equal
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
-from normdsl.compiler.invariance.laws import ZERO, Law
+from normdsl.compiler.invariance.laws import ANYTHING, INVARIANT, ZERO, Law
 from normdsl.expr import Expr
 
 
@@ -62,6 +62,13 @@ def rule(node: Expr, laws: Laws, group: Group) -> list[Outcome]:
         TypeError: if the node has no rule.
     """
     raise TypeError(f"no typing rule for the node {type(node).__name__}")
+
+
+def require_still(laws: Laws, what: str) -> None:
+    """Require that quantities which decide what an operation is do not move."""
+    moving = next((law for law in laws if law not in (INVARIANT, ANYTHING)), None)
+    if moving is not None:
+        raise Refusal(f"{what} is made with a quantity that moves: {moving}")
 
 
 def within(x: Law, allowed: Isometries, what: str) -> tuple[Law, Conditions]:

@@ -12,7 +12,7 @@ from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law, words
-from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, within
+from normdsl.compiler.invariance.rules.base import Laws, Outcome, require_still, rule, within
 from normdsl.norms.base import Dual, Lmo, NormOperation, Sharp, Value
 from normdsl.norms.iterated import Iterated
 
@@ -95,6 +95,7 @@ def _require_unsigned(*kept: Index) -> None:
 @rule.register
 def _iterated(node: Iterated, laws: Laws, group: Group) -> list[Outcome]:
     """Type an iterated LMO by the isometries its norms share: every step commutes with them."""
+    require_still(laws[1:], "one of the norms")
     if laws[0] == ANYTHING:
         return [Outcome(ANYTHING, "the LMO at zero")]
     shared = [p.isometries for p in node.parts]
@@ -111,6 +112,7 @@ def _norm_operation(node: NormOperation, laws: Laws, group: Group) -> list[Outco
     """Type an operation of a norm by the norm's isometries: the law must act within them."""
     x, isometries = laws[-1], node.norm.isometries
     assert isometries is not None, "norms without isometries are typed by their definition"
+    assert not node.norm.varies, "norms that differ between runs are typed by their definition"
     if x == ANYTHING:
         return [Outcome(ANYTHING, "a norm operation on zero")]
     what = f"the norm {node.norm}"

@@ -23,7 +23,7 @@ from normdsl.compiler.invariance.laws import (
     frame,
     words,
 )
-from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, within
+from normdsl.compiler.invariance.rules.base import Laws, Outcome, require_still, rule, within
 from normdsl.expr import Expr
 
 HALF = sympy.Rational(1, 2)
@@ -153,6 +153,7 @@ def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcom
 
 @rule.register
 def _singular_lmo(node: nodes.SingularLmo, laws: Laws, group: Group) -> list[Outcome]:
+    require_still(laws[1:], "the gauge")
     if laws[0] == ANYTHING:
         return [Outcome(ANYTHING, "the LMO at zero")]
     x, conditions = within(laws[0], SPECTRAL, "a function of singular values")
@@ -162,6 +163,7 @@ def _singular_lmo(node: nodes.SingularLmo, laws: Laws, group: Group) -> list[Out
 
 @rule.register
 def _singular_norm(node: nodes.SingularNorm, laws: Laws, group: Group) -> list[Outcome]:
+    require_still(laws[1:], "the gauge")
     if laws[0] == ANYTHING:
         return [Outcome(ANYTHING, "the norm of zero")]
     x, conditions = within(laws[0], SPECTRAL, "a norm of singular values")

@@ -3,6 +3,7 @@
 import proofs
 import pytest
 import torch
+from properties import refuses
 
 import normdsl as nd
 from normdsl import G, W
@@ -210,15 +211,58 @@ def test_a_state_starts_in_one_way_only():
     assert both.check(g.left_affine).status is Status.REFUTED
 
 
-def test_a_state_with_a_fixed_law_starts_the_same():
+@pytest.mark.parametrize(
+    ("start", "use", "group", "answer"),
+    [
+        (W, lambda a: G + a / 10, g.translation, "not invariant"),
+        (W, lambda a: G + a - W, g.translation, "invariant"),
+        (W * W, lambda a: a * G, g.scale, "invariant"),
+        (W * W, lambda a: G / nd.abs(G * a), g.scale, "not invariant"),
+        (W @ W.T, lambda a: a @ G, g.left_affine, "invariant"),
+        (W @ W.T, lambda a: nd.inverse(a) @ W @ W.T @ G, g.left_affine, "not invariant"),
+        (nd.sum(W * W), lambda a: nd.polar(G) * a, g.uniform_scale, "not invariant"),
+        (nd.sum(W * W), lambda a: nd.polar(G) * nd.sqrt(a), g.uniform_scale, "invariant"),
+        (W, lambda a: G / nd.abs(a), g.loss_scale, "not invariant"),
+        (W, lambda a: nd.sign(G) * nd.abs(a), g.loss_scale, "invariant"),
+        (nd.polar(W), lambda a: a + nd.polar(G), g.left_orthogonal, "invariant"),
+    ],
+)
+def test_weights_decide_how_a_state_starts_that_is_made_of_them(start, use, group, answer):
+    """Nothing about such a start is assumed, whatever else is."""
+
+    @nd.optimizer
+    def rule(lr=0.1):
+        a = nd.fix(lambda s: s, start)
+        return W - lr * use(a)
+
+    assert rule.check(group).answer == answer
+    assert rule.check(group, transported="a", unmoved=True).answer == answer
+
+
+def test_of_a_start_made_of_weights_nobody_says_that_it_does_not_move():
     @nd.optimizer
     def signs_of_all_time(lr=0.1, beta: nd.Fraction = 0.9):
         s = nd.fix(lambda s: beta * s + (1 - beta) * nd.sign(G), W)
         return W - lr * nd.tanh(s) / nd.abs(G)
 
-    assert signs_of_all_time.check(g.scale).answer == "invariant if s starts the same in both runs"
-    assert signs_of_all_time.check(g.scale, transported="s").status is Status.CONDITIONAL
-    assert signs_of_all_time.check(g.scale, unmoved="s").status is Status.INVARIANT
+    assert signs_of_all_time.check(g.scale).answer == "invariant if beta = 0"
+    assert signs_of_all_time.check(g.scale, transported="s").answer == "invariant if beta = 0"
+    with refuses(nd.NormdslError, "unmoved = 's'", "it starts as W"):
+        signs_of_all_time.check(g.scale, unmoved="s")
+
+
+def test_the_proof_shows_the_law_by_which_a_state_is_assumed_to_start():
+    @nd.optimizer
+    def adaptive(lr=0.1):
+        s = nd.fix(lambda s: s + G * G, nd.zeros_like(G) + 1)
+        return W - lr * G / nd.sqrt(s)
+
+    assert adaptive.check(g.loss_scale).answer == "invariant if s starts multiplied by c^(2)"
+    told = adaptive.check(g.loss_scale, transported="s")
+    assert "assumed: s starts multiplied by c^(2)" in str(told)
+    (line,) = [x for x in told.proof if x.formula == "s"]
+    assert line.moves == "unit c^(2)"
+    assert "assumed to move so" in line.rule
 
 
 def test_a_value_of_the_loss_is_read_in_one_way_only():

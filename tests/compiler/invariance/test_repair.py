@@ -110,3 +110,11 @@ def test_repairs_are_sorted_and_declarations_can_be_saved():
     assert [r.cost for r in found] == sorted(r.cost for r in found)
     for r in found:
         assert nd.from_json(nd.to_json(r.declaration)) == r.declaration
+
+
+def test_a_draw_is_no_constant_to_be_dropped():
+    @nd.optimizer
+    def noisy(lr=0.1):
+        return W - lr * (G / (nd.abs(G) + nd.abs(nd.normal_like(G))))
+
+    assert not any("without" in str(r) for r in nd.repair(noisy, "loss_scale"))

@@ -153,14 +153,14 @@ SIZE = nd.frobenius.value(W)
     ("update", "found"),
     [
         (nd.fix(lambda z: z - 0.1 * G, W), "degree 1"),
-        (W - G * nd.fix(lambda s: nd.maximum(s, nd.frobenius.value(G)), SIZE), "transported"),
-        (W - G / nd.fix(lambda s: s + nd.sum(G * G), SIZE), "transported"),
-        (W - nd.fix(lambda s: s / 2 + G**3, W**3), "transported"),
+        (W - G * nd.fix(lambda s: nd.maximum(s, nd.frobenius.value(G)), SIZE), None),
+        (W - G / nd.fix(lambda s: s + nd.sum(G * G), SIZE), None),
+        (W - nd.fix(lambda s: s / 2 + G**3, W**3), None),
         (W - nd.sign(G) * nd.fix(lambda s: s, SIZE), "degree 0"),
     ],
     ids=["a sum", "a maximum", "a denominator", "another power", "a factor"],
 )
 def test_weights_in_the_start_of_a_state_are_no_part_of_a_sum_alone(update, found):
-    degree = nd.Declaration("probe", (), update).check(witnesses=False).degrees[0]
-    assumed = "starts transformed along with the weights" in str(degree)
-    assert assumed if found == "transported" else str(degree) == found
+    """Where they are more than a summand the step has no degree: W does not grow with the loss."""
+    degrees = nd.Declaration("probe", (), update).check(witnesses=False).degrees
+    assert list(map(str, degrees)) == ([] if found is None else [found])

@@ -74,7 +74,7 @@ TABLE = {
     | {"signed_permutations": YES, "loss_transform": "invariant if momentum = 0"},
     "shampoo": ROTATED | BY_TWO | ANYWHERE | {"loss_scale": ZERO},
     "kl_shampoo": ROTATED | BY_TWO | NO_DECAY
-    | {"loss_scale": "invariant if L and R start transformed along with the weights"},
+    | {"loss_scale": "invariant if L and R start multiplied by c"},
     "affine_muon": ROTATED | BY_TWO | ANYWHERE
     | dict.fromkeys(("affine", "row_column_scale"), BOTH_MOVED + " and L and R have full rank")
     | {f"{side}_affine": f"invariant if {x} starts transformed along with the weights and {x} has "

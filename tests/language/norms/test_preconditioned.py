@@ -92,6 +92,15 @@ def test_exchanged_rotations_are_refused():
         nd.preconditioned(nd.spectral, rotate=(Q[1], Q[0]))
 
 
+ZERO_MAPS = {"left": nd.zeros_like(ROW_GRAM), "right": nd.zeros_like(COL_GRAM), "hadamard": 0}
+
+
+@pytest.mark.parametrize("part", ZERO_MAPS)
+def test_a_map_to_zero_is_refused(part):
+    with refuses(nd.DeclarationError, "precondition with zero", "invertible"):
+        nd.preconditioned(nd.spectral, **{part: ZERO_MAPS[part]})
+
+
 def test_a_base_that_is_no_norm_is_refused():
     with refuses(nd.DeclarationError):
         nd.preconditioned("spectral", hadamard=D)
