@@ -7,6 +7,7 @@ is built.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Any
@@ -16,12 +17,12 @@ import attrs
 from normdsl.domains import number
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts, real_power, square
-from normdsl.shapes import SCALAR, Shape, broadcast
+from normdsl.shapes import SCALAR, Dim, Shape, broadcast
 from normdsl.show.latex import latex
 from normdsl.show.notation import Level, Notation, Piece
 from normdsl.show.text import text
 from normdsl.source import Where, here
-from normdsl.structure import fingerprint, parts
+from normdsl.structure import fingerprint, notes, parts
 from normdsl.symbolic import Symbolic
 
 Number = int | float | Fraction
@@ -47,6 +48,8 @@ class Expr(Symbolic, ABC):
 
     #: Whether it is the identity matrix, which products leave out.
     is_identity = False
+    #: Whether f(xᵀ) = f(x)ᵀ, for each of its arguments.
+    commutes_with_transpose = False
     #: Whether only passes make it, so that no declaration read from a text may contain it.
     internal = False
 
@@ -201,7 +204,7 @@ class Add(Expr):
     def _infer_facts(self) -> Facts:
         total = self.left.facts + self.right.facts
         if self.left.shape == self.right.shape:
-            mirrored = self.shape.square and _mirrored(self.left, self.right)
+            mirrored = total.symmetric or (self.shape.square and _balanced(self))
             return attrs.evolve(total, symmetric=True) if mirrored else total
         return attrs.evolve(total, symmetric=False, psd=False)
 
@@ -225,7 +228,7 @@ class Mul(Expr):
         x, y = self.left, self.right
         product = square(x.facts) if x == y else x.facts * y.facts
         if SCALAR not in (x.shape, y.shape):
-            symmetric = x.shape == y.shape and x.facts.symmetric and y.facts.symmetric
+            symmetric = x.shape == y.shape and mutually_symmetric(x, y)
             return attrs.evolve(product, symmetric=symmetric, psd=x.facts.psd and y.facts.psd)
         scalar, matrix = (x, y) if x.shape == SCALAR else (y, x)
         psd = matrix.facts.psd and scalar.facts.nonnegative
@@ -246,6 +249,8 @@ class Mul(Expr):
 @attrs.frozen(eq=False, repr=False)
 class Pow(Expr):
     """Entrywise power x^p with a scalar exponent p."""
+
+    commutes_with_transpose = True
 
     base: Expr
     exponent: Expr
@@ -303,17 +308,11 @@ class MatMul(Expr):
         return Shape(self.left.shape.rows, self.right.shape.cols)
 
     def _infer_facts(self) -> Facts:
-        if _mirrored(self.left, self.right):
-            return Facts(symmetric=True, psd=True)
-        factors = _factors(self, [])
-        mirrored = len(factors) <= _LONGEST and all(
-            _mirrored(factors[i], factors[-1 - i]) for i in range(len(factors) // 2)
-        )
         both = self.left.facts.nonnegative and self.right.facts.nonnegative
-        if not mirrored:
+        middle = _middle(_factors(self)) if self.shape.square else None
+        if middle is None:
             return NONNEGATIVE if both else UNKNOWN
-        middle = factors[len(factors) // 2].facts if len(factors) % 2 else None
-        return Facts(symmetric=middle is None or middle.symmetric, psd=middle is None or middle.psd)
+        return Facts(0.0 if both else -math.inf, symmetric=True, psd=middle.psd)
 
     def _notate(self, n: Notation) -> Piece:
         return n.chain(self.left, self.right)
@@ -345,22 +344,115 @@ def negated(expr: Expr) -> Expr | None:
     return None
 
 
-def _mirrored(x: Expr, y: Expr) -> bool:
-    """Return whether x is yᵀ, whichever of the two is written as a transpose."""
-    return x == transpose(y) or y == transpose(x)
+@attrs.frozen
+class _Diagonal:
+    """The factor diag(d) of a matrix product, which is how a row or column d multiplies entries."""
+
+    entries: Expr
 
 
-def _factors(expr: Expr, found: list[Expr]) -> list[Expr]:
-    """Append the factors of a matrix product to `found`, in order; stop at a few too many."""
-    if len(found) > _LONGEST:
-        return found
+_Factor = Expr | _Diagonal
+
+
+def mutually_symmetric(x: Expr, y: Expr) -> bool:
+    """Return whether x ∘ y, and what else treats them alike, is symmetric: both are, or x = yᵀ."""
+    return (x.facts.symmetric and y.facts.symmetric) or (x.shape.square and _mirrored(x, y))
+
+
+def _mirrored(x: _Factor, y: _Factor) -> bool:
+    """Return whether x is yᵀ, as far as their operations show, however the two are written."""
+    if isinstance(x, _Diagonal) or isinstance(y, _Diagonal):
+        return x == y
+    if x.shape != y.shape.transposed:
+        return False
+    if x == transpose(y) or y == transpose(x):
+        return True
+    match x, y:
+        case Add(), Add():
+            terms, others = _terms(x), _terms(y)
+            return len(terms) == len(others) <= _LONGEST and _paired(terms, others)
+        case Mul(left=a, right=b), Mul(left=c, right=d):
+            c, d = (c, d) if a.shape == c.shape.transposed else (d, c)
+            return _mirrored(a, c) and _mirrored(b, d)
+    if type(x) is type(y) and x.commutes_with_transpose and notes(x, Expr) == notes(y, Expr):
+        return all(map(_mirrored, x.children, y.children))
+    chain, back = _factors(x), _factors(y)
+    return 1 < len(chain) == len(back) <= _LONGEST and all(map(_mirrored, chain, reversed(back)))
+
+
+def _paired(terms: list[Expr], others: list[Expr]) -> bool:
+    """Return whether each of the terms is the transpose of another one of the others."""
+    left = list(others)
+    for term in terms:
+        partner = next((x for x in left if _mirrored(term, x)), None)
+        if partner is None:
+            return False
+        left.remove(partner)
+    return not left
+
+
+def _balanced(expr: Expr) -> bool:
+    """Return whether the transpose of a sum has the same terms as the sum itself, X + Xᵀ."""
+    terms = [x for x in _terms(expr) if not x.facts.symmetric]
+    return len(terms) <= _LONGEST and _paired(terms, terms)
+
+
+def _terms(expr: Expr) -> list[Expr]:
+    """Return the terms of a sum; a transposed sum has the transposes of its terms."""
     match expr:
-        case MatMul(left=x, right=y):
-            return _factors(y, _factors(x, found))
-        case Transpose(arg=MatMul(left=x, right=y)):
-            return _factors(transpose(x), _factors(transpose(y), found))
+        case Add(left=x, right=y) if x.shape == y.shape:
+            return _terms(x) + _terms(y)
+        case Transpose(arg=Add() as x):
+            return [transpose(term) for term in _terms(x)]
         case _:
-            return [*found, expr]
+            return [expr]
+
+
+def _middle(factors: list[_Factor]) -> Facts | None:
+    """Return the facts of S if a product is A S Aᵀ with a symmetric S, of I if it is A Aᵀ."""
+    half, odd = divmod(len(factors), 2)
+    mirrored = len(factors) <= _LONGEST and all(
+        _mirrored(factors[i], factors[-1 - i]) for i in range(half)
+    )
+    if not mirrored:
+        return None
+    centre = factors[half] if odd else None
+    if isinstance(centre, _Diagonal):
+        return Facts(symmetric=True, psd=centre.entries.facts.nonnegative)
+    known = Facts(symmetric=True, psd=True) if centre is None else centre.facts
+    return known if known.symmetric else None
+
+
+def _factors(expr: Expr) -> list[_Factor]:
+    """Return the factors of a matrix product, in order; of A Aᵀ … at most a few too many."""
+    found: list[_Factor] = []
+    stack: list[_Factor] = [expr]
+    while stack and len(found) <= _LONGEST:
+        top = stack.pop()
+        match top:
+            case MatMul(left=x, right=y):
+                stack += [y, x]
+            case Transpose(arg=MatMul(left=x, right=y)):
+                stack += [transpose(x), transpose(y)]
+            case Mul(left=x, right=y) if _line(x) and not _line(y):
+                stack += _scaled(y, x)
+            case Mul(left=x, right=y) if _line(y) and not _line(x):
+                stack += _scaled(x, y)
+            case _:
+                found.append(top)
+    return found
+
+
+def _line(expr: Expr) -> bool:
+    """Return whether an array is a single row or a single column."""
+    return expr.shape != SCALAR and Dim.ONE in (expr.shape.rows, expr.shape.cols)
+
+
+def _scaled(array: Expr, line: Expr) -> list[_Factor]:
+    """Return the factors of array ∘ line, the last one first."""
+    if line.shape.rows is Dim.ONE:
+        return [_Diagonal(line), array]
+    return [array, _Diagonal(transpose(line))]
 
 
 def pointwise(node: Expr, verb: str, left: Expr, right: Expr) -> Shape:

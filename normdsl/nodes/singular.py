@@ -15,6 +15,8 @@ from normdsl.show.notation import Level, Notation, Piece
 class Polar(Expr):
     """Polar factor U_r V_rᵀ of X = U S Vᵀ: the partial isometry of the nonzero singular values."""
 
+    commutes_with_transpose = True
+
     arg: Expr
 
     def _infer_shape(self) -> Shape:
@@ -48,6 +50,8 @@ class SingularNorm(Expr):
 @attrs.frozen(eq=False, repr=False)
 class SingularLmo(Expr):
     """U diag(lmo_φ(σ)) Vᵀ of X = U diag(σ) Vᵀ, for a symmetric gauge φ: the LMO of φ(σ(X))."""
+
+    commutes_with_transpose = True
 
     arg: Expr
     gauge: Gauge
