@@ -309,7 +309,7 @@ class MatMul(Expr):
 
     def _infer_facts(self) -> Facts:
         both = self.left.facts.nonnegative and self.right.facts.nonnegative
-        middle = _middle(_factors(self)) if self.shape.square else None
+        middle = _middle(_Chain.of(self)) if self.shape.square else None
         if middle is None:
             return NONNEGATIVE if both else UNKNOWN
         return Facts(0.0 if both else -math.inf, symmetric=True, psd=middle.psd)
@@ -376,8 +376,7 @@ def _mirrored(x: _Factor, y: _Factor) -> bool:
             return _mirrored(a, c) and _mirrored(b, d)
     if type(x) is type(y) and x.commutes_with_transpose and notes(x, Expr) == notes(y, Expr):
         return all(map(_mirrored, x.children, y.children))
-    chain, back = _factors(x), _factors(y)
-    return 1 < len(chain) == len(back) <= _LONGEST and all(map(_mirrored, chain, reversed(back)))
+    return type(y) is not Add and _Chain.of(x).mirrors(_Chain.of(y))
 
 
 def _paired(terms: list[Expr], others: list[Expr]) -> bool:
@@ -408,39 +407,73 @@ def _terms(expr: Expr) -> list[Expr]:
             return [expr]
 
 
-def _middle(factors: list[_Factor]) -> Facts | None:
+@attrs.frozen
+class _Chain:
+    """A matrix product: its factors in order, and the scalars among them.
+
+    Of a long one, only the first factors are read.
+    """
+
+    factors: tuple[_Factor, ...]
+    scalars: tuple[Expr, ...]
+
+    @classmethod
+    def of(cls, expr: Expr) -> _Chain:
+        """Return the factors of an expression; of what is no product, itself."""
+        found: list[_Factor] = []
+        scalars: list[Expr] = []
+        stack: list[_Factor] = [expr]
+        while stack and len(found) <= _LONGEST:
+            top = stack.pop()
+            match top:
+                case MatMul(left=x, right=y):
+                    stack += [y, x]
+                case Transpose(arg=MatMul(left=x, right=y)):
+                    stack += [transpose(x), transpose(y)]
+                case Mul(left=x, right=y) if SCALAR in (x.shape, y.shape):
+                    number, array = (x, y) if x.shape == SCALAR else (y, x)
+                    scalars.append(number)
+                    stack.append(array)
+                case Mul(left=x, right=y) if _line(x) and not _line(y):
+                    stack += _scaled(y, x)
+                case Mul(left=x, right=y) if _line(y) and not _line(x):
+                    stack += _scaled(x, y)
+                case _:
+                    found.append(top)
+        return cls(tuple(found), tuple(scalars))
+
+    def mirrors(self, other: _Chain) -> bool:
+        """Return whether it is the other one read backwards."""
+        alike = 1 < len(self.factors) == len(other.factors) <= _LONGEST
+        return (
+            alike
+            and sorted(map(hash, self.scalars)) == sorted(map(hash, other.scalars))
+            and all(map(_mirrored, self.factors, reversed(other.factors)))
+        )
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether its scalars multiply to a number ≥ 0; one that stands twice is squared."""
+        once = [x for x in self.scalars if self.scalars.count(x) % 2]
+        return all(x.facts.nonnegative for x in once)
+
+
+def _middle(chain: _Chain) -> Facts | None:
     """Return the facts of S if a product is A S Aᵀ with a symmetric S, of I if it is A Aᵀ."""
-    half, odd = divmod(len(factors), 2)
-    mirrored = len(factors) <= _LONGEST and all(
-        _mirrored(factors[i], factors[-1 - i]) for i in range(half)
+    half, odd = divmod(len(chain.factors), 2)
+    mirrored = len(chain.factors) <= _LONGEST and all(
+        _mirrored(chain.factors[i], chain.factors[-1 - i]) for i in range(half)
     )
     if not mirrored:
         return None
-    centre = factors[half] if odd else None
+    centre = chain.factors[half] if odd else None
     if isinstance(centre, _Diagonal):
-        return Facts(symmetric=True, psd=centre.entries.facts.nonnegative)
-    known = Facts(symmetric=True, psd=True) if centre is None else centre.facts
-    return known if known.symmetric else None
-
-
-def _factors(expr: Expr) -> list[_Factor]:
-    """Return the factors of a matrix product, in order; of A Aᵀ … at most a few too many."""
-    found: list[_Factor] = []
-    stack: list[_Factor] = [expr]
-    while stack and len(found) <= _LONGEST:
-        top = stack.pop()
-        match top:
-            case MatMul(left=x, right=y):
-                stack += [y, x]
-            case Transpose(arg=MatMul(left=x, right=y)):
-                stack += [transpose(x), transpose(y)]
-            case Mul(left=x, right=y) if _line(x) and not _line(y):
-                stack += _scaled(y, x)
-            case Mul(left=x, right=y) if _line(y) and not _line(x):
-                stack += _scaled(x, y)
-            case _:
-                found.append(top)
-    return found
+        definite = centre.entries.facts.nonnegative
+    elif centre is not None and not centre.facts.symmetric:
+        return None
+    else:
+        definite = centre is None or centre.facts.psd
+    return Facts(symmetric=True, psd=definite and chain.nonnegative)
 
 
 def _line(expr: Expr) -> bool:
