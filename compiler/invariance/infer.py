@@ -19,6 +19,7 @@ from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANYTHING, Law
 from normdsl.compiler.invariance.rules import outcomes
+from normdsl.errors import NormdslError
 from normdsl.expr import Add, Expr, Pow, as_expr, is_constant
 from normdsl.graph import walk
 from normdsl.nodes import (
@@ -137,7 +138,10 @@ class Inference:
             if param.name in self.idle or condition is None:
                 continue
             folding = self.memory.setdefault(("without", param), Folding({param: as_expr(0)}))
-            smaller = folding(expr)
+            try:
+                smaller = folding(expr)
+            except NormdslError:  # it has no value there: a norm divided by zero, say
+                continue
             if len(walk(smaller)) >= len(walk(expr)):
                 continue
             try:

@@ -175,5 +175,31 @@ class Law:
         return ", ".join(parts) if parts else "fixed"
 
 
+def moved(law: Law) -> str:
+    """Return how a value moves, in words: mixed by A in its rows and multiplied by c."""
+    if law == ANYTHING:
+        return "zero"
+    parts = [words(law.entries)] if law.entries not in (FIXED, ANY) else []
+    if law.rows == law.cols and law.rows not in (FIXED, ANY):
+        parts.append(f"{words(law.rows)} in its rows and columns")
+    else:
+        sides = ((law.rows, "rows"), (law.cols, "columns"))
+        parts += [f"{words(ix)} in its {side}" for ix, side in sides if ix not in (FIXED, ANY)]
+    if law.unit not in (ZERO, None):
+        parts.append(scaled(law))
+    if law.offset != ZERO:
+        parts.append("shifted by T" if law.offset == 1 else f"shifted by ({law.offset}) T")
+    return " and ".join(parts) if parts else "left alone"
+
+
+def scaled(law: Law) -> str:
+    """Return what the scalar unit does to a value, in words."""
+    if law.unit in (ZERO, None):
+        return "left alone"
+    if law.unit.has(sympy.Dummy):
+        return "multiplied by some power of c"
+    return "multiplied by c" if law.unit == 1 else f"multiplied by c^({law.unit})"
+
+
 INVARIANT = Law()
 ANYTHING = Law(ANY, ANY, ANY, None)

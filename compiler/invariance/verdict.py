@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import enum
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import overload
 
 import attrs
 
 from normdsl.compiler.invariance.canonical import canonical
-from normdsl.compiler.invariance.conditions import Condition, show
+from normdsl.compiler.invariance.conditions import Assumption, Condition, show
 from normdsl.compiler.invariance.decide import Decision, Mode
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Judgement
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.mirror import image_names
+from normdsl.compiler.invariance.naming import Zeros, at_zero, can_vanish, complete, names_of
 from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
 from normdsl.nodes import Draw, Stream
-from normdsl.recursion import Before, State, release
+from normdsl.recursion import After, Before, State, release
 from normdsl.show.latex import latex
 from normdsl.show.text import text
 from normdsl.source import Where
@@ -62,6 +65,41 @@ class ProofLine:
         return f"{self.formula:<40} : {self.moves:<26}  {self.rule}{place}"
 
 
+class Lines(Sequence[ProofLine]):
+    """The lines of a proof, written when they are first read."""
+
+    def __init__(self, judgement: Judgement, declaration: Declaration, zeros: Zeros) -> None:
+        self._write = lambda: proof_lines(judgement, names_of(declaration, zeros))
+
+    @cached_property
+    def _lines(self) -> tuple[ProofLine, ...]:
+        return tuple(self._write())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, key: int) -> ProofLine: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> tuple[ProofLine, ...]: ...
+
+    def __getitem__(self, key: int | slice) -> ProofLine | tuple[ProofLine, ...]:
+        return self._lines[key]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._lines == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._lines)
+
+    def __repr__(self) -> str:
+        return repr(self._lines)
+
+
 @attrs.frozen
 class Culprit:
     """The smallest expression that has no law, and why."""
@@ -94,13 +132,20 @@ class Verdict:
     group: Group
     status: Status
     conditions: tuple[Condition, ...] = ()
-    proof: tuple[ProofLine, ...] = ()
+    proof: Sequence[ProofLine] = ()
     culprit: Culprit | None = None
     witness: Witness | None = None
     mode: Mode = Mode.EXACT
     limits: tuple[Condition, ...] = ()
     assumed: tuple[Condition, ...] = ()
     otherwise: Witness | None = None
+
+    @property
+    def names(self) -> Mapping[Expr, str]:
+        """The names of what its conditions are about."""
+        told = (*self.conditions, *self.limits, *self.assumed)
+        names = names_of(self.declaration, at_zero(self.declaration, told))
+        return complete(names, [c.of for c in told if isinstance(c, Assumption)])
 
     @property
     def invariant(self) -> bool:
@@ -115,9 +160,9 @@ class Verdict:
             return answer
         parts = ["invariant in law" if self.mode is Mode.LAW else "invariant"]
         if self.conditions:
-            parts.append("if " + show(self.conditions, self.declaration.labels))
+            parts.append("if " + show(self.conditions, self.names))
         if self.limits:
-            limit = show(self.limits, self.declaration.labels)
+            limit = show(self.limits, self.names)
             parts.append(f"in the limit {limit}, where continuous")
         return " ".join(parts)
 
@@ -128,9 +173,9 @@ class Verdict:
             sense = ", in distribution" if self.mode is Mode.LAW else ""
             parts = [f"every step moves as the weights do{sense}"]
             if self.conditions:
-                parts.append("provided " + show(self.conditions, self.declaration.labels))
+                parts.append("provided " + show(self.conditions, self.names))
             if self.limits:
-                limit = show(self.limits, self.declaration.labels)
+                limit = show(self.limits, self.names)
                 parts.append(f"in the limit {limit}, as long as the step is continuous there")
             return ", ".join(parts)
         at = "" if self.culprit.where is None else f" (line {self.culprit.where.line})"
@@ -144,7 +189,7 @@ class Verdict:
             f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
         ]
         if self.assumed:
-            lines += ["  assumed: " + show(self.assumed, self.declaration.labels)]
+            lines += ["  assumed: " + show(self.assumed, self.names)]
         if self.proof:
             lines += ["  proof:", *(f"    {line}" for line in self.proof)]
         if self.culprit is not None:
@@ -194,6 +239,7 @@ def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdic
     found = decision.proof
     assert found is not None
     asks = found.conditions or found.limits
+    zeros = at_zero(declaration, found.conditions | found.limits)
     conditions, limits, assumed = (
         tuple(sorted(c, key=str)) for c in (found.conditions, found.limits, found.assumed)
     )
@@ -202,7 +248,7 @@ def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdic
         group,
         Status.CONDITIONAL if asks else Status.INVARIANT,
         conditions,
-        tuple(proof_lines(found.judgement, declaration.labels)),
+        Lines(found.judgement, declaration, zeros),
         mode=found.mode,
         limits=limits,
         assumed=assumed,
@@ -221,18 +267,46 @@ def unproved(
     """Return the verdict of a failed inference: refuted if there is a witness, else unknown."""
     failure = decision.failure
     assert failure is not None
-    names = declaration.labels
+    names = _names_in(declaration, failure.expr)
     formula = text(failure.expr, _other_names(failure.expr, names))
     culprit = Culprit(failure.expr, failure.reason, formula, _place(failure.expr, declaration))
     status = Status.UNKNOWN if witness is None else Status.REFUTED
     return Verdict(declaration, group, status, culprit=culprit, witness=witness)
 
 
+def _names_in(declaration: Declaration, expr: Expr) -> Mapping[Expr, str]:
+    """Return names for all states in an expression, also with some hyper-parameters 0."""
+    names = names_of(declaration)
+    if any(isinstance(x, State) and _after(x) not in names for x in walk(expr)):
+        names = names_of(declaration, can_vanish(declaration))
+    return complete(names, [expr])
+
+
+def _after(state: State) -> Expr:
+    return After(state.recursion, state.index, where=None)
+
+
 def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLine]:
     """Return a judgement's proof, with the author's names for expressions."""
+    steps = list(_steps(judgement, set()))
     if judgement.law.twin is not None:
         names = {**image_names(names), **names}
-    return list(_lines(judgement, names, set()))
+    names = complete(names, (x for expr, law, _ in steps for x in (expr, *_inside(law))))
+    return [_line(expr, law, j.why, names) for expr, law, j in steps]
+
+
+def _inside(law: Law) -> list[Expr]:
+    """Return the expressions that a law speaks of."""
+    twins = [] if law.twin is None else [law.twin]
+    return twins + [frame.of for frame in law.frames]
+
+
+def _line(expr: Expr, law: Law, why: str, names: Mapping[Expr, str]) -> ProofLine:
+    shown = _other_names(expr, names)
+    formula, moves = text(expr, shown), law.show(names)
+    if law.twin is not None and canonical(law.twin) == canonical(expr):
+        moves = "its own transpose"
+    return ProofLine(expr, law, why, expr.where, formula, moves, latex(expr, shown))
 
 
 def _released(expr: Expr, scope: tuple[State, ...]) -> Expr:
@@ -242,14 +316,13 @@ def _released(expr: Expr, scope: tuple[State, ...]) -> Expr:
     return expr
 
 
-def _lines(
+def _steps(
     judgement: Judgement,
-    names: Mapping[Expr, str],
     seen: set[tuple[Expr, Law]],
     scope: tuple[State, ...] = (),
     twins: tuple[State, ...] = (),
-) -> Iterator[ProofLine]:
-    """Yield the judgements a proof rests on before itself, each once; numbers are left out.
+) -> Iterator[tuple[Expr, Law, Judgement]]:
+    """Yield what is judged and its law, after what it rests on, each once; numbers are left out.
 
     Inside a recursion's body, its states are written as their values before the step.
     """
@@ -264,10 +337,6 @@ def _lines(
     if isinstance(judgement.law.twin, State):
         twins = (judgement.law.twin, *twins)
     for premise in judgement.premises:
-        yield from _lines(premise, names, seen, scope, twins)
+        yield from _steps(premise, seen, scope, twins)
     if any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
-        shown = _other_names(expr, names)
-        formula, moves = text(expr, shown), law.show(names)
-        if law.twin is not None and canonical(law.twin) == canonical(expr):
-            moves = "its own transpose"
-        yield ProofLine(expr, law, judgement.why, expr.where, formula, moves, latex(expr, shown))
+        yield expr, law, judgement
