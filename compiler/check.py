@@ -91,7 +91,7 @@ def verdict(
     decision = decide(declaration, group, given)
     if decision.proof is None:
         witness = search(declaration, group, _simulate) if witnesses else None
-        return unproved(declaration, group, decision, witness)
+        return unproved(declaration, group, decision, witness, searched=witnesses)
     found = proved(declaration, group, decision)
     if witnesses and found.limits:
         vanishing = [c.of.name for c in found.limits]

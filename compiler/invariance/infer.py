@@ -36,6 +36,9 @@ from normdsl.nodes import (
 from normdsl.norms.base import Lmo, NormOperation
 from normdsl.recursion import Carry, State
 
+#: The rule of a norm's operation that is typed by its definition.
+DEFINED = "its definition"
+
 
 class Inference:
     """Types expressions in one group, with given laws for the states of enclosing recursions.
@@ -189,9 +192,8 @@ class Inference:
             raise refused or Failure(expr, "its argument has no law") from None
 
     def _defined(self, expr: NormOperation) -> tuple[Judgement, ...]:
-        why = "its definition"
         return tuple(
-            Judgement(expr, j.law, why, j.conditions, (j,)) for j in self.judge(expr.definition)
+            Judgement(expr, j.law, DEFINED, j.conditions, (j,)) for j in self.judge(expr.definition)
         )
 
 

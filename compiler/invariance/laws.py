@@ -169,7 +169,7 @@ class Law:
         if self.unit not in (ZERO, None):
             parts.append(f"unit c^({self.unit})" if self.unit != 1 else "unit c")
         if self.offset != ZERO:
-            parts.append("shifted by T" if self.offset == 1 else f"shifted by ({self.offset}) T")
+            parts.append(shifted(self))
         if self.twin is not None:
             parts.append(f"transpose of {text(self.twin, names)}")
         return ", ".join(parts) if parts else "fixed"
@@ -188,7 +188,7 @@ def moved(law: Law) -> str:
     if law.unit not in (ZERO, None):
         parts.append(scaled(law))
     if law.offset != ZERO:
-        parts.append("shifted by T" if law.offset == 1 else f"shifted by ({law.offset}) T")
+        parts.append(shifted(law))
     return " and ".join(parts) if parts else "left alone"
 
 
@@ -199,6 +199,12 @@ def scaled(law: Law) -> str:
     if law.unit.has(sympy.Dummy):
         return "multiplied by some power of c"
     return "multiplied by c" if law.unit == 1 else f"multiplied by c^({law.unit})"
+
+
+def shifted(law: Law) -> str:
+    """Return by what a value is shifted, in words."""
+    multiple = {ONE: "T", -ONE: "−T"}.get(law.offset, f"({law.offset}) T")
+    return f"shifted by {multiple}"
 
 
 INVARIANT = Law()

@@ -76,7 +76,8 @@ class _Resting(Folding):
 
 def _at_rest(update: Expr) -> Expr:
     """Return the new weights with those states at rest that stay where W stays."""
-    resting = {(x.recursion, x.index) for x in walk(update) if isinstance(x, State)}
+    recursions = {x.recursion for x in walk(update) if isinstance(x, State)}
+    resting = {(r, i) for r in recursions for i in range(len(r.inits))}
     while True:
         folding = _Resting({s: r.inits[i] for r, i in resting for s in _both(r, i)})
         kept = {(r, i) for r, i in resting if _stays(folding, r, i)}

@@ -79,9 +79,11 @@ def size(matrix: Expr) -> Form:
 def rank(expr: Expr) -> Bound:
     """Return a bound of the rank that an expression has at the first step, where it is lowest.
 
-    A state that starts from zero, where every law holds, is looked at one step later.
+    What is zero at first, where every law holds, is looked at one step later.
     """
-    started = FirstStep()(_begun(expr))
+    started = FirstStep()(expr)
+    if is_constant(started, 0):
+        started = FirstStep()(_begun(expr))
     known: dict[Expr, Bound] = {}
     for node in walk(started):
         known[node] = _least(_bound(node, known) | _of_shape(node.shape))

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import enum
 import html
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import overload
+from collections.abc import Mapping, Sequence
 
 import attrs
 
-from normdsl.compiler.invariance.canonical import canonical
-from normdsl.compiler.invariance.conditions import Assumption, Condition, show
+from normdsl.compiler.invariance.conditions import (
+    Assumption,
+    Condition,
+    Kind,
+    shapes,
+    show,
+)
 from normdsl.compiler.invariance.decide import Decision, Mode
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.judgement import Judgement
-from normdsl.compiler.invariance.laws import Law
-from normdsl.compiler.invariance.mirror import image_names
-from normdsl.compiler.invariance.naming import Zeros, at_zero, can_vanish, complete, names_of
+from normdsl.compiler.invariance.lines import Lines, ProofLine, other_names, proof_lines
+from normdsl.compiler.invariance.naming import at_zero, can_vanish, complete, names_of
 from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.nodes import Draw, Stream
-from normdsl.recursion import After, Before, State, release
-from normdsl.show.latex import latex
-from normdsl.show.text import text
+from normdsl.nodes import Draw
+from normdsl.recursion import After, State
+from normdsl.show.text import text, wrapped
 from normdsl.source import Where
-from normdsl.streams import cols, rows, t
 
-#: What can move at all; the rest are numbers, which proofs leave out.
-_MOVING = Stream | State
-_STILL = frozenset({t, rows, cols})
+__all__ = ["Culprit", "ProofLine", "Status", "Verdict", "proof_lines", "proved", "unproved"]
 
 
 class Status(enum.Enum):
@@ -41,63 +38,6 @@ class Status(enum.Enum):
     CONDITIONAL = "invariant if"
     REFUTED = "not invariant"
     UNKNOWN = "unknown"
-
-
-@attrs.frozen
-class ProofLine:
-    """One step of a proof: an expression, its law, and why.
-
-    Args:
-        expr: the expression. law: its law. rule: why it has it. where: the source line.
-        formula: the expression as text. moves: its law as text. latex: the expression as LaTeX.
-    """
-
-    expr: Expr
-    law: Law
-    rule: str
-    where: Where | None
-    formula: str
-    moves: str
-    latex: str
-
-    def __str__(self) -> str:
-        place = "" if self.where is None else f"  [line {self.where.line}]"
-        return f"{self.formula:<40} : {self.moves:<26}  {self.rule}{place}"
-
-
-class Lines(Sequence[ProofLine]):
-    """The lines of a proof, written when they are first read."""
-
-    def __init__(self, judgement: Judgement, declaration: Declaration, zeros: Zeros) -> None:
-        self._write = lambda: proof_lines(judgement, names_of(declaration, zeros))
-
-    @cached_property
-    def _lines(self) -> tuple[ProofLine, ...]:
-        return tuple(self._write())
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    @overload
-    def __getitem__(self, key: int) -> ProofLine: ...
-
-    @overload
-    def __getitem__(self, key: slice) -> tuple[ProofLine, ...]: ...
-
-    def __getitem__(self, key: int | slice) -> ProofLine | tuple[ProofLine, ...]:
-        return self._lines[key]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self._lines == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(self._lines)
-
-    def __repr__(self) -> str:
-        return repr(self._lines)
 
 
 @attrs.frozen
@@ -126,6 +66,7 @@ class Verdict:
         mode: exact, in law (of random draws), or in the limit.
         limits: what must tend to a value its domain excludes. assumed: what `check` was told.
         otherwise: of a conditional verdict, a counterexample where its conditions are violated.
+        searched: whether a counterexample was looked for.
     """
 
     declaration: Declaration
@@ -139,6 +80,7 @@ class Verdict:
     limits: tuple[Condition, ...] = ()
     assumed: tuple[Condition, ...] = ()
     otherwise: Witness | None = None
+    searched: bool = True
 
     @property
     def names(self) -> Mapping[Expr, str]:
@@ -172,35 +114,57 @@ class Verdict:
         if self.culprit is None:
             sense = ", in distribution" if self.mode is Mode.LAW else ""
             parts = [f"every step moves as the weights do{sense}"]
+            carried = f": {self.proof.carried}" if isinstance(self.proof, Lines) else ""
             if self.conditions:
                 parts.append("provided " + show(self.conditions, self.names))
             if self.limits:
                 limit = show(self.limits, self.names)
                 parts.append(f"in the limit {limit}, as long as the step is continuous there")
-            return ", ".join(parts)
+            return ", ".join(parts) + carried
         at = "" if self.culprit.where is None else f" (line {self.culprit.where.line})"
-        found = "" if self.witness is not None else "; no counterexample was found either"
+        found = "; no counterexample was found either" if self.searched else ""
+        found = found if self.witness is None else ""
         if self.status is Status.UNKNOWN and _draws(self.declaration):
             found = "; whether runs agree in distribution was not tested"
         return f"in {self.culprit.formula}{at}, {self.culprit.reason}{found}"
 
     def __str__(self) -> str:
-        lines = [
+        lines = wrapped(
             f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
-        ]
-        if self.assumed:
-            lines += ["  assumed: " + show(self.assumed, self.names)]
+        )
+        told = {
+            "assumed": show(self.assumed, self.names) if self.assumed else None,
+            "note": "; ".join(self.notes) or None,
+            "culprit": self.culprit,
+            "witness": self.witness,
+            "otherwise not": self.otherwise,
+        }
+        said = [f"  {what}: {x}" for what, x in told.items() if x is not None]
+        said += [f"  {self._unsettled}"] if self.status is Status.UNKNOWN else []
+        lines += [piece for sentence in said for piece in wrapped(sentence)]
         if self.proof:
             lines += ["  proof:", *(f"    {line}" for line in self.proof)]
-        if self.culprit is not None:
-            lines += [f"  culprit: {self.culprit}"]
-        if self.witness is not None:
-            lines += [f"  witness: {self.witness}"]
-        if self.otherwise is not None:
-            lines += [f"  otherwise not: {self.otherwise}"]
-        if self.status is Status.UNKNOWN:
-            lines += ["  typing failed, but no run was found that breaks the invariance"]
         return "\n".join(lines)
+
+    @property
+    def notes(self) -> list[str]:
+        """For which shapes of W its conditions on eigenvalues can be met at all."""
+        told = [
+            c
+            for c in (*self.conditions, *self.assumed)
+            if isinstance(c, Assumption) and c.kind is Kind.DISTINCT
+        ]
+        only = shapes(told, self.names)
+        first = f"{show(told, self.names)} at the first step only for {only}"
+        return [first] if only else []
+
+    @property
+    def _unsettled(self) -> str:
+        if _draws(self.declaration):
+            return "typing failed, and whether runs agree in distribution was not tested"
+        if not self.searched:
+            return "typing failed, and no run was looked for that breaks the invariance"
+        return "typing failed, but no run was found that breaks the invariance"
 
     def __repr__(self) -> str:
         return f"<{self.declaration.name}: {self.group.name} {self.answer}>"
@@ -220,11 +184,6 @@ class Verdict:
 
 def _draws(declaration: Declaration) -> bool:
     return any(isinstance(x, Draw) for x in walk(declaration.update))
-
-
-def _other_names(expr: Expr, names: Mapping[Expr, str]) -> Mapping[Expr, str]:
-    """Return the names for writing an expression out: all but its own, unless it is a state."""
-    return names if isinstance(expr, State) else {k: v for k, v in names.items() if k != expr}
 
 
 def _html_line(line: ProofLine) -> str:
@@ -262,16 +221,20 @@ def _place(expr: Expr, declaration: Declaration) -> Where | None:
 
 
 def unproved(
-    declaration: Declaration, group: Group, decision: Decision, witness: Witness | None
+    declaration: Declaration,
+    group: Group,
+    decision: Decision,
+    witness: Witness | None,
+    searched: bool = True,
 ) -> Verdict:
     """Return the verdict of a failed inference: refuted if there is a witness, else unknown."""
     failure = decision.failure
     assert failure is not None
     names = _names_in(declaration, failure.expr)
-    formula = text(failure.expr, _other_names(failure.expr, names))
+    formula = text(failure.expr, other_names(failure.expr, names))
     culprit = Culprit(failure.expr, failure.reason, formula, _place(failure.expr, declaration))
     status = Status.UNKNOWN if witness is None else Status.REFUTED
-    return Verdict(declaration, group, status, culprit=culprit, witness=witness)
+    return Verdict(declaration, group, status, culprit=culprit, witness=witness, searched=searched)
 
 
 def _names_in(declaration: Declaration, expr: Expr) -> Mapping[Expr, str]:
@@ -284,59 +247,3 @@ def _names_in(declaration: Declaration, expr: Expr) -> Mapping[Expr, str]:
 
 def _after(state: State) -> Expr:
     return After(state.recursion, state.index, where=None)
-
-
-def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLine]:
-    """Return a judgement's proof, with the author's names for expressions."""
-    steps = list(_steps(judgement, set()))
-    if judgement.law.twin is not None:
-        names = {**image_names(names), **names}
-    names = complete(names, (x for expr, law, _ in steps for x in (expr, *_inside(law))))
-    return [_line(expr, law, j.why, names) for expr, law, j in steps]
-
-
-def _inside(law: Law) -> list[Expr]:
-    """Return the expressions that a law speaks of."""
-    twins = [] if law.twin is None else [law.twin]
-    return twins + [frame.of for frame in law.frames]
-
-
-def _line(expr: Expr, law: Law, why: str, names: Mapping[Expr, str]) -> ProofLine:
-    shown = _other_names(expr, names)
-    formula, moves = text(expr, shown), law.show(names)
-    if law.twin is not None and canonical(law.twin) == canonical(expr):
-        moves = "its own transpose"
-    return ProofLine(expr, law, why, expr.where, formula, moves, latex(expr, shown))
-
-
-def _released(expr: Expr, scope: tuple[State, ...]) -> Expr:
-    """Return an expression from inside recursions over the states before the step."""
-    for state in scope:
-        expr = release(expr, state.recursion, Before)
-    return expr
-
-
-def _steps(
-    judgement: Judgement,
-    seen: set[tuple[Expr, Law]],
-    scope: tuple[State, ...] = (),
-    twins: tuple[State, ...] = (),
-) -> Iterator[tuple[Expr, Law, Judgement]]:
-    """Yield what is judged and its law, after what it rests on, each once; numbers are left out.
-
-    Inside a recursion's body, its states are written as their values before the step.
-    """
-    expr, law = _released(judgement.expr, scope), judgement.law
-    if law.twin is not None:
-        law = attrs.evolve(law, twin=_released(law.twin, twins))
-    if (expr, law) in seen:
-        return
-    seen.add((expr, law))
-    if isinstance(judgement.expr, State):
-        scope = (judgement.expr, *scope)
-    if isinstance(judgement.law.twin, State):
-        twins = (judgement.law.twin, *twins)
-    for premise in judgement.premises:
-        yield from _steps(premise, seen, scope, twins)
-    if any(isinstance(x, _MOVING) and x not in _STILL for x in walk(expr)):
-        yield expr, law, judgement
