@@ -183,13 +183,22 @@ def moved(law: Law) -> str:
     if law.rows == law.cols and law.rows not in (FIXED, ANY):
         parts.append(f"{words(law.rows)} in its rows and columns")
     else:
-        sides = ((law.rows, "rows"), (law.cols, "columns"))
-        parts += [f"{words(ix)} in its {side}" for ix, side in sides if ix not in (FIXED, ANY)]
+        parts += _sides(law)
     if law.unit not in (ZERO, None):
         parts.append(scaled(law))
     if law.offset != ZERO:
         parts.append(shifted(law))
     return " and ".join(parts) if parts else "left alone"
+
+
+def _sides(law: Law) -> list[str]:
+    """Return what happens to the rows and to the columns of a value, a verb of both said once."""
+    sides = ((law.rows, "rows"), (law.cols, "columns"))
+    told = [f"{words(ix)} in its {side}" for ix, side in sides if ix not in (FIXED, ANY)]
+    verbs = {x.partition(" by ")[0] for x in told}
+    if len(told) == 2 and len(verbs) == 1:
+        told[1] = told[1].removeprefix(verbs.pop() + " ")
+    return told
 
 
 def scaled(law: Law) -> str:

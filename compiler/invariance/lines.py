@@ -168,7 +168,9 @@ def carried(judgement: Judgement, names: Mapping[Expr, str]) -> str:
         return "with rows and columns exchanged it is the same rule"
     step = _step(judgement)
     names = complete(names, [step.expr])
-    told = _telling(step) or ([] if isinstance(step.expr, Stream) else [step.why])
+    told = _telling(step)
+    if not told and not isinstance(step.expr, Stream):
+        told = ["nothing it reads moves" if step.law == INVARIANT else step.why]
     why = f" ({'; '.join(told)})" if told else ""
     return f"{text(step.expr, names)} is {moved(step.law)}{why}"
 

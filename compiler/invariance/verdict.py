@@ -155,8 +155,9 @@ class Verdict:
             if isinstance(c, Assumption) and c.kind is Kind.DISTINCT
         ]
         only = shapes(told, self.names)
-        first = f"{show(told, self.names)} at the first step only for {only}"
-        return [first] if only else []
+        if not only:
+            return []
+        return [f"{show(told, self.names)} at the first step only for {only}"]
 
     @property
     def _unsettled(self) -> str:
