@@ -14,9 +14,9 @@ from normdsl.errors import NormdslError
 from normdsl.expr import Expr, as_expr
 from normdsl.graph import walk
 from normdsl.nodes import Param
-from normdsl.recursion import After, Before, State, free_carries, release
+from normdsl.recursion import After, Before, Carry, State, free_carries, release
 
-Names = Mapping[Expr, str]
+Names = dict[Expr, str]
 Zeros = frozenset[Param]
 
 
@@ -27,7 +27,9 @@ def names_of(declaration: Declaration, zeros: Zeros = frozenset()) -> Names:
     Args:
         declaration: the rule. zeros: hyper-parameters that what is to be named has set to 0.
     """
-    names = _outside(declaration.update, dict(declaration.labels))
+    labels = declaration.labels
+    outside = seen_from_outside(declaration.update, labels)
+    names = {x: labels[source] for x, source in outside.items()}
     if zeros:
         written = dict(names)
         for gone in (*({p} for p in sorted(zeros, key=str)), zeros):
@@ -53,18 +55,21 @@ def can_vanish(declaration: Declaration) -> Zeros:
     return frozenset(p for p in params if p.domain.contains(0) or p.domain.borders(0))
 
 
-def _outside(update: Expr, names: dict[Expr, str]) -> dict[Expr, str]:
-    """Add the names of what stands inside recursions, as it is written outside of them."""
-    inside = [x for x in names if free_carries(x)]
-    if not inside:
-        return names
+def seen_from_outside(update: Expr, inside: Iterable[Expr]) -> dict[Expr, Expr]:
+    """Return expressions of a rule over the states before the step, each with what it was inside.
+
+    Inside a recursion's body, states are carries; those of several recursions may look alike.
+    """
+    found = {x: x for x in inside}
+    if not any(isinstance(x, Carry) for y in found for x in walk(y)):
+        return found
     recursions = {x.recursion for x in walk(update) if isinstance(x, State)}
     for recursion in sorted(recursions, key=lambda r: r.level):
         own = {recursion.carry(i) for i in range(len(recursion.inits))}
-        for x, name in list(names.items()):
+        for x, source in list(found.items()):
             if own & free_carries(x):
-                names.setdefault(release(x, recursion, Before), name)
-    return names
+                found.setdefault(release(x, recursion, Before), source)
+    return found
 
 
 def _folded(names: Names, zeros: Iterable[Param]) -> dict[Expr, str]:

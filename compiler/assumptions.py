@@ -1,0 +1,141 @@
+"""What `check` is told by name: parts of a rule, in the words in which verdicts print them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from normdsl.algebra import Folding
+from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
+from normdsl.compiler.invariance.lines import other_names
+from normdsl.compiler.invariance.naming import Names, complete, names_of, seen_from_outside
+from normdsl.declaration import Declaration
+from normdsl.errors import NormdslError
+from normdsl.expr import Expr, as_expr, exact
+from normdsl.graph import walk
+from normdsl.nodes import Param
+from normdsl.norms.base import NormOperation
+from normdsl.recursion import free_carries
+from normdsl.show.symbols import unicode_symbol
+from normdsl.show.text import text
+
+#: How `check` is told of assumptions that no number expresses.
+WORDS = {
+    "transported": Kind.TRANSPORTED,
+    "unmoved": Kind.UNMOVED,
+    "full_rank": Kind.FULL_RANK,
+    "distinct": Kind.DISTINCT,
+    "scaled": Kind.FLOOR,
+}
+
+
+def assumed(
+    declaration: Declaration, told: Mapping[str, Any], fixed: Mapping[str, float]
+) -> Conditions:
+    """Return the assumptions that `check` was told of; of everything, also the kind by itself.
+
+    Args:
+        declaration: the rule. told: names by word, such as `full_rank`.
+        fixed: its hyper-parameters that were fixed to numbers.
+
+    Raises:
+        NormdslError: for a name that is no part of the rule, or what names no parts.
+    """
+    found: set[Any] = set()
+    given = {word: names for word, names in told.items() if names not in (None, False)}
+    parts = named_parts(declaration, fixed) if given else {}
+    for word, names in given.items():
+        if names is True:
+            found |= {WORDS[word], *(Assumption(WORDS[word], x) for x in parts.values())}
+        else:
+            found |= {Assumption(WORDS[word], x) for x in _chosen(declaration, word, names, parts)}
+    return frozenset(found)
+
+
+def named_parts(declaration: Declaration, fixed: Mapping[str, float]) -> dict[str, Expr]:
+    """Return every part of a rule by what it is called and by how it is written.
+
+    Hyper-parameters that are fixed are numbers in it; names are those before and after.
+    """
+    bound = declaration.bind(**fixed) if fixed else declaration
+    names = complete(names_of(bound), [bound.update])
+    parts: dict[str, Expr] = {}
+    for x in _all_parts(bound.update):
+        parts.setdefault(text(x, names), x)
+        parts.setdefault(text(x, other_names(x, names)), x)
+    params = {h.name: Param(h.name, h.domain, where=None) for h in declaration.hyper}
+    folding = Folding({params[name]: as_expr(exact(value)) for name, value in fixed.items()})
+    called = {**params, **{name: folding(x) for x, name in _first(names_of(declaration))}}
+    called |= {name: x for x, name in _first(names)}
+    symbols = {unicode_symbol(name): x for name, x in called.items()}
+    return {**parts, **symbols, **called}
+
+
+def _first(names: Names) -> Iterator[tuple[Expr, str]]:
+    """Yield named expressions that have a value outside of recursions, the first of a name last."""
+    yield from ((x, name) for x, name in reversed(names.items()) if not free_carries(x))
+
+
+def _all_parts(update: Expr) -> Iterator[Expr]:
+    """Yield all sub-expressions, those of norms' definitions too, as they are seen from outside."""
+    inside = dict.fromkeys(walk(update))
+    for x in list(inside):
+        if isinstance(x, NormOperation):
+            inside.update(dict.fromkeys(walk(x.definition)))
+    yield from (x for x in seen_from_outside(update, inside) if not free_carries(x))
+
+
+def _chosen(
+    declaration: Declaration, word: str, names: Any, parts: Mapping[str, Expr]
+) -> list[Expr]:
+    """Return the parts that a text or a list names.
+
+    Raises:
+        NormdslError: for a name that is none, or for what is neither a text nor a list of them.
+    """
+    asked = f"assume {word} = {names!r} of {declaration.name}"
+    if isinstance(names, str):
+        listed: list[Any] = [names] if names in parts else _split(names)
+    else:
+        listed = list(names) if isinstance(names, Iterable) else [None]
+    plain = {_plain(name): x for name, x in reversed(parts.items())}
+    found = []
+    for name in listed:
+        if not isinstance(name, str):
+            raise NormdslError(
+                asked,
+                why=f"a {type(names).__name__} names no part of the rule",
+                hint=f'pass names, {word}="{", ".join(_examples(declaration))}", or True for all',
+            )
+        part = parts.get(name.strip(), plain.get(_plain(name)))
+        if part is None:
+            raise NormdslError(
+                asked,
+                why=f"the rule has no part {name.strip()!r}",
+                hint="write a part as verdicts do; its names are "
+                + ", ".join(declaration.labels.values()),
+            )
+        found.append(part)
+    return found
+
+
+def _examples(declaration: Declaration) -> list[str]:
+    return list(declaration.labels.values())[:2] or ["G Gᵀ"]
+
+
+def _split(names: str) -> list[str]:
+    """Return names listed in a text, at commas and "and" outside brackets."""
+    found, depth = [""], 0
+    for piece in re.split(r"(,|\band\b|[(\[)\]])", names):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(piece, 0)
+        if depth == 0 and piece in (",", "and"):
+            found.append("")
+        else:
+            found[-1] += piece
+    return [name.strip() for name in found if name.strip()]
+
+
+def _plain(name: str) -> str:
+    """Return a text without what Python and mathematics write differently: G @ G.T is G Gᵀ."""
+    return re.sub(r"[\s@*∘]", "", name.replace(".T", "ᵀ").replace("-", "−"))
