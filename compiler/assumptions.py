@@ -94,7 +94,6 @@ def _chosen(
     Raises:
         NormdslError: for a name that is none, or for what is neither a text nor a list of them.
     """
-    asked = f"assume {word} = {names!r} of {declaration.name}"
     if isinstance(names, str):
         listed: list[Any] = [names] if names in parts else _split(names)
     else:
@@ -102,9 +101,10 @@ def _chosen(
     plain = {_plain(name): x for name, x in reversed(parts.items())}
     found = []
     for name in listed:
+        asked = f"assume {word} = {name!r} of {declaration.name}"
         if not isinstance(name, str):
             raise NormdslError(
-                asked,
+                f"assume {word} = {names!r} of {declaration.name}",
                 why=f"a {type(names).__name__} names no part of the rule",
                 hint=f'pass names, {word}="{", ".join(_examples(declaration))}", or True for all',
             )
@@ -112,7 +112,7 @@ def _chosen(
         if part is None:
             raise NormdslError(
                 asked,
-                why=f"the rule has no part {name.strip()!r}",
+                why="the rule has no part of that name",
                 hint="write a part as verdicts do; its names are "
                 + ", ".join(declaration.labels.values()),
             )

@@ -209,9 +209,8 @@ class Add(Expr):
         return attrs.evolve(total, symmetric=False, psd=False)
 
     def _notate(self, n: Notation) -> Piece:
-        positive = negated(self.right) if self.right not in n.names else None
-        tail = self.right if positive is None else positive
-        return n.sum(self.left, tail, minus=positive is not None)
+        minus, tail = signed(self.right, n)
+        return n.sum(self.left, tail, minus=minus)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -235,10 +234,14 @@ class Mul(Expr):
         return attrs.evolve(product, symmetric=matrix.facts.symmetric, psd=psd)
 
     def _notate(self, n: Notation) -> Piece:
+        minus, size = signed(self, n)
+        if minus:
+            return n.negative(size) if size in n.names else size._notate_negative(n)
+        if size != self:
+            return n(size)
         x, y = self.left, self.right
-        positive = negated(self)
-        if positive is not None:
-            return n.negative(positive) if positive in n.names else positive._notate_negative(n)
+        if isinstance(y, Constant) and y.value > 0 and y.shape == SCALAR:
+            x, y = y, x
         if isinstance(y, Pow) and is_constant(y.exponent, -1) and y not in n.names:
             return n.quotient(x, y.base)
         if x == y:
@@ -341,6 +344,29 @@ def negated(expr: Expr) -> Expr | None:
             return x
         case Constant(value=v, dims=dims) if v < 0:
             return Constant(-v, dims, where=expr.where)
+    return None
+
+
+def signed(expr: Expr, n: Notation) -> tuple[bool, Expr]:
+    """Return whether an expression is written with a minus, and what follows the sign.
+
+    Two minus signs cancel, and one in a multiple comes to the front; a name is written as it is.
+    """
+    minus, size = False, expr
+    while size not in n.names or size in n.inside:
+        positive = negated(size)
+        positive = _negated_multiple(size, n) if positive is None else positive
+        if positive is None:
+            break
+        minus, size = not minus, positive
+    return minus, size
+
+
+def _negated_multiple(expr: Expr, n: Notation) -> Expr | None:
+    """Return c x of a multiple c (−x), otherwise None."""
+    match expr:
+        case Mul(left=c, right=Mul(left=one, right=x) as y) if c.shape == SCALAR != x.shape:
+            return mul(c, x) if is_constant(one, -1) and y not in n.names else None
     return None
 
 

@@ -108,7 +108,7 @@ def _shift_of_product(node: e.Mul, x: Law, y: Law) -> tuple[sympy.Expr, Conditio
 def _pow(node: e.Pow, laws: Laws, group: Group) -> list[Outcome]:
     base, exponent = laws
     if exponent not in (INVARIANT, ANYTHING):
-        raise Refusal(f"the exponent itself is {moved(exponent)}")
+        raise Refusal(f"the exponent itself moves: it is {moved(exponent)}")
     if base == INVARIANT:
         return [Outcome(INVARIANT, "a function of what does not move")]
     if base == ANYTHING:
