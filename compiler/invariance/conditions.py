@@ -12,6 +12,7 @@ import sympy
 from normdsl.compiler.invariance.ranks import missing, size
 from normdsl.expr import Expr
 from normdsl.nodes import Param
+from normdsl.show.notation import LENGTHS
 from normdsl.show.text import text
 
 
@@ -93,7 +94,8 @@ def shapes(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:
 
     Where an author gave these letters to something else, they are called rows and cols.
     """
-    letters = ("rows", "cols") if {"m", "n"} & set(names.values()) else ("m", "n")
+    taken = LENGTHS.keys() & set(names.values())
+    letters = ("rows", "cols") if taken else ("m", "n")
     needed = {
         (size(c.of).show(letters), form.show(letters))
         for c in conditions

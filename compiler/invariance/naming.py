@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 
 import sympy
@@ -15,6 +15,7 @@ from normdsl.expr import Expr, as_expr
 from normdsl.graph import walk
 from normdsl.nodes import Param
 from normdsl.recursion import After, Before, Carry, State, free_carries, release
+from normdsl.show.notation import LENGTHS
 
 Names = dict[Expr, str]
 Zeros = frozenset[Param]
@@ -30,6 +31,7 @@ def names_of(declaration: Declaration, zeros: Zeros = frozenset()) -> Names:
     labels = declaration.labels
     outside = seen_from_outside(declaration.update, labels)
     names = {x: labels[source] for x, source in outside.items()}
+    names |= {Param(h.name, h.domain): h.name for h in declaration.hyper if h.name in LENGTHS}
     if zeros:
         written = dict(names)
         for gone in (*({p} for p in sorted(zeros, key=str)), zeros):

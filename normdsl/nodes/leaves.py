@@ -50,7 +50,7 @@ class Stream(Expr):
         return Facts(low=1.0) if whole else UNKNOWN
 
     def _notate(self, n: Notation) -> Piece:
-        return n.symbol(self.source.value)
+        return n.symbol(n.length(self.source.value))
 
 
 @attrs.frozen(eq=False, repr=False)
