@@ -16,7 +16,7 @@ from normdsl.expr import Expr, as_expr, exact
 from normdsl.graph import walk
 from normdsl.nodes import Param
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import free_carries
+from normdsl.recursion import State, free_carries
 from normdsl.show.symbols import unicode_symbol
 from normdsl.show.text import text
 
@@ -27,6 +27,14 @@ WORDS = {
     "full_rank": Kind.FULL_RANK,
     "distinct": Kind.DISTINCT,
     "scaled": Kind.FLOOR,
+}
+#: Why an assumption is not about a part.
+_MISFITS = {
+    Kind.TRANSPORTED: "states alone start, and this is none",
+    Kind.UNMOVED: "states alone start, and this is none",
+    Kind.FLOOR: "a hyper-parameter is scaled along with the loss, and this is none",
+    Kind.FULL_RANK: "the rank that matters is that of a square matrix",
+    Kind.DISTINCT: "a square matrix has eigenvalues",
 }
 
 
@@ -43,14 +51,24 @@ def assumed(
         NormdslError: for a name that is no part of the rule, or what names no parts.
     """
     found: set[Any] = set()
-    given = {word: names for word, names in told.items() if names not in (None, False)}
+    given = {w: names for w, names in told.items() if names is not None and names is not False}
     parts = named_parts(declaration, fixed) if given else {}
     for word, names in given.items():
         if names is True:
-            found |= {WORDS[word], *(Assumption(WORDS[word], x) for x in parts.values())}
+            fitting = (x for x in parts.values() if _fits(WORDS[word], x))
+            found |= {WORDS[word], *(Assumption(WORDS[word], x) for x in fitting)}
         else:
             found |= {Assumption(WORDS[word], x) for x in _chosen(declaration, word, names, parts)}
     return frozenset(found)
+
+
+def _fits(kind: Kind, part: Expr) -> bool:
+    """Return whether an assumption can be about a part at all."""
+    if kind in (Kind.TRANSPORTED, Kind.UNMOVED):
+        return isinstance(part, State)
+    if kind is Kind.FLOOR:
+        return isinstance(part, Param)
+    return part.shape.square
 
 
 def named_parts(declaration: Declaration, fixed: Mapping[str, float]) -> dict[str, Expr]:
@@ -94,18 +112,23 @@ def _chosen(
     Raises:
         NormdslError: for a name that is none, or for what is neither a text nor a list of them.
     """
-    if isinstance(names, str):
-        listed: list[Any] = [names] if names in parts else _split(names)
+    if isinstance(names, Expr):
+        listed: list[Any] = [names]
+    elif isinstance(names, str):
+        listed = [names] if names in parts else _split(names)
     else:
         listed = list(names) if isinstance(names, Iterable) else [None]
     plain = {_plain(name): x for name, x in reversed(parts.items())}
     found = []
     for name in listed:
         asked = f"assume {word} = {name!r} of {declaration.name}"
+        if isinstance(name, Expr) and name in parts.values():
+            found.append(name)
+            continue
         if not isinstance(name, str):
             raise NormdslError(
                 f"assume {word} = {names!r} of {declaration.name}",
-                why=f"a {type(names).__name__} names no part of the rule",
+                why="that names no part of the rule",
                 hint=f'pass names, {word}="{", ".join(_examples(declaration))}", or True for all',
             )
         part = parts.get(name.strip(), plain.get(_plain(name)))
@@ -116,6 +139,8 @@ def _chosen(
                 hint="write a part as verdicts do; its names are "
                 + ", ".join(declaration.labels.values()),
             )
+        if not _fits(WORDS[word], part):
+            raise NormdslError(asked, at=part, why=_MISFITS[WORDS[word]], hint="name another part")
         found.append(part)
     return found
 

@@ -31,7 +31,7 @@ def check(
 
     Args:
         declaration: the rule.
-        group: the group, or its name; a list of several; None for all.
+        group: the group, or its name; several, as a list or as "affine, scale"; None for all.
         witnesses: whether to look for counterexamples; without them, what cannot be proved is
             `unknown`.
         assumptions: hyper-parameters fixed to numbers, such as `eps=0`; and the names of states
@@ -48,7 +48,7 @@ def check(
     fixed = {k: v for k, v in assumptions.items() if k not in told}
     bound = declaration.bind(**fixed) if fixed else declaration
     given = assumed(declaration, told, fixed)
-    if isinstance(group, Group | str):
+    if isinstance(group, Group) or (isinstance(group, str) and "," not in group):
         return verdict(bound, groups.named(group), given, witnesses)
     return Report(tuple(verdict(bound, g, given, witnesses) for g in groups.several(group)))
 

@@ -143,11 +143,17 @@ class Expr(Symbolic, ABC):
     def __rpow__(self, other: Any) -> Expr:
         return power(as_expr(other), self)
 
+    def __pos__(self) -> Expr:
+        return self
+
     def __neg__(self) -> Expr:
         return mul(Constant(Fraction(-1)), self)
 
     def __matmul__(self, other: Any) -> Expr:
         return matmul(self, as_expr(other))
+
+    def __rmatmul__(self, other: Any) -> Expr:
+        return matmul(as_expr(other), self)
 
     @property
     def T(self) -> Expr:
@@ -279,7 +285,7 @@ class Pow(Expr):
             f"raise to the power {exponent}",
             at=self.base,
             why="x^p is real for every x only if p is a whole number, and x is not known to be ≥ 0",
-            hint="square the argument, take nd.abs of it, or annotate it: nd.Positive",
+            hint=how_nonnegative(self.base),
         )
 
     def _notate(self, n: Notation) -> Piece:
@@ -335,6 +341,15 @@ class Transpose(Expr):
 
     def _notate(self, n: Notation) -> Piece:
         return n.transposed(self.arg)
+
+
+def how_nonnegative(expr: Expr) -> str:
+    """Return what to write for an expression whose sign is not known, where ≥ 0 is needed."""
+    shown = str(expr) if expr.depth == 1 else "x"
+    if hasattr(expr, "domain"):
+        return f"annotate it: {shown}: nd.NonNegative, or nd.Positive"
+    never = f"if yours is never negative, nd.maximum({shown}, 0)"
+    return f"nd.abs({shown}), its square, or, {never}"
 
 
 def negated(expr: Expr) -> Expr | None:

@@ -250,22 +250,22 @@ def named(name: Group | str) -> Group:
     for group in ALL:
         if group.name == name:
             return group
-    unknown = f"a {type(name).__name__} is no group" if not isinstance(name, str) else None
     raise NormdslError(
         f"check the group {name!r}",
-        why=unknown or "there is no group of that name",
+        why="there is no group of that name" if isinstance(name, str) else "it is no group",
         hint="one of: " + ", ".join(group.name for group in ALL),
     )
 
 
-def several(names: Iterable[Group | str] | None) -> tuple[Group, ...]:
-    """Return the groups of a list, each once; all of them for None.
+def several(names: str | Iterable[Group | str] | None) -> tuple[Group, ...]:
+    """Return the groups of a list, or of a text with commas, each once; all of them for None.
 
     Raises:
         NormdslError: for a list that is empty, or of what are no groups.
     """
     if names is None:
         return ALL
+    names = [x.strip() for x in names.split(",")] if isinstance(names, str) else names
     listed = list(names) if isinstance(names, Iterable) else [names]
     if not listed:
         raise NormdslError(

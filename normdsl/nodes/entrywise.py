@@ -7,7 +7,7 @@ import math
 import attrs
 
 from normdsl.errors import DomainError
-from normdsl.expr import Expr, mutually_symmetric, negated, pointwise
+from normdsl.expr import Expr, how_nonnegative, mutually_symmetric, negated, pointwise
 from normdsl.facts import Facts
 from normdsl.shapes import SCALAR, Shape
 from normdsl.show.notation import Level, Notation, Piece
@@ -61,8 +61,8 @@ class Apply(Expr):
             raise DomainError(
                 f"take the {f.name}",
                 at=self.arg,
-                why="it needs an argument known to be ≥ 0",
-                hint="square the argument, or take nd.abs of it",
+                why="it needs an argument known to be ≥ 0, and this one may have either sign",
+                hint=how_nonnegative(self.arg),
             )
         kept = x.nonnegative and (f.odd or f.even)
         symmetric = x.symmetric and self.shape != SCALAR
