@@ -169,7 +169,9 @@ def one_sided(update: Expr, names: Mapping[Expr, str]) -> Failure:
     for part in [*(x for x in wholes if x in names), *wholes]:
         image = mirror(part)
         if canonical(part) in present and canonical(image) not in present:
-            meant = Text(complete(shown, [image])).define(image).text
+            notation = Text(complete(shown, [image]))
+            called = f"{notation(image).text} ← " if isinstance(image, State) else ""
+            meant = called + notation.define(image).text
             return Failure(part, f"its mirror image, {meant}, does not occur in the rule")
     return Failure(update, "its rows and its columns take different parts in it")
 

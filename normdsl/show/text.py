@@ -75,18 +75,13 @@ class Text(Notation):
 WIDTH = 100
 
 
-def wrapped(line: str, width: int = WIDTH) -> list[str]:
+def wrapped(line: str, width: int = WIDTH, further: int = 4) -> list[str]:
     """Return a line cut at spaces into lines of a width, the later ones indented further."""
-    indent = " " * (len(line) - len(line.lstrip(" ")) + 4)
-    return textwrap.wrap(
-        line,
-        width,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        replace_whitespace=False,
-        drop_whitespace=True,
-    ) or [line]
+    indent = " " * (len(line) - len(line.lstrip(" ")) + further)
+    cut = textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return cut or [line]
 
 
 def text(expr: Any, names: Mapping[Any, str] | None = None) -> str:

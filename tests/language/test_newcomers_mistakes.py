@@ -94,8 +94,17 @@ def test_lengths_of_the_weights_are_not_mixed_up_with_locals():
         m = nd.ema(G, beta)
         return W - lr * nd.rows * m
 
-    assert str(clash).splitlines()[-1].endswith("W − η m m₂")
-    assert "rows * m2" in clash.source()
+    assert str(clash).splitlines()[-1].endswith("W − η rows m")
+    assert "rows * m" in clash.source()
+    assert list(clash.labels.values()) == ["m"]
+
+
+def test_a_hyper_parameter_called_m_is_not_mixed_up_with_the_rows():
+    @nd.optimizer
+    def clash(lr=0.1, m=0.9):
+        return W - lr * nd.ema(G, m) / nd.cols / nd.rows
+
+    assert str(clash).splitlines()[-1].endswith("W − (η s₁ / cols) / rows")
 
 
 def test_a_factored_second_moment_is_known_to_be_nonnegative():
