@@ -21,23 +21,27 @@ Names = dict[Expr, str]
 Zeros = frozenset[Param]
 
 
-@lru_cache(maxsize=128)
 def names_of(declaration: Declaration, zeros: Zeros = frozenset()) -> Names:
     """Return the names of a rule's parts: as written, seen from outside, and with some symbols 0.
 
     Args:
         declaration: the rule. zeros: hyper-parameters that what is to be named has set to 0.
     """
+    return _names_of(declaration, declaration.names, zeros)
+
+
+@lru_cache(maxsize=128)
+def _names_of(declaration: Declaration, given: tuple[tuple[str, Expr], ...], zeros: Zeros) -> Names:
+    """Return the names; equal rules may have been given others."""
     labels = declaration.labels
     outside = seen_from_outside(declaration.update, labels)
     names = {x: labels[source] for x, source in outside.items()}
     names |= {Param(h.name, h.domain): h.name for h in declaration.hyper if h.name in LENGTHS}
-    if zeros:
-        written = dict(names)
-        for gone in (*({p} for p in sorted(zeros, key=str)), zeros):
-            names.update(
-                {x: n for x, n in _folded(written, gone).items() if x not in names and x.children}
-            )
+    written = dict(names)
+    for gone in (*({p} for p in sorted(zeros, key=str)), zeros) if zeros else ():
+        names.update(
+            {x: n for x, n in _folded(written, gone).items() if x not in names and x.children}
+        )
     return names
 
 
