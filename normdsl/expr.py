@@ -471,6 +471,8 @@ class _Chain:
                     stack += [y, x]
                 case Transpose(arg=MatMul(left=x, right=y)):
                     stack += [transpose(x), transpose(y)]
+                case Transpose(arg=Mul(left=x, right=y)) if _line(x) != _line(y):
+                    stack.append(Mul(transpose(x), transpose(y), where=None))
                 case Mul(left=x, right=y) if SCALAR in (x.shape, y.shape):
                     number, array = (x, y) if x.shape == SCALAR else (y, x)
                     scalars.append(number)

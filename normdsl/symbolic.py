@@ -89,7 +89,7 @@ class Symbolic:
             "apply an operator of whole numbers or of truth values to an expression",
             at=self,
             why="expressions are arrays of real numbers",
-            hint="use +, −, *, /, **, @, nd.maximum and nd.sign",
+            hint="use +, -, *, /, **, @, nd.maximum and nd.sign",
         )
 
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _refuse_operator

@@ -33,6 +33,38 @@ def test_values_are_not_there_yet(write):
         write()
 
 
+UNKNOWN = {
+    "floor division": (nd.DeclarationError, lambda: G // 2),
+    "remainder": (nd.DeclarationError, lambda: 3 % G),
+    "rounding": (nd.DeclarationError, lambda: round(G)),
+    "truth values": (nd.DeclarationError, lambda: (G & W) | ~G),
+    "a number at": (nd.ShapeError, lambda: 2 @ G),
+    "method sum": (nd.DeclarationError, lambda: G.sum()),
+    "method norm": (nd.DeclarationError, lambda: (W - G).norm()),
+    "method t": (nd.DeclarationError, lambda: G.t()),
+    "logarithm of a loss": (nd.DomainError, lambda: nd.log(nd.loss)),
+    "root of a loss": (nd.DomainError, lambda: nd.sqrt(nd.loss)),
+}
+
+
+@pytest.mark.parametrize(("kind", "write"), UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_what_an_expression_cannot_do_is_refused_with_what_to_write(kind, write):
+    with refuses(kind):
+        write()
+
+
+def test_the_sign_of_a_loss_is_for_its_author_to_say():
+    with refuses(nd.DomainError, "may have either sign", "nd.maximum(loss, 0)"):
+        nd.log(nd.loss)
+    assert nd.log(nd.maximum(nd.loss, 0)).shape == nd.loss.shape
+
+
+def test_words_of_python_that_mean_what_they_say():
+    assert abs(G) == nd.abs(G)
+    assert +G == G
+    assert not hasattr(G, "data")
+
+
 @pytest.mark.parametrize("number", [np.float64(0.5), np.float32(0.5)])
 def test_numbers_of_numpy_are_numbers(number):
     assert number * G == G.__rmul__(0.5)
