@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
 
+from normdsl.compiler.assumptions import WORDS, assumed
 from normdsl.compiler.invariance import groups
-from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
+from normdsl.compiler.invariance.conditions import Conditions
 from normdsl.compiler.invariance.decide import Decision, decide
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
@@ -17,54 +18,40 @@ from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
 from normdsl.compiler.invariance.witness import Experiment, persists, search
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
-from normdsl.expr import Expr
-from normdsl.graph import walk
-from normdsl.origins import Origin
-from normdsl.recursion import State
-from normdsl.show.text import text
-
-#: How `check` is told of assumptions that no number expresses.
-WORDS = {
-    "transported": Kind.TRANSPORTED,
-    "unmoved": Kind.UNMOVED,
-    "full_rank": Kind.FULL_RANK,
-    "distinct": Kind.DISTINCT,
-    "scaled": Kind.FLOOR,
-}
 
 
 def check(
     declaration: Declaration,
-    group: Group | str | None = None,
+    group: Group | str | Iterable[Group | str] | None = None,
     *,
     witnesses: bool = True,
     **assumptions: Any,
 ) -> Report | Verdict:
-    """Return the verdict for one group, or a report over all of them.
+    """Return the verdict for one group, or a report over several or over all of them.
 
     Args:
         declaration: the rule.
-        group: the group, or its name; None for all.
+        group: the group, or its name; several, as a list or as "affine, scale"; None for all.
         witnesses: whether to look for counterexamples; without them, what cannot be proved is
             `unknown`.
         assumptions: hyper-parameters fixed to numbers, such as `eps=0`; and the names of states
             or parts that start `transported` or `unmoved`, have `full_rank`, have `distinct`
             eigenvalues, or are `scaled` with the loss, as in `transported="L, R"`, or True for all.
+            A part without a name is written as verdicts write it: `full_rank="G Gᵀ, chol(L)"`.
             How a state starts is assumed only where its start does not read W, which decides it.
 
     Raises:
-        NormdslError: for an unknown group, or a name that is no part of the rule.
+        NormdslError: for what is no group, or a name that is no part of the rule.
         HyperparameterError: for an unknown hyper-parameter or a value outside its domain.
     """
     known = {h.name for h in declaration.hyper}
     told = {k: v for k, v in assumptions.items() if k in WORDS and k not in known}
     fixed = {k: v for k, v in assumptions.items() if k not in told}
     bound = declaration.bind(**fixed) if fixed else declaration
-    given = assumed(bound, told)
-    if group is not None:
-        chosen = groups.named(group) if isinstance(group, str) else group
-        return verdict(bound, chosen, given, witnesses)
-    return Report(tuple(verdict(bound, g, given, witnesses) for g in groups.ALL))
+    given = assumed(declaration, told, fixed)
+    if isinstance(group, Group) or (isinstance(group, str) and "," not in group):
+        return verdict(bound, groups.named(group), given, witnesses)
+    return Report(tuple(verdict(bound, g, given, witnesses) for g in groups.several(group)))
 
 
 def compare(*declarations: Declaration, **options: Any) -> Report:
@@ -94,7 +81,7 @@ def verdict(
     decision = decide(declaration, group, given)
     if decision.proof is None:
         witness = search(declaration, group, _simulate) if witnesses else None
-        return unproved(declaration, group, decision, witness)
+        return unproved(declaration, group, decision, witness, searched=witnesses)
     found = proved(declaration, group, decision)
     if witnesses and found.limits:
         vanishing = [c.of.name for c in found.limits]
@@ -106,61 +93,6 @@ def verdict(
     if not (witnesses and found.conditions):
         return found
     return attrs.evolve(found, otherwise=search(declaration, group, _simulate, tries=1))
-
-
-def assumed(declaration: Declaration, told: Mapping[str, Any]) -> Conditions:
-    """Return the assumptions that `check` was told of.
-
-    Raises:
-        NormdslError: for a name that is no part of the rule, or a state that is said to start
-            unmoved although it starts from W.
-    """
-    if not told:
-        return frozenset()
-    labels = declaration.labels
-    parts = {text(x, labels): x for x in walk(declaration.update)}
-    parts.update({name: x for x, name in labels.items()})
-    found: set[Assumption] = set()
-    for word, names in told.items():
-        for part in _chosen(declaration, word, names, parts):
-            if not _moved_by_weights(word, part):
-                found.add(Assumption(WORDS[word], part))
-            elif names is not True:
-                raise _starts_from_weights(word, part, parts)
-    return frozenset(found)
-
-
-def _chosen(
-    declaration: Declaration, word: str, names: Any, parts: Mapping[str, Expr]
-) -> Iterable[Expr]:
-    if names is True:
-        return parts.values()
-    listed = names.split(",") if isinstance(names, str) else list(names or ())
-    wanted = [name.strip() for name in listed]
-    for name in wanted:
-        if name not in parts:
-            raise NormdslError(
-                f"assume {word} = {name!r} of {declaration.name}",
-                why="the rule has no part of that name",
-                hint="its names are " + ", ".join(declaration.labels.values()),
-            )
-    return [parts[name] for name in wanted]
-
-
-def _moved_by_weights(word: str, part: Expr) -> bool:
-    """Return whether the start of a state is said not to move, although it is made of W."""
-    unmoved = WORDS[word] is Kind.UNMOVED and isinstance(part, State)
-    return unmoved and Origin.WEIGHTS in part.recursion.inits[part.index].origins
-
-
-def _starts_from_weights(word: str, part: State, parts: Mapping[str, Expr]) -> NormdslError:
-    name = next(name for name, x in parts.items() if x == part)
-    return NormdslError(
-        f"assume {word} = {name!r}",
-        at=part,
-        why=f"it starts as {part.recursion.inits[part.index]}, and moves at the start as W does",
-        hint="leave it out: the law of such a start is inferred, and there is nothing to assume",
-    )
 
 
 def _simulate(experiment: Experiment) -> list[float]:

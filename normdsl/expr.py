@@ -7,6 +7,7 @@ is built.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from fractions import Fraction
@@ -18,12 +19,12 @@ from normdsl.domains import number
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts, real_power, square
 from normdsl.origins import ANYTHING, SAME, Origin, joined
-from normdsl.shapes import SCALAR, Shape, broadcast
+from normdsl.shapes import SCALAR, Dim, Shape, broadcast
 from normdsl.show.latex import latex
 from normdsl.show.notation import Level, Notation, Piece
 from normdsl.show.text import text
 from normdsl.source import Where, here
-from normdsl.structure import fingerprint, parts
+from normdsl.structure import fingerprint, notes, parts
 from normdsl.symbolic import Symbolic
 
 Number = int | float | Fraction
@@ -53,6 +54,8 @@ class Expr(Symbolic, ABC):
     is_identity = False
     #: Whether ⟨f(x), x⟩ is never negative (1) or never positive (−1), for f(x) of one argument x.
     slope = 0
+    #: Whether f(xᵀ) = f(x)ᵀ, for each of its arguments.
+    commutes_with_transpose = False
     #: Whether only passes make it, so that no declaration read from a text may contain it.
     internal = False
 
@@ -169,11 +172,17 @@ class Expr(Symbolic, ABC):
     def __rpow__(self, other: Any) -> Expr:
         return power(as_expr(other), self)
 
+    def __pos__(self) -> Expr:
+        return self
+
     def __neg__(self) -> Expr:
         return mul(Constant(Fraction(-1)), self)
 
     def __matmul__(self, other: Any) -> Expr:
         return matmul(self, as_expr(other))
+
+    def __rmatmul__(self, other: Any) -> Expr:
+        return matmul(as_expr(other), self)
 
     @property
     def T(self) -> Expr:
@@ -238,14 +247,13 @@ class Add(Operation):
     def _infer_facts(self) -> Facts:
         total = self.left.facts + self.right.facts
         if self.left.shape == self.right.shape:
-            mirrored = self.shape.square and _mirrored(self.left, self.right)
+            mirrored = total.symmetric or (self.shape.square and _balanced(self))
             return attrs.evolve(total, symmetric=True) if mirrored else total
         return attrs.evolve(total, symmetric=False, psd=False)
 
     def _notate(self, n: Notation) -> Piece:
-        positive = negated(self.right) if self.right not in n.names else None
-        tail = self.right if positive is None else positive
-        return n.sum(self.left, tail, minus=positive is not None)
+        minus, tail = signed(self.right, n)
+        return n.sum(self.left, tail, minus=minus)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -269,24 +277,30 @@ class Mul(Operation):
 
     def _as_matrix(self, factors: list[Expr], low: float, high: float) -> Facts:
         """Return facts of a multiple, or of an entrywise product, of symmetric matrices."""
+        x, y = self.left, self.right
         arrays = [f for f in factors if f.shape != SCALAR]
         alike = all(f.shape == self.shape for f in arrays)
         positive = sign_of([f for f in factors if f.shape == SCALAR]) > 0
-        multiple = [(c, x) for c, x in (self.children, self.children[::-1]) if c.shape == SCALAR]
+        multiple = [(c, a) for c, a in ((x, y), (y, x)) if c.shape == SCALAR]
+        mutual = not multiple and x.shape == y.shape and mutually_symmetric(x, y)
         return Facts(
             low,
             high,
-            symmetric=alike and all(f.facts.symmetric for f in arrays),
-            psd=any(c.facts.nonnegative and x.facts.psd for c, x in multiple)
+            symmetric=mutual or (alike and all(f.facts.symmetric for f in arrays)),
+            psd=any(c.facts.nonnegative and a.facts.psd for c, a in multiple)
             or (alike and positive and all(f.facts.psd for f in arrays)),
-            orthogonal=any(c.facts.unimodular and x.facts.orthogonal for c, x in multiple),
+            orthogonal=any(c.facts.unimodular and a.facts.orthogonal for c, a in multiple),
         )
 
     def _notate(self, n: Notation) -> Piece:
+        minus, size = signed(self, n)
+        if minus:
+            return n.negative(size) if size in n.names else size._notate_negative(n)
+        if size != self:
+            return n(size)
         x, y = self.left, self.right
-        positive = negated(self)
-        if positive is not None:
-            return n.negative(positive) if positive in n.names else positive._notate_negative(n)
+        if isinstance(y, Constant) and y.value > 0 and y.shape == SCALAR:
+            x, y = y, x
         if isinstance(y, Pow) and is_constant(y.exponent, -1) and y not in n.names:
             return n.quotient(x, y.base)
         if x == y:
@@ -297,6 +311,8 @@ class Mul(Operation):
 @attrs.frozen(eq=False, repr=False)
 class Pow(Operation):
     """Entrywise power x^p with a scalar exponent p."""
+
+    commutes_with_transpose = True
 
     base: Expr
     exponent: Expr
@@ -329,7 +345,7 @@ class Pow(Operation):
             f"raise to the power {exponent}",
             at=self.base,
             why="x^p is real for every x only if p is a whole number, and x is not known to be ≥ 0",
-            hint="square the argument, take nd.abs of it, or annotate it: nd.Positive",
+            hint=how_nonnegative(self.base),
         )
 
     def _notate(self, n: Notation) -> Piece:
@@ -366,17 +382,11 @@ class MatMul(Operation):
 
     def _cone(self) -> Facts:
         """Return what is known of entries, symmetry and definiteness."""
-        if _mirrored(self.left, self.right):
-            return Facts(symmetric=True, psd=True)
-        factors = _factors(self, [])
-        mirrored = len(factors) <= _LONGEST and all(
-            _mirrored(factors[i], factors[-1 - i]) for i in range(len(factors) // 2)
-        )
         both = self.left.facts.nonnegative and self.right.facts.nonnegative
-        if not mirrored:
+        middle = _middle(_Chain.of(self)) if self.shape.square else None
+        if middle is None:
             return NONNEGATIVE if both else UNKNOWN
-        middle = factors[len(factors) // 2].facts if len(factors) % 2 else None
-        return Facts(symmetric=middle is None or middle.symmetric, psd=middle is None or middle.psd)
+        return Facts(0.0 if both else -math.inf, symmetric=True, psd=middle.psd)
 
     def _notate(self, n: Notation) -> Piece:
         return n.chain(self.left, self.right)
@@ -409,6 +419,15 @@ def assure(expr: Expr, facts: Facts) -> Expr:
         if expr.facts & facts == expr.facts
         else attrs.evolve(expr, assured=facts & expr.assured)
     )
+
+
+def how_nonnegative(expr: Expr) -> str:
+    """Return what to write for an expression whose sign is not known, where ≥ 0 is needed."""
+    shown = str(expr) if expr.depth == 1 else "x"
+    if hasattr(expr, "domain"):
+        return f"annotate it: {shown}: nd.NonNegative, or nd.Positive"
+    never = f"if yours is never negative, nd.maximum({shown}, 0)"
+    return f"nd.abs({shown}), its square, or, {never}"
 
 
 def negated(expr: Expr) -> Expr | None:
@@ -444,22 +463,172 @@ def sign_of(factors: Iterable[Expr]) -> int:
     return 0 if open_signs else sign
 
 
-def _mirrored(x: Expr, y: Expr) -> bool:
-    """Return whether x is yᵀ, whichever of the two is written as a transpose."""
-    return x == transpose(y) or y == transpose(x)
+def signed(expr: Expr, n: Notation) -> tuple[bool, Expr]:
+    """Return whether an expression is written with a minus, and what follows the sign.
+
+    Two minus signs cancel, and one in a multiple comes to the front; a name is written as it is.
+    """
+    minus, size = False, expr
+    while size not in n.names or size in n.inside:
+        positive = negated(size)
+        positive = _negated_multiple(size, n) if positive is None else positive
+        if positive is None:
+            break
+        minus, size = not minus, positive
+    return minus, size
 
 
-def _factors(expr: Expr, found: list[Expr]) -> list[Expr]:
-    """Append the factors of a matrix product to `found`, in order; stop at a few too many."""
-    if len(found) > _LONGEST:
-        return found
+def _negated_multiple(expr: Expr, n: Notation) -> Expr | None:
+    """Return c x of a multiple c (−x), otherwise None."""
     match expr:
-        case MatMul(left=x, right=y):
-            return _factors(y, _factors(x, found))
-        case Transpose(arg=MatMul(left=x, right=y)):
-            return _factors(transpose(x), _factors(transpose(y), found))
+        case Mul(left=c, right=Mul(left=one, right=x) as y) if c.shape == SCALAR != x.shape:
+            return mul(c, x) if is_constant(one, -1) and y not in n.names else None
+    return None
+
+
+@attrs.frozen
+class _Diagonal:
+    """The factor diag(d) of a matrix product, which is how a row or column d multiplies entries."""
+
+    entries: Expr
+
+
+_Factor = Expr | _Diagonal
+
+
+def mutually_symmetric(x: Expr, y: Expr) -> bool:
+    """Return whether x ∘ y, and what else treats them alike, is symmetric: both are, or x = yᵀ."""
+    return (x.facts.symmetric and y.facts.symmetric) or (x.shape.square and _mirrored(x, y))
+
+
+def _mirrored(x: _Factor, y: _Factor) -> bool:
+    """Return whether x is yᵀ, as far as their operations show, however the two are written."""
+    if isinstance(x, _Diagonal) or isinstance(y, _Diagonal):
+        return x == y
+    if x.shape != y.shape.transposed:
+        return False
+    if x == transpose(y) or y == transpose(x):
+        return True
+    match x, y:
+        case Add(), Add():
+            terms, others = _terms(x), _terms(y)
+            return len(terms) == len(others) <= _LONGEST and _paired(terms, others)
+        case Mul(left=a, right=b), Mul(left=c, right=d):
+            c, d = (c, d) if a.shape == c.shape.transposed else (d, c)
+            return _mirrored(a, c) and _mirrored(b, d)
+    if type(x) is type(y) and x.commutes_with_transpose and notes(x, Expr) == notes(y, Expr):
+        return all(map(_mirrored, x.children, y.children))
+    return type(y) is not Add and _Chain.of(x).mirrors(_Chain.of(y))
+
+
+def _paired(terms: list[Expr], others: list[Expr]) -> bool:
+    """Return whether each of the terms is the transpose of another one of the others."""
+    left = list(others)
+    for term in terms:
+        partner = next((x for x in left if _mirrored(term, x)), None)
+        if partner is None:
+            return False
+        left.remove(partner)
+    return not left
+
+
+def _balanced(expr: Expr) -> bool:
+    """Return whether the transpose of a sum has the same terms as the sum itself, X + Xᵀ."""
+    terms = [x for x in _terms(expr) if not x.facts.symmetric]
+    return len(terms) <= _LONGEST and _paired(terms, terms)
+
+
+def _terms(expr: Expr) -> list[Expr]:
+    """Return the terms of a sum; a transposed sum has the transposes of its terms."""
+    match expr:
+        case Add(left=x, right=y) if x.shape == y.shape:
+            return _terms(x) + _terms(y)
+        case Transpose(arg=Add() as x):
+            return [transpose(term) for term in _terms(x)]
         case _:
-            return [*found, expr]
+            return [expr]
+
+
+@attrs.frozen
+class _Chain:
+    """A matrix product: its factors in order, and the scalars among them.
+
+    Of a long one, only the first factors are read.
+    """
+
+    factors: tuple[_Factor, ...]
+    scalars: tuple[Expr, ...]
+
+    @classmethod
+    def of(cls, expr: Expr) -> _Chain:
+        """Return the factors of an expression; of what is no product, itself."""
+        found: list[_Factor] = []
+        scalars: list[Expr] = []
+        stack: list[_Factor] = [expr]
+        while stack and len(found) <= _LONGEST:
+            top = stack.pop()
+            match top:
+                case MatMul(left=x, right=y):
+                    stack += [y, x]
+                case Transpose(arg=MatMul(left=x, right=y)):
+                    stack += [transpose(x), transpose(y)]
+                case Transpose(arg=Mul(left=x, right=y)) if _line(x) != _line(y):
+                    stack.append(Mul(transpose(x), transpose(y), where=None))
+                case Mul(left=x, right=y) if SCALAR in (x.shape, y.shape):
+                    number, array = (x, y) if x.shape == SCALAR else (y, x)
+                    scalars.append(number)
+                    stack.append(array)
+                case Mul(left=x, right=y) if _line(x) and not _line(y):
+                    stack += _scaled(y, x)
+                case Mul(left=x, right=y) if _line(y) and not _line(x):
+                    stack += _scaled(x, y)
+                case _:
+                    found.append(top)
+        return cls(tuple(found), tuple(scalars))
+
+    def mirrors(self, other: _Chain) -> bool:
+        """Return whether it is the other one read backwards."""
+        alike = 1 < len(self.factors) == len(other.factors) <= _LONGEST
+        return (
+            alike
+            and sorted(map(hash, self.scalars)) == sorted(map(hash, other.scalars))
+            and all(map(_mirrored, self.factors, reversed(other.factors)))
+        )
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether its scalars multiply to a number ≥ 0."""
+        return sign_of(self.scalars) > 0
+
+
+def _middle(chain: _Chain) -> Facts | None:
+    """Return the facts of S if a product is A S Aᵀ with a symmetric S, of I if it is A Aᵀ."""
+    half, odd = divmod(len(chain.factors), 2)
+    mirrored = len(chain.factors) <= _LONGEST and all(
+        _mirrored(chain.factors[i], chain.factors[-1 - i]) for i in range(half)
+    )
+    if not mirrored:
+        return None
+    centre = chain.factors[half] if odd else None
+    if isinstance(centre, _Diagonal):
+        definite = centre.entries.facts.nonnegative
+    elif centre is not None and not centre.facts.symmetric:
+        return None
+    else:
+        definite = centre is None or centre.facts.psd
+    return Facts(symmetric=True, psd=definite and chain.nonnegative)
+
+
+def _line(expr: Expr) -> bool:
+    """Return whether an array is a single row or a single column."""
+    return expr.shape != SCALAR and Dim.ONE in (expr.shape.rows, expr.shape.cols)
+
+
+def _scaled(array: Expr, line: Expr) -> list[_Factor]:
+    """Return the factors of array ∘ line, the last one first."""
+    if line.shape.rows is Dim.ONE:
+        return [_Diagonal(line), array]
+    return [array, _Diagonal(transpose(line))]
 
 
 def pointwise(node: Expr, verb: str, left: Expr, right: Expr) -> Shape:

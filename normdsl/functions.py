@@ -10,6 +10,7 @@ from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expr import Constant, Expr, Mul, Pow, as_expr, is_constant
 from normdsl.expr import power as _power
 from normdsl.nodes import Reducer
+from normdsl.nodes.entrywise import absolute
 from normdsl.shapes import SCALAR
 
 
@@ -24,7 +25,7 @@ def sqrt(x: Any) -> Expr:
 
 def abs(x: Any) -> Expr:
     """Return |x| entry by entry."""
-    return nodes.Apply(nodes.ABS, as_expr(x))
+    return absolute(as_expr(x))
 
 
 def sign(x: Any) -> Expr:

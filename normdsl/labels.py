@@ -7,15 +7,14 @@ from collections.abc import Iterable
 
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.nodes import Param, Source, Stream
+from normdsl.nodes import Param, Source
 from normdsl.recursion import After, State
 from normdsl.streams import MOMENTS
 
-_LENGTHS = (Source.ROWS, Source.COLS)
+#: The lengths of W, called m and n where the author gives these letters to nothing else.
+_LENGTHS = {Source.ROWS.value, Source.COLS.value}
 #: Names with a meaning of their own in formulas, in emitted code and in optimizer states.
-_TAKEN = {"W", "G", "t", "loss", "step", "init", "torch", *(s.value for s in MOMENTS)}
-#: Free for authors, unless the rule also uses the lengths of W, which formulas call m and n.
-_SHARED = {"m", "n"}
+_TAKEN = {"W", "G", "t", "loss", "step", "init", "torch", *(s.value for s in MOMENTS)} - _LENGTHS
 
 
 def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
@@ -29,9 +28,7 @@ def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
     for name, expr in names:
         if expr.children and expr != update and expr in set(order):
             given.setdefault(expr, name)
-    lengths = {x.source.value for x in order if isinstance(x, Stream) and x.source in _LENGTHS}
-    free = _SHARED.intersection(given.values()) - lengths
-    taken = {x.name for x in order if isinstance(x, Param)} | _TAKEN | (_SHARED - free)
+    taken = {x.name for x in order if isinstance(x, Param)} | _TAKEN
     found: dict[Expr, str] = {}
     for root in [*given, update]:
         inside = walk(root)

@@ -33,6 +33,12 @@ def parts(value: Any, kind: type) -> Iterator[Any]:
         yield from _inside(getattr(value, name), kind)
 
 
+def notes(value: Any, kind: type) -> tuple[Any, ...]:
+    """Return what stands in `value`'s fields besides its parts of type `kind`, in order."""
+    fields = (getattr(value, name) for name in content_fields(type(value)))
+    return tuple(x for x in fields if not isinstance(x, kind))
+
+
 def _inside(value: Any, kind: type) -> Iterator[Any]:
     if isinstance(value, kind):
         yield value

@@ -18,6 +18,19 @@ _NUMPY_OPERATORS = {
 }
 
 
+#: What to write instead of the methods of a tensor.
+_FUNCTIONS = {
+    **{f: f"nd.{f}(x)" for f in ("abs", "exp", "inverse", "log", "max", "sign", "sqrt", "sum")},
+    **{f: f"nd.{f}(x)" for f in ("tanh", "trace", "reciprocal")},
+    **dict.fromkeys(("t", "mT", "H", "transpose"), "x.T"),
+    "mean": "nd.sum(x) / (nd.rows * nd.cols)",
+    "min": "-nd.max(-x)",
+    "norm": "nd.frobenius.value(x), or the value of another norm",
+    "pow": "x ** p",
+    "square": "x ** 2",
+}
+
+
 class Symbolic:
     """Refuses, with the reason, every use that needs values which are not known yet."""
 
@@ -70,6 +83,29 @@ class Symbolic:
         )
 
     __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _refuse_value
+
+    def _refuse_operator(self, *_: Any) -> NoReturn:
+        raise DeclarationError(
+            "apply an operator of whole numbers or of truth values to an expression",
+            at=self,
+            why="expressions are arrays of real numbers",
+            hint="use +, -, *, /, **, @, nd.maximum and nd.sign",
+        )
+
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _refuse_operator
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _refuse_operator
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = __round__ = _refuse_operator
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse the methods of tensors, which are functions here."""
+        if name in _FUNCTIONS:
+            raise DeclarationError(
+                f"call .{name} of an expression",
+                at=self,
+                why="an expression is no tensor, and has no methods",
+                hint=f"write {_FUNCTIONS[name]}",
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 def _foreign(function: Any) -> DeclarationError:

@@ -10,8 +10,10 @@ import attrs
 import sympy
 
 from normdsl.compiler.invariance.laws import INVARIANT, ONE, Law
+from normdsl.compiler.invariance.ranks import missing, size
 from normdsl.expr import Expr
 from normdsl.nodes import Param
+from normdsl.show.notation import LENGTHS
 from normdsl.show.text import text
 
 
@@ -63,6 +65,9 @@ def starting(state: Expr, law: Law, along: bool = True) -> Assumption:
     return Assumption(kind, state, law, along)
 
 
+#: How far below the size of a matrix its rank may be, for what is assumed of it.
+SHORT = {Kind.FULL_RANK: 0, Kind.DISTINCT: 1}
+
 Condition: TypeAlias = Any  # an equation (sympy.Basic, untyped) or an Assumption
 Conditions = frozenset[Condition]
 NONE: Conditions = frozenset()
@@ -85,16 +90,46 @@ def coupled(conditions: Iterable[Condition]) -> bool:
 
 
 def show(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:
-    """Return conditions as a phrase: equations first, then one clause per kind of assumption."""
+    """Return conditions as a phrase: equations first, then one clause per kind of assumption.
+
+    Full rank is said with the shapes that allow it.
+    """
     listed = list(conditions)
     assumed = [c for c in listed if isinstance(c, Assumption)]
     clauses = sorted(_equation(c) for c in listed if not isinstance(c, Assumption))
     for kind in Kind:
         alike = [c for c in assumed if c.kind is kind]
         for sentence in sorted({c.sentence for c in alike}):
-            about = sorted({_name(c.of, names) for c in alike if c.sentence == sentence})
-            clauses.append(_plural(sentence, about))
+            same = [c for c in alike if c.sentence == sentence]
+            only = shapes(same, names) if kind is Kind.FULL_RANK else ""
+            about = sorted({_name(c.of, names) for c in same})
+            clauses.append(_plural(sentence, about) + (f" (only for {only})" if only else ""))
     return ", ".join(clauses[:-1]) + (" and " if clauses[1:] else "") + clauses[-1]
+
+
+def wanting(assumption: Assumption, names: Mapping[Expr, str]) -> str:
+    """Return an assumption on a matrix as what is needed: S to have full rank."""
+    said = assumption.kind.value.format(_name(assumption.of, names))
+    return said.replace(" has ", " to have ")
+
+
+def shapes(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:
+    """Return for which rows m and columns n of W matrices can be what is assumed of them.
+
+    Where an author gave these letters to something else, they are called rows and cols.
+    """
+    taken = LENGTHS.keys() & set(names.values())
+    letters = ("rows", "cols") if taken else ("m", "n")
+    needed = {
+        (size(c.of).show(letters), form.show(letters))
+        for c in conditions
+        if isinstance(c, Assumption) and c.kind in SHORT
+        for form in missing(c.of, SHORT[c.kind])
+    }
+    square = {letters, letters[::-1]}
+    if square <= needed:
+        needed = (needed - square) | {(f"{letters[0]} = {letters[1]}", "")}
+    return ", ".join(sorted(f"{a} ≤ {b}" if b else a for a, b in needed))
 
 
 def _name(expr: Expr, names: Mapping[Expr, str]) -> str:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import attrs
 import sympy
 
-from normdsl.algebra import fold
 from normdsl.compiler.invariance.conditions import (
     SILENT,
     Assumption,
     Condition,
     Conditions,
     Kind,
+    show,
     starting,
+    wanting,
 )
 from normdsl.compiler.invariance.exponents import (
     consistent,
+    from_sympy,
     is_zero,
     solutions,
     without_unknowns,
@@ -28,11 +30,13 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
 from normdsl.compiler.invariance.infer import Inference
 from normdsl.compiler.invariance.judgement import Failure, Judgement, settled, settled_law
+from normdsl.compiler.invariance.laws import moved
 from normdsl.compiler.invariance.mirror import one_sided
+from normdsl.compiler.invariance.motion import moves
+from normdsl.compiler.invariance.naming import at_zero, names_of
+from normdsl.compiler.invariance.needed import met, reduced, unmeetable
 from normdsl.declaration import Declaration
-from normdsl.errors import DeclarationError
-from normdsl.expr import Pow, as_expr, is_constant
-from normdsl.graph import walk
+from normdsl.expr import Expr, as_expr
 from normdsl.nodes import Param
 
 
@@ -98,21 +102,25 @@ def decide(declaration: Declaration, group: Group, given: Conditions = frozenset
             judgements += tuple(inference.specialised(declaration.update))
     except Failure as failure:
         return Decision((), failure)
-    proofs = []
+    proofs, obstacles = [], []
     for j in judgements:
         agreed = alike(j.law, wanted)
         solved = None if agreed is None else without_unknowns(agreed | j.conditions)
-        proof = None if solved is None else _proof(declaration, j, *solved, given)
-        if proof is not None:
-            proofs.append(proof)
+        found = None if solved is None else _proof(declaration, j, *solved, given)
+        if isinstance(found, Proof):
+            proofs.append(found)
+        elif found is not None:
+            obstacles.append(found)
     if proofs:
         return Decision(tuple(sorted(proofs, key=lambda p: p.cost)), None)
+    if obstacles:
+        return Decision((), Failure(declaration.update, min(obstacles, key=len), judgements))
     if group.swap:
-        return Decision((), one_sided(declaration.update, declaration.labels))
+        return Decision((), one_sided(declaration.update, names_of(declaration)))
     if any(alike(j.law, wanted) is not None for j in judgements):
-        reason = "it would need hyper-parameters outside their domains, or such that leave no step"
+        reason = "its conditions contradict one another"
     else:
-        reason = f"the new weights move as {judgements[0].law}, but W moves as {wanted}"
+        reason = f"the new weights are {moved(judgements[0].law)}, but W is {moved(wanted)}"
     return Decision((), Failure(declaration.update, reason, judgements))
 
 
@@ -122,21 +130,35 @@ def _proof(
     needed: Conditions,
     chosen: Mapping[sympy.Symbol, sympy.Expr],
     given: Conditions,
-) -> Proof | None:
-    """Return a judgement as a proof if hyper-parameters can meet its conditions, or nearly."""
+) -> Proof | str:
+    """Return a judgement as a proof if its conditions can be met, or nearly; or why they cannot."""
     shorter = [shortened(c, declaration) for c in needed]
     if None in shorter or not possible(declaration, frozenset(shorter)):
-        return None
+        return _out_of_reach(needed)
     chosen = _shared_out(needed, chosen)
     needed = frozenset(_begun(c, chosen) for c in shorter)
+    zeros = at_zero(declaration, needed)
+    names = names_of(declaration, zeros)
+    needed = reduced(needed, zeros, names)
+    hopeless = unmeetable(needed)
+    if hopeless is not None:
+        assumption, rank = hopeless
+        return f"it would need {wanting(assumption, names)}, but its rank is {rank} at most"
     silent = {c for c in needed if isinstance(c, Assumption) and c.kind in SILENT}
     limits = _of_kind(needed, Kind.VANISHING)
     law = any(c.kind is Kind.MOVED_DRAW for c in silent)
     mode = Mode.LIMIT if limits else Mode.LAW if law else Mode.EXACT
     rest = needed - silent - limits
-    told = {(c.kind, c.of) for c in given if isinstance(c, Assumption)}
-    met = frozenset(c for c in rest if isinstance(c, Assumption) and (c.kind, c.of) in told)
-    return Proof(settled(judgement, chosen), rest - met, limits, met, mode)
+    assumed = frozenset(c for c in rest if met(c, given, zeros))
+    return Proof(settled(judgement, chosen), rest - assumed, limits, assumed, mode)
+
+
+def _out_of_reach(needed: Conditions) -> str:
+    """Return why hyper-parameters cannot meet the equations among conditions."""
+    equations = [c for c in needed if not isinstance(c, Assumption)]
+    if not equations:
+        return "its conditions contradict one another"
+    return f"it would need {show(equations, {})}, which a domain excludes or which leaves no step"
 
 
 def _shared_out(
@@ -179,7 +201,7 @@ def _of_kind(conditions: Conditions, kind: Kind) -> Conditions:
 
 def possible(declaration: Declaration, conditions: Conditions) -> bool:
     """Return whether hyper-parameters within their domains meet conditions and leave a step."""
-    gone = [c.of.name for c in _of_kind(conditions, Kind.VANISHING)]
+    gone = {c.of.name: as_expr(0) for c in _of_kind(conditions, Kind.VANISHING)}
     equations = [c for c in conditions if isinstance(c, sympy.Equality)]
     if not consistent(conditions):
         return False
@@ -187,34 +209,22 @@ def possible(declaration: Declaration, conditions: Conditions) -> bool:
         return leaves_a_step(declaration, gone)
     solved = solutions(equations)
     for found in solved:
-        values = {str(name): value for name, value in found.items() if value.is_number}
+        values = {str(name): value for name, value in found.items()}
         inside = all(
-            declaration.hyperparameter(name).domain.contains(float(value))
+            value.is_real and declaration.hyperparameter(name).domain.contains(float(value))
             for name, value in values.items()
-            if value.is_real
-        ) and all(value.is_real for value in values.values())
-        zeros = [name for name, value in values.items() if value == 0]
-        if inside and leaves_a_step(declaration, [*gone, *zeros]):
+            if value.is_number
+        )
+        meant = {n: from_sympy(value, declaration.hyper) for n, value in values.items()}
+        chosen = {name: value for name, value in meant.items() if value is not None}
+        if inside and leaves_a_step(declaration, gone | chosen):
             return True
     return not solved and leaves_a_step(declaration, gone)
 
 
-def leaves_a_step(declaration: Declaration, zeros: Iterable[str]) -> bool:
-    """Return whether the new weights depend on the gradient with some hyper-parameters at zero.
-
-    They do not if the rule then divides by zero.
-    """
-    gone = [declaration.hyperparameter(name) for name in zeros]
-    update = fold(declaration.update, {Param(h.name, h.domain): as_expr(0) for h in gone})
-    new = set(walk(update)).difference(walk(fold(declaration.update, {})))
-    powers = (x for x in new if isinstance(x, Pow) and is_constant(x.base, 0))
-    if any(not x.exponent.facts.low > 0 for x in powers):
-        return False
-    try:
-        attrs.evolve(declaration, update=update, names=())
-    except DeclarationError:
-        return False
-    return True
+def leaves_a_step(declaration: Declaration, values: Mapping[str, Expr]) -> bool:
+    """Return whether the gradient still moves the weights with some hyper-parameters so chosen."""
+    return moves(declaration, frozenset(values.items()))
 
 
 @lru_cache(maxsize=256)
@@ -223,5 +233,6 @@ def idle_parameters(declaration: Declaration) -> frozenset[str]:
     return frozenset(
         h.name
         for h in declaration.hyper
-        if is_zero(Param(h.name, h.domain)) is not None and not leaves_a_step(declaration, [h.name])
+        if is_zero(Param(h.name, h.domain)) is not None
+        and not leaves_a_step(declaration, {h.name: as_expr(0)})
     )

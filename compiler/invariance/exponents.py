@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from fractions import Fraction
+from functools import lru_cache, reduce
 from typing import Any
 
 import sympy
@@ -54,6 +55,28 @@ def to_sympy(expr: Expr) -> sympy.Expr | None:
             return None if a is None or b is None else a**b
         case _:
             return None
+
+
+def from_sympy(value: sympy.Expr, params: Iterable[Any]) -> Expr | None:
+    """Return a rational number, or a sum or product of such and of hyper-parameters, as a scalar.
+
+    Args:
+        value: what `to_sympy` returns. params: the hyper-parameters, with names and domains.
+
+    Returns:
+        None if it is something else.
+    """
+    known = {symbol(p): p for p in (Param(h.name, h.domain, where=None) for h in params)}
+    if value in known:
+        return known[value]
+    if value.is_Rational:
+        return Constant(Fraction(int(value.p), int(value.q)), where=None)
+    if not (value.is_Add or value.is_Mul):
+        return None
+    parts = [from_sympy(x, params) for x in value.args]
+    whole = [x for x in parts if x is not None]
+    join = e.add if value.is_Add else e.mul
+    return reduce(join, whole) if len(whole) == len(parts) else None
 
 
 def is_zero(param: Param) -> Condition | None:

@@ -7,7 +7,7 @@ moves by the dual action.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -241,17 +241,38 @@ ALL = (
 )
 
 
-def named(name: str) -> Group:
-    """Return the group called `name`.
+def named(name: Group | str) -> Group:
+    """Return the group called `name`, or a group as it is.
 
     Raises:
         NormdslError: if there is none.
     """
+    if isinstance(name, Group):
+        return name
     for group in ALL:
         if group.name == name:
             return group
     raise NormdslError(
         f"check the group {name!r}",
-        why="there is no group of that name",
+        why="there is no group of that name" if isinstance(name, str) else "it is no group",
         hint="one of: " + ", ".join(group.name for group in ALL),
     )
+
+
+def several(names: str | Iterable[Group | str] | None) -> tuple[Group, ...]:
+    """Return the groups of a list, or of a text with commas, each once; all of them for None.
+
+    Raises:
+        NormdslError: for a list that is empty, or of what are no groups.
+    """
+    if names is None:
+        return ALL
+    names = [x.strip() for x in names.split(",")] if isinstance(names, str) else names
+    listed = list(names) if isinstance(names, Iterable) else [names]
+    if not listed:
+        raise NormdslError(
+            "check no group at all",
+            why="a report is over one group or more",
+            hint='pass some, as in rule.check(["affine", "scale"]), or leave them out for all',
+        )
+    return tuple(dict.fromkeys(map(named, listed)))

@@ -144,10 +144,11 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
 def _turning(recursion: Recursion, laws: tuple[Law, ...]) -> Failure:
     """Return the failure of a state kept in coordinates that are not those of the next step."""
     i, frame = next((i, f) for i, law in enumerate(laws) for f in law.frames)
-    shown = frame.show({After(recursion, i): "the state"})
+    free = "signs" if frame.kind == "signs" else "a rotation"
     return Failure(
         After(recursion, i),
-        f"it averages over steps a value expressed in {shown}, which turns anew at every step; "
+        f"it averages over steps a value in a frame known only up to {free}, which turns anew at "
+        "every step; "
         "turn the old value along: Q.T @ nd.prev(Q) @ old",
     )
 

@@ -19,6 +19,7 @@ from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANYTHING, Law
 from normdsl.compiler.invariance.rules import outcomes
+from normdsl.errors import NormdslError
 from normdsl.expr import Add, Expr, MatMul, Mul, Pow, Transpose, as_expr, is_constant
 from normdsl.graph import walk
 from normdsl.nodes import (
@@ -39,6 +40,9 @@ from normdsl.nodes import (
 )
 from normdsl.norms.base import Dual, NormOperation, Sharp, Value
 from normdsl.recursion import Carry, State
+
+#: The rule of a norm's operation that is typed by its definition.
+DEFINED = "its definition"
 
 
 class Inference:
@@ -142,7 +146,10 @@ class Inference:
             if param.name in self.idle or condition is None:
                 continue
             folding = self.memory.setdefault(("without", param), Folding({param: as_expr(0)}))
-            smaller = folding(expr)
+            try:
+                smaller = folding(expr)
+            except NormdslError:  # it has no value there: a norm divided by zero, say
+                continue
             if len(walk(smaller)) >= len(walk(expr)):
                 continue
             try:
@@ -190,9 +197,8 @@ class Inference:
             raise refused or Failure(expr, "its argument has no law") from None
 
     def _defined(self, expr: NormOperation) -> tuple[Judgement, ...]:
-        why = "its definition"
         return tuple(
-            Judgement(expr, j.law, why, j.conditions, (j,)) for j in self.judge(expr.definition)
+            Judgement(expr, j.law, DEFINED, j.conditions, (j,)) for j in self.judge(expr.definition)
         )
 
 

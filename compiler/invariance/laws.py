@@ -169,10 +169,51 @@ class Law:
         if self.unit not in (ZERO, None):
             parts.append(f"unit c^({self.unit})" if self.unit != 1 else "unit c")
         if self.offset != ZERO:
-            parts.append("shifted by T" if self.offset == 1 else f"shifted by ({self.offset}) T")
+            parts.append(shifted(self))
         if self.twin is not None:
             parts.append(f"transpose of {text(self.twin, names)}")
         return ", ".join(parts) if parts else "fixed"
+
+
+def moved(law: Law) -> str:
+    """Return how a value moves, in words: mixed by A in its rows and multiplied by c."""
+    if law == ANYTHING:
+        return "zero"
+    parts = [words(law.entries)] if law.entries not in (FIXED, ANY) else []
+    if law.rows == law.cols and law.rows not in (FIXED, ANY):
+        parts.append(f"{words(law.rows)} in its rows and columns")
+    else:
+        parts += _sides(law)
+    if law.unit not in (ZERO, None):
+        parts.append(scaled(law))
+    if law.offset != ZERO:
+        parts.append(shifted(law))
+    return " and ".join(parts) if parts else "left alone"
+
+
+def _sides(law: Law) -> list[str]:
+    """Return what happens to the rows and to the columns of a value, a verb of both said once."""
+    sides = ((law.rows, "rows"), (law.cols, "columns"))
+    told = [f"{words(ix)} in its {side}" for ix, side in sides if ix not in (FIXED, ANY)]
+    verbs = {x.partition(" by ")[0] for x in told}
+    if len(told) == 2 and len(verbs) == 1:
+        told[1] = told[1].removeprefix(verbs.pop() + " ")
+    return told
+
+
+def scaled(law: Law) -> str:
+    """Return what the scalar unit does to a value, in words."""
+    if law.unit in (ZERO, None):
+        return "left alone"
+    if law.unit.has(sympy.Dummy):
+        return "multiplied by some power of c"
+    return "multiplied by c" if law.unit == 1 else f"multiplied by c^({law.unit})"
+
+
+def shifted(law: Law) -> str:
+    """Return by what a value is shifted, in words."""
+    multiple = {ONE: "T", -ONE: "−T"}.get(law.offset, f"({law.offset}) T")
+    return f"shifted by {multiple}"
 
 
 INVARIANT = Law()

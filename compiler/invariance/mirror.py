@@ -20,6 +20,7 @@ from normdsl.compiler.invariance.conditions import NONE, Assumption, Kind
 from normdsl.compiler.invariance.groups import MIRRORED
 from normdsl.compiler.invariance.judgement import Failure, Judgement
 from normdsl.compiler.invariance.laws import Law
+from normdsl.compiler.invariance.naming import complete
 from normdsl.expr import Constant, Expr, assure
 from normdsl.graph import walk
 from normdsl.nodes import Source
@@ -27,6 +28,7 @@ from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated, transposed
 from normdsl.recursion import Carry, State
 from normdsl.shapes import Dim, Shape
+from normdsl.show.text import Text
 from normdsl.source import located
 from normdsl.structure import rebuild
 
@@ -178,14 +180,19 @@ def image_names(names: Mapping[Expr, str]) -> dict[Expr, str]:
 def one_sided(update: Expr, names: Mapping[Expr, str]) -> Failure:
     """Return the failure of a rule that is not its own mirror image: its first one-sided part.
 
-    Parts that the author gave a name are looked at first.
+    Parts that the author gave a name are looked at first; a part that the normal form writes in
+    another way is not spoken of.
     """
     mirror, present = Mirror(), occurring(canonical(update))
+    shown = {**image_names(names), **names}
     wholes = _wholes(update)
     for part in [*(x for x in wholes if x in names), *wholes]:
         image = mirror(part)
-        if canonical(image) not in present:
-            return Failure(part, f"its mirror image, {image}, does not occur in the rule")
+        if canonical(part) in present and canonical(image) not in present:
+            notation = Text(complete(shown, [image]))
+            called = f"{notation(image).text} ← " if isinstance(image, State) else ""
+            meant = called + notation.define(image).text
+            return Failure(part, f"its mirror image, {meant}, does not occur in the rule")
     return Failure(update, "its rows and its columns take different parts in it")
 
 

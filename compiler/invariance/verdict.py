@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import enum
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
-from normdsl.compiler.invariance.canonical import canonical
-from normdsl.compiler.invariance.conditions import Condition, show
+from normdsl.compiler.invariance.conditions import (
+    Assumption,
+    Condition,
+    Kind,
+    shapes,
+    show,
+)
 from normdsl.compiler.invariance.decide import Decision, Mode
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.judgement import Judgement
-from normdsl.compiler.invariance.laws import Law
-from normdsl.compiler.invariance.mirror import image_names
+from normdsl.compiler.invariance.lines import Lines, ProofLine, other_names, proof_lines
+from normdsl.compiler.invariance.naming import at_zero, can_vanish, complete, names_of
 from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.origins import STILL, Origin
-from normdsl.recursion import Before, State, release
-from normdsl.show.latex import latex
-from normdsl.show.text import text
+from normdsl.origins import Origin
+from normdsl.recursion import After, State
+from normdsl.show.text import text, wrapped
 from normdsl.source import Where
+
+__all__ = ["Culprit", "ProofLine", "Status", "Verdict", "proof_lines", "proved", "unproved"]
 
 
 class Status(enum.Enum):
@@ -33,44 +38,6 @@ class Status(enum.Enum):
     CONDITIONAL = "invariant if"
     REFUTED = "not invariant"
     UNKNOWN = "unknown"
-
-
-@attrs.frozen
-class ProofLine:
-    """One step of a proof: an expression, its law, and why; its texts are written when read.
-
-    Args:
-        expr: the expression. law: its law. rule: why it has it. where: the source line.
-        names: the author's names for expressions.
-    """
-
-    expr: Expr
-    law: Law
-    rule: str
-    where: Where | None
-    names: Mapping[Expr, str] = attrs.field(eq=False, repr=False)
-
-    @property
-    def formula(self) -> str:
-        """The expression as text."""
-        return text(self.expr, _other_names(self.expr, self.names))
-
-    @property
-    def latex(self) -> str:
-        """The expression as LaTeX."""
-        return latex(self.expr, _other_names(self.expr, self.names))
-
-    @property
-    def moves(self) -> str:
-        """Its law as text."""
-        twin = self.law.twin
-        if twin is not None and canonical(twin) == canonical(self.expr):
-            return "its own transpose"
-        return self.law.show(self.names)
-
-    def __str__(self) -> str:
-        place = "" if self.where is None else f"  [line {self.where.line}]"
-        return f"{self.formula:<40} : {self.moves:<26}  {self.rule}{place}"
 
 
 @attrs.frozen
@@ -99,19 +66,28 @@ class Verdict:
         mode: exact, in law (of random draws), or in the limit.
         limits: what must tend to a value its domain excludes. assumed: what `check` was told.
         otherwise: of a conditional verdict, a counterexample where its conditions are violated.
+        searched: whether a counterexample was looked for.
     """
 
     declaration: Declaration
     group: Group
     status: Status
     conditions: tuple[Condition, ...] = ()
-    proof: tuple[ProofLine, ...] = ()
+    proof: Sequence[ProofLine] = ()
     culprit: Culprit | None = None
     witness: Witness | None = None
     mode: Mode = Mode.EXACT
     limits: tuple[Condition, ...] = ()
     assumed: tuple[Condition, ...] = ()
     otherwise: Witness | None = None
+    searched: bool = True
+
+    @property
+    def names(self) -> Mapping[Expr, str]:
+        """The names of what its conditions are about."""
+        told = (*self.conditions, *self.limits, *self.assumed)
+        names = names_of(self.declaration, at_zero(self.declaration, told))
+        return complete(names, [c.of for c in told if isinstance(c, Assumption)])
 
     @property
     def invariant(self) -> bool:
@@ -126,9 +102,9 @@ class Verdict:
             return answer
         parts = ["invariant in law" if self.mode is Mode.LAW else "invariant"]
         if self.conditions:
-            parts.append("if " + show(self.conditions, self.declaration.labels))
+            parts.append("if " + show(self.conditions, self.names))
         if self.limits:
-            limit = show(self.limits, self.declaration.labels)
+            limit = show(self.limits, self.names)
             parts.append(f"in the limit {limit}, where continuous")
         return " ".join(parts)
 
@@ -138,35 +114,58 @@ class Verdict:
         if self.culprit is None:
             sense = ", in distribution" if self.mode is Mode.LAW else ""
             parts = [f"every step moves as the weights do{sense}"]
+            carried = f": {self.proof.carried}" if isinstance(self.proof, Lines) else ""
             if self.conditions:
-                parts.append("provided " + show(self.conditions, self.declaration.labels))
+                parts.append("provided " + show(self.conditions, self.names))
             if self.limits:
-                limit = show(self.limits, self.declaration.labels)
+                limit = show(self.limits, self.names)
                 parts.append(f"in the limit {limit}, as long as the step is continuous there")
-            return ", ".join(parts)
+            return ", ".join(parts) + carried
         at = "" if self.culprit.where is None else f" (line {self.culprit.where.line})"
-        found = "" if self.witness is not None else "; no counterexample was found either"
+        found = "; no counterexample was found either" if self.searched else ""
+        found = found if self.witness is None else ""
         if self.status is Status.UNKNOWN and _draws(self.declaration):
             found = "; whether runs agree in distribution was not tested"
         return f"in {self.culprit.formula}{at}, {self.culprit.reason}{found}"
 
     def __str__(self) -> str:
-        lines = [
+        lines = wrapped(
             f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
-        ]
-        if self.assumed:
-            lines += ["  assumed: " + show(self.assumed, self.declaration.labels)]
+        )
+        told = {
+            "assumed": show(self.assumed, self.names) if self.assumed else None,
+            "note": "; ".join(self.notes) or None,
+            "culprit": self.culprit,
+            "witness": self.witness,
+            "otherwise not": self.otherwise,
+        }
+        said = [f"  {what}: {x}" for what, x in told.items() if x is not None]
+        said += [f"  {self._unsettled}"] if self.status is Status.UNKNOWN else []
+        lines += [piece for sentence in said for piece in wrapped(sentence)]
         if self.proof:
             lines += ["  proof:", *(f"    {line}" for line in self.proof)]
-        if self.culprit is not None:
-            lines += [f"  culprit: {self.culprit}"]
-        if self.witness is not None:
-            lines += [f"  witness: {self.witness}"]
-        if self.otherwise is not None:
-            lines += [f"  otherwise not: {self.otherwise}"]
-        if self.status is Status.UNKNOWN:
-            lines += ["  typing failed, but no run was found that breaks the invariance"]
         return "\n".join(lines)
+
+    @property
+    def notes(self) -> list[str]:
+        """For which shapes of W its conditions on eigenvalues can be met at all."""
+        told = [
+            c
+            for c in (*self.conditions, *self.assumed)
+            if isinstance(c, Assumption) and c.kind is Kind.DISTINCT
+        ]
+        only = shapes(told, self.names)
+        if not only:
+            return []
+        return [f"{show(told, self.names)} at the first step only for {only}"]
+
+    @property
+    def _unsettled(self) -> str:
+        if _draws(self.declaration):
+            return "typing failed, and whether runs agree in distribution was not tested"
+        if not self.searched:
+            return "typing failed, and no run was looked for that breaks the invariance"
+        return "typing failed, but no run was found that breaks the invariance"
 
     def __repr__(self) -> str:
         return f"<{self.declaration.name}: {self.group.name} {self.answer}>"
@@ -188,11 +187,6 @@ def _draws(declaration: Declaration) -> bool:
     return Origin.CHANCE in declaration.update.origins
 
 
-def _other_names(expr: Expr, names: Mapping[Expr, str]) -> Mapping[Expr, str]:
-    """Return the names for writing an expression out: all but its own, unless it is a state."""
-    return names if isinstance(expr, State) else {k: v for k, v in names.items() if k != expr}
-
-
 def _html_line(line: ProofLine) -> str:
     place = "" if line.where is None else f"line {line.where.line}"
     cells = (f"${line.latex}$", html.escape(line.moves), html.escape(line.rule), place)
@@ -205,6 +199,7 @@ def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdic
     found = decision.proof
     assert found is not None
     asks = found.conditions or found.limits
+    zeros = at_zero(declaration, found.conditions | found.limits)
     conditions, limits, assumed = (
         tuple(sorted(c, key=str)) for c in (found.conditions, found.limits, found.assumed)
     )
@@ -213,7 +208,7 @@ def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdic
         group,
         Status.CONDITIONAL if asks else Status.INVARIANT,
         conditions,
-        tuple(proof_lines(found.judgement, declaration.labels)),
+        Lines(found.judgement, declaration, zeros),
         mode=found.mode,
         limits=limits,
         assumed=assumed,
@@ -227,54 +222,29 @@ def _place(expr: Expr, declaration: Declaration) -> Where | None:
 
 
 def unproved(
-    declaration: Declaration, group: Group, decision: Decision, witness: Witness | None
+    declaration: Declaration,
+    group: Group,
+    decision: Decision,
+    witness: Witness | None,
+    searched: bool = True,
 ) -> Verdict:
     """Return the verdict of a failed inference: refuted if there is a witness, else unknown."""
     failure = decision.failure
     assert failure is not None
-    names = declaration.labels
-    formula = text(failure.expr, _other_names(failure.expr, names))
+    names = _names_in(declaration, failure.expr)
+    formula = text(failure.expr, other_names(failure.expr, names))
     culprit = Culprit(failure.expr, failure.reason, formula, _place(failure.expr, declaration))
     status = Status.UNKNOWN if witness is None else Status.REFUTED
-    return Verdict(declaration, group, status, culprit=culprit, witness=witness)
+    return Verdict(declaration, group, status, culprit=culprit, witness=witness, searched=searched)
 
 
-def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLine]:
-    """Return a judgement's proof, with the author's names for expressions."""
-    if judgement.law.twin is not None:
-        names = {**image_names(names), **names}
-    return list(_lines(judgement, names, set()))
+def _names_in(declaration: Declaration, expr: Expr) -> Mapping[Expr, str]:
+    """Return names for all states in an expression, also with some hyper-parameters 0."""
+    names = names_of(declaration)
+    if any(isinstance(x, State) and _after(x) not in names for x in walk(expr)):
+        names = names_of(declaration, can_vanish(declaration))
+    return complete(names, [expr])
 
 
-def _released(expr: Expr, scope: tuple[State, ...]) -> Expr:
-    """Return an expression from inside recursions over the states before the step."""
-    for state in scope:
-        expr = release(expr, state.recursion, Before)
-    return expr
-
-
-def _lines(
-    judgement: Judgement,
-    names: Mapping[Expr, str],
-    seen: set[tuple[Expr, Law]],
-    scope: tuple[State, ...] = (),
-    twins: tuple[State, ...] = (),
-) -> Iterator[ProofLine]:
-    """Yield the judgements a proof rests on before itself, each once; numbers are left out.
-
-    Inside a recursion's body, its states are written as their values before the step.
-    """
-    expr, law = _released(judgement.expr, scope), judgement.law
-    if law.twin is not None:
-        law = attrs.evolve(law, twin=_released(law.twin, twins))
-    if (expr, law) in seen:
-        return
-    seen.add((expr, law))
-    if isinstance(judgement.expr, State):
-        scope = (judgement.expr, *scope)
-    if isinstance(judgement.law.twin, State):
-        twins = (judgement.law.twin, *twins)
-    for premise in judgement.premises:
-        yield from _lines(premise, names, seen, scope, twins)
-    if not expr.origins.within(STILL):
-        yield ProofLine(expr, law, judgement.why, expr.where, names)
+def _after(state: State) -> Expr:
+    return After(state.recursion, state.index, where=None)

@@ -7,7 +7,7 @@ import math
 import attrs
 
 from normdsl.errors import DomainError
-from normdsl.expr import Expr, Operation, negated, pointwise
+from normdsl.expr import Expr, Operation, how_nonnegative, mutually_symmetric, negated, pointwise
 from normdsl.facts import Facts
 from normdsl.shapes import SCALAR, Shape
 from normdsl.show.notation import Level, Notation, Piece
@@ -47,6 +47,8 @@ FUNCTIONS = {f.name: f for f in (ABS, SIGN, RECIPROCAL, EXP, LOG, TANH)}
 class Apply(Operation):
     """f(x), entry by entry. `reciprocal` is the pseudo-inverse of a number: 1/x, and 0 at 0."""
 
+    commutes_with_transpose = True
+
     function: Function
     arg: Expr
 
@@ -64,8 +66,8 @@ class Apply(Operation):
             raise DomainError(
                 f"take the {f.name}",
                 at=self.arg,
-                why="it needs an argument known to be ≥ 0",
-                hint="square the argument, or take nd.abs of it",
+                why="it needs an argument known to be ≥ 0, and this one may have either sign",
+                hint=how_nonnegative(self.arg),
             )
         kept = x.nonnegative and (f.odd or f.even)
         symmetric = x.symmetric and self.shape != SCALAR
@@ -77,9 +79,20 @@ class Apply(Operation):
         return n.call(self.function.name, self.arg)
 
 
+def absolute(x: Expr) -> Expr:
+    """Return |x| entry by entry."""
+    return Apply(ABS, x)
+
+
+# Python's own word for it: abs(G). Expressions cannot import this module, which is built on them.
+Expr.__abs__ = absolute  # type: ignore[attr-defined]
+
+
 @attrs.frozen(eq=False, repr=False)
 class Maximum(Operation):
     """The larger of two, entry by entry."""
+
+    commutes_with_transpose = True
 
     left: Expr
     right: Expr
@@ -89,7 +102,8 @@ class Maximum(Operation):
 
     def _infer_facts(self) -> Facts:
         x, y = self.left.facts, self.right.facts
-        symmetric = x.symmetric and y.symmetric and self.left.shape == self.right.shape
+        alike = self.left.shape == self.right.shape
+        symmetric = alike and mutually_symmetric(self.left, self.right)
         return Facts(max(x.low, y.low), max(x.high, y.high), symmetric=symmetric)
 
     def _notate(self, n: Notation) -> Piece:

@@ -64,7 +64,7 @@ class Stream(Expr):
         return _ORIGINS.get(self.source, ANYTHING)
 
     def _notate(self, n: Notation) -> Piece:
-        return n.symbol(self.source.value)
+        return n.symbol(n.length(self.source.value))
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -61,6 +61,8 @@ class Cholesky(Operation):
 class Inverse(Operation):
     """Inverse of a square matrix (pseudo-inverse where it is singular)."""
 
+    commutes_with_transpose = True
+
     arg: Expr
 
     def _infer_shape(self) -> Shape:

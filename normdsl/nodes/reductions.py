@@ -8,7 +8,7 @@ from fractions import Fraction
 import attrs
 
 from normdsl.errors import DomainError, ShapeError
-from normdsl.expr import Expr, Mul, Operation, factors_of, sign_of
+from normdsl.expr import Expr, Mul, Operation, factors_of, how_nonnegative, sign_of
 from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts
 from normdsl.origins import Origin
 from normdsl.shapes import SCALAR, Dim, Shape
@@ -128,7 +128,7 @@ class KthLargest(Operation):
                 f"take the entry at place {self.k} in order of size",
                 at=self.arg,
                 why="places count from 1, and entries must be known to be ≥ 0",
-                hint="take nd.abs of the argument",
+                hint=how_nonnegative(self.arg),
             )
         return _summed(self.arg.shape, self.over_rows, self.over_cols)
 

@@ -16,6 +16,7 @@ class Polar(Operation):
     """Polar factor U_r V_rᵀ of X = U S Vᵀ: the partial isometry of the nonzero singular values."""
 
     slope = 1
+    commutes_with_transpose = True
 
     arg: Expr
 
@@ -53,6 +54,7 @@ class SingularLmo(Operation):
     """U diag(lmo_φ(σ)) Vᵀ of X = U diag(σ) Vᵀ, for a symmetric gauge φ: the LMO of φ(σ(X))."""
 
     slope = -1
+    commutes_with_transpose = True
 
     arg: Expr
     gauge: Gauge

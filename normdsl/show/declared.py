@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from normdsl.show.latex import Latex
-from normdsl.show.notation import Notation
+from normdsl.show.notation import LENGTHS, Notation
 from normdsl.show.symbols import clashing, unicode_symbol
 from normdsl.show.text import Text
 
@@ -36,7 +36,8 @@ class Declared(Protocol):
 
 
 def _plain(declaration: Declared) -> frozenset[str]:
-    return clashing([*(h.name for h in declaration.hyper), *declaration.labels.values()])
+    hyper = [h.name for h in declaration.hyper]
+    return clashing([*hyper, *declaration.labels.values()]) | LENGTHS.keys() & set(hyper)
 
 
 def _lines(declaration: Declared, notation: Notation) -> Iterator[tuple[str, str]]:

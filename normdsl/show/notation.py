@@ -19,6 +19,10 @@ import attrs
 MOST = 3000
 
 
+#: What the lengths m and n of W are called where these letters name something else.
+LENGTHS = {"m": "rows", "n": "cols"}
+
+
 class Level(enum.IntEnum):
     """How tightly a piece binds; a looser piece inside a tighter place gets brackets."""
 
@@ -67,6 +71,11 @@ class Notation(ABC):
             return self.symbol(self.names[expr])
         piece: Piece = expr._notate(self)
         return piece
+
+    def length(self, letter: str) -> str:
+        """Return what to call a length of W: m or n, unless something else has such a name."""
+        taken = LENGTHS.keys() & {*self.names.values(), *self.plain}
+        return LENGTHS.get(letter, letter) if taken else letter
 
     def define(self, expr: Any) -> Piece:
         """Write the formula of a named expression."""

@@ -27,13 +27,20 @@ def _split(name: str) -> tuple[str, str, str]:
 
 
 def unicode_symbol(name: str) -> str:
-    """Return a name as Unicode: beta1 is β₁, lr is η, weight_decay is λ."""
+    """Return a name as Unicode: beta1 is β₁, lr is η, weight_decay is λ, s1′ is s₁′."""
+    plain, prime, rest = name.partition("′")
+    if prime:
+        return unicode_symbol(plain) + prime + rest
     stem, digits, suffix = _split(name)
     return _GREEK.get(stem, stem) + digits.translate(_SUBSCRIPTS) + (suffix and f"_{suffix}")
 
 
 def latex_symbol(name: str) -> str:
     """Return a name as LaTeX."""
+    plain, prime, rest = name.partition("′")
+    if prime:
+        suffix = rf"_{{\mathrm{{{escaped(rest.strip('_'))}}}}}" if rest else ""
+        return f"{{{latex_symbol(plain)}}}'{suffix}"
     stem, digits, suffix = _split(name)
     letter = _LATEX.get(_GREEK.get(stem, ""), stem)
     if not letter.startswith("\\") and len(letter) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -69,6 +70,19 @@ class Text(Notation):
 
     def norm(self, inner: Piece, sub: str) -> Piece:
         return Piece(f"‖{inner.text}‖{sub}", Level.ATOM)
+
+
+#: The width that texts are wrapped to.
+WIDTH = 100
+
+
+def wrapped(line: str, width: int = WIDTH, further: int = 4) -> list[str]:
+    """Return a line cut at spaces into lines of a width, the later ones indented further."""
+    indent = " " * (len(line) - len(line.lstrip(" ")) + further)
+    cut = textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return cut or [line]
 
 
 def text(expr: Any, names: Mapping[Any, str] | None = None) -> str:

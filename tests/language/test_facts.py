@@ -308,3 +308,64 @@ def test_named_facts():
     assert NONNEGATIVE.nonnegative
     assert not UNKNOWN.nonnegative
     assert (UNIT.low, UNIT.high) == (-1, 1)
+
+
+Q = nd.eigenbasis(G @ G.T)
+row, col = nd.sum(G * G, over="rows"), nd.sum(W, over="cols")
+MIRRORED = {
+    "X + Xᵀ of a product": W @ G.T + G @ W.T,
+    "with numbers": (W @ G.T) / 2 + (0.5 * G) @ W.T,
+    "beside another": G @ G.T + (W @ G.T + G @ W.T),
+    "scattered terms": (W @ G.T + G @ G.T) + G @ W.T,
+    "A S Aᵀ": G @ (W.T @ G + G.T @ W) @ G.T,
+    "longer products": W @ (G.T @ G) @ G.T + G @ (G.T @ G) @ W.T,
+    "Q diag(d) Qᵀ": (Q * nd.sum(Q, over="rows")) @ Q.T,
+    "diag(c) X Xᵀ diag(c)": (col * G) @ (col * G).T,
+    "G diag(r) Gᵀ": (G * row) @ G.T,
+    "X ∘ Xᵀ": (W @ G.T) * (G @ W.T),
+    "inverses": nd.inverse(W @ G.T) + nd.inverse(G @ W.T),
+    "functions of entries": nd.tanh(W @ G.T) + nd.tanh(G @ W.T),
+    "larger of both": nd.maximum(W @ G.T, G @ W.T),
+    "an average": nd.ema(W @ G.T, 0.5) + nd.ema(W @ G.T, 0.5).T,
+}
+ONE_SIDED = {
+    "X + X": W @ G.T + W @ G.T,
+    "X − Xᵀ": W @ G.T - G @ W.T,
+    "unequal numbers": 0.9 * W @ G.T + 0.8 * G @ W.T,
+    "other diagonals": (col * G) @ (nd.sum(G, over="cols") * G).T,
+    "one of two": W @ G.T + G @ G.T,
+    "another middle": W @ (W.T @ G) @ W.T,
+}
+
+
+@pytest.mark.parametrize("matrix", MIRRORED.values(), ids=MIRRORED.keys())
+def test_a_matrix_that_is_its_own_transpose_is_known_to_be(matrix):
+    assert matrix.facts.symmetric
+    assert nd.eigenbasis(matrix).shape == matrix.shape
+    value = evaluate(matrix @ G, random_matrix(4, 4), random_matrix(4, 4, 1))
+    value = value @ torch.linalg.inv(random_matrix(4, 4))
+    torch.testing.assert_close(value, value.mT, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("matrix", ONE_SIDED.values(), ids=ONE_SIDED.keys())
+def test_a_matrix_that_is_not_its_own_transpose_is_not_taken_for_one(matrix):
+    assert not matrix.facts.symmetric
+
+
+@pytest.mark.parametrize(
+    ("matrix", "definite"),
+    [
+        (0.1 * G @ G.T, True),
+        (-0.1 * G @ G.T, False),
+        ((-0.1 * G) @ (-0.1 * G).T, True),
+        ((nd.loss * G) @ (nd.loss * G).T, True),
+        (nd.loss * G @ G.T, False),
+        ((G * row) @ G.T, True),
+        ((G * nd.sum(W, over="rows")) @ G.T, False),
+        (W @ G.T + G @ W.T, False),
+    ],
+    ids=str,
+)
+def test_a_number_in_a_gram_matrix_decides_whether_it_is_definite(matrix, definite):
+    assert matrix.facts.symmetric
+    assert matrix.facts.psd is definite

@@ -33,6 +33,38 @@ def test_values_are_not_there_yet(write):
         write()
 
 
+UNKNOWN = {
+    "floor division": (nd.DeclarationError, lambda: G // 2),
+    "remainder": (nd.DeclarationError, lambda: 3 % G),
+    "rounding": (nd.DeclarationError, lambda: round(G)),
+    "truth values": (nd.DeclarationError, lambda: (G & W) | ~G),
+    "a number at": (nd.ShapeError, lambda: 2 @ G),
+    "method sum": (nd.DeclarationError, lambda: G.sum()),
+    "method norm": (nd.DeclarationError, lambda: (W - G).norm()),
+    "method t": (nd.DeclarationError, lambda: G.t()),
+    "logarithm of a loss": (nd.DomainError, lambda: nd.log(nd.loss)),
+    "root of a loss": (nd.DomainError, lambda: nd.sqrt(nd.loss)),
+}
+
+
+@pytest.mark.parametrize(("kind", "write"), UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_what_an_expression_cannot_do_is_refused_with_what_to_write(kind, write):
+    with refuses(kind):
+        write()
+
+
+def test_the_sign_of_a_loss_is_for_its_author_to_say():
+    with refuses(nd.DomainError, "may have either sign", "nd.maximum(loss, 0)"):
+        nd.log(nd.loss)
+    assert nd.log(nd.maximum(nd.loss, 0)).shape == nd.loss.shape
+
+
+def test_words_of_python_that_mean_what_they_say():
+    assert abs(G) == nd.abs(G)
+    assert +G == G
+    assert not hasattr(G, "data")
+
+
 @pytest.mark.parametrize("number", [np.float64(0.5), np.float32(0.5)])
 def test_numbers_of_numpy_are_numbers(number):
     assert number * G == G.__rmul__(0.5)
@@ -94,8 +126,17 @@ def test_lengths_of_the_weights_are_not_mixed_up_with_locals():
         m = nd.ema(G, beta)
         return W - lr * nd.rows * m
 
-    assert str(clash).splitlines()[-1].endswith("W − η m m₂")
-    assert "rows * m2" in clash.source()
+    assert str(clash).splitlines()[-1].endswith("W − η rows m")
+    assert "rows * m" in clash.source()
+    assert list(clash.labels.values()) == ["m"]
+
+
+def test_a_hyper_parameter_called_m_is_not_mixed_up_with_the_rows():
+    @nd.optimizer
+    def clash(lr=0.1, m=0.9):
+        return W - lr * nd.ema(G, m) / nd.cols / nd.rows
+
+    assert str(clash).splitlines()[-1].endswith("W − (η s₁ / cols) / rows")
 
 
 def test_a_factored_second_moment_is_known_to_be_nonnegative():

@@ -12,7 +12,16 @@ from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.exponents import equal, to_sympy
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
-from normdsl.compiler.invariance.laws import ANY, ANYTHING, INVARIANT, ZERO, Law, words
+from normdsl.compiler.invariance.laws import (
+    ANY,
+    ANYTHING,
+    INVARIANT,
+    ZERO,
+    Law,
+    moved,
+    scaled,
+    words,
+)
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, unshifted
 from normdsl.expr import Expr
 from normdsl.shapes import SCALAR, Dim
@@ -51,18 +60,9 @@ def _joined(node: e.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
     entries, three = indices.same(x.entries, y.entries, *spread[2])
     four = equal(x.unit, y.unit)
     if four is None:
-        raise Refusal(f"it joins a term that is {_scaled(x)} with one that is {_scaled(y)}")
+        raise Refusal(f"it joins a term that is {scaled(x)} with one that is {scaled(y)}")
     unit = y.unit if x.unit is None or x.unit.free_symbols else x.unit
     return Law(rows, cols, entries, unit), one | two | three | four
-
-
-def _scaled(law: Law) -> str:
-    """Return what the scalar unit does to a value, in words."""
-    if law.unit in (ZERO, None):
-        return "left alone"
-    if law.unit.has(sympy.Dummy):
-        return "multiplied by some power of c"
-    return "multiplied by c" + ("" if law.unit == 1 else f"^({law.unit})")
 
 
 def _spread(x: Expr, y: Expr) -> list[tuple[bool, bool]]:
@@ -108,7 +108,7 @@ def _shift_of_product(node: e.Mul, x: Law, y: Law) -> tuple[sympy.Expr, Conditio
 def _pow(node: e.Pow, laws: Laws, group: Group) -> list[Outcome]:
     base, exponent = laws
     if exponent not in (INVARIANT, ANYTHING):
-        raise Refusal(f"the exponent itself moves: {exponent}")
+        raise Refusal(f"the exponent itself moves: it is {moved(exponent)}")
     if base == INVARIANT:
         return [Outcome(INVARIANT, "a function of what does not move")]
     if base == ANYTHING:
@@ -150,5 +150,5 @@ def _entrywise(x: Law, degree: sympy.Expr | None, odd: bool, even: bool) -> Law:
     if x.unit is None or x.unit == 0:
         return Law(rows, cols, entries, x.unit)
     if degree is None:
-        raise Refusal(f"the function is not homogeneous, and its argument is {_scaled(x)}")
+        raise Refusal(f"the function is not homogeneous, and its argument is {scaled(x)}")
     return Law(rows, cols, entries, sympy.expand(x.unit * degree))

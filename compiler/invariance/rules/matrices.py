@@ -21,6 +21,7 @@ from normdsl.compiler.invariance.laws import (
     ZERO,
     Law,
     frame,
+    moved,
     words,
 )
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, require_still, rule, within
@@ -69,7 +70,7 @@ def _matrix_power(node: nodes.MatrixPower, laws: Laws, group: Group) -> list[Out
     if x == ANYTHING:
         return [Outcome(ANYTHING, "a power of zero")]
     if x.rows != x.cols:
-        raise Refusal(f"a symmetric root needs the law P S Pᵀ, and its argument moves as {x}")
+        raise Refusal(f"a symmetric root needs the law P S Pᵀ, and its argument is {moved(x)}")
     unit = None if x.unit is None else sympy.expand(x.unit * p)
     if x.rows.cls <= ORTHOGONAL:
         return [Outcome(Law(x.rows, x.cols, FIXED, unit), "(P S Pᵀ)^p = P S^p Pᵀ, P orthogonal")]
@@ -110,7 +111,7 @@ def _cholesky(node: nodes.Cholesky, laws: Laws, group: Group) -> list[Outcome]:
     if x == ANYTHING:
         return [Outcome(ANYTHING, "the root of zero")]
     if x.rows != x.cols:
-        raise Refusal(f"a Cholesky factor needs the law P S Pᵀ, and its argument moves as {x}")
+        raise Refusal(f"a Cholesky factor needs the law P S Pᵀ, and its argument is {moved(x)}")
     unit = None if x.unit is None else sympy.expand(x.unit * HALF)
     if x.rows == FIXED:
         return [Outcome(Law(unit=unit), "a function of what does not move, up to a multiple")]
@@ -142,7 +143,7 @@ def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcom
     if x.rows == x.cols == FIXED:
         return [Outcome(INVARIANT, "a multiple has the same eigenvectors", distinct)]
     if x.rows != x.cols:
-        raise Refusal(f"an eigenbasis needs the law P S Pᵀ, and its argument moves as {x}")
+        raise Refusal(f"an eigenbasis needs the law P S Pᵀ, and its argument is {moved(x)}")
     x, conditions = within(x, SPECTRAL, "an eigenbasis")
     if starts_constant(node.arg):
         raise Refusal("its argument starts as a constant, whose eigenvectors do not move")

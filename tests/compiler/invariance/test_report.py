@@ -58,7 +58,7 @@ def test_a_verdict_writes_no_formula_before_it_is_read(monkeypatch):
         raise AssertionError("a formula was written")
 
     for name in ("text", "latex"):
-        monkeypatch.setattr(f"normdsl.compiler.invariance.verdict.{name}", write)
+        monkeypatch.setattr(f"normdsl.compiler.invariance.lines.{name}", write)
     rule = nd.optimizer(lambda lr=0.1: W - lr * nd.polar(nd.ema(G, 0.9)))
     verdict = rule.check("orthogonal")
     assert verdict.proof

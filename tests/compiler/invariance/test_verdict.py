@@ -286,7 +286,7 @@ def test_a_new_group_is_one_declaration():
         return W - lr * nd.inverse(nd.ema(G @ G.T, 0.5)) @ G
 
     verdict = check(whitened, left)
-    assert verdict.answer == "invariant if s₁ has full rank"
+    assert verdict.answer == "invariant if s₁ has full rank (only for m ≤ n)"
     proofs.assert_proof_holds(verdict)
     assert check(a.muon, left).status is Status.REFUTED
 

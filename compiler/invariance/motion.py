@@ -1,0 +1,96 @@
+"""Whether the gradient moves the weights at all, or a rule stands still with values it is given."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from normdsl.algebra import Folding, fold
+from normdsl.declaration import Declaration
+from normdsl.errors import NormdslError
+from normdsl.expr import Expr, Pow, is_constant
+from normdsl.graph import walk
+from normdsl.nodes import Param, Source, Stream
+from normdsl.recursion import After, Before, Recursion, State, release
+from normdsl.shapes import SCALAR
+from normdsl.streams import W
+
+
+@lru_cache(maxsize=1024)
+def moves(declaration: Declaration, values: frozenset[tuple[str, Expr]]) -> bool:
+    """Return whether the gradient moves the weights where hyper-parameters have these values.
+
+    It does not if the rule then has no value, because it divides by zero or by no norm at all; nor
+    if the gradient is left to stretch a step whose direction it decides for other values.
+    """
+    table = {Param(n, declaration.hyperparameter(n).domain): value for n, value in values}
+    try:
+        update = fold(declaration.update, table)
+    except NormdslError:
+        return False
+    if _divides_by_zero(declaration.update, update) or not update_moves(update):
+        return False
+    return _is_directed(update) or not _is_directed(declaration.update)
+
+
+def update_moves(update: Expr) -> bool:
+    """Return whether new weights depend on the gradient, also once weights have stood still.
+
+    Suppose that they stand still. Then some states never leave their start; if with these the new
+    weights are the old ones, what was supposed is what happens.
+    """
+    return any(map(_is_gradient, walk(update))) and _at_rest(update) != W
+
+
+def _is_gradient(expr: Expr) -> bool:
+    return isinstance(expr, Stream) and expr.source is Source.GRADIENT
+
+
+def _is_directed(update: Expr) -> bool:
+    """Return whether the gradient decides more of a step than its length."""
+    seen, stack = set(), [update]
+    while stack:
+        expr = stack.pop()
+        if expr not in seen and expr.shape != SCALAR:
+            seen.add(expr)
+            stack += expr.children
+    return any(map(_is_gradient, seen))
+
+
+def _divides_by_zero(rule: Expr, update: Expr) -> bool:
+    """Return whether an update has a power of zero that the rule it was folded from has not."""
+    new = set(walk(update)).difference(walk(fold(rule, {})))
+    powers = (x for x in new if isinstance(x, Pow) and is_constant(x.base, 0))
+    return any(not x.exponent.facts.low > 0 for x in powers)
+
+
+class _Resting(Folding):
+    """Folds an expression in which some states are what they start from, at every step."""
+
+    def __call__(self, expr: Expr) -> Expr:
+        """Return the value of `expr` with those states at rest."""
+        new = isinstance(expr, After) and expr not in self._done
+        if isinstance(expr, After) and new and expr.recursion.forgetful(expr.index):
+            self._done[expr] = self(expr.recursion.bodies[expr.index])
+        return super().__call__(expr)
+
+
+def _at_rest(update: Expr) -> Expr:
+    """Return the new weights with those states at rest that stay where W stays."""
+    recursions = {x.recursion for x in walk(update) if isinstance(x, State)}
+    resting = {(r, i) for r in recursions for i in range(len(r.inits))}
+    while True:
+        folding = _Resting({s: r.inits[i] for r, i in resting for s in _both(r, i)})
+        kept = {(r, i) for r, i in resting if _stays(folding, r, i)}
+        if kept == resting:
+            return folding(update)
+        resting = kept
+
+
+def _both(recursion: Recursion, index: int) -> tuple[Expr, Expr]:
+    return Before(recursion, index, where=None), After(recursion, index, where=None)
+
+
+def _stays(folding: Folding, recursion: Recursion, index: int) -> bool:
+    """Return whether a state is its start again, one step on from there."""
+    body = release(recursion.bodies[index], recursion, Before)
+    return folding(body) == recursion.inits[index]

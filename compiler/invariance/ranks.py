@@ -1,0 +1,144 @@
+"""How large the rank of a matrix can be, and for which shapes of W it can be full.
+
+An upper bound is the least of some linear forms a m + b n + c in the rows m and the columns n of W:
+rank(G) ≤ min(m, n), rank(X Y) ≤ min(rank X, rank Y), rank(X + Y) ≤ rank X + rank Y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+import attrs
+
+from normdsl import expr as e
+from normdsl import nodes
+from normdsl.compiler.invariance.first_step import FirstStep
+from normdsl.expr import Constant, Expr, is_constant
+from normdsl.graph import replace, walk
+from normdsl.norms.base import NormOperation
+from normdsl.recursion import After, Before
+from normdsl.shapes import SCALAR, Dim, Shape
+
+
+@attrs.frozen(order=True)
+class Form:
+    """The number a m + b n + c.
+
+    Args:
+        rows: a. cols: b. rest: c.
+    """
+
+    rows: int = 0
+    cols: int = 0
+    rest: int = 0
+
+    def __add__(self, other: Form) -> Form:
+        return Form(self.rows + other.rows, self.cols + other.cols, self.rest + other.rest)
+
+    def covers(self, other: Form) -> bool:
+        """Return whether it is at least the other one, whatever m and n are."""
+        return self.rows >= other.rows and self.cols >= other.cols and self.rest >= other.rest
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it is the same for all shapes."""
+        return self.rows == self.cols == 0
+
+    def show(self, names: tuple[str, str]) -> str:
+        """Return it as text, with names for the rows and the columns of W."""
+        parts = [
+            name if k == 1 else f"{k} {name}"
+            for k, name in zip((self.rows, self.cols), names, strict=True)
+            if k
+        ]
+        return " + ".join([*parts, *([str(self.rest)] if self.rest or not parts else [])])
+
+
+Bound = frozenset[Form]  # the least of its forms
+_LENGTHS = {Dim.M: Form(rows=1), Dim.N: Form(cols=1), Dim.ONE: Form(rest=1)}
+#: The most forms kept of a bound.
+_MOST = 12
+
+
+def missing(matrix: Expr, short: int = 0) -> list[Form]:
+    """Return the forms that must be at least the size of a square matrix, or `short` less.
+
+    For its rank to be full, or at most `short` below, at every step; none if all shapes will do.
+    """
+    size, spare = _LENGTHS[matrix.shape.rows], Form(rest=short)
+    return sorted(f + spare for f in rank(matrix) if not (f + spare).covers(size))
+
+
+def size(matrix: Expr) -> Form:
+    """Return the number of rows of a matrix."""
+    return _LENGTHS[matrix.shape.rows]
+
+
+@lru_cache(maxsize=1024)
+def rank(expr: Expr) -> Bound:
+    """Return a bound of the rank that an expression has at the first step, where it is lowest.
+
+    What is zero at first, where every law holds, is looked at one step later.
+    """
+    started = FirstStep()(expr)
+    if is_constant(started, 0):
+        started = FirstStep()(_begun(expr))
+    known: dict[Expr, Bound] = {}
+    for node in walk(started):
+        known[node] = _least(_bound(node, known) | _of_shape(node.shape))
+    return known[started]
+
+
+def _begun(expr: Expr) -> Expr:
+    """Return an expression with states that start from 0 as they are after the step."""
+    return replace(
+        expr,
+        {
+            x: After(x.recursion, x.index, where=None)
+            for x in walk(expr)
+            if isinstance(x, Before) and is_constant(x.recursion.inits[x.index], 0)
+        },
+    )
+
+
+def _of_shape(shape: Shape) -> Bound:
+    return frozenset({_LENGTHS[shape.rows], _LENGTHS[shape.cols]})
+
+
+def _least(forms: Iterable[Form]) -> Bound:
+    """Return the forms that can be the least one; of very many, some."""
+    listed = sorted(set(forms), key=lambda f: (f.rows + f.cols, f.rest))
+    kept = [f for f in listed if not any(f != g and f.covers(g) for g in listed)]
+    return frozenset(kept[:_MOST])
+
+
+def _bound(node: Expr, known: dict[Expr, Bound]) -> Bound:
+    """Return the bound of a node that follows from those of its children; empty if none does."""
+    match node:
+        case Constant():
+            return frozenset({Form(rest=0 if node.value == 0 else 1)})
+        case e.Add(left=x, right=y):
+            return frozenset(a + b for a in known[x] for b in known[y])
+        case e.MatMul(left=x, right=y):
+            return known[x] | known[y]
+        case e.Mul(left=x, right=y):
+            return _scaled(x, y, known) | _scaled(y, x, known)
+        case (
+            e.Transpose(arg=x)
+            | nodes.Inverse(arg=x)
+            | nodes.Cholesky(arg=x)
+            | nodes.Polar(arg=x)
+            | nodes.MatrixPower(arg=x, exponent=Constant())
+        ):
+            return known[x]
+        case NormOperation() if node.definition is not None and node.shape != SCALAR:
+            return rank(node.definition)
+        case _:
+            return frozenset()
+
+
+def _scaled(array: Expr, factor: Expr, known: dict[Expr, Bound]) -> Bound:
+    """Return the bound of an entrywise product with an array of rank one: that of the other."""
+    single = factor.shape == SCALAR or Form(rest=1) in known[factor]
+    return known[array] if single else frozenset()
