@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 import sympy
 
+from normdsl.compiler.invariance.coefficients import Varying, aged, closed, tidy
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.exponents import OLD, apart, on_unknowns, solutions, unknown
 from normdsl.compiler.invariance.groups import Group
@@ -72,7 +73,7 @@ def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
 
 def a_step_ago(group: Group, law: Law) -> Law:
     """Return the law a value with `law` has one step later: unit and frames were others then."""
-    law = law.aged if law.frames else law
+    law = law.aged
     if not group.each_step or law.unit in (ZERO, None):
         return law
     return attrs.evolve(law, unit=sympy.expand(law.unit * OLD))
@@ -125,8 +126,31 @@ def _read_off(
         for system in (kept + initial, kept) if unknowns else ():
             for solution in solutions(system, unknowns):
                 yield tuple(_solved(law, solution) for law in found)
-        if not unknowns:
+        if unknowns:
+            yield from _over_time(laws, found, [start[0] for start in starts])
+        else:
             yield found
+
+
+def _over_time(laws: Laws, found: Laws, starts: list[Law]) -> Iterator[Laws]:
+    """Yield the laws of states whose units or shifts change from step to step, such as 1 − β^t."""
+    places = [
+        (i, place, getattr(law, place))
+        for i, law in enumerate(laws)
+        for place in ("unit", "offset")
+        if isinstance(getattr(law, place), sympy.Dummy)
+    ]
+    known: dict[sympy.Symbol, sympy.Expr] = {}
+    for _ in places:
+        past = {old: aged(value) for old, value in known.items()}
+        for i, place, old in places:
+            step, start = getattr(found[i], place), getattr(starts[i], place)
+            if old not in known and step is not None and start is not None:
+                value = closed(step.subs(past), old, start)
+                known |= {} if value is None else {old: value}
+    if len(known) == len(places) and any(x.has(Varying) for x in known.values()):
+        fresh = [{place: known[old] for j, place, old in places if j == i} for i in range(len(laws))]
+        yield tuple(attrs.evolve(law, **new) for law, new in zip(found, fresh, strict=True))
 
 
 def _equations(first: Iterable[Law], second: Iterable[Law]) -> list[sympy.Basic]:
@@ -141,8 +165,8 @@ def _equations(first: Iterable[Law], second: Iterable[Law]) -> list[sympy.Basic]
 
 
 def _solved(law: Law, solution: dict[sympy.Symbol, sympy.Expr]) -> Law:
-    unit = None if law.unit is None else sympy.expand(law.unit.subs(solution))
-    return attrs.evolve(law, unit=unit, offset=sympy.expand(law.offset.subs(solution)))
+    unit = None if law.unit is None else tidy(law.unit.subs(solution))
+    return attrs.evolve(law, unit=unit, offset=tidy(law.offset.subs(solution)))
 
 
 def _completed(proposal: Laws, starts: list[list[Law]]) -> Iterator[Laws]:

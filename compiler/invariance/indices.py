@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy
 
 from normdsl.classes import GENERAL, PERMUTATION, SIGNED_PERMUTATION, MatrixClass
+from normdsl.compiler.invariance.coefficients import tidy
 from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.exponents import equal
 from normdsl.compiler.invariance.laws import ANY, FIXED, Index, index, without_signs, words
@@ -49,7 +50,7 @@ def entrywise(
     if not x.cls.orthogonal:
         if degree is None:
             raise Refusal(f"the function is not homogeneous, and its argument is {words(x)}")
-        return index(x.element, x.cls, sympy.expand(x.power * degree))
+        return index(x.element, x.cls, tidy(x.power * degree))
     if not x.cls.signed or odd:
         return x
     if even:
@@ -73,7 +74,7 @@ def product(x: Index, y: Index, x_spread: bool, y_spread: bool) -> Index:
         lead = y if x == FIXED else x
         if lead.cls.orthogonal:
             return FIXED if x == y else lead
-        return index(lead.element, lead.cls, sympy.expand(x.power + y.power))
+        return index(lead.element, lead.cls, tidy(x.power + y.power))
     if x.element == y.element:
         signed = x.cls.signed != y.cls.signed
         return Index(x.element, SIGNED_PERMUTATION if signed else PERMUTATION)

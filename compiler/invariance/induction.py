@@ -101,7 +101,10 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
         assert law == ANYTHING or ANY not in (law.rows, law.cols, law.entries), "an open guess"
     if any(free_carries(frame.of) for law in laws for frame in law.frames):
         raise _turning(recursion, laws)
-    begun = _start(inference, recursion, laws)
+    own = {recursion.carry(i) for i in range(len(laws))}
+    if any(own & free_carries(v.expr) for law in laws for v in law.varying):
+        return []  # what the old states were is not known outside
+    begun = _start(inference, recursion, tuple(law.begun for law in laws))
     if begun is None:
         return []
     starts, premises = begun
