@@ -40,6 +40,7 @@ class Varying(sympy.Symbol):  # type: ignore[misc]  # sympy has no types
     age: int
 
     def __new__(cls, expr: Expr, age: int = 0) -> Varying:
+        """Return the symbol of a scalar `age` steps ago."""
         low = expr.facts.low
         sign = {"positive": True} if low > 0 else {"nonnegative": True} if low == 0 else {}
         whole = {"integer": True} if isinstance(expr, Stream) and low > 0 else {}

@@ -73,7 +73,7 @@ def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
 
 def a_step_ago(group: Group, law: Law) -> Law:
     """Return the law a value with `law` has one step later: unit and frames were others then."""
-    law = law.aged
+    law = law.aged if law.frames or law.varying else law
     if not group.each_step or law.unit in (ZERO, None):
         return law
     return attrs.evolve(law, unit=sympy.expand(law.unit * OLD))
@@ -149,7 +149,9 @@ def _over_time(laws: Laws, found: Laws, starts: list[Law]) -> Iterator[Laws]:
                 value = closed(step.subs(past), old, start)
                 known |= {} if value is None else {old: value}
     if len(known) == len(places) and any(x.has(Varying) for x in known.values()):
-        fresh = [{place: known[old] for j, place, old in places if j == i} for i in range(len(laws))]
+        fresh = [
+            {place: known[old] for j, place, old in places if j == i} for i in range(len(laws))
+        ]
         yield tuple(attrs.evolve(law, **new) for law, new in zip(found, fresh, strict=True))
 
 

@@ -161,9 +161,7 @@ class Law:
             for ix in (self.rows, self.cols, self.entries)
         )
         unit, offset = value(self.unit), value(self.offset)
-        return attrs.evolve(
-            self, rows=rows, cols=cols, entries=entries, unit=unit, offset=offset
-        )
+        return attrs.evolve(self, rows=rows, cols=cols, entries=entries, unit=unit, offset=offset)
 
     @property
     def varying(self) -> set[Varying]:

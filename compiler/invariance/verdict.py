@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from normdsl.compiler.invariance.canonical import canonical
+from normdsl.compiler.invariance.coefficients import Varying
 from normdsl.compiler.invariance.conditions import Condition, show
 from normdsl.compiler.invariance.decide import Decision, Mode
 from normdsl.compiler.invariance.groups import Group
@@ -242,6 +243,12 @@ def _released(expr: Expr, scope: tuple[State, ...]) -> Expr:
     return expr
 
 
+def _law_released(law: Law, scope: tuple[State, ...]) -> Law:
+    """Return a law with the coefficients in it as seen from outside of recursions."""
+    table = {v: Varying(_released(v.expr, scope), v.age) for v in law.varying}
+    return law.valued(lambda x: None if x is None else x.xreplace(table)) if table else law
+
+
 def _lines(
     judgement: Judgement,
     names: Mapping[Expr, str],
@@ -253,7 +260,7 @@ def _lines(
 
     Inside a recursion's body, its states are written as their values before the step.
     """
-    expr, law = _released(judgement.expr, scope), judgement.law
+    expr, law = _released(judgement.expr, scope), _law_released(judgement.law, scope)
     if law.twin is not None:
         law = attrs.evolve(law, twin=_released(law.twin, twins))
     if (expr, law) in seen:
