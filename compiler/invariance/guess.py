@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,6 +20,7 @@ from normdsl.compiler.invariance.exponents import OLD, apart, on_unknowns, solut
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
+from normdsl.expr import Constant, Expr
 from normdsl.recursion import Carry, Recursion
 from normdsl.shapes import Dim, Shape
 
@@ -31,13 +33,17 @@ _MOST = 16
 Laws = tuple[Law, ...]
 
 
-def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
+def guesses(inference: Inference, recursion: Recursion, filled: bool = True) -> Iterator[Laws]:
     """Yield proposals for the laws of the states, most specific first.
+
+    Args:
+        inference: where the recursion stands. recursion: whose states.
+        filled: whether places that stay open are taken from the initial values.
 
     Raises:
         Failure: if nothing can be proposed: a body has no law whatever those of the states.
     """
-    starts = [[j.law for j in inference.judge(s)] for s in recursion.inits]
+    starts = [_beginnings(inference, s) for s in recursion.inits]
     seen: set[Laws] = set()
     failure: Failure | None = None
     frontier = _openings(inference, recursion)
@@ -52,18 +58,26 @@ def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
                 failure = failure or error
                 continue
             for proposal in read:
-                for completed in _completed(proposal, starts):
+                for completed in _completed(proposal, starts) if filled else [proposal]:
                     if completed not in seen and len(seen) < _MOST:
                         seen.add(completed)
                         yield completed
                 grown.append(proposal)
         frontier = list(dict.fromkeys(grown))[:_MOST]
-    for completed in itertools.islice(itertools.product(*starts), _MOST):
+    for completed in itertools.islice(itertools.product(*starts), _MOST) if filled else ():
         if completed not in seen:
             seen.add(completed)
             yield completed
     if failure is not None:
         raise failure
+
+
+def _beginnings(inference: Inference, start: Expr) -> list[Law]:
+    """Return the laws of an initial value; zeros have all, those of other numbers among them."""
+    found = [j.law for j in inference.judge(start)]
+    if found != [ANYTHING]:
+        return found
+    return found + [j.law for j in inference.judge(Constant(Fraction(1), start.shape))]
 
 
 def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
@@ -124,7 +138,11 @@ def _read_off(
         kept = [c for c in needed if on_unknowns(c)]
         kept += _equations(laws, found)
         for system in (kept + initial, kept) if unknowns else ():
-            for solution in solutions(system, unknowns):
+            outer = {u for c in system for u in c.atoms(sympy.Dummy)}.difference(unknowns)
+            both = [*unknowns, *sorted(outer, key=str)]
+            for solution in solutions(system, unknowns) or (
+                solutions(system, both) if outer else ()
+            ):
                 yield tuple(_solved(law, solution) for law in found)
         if unknowns:
             yield from _over_time(laws, found, [start[0] for start in starts])

@@ -18,7 +18,8 @@ class Refusal(Exception):  # noqa: N818 (not an error: the answer "this rule doe
 def same(x: Index, y: Index, x_spread: bool, y_spread: bool) -> tuple[Index, Conditions]:
     """Return the index of a sum or maximum; `spread` says that a side is constant along it."""
     if x is ANY or y is ANY:
-        return (y if x is ANY else x), NONE
+        number = y_spread if x is ANY else x_spread  # joined to an array whose law is still open
+        return (ANY if number else y if x is ANY else x), NONE
     if x_spread != y_spread:
         moving = y if x_spread else x
         if moving.cls <= PERMUTATION:

@@ -47,6 +47,8 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
         return tuple(Judgement(expr, j.law, why, j.conditions, (j,)) for j in bodies)
     read = {c for body in expr.recursion.bodies for c in free_carries(body)}
     outer = frozenset((c, law) for c, law in inference.states.items() if c in read)
+    if any(law.open for _, law in outer):
+        return _supposed(inference, expr)
     key = (After(expr.recursion, 0, where=None), outer)
     known = inference.memory.get(key)
     if known is None:
@@ -64,6 +66,23 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
             law = a_step_ago(inference.group, law)
         why = "induction over the steps"
         found.append(Judgement(expr, law, why, s.conditions, s.premises))
+    return prune(found)
+
+
+def _supposed(inference: Inference, expr: State) -> tuple[Judgement, ...]:
+    """Return what a state may move like where the laws of states around it are still open.
+
+    These are guesses for a guess, and prove nothing.
+    """
+    found: list[Judgement] = []
+    try:
+        for laws in guesses(inference, expr.recursion, filled=False):
+            law = laws[expr.index]
+            law = a_step_ago(inference.group, law) if isinstance(expr, Before) else law
+            found.append(Judgement(expr, law, "a guess"))
+    except Failure:
+        if not found:
+            raise
     return prune(found)
 
 

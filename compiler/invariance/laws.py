@@ -150,6 +150,11 @@ class Law:
         return attrs.evolve(self, rows=rows, cols=cols, entries=entries).valued(aged)
 
     @property
+    def open(self) -> bool:
+        """Whether some index is not settled yet, in a guess."""
+        return self != ANYTHING and ANY in (self.rows, self.cols, self.entries)
+
+    @property
     def begun(self) -> Law:
         """The law of the same value before the first step."""
         return self.valued(begun)
