@@ -19,7 +19,7 @@ from normdsl.compiler.invariance.exponents import (
 )
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
-from normdsl.compiler.invariance.infer import Inference
+from normdsl.compiler.invariance.infer import ASIDE, Inference
 from normdsl.compiler.invariance.judgement import Failure, Judgement, settled
 from normdsl.compiler.invariance.mirror import one_sided
 from normdsl.declaration import Declaration
@@ -90,7 +90,7 @@ def decide(declaration: Declaration, group: Group, given: Conditions = frozenset
         if group.swap:
             judgements += tuple(inference.specialised(declaration.update))
     except Failure as failure:
-        return Decision((), failure)
+        return Decision((), inference.memory.get(ASIDE, failure))
     proofs = []
     for j in judgements:
         agreed = alike(j.law, wanted)

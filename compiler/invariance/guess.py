@@ -19,7 +19,7 @@ from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.exponents import OLD, apart, on_unknowns, solutions, unknown
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
-from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
+from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZERO, Index, Law
 from normdsl.expr import Constant, Expr
 from normdsl.recursion import Carry, Recursion
 from normdsl.shapes import Dim, Shape
@@ -73,11 +73,12 @@ def guesses(inference: Inference, recursion: Recursion, filled: bool = True) -> 
 
 
 def _beginnings(inference: Inference, start: Expr) -> list[Law]:
-    """Return the laws of an initial value; zeros have all, those of other numbers among them."""
+    """Return the laws of an initial value; zeros have all, how other numbers move among them."""
     found = [j.law for j in inference.judge(start)]
     if found != [ANYTHING]:
         return found
-    return found + [j.law for j in inference.judge(Constant(Fraction(1), start.shape))]
+    ones = inference.judge(Constant(Fraction(1), start.shape))
+    return found + [j.law for j in ones if j.law != INVARIANT]
 
 
 def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:

@@ -67,8 +67,10 @@ def _matrix_power(node: nodes.MatrixPower, laws: Laws, group: Group) -> list[Out
     if power not in (INVARIANT, ANYTHING):
         raise Refusal(f"the exponent itself moves: {power}")
     p = coefficient(node.exponent)
-    if x == ANYTHING:
+    if x == ANYTHING and p.is_nonzero:
         return [Outcome(ANYTHING, "a power of zero")]
+    if x == ANYTHING:
+        return [Outcome(INVARIANT, "a power of zero is zero or, if it is the power 0, I")]
     if x.rows != x.cols:
         raise Refusal(f"a symmetric root needs the law P S Pᵀ, and its argument moves as {x}")
     unit = None if x.unit is None else tidy(x.unit * p)
