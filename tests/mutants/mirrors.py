@@ -13,7 +13,7 @@ import normdsl as nd
 from mutants.common import GRAM, NO, NOISE, ROWS, UNDER, Mutant, kept, step
 from normdsl import G, W, nodes
 from normdsl import expr as e
-from normdsl.compiler.invariance import canonical, mirror
+from normdsl.compiler.invariance import canonical, forms, mirror, pushing
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.expr import Expr
@@ -100,9 +100,9 @@ MIRRORS = [
     Mutant("matrices commute", replaced(canonical.chain, commuting),
            step(G @ G.T @ W), g.transpose, rule),
     Mutant("any polar factor turns with a Gram matrix", replaced(
-        canonical._turns_with, lambda form, inner: form.kind == "Polar"),
+        pushing._turns_with, lambda form, inner: form.kind == "Polar"),
         step(nd.matrix_power(GRAM, 0.5) @ nd.polar(W) + nd.polar(W) @ nd.matrix_power(UNDER, 0.25)
              + nd.matrix_power(GRAM, 0.25) @ nd.polar(W)), g.transpose, rule),
-    Mutant("transposes are not seen", replaced(canonical.flipped, lambda form: form),
+    Mutant("transposes are not seen", replaced(forms.flipped, lambda form: form),
            step(GRAM @ W + (UNDER @ W.T).T), g.transpose, answer("invariant")),
 ]  # fmt: skip
