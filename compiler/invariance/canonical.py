@@ -56,14 +56,14 @@ class Normal:
                 return _inner(self(x), self(y))
             case nodes.Inner(left=x, right=y):
                 product = joined("Mul", (self(x), self(y)))
-                return _reduce(nodes.Reducer.SUM, product, expr.over_rows, expr.over_cols)
+                return reduced(nodes.Reducer.SUM, product, expr.over_rows, expr.over_cols)
             case nodes.SingularNorm(arg=x, gauge=gauge):
                 return Form("SingularNorm", (_upright(self(x)),), gauge, True, True)
             case Iterated(arg=x, parts=parts, gauge=gauge, steps=steps):
                 note = (tuple(sorted(map(fingerprint, parts))), gauge, steps)
                 return Form("Iterated", (self(x),), note)
             case nodes.Reduce(reducer=r, arg=x):
-                return _reduce(r, self(x), expr.over_rows, expr.over_cols)
+                return reduced(r, self(x), expr.over_rows, expr.over_cols)
             case _:
                 return self._plain(expr)
 
@@ -83,7 +83,7 @@ class Normal:
         shapes = [str(x.shape) for x in recursion.inits]
         order = sorted(_needed(recursion, expr.index), key=shapes.__getitem__)
         carries = {recursion.carry(i): k for k, i in enumerate(order)}
-        inner = Normal({**self._places, **carries})
+        inner = type(self)({**self._places, **carries})
         parts = [self(recursion.inits[i]) for i in order]
         parts += [inner(recursion.bodies[i]) for i in order]
         note = (type(expr).__name__, recursion.level, order.index(expr.index))
@@ -132,7 +132,8 @@ def _inner(x: Form, y: Form) -> Form:
     return Form("Inner", tuple(first), None, True, True)
 
 
-def _reduce(reducer: nodes.Reducer, x: Form, rows: bool, cols: bool) -> Form:
+def reduced(reducer: nodes.Reducer, x: Form, rows: bool, cols: bool) -> Form:
+    """Return a sum or maximum over axes."""
     upright = _upright(x)
     if rows and cols:
         return Form("Reduce", (upright,), (reducer.value, True, True), True, True)

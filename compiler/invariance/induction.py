@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from normdsl.algebra import Folding
-from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
+from normdsl.compiler.invariance.expansion import same
 from normdsl.compiler.invariance.exponents import consistent, equal, on_unknowns
 from normdsl.compiler.invariance.first_step import FirstStep, starts_constant
 from normdsl.compiler.invariance.guess import a_step_ago, assume, guesses
@@ -256,7 +256,7 @@ def _start(
 def alike(found: Law, wanted: Law) -> Conditions | None:
     """Return the conditions under which a law `found` is the law `wanted`; None if never."""
     if found.twin is not None and wanted.twin is not None:
-        return NONE if canonical(found.twin) == canonical(wanted.twin) else None
+        return NONE if same(found.twin, wanted.twin) else None
     if found == ANYTHING:
         return equal(ZERO, wanted.offset)
     if wanted == ANYTHING:

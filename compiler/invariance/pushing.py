@@ -71,11 +71,9 @@ def _period(parts: tuple[Form, ...]) -> tuple[Form, ...]:
     """Return the factors of X Xᵀ if these are those of (X Xᵀ)^k, otherwise ()."""
     for size in range(2, len(parts) + 1, 2):
         gram = parts[:size]
-        half = gram[: size // 2]
-        mirrored = tuple(flipped(x) for x in reversed(half))
-        if len(parts) % size == 0 and gram[size // 2 :] == mirrored:
-            if parts == gram * (len(parts) // size):
-                return gram
+        mirrored = tuple(flipped(x) for x in reversed(gram[: size // 2]))
+        if gram[size // 2 :] == mirrored and parts == gram * (len(parts) // size):
+            return gram
     return ()
 
 
