@@ -9,6 +9,7 @@ sums too long are not multiplied out, so that nothing grows without bound.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import attrs
@@ -17,6 +18,7 @@ from normdsl import expr as e
 from normdsl import nodes
 from normdsl.compiler.invariance.canonical import Normal, canonical, reduced
 from normdsl.compiler.invariance.forms import Form, joined
+from normdsl.compiler.invariance.linear import carried_through
 from normdsl.compiler.invariance.terms import (
     ONE,
     Terms,
@@ -34,11 +36,11 @@ from normdsl.compiler.invariance.terms import (
 from normdsl.expr import Constant, Expr
 from normdsl.nodes import Reducer
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import Carry
+from normdsl.recursion import Carry, State
 from normdsl.shapes import SCALAR
 
 #: The most terms of a product that is multiplied out, and the most factors of a word.
-MOST, LONGEST = 200, 24
+MOST, LONGEST = 48, 24
 
 
 def same(x: Expr, y: Expr) -> bool:
@@ -84,7 +86,9 @@ class Expanded(Normal):
                 return traced(found) if expr.shape == SCALAR else found
             case e.Transpose(arg=x):
                 return {(scalars, turned(word)): c for (scalars, word), c in self.terms(x).items()}
-            case nodes.Inner(left=x, right=y) if expr.whole:
+            case nodes.Inner(left=nodes.Eye() as x, right=State() as y) if expr.whole:
+                return self._of_state(expr, y, lambda arg: nodes.Inner(x, arg))
+            case nodes.Inner(left=x, right=y) if expr.whole or expr.shape == SCALAR:
                 return traced(self._product([self.terms(e.transpose(x)), self.terms(y)]))
             case nodes.Reduce():
                 return self._reduced(expr)
@@ -132,10 +136,15 @@ class Expanded(Normal):
     def _reduced(self, expr: nodes.Reduce) -> Terms:
         """Return a sum or maximum over axes, of what is itself one as one over all of them."""
         rows, cols, arg = expr.over_rows, expr.over_cols, expr.arg
+        if expr.shape == SCALAR:
+            rows = cols = True
         while isinstance(arg, nodes.Reduce) and arg.reducer is expr.reducer:
             rows, cols, arg = rows or arg.over_rows, cols or arg.over_cols, arg.arg
         if expr.reducer is not Reducer.SUM:
             return lettered(reduced(expr.reducer, self(arg), rows, cols))
+        if isinstance(arg, State):
+            summed = nodes.Reduce(Reducer.SUM, arg, rows, cols)
+            return self._of_state(summed, arg, lambda x: nodes.Reduce(Reducer.SUM, x, rows, cols))
         if isinstance(arg, nodes.Inner):
             rows, cols = rows or arg.over_rows, cols or arg.over_cols
             return self.terms(nodes.Inner(arg.left, arg.right, rows, cols))
@@ -144,6 +153,11 @@ class Expanded(Normal):
             for (scalars, w), c in self.terms(arg).items()
         ]
         return added(sums)
+
+    def _of_state(self, expr: Expr, state: State, function: Callable[[Expr], Expr]) -> Terms:
+        """Return a linear function of a state as the state of that function, if it is one."""
+        carried = carried_through(state, function)
+        return self._letter(expr) if carried is None else self.terms(carried)
 
     def _of_degree_zero(self, expr: Expr, terms: Terms) -> Terms:
         """Return f(c X) as f(X), and f(−X) as −f(X), for c > 0."""

@@ -5,6 +5,8 @@ f is a power, an inverse or a polynomial, or one of another; Y is X, or U g(σ) 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 
 from normdsl.compiler.invariance.forms import EYE, Form, flipped, joined
@@ -44,6 +46,7 @@ def _gram(form: Form) -> tuple[Form, ...]:
     return _inside(form) if form.kind in ("Add", "Mul") else ()
 
 
+@lru_cache(maxsize=65536)
 def _inside(form: Form) -> tuple[Form, ...]:
     """Return the factors of X Xᵀ in a polynomial of it, with the shortest X; () if it is none."""
     match form.kind:
