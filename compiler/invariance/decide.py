@@ -22,9 +22,9 @@ from normdsl.compiler.invariance.induction import alike
 from normdsl.compiler.invariance.infer import ASIDE, Inference
 from normdsl.compiler.invariance.judgement import Failure, Judgement, settled
 from normdsl.compiler.invariance.mirror import one_sided
-from normdsl.declaration import Declaration
+from normdsl.declaration import Declaration, Hyperparameter
 from normdsl.errors import DeclarationError
-from normdsl.expr import Pow, as_expr, is_constant
+from normdsl.expr import Expr, Pow, as_expr, is_constant
 from normdsl.graph import walk
 from normdsl.nodes import Param
 
@@ -120,7 +120,7 @@ def _proof(
     shorter = [shortened(c, declaration) for c in needed]
     if None in shorter or not possible(declaration, frozenset(shorter)):
         return None
-    needed = frozenset(shorter)
+    needed = _where_they_hold(frozenset(shorter), declaration)
     silent = {c for c in needed if isinstance(c, Assumption) and c.kind in SILENT}
     limits = _of_kind(needed, Kind.VANISHING)
     law = any(c.kind is Kind.MOVED_DRAW for c in silent)
@@ -129,6 +129,27 @@ def _proof(
     told = {(c.kind, c.of) for c in given if isinstance(c, Assumption)}
     met = frozenset(c for c in rest if isinstance(c, Assumption) and (c.kind, c.of) in told)
     return Proof(settled(judgement, chosen), rest - met, limits, met, mode)
+
+
+def _where_they_hold(needed: Conditions, declaration: Declaration) -> Conditions:
+    """Return conditions with ranks and eigenvalues those of a value where equations hold.
+
+    At ε = 0 and in the limit it is L that must have full rank, not L + ε I.
+    """
+    zeros = {h for h in map(_parameter, declaration.hyper) if is_zero(h) in needed}
+    table: dict[Expr, Expr] = dict.fromkeys(zeros, as_expr(0))
+
+    def there(c: Condition) -> Condition:
+        ranked = isinstance(c, Assumption) and c.kind in (Kind.FULL_RANK, Kind.DISTINCT)
+        if not ranked or zeros.isdisjoint(walk(c.of)):
+            return c
+        return attrs.evolve(c, of=fold(c.of, table))
+
+    return frozenset(map(there, needed))
+
+
+def _parameter(hyper: Hyperparameter) -> Param:
+    return Param(hyper.name, hyper.domain)
 
 
 def shortened(condition: Condition, declaration: Declaration) -> Condition | None:
