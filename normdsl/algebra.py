@@ -67,6 +67,10 @@ def _fold(node: Expr) -> Expr:
             folded = e.transpose(x)
         case nodes.MatrixPower(arg=x, exponent=p) if is_constant(p, 1):
             return x
+        case nodes.MatrixPower(arg=x, exponent=p) if is_constant(p, 0):
+            return nodes.Eye(x.shape.rows)
+        case e.MatMul(left=x, right=y) if x.is_identity or y.is_identity:
+            return e.matmul(x, y)
         case _ if _vanishes(node):
             return Constant(Fraction(0), node.shape)
         case _:
@@ -79,12 +83,13 @@ def _vanishes(node: Expr) -> bool:
     match node:
         case e.MatMul(left=x, right=y) | nodes.Inner(left=x, right=y):
             return is_constant(x, 0) or is_constant(y, 0)
+        case nodes.MatrixPower(arg=x, exponent=p):
+            return is_constant(x, 0) and (p.facts.low > 0 or p.facts.high < 0)
         case nodes.Apply(function=f, arg=x):
             return is_constant(x, 0) and (f.odd or f == nodes.ABS)
         case (
             nodes.Polar(arg=x)
             | nodes.Inverse(arg=x)
-            | nodes.MatrixPower(arg=x)
             | nodes.Reduce(arg=x)
             | nodes.KthLargest(arg=x)
             | nodes.Across(arg=x)

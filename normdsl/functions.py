@@ -166,13 +166,15 @@ def polar(x: Any) -> Expr:
 
 
 def matrix_power(s: Any, p: Any) -> Expr:
-    """Return S^p for symmetric positive semidefinite S; for p < 0 on the range of S.
+    """Return S^p for symmetric positive semidefinite S; for p < 0 on the range of S; S^0 = I.
 
     Raises:
         DomainError: if S is not known to be positive semidefinite.
     """
     s, p = as_expr(s), as_expr(p)
     root = nodes.MatrixPower(s, p)
+    if is_constant(p, 0):
+        return nodes.Eye(s.shape.rows)
     return s if is_constant(p, 1) or isinstance(s, nodes.Eye) else root
 
 

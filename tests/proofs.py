@@ -110,19 +110,21 @@ def hyper_values(verdict: Verdict) -> dict[str, float]:
 def discrepancies(verdict: Verdict, shape=(3, 4), seed: int = 0) -> list[tuple[str, float]]:
     """Return, per proof line, how far the two sides of its law are apart at the last step."""
     lines = [line for line in verdict.proof if line.law != ANYTHING]
-    probe = Probe(verdict.declaration, [line.expr for line in lines])
+    found = sorted({v for line in lines for v in line.law.varying}, key=lambda v: v.name)
+    probe = Probe(verdict.declaration, [*(line.expr for line in lines), *(v.expr for v in found)])
     hyper, group = hyper_values(verdict), verdict.group
     element = draw(group, shape, seed)
     twin = random_streams(shape[::-1] if group.swap else shape, seed)
     at = [element.at(k) if group.each_step else element for k in range(STEPS)]
     original = [transported(group, e, *streams) for e, streams in zip(at, twin, strict=True)]
     start = probe.start(original[0][0], hyper)
-    ours = probe.run(original, start, hyper)[-1]
+    history = probe.run(original, start, hyper)
     theirs = twin_values(verdict, lines, probe, start, element, twin, hyper)
-    hyper = {**hyper, OLD.name: np.log(at[-2].c) / np.log(at[-1].c)}
+    values = {v.name: float(history[-1 - v.age][len(lines) + k]) for k, v in enumerate(found)}
+    hyper = {**hyper, **values, OLD.name: np.log(at[-2].c) / np.log(at[-1].c)}
     return [
         (f"{line.formula} : {line.moves}", gap(at[-1], valued(line.law, hyper), a, b))
-        for line, a, b in zip(lines, ours, theirs, strict=True)
+        for line, a, b in zip(lines, history[-1], theirs, strict=False)
     ]
 
 
@@ -133,7 +135,7 @@ def twin_values(verdict, lines, probe, start, element, streams, hyper) -> list[T
         mirrored = Declaration("mirrored", rule.hyper, Mirror()(rule.update))
         other = Probe(mirrored, [line.law.twin for line in lines])
         return other.run(streams, other.start(streams[0][0], hyper), hyper)[-1]
-    laws = {line.expr: line.law for line in lines}
+    laws = {line.expr: line.law.begun for line in lines}
     twin_start = [
         element.undo(valued(laws[s.after], hyper), x) if moved(verdict, s) else own
         for s, x, own in zip(probe.slots, start, probe.start(streams[0][0], hyper), strict=True)

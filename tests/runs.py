@@ -230,7 +230,7 @@ def transported(verdict: Verdict, hyper: Mapping[str, float]) -> dict[str, Law] 
         if c.kind in STARTS:
             state = c.of
             same = (state, Before(state.recursion, state.index, where=None))
-            shown = [line.law for line in verdict.proof if line.expr in same]
+            shown = [line.law.begun for line in verdict.proof if line.expr in same]
             laws = {unframed(valued(law, hyper)) for law in shown or [c.law] if law is not None}
             if len(laws) != 1 or state not in names or any(map(_open, laws)):
                 return None
@@ -250,7 +250,7 @@ def valued(law: Law, hyper: Mapping[str, float]) -> Law:
 
     def number(x: sympy.Expr | None) -> sympy.Expr | None:
         symbols = () if x is None else x.free_symbols
-        return x if x is None else x.subs({s: hyper[str(s)] for s in symbols if str(s) in hyper})
+        return x if x is None else x.subs({s: hyper[s.name] for s in symbols if s.name in hyper})
 
     rows, cols, entries = (
         attrs.evolve(ix, power=number(ix.power)) for ix in (law.rows, law.cols, law.entries)

@@ -7,52 +7,16 @@ ordered by shape.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-from typing import Any
-
-import attrs
-
 from normdsl import expr as e
 from normdsl import nodes
+from normdsl.compiler.invariance.forms import ENTRYWISE, Form, by_digest, flipped, joined
+from normdsl.compiler.invariance.pushing import pushed
 from normdsl.expr import Expr
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
 from normdsl.recursion import After, Carry, Recursion, State, free_carries
 from normdsl.shapes import SCALAR
 from normdsl.structure import content_fields, fingerprint
-
-_ENTRYWISE = frozenset({"Add", "Mul", "Maximum", "Pow", "Apply"})
-_TRANSPOSABLE = _ENTRYWISE | {"Polar", "Inverse", "SingularLmo"}
-
-
-@attrs.frozen(eq=False)
-class Form:
-    """A node of a normal form; two are equal when their digests are.
-
-    Args:
-        kind: the operation. parts: the forms it is made of. note: what else it depends on.
-        still: whether it is its own transpose. scalar: whether it is a number.
-    """
-
-    kind: str
-    parts: tuple[Form, ...] = ()
-    note: Any = None
-    still: bool = False
-    scalar: bool = False
-    digest: bytes = attrs.field(init=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        digest = hashlib.blake2b(repr((self.kind, self.note)).encode(), digest_size=16)
-        for part in self.parts:
-            digest.update(part.digest)
-        object.__setattr__(self, "digest", digest.digest())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Form) and self.digest == other.digest
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
 
 
 def canonical(expr: Expr) -> Form:
@@ -92,14 +56,14 @@ class Normal:
                 return _inner(self(x), self(y))
             case nodes.Inner(left=x, right=y):
                 product = joined("Mul", (self(x), self(y)))
-                return _reduce(nodes.Reducer.SUM, product, expr.over_rows, expr.over_cols)
+                return reduced(nodes.Reducer.SUM, product, expr.over_rows, expr.over_cols)
             case nodes.SingularNorm(arg=x, gauge=gauge):
                 return Form("SingularNorm", (_upright(self(x)),), gauge, True, True)
             case Iterated(arg=x, parts=parts, gauge=gauge, steps=steps):
                 note = (tuple(sorted(map(fingerprint, parts))), gauge, steps)
                 return Form("Iterated", (self(x),), note)
             case nodes.Reduce(reducer=r, arg=x):
-                return _reduce(r, self(x), expr.over_rows, expr.over_cols)
+                return reduced(r, self(x), expr.over_rows, expr.over_cols)
             case _:
                 return self._plain(expr)
 
@@ -109,7 +73,7 @@ class Normal:
         note = tuple(v for v in values if not isinstance(v, Expr))
         parts = tuple(map(self, expr.children))
         kind = type(expr).__name__
-        still = scalar or expr.facts.symmetric or (kind in _ENTRYWISE and parts[0].still)
+        still = scalar or expr.facts.symmetric or (kind in ENTRYWISE and parts[0].still)
         return Form(kind, parts, note, still, scalar)
 
     def _state(self, expr: State) -> Form:
@@ -119,7 +83,7 @@ class Normal:
         shapes = [str(x.shape) for x in recursion.inits]
         order = sorted(_needed(recursion, expr.index), key=shapes.__getitem__)
         carries = {recursion.carry(i): k for k, i in enumerate(order)}
-        inner = Normal({**self._places, **carries})
+        inner = type(self)({**self._places, **carries})
         parts = [self(recursion.inits[i]) for i in order]
         parts += [inner(recursion.bodies[i]) for i in order]
         note = (type(expr).__name__, recursion.level, order.index(expr.index))
@@ -138,18 +102,6 @@ def _needed(recursion: Recursion, index: int) -> list[int]:
     return sorted(found)
 
 
-def _digest(form: Form) -> bytes:
-    return form.digest
-
-
-def joined(kind: str, parts: Iterable[Form]) -> Form:
-    """Return a commutative, associative operation, flat and with its operands in order."""
-    flat = [x for part in parts for x in (part.parts if part.kind == kind else (part,))]
-    flat.sort(key=_digest)
-    still, scalar = all(x.still for x in flat), all(x.scalar for x in flat)
-    return Form(kind, tuple(flat), None, still, scalar)
-
-
 def chain(left: Form, right: Form) -> Form:
     """Return a matrix product: one flat chain, its numbers in front."""
     numbers: list[Form] = []
@@ -163,90 +115,25 @@ def chain(left: Form, right: Form) -> Form:
     factors = [x for x in factors if x.kind != "Eye"] or factors[:1]
     if len(factors) == 1:
         return joined("Mul", [*numbers, factors[0]]) if numbers else factors[0]
-    factors = _pushed(factors)
+    factors = pushed(factors)
     mirrored = [flipped(x) for x in reversed(factors)]
     product = Form("MatMul", tuple(factors), None, mirrored == factors)
     return joined("Mul", [*numbers, product]) if numbers else product
 
 
-def _pushed(factors: list[Form]) -> list[Form]:
-    """Return a chain with f(X Xᵀ) Y written Y f(Xᵀ X), for powers and inverses f.
-
-    Y is X, or U g(σ) Vᵀ of X = U σ Vᵀ.
-    """
-    for i, factor in enumerate(factors):
-        inner = _gram(factor)
-        half = len(inner) // 2
-        after = factors[i + 1 :]
-        width = half if tuple(after[:half]) == inner[:half] else 1
-        if half and after and (width == half > 1 or _turns_with(after[0], inner)):
-            turned = _with_gram(factor, inner[half:] + inner[:half])
-            return _pushed([*factors[:i], *after[:width], turned, *after[width:]])
-    return factors
-
-
-def _turns_with(form: Form, inner: tuple[Form, ...]) -> bool:
-    """Return whether a form is X, or U g(σ) Vᵀ of X = U σ Vᵀ, for the factors of X Xᵀ."""
-    half = len(inner) // 2
-    if form.kind not in ("Polar", "SingularLmo"):
-        return (form,) == inner[:half]
-    arg = form.parts[0]
-    arrays = [x for x in arg.parts if not x.scalar] if arg.kind == "Mul" else [arg]
-    factors = arrays[0].parts if arrays[0].kind == "MatMul" else tuple(arrays)
-    swapped = inner[half:] + inner[:half]
-    return factors[:half] == inner[:half] and all(_gram(x) == swapped for x in factors[half:])
-
-
-def _gram(form: Form) -> tuple[Form, ...]:
-    """Return the factors of X Xᵀ in a power or inverse of a multiple of it; () if it is neither."""
-    if form.kind not in ("MatrixPower", "Inverse"):
-        return ()
-    arg = form.parts[0]
-    arrays = [x for x in arg.parts if not x.scalar] if arg.kind == "Mul" else [arg]
-    if len(arrays) != 1 or arrays[0].kind != "MatMul" or len(arrays[0].parts) % 2:
-        return ()
-    parts = arrays[0].parts
-    half = len(parts) // 2
-    return parts if parts[half:] == tuple(flipped(x) for x in reversed(parts[:half])) else ()
-
-
-def _with_gram(form: Form, parts: tuple[Form, ...]) -> Form:
-    """Return a power or inverse with another Gram matrix in place of its own."""
-    arg, gram = form.parts[0], Form("MatMul", parts, None, True)
-    numbers = [x for x in arg.parts if x.scalar] if arg.kind == "Mul" else []
-    return attrs.evolve(
-        form, parts=(joined("Mul", [*numbers, gram]) if numbers else gram, *form.parts[1:])
-    )
-
-
-def flipped(form: Form) -> Form:
-    """Return the normal form of a transpose."""
-    if form.still:
-        return form
-    if form.kind == "Transpose":
-        return form.parts[0]
-    if form.kind == "MatMul":
-        parts = tuple(flipped(x) for x in reversed(form.parts))
-        return Form("MatMul", parts, None, False)
-    if form.kind in ("Add", "Mul", "Maximum"):
-        return joined(form.kind, map(flipped, form.parts))
-    if form.kind in _TRANSPOSABLE:
-        return Form(form.kind, tuple(map(flipped, form.parts)), form.note)
-    return Form("Transpose", (form,))
-
-
 def _upright(form: Form) -> Form:
     """Return a form or its transpose, whichever comes first."""
-    return min(form, flipped(form), key=_digest)
+    return min(form, flipped(form), key=by_digest)
 
 
 def _inner(x: Form, y: Form) -> Form:
-    pairs = [sorted(pair, key=_digest) for pair in ((x, y), (flipped(x), flipped(y)))]
+    pairs = [sorted(pair, key=by_digest) for pair in ((x, y), (flipped(x), flipped(y)))]
     first = min(pairs, key=lambda pair: [p.digest for p in pair])
     return Form("Inner", tuple(first), None, True, True)
 
 
-def _reduce(reducer: nodes.Reducer, x: Form, rows: bool, cols: bool) -> Form:
+def reduced(reducer: nodes.Reducer, x: Form, rows: bool, cols: bool) -> Form:
+    """Return a sum or maximum over axes."""
     upright = _upright(x)
     if rows and cols:
         return Form("Reduce", (upright,), (reducer.value, True, True), True, True)

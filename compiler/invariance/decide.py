@@ -9,6 +9,7 @@ from functools import lru_cache
 import attrs
 import sympy
 
+from normdsl.algebra import fold
 from normdsl.compiler.invariance.conditions import (
     SILENT,
     Assumption,
@@ -28,15 +29,16 @@ from normdsl.compiler.invariance.exponents import (
 )
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.induction import alike
-from normdsl.compiler.invariance.infer import Inference
+from normdsl.compiler.invariance.infer import ASIDE, Inference
 from normdsl.compiler.invariance.judgement import Failure, Judgement, settled, settled_law
 from normdsl.compiler.invariance.laws import moved
 from normdsl.compiler.invariance.mirror import one_sided
 from normdsl.compiler.invariance.motion import moves
 from normdsl.compiler.invariance.naming import at_zero, names_of
 from normdsl.compiler.invariance.needed import met, reduced, unmeetable
-from normdsl.declaration import Declaration
+from normdsl.declaration import Declaration, Hyperparameter
 from normdsl.expr import Expr, as_expr
+from normdsl.graph import walk
 from normdsl.nodes import Param
 
 
@@ -101,7 +103,7 @@ def decide(declaration: Declaration, group: Group, given: Conditions = frozenset
         if group.swap:
             judgements += tuple(inference.specialised(declaration.update))
     except Failure as failure:
-        return Decision((), failure)
+        return Decision((), inference.memory.get(ASIDE, failure))
     proofs, obstacles = [], []
     for j in judgements:
         agreed = alike(j.law, wanted)
@@ -136,7 +138,7 @@ def _proof(
     if None in shorter or not possible(declaration, frozenset(shorter)):
         return _out_of_reach(needed)
     chosen = _shared_out(needed, chosen)
-    needed = frozenset(_begun(c, chosen) for c in shorter)
+    needed = _where_they_hold(frozenset(_begun(c, chosen) for c in shorter), declaration)
     zeros = at_zero(declaration, needed)
     names = names_of(declaration, zeros)
     needed = reduced(needed, zeros, names)
@@ -183,6 +185,27 @@ def _begun(condition: Condition, chosen: Mapping[sympy.Symbol, sympy.Expr]) -> C
     if not isinstance(condition, Assumption) or condition.law is None:
         return condition
     return starting(condition.of, settled_law(condition.law, chosen), condition.along)
+
+
+def _where_they_hold(needed: Conditions, declaration: Declaration) -> Conditions:
+    """Return conditions with ranks and eigenvalues those of a value where equations hold.
+
+    At ε = 0 and in the limit it is L that must have full rank, not L + ε I.
+    """
+    zeros = {h for h in map(_parameter, declaration.hyper) if is_zero(h) in needed}
+    table: dict[Expr, Expr] = dict.fromkeys(zeros, as_expr(0))
+
+    def there(c: Condition) -> Condition:
+        ranked = isinstance(c, Assumption) and c.kind in (Kind.FULL_RANK, Kind.DISTINCT)
+        if not ranked or zeros.isdisjoint(walk(c.of)):
+            return c
+        return attrs.evolve(c, of=fold(c.of, table))
+
+    return frozenset(map(there, needed))
+
+
+def _parameter(hyper: Hyperparameter) -> Param:
+    return Param(hyper.name, hyper.domain)
 
 
 def shortened(condition: Condition, declaration: Declaration) -> Condition | None:

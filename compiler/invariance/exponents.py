@@ -10,6 +10,7 @@ from typing import Any
 import sympy
 
 from normdsl import expr as e
+from normdsl.compiler.invariance.coefficients import Varying, at_every_step, symbol
 from normdsl.compiler.invariance.conditions import (
     NONE,
     Assumption,
@@ -25,43 +26,16 @@ from normdsl.nodes import Param
 OLD = sympy.Symbol("c₋₁/c", real=True)
 
 
-def symbol(param: Param) -> sympy.Symbol:
-    """Return the sympy symbol of a hyper-parameter, which knows the signs its domain allows."""
-    low = param.domain.low
-    positive = low > 0 or (low == 0 and param.domain.low_open)
-    signs = {"positive": True} if positive else {"nonnegative": True} if low == 0 else {}
-    return sympy.Symbol(param.name, real=True, **signs)
-
-
 def unknown(name: str) -> sympy.Symbol:
     """Return the symbol of an exponent to be solved for."""
     return sympy.Dummy(name, real=True)
-
-
-def to_sympy(expr: Expr) -> sympy.Expr | None:
-    """Return a scalar of numbers and hyper-parameters in sympy; None if it reads a stream."""
-    match expr:
-        case Constant(value=value):
-            return sympy.Rational(value.numerator, value.denominator)
-        case Param():
-            return symbol(expr)
-        case e.Add(left=x, right=y) | e.Mul(left=x, right=y):
-            a, b = to_sympy(x), to_sympy(y)
-            if a is None or b is None:
-                return None
-            return a + b if isinstance(expr, e.Add) else a * b
-        case e.Pow(base=x, exponent=p):
-            a, b = to_sympy(x), to_sympy(p)
-            return None if a is None or b is None else a**b
-        case _:
-            return None
 
 
 def from_sympy(value: sympy.Expr, params: Iterable[Any]) -> Expr | None:
     """Return a rational number, or a sum or product of such and of hyper-parameters, as a scalar.
 
     Args:
-        value: what `to_sympy` returns. params: the hyper-parameters, with names and domains.
+        value: a coefficient. params: the hyper-parameters, with names and domains.
 
     Returns:
         None if it is something else.
@@ -97,8 +71,8 @@ def equal(first: sympy.Expr | None, second: sympy.Expr | None) -> Conditions | N
     gap = sympy.expand(first - second)
     if gap.is_zero:
         return NONE
-    if gap.has(OLD):
-        return _whatever_the_step_before(gap)
+    if gap.has(OLD, Varying):
+        return _whatever_else(gap)
     if gap.is_nonzero or not gap.free_symbols:
         return None
     gap = -gap if gap.could_extract_minus_sign() else gap
@@ -115,16 +89,23 @@ def equal(first: sympy.Expr | None, second: sympy.Expr | None) -> Conditions | N
     return None if equation == sympy.false else frozenset({equation})
 
 
-def _whatever_the_step_before(gap: sympy.Expr) -> Conditions | None:
-    """Return the conditions under which an exponent is zero whatever c was at the step before."""
-    results = [equal(power, sympy.Integer(0)) for power in apart(gap) if not power.has(OLD)]
-    if not results or None in results:
+def _whatever_else(gap: sympy.Expr) -> Conditions | None:
+    """Return the conditions under which an exponent is zero whatever t is, and c was before."""
+    parts = apart(gap)
+    if any(x.has(OLD, Varying) for x in parts):
+        return None
+    results = [equal(x, sympy.Integer(0)) for x in parts]
+    if None in results:
         return None
     return NONE.union(*(r for r in results if r is not None))
 
 
 def apart(gap: sympy.Expr) -> list[sympy.Expr]:
-    """Return what must vanish for a gap to vanish whatever c was at the steps before."""
+    """Return what must vanish for a gap to vanish at every step, whatever c was at those before."""
+    return [x for part in _apart_in_the_past(gap) for x in at_every_step(part) or [part]]
+
+
+def _apart_in_the_past(gap: sympy.Expr) -> list[sympy.Expr]:
     if not gap.has(OLD):
         return [gap]
     try:

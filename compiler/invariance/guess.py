@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import attrs
 import sympy
 
+from normdsl.compiler.invariance.coefficients import Varying, aged, closed, tidy
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.exponents import OLD, apart, on_unknowns, solutions, unknown
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
-from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
+from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZERO, Index, Law
+from normdsl.expr import Constant, Expr
 from normdsl.recursion import Carry, Recursion
 from normdsl.shapes import Dim, Shape
 
@@ -30,13 +33,17 @@ _MOST = 16
 Laws = tuple[Law, ...]
 
 
-def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
+def guesses(inference: Inference, recursion: Recursion, filled: bool = True) -> Iterator[Laws]:
     """Yield proposals for the laws of the states, most specific first.
+
+    Args:
+        inference: where the recursion stands. recursion: whose states.
+        filled: whether places that stay open are taken from the initial values.
 
     Raises:
         Failure: if nothing can be proposed: a body has no law whatever those of the states.
     """
-    starts = [[j.law for j in inference.judge(s)] for s in recursion.inits]
+    starts = [_beginnings(inference, s) for s in recursion.inits]
     seen: set[Laws] = set()
     failure: Failure | None = None
     frontier = _openings(inference, recursion)
@@ -51,18 +58,27 @@ def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
                 failure = failure or error
                 continue
             for proposal in read:
-                for completed in _completed(proposal, starts):
+                for completed in _completed(proposal, starts) if filled else [proposal]:
                     if completed not in seen and len(seen) < _MOST:
                         seen.add(completed)
                         yield completed
                 grown.append(proposal)
         frontier = list(dict.fromkeys(grown))[:_MOST]
-    for completed in itertools.islice(itertools.product(*starts), _MOST):
+    for completed in itertools.islice(itertools.product(*starts), _MOST) if filled else ():
         if completed not in seen:
             seen.add(completed)
             yield completed
     if failure is not None:
         raise failure
+
+
+def _beginnings(inference: Inference, start: Expr) -> list[Law]:
+    """Return the laws of an initial value; zeros have all, how other numbers move among them."""
+    found = [j.law for j in inference.judge(start)]
+    if found != [ANYTHING]:
+        return found
+    ones = inference.judge(Constant(Fraction(1), start.shape))
+    return found + [j.law for j in ones if j.law != INVARIANT]
 
 
 def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
@@ -72,7 +88,7 @@ def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
 
 def a_step_ago(group: Group, law: Law) -> Law:
     """Return the law a value with `law` has one step later: unit and frames were others then."""
-    law = law.aged if law.frames else law
+    law = law.aged if law.frames or law.varying else law
     if not group.each_step or law.unit in (ZERO, None):
         return law
     return attrs.evolve(law, unit=sympy.expand(law.unit * OLD))
@@ -123,10 +139,39 @@ def _read_off(
         kept = [c for c in needed if on_unknowns(c)]
         kept += _equations(laws, found)
         for system in (kept + initial, kept) if unknowns else ():
-            for solution in solutions(system, unknowns):
+            outer = {u for c in system for u in c.atoms(sympy.Dummy)}.difference(unknowns)
+            both = [*unknowns, *sorted(outer, key=str)]
+            for solution in solutions(system, unknowns) or (
+                solutions(system, both) if outer else ()
+            ):
                 yield tuple(_solved(law, solution) for law in found)
-        if not unknowns:
+        if unknowns:
+            yield from _over_time(laws, found, [start[0] for start in starts])
+        else:
             yield found
+
+
+def _over_time(laws: Laws, found: Laws, starts: list[Law]) -> Iterator[Laws]:
+    """Yield the laws of states whose units or shifts change from step to step, such as 1 − β^t."""
+    places = [
+        (i, place, getattr(law, place))
+        for i, law in enumerate(laws)
+        for place in ("unit", "offset")
+        if isinstance(getattr(law, place), sympy.Dummy)
+    ]
+    known: dict[sympy.Symbol, sympy.Expr] = {}
+    for _ in places:
+        past = {old: aged(value) for old, value in known.items()}
+        for i, place, old in places:
+            step, start = getattr(found[i], place), getattr(starts[i], place)
+            if old not in known and step is not None and start is not None:
+                value = closed(step.subs(past), old, start)
+                known |= {} if value is None else {old: value}
+    if len(known) == len(places) and any(x.has(Varying) for x in known.values()):
+        fresh = [
+            {place: known[old] for j, place, old in places if j == i} for i in range(len(laws))
+        ]
+        yield tuple(attrs.evolve(law, **new) for law, new in zip(found, fresh, strict=True))
 
 
 def _equations(first: Iterable[Law], second: Iterable[Law]) -> list[sympy.Basic]:
@@ -141,8 +186,8 @@ def _equations(first: Iterable[Law], second: Iterable[Law]) -> list[sympy.Basic]
 
 
 def _solved(law: Law, solution: dict[sympy.Symbol, sympy.Expr]) -> Law:
-    unit = None if law.unit is None else sympy.expand(law.unit.subs(solution))
-    return attrs.evolve(law, unit=unit, offset=sympy.expand(law.offset.subs(solution)))
+    unit = None if law.unit is None else tidy(law.unit.subs(solution))
+    return attrs.evolve(law, unit=unit, offset=tidy(law.offset.subs(solution)))
 
 
 def _completed(proposal: Laws, starts: list[list[Law]]) -> Iterator[Laws]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy
 
 from normdsl.classes import GENERAL, PERMUTATION, SIGNED_PERMUTATION, MatrixClass
+from normdsl.compiler.invariance.coefficients import tidy
 from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.exponents import equal
 from normdsl.compiler.invariance.laws import ANY, FIXED, Index, index, without_signs, words
@@ -17,7 +18,8 @@ class Refusal(Exception):  # noqa: N818 (not an error: the answer "this rule doe
 def same(x: Index, y: Index, x_spread: bool, y_spread: bool) -> tuple[Index, Conditions]:
     """Return the index of a sum or maximum; `spread` says that a side is constant along it."""
     if x is ANY or y is ANY:
-        return (y if x is ANY else x), NONE
+        number = y_spread if x is ANY else x_spread  # joined to an array whose law is still open
+        return (ANY if number else y if x is ANY else x), NONE
     if x_spread != y_spread:
         moving = y if x_spread else x
         if moving.cls <= PERMUTATION:
@@ -49,7 +51,7 @@ def entrywise(
     if not x.cls.orthogonal:
         if degree is None:
             raise Refusal(f"the function is not homogeneous, and its argument is {words(x)}")
-        return index(x.element, x.cls, sympy.expand(x.power * degree))
+        return index(x.element, x.cls, tidy(x.power * degree))
     if not x.cls.signed or odd:
         return x
     if even:
@@ -73,7 +75,7 @@ def product(x: Index, y: Index, x_spread: bool, y_spread: bool) -> Index:
         lead = y if x == FIXED else x
         if lead.cls.orthogonal:
             return FIXED if x == y else lead
-        return index(lead.element, lead.cls, sympy.expand(x.power + y.power))
+        return index(lead.element, lead.cls, tidy(x.power + y.power))
     if x.element == y.element:
         signed = x.cls.signed != y.cls.signed
         return Index(x.element, SIGNED_PERMUTATION if signed else PERMUTATION)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from normdsl.algebra import Folding
-from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.conditions import (
     GIVEN_STARTS,
     NONE,
@@ -17,6 +16,7 @@ from normdsl.compiler.invariance.conditions import (
     Kind,
     starting,
 )
+from normdsl.compiler.invariance.expansion import same
 from normdsl.compiler.invariance.exponents import consistent, equal, on_unknowns
 from normdsl.compiler.invariance.first_step import FirstStep, starts_constant
 from normdsl.compiler.invariance.guess import a_step_ago, assume, guesses
@@ -55,6 +55,8 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
         return tuple(Judgement(expr, j.law, why, j.conditions, (j,)) for j in bodies)
     read = {c for body in expr.recursion.bodies for c in free_carries(body)}
     outer = frozenset((c, law) for c, law in inference.states.items() if c in read)
+    if any(law.open for _, law in outer):
+        return _supposed(inference, expr)
     key = (After(expr.recursion, 0, where=None), outer)
     known = inference.memory.get(key)
     if known is None:
@@ -75,6 +77,23 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
         if After(expr.recursion, expr.index, where=None) in begun:
             why += ", from a start that is assumed to move so"
         found.append(Judgement(expr, law, why, s.conditions, s.premises))
+    return prune(found)
+
+
+def _supposed(inference: Inference, expr: State) -> tuple[Judgement, ...]:
+    """Return what a state may move like where the laws of states around it are still open.
+
+    These are guesses for a guess, and prove nothing.
+    """
+    found: list[Judgement] = []
+    try:
+        for laws in guesses(inference, expr.recursion, filled=False):
+            law = laws[expr.index]
+            law = a_step_ago(inference.group, law) if isinstance(expr, Before) else law
+            found.append(Judgement(expr, law, "a guess"))
+    except Failure:
+        if not found:
+            raise
     return prune(found)
 
 
@@ -112,7 +131,10 @@ def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> 
         assert law == ANYTHING or ANY not in (law.rows, law.cols, law.entries), "an open guess"
     if any(free_carries(frame.of) for law in laws for frame in law.frames):
         raise _turning(recursion, laws)
-    begun = _start(inference, recursion, laws)
+    own = {recursion.carry(i) for i in range(len(laws))}
+    if any(own & free_carries(v.expr) for law in laws for v in law.varying):
+        return []  # what the old states were is not known outside
+    begun = _start(inference, recursion, tuple(law.begun for law in laws))
     if begun is None:
         return []
     starts, premises = begun
@@ -249,7 +271,7 @@ def _start(
 def alike(found: Law, wanted: Law) -> Conditions | None:
     """Return the conditions under which a law `found` is the law `wanted`; None if never."""
     if found.twin is not None and wanted.twin is not None:
-        return NONE if canonical(found.twin) == canonical(wanted.twin) else None
+        return NONE if same(found.twin, wanted.twin) else None
     if found == ANYTHING:
         return equal(ZERO, wanted.offset)
     if wanted == ANYTHING:

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from normdsl.algebra import Folding
 from normdsl.compiler.invariance import induction, mirror
-from normdsl.compiler.invariance.conditions import NONE, Assumption
-from normdsl.compiler.invariance.exponents import is_zero
+from normdsl.compiler.invariance.coefficients import coefficient
+from normdsl.compiler.invariance.conditions import NONE, SILENT, Assumption, Condition
+from normdsl.compiler.invariance.exponents import equal, is_zero, on_unknowns
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
-from normdsl.compiler.invariance.laws import ANYTHING, Law
+from normdsl.compiler.invariance.laws import ANYTHING, ZERO, Law
 from normdsl.compiler.invariance.rules import outcomes
 from normdsl.errors import NormdslError
-from normdsl.expr import Add, Expr, MatMul, Mul, Pow, Transpose, as_expr, is_constant
+from normdsl.expr import (
+    Add,
+    Constant,
+    Expr,
+    MatMul,
+    Mul,
+    Pow,
+    Transpose,
+    as_expr,
+    is_constant,
+)
 from normdsl.graph import walk
 from normdsl.nodes import (
     ABS,
@@ -30,6 +42,7 @@ from normdsl.nodes import (
     Apply,
     BlockMean,
     Cholesky,
+    Eye,
     Inner,
     KthLargest,
     MatrixPower,
@@ -43,6 +56,8 @@ from normdsl.recursion import Carry, State
 
 #: The rule of a norm's operation that is typed by its definition.
 DEFINED = "its definition"
+#: Under which the memory keeps the first failure of a power that an exponent 0 would mend.
+ASIDE = "aside"
 
 
 class Inference:
@@ -102,6 +117,8 @@ class Inference:
                 return self._isometric(expr)
             case Add() | Pow():
                 return self._or_special(expr)
+            case MatrixPower():
+                return self._matrix_power(expr)
             case _:
                 return self._ruled(expr)
 
@@ -127,16 +144,31 @@ class Inference:
         raise Failure(expr, "the conditions of its parts contradict one another")
 
     def _or_special(self, expr: Add | Pow) -> tuple[Judgement, ...]:
-        """Type a sum or power; where that fails, also with a hyper-parameter set to zero."""
+        """Type a sum or power; where that fails, also with a hyper-parameter or exponent at 0."""
         try:
             found, failure = self._ruled(expr), None
             if any(not j.conditions for j in found):
                 return found
         except Failure as error:
             found, failure = (), error
-        kept = prune([*found, *self.specialised(expr)])
+        kept = prune([*found, *self.specialised(expr), *self._to_the_power_zero(expr)])
         if not kept:
             raise failure or Failure(expr, "the conditions of its parts contradict one another")
+        return kept
+
+    def _matrix_power(self, expr: MatrixPower) -> tuple[Judgement, ...]:
+        """Type a power of a matrix; where its base has no law of use, also with exponent 0."""
+        try:
+            found, failure = self._ruled(expr), None
+            if any(all(_silent(c) for c in j.conditions) for j in found):
+                return found
+        except Failure as error:
+            found, failure = (), error
+        kept = prune([*found, *self._to_the_power_zero(expr)])
+        if failure is not None:
+            if not kept:
+                raise failure
+            self.memory.setdefault(ASIDE, failure)
         return kept
 
     def specialised(self, expr: Expr) -> Iterator[Judgement]:
@@ -167,6 +199,18 @@ class Inference:
                 continue  # what tends to zero moves as its leading term does, not as zero
             for j in special:
                 yield Judgement(expr, j.law, why, j.conditions | zero, (j,))
+
+    def _to_the_power_zero(self, expr: Expr) -> Iterator[Judgement]:
+        """Yield the judgements of a power that hold when its exponent is 0, whatever its base."""
+        if not isinstance(expr, Pow | MatrixPower):
+            return
+        needed = equal(coefficient(expr.exponent), ZERO)
+        if not needed or any(map(on_unknowns, needed)):
+            return
+        shape = expr.shape
+        one = Constant(Fraction(1), shape) if isinstance(expr, Pow) else Eye(shape.rows)
+        for j in self.judge(one):
+            yield Judgement(expr, j.law, "a power 0 is one", j.conditions | needed, (j,))
 
     def has_zeros(self, expr: Expr) -> bool:
         """Return whether a part of an expression is zero, initial values of states left out."""
@@ -200,6 +244,10 @@ class Inference:
         return tuple(
             Judgement(expr, j.law, DEFINED, j.conditions, (j,)) for j in self.judge(expr.definition)
         )
+
+
+def _silent(condition: Condition) -> bool:
+    return isinstance(condition, Assumption) and condition.kind in SILENT
 
 
 def continuous(expr: Expr, folding: Folding) -> bool:

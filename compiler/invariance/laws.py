@@ -10,13 +10,15 @@ T the shift. Where weights are transposed, x = ỹᵀ for another expression y, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 import sympy
 
 from normdsl.classes import GENERAL, ORTHOGONAL, PERMUTATION, TRIVIAL, MatrixClass
+from normdsl.compiler.invariance.coefficients import Varying, aged, begun, shown
 from normdsl.expr import Expr
 from normdsl.show.text import text
 
@@ -139,14 +141,39 @@ class Law:
 
     @property
     def aged(self) -> Law:
-        """The law of the same value one step later: its frames are those of a step ago."""
+        """The law of the same value one step later: frames and coefficients are of a step ago."""
         rows, cols, entries = (
             attrs.evolve(ix, element=attrs.evolve(ix.element, age=ix.element.age + 1))
             if isinstance(ix.element, Frame)
             else ix
             for ix in (self.rows, self.cols, self.entries)
         )
-        return attrs.evolve(self, rows=rows, cols=cols, entries=entries)
+        return attrs.evolve(self, rows=rows, cols=cols, entries=entries).valued(aged)
+
+    @property
+    def open(self) -> bool:
+        """Whether some index is not settled yet, in a guess."""
+        return self != ANYTHING and ANY in (self.rows, self.cols, self.entries)
+
+    @property
+    def begun(self) -> Law:
+        """The law of the same value before the first step."""
+        return self.valued(begun)
+
+    def valued(self, value: Callable[[Any], Any]) -> Law:
+        """Return it with all its exponents changed, and its shift."""
+        rows, cols, entries = (
+            attrs.evolve(ix, power=value(ix.power)) if ix.power.free_symbols else ix
+            for ix in (self.rows, self.cols, self.entries)
+        )
+        unit, offset = value(self.unit), value(self.offset)
+        return attrs.evolve(self, rows=rows, cols=cols, entries=entries, unit=unit, offset=offset)
+
+    @property
+    def varying(self) -> set[Varying]:
+        """The coefficients in it that change from step to step."""
+        places = (self.rows.power, self.cols.power, self.entries.power, self.unit, self.offset)
+        return {v for x in places if x is not None for v in x.atoms(Varying)}
 
     @property
     def frames(self) -> list[Frame]:
@@ -167,9 +194,9 @@ class Law:
         if self.entries != FIXED:
             parts.append(f"entries {self.entries}")
         if self.unit not in (ZERO, None):
-            parts.append(f"unit c^({self.unit})" if self.unit != 1 else "unit c")
+            parts.append(f"unit c^({shown(self.unit, names)})" if self.unit != 1 else "unit c")
         if self.offset != ZERO:
-            parts.append(shifted(self))
+            parts.append(shifted(self, names))
         if self.twin is not None:
             parts.append(f"transpose of {text(self.twin, names)}")
         return ", ".join(parts) if parts else "fixed"
@@ -210,9 +237,9 @@ def scaled(law: Law) -> str:
     return "multiplied by c" if law.unit == 1 else f"multiplied by c^({law.unit})"
 
 
-def shifted(law: Law) -> str:
+def shifted(law: Law, names: Mapping[Expr, str] = MappingProxyType({})) -> str:
     """Return by what a value is shifted, in words."""
-    multiple = {ONE: "T", -ONE: "−T"}.get(law.offset, f"({law.offset}) T")
+    multiple = {ONE: "T", -ONE: "−T"}.get(law.offset, f"({shown(law.offset, names)}) T")
     return f"shifted by {multiple}"
 
 

@@ -10,6 +10,7 @@ import attrs
 
 from normdsl import expr as e
 from normdsl.compiler.invariance.canonical import canonical
+from normdsl.compiler.invariance.coefficients import Varying
 from normdsl.compiler.invariance.infer import DEFINED
 from normdsl.compiler.invariance.judgement import Judgement
 from normdsl.compiler.invariance.laws import ANYTHING, INVARIANT, Law, moved
@@ -114,7 +115,7 @@ def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLi
 def _inside(law: Law) -> list[Expr]:
     """Return the expressions that a law speaks of."""
     twins = [] if law.twin is None else [law.twin]
-    return twins + [frame.of for frame in law.frames]
+    return [*twins, *(frame.of for frame in law.frames), *(v.expr for v in law.varying)]
 
 
 def _line(expr: Expr, law: Law, why: str, names: Mapping[Expr, str]) -> ProofLine:
@@ -132,6 +133,12 @@ def _released(expr: Expr, scope: tuple[State, ...]) -> Expr:
     return expr
 
 
+def _law_released(law: Law, scope: tuple[State, ...]) -> Law:
+    """Return a law with the coefficients in it as seen from outside of recursions."""
+    table = {v: Varying(_released(v.expr, scope), v.age) for v in law.varying}
+    return law.valued(lambda x: None if x is None else x.xreplace(table)) if table else law
+
+
 def _steps(
     judgement: Judgement,
     seen: set[tuple[Expr, Law]],
@@ -142,7 +149,7 @@ def _steps(
 
     Inside a recursion's body, its states are written as their values before the step.
     """
-    expr, law = _released(judgement.expr, scope), judgement.law
+    expr, law = _released(judgement.expr, scope), _law_released(judgement.law, scope)
     if law.twin is not None:
         law = attrs.evolve(law, twin=_released(law.twin, twins))
     if (expr, law) in seen:

@@ -198,8 +198,19 @@ def _without_special_cases(found: list[Solution]) -> list[Solution]:
         if not any(
             o is not s
             and set(o.conditions) <= set(s.conditions)
-            and dict(o.values).items() <= dict(s.values).items()
+            and _covers(o, s)
             and (len(o.values), len(o.conditions)) < (len(s.values), len(s.conditions))
             for o in found
         )
     ]
+
+
+def _covers(general: Solution, special: Solution) -> bool:
+    """Return whether the values of a solution meet the equations that another one is."""
+    known = special.values
+    symbols = {x for value in general.values.values() for x in value.free_symbols}
+    table = {x: known[str(x)] for x in symbols if str(x) in known}
+    return all(
+        name in known and sympy.simplify(known[name] - value.subs(table)) == 0
+        for name, value in general.values.items()
+    )

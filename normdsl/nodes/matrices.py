@@ -15,7 +15,10 @@ from normdsl.show.notation import Notation, Piece
 
 @attrs.frozen(eq=False, repr=False)
 class MatrixPower(Operation):
-    """S^p of a symmetric positive semidefinite S; for p < 0 on the range of S (pseudo-inverse)."""
+    """S^p of a symmetric positive semidefinite S; for p < 0 on its range (pseudo-inverse); S^0 = I.
+
+    As 0^0 = 1 for the powers of entries, S^0 is the identity also where S is singular.
+    """
 
     arg: Expr
     exponent: Expr

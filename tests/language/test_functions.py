@@ -6,6 +6,8 @@ from properties import evaluate, random_matrix, refuses
 
 import normdsl as nd
 from normdsl import G, W, nodes
+from normdsl.algebra import fold
+from normdsl.domains import NON_NEGATIVE
 from normdsl.expr import Pow, as_expr
 from normdsl.shapes import SCALAR, Dim, Shape
 
@@ -106,6 +108,17 @@ def test_inverse_inverts(x):
 
 def test_first_power_is_the_matrix_itself():
     assert nd.matrix_power(GRAM, 1) == GRAM
+
+
+def test_the_power_zero_is_the_identity_also_of_a_singular_matrix():
+    eye = nd.eye_like(GRAM)
+    assert nd.matrix_power(GRAM, 0) == eye
+    p = nodes.Param("p", NON_NEGATIVE)
+    power = nd.matrix_power(0 * GRAM, p)
+    assert fold(power, {p: as_expr(0)}) == eye
+    assert fold(power, {}) == power
+    assert fold(power @ G, {p: as_expr(0)}) == G
+    assert fold(nd.matrix_power(0 * GRAM, 2), {}) == 0 * GRAM
 
 
 @pytest.mark.parametrize("p", [1 / 2, 1, 2])

@@ -8,13 +8,13 @@ import attrs
 import sympy
 from falsify import answer, rule
 from faults import replaced
-from grammar.core import BETA, DECAY, EPS, K, P
+from grammar.core import BETA, DECAY, EPS, LR, K, P
 
 import normdsl as nd
 from mutants.common import NO, NOISE, Mutant, kept, step
-from normdsl import G, W, nodes
+from normdsl import G, W, nodes, t
 from normdsl import expr as e
-from normdsl.compiler.invariance import conditions, decide, exponents, judgement
+from normdsl.compiler.invariance import coefficients, conditions, decide, exponents, judgement
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.expr import Expr
@@ -54,17 +54,26 @@ FLOORED = step(G / (nd.abs(G) + EPS))
 EXPONENTS = [
     Mutant("p ≥ 0 is read as p > 0", replaced(exponents.symbol, sign_of),
            step(nd.sign(G) * nd.abs(G) ** P), g.loss_scale, answer("invariant if p = 0")),
-    Mutant("products are read as sums", replaced(exponents.to_sympy, added),
+    Mutant("products are read as sums", replaced(coefficients.coefficient, added),
            nd.abs(G) ** (3 * P), g.loss_scale),
+    Mutant("coefficients are those of the step before", replaced(coefficients.aged, lambda x: x),
+           nd.ema(W, BETA, debias=True) - LR * G, g.translation, answer("invariant")),
+    Mutant("an equation at t = 1 is one at every step", replaced(coefficients.at_every_step,
+           lambda gap: [gap.subs(coefficients.coefficient(t), 1)]), W / t - LR * G,
+           g.translation, rule),
+    Mutant("starts have the law of later steps", replaced(coefficients.begun, coefficients.aged),
+           nd.accumulate(W) / t - LR * G, g.translation, answer("invariant")),
     Mutant("a limit passes for a value", replaced(exponents.is_zero, lambda param: sympy.Eq(
         exponents.symbol(param), 0)), step(G / (nd.abs(G) + K)), g.loss_scale,
         answer("invariant in the limit k → 0, where continuous")),
-    Mutant("the step before passes for this one", replaced(exponents.apart, lambda gap: [
-        gap.subs(exponents.OLD, 1)]), nd.prev(G) + G, g.loss_transform),
+    Mutant("the step before passes for this one", replaced(exponents._apart_in_the_past,
+           lambda gap: [gap.subs(exponents.OLD, 1)]), nd.prev(G) + G, g.loss_transform),
+    Mutant("nothing need vanish at every step", replaced(exponents.apart, lambda gap: []),
+           W / t - LR * G, g.translation, rule),
     Mutant("all exponents agree", replaced(exponents.equal, lambda *_: NONE),
            G + G * G, g.loss_scale),
     Mutant("the step before had today's unit", replaced(
-        exponents._whatever_the_step_before, lambda gap: NONE), step(nd.sign(kept(G))),
+        exponents._whatever_else, lambda gap: NONE), step(nd.sign(kept(G))),
         g.loss_transform, rule),
     Mutant("roots are doubled", replaced(exponents.solutions, doubled_roots), ROOT, g.scale, rule),
     Mutant("equations are not asked for", replaced(exponents.without_unknowns, unasked),

@@ -13,7 +13,7 @@ import normdsl as nd
 from mutants.common import GRAM, NO, NOISE, ROWS, UNDER, Mutant, kept, step
 from normdsl import G, W, nodes
 from normdsl import expr as e
-from normdsl.compiler.invariance import canonical, mirror
+from normdsl.compiler.invariance import canonical, forms, linear, mirror, pushing, terms
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.expr import Expr
@@ -100,9 +100,18 @@ MIRRORS = [
     Mutant("matrices commute", replaced(canonical.chain, commuting),
            step(G @ G.T @ W), g.transpose, rule),
     Mutant("any polar factor turns with a Gram matrix", replaced(
-        canonical._turns_with, lambda form, inner: form.kind == "Polar"),
+        pushing._turns_with, lambda form, inner: form.kind == "Polar"),
         step(nd.matrix_power(GRAM, 0.5) @ nd.polar(W) + nd.polar(W) @ nd.matrix_power(UNDER, 0.25)
              + nd.matrix_power(GRAM, 0.25) @ nd.polar(W)), g.transpose, rule),
-    Mutant("transposes are not seen", replaced(canonical.flipped, lambda form: form),
-           step(GRAM @ W + (UNDER @ W.T).T), g.transpose, answer("invariant")),
+    Mutant("letters of a word commute", replaced(
+        terms.shortened, lambda word: tuple(sorted(word, key=lambda x: x.digest))),
+        step(G @ G.T @ W), g.transpose, rule),
+    Mutant("a word is read backwards as it is", replaced(terms.turned, lambda word: word),
+           step((UNDER @ (W + G).T + G.T).T + GRAM @ W + GRAM @ G), g.transpose,
+           answer("invariant")),
+    Mutant("sums of states are not states of sums", replaced(
+        linear.carried_through, lambda *_: None), step(G / nd.trace(kept(GRAM))), g.transpose,
+        answer("invariant")),
+    Mutant("transposes are not seen", replaced(forms.flipped, lambda form: form),
+           step(nd.abs(GRAM @ W) + nd.abs(UNDER @ W.T).T), g.transpose, answer("invariant")),
 ]  # fmt: skip

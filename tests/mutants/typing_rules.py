@@ -9,10 +9,10 @@ import faults
 import sympy
 from falsify import answer
 from faults import claims, law, lenient, member, replaced, without
-from grammar.core import EPS, K
+from grammar.core import EPS, K, P
 
 import normdsl as nd
-from mutants.common import GRAM, ONES, ROWS, UNDER, Mutant, kept, step
+from mutants.common import GRAM, NO, ONES, ROWS, UNDER, Mutant, kept, step
 from normdsl import G, W, nodes
 from normdsl import expr as e
 from normdsl.classes import GENERAL, ORTHOGONAL, Isometries
@@ -20,7 +20,7 @@ from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance import rules
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Law
+from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, ONE, ZERO, Law
 from normdsl.norms import Entrywise, Lines, operator_norm
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
@@ -90,6 +90,8 @@ RULES = [
            nd.inverse(-UNDER), g.right_affine),
     Mutant("a power −1 needs no rank", without(nodes.MatrixPower, Kind.FULL_RANK),
            nd.inverse(UNDER), g.right_affine),
+    Mutant("zero to the power 0 is zero", claims(nodes.MatrixPower, lambda group: ANYTHING),
+           step(nd.polar(G) + nd.matrix_power(0 * GRAM, P) @ G), g.loss_scale, answer(NO)),
     Mutant("a quarter passes for a root", replaced(rules.matrices.HALF, sympy.Rational(1, 4)),
            nd.matrix_power(GRAM, 0.25), g.left_affine),
     Mutant("a root has no frame", law(nodes.MatrixPower, lambda o, known: {"cols": FIXED}),

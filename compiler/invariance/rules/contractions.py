@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import attrs
-import sympy
 
 from normdsl import nodes
 from normdsl.classes import GENERAL, PERMUTATION, TRIVIAL, Isometries
 from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance.coefficients import tidy
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
@@ -22,7 +22,7 @@ def _inner(node: nodes.Inner, laws: Laws, group: Group) -> list[Outcome]:
     x, y = laws
     if ANYTHING in (x, y):
         return [Outcome(ANYTHING, "zero times anything")]
-    unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
+    unit = None if x.unit is None or y.unit is None else tidy(x.unit + y.unit)
     summed = ((x.rows, y.rows, node.over_rows), (x.cols, y.cols, node.over_cols))
     conditions = NONE.union(*(indices.contract(a, b) for a, b, over in summed if over))
     if node.whole:

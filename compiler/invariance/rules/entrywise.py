@@ -8,8 +8,9 @@ import sympy
 from normdsl import expr as e
 from normdsl import nodes
 from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance.coefficients import coefficient, tidy
 from normdsl.compiler.invariance.conditions import NONE, Conditions
-from normdsl.compiler.invariance.exponents import equal, to_sympy
+from normdsl.compiler.invariance.exponents import equal
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
 from normdsl.compiler.invariance.laws import (
@@ -32,7 +33,7 @@ def _add(node: e.Add, laws: Laws, group: Group) -> list[Outcome]:
     if e.negated(node.right) == node.left or e.negated(node.left) == node.right:
         return [Outcome(ANYTHING, "x − x is zero")]
     law, conditions = _joined(node, laws)
-    shift = sympy.expand(laws[0].offset + laws[1].offset)
+    shift = tidy(laws[0].offset + laws[1].offset)
     return [Outcome(attrs.evolve(law, offset=shift), "a sum of terms that move alike", conditions)]
 
 
@@ -84,7 +85,7 @@ def _mul(node: e.Mul, laws: Laws, group: Group) -> list[Outcome]:
     rows = indices.product(x.rows, y.rows, *spread[0])
     cols = indices.product(x.cols, y.cols, *spread[1])
     entries = indices.product(x.entries, y.entries, *spread[2])
-    unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
+    unit = None if x.unit is None or y.unit is None else tidy(x.unit + y.unit)
     scalar = SCALAR in (node.left.shape, node.right.shape)
     why = "a multiple by a number" if scalar else "a product adds exponents"
     shift, conditions = _shift_of_product(node, x, y)
@@ -92,13 +93,15 @@ def _mul(node: e.Mul, laws: Laws, group: Group) -> list[Outcome]:
 
 
 def _shift_of_product(node: e.Mul, x: Law, y: Law) -> tuple[sympy.Expr, Conditions]:
-    """Return the shift of a product: only a multiple by a known number carries one over."""
+    """Return the shift of a product: only a multiple by a number carries one over.
+
+    Of c x with x = x̃ + o T, it is c o T, with the c of the original run.
+    """
     if x.offset == y.offset == ZERO:
         return ZERO, NONE
     for factor, own, other in ((node.left, x, y), (node.right, y, x)):
-        number = to_sympy(factor)
-        if number is not None and own.offset == ZERO:
-            return sympy.expand(number * other.offset), NONE
+        if factor.shape == SCALAR and own.offset == ZERO:
+            return tidy(coefficient(factor) * other.offset), NONE
     _, one = unshifted(x, "a product")
     _, two = unshifted(y, "a product")
     return ZERO, one | two
@@ -113,8 +116,8 @@ def _pow(node: e.Pow, laws: Laws, group: Group) -> list[Outcome]:
         return [Outcome(INVARIANT, "a function of what does not move")]
     if base == ANYTHING:
         return [_at_zero(vanishes=_positive(node.exponent), what="a power")]
-    p = to_sympy(node.exponent)
-    odd, even = (p is not None and p.is_odd is True), (p is not None and p.is_even is True)
+    p = coefficient(node.exponent)
+    odd, even = p.is_odd is True, p.is_even is True
     return [Outcome(_entrywise(base, p, odd, even), f"a power multiplies exponents by {p}")]
 
 
@@ -138,8 +141,7 @@ def _at_zero(vanishes: bool, what: str) -> Outcome:
 
 def _positive(exponent: Expr) -> bool:
     """Return whether an exponent is known to be above zero."""
-    p = to_sympy(exponent)
-    return p is not None and bool(p.is_positive)
+    return bool(coefficient(exponent).is_positive)
 
 
 def _entrywise(x: Law, degree: sympy.Expr | None, odd: bool, even: bool) -> Law:
@@ -151,4 +153,4 @@ def _entrywise(x: Law, degree: sympy.Expr | None, odd: bool, even: bool) -> Law:
         return Law(rows, cols, entries, x.unit)
     if degree is None:
         raise Refusal(f"the function is not homogeneous, and its argument is {scaled(x)}")
-    return Law(rows, cols, entries, sympy.expand(x.unit * degree))
+    return Law(rows, cols, entries, tidy(x.unit * degree))

@@ -9,8 +9,9 @@ from normdsl import expr as e
 from normdsl import nodes
 from normdsl.classes import ORTHOGONAL, SIGNS, TRIVIAL, Isometries
 from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance.coefficients import coefficient, tidy
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
-from normdsl.compiler.invariance.exponents import equal, to_sympy
+from normdsl.compiler.invariance.exponents import equal
 from normdsl.compiler.invariance.first_step import starts_constant
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.indices import Refusal
@@ -39,7 +40,7 @@ def _matmul(node: e.MatMul, laws: Laws, group: Group) -> list[Outcome]:
         return [Outcome(ANYTHING, "zero times anything")]
     plain = [indices.within(law.entries, TRIVIAL, "a matrix product")[1] for law in laws]
     conditions = indices.contract(x.cols, y.rows).union(*plain)
-    unit = None if x.unit is None or y.unit is None else sympy.expand(x.unit + y.unit)
+    unit = None if x.unit is None or y.unit is None else tidy(x.unit + y.unit)
     return [Outcome(Law(x.rows, y.cols, FIXED, unit), "a legal contraction", conditions)]
 
 
@@ -64,14 +65,16 @@ def _full_rank(arg: Expr, law: Law) -> Conditions:
 @rule.register
 def _matrix_power(node: nodes.MatrixPower, laws: Laws, group: Group) -> list[Outcome]:
     x, power = laws
-    p = to_sympy(node.exponent)
-    if power != INVARIANT or p is None:
-        raise Refusal("the exponent of a matrix power must be a number or a hyper-parameter")
-    if x == ANYTHING:
+    if power not in (INVARIANT, ANYTHING):
+        raise Refusal(f"the exponent itself moves: {power}")
+    p = coefficient(node.exponent)
+    if x == ANYTHING and p.is_nonzero:
         return [Outcome(ANYTHING, "a power of zero")]
+    if x == ANYTHING:
+        return [Outcome(INVARIANT, "a power of zero is zero or, if it is the power 0, I")]
     if x.rows != x.cols:
         raise Refusal(f"a symmetric root needs the law P S Pᵀ, and its argument is {moved(x)}")
-    unit = None if x.unit is None else sympy.expand(x.unit * p)
+    unit = None if x.unit is None else tidy(x.unit * p)
     if x.rows.cls <= ORTHOGONAL:
         return [Outcome(Law(x.rows, x.cols, FIXED, unit), "(P S Pᵀ)^p = P S^p Pᵀ, P orthogonal")]
     return _congruence_power(node, x, p, unit)

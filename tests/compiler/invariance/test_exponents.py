@@ -3,7 +3,6 @@
 import pytest
 import sympy
 
-import normdsl as nd
 from normdsl.compiler.invariance import exponents as x
 from normdsl.domains import FRACTION, NON_NEGATIVE, POSITIVE, REAL
 from normdsl.nodes import Param
@@ -61,11 +60,3 @@ def test_unknowns_are_eliminated_and_the_rest_is_kept():
     assert chosen[u] in (p, HALF)
     impossible = frozenset({sympy.Eq(u, v), sympy.Eq(u, 1), sympy.Eq(v, 2)})
     assert x.without_unknowns(impossible) is None
-
-
-def test_scalars_of_hyper_parameters_become_sympy_and_streams_do_not():
-    p = Param("p", POSITIVE)
-    assert x.to_sympy(2 * p + 1) == 2 * x.symbol(p) + 1
-    assert x.to_sympy(p**2) == x.symbol(p) ** 2
-    assert x.to_sympy(p * nd.t) is None
-    assert x.to_sympy(p * nd.rows) is None

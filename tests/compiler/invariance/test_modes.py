@@ -346,3 +346,52 @@ def test_nested_recursions_are_typed_once():
         x = nd.fix(lambda s, x=x: 0.5 * s + nd.prev(x) + G, nd.zeros_like(W))
     nested = nd.optimizer(lambda lr=0.1: W - lr * nd.frobenius.lmo(x))
     assert nested.check(g.loss_scale, witnesses=False).status is Status.INVARIANT
+
+
+def whitened_by_a_sum(lr=0.1, eps: nd.Positive = 1e-6):
+    L = nd.accumulate(G @ G.T)
+    return W - lr * nd.matrix_power(L + eps * nd.eye_like(L), -0.5) @ G
+
+
+def whitened_now(lr=0.1, eps: nd.Positive = 1e-6):
+    L = G @ G.T
+    return W - lr * nd.matrix_power(L + eps * nd.eye_like(L), -0.5) @ G
+
+
+def by_a_triangle(lr=0.1, eps: nd.Positive = 1e-6):
+    L = nd.accumulate(G @ G.T)
+    return W - lr * nd.inverse(nd.cholesky(L + eps * nd.eye_like(L))) @ G
+
+
+@pytest.mark.parametrize("rule", [whitened_by_a_sum, whitened_now, by_a_triangle])
+def test_a_root_converges_on_what_it_was_made_of(rule):
+    """G is in the range of a sum of Gram matrices that contains its own, of full rank or not."""
+    answer = nd.optimizer(rule).check(g.loss_scale).answer
+    assert answer == "invariant in the limit eps → 0, where continuous"
+
+
+def whitened_by_the_past(lr=0.1, eps: nd.Positive = 1e-6):
+    L = nd.accumulate(nd.prev(G) @ nd.prev(G).T)
+    return W - lr * nd.matrix_power(L + eps * nd.eye_like(L), -0.5) @ G
+
+
+def average_whitened_now(lr=0.1, eps: nd.Positive = 1e-6):
+    L = G @ G.T
+    return W - lr * nd.matrix_power(L + eps * nd.eye_like(L), -0.5) @ nd.ema(G, 0.9)
+
+
+@pytest.mark.parametrize("rule", [whitened_by_the_past, average_whitened_now])
+def test_it_jumps_on_what_lies_outside_its_range(rule):
+    verdict = nd.optimizer(rule).check(g.loss_scale)
+    assert verdict.status is Status.REFUTED
+    assert "jumps there" in verdict.because
+
+
+def test_at_zero_it_is_the_statistic_that_needs_full_rank():
+    @nd.optimizer
+    def rule(lr=0.1, eps=1e-6):
+        L = nd.accumulate(G @ G.T)
+        return W - lr * nd.matrix_power(L + eps * nd.eye_like(L), -1) @ G
+
+    assert rule.check(g.left_affine).answer == "invariant if eps = 0 and L has full rank"
+    assert rule.check(g.left_affine, full_rank="L", eps=0).answer == "invariant"

@@ -4,7 +4,7 @@ import proofs
 import pytest
 
 import normdsl as nd
-from normdsl import G, W, nodes
+from normdsl import G, W, nodes, t
 from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.infer import Inference
@@ -52,6 +52,10 @@ POSITIVE = [
     ("mul", nd.inner(G, W) * G, g.affine, "(cov_A, cov_B)"),
     ("pow", (G * G) ** 0.25, g.scale, "entries S^(-1/2)"),
     ("pow", G**3, g.loss_scale, "unit c^(3)"),
+    ("pow", nd.abs(G) ** (1 / t), g.loss_scale, "unit c^(1/t)"),
+    ("mul", (1 - 1 / t) * W, g.translation, "shifted by (1 - 1/t) T"),
+    ("mul", nd.frobenius.value(G) * W, g.translation, "shifted by (‖G‖_F) T"),
+    ("add", (1 - 1 / t) * W + W / t, g.translation, "shifted by T"),
     ("apply", nd.sign(G), g.scale, "fixed"),
     ("apply", nd.reciprocal(G), g.scale, "entries S"),
     ("apply", nd.tanh(G * W), g.scale, "fixed"),
@@ -61,6 +65,7 @@ POSITIVE = [
     ("inverse", nd.inverse(W @ G.T), g.affine, "(contra_A, cov_A)"),
     ("matrix power", nd.matrix_power(L, -0.25), g.orthogonal, "(orthogonal P, orthogonal P)"),
     ("matrix power", nd.matrix_power(L, -0.25), g.loss_scale, "unit c^(-1/2)"),
+    ("matrix power", nd.matrix_power(0 * L, p), g.orthogonal, "fixed"),
     ("polar", nd.polar(3 * G), g.orthogonal, "(orthogonal P, orthogonal Q)"),
     ("polar", nd.polar(G), g.loss_scale, "fixed"),
     ("eigenbasis", Q, g.orthogonal, "(orthogonal P, signs[L])"),
@@ -132,6 +137,8 @@ REFUSED = [
     ("matmul", GRAM, g.affine, "contracts two covariant indices of B"),
     ("matmul", GRAM, g.scale, "a matrix product changes"),
     ("matrix power", nd.matrix_power(W @ W.T, 0.25), g.affine, "two contravariant"),
+    ("matrix power", nd.matrix_power(L, nd.frobenius.value(G)), g.loss_scale, "itself moves"),
+    ("add", W / t + nd.sign(W), g.translation, "does not commute with the shift"),
     ("cholesky", nd.cholesky((G @ G.T) * (G @ G.T)), g.orthogonal, "entry by entry"),
     ("draw", nd.normal_like(G) + G, g.scale, "joins a term that is"),
     ("draw", nd.signs_like(G) + G, g.orthogonal, "joins a term that is"),

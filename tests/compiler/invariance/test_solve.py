@@ -93,6 +93,26 @@ def test_plain_gram_matrices_have_no_affine_exponent():
     assert "none found" in found._repr_latex_()
 
 
+@nd.optimizer
+def shampoos(lr=0.1, p: nd.NonNegative = 0.25, q: nd.NonNegative = 0.25):
+    left, right = nd.accumulate(G @ G.T), nd.accumulate(G.T @ G)
+    return W - lr * nd.matrix_power(left, -p) @ G @ nd.matrix_power(right, -q)
+
+
+@nd.optimizer
+def shifted_exponent(lr=0.1, p: nd.Real = 0.5):
+    left, right = nd.accumulate(G @ G.T), nd.accumulate(G.T @ G)
+    return W - lr * nd.matrix_power(left, -p) @ G @ nd.matrix_power(right, p - 1)
+
+
+def test_an_exponent_zero_takes_a_factor_away():
+    assert values(shampoos, "left_affine", "p, q") == [{"p": 1, "q": 0}]
+    assert values(shampoos, "right_affine", "p, q") == [{"p": 0, "q": 1}]
+    assert values(shampoos, "affine", "p, q") == []
+    assert values(shifted_exponent, "left_affine", "p") == [{"p": 1}]
+    assert values(shifted_exponent, "right_affine", "p") == [{"p": 0}]
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"), [(coupled_product, -1), (coupled_norm, HALF)], ids=["product", "norm"]
 )

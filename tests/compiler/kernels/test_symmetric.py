@@ -26,7 +26,13 @@ def test_powers_add_up_on_the_range(rank, p):
     torch.testing.assert_close(symmetric_power(s, 1.0), s)
 
 
-def test_zero_to_any_power_is_zero():
+@pytest.mark.parametrize("p", [0, 0.0, torch.tensor(0.0, dtype=torch.float64)], ids=str)
+@pytest.mark.parametrize("rank", [0, 1, 4])
+def test_the_power_zero_is_the_identity_whatever_the_rank(rank, p):
+    torch.testing.assert_close(symmetric_power(gram(rank), p), torch.eye(4, dtype=torch.float64))
+
+
+def test_zero_to_any_other_power_is_zero():
     zero = torch.zeros(2, 3, 3)
     for p in (-1.0, -0.5, 0.5):
         assert symmetric_power(zero, p).norm() == 0
