@@ -90,19 +90,20 @@ def verdict(
     """Return the verdict for one group."""
     decision = decide(declaration, group, given)
     if decision.proof is None:
-        witness = search(declaration, group, _simulate) if witnesses else None
+        witness = search(declaration, group, _simulate, given=given) if witnesses else None
         return unproved(declaration, group, decision, witness)
     found = proved(declaration, group, decision)
     if witnesses and found.limits:
         vanishing = [c.of.name for c in found.limits]
-        witness = persists(declaration, group, _simulate, vanishing)
+        witness = persists(declaration, group, _simulate, vanishing, given)
         if witness is not None:
             reason = f"it is invariant at {' = '.join(vanishing)} = 0, but jumps there"
             failed = Decision((), Failure(declaration.update, reason))
             return unproved(declaration, group, failed, witness)
     if not (witnesses and found.conditions):
         return found
-    return attrs.evolve(found, otherwise=search(declaration, group, _simulate, tries=1))
+    otherwise = search(declaration, group, _simulate, tries=1, given=given)
+    return attrs.evolve(found, otherwise=otherwise)
 
 
 def assumed(declaration: Declaration, told: Mapping[str, Any]) -> Conditions:
@@ -139,7 +140,11 @@ def _chosen(
 
 
 def _simulate(experiment: Experiment) -> list[float]:
-    """Run twins, amplified rounding left out; torch is imported here, for witnesses only."""
-    from normdsl.compiler.simulate import twins
+    """Run twins, what says nothing left out; torch is imported here, for witnesses only."""
+    if experiment.pairs:
+        from normdsl.compiler.sampling import differences
 
-    return twins(experiment).significant_drift
+        return differences(experiment)
+    from normdsl.compiler.drift import drifts
+
+    return drifts(experiment)

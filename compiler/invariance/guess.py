@@ -18,7 +18,8 @@ from normdsl.compiler.invariance.exponents import OLD, apart, on_unknowns, solut
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
-from normdsl.recursion import Carry, Recursion
+from normdsl.compiler.invariance.starts import possible
+from normdsl.recursion import After, Carry, Recursion
 from normdsl.shapes import Dim, Shape
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def guesses(inference: Inference, recursion: Recursion) -> Iterator[Laws]:
                 failure = failure or error
                 continue
             for proposal in read:
-                for completed in _completed(proposal, starts):
+                for completed in _completed(inference.group, recursion, proposal, starts):
                     if completed not in seen and len(seen) < _MOST:
                         seen.add(completed)
                         yield completed
@@ -145,13 +146,26 @@ def _solved(law: Law, solution: dict[sympy.Symbol, sympy.Expr]) -> Law:
     return attrs.evolve(law, unit=unit, offset=sympy.expand(law.offset.subs(solution)))
 
 
-def _completed(proposal: Laws, starts: list[list[Law]]) -> Iterator[Laws]:
-    """Yield a proposal with its open places filled from the laws of the initial values."""
+def _completed(
+    group: Group, recursion: Recursion, proposal: Laws, starts: list[list[Law]]
+) -> Iterator[Laws]:
+    """Yield a proposal with its open places filled from the laws of the initial values.
+
+    Where these are fixed, the state may also be said to start transformed, by any law there is: a
+    metric that is given and stays. What reads it decides which law is of use.
+    """
+    gaps = [ANY in (law.rows, law.cols, law.entries) for law in proposal]
     choices = [
-        [law] if ANY not in (law.rows, law.cols, law.entries) else [_filled(law, s) for s in start]
-        for law, start in zip(proposal, starts, strict=True)
+        [_filled(law, s) for s in start] if gap else [law]
+        for law, start, gap in zip(proposal, starts, gaps, strict=True)
     ]
     yield from itertools.islice(itertools.product(*choices), _MOST)
+    for i, (law, gap) in enumerate(zip(proposal, gaps, strict=True)):
+        if gap and law != ANYTHING:
+            moved = possible(group, After(recursion, i))
+            choices[i] += [_filled(law, start) for start in moved]
+    if any(gaps):
+        yield from itertools.islice(itertools.product(*choices), _MOST)
 
 
 def _filled(law: Law, start: Law) -> Law:
