@@ -12,8 +12,9 @@ from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.decide import Decision, decide
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
+from normdsl.compiler.invariance.remarks import Remarks
 from normdsl.compiler.invariance.report import Report
-from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
+from normdsl.compiler.invariance.verdict import Verdict, proved, unproved, without_run
 from normdsl.compiler.invariance.witness import Experiment, persists, search
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
@@ -88,6 +89,16 @@ def verdict(
     witnesses: bool = True,
 ) -> Verdict:
     """Return the verdict for one group."""
+    if not witnesses:
+        return _decided(declaration, group, given, witnesses)
+    runs = _runs(declaration)
+    if runs.always is not None:
+        return without_run(declaration, group, runs.always)
+    return attrs.evolve(_decided(declaration, group, given, witnesses), remarks=runs.sometimes)
+
+
+def _decided(declaration: Declaration, group: Group, given: Conditions, witnesses: bool) -> Verdict:
+    """Return the verdict of typing and, if asked for, of witnesses."""
     decision = decide(declaration, group, given)
     if decision.proof is None:
         witness = search(declaration, group, _simulate, given=given) if witnesses else None
@@ -137,6 +148,13 @@ def _chosen(
                 hint="its names are " + ", ".join(declaration.labels.values()),
             )
     return [parts[name] for name in wanted]
+
+
+def _runs(declaration: Declaration) -> Remarks:
+    """Return whether the rule's own runs are finite."""
+    from normdsl.compiler.finiteness import remarks
+
+    return remarks(declaration)
 
 
 def _simulate(experiment: Experiment) -> list[float]:

@@ -37,15 +37,18 @@ def differences(experiment: Experiment) -> list[float]:
     """
     found: list[float] | None = None
     for way in ways(experiment) or ():
-        own = _by_way(experiment, way)
+        own = by_way(experiment, way)
         found = own if found is None else [min(x) for x in zip(found, own, strict=True)]
         if not any(found):
             break
     return found or []
 
 
-def _by_way(experiment: Experiment, way: Way) -> list[float]:
-    """Fit on one pair of samples, step by step, and compare on two fresh ones."""
+def by_way(experiment: Experiment, way: Way) -> list[float]:
+    """Return the difference of means at each step for one way of starting, 0 where it is chance.
+
+    A function is fitted to one pair of samples, and compared on two fresh ones.
+    """
     found = []
     for fitted, *fresh in zip(*(_pair(experiment, way, k) for k in range(3)), strict=False):
         function = telling_apart(*fitted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
@@ -160,7 +160,8 @@ def run(
             times the largest at the start. pace: the part of every step that is taken.
     """
     rule = Functional(declaration, exact)
-    w = disturbed(posed.start, jitter, disturbance)
+    shaken = partial(disturbed, jitter=jitter, size=disturbance)
+    w = shaken(posed.start)
     largest = REACH * float(w.abs().max()) if largest is None else largest
     now = {**rule.init(w, **hyper), **(state or {})}
     found = Run([w], [])
@@ -171,7 +172,9 @@ def run(
         if not float(grad.abs().max()) < TOO_STEEP:
             break
         moments = posed.moments(at.detach(), step)
-        given = {name: disturbed(moments[name], jitter, disturbance) for name in declaration.moments}
+        given = {
+            name: disturbed(moments[name], jitter, disturbance) for name in declaration.moments
+        }
         given["loss"] = value.detach()
         try:
             new, now = rule.update(disturbed(grad, jitter, disturbance), now, w, **given, **hyper)
@@ -186,13 +189,11 @@ def run(
     return found
 
 
-def disturbed(
-    x: Tensor, jitter: torch.Generator | None, disturbance: float = DISTURBANCE
-) -> Tensor:
+def disturbed(x: Tensor, jitter: torch.Generator | None, size: float = DISTURBANCE) -> Tensor:
     """Return x with each entry off by a random relative disturbance."""
     if jitter is None:
         return x
-    return x * (1 + disturbance * torch.randn(x.shape, generator=jitter, dtype=x.dtype))
+    return x * (1 + size * torch.randn(x.shape, generator=jitter, dtype=x.dtype))
 
 
 @attrs.frozen(eq=False)

@@ -159,7 +159,7 @@ def _refuted(verdict: Verdict) -> tuple[Outcome, float]:
         return Outcome.ERROR, 0.0
     seen = verdict.witness.experiment
     hyper = tuple((name, float(value)) for name, value in seen.hyper.items())
-    setting = Setting(seen.shape, seen.seed, hyper, seen.steps)
+    setting = Setting(seen.shape, seen.seed, hyper, seen.steps, seen.size)
     found = [runs.compare(verdict.declaration, verdict.group, setting)]
     if found[0].said is not Said.PART:
         found += findings(verdict, PLAN + DOUBT)

@@ -14,7 +14,16 @@ import sympy
 
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Index, Law, index, without_signs
+from normdsl.compiler.invariance.laws import (
+    FIXED,
+    INVARIANT,
+    ONE,
+    ZERO,
+    Index,
+    Law,
+    index,
+    without_signs,
+)
 from normdsl.expr import Expr
 from normdsl.recursion import After, State
 from normdsl.shapes import MATRIX, Dim

@@ -15,11 +15,12 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Judgement
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.mirror import image_names
+from normdsl.compiler.invariance.remarks import Remark
 from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.nodes import Draw, Stream
+from normdsl.nodes import Stream
 from normdsl.recursion import Before, State, release
 from normdsl.show.latex import latex
 from normdsl.show.text import text
@@ -88,6 +89,8 @@ class Verdict:
         mode: exact, in law (of random draws), or in the limit.
         limits: what must tend to a value its domain excludes. assumed: what `check` was told.
         otherwise: of a conditional verdict, a counterexample where its conditions are violated.
+        remarks: where the rule's own run is not finite. stopped: whether it never is: the verdict
+            is then unknown, since trajectories that are NaN are none.
     """
 
     declaration: Declaration
@@ -101,6 +104,8 @@ class Verdict:
     limits: tuple[Condition, ...] = ()
     assumed: tuple[Condition, ...] = ()
     otherwise: Witness | None = None
+    remarks: tuple[Remark, ...] = ()
+    stopped: bool = False
 
     @property
     def invariant(self) -> bool:
@@ -134,10 +139,13 @@ class Verdict:
                 parts.append(f"in the limit {limit}, as long as the step is continuous there")
             return ", ".join(parts)
         at = "" if self.culprit.where is None else f" (line {self.culprit.where.line})"
-        found = "" if self.witness is not None else "; no counterexample was found either"
-        if self.status is Status.UNKNOWN and _draws(self.declaration):
-            found = "; whether runs agree in distribution was not tested"
+        found = "" if self.witness or self.stopped else "; no counterexample was found either"
         return f"in {self.culprit.formula}{at}, {self.culprit.reason}{found}"
+
+    @property
+    def notes(self) -> list[str]:
+        """The remarks as sentences."""
+        return [remark.show(self.declaration.labels) for remark in self.remarks]
 
     def __str__(self) -> str:
         lines = [
@@ -153,8 +161,9 @@ class Verdict:
             lines += [f"  witness: {self.witness}"]
         if self.otherwise is not None:
             lines += [f"  otherwise not: {self.otherwise}"]
-        if self.status is Status.UNKNOWN:
+        if self.status is Status.UNKNOWN and not self.stopped:
             lines += ["  typing failed, but no run was found that breaks the invariance"]
+        lines += [f"  remark: {remark}" for remark in self.notes]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -167,14 +176,11 @@ class Verdict:
             parts.append(f"<br>Counterexample: {html.escape(str(self.witness))}.")
         if self.otherwise is not None:
             parts.append(f"<br>Otherwise not: {html.escape(str(self.otherwise))}.")
+        parts += [f"<br>Remark: {html.escape(note)}." for note in self.notes]
         if self.proof:
             rows = "".join(_html_line(line) for line in self.proof)
             parts.append(f"<details open><summary>proof</summary><table>{rows}</table></details>")
         return "".join(parts)
-
-
-def _draws(declaration: Declaration) -> bool:
-    return any(isinstance(x, Draw) for x in walk(declaration.update))
 
 
 def _other_names(expr: Expr, names: Mapping[Expr, str]) -> Mapping[Expr, str]:
@@ -226,6 +232,18 @@ def unproved(
     culprit = Culprit(failure.expr, failure.reason, formula, _place(failure.expr, declaration))
     status = Status.UNKNOWN if witness is None else Status.REFUTED
     return Verdict(declaration, group, status, culprit=culprit, witness=witness)
+
+
+def without_run(declaration: Declaration, group: Group, remark: Remark) -> Verdict:
+    """Return the verdict on a rule that makes no trajectory: unknown, whatever typing says."""
+    formula = text(remark.expr, _other_names(remark.expr, declaration.labels))
+    reason = (
+        f"{remark.reason} at step {remark.step}: the rule's own run is not finite from there on"
+    )
+    culprit = Culprit(remark.expr, reason, formula, _place(remark.expr, declaration))
+    return Verdict(
+        declaration, group, Status.UNKNOWN, culprit=culprit, remarks=(remark,), stopped=True
+    )
 
 
 def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLine]:

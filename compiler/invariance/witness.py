@@ -49,6 +49,9 @@ class Size:
         return "".join(f", {name} × {x:.2g}" for name, x in sides if x != 1)
 
 
+USUAL = Size()
+
+
 @attrs.frozen
 class Experiment:
     """A run of a rule on a random problem, and its twin, reparametrised by a random group element.
@@ -72,7 +75,7 @@ class Experiment:
     seed: int = 0
     shape: tuple[int, int] = (3, 4)
     steps: int = 6
-    size: Size = Size()
+    size: Size = USUAL
     given: Conditions = NONE
     pairs: int = 0
     pace: float = 1.0
@@ -170,28 +173,28 @@ def _plan(
     declaration: Declaration, group: Group, tries: int, given: Conditions
 ) -> Iterator[Experiment]:
     """Yield the experiments of a search."""
-    settings = list(_settings(declaration))
+    tried = list(settings(declaration))
     if any(isinstance(x, Draw) for x in walk(declaration.update)):
-        yield from _in_distribution(declaration, group, settings[:2], tries, given)
+        yield from _in_distribution(declaration, group, tried[:2], tries, given)
         return
-    for hyper in settings:
+    for hyper in tried:
         for seed in range(tries):
             yield Experiment(declaration, group, hyper, seed, SHAPES[seed % 3], given=given)
-    for k, (size, hyper) in enumerate(_sized(declaration, settings[0])):
+    for k, (size, hyper) in enumerate(_sized(declaration, tried[0])):
         yield Experiment(declaration, group, hyper, k, SHAPES[k % 3], size=size, given=given)
 
 
 def _in_distribution(
     declaration: Declaration,
     group: Group,
-    settings: Sequence[dict[str, float]],
+    hypers: Sequence[dict[str, float]],
     tries: int,
     given: Conditions,
 ) -> Iterator[Experiment]:
     """Yield experiments with many runs: few at first, then many for what is hard to see."""
     for pairs, most in ((FEW, tries), (MANY, 1)):
         for seed in range(most):
-            for hyper in settings:
+            for hyper in hypers:
                 tried = Experiment(declaration, group, hyper, seed, SHAPES[seed % 3], given=given)
                 yield attrs.evolve(tried, pairs=pairs, steps=RANDOM_STEPS)
 
@@ -244,7 +247,7 @@ def persists(
     What holds at zero holds in the limit where the step is continuous; where it is not, the runs
     are as far apart at 1e-8 as at 1e-4.
     """
-    for hyper in _settings(declaration):
+    for hyper in settings(declaration):
         for seed in range(3):
             near, nearer = (
                 Experiment(
@@ -265,7 +268,8 @@ def persists(
     return None
 
 
-def _settings(declaration: Declaration) -> Iterator[dict[str, float]]:
+def settings(declaration: Declaration) -> Iterator[dict[str, float]]:
+    """Yield hyper-parameters: the defaults, if there are, and ones that make every term count."""
     defaults = {h.name: h.default for h in declaration.hyper}
     if all(v is not None for v in defaults.values()):
         yield {k: v for k, v in defaults.items() if v is not None}
