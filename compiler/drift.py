@@ -18,6 +18,7 @@ from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.witness import PARTED, Experiment
 from normdsl.compiler.lowering.derive import Singular
 from normdsl.compiler.lowering.program import lower
+from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.probe import Probe, outside
 from normdsl.compiler.simulate import Run, Twins, Way, draw, moved_hyper, moved_start, posed_by
 from normdsl.compiler.simulate import twins as run_twins
@@ -81,8 +82,7 @@ def sound_steps(experiment: Experiment, way: Way, pair: Twins) -> int:
     )
     for step, (ours, theirs) in enumerate(rows):
         kept = all(HOLDS[c.kind](x) for row in (ours, theirs) for c, x in zip(asked, row))  # noqa: B905
-        spectra = zip(ours[len(asked) :], theirs[len(asked) :], strict=True)
-        if not (kept and all(_clear(x, y) for x, y in spectra)):
+        if not (kept and all(map(_clear, (*ours[len(asked) :], *theirs[len(asked) :])))):
             return step
     return experiment.steps
 
@@ -117,7 +117,7 @@ def _applies(c: Assumption) -> bool:
 def _probe(declaration: Declaration, asked: tuple[Assumption, ...]) -> Probe | None:
     """Return the probe of what is asked, then of what operations with a cut are applied to."""
     graph = lower(declaration, exact).graph
-    cut = dict.fromkeys(x.arg for root in graph for x in walk(root) if isinstance(x, CUTTING))
+    cut = dict.fromkeys(x.arg for x in inside(graph) if isinstance(x, CUTTING))
     wanted: list[Expr] = [*(outside(declaration, c.of) for c in asked), *cut]
     return Probe(declaration, wanted) if wanted else None
 
@@ -127,12 +127,11 @@ def _cut(values: Tensor) -> float:
     return float(4 * torch.finfo(values.dtype).eps * values.shape[-1])
 
 
-def _clear(x: Tensor, y: Tensor) -> bool:
-    """Return whether no singular value of x or y is close to the cut, and both have one rank."""
-    ratios = [s / s[..., :1].clamp_min(1e-300) for s in map(torch.linalg.svdvals, (x, y))]
-    close = any(bool(((r > _cut(r)) & (r < _NEAR * _cut(r))).any()) for r in ratios)
-    ranks = [int((r > _cut(r)).sum()) for r in ratios]
-    return not close and ranks[0] == ranks[1]
+def _clear(x: Tensor) -> bool:
+    """Return whether no singular value of x lies just above the cut."""
+    values = torch.linalg.svdvals(x)
+    ratios = values / values[..., :1].clamp_min(1e-300)
+    return not bool(((ratios > _cut(values)) & (ratios < _NEAR * _cut(values))).any())
 
 
 def full_rank(x: Tensor) -> bool:

@@ -160,7 +160,8 @@ def confirmed(witness: Witness, simulate: Simulation) -> bool:
     What a diverging run or the rounding of a lucky number does is not seen again.
     """
     seen = witness.experiment
-    slower = () if seen.pairs else (attrs.evolve(seen, pace=SLOWER),)
+    steps = 1 if witness.step == 1 else seen.steps
+    slower = () if seen.pairs else (attrs.evolve(seen, pace=SLOWER, steps=steps),)
     others = (attrs.evolve(seen, seed=seen.seed + k, steps=witness.step) for k in OTHERS)
     return all(_parts(x, simulate) for x in slower) and any(_parts(x, simulate) for x in others)
 
