@@ -114,7 +114,8 @@ class Witness:
         if e.pairs:
             return (
                 f"{where}of {e.pairs} runs of each kind, the distributions part at step "
-                f"{self.step}, a mean of values between −1 and 1 differs by {self.drift:.2g}"
+                f"{self.step}, the means of a function between −1 and 1 by {self.drift:.2g} "
+                "at the end"
             )
         return (
             f"{where}the runs part at step {self.step}, relative distance {self.drift:.2g} "
@@ -221,6 +222,7 @@ def _sizes(declaration: Declaration) -> Iterator[Size]:
             yield Size(1.0, number**root / _GRADIENT)
             yield Size(1.0, number**root / _GRADIENT / 4)
         yield Size(number, number / _GRADIENT)
+        yield Size(1 / number, number / _GRADIENT)
         yield Size(number, 1.0)
         yield Size(number / 4, 1.0)
 

@@ -51,8 +51,8 @@ def test_signs_are_permuted_in_law_but_not_rotated():
     assert coin_flips.check(g.signed_permutations).answer == "invariant in law"
     assert coin_flips.check(g.orthogonal).answer == "invariant if heat = 0"
     verdict = coin_flips.check(g.orthogonal, heat=1)
-    assert verdict.status is Status.UNKNOWN
-    assert "distribution was not tested" in verdict.because
+    assert verdict.status is Status.REFUTED
+    assert "the distributions part at step 1" in str(verdict.witness)
 
 
 def test_a_draw_cannot_be_the_same_and_moved_at_once():
