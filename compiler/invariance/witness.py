@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 
 import attrs
 
@@ -30,7 +31,9 @@ SLOWER, OTHERS = 0.3, (3, 6, 9)
 _GRADIENT = 10.0
 #: Literals within these bounds are met by problems of the usual size.
 _USUAL = (0.2, 5.0)
-_MOST_LITERALS = 3
+#: Beyond these, squares of squares are no numbers.
+_COMPUTABLE = (1e-40, 1e40)
+_MOST_LITERALS, _SIZED_STEPS = 2, 3
 
 
 @attrs.frozen
@@ -175,15 +178,16 @@ def _plan(
     declaration: Declaration, group: Group, tries: int, given: Conditions
 ) -> Iterator[Experiment]:
     """Yield the experiments of a search."""
-    tried = list(settings(declaration))
+    hypers = list(settings(declaration))
     if any(isinstance(x, Draw) for x in walk(declaration.update)):
-        yield from _in_distribution(declaration, group, tried[:2], tries, given)
+        yield from _in_distribution(declaration, group, hypers[:2], tries, given)
         return
-    for hyper in tried:
+    for hyper in hypers:
         for seed in range(tries):
             yield Experiment(declaration, group, hyper, seed, SHAPES[seed % 3], given=given)
-    for k, (size, hyper) in enumerate(_sized(declaration, tried[0])):
-        yield Experiment(declaration, group, hyper, k, SHAPES[k % 3], size=size, given=given)
+    for k, (size, hyper) in enumerate(_sized(declaration, hypers[0])):
+        tried = Experiment(declaration, group, hyper, k, SHAPES[k % 3], _SIZED_STEPS, size)
+        yield attrs.evolve(tried, given=given)
 
 
 def _in_distribution(
@@ -209,33 +213,37 @@ def _sized(
     for size in _sizes(declaration):
         ratio = size.weights / size.gradients
         fitting = {k: v * ratio if k in steps else v for k, v in usual.items()}
-        for hyper in (dict(usual), fitting):
-            inside = all(declaration.hyperparameter(k).domain.contains(v) for k, v in hyper.items())
-            if inside:
-                yield size, hyper
+        yield size, dict(usual)
+        inside = all(declaration.hyperparameter(k).domain.contains(v) for k, v in fitting.items())
+        if inside and fitting != usual:
+            yield size, fitting
 
 
 def _sizes(declaration: Declaration) -> Iterator[Size]:
-    """Yield sizes at which a number of the rule counts: itself, or its roots, beside gradients."""
+    """Yield sizes at which a number of the rule counts, beside gradients or weights or both.
+
+    It may stand beside a power of them, or be the factor that brings them to the size of one.
+    """
     for number in literals(declaration):
-        for root in (1.0, 0.5, 0.25):
-            yield Size(1.0, number**root / _GRADIENT)
-            yield Size(1.0, number**root / _GRADIENT / 4)
-        yield Size(number, number / _GRADIENT)
-        yield Size(1 / number, number / _GRADIENT)
-        yield Size(number, 1.0)
-        yield Size(number / 4, 1.0)
+        for beside in (number, number**0.5, number**0.25, 1 / number):
+            yield Size(1.0, beside / _GRADIENT)
+            yield Size(1.0, beside / _GRADIENT / 4)
+        for beside in (number, 1 / number):
+            yield Size(beside, 1.0)
+            yield Size(beside / 4, 1.0)
+            yield Size(beside, beside / _GRADIENT)
+            yield Size(1 / beside, beside / _GRADIENT)
 
 
 def literals(declaration: Declaration) -> list[float]:
     """Return the most extreme numbers in a rule, and of its defaults: thresholds, floors, eps."""
     steps = idle_parameters(declaration)
-    written = [abs(float(x.value)) for x in walk(declaration.update) if isinstance(x, Constant)]
-    written += [abs(h.default) for h in declaration.hyper if h.default and h.name not in steps]
-    low, high = _USUAL
-    unusual = {x for x in written if 0 < x < low or x > high}
-    ordered = sorted(unusual, key=lambda x: -max(x, 1 / x))
-    return ordered[:_MOST_LITERALS]
+    written = [x.value for x in walk(declaration.update) if isinstance(x, Constant)]
+    written += [Fraction(h.default) for h in declaration.hyper if h.default and h.name not in steps]
+    low, high, (least, most) = *_USUAL, _COMPUTABLE
+    sizes = {float(abs(x)) for x in written if least < abs(x) < most}
+    unusual = {x for x in sizes if not low <= x <= high}
+    return sorted(unusual, key=lambda x: -max(x, 1 / x))[:_MOST_LITERALS]
 
 
 def persists(
