@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.invariance.remarks import Remark, Remarks
-from normdsl.compiler.invariance.witness import SHAPES, settings
+from normdsl.compiler.invariance.witness import REACH, SHAPES, settings
 from normdsl.compiler.probe import Probe, Seen
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.sampling import seeded
-from normdsl.compiler.simulate import REACH, task
+from normdsl.compiler.simulate import task
 from normdsl.compiler.tasks import Task
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
-from normdsl.compiler.invariance.witness import PARTED, Experiment, Size
+from normdsl.compiler.invariance.witness import PARTED, REACH, Experiment, Size
 from normdsl.compiler.probe import Seen
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.tasks import Loss as Loss
@@ -120,8 +120,6 @@ def task(rule: Declaration, shape: tuple[int, int], seed: int) -> Task:
 
 #: A gradient beyond which a run counts as diverged.
 TOO_STEEP = 1e60
-#: Weights that have grown by such a factor are no longer those of the problem: the run diverges.
-REACH = 100.0
 #: Relative size of the disturbance that tells a broken invariance from amplified rounding.
 DISTURBANCE = 1e-12
 
@@ -147,8 +145,9 @@ def run(
     state: Mapping[str, Tensor] | None = None,
     jitter: torch.Generator | None = None,
     disturbance: float = DISTURBANCE,
-    largest: float | None = None,
     pace: float = 1.0,
+    reach: float = REACH,
+    largest: float | None = None,
 ) -> Run:
     """Run a rule in float64 under the exact schedule; stop where it diverges, or makes no number.
 
@@ -156,13 +155,13 @@ def run(
         declaration: the rule. posed: the problem. steps: how many at most. hyper: its values.
         state: starts of states, where they are not the rule's own.
         jitter: draws a relative disturbance of the start, gradients and moments, entry by entry.
-        disturbance: its size. largest: an entry beyond which the run diverges; by default `REACH`
-            times the largest at the start. pace: the part of every step that is taken.
+        disturbance: its size. pace: the part of every step that is taken.
+        reach: the run diverges where weights have grown by more. largest: or an entry is larger.
     """
     rule = Functional(declaration, exact)
     shaken = partial(disturbed, jitter=jitter, size=disturbance)
     w = shaken(posed.start)
-    largest = REACH * float(w.abs().max()) if largest is None else largest
+    largest = reach * float(w.abs().max()) if largest is None else largest
     now = {**rule.init(w, **hyper), **(state or {})}
     found = Run([w], [])
     for step in range(steps):
@@ -256,14 +255,17 @@ def twins(experiment: Experiment, way: Way | None = None) -> Twins:
     def original(seed: int | None = None) -> Run:
         found = _original(
             rule, experiment.shape, experiment.seed, tuple(experiment.hyper.items()),
-            experiment.size, experiment.pace, max(experiment.steps, _USUAL_STEPS), seed,
+            experiment.size, experiment.pace, experiment.reach,
+            max(experiment.steps, _USUAL_STEPS), seed,
         )  # fmt: skip
         return Run(found.weights[: experiment.steps + 1], found.seen[: experiment.steps])
 
     def other(seed: int | None = None) -> Run:
         jitter = None if seed is None else torch.Generator().manual_seed(seed)
-        pace = experiment.pace
-        return run(rule, twin, experiment.steps, hyper, state=state, jitter=jitter, pace=pace)
+        return run(
+            rule, twin, experiment.steps, hyper, state=state, jitter=jitter,
+            pace=experiment.pace, reach=experiment.reach,
+        )  # fmt: skip
 
     def mapped(found: Run) -> list[Tensor]:
         return [element.act(group.weights, w) for w in found.weights]
@@ -319,10 +321,11 @@ def _original(
     hyper: tuple[tuple[str, float], ...],
     size: Size,
     pace: float,
+    reach: float,
     steps: int,
     jitter: int | None,
 ) -> Run:
     """Return the original run, which is the same for every group."""
     posed = task(rule, shape, seed).sized(size.weights, size.gradients)
     generator = None if jitter is None else torch.Generator().manual_seed(jitter)
-    return run(rule, posed, steps, dict(hyper), jitter=generator, pace=pace)
+    return run(rule, posed, steps, dict(hyper), jitter=generator, pace=pace, reach=reach)

@@ -23,6 +23,8 @@ from normdsl.nodes import Draw
 SHAPES = ((3, 4), (4, 3), (4, 4))
 #: Relative distance from which on two float64 trajectories have parted.
 PARTED = 1e-6
+#: Weights that have grown by such a factor are no longer those of the problem.
+REACH = 100.0
 #: Runs of each kind that are compared in distribution, at first and in the end; their length.
 FEW, MANY, RANDOM_STEPS = 2**12, 2**14, 2
 #: How much shorter the steps are when a witness is looked at again, and the seeds it is tried with.
@@ -70,6 +72,7 @@ class Experiment:
         given: assumptions that both runs honour.
         pairs: of a rule with random draws, how many runs of each kind are compared.
         pace: the part of every step that is taken; a witness takes whole steps.
+        reach: a run whose weights have grown by more is no longer on its problem: it diverges.
     """
 
     declaration: Declaration
@@ -82,6 +85,7 @@ class Experiment:
     given: Conditions = NONE
     pairs: int = 0
     pace: float = 1.0
+    reach: float = REACH
 
 
 #: Returns the relative distance of the two runs at each step, 0 where it says nothing: where
@@ -260,14 +264,16 @@ def persists(
     """
     for hyper in settings(declaration):
         for seed in range(3):
+            shape = SHAPES[seed % 3]
             near, nearer = (
                 Experiment(
                     declaration,
                     group,
                     {**hyper, **dict.fromkeys(vanishing, size)},
                     seed,
-                    SHAPES[seed % 3],
+                    shape,
                     given=given,
+                    reach=REACH / size,  # what jumps may do so by dividing by what vanishes
                 )
                 for size in (1e-4, 1e-8)
             )

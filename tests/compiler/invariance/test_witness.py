@@ -11,6 +11,7 @@ from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import (
     PARTED,
+    REACH,
     Experiment,
     Size,
     confirmed,
@@ -18,7 +19,7 @@ from normdsl.compiler.invariance.witness import (
     part,
     search,
 )
-from normdsl.compiler.simulate import REACH, run, task, twins
+from normdsl.compiler.simulate import run, task, twins
 
 STEP = nd.frobenius.lmo(G)
 
