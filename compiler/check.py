@@ -14,8 +14,9 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.remarks import Remarks
 from normdsl.compiler.invariance.report import Report
+from normdsl.compiler.invariance.search import persists, search
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved, without_run
-from normdsl.compiler.invariance.witness import Experiment, persists, search
+from normdsl.compiler.invariance.witness import Experiment
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
 from normdsl.expr import Expr
@@ -44,11 +45,12 @@ def check(
     Args:
         declaration: the rule.
         group: the group, or its name; None for all.
-        witnesses: whether to look for counterexamples; without them, what cannot be proved is
-            `unknown`.
+        witnesses: whether to run the rule, look for counterexamples and remark where its own runs
+            are not finite; without them, what cannot be proved is `unknown`.
         assumptions: hyper-parameters fixed to numbers, such as `eps=0`; and the names of states
             or parts that start `transported` or `unmoved`, have `full_rank`, have `distinct`
             eigenvalues, or are `scaled` with the loss, as in `transported="L, R"`, or True for all.
+            A counterexample honours all of them.
 
     Raises:
         NormdslError: for an unknown group, or a name that is no part of the rule.

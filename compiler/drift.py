@@ -20,8 +20,9 @@ from normdsl.compiler.lowering.derive import Singular
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.probe import Probe, outside
-from normdsl.compiler.simulate import Run, Twins, Way, draw, moved_hyper, moved_start, posed_by
+from normdsl.compiler.simulate import Twins, Way, draw, moved_hyper, moved_start, posed_by
 from normdsl.compiler.simulate import twins as run_twins
+from normdsl.compiler.trajectory import Run
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
 from normdsl.expr import Expr

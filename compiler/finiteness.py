@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.invariance.remarks import Remark, Remarks
-from normdsl.compiler.invariance.witness import REACH, SHAPES, settings
+from normdsl.compiler.invariance.search import settings
+from normdsl.compiler.invariance.witness import REACH, SHAPES
 from normdsl.compiler.probe import Probe, Seen
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.sampling import seeded

@@ -9,8 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
-from typing import Any
+from functools import lru_cache
 
 import attrs
 import numpy as np
@@ -19,13 +18,12 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
-from normdsl.compiler.invariance.witness import PARTED, REACH, Experiment, Size
-from normdsl.compiler.probe import Seen
+from normdsl.compiler.invariance.witness import PARTED, Experiment, Size
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.tasks import Loss as Loss
 from normdsl.compiler.tasks import Task, layered
+from normdsl.compiler.trajectory import Run, run
 from normdsl.declaration import Declaration
-from normdsl.errors import GradientError
 from normdsl.schedule import exact
 
 
@@ -116,83 +114,6 @@ def problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Loss]:
 def task(rule: Declaration, shape: tuple[int, int], seed: int) -> Task:
     """Return the problem for a rule: with a layer, if it reads one's moments."""
     return layered(shape, seed) if rule.moments else Task(*problem(shape, seed))
-
-
-#: A gradient beyond which a run counts as diverged.
-TOO_STEEP = 1e60
-#: Relative size of the disturbance that tells a broken invariance from amplified rounding.
-DISTURBANCE = 1e-12
-
-
-@attrs.frozen(eq=False)
-class Run:
-    """A trajectory.
-
-    Args:
-        weights: W_0 … W_k. seen: weights, gradient, loss and moments before each step.
-    """
-
-    weights: list[Tensor]
-    seen: list[Seen]
-
-
-def run(
-    declaration: Declaration,
-    posed: Task,
-    steps: int,
-    hyper: Mapping[str, Any],
-    *,
-    state: Mapping[str, Tensor] | None = None,
-    jitter: torch.Generator | None = None,
-    disturbance: float = DISTURBANCE,
-    pace: float = 1.0,
-    reach: float = REACH,
-    largest: float | None = None,
-) -> Run:
-    """Run a rule in float64 under the exact schedule; stop where it diverges, or makes no number.
-
-    Args:
-        declaration: the rule. posed: the problem. steps: how many at most. hyper: its values.
-        state: starts of states, where they are not the rule's own.
-        jitter: draws a relative disturbance of the start, gradients and moments, entry by entry.
-        disturbance: its size. pace: the part of every step that is taken.
-        reach: the run diverges where weights have grown by more. largest: or an entry is larger.
-    """
-    rule = Functional(declaration, exact)
-    shaken = partial(disturbed, jitter=jitter, size=disturbance)
-    w = shaken(posed.start)
-    largest = reach * float(w.abs().max()) if largest is None else largest
-    now = {**rule.init(w, **hyper), **(state or {})}
-    found = Run([w], [])
-    for step in range(steps):
-        at = w.detach().requires_grad_()
-        value = posed.loss(at, step)
-        (grad,) = torch.autograd.grad(value, at)
-        if not float(grad.abs().max()) < TOO_STEEP:
-            break
-        moments = posed.moments(at.detach(), step)
-        given = {
-            name: disturbed(moments[name], jitter, disturbance) for name in declaration.moments
-        }
-        given["loss"] = value.detach()
-        try:
-            new, now = rule.update(disturbed(grad, jitter, disturbance), now, w, **given, **hyper)
-        except (GradientError, ArithmeticError, torch.linalg.LinAlgError):
-            break
-        new = new if pace == 1 else w + pace * (new - w)
-        if not float(new.abs().max()) <= largest:
-            break
-        found.seen.append((w, grad, value.detach(), moments))
-        found.weights.append(new)
-        w = new
-    return found
-
-
-def disturbed(x: Tensor, jitter: torch.Generator | None, size: float = DISTURBANCE) -> Tensor:
-    """Return x with each entry off by a random relative disturbance."""
-    if jitter is None:
-        return x
-    return x * (1 + size * torch.randn(x.shape, generator=jitter, dtype=x.dtype))
 
 
 @attrs.frozen(eq=False)

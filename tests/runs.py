@@ -17,7 +17,7 @@ import sympy
 import torch
 from torch import Tensor
 
-from normdsl.compiler import simulate
+from normdsl.compiler import trajectory
 from normdsl.compiler.drift import HOLDS
 from normdsl.compiler.invariance.conditions import Assumption, Kind
 from normdsl.compiler.invariance.groups import Group
@@ -27,8 +27,9 @@ from normdsl.compiler.invariance.witness import USUAL, Experiment, Size
 from normdsl.compiler.probe import Probe
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.sampling import by_way
-from normdsl.compiler.simulate import Element, Run, Way, distances, draw, task
+from normdsl.compiler.simulate import Element, Way, distances, draw, task
 from normdsl.compiler.tasks import Task
+from normdsl.compiler.trajectory import Run
 from normdsl.declaration import Declaration
 from normdsl.graph import walk
 from normdsl.nodes import Draw
@@ -87,7 +88,7 @@ def run(
     largest: float = LARGEST,
 ) -> Run:
     """Run a rule from a start, and from given states; stop where it diverges."""
-    return simulate.run(
+    return trajectory.run(
         declaration,
         posed,
         setting.steps,

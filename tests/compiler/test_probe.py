@@ -5,7 +5,8 @@ import torch
 import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.probe import Probe, outside
-from normdsl.compiler.simulate import run, task
+from normdsl.compiler.simulate import task
+from normdsl.compiler.trajectory import run
 from normdsl.graph import walk
 from normdsl.nodes import MatrixPower
 from normdsl.recursion import free_carries

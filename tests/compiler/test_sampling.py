@@ -7,8 +7,9 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance.search import FEW
 from normdsl.compiler.invariance.verdict import Status
-from normdsl.compiler.invariance.witness import FEW, Experiment
+from normdsl.compiler.invariance.witness import Experiment
 from normdsl.compiler.sampling import differences, seeded
 
 
