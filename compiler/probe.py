@@ -37,10 +37,11 @@ def alone(expr: Expr) -> Expr:
 def outside(declaration: Declaration, expr: Expr) -> Expr:
     """Return a part of a rule as it can be evaluated: with the old states for carries."""
     states = [x for x in walk(declaration.update) if isinstance(x, State)]
+    found = expr
     for recursion in sorted({s.recursion for s in states}, key=lambda r: r.level):
         if any(expr in walk(body) for body in recursion.bodies):
-            expr = release(expr, recursion, Before)
-    return expr
+            found = release(found, recursion, Before)
+    return found
 
 
 class Probe:

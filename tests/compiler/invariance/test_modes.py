@@ -265,6 +265,19 @@ def starting_at_zero(lr=0.1, b: nd.Fraction = 0.9, eps: nd.Positive = 1e-6):
     return W - lr * G / (nd.sqrt(v) + eps)
 
 
+def jumping_noise(lr=0.1, eps: nd.Positive = 1e-3):
+    return W - lr * nd.sign(G) - lr * nd.sign(eps * W) + lr * nd.normal_like(G)
+
+
+def fading_noise(lr=0.1, eps: nd.Positive = 1e-3):
+    return W - lr * G / (nd.abs(G) + eps) + lr * nd.normal_like(G)
+
+
+def test_limits_of_random_rules_are_looked_at_in_distribution():
+    assert nd.optimizer(jumping_noise).check(g.translation).status is Status.REFUTED
+    assert nd.optimizer(fading_noise).check(g.loss_scale).status is Status.CONDITIONAL
+
+
 @pytest.mark.parametrize("rule", [losing_rank, starting_at_zero])
 def test_runs_near_zero_tell_a_jump_from_a_limit(rule):
     verdict = nd.optimizer(rule).check(g.loss_scale)
