@@ -31,8 +31,6 @@ from normdsl.compiler.simulate import Element, Way, distances, draw, task
 from normdsl.compiler.tasks import Task
 from normdsl.compiler.trajectory import Run
 from normdsl.declaration import Declaration
-from normdsl.graph import walk
-from normdsl.nodes import Draw
 from normdsl.recursion import Before
 from normdsl.schedule import exact
 
@@ -44,7 +42,7 @@ PARTED, ABOVE_NOISE = 1e-7, 100.0
 DISTURBANCE = 1e-13
 LARGEST = 1e6
 #: Runs of each kind of a rule with random draws.
-SAMPLES = 2048
+SAMPLES = 2**13
 
 
 class Said(enum.Enum):
@@ -158,8 +156,6 @@ def compare(
 ) -> Finding:
     """Return what a pair of runs says; `doubt` is how often the twin itself is disturbed."""
     states = states or {}
-    if draws(declaration):
-        return sampled(declaration, group, setting, states)
     ours = original(declaration, setting)
     theirs, element = twin(declaration, group, setting, states)
     drift = distances(ours.weights, [element.act(group.weights, w) for w in theirs.weights])
@@ -173,19 +169,13 @@ def compare(
     return judged(drift, noise)
 
 
-def draws(declaration: Declaration) -> bool:
-    return any(isinstance(x, Draw) for x in walk(declaration.update))
-
-
-def sampled(
-    declaration: Declaration, group: Group, setting: Setting, states: Mapping[str, Law]
-) -> Finding:
+def sampled(declaration: Declaration, group: Group, setting: Setting) -> Finding:
     """Return what many pairs of runs say of a rule with random draws: of their distribution."""
     asked = Experiment(
         declaration, group, dict(setting.hyper), setting.seed, setting.shape, 2, setting.size,
         pairs=SAMPLES,
     )  # fmt: skip
-    gaps = by_way(asked, Way(states))
+    gaps = by_way(asked, Way())
     return Finding(Said.PART if any(gaps) else Said.AGREE, max(gaps, default=0.0))
 
 
