@@ -18,7 +18,7 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
-from normdsl.compiler.invariance.witness import PARTED, Experiment, Size
+from normdsl.compiler.invariance.witness import PARTED, STEPS, Experiment, Size
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.tasks import Loss as Loss
 from normdsl.compiler.tasks import Task, layered
@@ -177,7 +177,7 @@ def twins(experiment: Experiment, way: Way | None = None) -> Twins:
         found = _original(
             rule, experiment.shape, experiment.seed, tuple(experiment.hyper.items()),
             experiment.size, experiment.pace, experiment.reach,
-            max(experiment.steps, _USUAL_STEPS), seed,
+            max(experiment.steps, STEPS), seed,  # made once for witnesses of all lengths
         )  # fmt: skip
         return Run(found.weights[: experiment.steps + 1], found.seen[: experiment.steps])
 
@@ -228,10 +228,6 @@ def moved_start(
         return {}
     ours = Functional(experiment.declaration, exact).init(posed.start, **experiment.hyper)
     return {name: element.undo(law, ours[name]) for name, law in way.laws.items()}
-
-
-#: Original runs are this long, so that they are made once for witnesses of all lengths.
-_USUAL_STEPS = 6
 
 
 @lru_cache(maxsize=64)

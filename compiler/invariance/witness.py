@@ -18,6 +18,8 @@ from normdsl.declaration import Declaration
 SHAPES = ((3, 4), (4, 3), (4, 4))
 #: Relative distance from which on two float64 trajectories have parted.
 PARTED = 1e-6
+#: How long runs are.
+STEPS = 6
 #: Weights that have grown by such a factor are no longer those of the problem.
 REACH = 100.0
 #: How much shorter the steps are when a witness is looked at again, and the seeds it is tried with.
@@ -66,7 +68,7 @@ class Experiment:
     hyper: Mapping[str, float]
     seed: int = 0
     shape: tuple[int, int] = (3, 4)
-    steps: int = 6
+    steps: int = STEPS
     size: Size = USUAL
     given: Conditions = NONE
     pairs: int = 0
@@ -133,9 +135,13 @@ def confirmed(witness: Witness, simulate: Simulation) -> bool:
     What a diverging run or the rounding of a lucky number does is not seen again.
     """
     seen = witness.experiment
-    steps = 1 if witness.step == 1 else seen.steps
+    steps = 1 if witness.step == 1 else max(seen.steps, STEPS)
     slower = () if seen.pairs else (attrs.evolve(seen, pace=SLOWER, steps=steps),)
-    others = (attrs.evolve(seen, seed=seen.seed + k, steps=witness.step) for k in OTHERS)
+    others = (
+        attrs.evolve(seen, seed=seen.seed + k, steps=length)
+        for length in dict.fromkeys((witness.step, max(seen.steps, STEPS)))
+        for k in OTHERS
+    )
     return all(_parts(x, simulate) for x in slower) and any(_parts(x, simulate) for x in others)
 
 
