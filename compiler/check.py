@@ -13,9 +13,11 @@ from normdsl.compiler.invariance.conditions import Conditions
 from normdsl.compiler.invariance.decide import Decision, decide
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
+from normdsl.compiler.invariance.remarks import Remarks
 from normdsl.compiler.invariance.report import Report
-from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
-from normdsl.compiler.invariance.witness import Experiment, persists, search
+from normdsl.compiler.invariance.search import persists, search
+from normdsl.compiler.invariance.verdict import Verdict, proved, unproved, without_run
+from normdsl.compiler.invariance.witness import Experiment
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
 
@@ -32,13 +34,14 @@ def check(
     Args:
         declaration: the rule.
         group: the group, or its name; several, as a list or as "affine, scale"; None for all.
-        witnesses: whether to look for counterexamples; without them, what cannot be proved is
-            `unknown`.
+        witnesses: whether to run the rule, look for counterexamples and remark where its own runs
+            are not finite; without them, what cannot be proved is `unknown`.
         assumptions: hyper-parameters fixed to numbers, such as `eps=0`; and the names of states
             or parts that start `transported` or `unmoved`, have `full_rank`, have `distinct`
             eigenvalues, or are `scaled` with the loss, as in `transported="L, R"`, or True for all.
             A part without a name is written as verdicts write it: `full_rank="G Gᵀ, chol(L)"`.
             How a state starts is assumed only where its start does not read W, which decides it.
+            A counterexample honours all of them.
 
     Raises:
         NormdslError: for what is no group, or a name that is no part of the rule.
@@ -78,25 +81,47 @@ def verdict(
     witnesses: bool = True,
 ) -> Verdict:
     """Return the verdict for one group."""
+    if not witnesses:
+        return _decided(declaration, group, given, witnesses)
+    runs = _runs(declaration)
+    if runs.always is not None:
+        return without_run(declaration, group, runs.always)
+    return attrs.evolve(_decided(declaration, group, given, witnesses), remarks=runs.sometimes)
+
+
+def _decided(declaration: Declaration, group: Group, given: Conditions, witnesses: bool) -> Verdict:
+    """Return the verdict of typing and, if asked for, of witnesses."""
     decision = decide(declaration, group, given)
     if decision.proof is None:
-        witness = search(declaration, group, _simulate) if witnesses else None
+        witness = search(declaration, group, _simulate, given=given) if witnesses else None
         return unproved(declaration, group, decision, witness, searched=witnesses)
     found = proved(declaration, group, decision)
     if witnesses and found.limits:
         vanishing = [c.of.name for c in found.limits]
-        witness = persists(declaration, group, _simulate, vanishing)
+        witness = persists(declaration, group, _simulate, vanishing, given)
         if witness is not None:
             reason = f"it is invariant at {' = '.join(vanishing)} = 0, but jumps there"
             failed = Decision((), Failure(declaration.update, reason))
             return unproved(declaration, group, failed, witness)
     if not (witnesses and found.conditions):
         return found
-    return attrs.evolve(found, otherwise=search(declaration, group, _simulate, tries=1))
+    otherwise = search(declaration, group, _simulate, tries=1, given=given)
+    return attrs.evolve(found, otherwise=otherwise)
+
+
+def _runs(declaration: Declaration) -> Remarks:
+    """Return whether the rule's own runs are finite."""
+    from normdsl.compiler.finiteness import remarks
+
+    return remarks(declaration)
 
 
 def _simulate(experiment: Experiment) -> list[float]:
-    """Run twins, amplified rounding left out; torch is imported here, for witnesses only."""
-    from normdsl.compiler.simulate import twins
+    """Run twins, what says nothing left out; torch is imported here, for witnesses only."""
+    if experiment.pairs:
+        from normdsl.compiler.sampling import differences
 
-    return twins(experiment).significant_drift
+        return differences(experiment)
+    from normdsl.compiler.drift import drifts
+
+    return drifts(experiment)

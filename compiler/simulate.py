@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 import attrs
 import numpy as np
@@ -19,12 +18,12 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
-from normdsl.compiler.invariance.witness import PARTED, Experiment
+from normdsl.compiler.invariance.witness import PARTED, STEPS, Experiment, Size
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.tasks import Loss as Loss
-from normdsl.compiler.tasks import Moments, Task, layered, no_moments
+from normdsl.compiler.tasks import Task, layered
+from normdsl.compiler.trajectory import Run, run
 from normdsl.declaration import Declaration
-from normdsl.errors import GradientError
 from normdsl.schedule import exact
 
 
@@ -117,74 +116,24 @@ def task(rule: Declaration, shape: tuple[int, int], seed: int) -> Task:
     return layered(shape, seed) if rule.moments else Task(*problem(shape, seed))
 
 
-#: A gradient beyond which a run counts as diverged.
-TOO_STEEP = 1e60
-
-
-def trajectory(
-    declaration: Declaration,
-    loss: Loss,
-    start: Tensor,
-    steps: int,
-    hyper: Mapping[str, Any],
-    jitter: torch.Generator | None = None,
-    moments: Moments = no_moments,
-) -> list[Tensor]:
-    """Return W_0 … W_steps in float64 under the exact schedule; shorter if the run diverges.
-
-    With `jitter`, the start, gradients and moments are off by a relative `DISTURBANCE`, entry by
-    entry.
-    """
-    rule = Functional(declaration, exact)
-    w = disturbed(start, jitter)
-    path, state = [w], rule.init(w, **hyper)
-    for step in range(steps):
-        at = w.detach().requires_grad_()
-        value = loss(at, step)
-        (grad,) = torch.autograd.grad(value, at)
-        if not float(grad.abs().max()) < TOO_STEEP:
-            break
-        try:
-            seen = moments(at.detach(), step)
-            given = {name: disturbed(seen[name], jitter) for name in declaration.moments}
-            given["loss"] = value.detach()
-            w, state = rule.update(disturbed(grad, jitter), state, w, **given, **hyper)
-        except (GradientError, ArithmeticError):
-            break
-        if not bool(torch.isfinite(w).all()):
-            break
-        path.append(w)
-    return path
-
-
-#: Relative size of the disturbance that tells a broken invariance from amplified rounding.
-DISTURBANCE = 1e-12
-
-
-def disturbed(x: Tensor, jitter: torch.Generator | None) -> Tensor:
-    """Return x with each entry off by a random relative `DISTURBANCE`."""
-    if jitter is None:
-        return x
-    return x * (1 + DISTURBANCE * torch.randn(x.shape, generator=jitter, dtype=x.dtype))
-
-
 @attrs.frozen(eq=False)
 class Twins:
-    """Two trajectories that an invariant rule keeps together.
+    """Two runs that an invariant rule keeps together.
 
     Args:
-        original: W_t. mapped: ρ(g) W̃_t.
+        original: the run of W_t. other: that of W̃_t. mapped: ρ(g) W̃_t.
         noise: how far runs of either kind part, at each step, when they are disturbed slightly.
     """
 
-    original: list[Tensor]
+    original: Run
+    other: Run
     mapped: list[Tensor]
     noise: list[float]
 
     @property
     def drift(self) -> list[float]:
         """Distance of the two at each step both have, relative to the way they have gone."""
-        return distances(self.original, self.mapped)
+        return distances(self.original.weights, self.mapped)
 
     @property
     def significant_drift(self) -> list[float]:
@@ -202,28 +151,83 @@ def distances(first: list[Tensor], second: list[Tensor]) -> list[float]:
     return result
 
 
-def twins(experiment: Experiment) -> Twins:
+@attrs.frozen
+class Way:
+    """How the other run starts its states, and what it sets hyper-parameters to.
+
+    Args:
+        laws: by the name of a state, the law that its start moves by.
+        scaled: hyper-parameters that are values of the loss, and move as it does.
+    """
+
+    laws: Mapping[str, Law] = attrs.field(factory=dict)
+    scaled: Sequence[str] = ()
+
+
+def twins(experiment: Experiment, way: Way | None = None) -> Twins:
     """Run a rule on a random problem and on its reparametrisation by a random element."""
-    rule, group, hyper = experiment.declaration, experiment.group, experiment.hyper
+    rule, group, way = experiment.declaration, experiment.group, way or Way()
     element = draw(group, experiment.shape, experiment.seed)
-    twin = task(rule, experiment.shape, experiment.seed).reparametrised(group, element)
+    posed = posed_by(experiment)
+    twin = posed.reparametrised(group, element)
+    hyper = moved_hyper(experiment, element, way)
+    state = moved_start(experiment, posed, element, way)
 
-    def original(seed: int | None = None) -> list[Tensor]:
-        return _original(
-            rule, experiment.shape, experiment.seed, tuple(hyper.items()), experiment.steps, seed
-        )
+    def original(seed: int | None = None) -> Run:
+        found = _original(
+            rule, experiment.shape, experiment.seed, tuple(experiment.hyper.items()),
+            experiment.size, experiment.pace, experiment.reach,
+            max(experiment.steps, STEPS), seed,  # made once for witnesses of all lengths
+        )  # fmt: skip
+        return Run(found.weights[: experiment.steps + 1], found.seen[: experiment.steps])
 
-    def mapped(seed: int | None = None) -> list[Tensor]:
+    def other(seed: int | None = None) -> Run:
         jitter = None if seed is None else torch.Generator().manual_seed(seed)
-        path = trajectory(
-            rule, twin.loss, twin.start, experiment.steps, hyper, jitter, twin.moments
-        )
-        return [element.act(group.weights, w) for w in path]
+        return run(
+            rule, twin, experiment.steps, hyper, state=state, jitter=jitter,
+            pace=experiment.pace, reach=experiment.reach,
+        )  # fmt: skip
 
-    first, second = original(), mapped()
-    if all(d <= PARTED for d in distances(first, second)):
-        return Twins(first, second, [0.0] * experiment.steps)
-    return Twins(first, second, _noise((original, first), (mapped, second), steps=experiment.steps))
+    def mapped(found: Run) -> list[Tensor]:
+        return [element.act(group.weights, w) for w in found.weights]
+
+    first, second = original(), other()
+    found = Twins(first, second, mapped(second), [0.0] * experiment.steps)
+    if all(d <= PARTED for d in found.drift):
+        return found
+    noise = [0.0] * experiment.steps
+    for seed in range(2):
+        for path, again in (
+            (first.weights, original(seed).weights),
+            (found.mapped, mapped(other(seed))),
+        ):
+            far = distances(path, again)
+            far += [math.inf] * (len(path) - 1 - len(far))
+            noise[: len(far)] = map(max, far, noise)
+    return attrs.evolve(found, noise=noise)
+
+
+def posed_by(experiment: Experiment) -> Task:
+    """Return the problem of an experiment."""
+    size = experiment.size
+    posed = task(experiment.declaration, experiment.shape, experiment.seed)
+    return posed.sized(size.weights, size.gradients)
+
+
+def moved_hyper(experiment: Experiment, element: Element, way: Way) -> dict[str, float]:
+    """Return the hyper-parameters of the other run."""
+    factor = element.c**experiment.group.loss_unit
+    return {k: v / factor if k in way.scaled else v for k, v in experiment.hyper.items()}
+
+
+def moved_start(
+    experiment: Experiment, posed: Task, element: Element, way: Way
+) -> dict[str, Tensor]:
+    """Return the starts of those states of the other run that it does not choose itself."""
+    if not way.laws:
+        return {}
+    ours = Functional(experiment.declaration, exact).init(posed.start, **experiment.hyper)
+    return {name: element.undo(law, ours[name]) for name, law in way.laws.items()}
 
 
 @lru_cache(maxsize=64)
@@ -232,22 +236,13 @@ def _original(
     shape: tuple[int, int],
     seed: int,
     hyper: tuple[tuple[str, float], ...],
+    size: Size,
+    pace: float,
+    reach: float,
     steps: int,
     jitter: int | None,
-) -> list[Tensor]:
+) -> Run:
     """Return the original run, which is the same for every group."""
-    posed = task(rule, shape, seed)
+    posed = task(rule, shape, seed).sized(size.weights, size.gradients)
     generator = None if jitter is None else torch.Generator().manual_seed(jitter)
-    return trajectory(rule, posed.loss, posed.start, steps, dict(hyper), generator, posed.moments)
-
-
-def _noise(*runs: tuple[Callable[..., list[Tensor]], list[Tensor]], steps: int) -> list[float]:
-    """Return how far runs part from themselves when they are disturbed, at each step."""
-    worst = [0.0] * steps
-    for run, path in runs:
-        for seed in range(2):
-            far = distances(path, run(seed))
-            far += [math.inf] * (len(path) - 1 - len(far))
-            for k, d in enumerate(far):
-                worst[k] = max(worst[k], d)
-    return worst
+    return run(rule, posed, steps, dict(hyper), jitter=generator, pace=pace, reach=reach)

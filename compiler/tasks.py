@@ -39,6 +39,21 @@ class Task:
     loss: Loss
     moments: Moments = no_moments
 
+    def sized(self, weights: float, gradients: float) -> Task:
+        """Return the problem with larger or smaller weights and gradients: s g f(W / s)."""
+        if weights == gradients == 1:
+            return self
+
+        def loss(w: Tensor, step: int) -> Tensor:
+            return weights * gradients * self.loss(w / weights, step)
+
+        def moments(w: Tensor, step: int) -> dict[str, Tensor]:
+            steeper = {"output_moment": gradients**2}
+            seen = self.moments(w / weights, step)
+            return {name: x * steeper.get(name, 1.0) for name, x in seen.items()}
+
+        return Task(weights * self.start, loss, moments)
+
     def reparametrised(self, group: Group, element: Element) -> Task:
         """Return the twin: W̃ = ρ(g)⁻¹ W, f̃ with f = c^loss f̃ or φ_t(f̃), and the layer it makes."""
         factor = float(element.c**group.loss_unit)

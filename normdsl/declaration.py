@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -21,6 +22,12 @@ from normdsl.shapes import MATRIX
 from normdsl.show.declared import declared_latex, declared_text
 from normdsl.streams import MOMENTS, G
 from normdsl.substitution import Substitution
+
+
+@lru_cache(maxsize=1024)
+def _sources(update: Expr) -> frozenset[Source]:
+    """Return the streams that a rule reads; every step asks."""
+    return frozenset(x.source for x in walk(update) if isinstance(x, Stream))
 
 
 def _plain(default: Any) -> Any:
@@ -91,7 +98,7 @@ class Declaration(Compiled):
 
     def reads(self, source: Source) -> bool:
         """Return whether the rule reads a stream."""
-        return any(isinstance(x, Stream) and x.source is source for x in walk(self.update))
+        return source in _sources(self.update)
 
     @property
     def moments(self) -> tuple[str, ...]:

@@ -70,15 +70,20 @@ def _about(condition: Condition, table: Mapping[Draw, After]) -> Condition:
     return attrs.evolve(condition, of=replace(condition.of, table))
 
 
+def held_names(declaration: Declaration) -> list[str]:
+    """Return the names of the states that stand for draws, in order."""
+    names: dict[Expr, str] = dict(declaration.labels)
+    found = (x for x in names if isinstance(x, State) and x.recursion.level == _LEVEL)
+    return sorted(names[x] for x in found)
+
+
 def values(declaration: Declaration, starts: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     """Return random numbers for the states that stand for draws, in place of their starts."""
-    names: dict[Expr, str] = dict(declaration.labels)
-    found = [x for x in names if isinstance(x, State) and x.recursion.level == _LEVEL]
     generator = torch.Generator().manual_seed(seed)
     result = {}
-    for state in sorted(found, key=names.__getitem__):
-        start = starts[names[state]]
+    for name in held_names(declaration):
+        start = starts[name]
         normal = torch.randn(start.shape, generator=generator, dtype=start.dtype)
         signs = start.flatten()[0] % 2 == 1
-        result[names[state]] = normal.sign() if signs else normal
+        result[name] = normal.sign() if signs else normal
     return result

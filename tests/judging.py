@@ -170,8 +170,11 @@ def _refuted(verdict: Verdict) -> tuple[Outcome, float]:
         return Outcome.ERROR, 0.0
     seen = verdict.witness.experiment
     hyper = tuple((name, float(value)) for name, value in seen.hyper.items())
-    setting = Setting(seen.shape, seen.seed, hyper, seen.steps)
-    found = [runs.compare(verdict.declaration, verdict.group, setting)]
+    setting = Setting(seen.shape, seen.seed, hyper, seen.steps, seen.size)
+    if seen.pairs:
+        found = [runs.sampled(seen.declaration, verdict.group, setting)]
+    else:
+        found = [runs.compare(verdict.declaration, verdict.group, setting)]
     if found[0].said is not Said.PART:
         found += findings(verdict, PLAN + DOUBT)
     outcomes = {Said.PART: Outcome.REFUTED, Said.AGREE: Outcome.UNCONFIRMED}

@@ -6,7 +6,7 @@ what the group makes of them, and every expression is evaluated on both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 import numpy as np
@@ -21,79 +21,13 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, Frame, Law
 from normdsl.compiler.invariance.mirror import Mirror
 from normdsl.compiler.invariance.verdict import Verdict
-from normdsl.compiler.lowering.derive import Derivation
-from normdsl.compiler.lowering.emit import Emitter
-from normdsl.compiler.lowering.program import closed
-from normdsl.compiler.lowering.source import lengths
+from normdsl.compiler.probe import Probe
 from normdsl.compiler.simulate import Element, draw
 from normdsl.declaration import Declaration
-from normdsl.expr import Expr
-from normdsl.nodes import Across, Source
-from normdsl.recursion import Before
-from normdsl.schedule import exact
-from normdsl.shapes import Dim
-from normdsl.streams import MOMENTS
-from normdsl.structure import rebuild
+from normdsl.nodes import Source
 
 STEPS = 4
 TOLERANCE = 1e-8
-
-
-def alone(expr: Expr) -> Expr:
-    """Return an expression with what layers share taken from the one layer there is."""
-    if isinstance(expr, Before):  # an input, whatever it once was made of
-        return expr
-    changed: Expr = rebuild(expr, Expr, alone)
-    return changed.arg if isinstance(changed, Across) else changed
-
-
-class Probe:
-    """Evaluates expressions over random streams, with the states they need."""
-
-    def __init__(self, declaration: Declaration, exprs: Sequence[Expr]) -> None:
-        derive = Derivation()
-        graph = [alone(derive(x)) for x in exprs]
-        self.slots = closed(derive)
-        after = [alone(derive(s.after)) for s in self.slots]
-        inputs = {s.before: f"s{k}_old" for k, s in enumerate(self.slots)}
-        emitter = Emitter({}, inputs, exact)
-        names = [h.name for h in declaration.hyper]
-        emitter.reserve(names)
-        emitter.count([*after, *graph])
-        outputs = [emitter(x).text for x in [*after, *graph]]
-        lines = [*lengths(emitter.lines, outputs), *emitter.lines]
-        lines.append(f"return [{', '.join(outputs)}]")
-        streams = ["t", "loss", *(f"{name}=None" for name in MOMENTS.values())]
-        args = ", ".join(["W", "G", *inputs.values(), "*", *streams, *names])
-        namespace: dict[str, object] = {"torch": torch, **emitter.kernels}
-        exec(f"def probe({args}):\n    " + "\n    ".join(lines), namespace)
-        self.probe = namespace["probe"]
-        self.declaration = declaration
-
-    def start(self, W: Tensor, hyper: Mapping[str, float]) -> list[Tensor]:
-        """Return the states before the first step."""
-        derive, emitter = Derivation(), Emitter({}, {}, exact)
-        emitter.reserve(list(hyper))
-        length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
-        starts = []
-        for slot in self.slots:
-            shape = slot.init.shape
-            zeros = f"W.new_zeros(({length[shape.rows]}, {length[shape.cols]}))"
-            starts.append(f"{zeros} + {emitter(derive(slot.init)).text}")
-        lines = ["rows, cols = W.shape", *emitter.lines, f"return [{', '.join(starts)}]"]
-        namespace: dict[str, object] = {"torch": torch, **emitter.kernels}
-        exec(f"def start(W, {', '.join(hyper)}):\n    " + "\n    ".join(lines), namespace)
-        return namespace["start"](W, **hyper)
-
-    def run(self, streams, states, hyper) -> list[list[Tensor]]:
-        history = []
-        for step, (W, G, loss, *moments) in enumerate(streams):
-            t = torch.full((1, 1), step + 1.0, dtype=torch.float64)
-            seen = dict(*moments)
-            values = self.probe(W, G, *states, t=t, loss=loss, **seen, **hyper)
-            states = values[: len(states)]
-            history.append([torch.as_tensor(v, dtype=torch.float64) for v in values[len(states) :]])
-        return history
 
 
 def hyper_values(verdict: Verdict) -> dict[str, float]:

@@ -9,25 +9,29 @@ from __future__ import annotations
 import enum
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import attrs
 import draws
-import proofs
 import sympy
 import torch
 from torch import Tensor
 
+from normdsl.compiler import trajectory
+from normdsl.compiler.drift import HOLDS
 from normdsl.compiler.invariance.conditions import Assumption, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import FIXED, Frame, Law
 from normdsl.compiler.invariance.verdict import Verdict
+from normdsl.compiler.invariance.witness import USUAL, Experiment, Size
+from normdsl.compiler.probe import Probe
 from normdsl.compiler.runtime.functional import Functional
-from normdsl.compiler.simulate import Element, distances, draw, task
+from normdsl.compiler.sampling import by_way
+from normdsl.compiler.simulate import Element, Way, distances, draw, task
 from normdsl.compiler.tasks import Task
+from normdsl.compiler.trajectory import Run
 from normdsl.declaration import Declaration
-from normdsl.errors import GradientError
 from normdsl.recursion import Before
 from normdsl.schedule import exact
 
@@ -38,6 +42,8 @@ ENOUGH = 3
 PARTED, ABOVE_NOISE = 1e-7, 100.0
 DISTURBANCE = 1e-13
 LARGEST = 1e6
+#: Runs of each kind of a rule with random draws.
+SAMPLES = 2**13
 
 
 class Said(enum.Enum):
@@ -62,23 +68,14 @@ class Setting:
 
     Args:
         shape: of the weights. seed: decides loss, start and group element. hyper: values by name.
-        steps: how long the runs are.
+        steps: how long the runs are. size: how large weights and gradients are.
     """
 
     shape: tuple[int, int]
     seed: int
     hyper: tuple[tuple[str, float], ...]
     steps: int = STEPS
-
-
-@attrs.frozen(eq=False)
-class Run:
-    """A trajectory: the weights W_0 … W_k, and the gradient, loss and moments before the last."""
-
-    weights: list[Tensor]
-    grads: list[Tensor]
-    losses: list[Tensor]
-    moments: list[dict[str, Tensor]]
+    size: Size = USUAL
 
 
 def run(
@@ -90,67 +87,62 @@ def run(
     largest: float = LARGEST,
 ) -> Run:
     """Run a rule from a start, and from given states; stop where it diverges."""
-    rule, hyper = Functional(declaration, exact), dict(setting.hyper)
-    w = disturbed(posed.start, noise)
-    now = {**begun(declaration, w, setting), **(state or {})}
-    found = Run([w], [], [], [])
-    for step in range(setting.steps):
-        at = w.detach().requires_grad_()
-        value = posed.loss(at, step)
-        (grad,) = torch.autograd.grad(value, at)
-        seen = posed.moments(at.detach(), step)
-        given = {name: disturbed(seen[name], noise) for name in declaration.moments}
-        given["loss"] = value.detach()
-        try:
-            w, now = rule.update(disturbed(grad, noise), now, w, **given, **hyper)
-        except (GradientError, torch.linalg.LinAlgError):
-            break
-        if not bool(torch.isfinite(w).all()) or float(w.abs().max()) > largest:
-            break
-        found.weights.append(w)
-        found.grads.append(grad)
-        found.losses.append(value.detach())
-        found.moments.append(seen)
-    return found
+    starts = _held(declaration, posed, setting) | dict(state or {})
+    return trajectory.run(
+        declaration,
+        posed,
+        setting.steps,
+        dict(setting.hyper),
+        state=starts,
+        jitter=noise,
+        disturbance=DISTURBANCE,
+        largest=largest * setting.size.weights,
+    )
 
 
-def begun(declaration: Declaration, w: Tensor, setting: Setting) -> dict[str, Tensor]:
+def _begun(declaration: Declaration, posed: Task, setting: Setting) -> dict[str, Tensor]:
     """Return the states at the start, draws that are held still among them."""
-    starts = dict(Functional(declaration, exact).init(w, **dict(setting.hyper)))
+    starts = dict(Functional(declaration, exact).init(posed.start, **dict(setting.hyper)))
     return starts | draws.values(declaration, starts, setting.seed)
 
 
-def disturbed(x: Tensor, noise: torch.Generator | None) -> Tensor:
-    if noise is None:
-        return x
-    return x * (1 + DISTURBANCE * torch.randn(x.shape, generator=noise, dtype=x.dtype))
+def _held(declaration: Declaration, posed: Task, setting: Setting) -> dict[str, Tensor]:
+    """Return the draws of a rule that are held still."""
+    names = draws.held_names(declaration)
+    starts = _begun(declaration, posed, setting) if names else {}
+    return {name: starts[name] for name in names}
+
+
+def posed(declaration: Declaration, setting: Setting) -> Task:
+    """Return the problem of a setting."""
+    size = setting.size
+    return task(declaration, setting.shape, setting.seed).sized(size.weights, size.gradients)
 
 
 @lru_cache(maxsize=64)
 def original(declaration: Declaration, setting: Setting) -> Run:
-    return run(declaration, task(declaration, setting.shape, setting.seed), setting)
+    return run(declaration, posed(declaration, setting), setting)
 
 
 @lru_cache(maxsize=256)
 def first_step(declaration: Declaration, setting: Setting) -> float:
     """Return the length of the first step that is not zero, relative to the weights; else 1."""
-    posed = task(declaration, setting.shape, setting.seed)
+    problem = posed(declaration, setting)
     for steps in (1, setting.steps):
         short = attrs.evolve(setting, steps=steps)
-        path = run(declaration, posed, short, largest=math.inf)
+        path = run(declaration, problem, short, largest=math.inf)
         lengths = [float((b - a).norm()) for a, b in itertools.pairwise(path.weights)]
         found = next((x for x in lengths if 0 < x < math.inf), 0.0)
         if found:
-            return found / float(posed.start.norm())
+            return found / float(problem.start.norm())
     return 1.0
 
 
 @lru_cache(maxsize=256)
 def noise_of(declaration: Declaration, setting: Setting, seed: int) -> tuple[float, ...]:
     """Return how far rounding alone drives a run away from itself, step by step."""
-    posed = task(declaration, setting.shape, setting.seed)
     generator = torch.Generator().manual_seed(seed)
-    other = run(declaration, posed, setting, noise=generator)
+    other = run(declaration, posed(declaration, setting), setting, noise=generator)
     return padded(distances(original(declaration, setting).weights, other.weights), setting)
 
 
@@ -162,11 +154,11 @@ def twin(
     noise: torch.Generator | None = None,
 ) -> tuple[Run, Element]:
     """Return the reparametrised run, the given states started by their laws."""
-    posed = task(declaration, setting.shape, setting.seed)
+    problem = posed(declaration, setting)
     element = draw(group, setting.shape, setting.seed)
-    ours = begun(declaration, posed.start, setting)
+    ours = _begun(declaration, problem, setting)
     moved = {name: element.undo(law, ours[name]) for name, law in states.items()}
-    other = posed.reparametrised(group, element)
+    other = problem.reparametrised(group, element)
     return run(declaration, other, setting, moved, noise), element
 
 
@@ -190,6 +182,16 @@ def compare(
         other, _ = twin(declaration, group, setting, states, generator)
         noise.append(padded(distances(theirs.weights, other.weights), setting))
     return judged(drift, noise)
+
+
+def sampled(declaration: Declaration, group: Group, setting: Setting) -> Finding:
+    """Return what many pairs of runs say of a rule with random draws: of their distribution."""
+    asked = Experiment(
+        declaration, group, dict(setting.hyper), setting.seed, setting.shape, 2, setting.size,
+        pairs=SAMPLES,
+    )  # fmt: skip
+    gaps = by_way(asked, Way())
+    return Finding(Said.PART if any(gaps) else Said.AGREE, max(gaps, default=0.0))
 
 
 def padded(drift: list[float], setting: Setting) -> tuple[float, ...]:
@@ -312,27 +314,12 @@ def assumed(verdict: Verdict, setting: Setting) -> bool:
     if not found:
         return True
     ours, hyper = original(verdict.declaration, setting), dict(setting.hyper)
-    probe = proofs.Probe(verdict.declaration, [c.of for c in found])
-    streams = zip(ours.weights[:-1], ours.grads, ours.losses, ours.moments, strict=True)
-    history = probe.run(streams, probe.start(ours.weights[0], hyper), hyper)
+    probe = Probe(verdict.declaration, [c.of for c in found])
+    history = probe.run(ours.seen, probe.start(ours.weights[0], hyper), hyper)
     return all(HOLDS[c.kind](x) for row in history for c, x in zip(found, row, strict=True))
-
-
-def _full_rank(x: Tensor) -> bool:
-    values = torch.linalg.svdvals(x)
-    return bool(values[-1] > 1e-8 * values[0])
-
-
-def _distinct(x: Tensor) -> bool:
-    values = torch.linalg.eigvalsh(x)
-    return bool((values[1:] - values[:-1]).min() > 1e-6 * values.abs().max())
 
 
 #: Assumptions on how a state starts.
 STARTS = (Kind.TRANSPORTED, Kind.UNMOVED)
-HOLDS: dict[Kind, Callable[[Tensor], bool]] = {
-    Kind.FULL_RANK: _full_rank,
-    Kind.DISTINCT: _distinct,
-}
 #: The kinds of assumption that runs can be made to meet, or be told not to meet.
 MET = (*STARTS, *HOLDS)

@@ -90,6 +90,23 @@ def test_a_rule_that_stays_is_unreadable():
     assert runs.compare(rest, g.scale, setting).said is Said.UNREADABLE
 
 
+def test_refutations_of_random_rules_are_judged_by_samples_of_another_size():
+    z = nd.normal_like(G)
+    together = declared(W - LR * nd.sign(G) / nd.abs(nd.sum(z)) - LR * z)
+    refuted = check(together, g.scale)
+    assert refuted.status is Status.REFUTED
+    assert judging.settle(refuted)[0] is Outcome.REFUTED
+    setting = Setting((3, 4), 1, (("lr", 0.1),))
+    assert runs.sampled(together, g.sign_flips, setting).said is Said.PART
+    assert runs.sampled(together, g.permutations, setting).said is Said.AGREE
+
+
+def test_a_witness_of_another_size_is_run_again_at_its_size():
+    refuted = a.adam.check(g.loss_scale, eps=1e-8)
+    assert refuted.witness.experiment.size.gradients < 1e-5
+    assert judging.settle(refuted)[0] is Outcome.REFUTED
+
+
 def test_what_takes_too_long_is_an_error(monkeypatch):
     monkeypatch.setattr(judging, "PATIENCE", 1)
     monkeypatch.setattr(judging, "check", lambda *_: forever())

@@ -19,8 +19,9 @@ from normdsl.compiler.audit.paths import changing_problem, follow
 from normdsl.compiler.audit.runs import Subject
 from normdsl.compiler.audit.streams import Stream
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.simulate import DISTURBANCE, Element, distances, draw
+from normdsl.compiler.simulate import Element, distances, draw
 from normdsl.compiler.simulate import Loss as Objective
+from normdsl.compiler.trajectory import DISTURBANCE
 
 #: A relative distance below this has not parted.
 PARTED = 1e-6

@@ -20,8 +20,9 @@ from normdsl.compiler.invariance.exponents import OLD, apart, on_unknowns, solut
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZERO, Index, Law
+from normdsl.compiler.invariance.starts import possible
 from normdsl.expr import Constant, Expr
-from normdsl.recursion import Carry, Recursion
+from normdsl.recursion import After, Carry, Recursion
 from normdsl.shapes import Dim, Shape
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ def guesses(inference: Inference, recursion: Recursion, filled: bool = True) -> 
                 failure = failure or error
                 continue
             for proposal in read:
-                for completed in _completed(proposal, starts) if filled else [proposal]:
+                for completed in (
+                    _completed(inference.group, recursion, proposal, starts)
+                    if filled
+                    else [proposal]
+                ):
                     if completed not in seen and len(seen) < _MOST:
                         seen.add(completed)
                         yield completed
@@ -190,13 +195,26 @@ def _solved(law: Law, solution: dict[sympy.Symbol, sympy.Expr]) -> Law:
     return attrs.evolve(law, unit=unit, offset=tidy(law.offset.subs(solution)))
 
 
-def _completed(proposal: Laws, starts: list[list[Law]]) -> Iterator[Laws]:
-    """Yield a proposal with its open places filled from the laws of the initial values."""
+def _completed(
+    group: Group, recursion: Recursion, proposal: Laws, starts: list[list[Law]]
+) -> Iterator[Laws]:
+    """Yield a proposal with its open places filled from the laws of the initial values.
+
+    Where these are fixed, the state may also be said to start transformed, by any law there is: a
+    metric that is given and stays. What reads it decides which law is of use.
+    """
+    gaps = [ANY in (law.rows, law.cols, law.entries) for law in proposal]
     choices = [
-        [law] if ANY not in (law.rows, law.cols, law.entries) else [_filled(law, s) for s in start]
-        for law, start in zip(proposal, starts, strict=True)
+        [_filled(law, s) for s in start] if gap else [law]
+        for law, start, gap in zip(proposal, starts, gaps, strict=True)
     ]
     yield from itertools.islice(itertools.product(*choices), _MOST)
+    for i, (law, gap) in enumerate(zip(proposal, gaps, strict=True)):
+        if gap and law != ANYTHING:
+            moved = possible(group, After(recursion, i))
+            choices[i] += [_filled(law, start) for start in moved]
+    if any(gaps):
+        yield from itertools.islice(itertools.product(*choices), _MOST)
 
 
 def _filled(law: Law, start: Law) -> Law:

@@ -12,7 +12,7 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.verdict import Status, Verdict
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
-from normdsl.show.grid import Grid
+from normdsl.show.grid import Grid, upright
 
 #: Of the four answers, in notebooks.
 COLOURS = {
@@ -76,13 +76,19 @@ class Report:
 
     @property
     def notes(self) -> list[str]:
-        """The degrees of the steps, and what follows from them."""
+        """Where runs are not finite, the degrees of the steps, and what follows from them."""
         names = [g.name for g in self.groups]
         if not {"loss_scale", "uniform_scale"} <= set(names):
-            return []
+            return self.remarks
         listed = self.degrees
         told = [f"The step of {d.declaration.name} has {d}." for d in listed]
-        return told + [INCOMPATIBLE] * any(d.gradient_only for d in listed)
+        return self.remarks + told + [INCOMPATIBLE] * any(d.gradient_only for d in listed)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Where the rules' own runs are not finite."""
+        told = (f"Of {v.declaration.name}, {note}." for v in self.verdicts for note in v.notes)
+        return list(dict.fromkeys(told))
 
     def table(self) -> list[list[str]]:
         """Return the cells: a row per verdict of one rule, or a row per group of several."""
@@ -116,4 +122,5 @@ class Report:
         grid = self.grid()
         if grid.title:  # reasons are too long for a formula
             grid = attrs.evolve(grid, head=grid.head[:2], rows=[row[:2] for row in grid.rows])
-        return grid.array()
+        told = "".join("\n\n" + "$$" + upright(remark) + "$$" for remark in self.remarks)
+        return grid.array() + told

@@ -19,11 +19,11 @@ from normdsl.compiler.invariance.decide import Decision, Mode
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.lines import Lines, ProofLine, other_names, proof_lines
 from normdsl.compiler.invariance.naming import at_zero, can_vanish, complete, names_of
+from normdsl.compiler.invariance.remarks import Remark
 from normdsl.compiler.invariance.witness import Witness
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
-from normdsl.origins import Origin
 from normdsl.recursion import After, State
 from normdsl.show.text import text, wrapped
 from normdsl.source import Where
@@ -67,6 +67,8 @@ class Verdict:
         limits: what must tend to a value its domain excludes. assumed: what `check` was told.
         otherwise: of a conditional verdict, a counterexample where its conditions are violated.
         searched: whether a counterexample was looked for.
+        remarks: where the rule's own run is not finite. stopped: whether it never is: the verdict
+            is then unknown, since trajectories that are NaN are none.
     """
 
     declaration: Declaration
@@ -81,6 +83,8 @@ class Verdict:
     assumed: tuple[Condition, ...] = ()
     otherwise: Witness | None = None
     searched: bool = True
+    remarks: tuple[Remark, ...] = ()
+    stopped: bool = False
 
     @property
     def names(self) -> Mapping[Expr, str]:
@@ -123,9 +127,7 @@ class Verdict:
             return ", ".join(parts) + carried
         at = "" if self.culprit.where is None else f" (line {self.culprit.where.line})"
         found = "; no counterexample was found either" if self.searched else ""
-        found = found if self.witness is None else ""
-        if self.status is Status.UNKNOWN and _draws(self.declaration):
-            found = "; whether runs agree in distribution was not tested"
+        found = "" if self.witness or self.stopped else found
         return f"in {self.culprit.formula}{at}, {self.culprit.reason}{found}"
 
     def __str__(self) -> str:
@@ -140,7 +142,8 @@ class Verdict:
             "otherwise not": self.otherwise,
         }
         said = [f"  {what}: {x}" for what, x in told.items() if x is not None]
-        said += [f"  {self._unsettled}"] if self.status is Status.UNKNOWN else []
+        unsettled = self.status is Status.UNKNOWN and not self.stopped
+        said += [f"  {self._unsettled}"] if unsettled else []
         lines += [piece for sentence in said for piece in wrapped(sentence)]
         if self.proof:
             lines += ["  proof:", *(f"    {line}" for line in self.proof)]
@@ -148,7 +151,8 @@ class Verdict:
 
     @property
     def notes(self) -> list[str]:
-        """For which shapes of W its conditions on eigenvalues can be met at all."""
+        """Where its own runs are not finite, and for which shapes its conditions can be met."""
+        remarks = [remark.show(self.names) for remark in self.remarks]
         told = [
             c
             for c in (*self.conditions, *self.assumed)
@@ -156,13 +160,11 @@ class Verdict:
         ]
         only = shapes(told, self.names)
         if not only:
-            return []
-        return [f"{show(told, self.names)} at the first step only for {only}"]
+            return remarks
+        return [*remarks, f"{show(told, self.names)} at the first step only for {only}"]
 
     @property
     def _unsettled(self) -> str:
-        if _draws(self.declaration):
-            return "typing failed, and whether runs agree in distribution was not tested"
         if not self.searched:
             return "typing failed, and no run was looked for that breaks the invariance"
         return "typing failed, but no run was found that breaks the invariance"
@@ -177,14 +179,11 @@ class Verdict:
             parts.append(f"<br>Counterexample: {html.escape(str(self.witness))}.")
         if self.otherwise is not None:
             parts.append(f"<br>Otherwise not: {html.escape(str(self.otherwise))}.")
+        parts += [f"<br>Remark: {html.escape(note)}." for note in self.notes]
         if self.proof:
             rows = "".join(_html_line(line) for line in self.proof)
             parts.append(f"<details open><summary>proof</summary><table>{rows}</table></details>")
         return "".join(parts)
-
-
-def _draws(declaration: Declaration) -> bool:
-    return Origin.CHANCE in declaration.update.origins
 
 
 def _html_line(line: ProofLine) -> str:
@@ -244,6 +243,19 @@ def _names_in(declaration: Declaration, expr: Expr) -> Mapping[Expr, str]:
     if any(isinstance(x, State) and _after(x) not in names for x in walk(expr)):
         names = names_of(declaration, can_vanish(declaration))
     return complete(names, [expr])
+
+
+def without_run(declaration: Declaration, group: Group, remark: Remark) -> Verdict:
+    """Return the verdict on a rule that makes no trajectory: unknown, whatever typing says."""
+    names = _names_in(declaration, remark.expr)
+    formula = text(remark.expr, other_names(remark.expr, names))
+    reason = (
+        f"{remark.reason} at step {remark.step}: the rule's own run is not finite from there on"
+    )
+    culprit = Culprit(remark.expr, reason, formula, _place(remark.expr, declaration))
+    return Verdict(
+        declaration, group, Status.UNKNOWN, culprit=culprit, remarks=(remark,), stopped=True
+    )
 
 
 def _after(state: State) -> Expr:

@@ -5,19 +5,44 @@ How trajectories are run is passed in, so that the checker itself does without t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping
 
 import attrs
 
-from normdsl.compiler.invariance.decide import idle_parameters
+from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.groups import Group
 from normdsl.declaration import Declaration
-from normdsl.origins import Origin
 
 #: Weights that are tried, wide, tall and square.
 SHAPES = ((3, 4), (4, 3), (4, 4))
 #: Relative distance from which on two float64 trajectories have parted.
 PARTED = 1e-6
+#: How long runs are.
+STEPS = 6
+#: Weights that have grown by such a factor are no longer those of the problem.
+REACH = 100.0
+#: How much shorter the steps are when a witness is looked at again, and the seeds it is tried with.
+SLOWER, OTHERS = 0.3, (3, 6, 9)
+
+
+@attrs.frozen
+class Size:
+    """How large a problem is, relative to the usual one.
+
+    Args:
+        weights: of its weights. gradients: of its gradients.
+    """
+
+    weights: float = 1.0
+    gradients: float = 1.0
+
+    def __str__(self) -> str:
+        sides = (("W", self.weights), ("G", self.gradients))
+        return "".join(f", {name} × {x:.2g}" for name, x in sides if x != 1)
+
+
+USUAL = Size()
 
 
 @attrs.frozen
@@ -31,6 +56,11 @@ class Experiment:
         seed: decides the loss, the start and the group element.
         shape: of the weights.
         steps: how long the runs are.
+        size: how large weights and gradients are.
+        given: assumptions that both runs honour.
+        pairs: of a rule with random draws, how many runs of each kind are compared.
+        pace: the part of every step that is taken; a witness takes whole steps.
+        reach: a run whose weights have grown by more is no longer on its problem: it diverges.
     """
 
     declaration: Declaration
@@ -38,10 +68,16 @@ class Experiment:
     hyper: Mapping[str, float]
     seed: int = 0
     shape: tuple[int, int] = (3, 4)
-    steps: int = 6
+    steps: int = STEPS
+    size: Size = USUAL
+    given: Conditions = NONE
+    pairs: int = 0
+    pace: float = 1.0
+    reach: float = REACH
 
 
-#: Returns the relative distance of the two runs at each step.
+#: Returns the relative distance of the two runs at each step, 0 where it says nothing: where
+#: rounding makes it, or an assumption is not met. Of random runs, how far means are apart.
 Simulation = Callable[[Experiment], list[float]]
 
 
@@ -60,89 +96,54 @@ class Witness:
     _simulate: Simulation = attrs.field(eq=False, repr=False)
 
     def replay(self) -> list[float]:
-        """Run both trajectories again; return their relative distance at each step."""
+        """Run both trajectories again; return their relative distance at each step.
+
+        Of a rule with random draws: the largest difference of a mean of both samples.
+        """
         return self._simulate(self.experiment)
 
     def __str__(self) -> str:
         e = self.experiment
         settings = "".join(f", {k}={v:g}" for k, v in e.hyper.items())
+        where = f"seed {e.seed}, W {e.shape[0]}×{e.shape[1]}{settings}{e.size}: "
+        if e.pairs:
+            return (
+                f"{where}of {e.pairs} runs of each kind, the distributions part at step "
+                f"{self.step}, the means of a function between −1 and 1 by {self.drift:.2g} "
+                "at the end"
+            )
         return (
-            f"seed {e.seed}, W {e.shape[0]}×{e.shape[1]}{settings}: the runs part at "
-            f"step {self.step}, relative distance {self.drift:.2g} at the end"
+            f"{where}the runs part at step {self.step}, relative distance {self.drift:.2g} "
+            "at the end"
         )
 
 
-def search(
-    declaration: Declaration, group: Group, simulate: Simulation, tries: int = 3
-) -> Witness | None:
-    """Return a witness that the rule is not invariant, or None if none was found.
-
-    Runs with random draws are not compared: other draws may be what keeps them together. Tried are
-    the default hyper-parameters first, then ones that make every term count, and small steps, on
-    wide, tall and square weights.
-    """
-    if Origin.CHANCE in declaration.update.origins:
+def part(experiment: Experiment, simulate: Simulation) -> Witness | None:
+    """Return the witness that an experiment is, cut where the runs cannot be told apart again."""
+    drift = simulate(experiment)
+    step = next((k for k, d in enumerate(drift, 1) if d > PARTED), None)
+    if step is None:
         return None
-    for hyper in _settings(declaration):
-        for seed in range(tries):
-            shape = SHAPES[seed % 3]
-            experiment = Experiment(declaration, group, hyper, seed, shape)
-            drift = simulate(experiment)
-            parted = [k for k, d in enumerate(drift, 1) if d > PARTED]
-            if parted:
-                return Witness(experiment, parted[0], drift[-1], simulate)
-    return None
+    apart = list(itertools.takewhile(lambda d: d > PARTED, drift[step - 1 :]))
+    short = attrs.evolve(experiment, steps=step - 1 + len(apart))
+    return Witness(short, step, apart[-1], simulate)
 
 
-def persists(
-    declaration: Declaration, group: Group, simulate: Simulation, vanishing: Sequence[str]
-) -> Witness | None:
-    """Return a witness that runs part however near to zero some hyper-parameters are, or None.
+def confirmed(witness: Witness, simulate: Simulation) -> bool:
+    """Return whether runs part with shorter steps too, and on another problem.
 
-    What holds at zero holds in the limit where the step is continuous; where it is not, the runs
-    are as far apart at 1e-8 as at 1e-4, and nearer to zero as well.
+    What a diverging run or the rounding of a lucky number does is not seen again.
     """
-    for hyper in _settings(declaration):
-        for seed in range(3):
-            shape = SHAPES[seed % 3]
-            near, nearer = (
-                Experiment(
-                    declaration, group, {**hyper, **dict.fromkeys(vanishing, size)}, seed, shape
-                )
-                for size in (1e-4, 1e-8)
-            )
-            drift = simulate(nearer)
-            parted = [k for k, d in enumerate(drift, 1) if d > PARTED]
-            if parted and max(drift) > 0.3 * max(simulate(near), default=0.0):
-                found = Witness(nearer, parted[0], drift[-1], simulate)
-                if not _fades(found, vanishing):
-                    return found
-    return None
+    seen = witness.experiment
+    steps = 1 if witness.step == 1 else max(seen.steps, STEPS)
+    slower = () if seen.pairs else (attrs.evolve(seen, pace=SLOWER, steps=steps),)
+    others = (
+        attrs.evolve(seen, seed=seen.seed + k, steps=length)
+        for length in dict.fromkeys((witness.step, max(seen.steps, STEPS)))
+        for k in OTHERS
+    )
+    return all(_parts(x, simulate) for x in slower) and any(_parts(x, simulate) for x in others)
 
 
-def _fades(witness: Witness, vanishing: Sequence[str]) -> bool:
-    """Return whether the runs come together again, nearer to zero: what converges does not jump.
-
-    A root of L + ε I converges only once ε is small beside the square of the smallest singular
-    value of what L is made of. Where a run says nothing, its drift is 0, which shows nothing.
-    """
-    far, experiment = max(witness.replay()), witness.experiment
-    for size in (1e-10, 1e-12):
-        hyper = {**experiment.hyper, **dict.fromkeys(vanishing, size)}
-        drift = max(witness._simulate(attrs.evolve(experiment, hyper=hyper)), default=0.0)
-        if 0.0 < drift < 0.3 * far:
-            return True
-    return False
-
-
-def _settings(declaration: Declaration) -> Iterator[dict[str, float]]:
-    defaults = {h.name: h.default for h in declaration.hyper}
-    if all(v is not None for v in defaults.values()):
-        yield {k: v for k, v in defaults.items() if v is not None}
-    steps = idle_parameters(declaration)
-    for size, step in ((0.1, 0.1), (1.0, 1.0), (0.5, 1e-3)):
-        chosen = {}
-        for k, h in enumerate(declaration.hyper):
-            value = (step if h.name in steps else size) * (1 + k / 16)
-            chosen[h.name] = value if value < h.domain.high else 0.5 + k / 64
-        yield chosen
+def _parts(experiment: Experiment, simulate: Simulation) -> bool:
+    return any(d > PARTED for d in simulate(experiment))

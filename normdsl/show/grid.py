@@ -78,7 +78,7 @@ class Grid:
 
     def array(self) -> str:
         """Return a LaTeX array in a display, without the notes."""
-        rows = [[_upright(c) for c in self.head], *(self.latex or self._texts())]
+        rows = [[upright(c) for c in self.head], *(self.latex or self._texts())]
         lines = [" & ".join(row) for row in rows]
         head, *body = lines
         return (
@@ -88,7 +88,7 @@ class Grid:
         )
 
     def _texts(self) -> list[list[str]]:
-        return [[_upright(c) for c in row] for row in self.rows]
+        return [[upright(c) for c in row] for row in self.rows]
 
     def _repr_latex_(self) -> str:
         return self.array()
@@ -106,7 +106,7 @@ def _wide(grid: Grid) -> int:
     return max(map(len, grid.text().splitlines()))
 
 
-def _upright(text: str) -> str:
+def upright(text: str) -> str:
     """Return text for a LaTeX formula."""
     plain = text.replace("_", r"\_").replace("→", r"$\to$")
     return rf"\text{{{plain}}}"

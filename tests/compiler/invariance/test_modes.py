@@ -52,8 +52,8 @@ def test_signs_are_permuted_in_law_but_not_rotated():
     assert coin_flips.check(g.signed_permutations).answer == "invariant in law"
     assert coin_flips.check(g.orthogonal).answer == "invariant if heat = 0"
     verdict = coin_flips.check(g.orthogonal, heat=1)
-    assert verdict.status is Status.UNKNOWN
-    assert "distribution was not tested" in verdict.because
+    assert verdict.status is Status.REFUTED
+    assert "the distributions part at step 1" in str(verdict.witness)
 
 
 def test_a_draw_cannot_be_the_same_and_moved_at_once():
@@ -62,7 +62,7 @@ def test_a_draw_cannot_be_the_same_and_moved_at_once():
         noise = nd.normal_like(G)
         return W - lr * G * nd.sum(noise * noise) - lr * nd.sign(nd.sum(nd.sign(noise))) * noise
 
-    assert twice.check(g.orthogonal).status is Status.UNKNOWN
+    assert twice.check(g.orthogonal).status is Status.REFUTED
     assert twice.check(g.permutations).answer == "invariant in law"
 
 
@@ -307,6 +307,19 @@ def losing_rank(lr=0.1, eps: nd.Positive = 1e-3):
 def starting_at_zero(lr=0.1, b: nd.Fraction = 0.9, eps: nd.Positive = 1e-6):
     v = nd.prev(nd.ema(G * G, b))
     return W - lr * G / (nd.sqrt(v) + eps)
+
+
+def jumping_noise(lr=0.1, eps: nd.Positive = 1e-3):
+    return W - lr * nd.sign(G) - lr * nd.sign(eps * W) + lr * nd.normal_like(G)
+
+
+def fading_noise(lr=0.1, eps: nd.Positive = 1e-3):
+    return W - lr * G / (nd.abs(G) + eps) + lr * nd.normal_like(G)
+
+
+def test_limits_of_random_rules_are_looked_at_in_distribution():
+    assert nd.optimizer(jumping_noise).check(g.translation).status is Status.REFUTED
+    assert nd.optimizer(fading_noise).check(g.loss_scale).status is Status.CONDITIONAL
 
 
 @pytest.mark.parametrize("rule", [losing_rank, starting_at_zero])

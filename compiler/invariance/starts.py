@@ -1,0 +1,105 @@
+"""Starts of states: every law by which a run may be told to start one.
+
+A constant is what it is in both runs; that a state starts transformed along with the weights is an
+assumption, and the law it does so by is one of these.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import attrs
+import sympy
+
+from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.laws import (
+    FIXED,
+    INVARIANT,
+    ONE,
+    ZERO,
+    Index,
+    Law,
+    index,
+    without_signs,
+)
+from normdsl.expr import Expr
+from normdsl.recursion import After, State
+from normdsl.shapes import MATRIX, Dim
+
+#: Powers of a group element, or of its unit, that a start is tried with.
+_POWERS = tuple(map(sympy.Integer, (1, -1, 2, -2)))
+#: The most ways of starting all states that a witness is asked to part under.
+MOST = 64
+
+
+@attrs.frozen
+class Start:
+    """The ways in which a state of the other run may start.
+
+    Args:
+        state: the state. laws: what its start may move by; without any, it starts as it does.
+    """
+
+    state: After
+    laws: tuple[Law, ...]
+
+
+def possible(group: Group, state: Expr) -> list[Law]:
+    """Return the laws by which the start of a state could move, likelier ones first."""
+    w, dims = group.weights, state.shape
+    acting = {Dim.M: w.rows, Dim.N: w.cols}
+    rows, cols = (_powers(acting.get(d, FIXED)) for d in (dims.rows, dims.cols))
+    square = dims.rows == dims.cols and state.facts.symmetric
+    sides = [(p, q) for p in rows for q in cols if not (square and p != q)]
+    entries = _powers(w.entries) if dims == MATRIX else [FIXED]
+    has_units = (group.weight_unit or group.loss_unit) and not group.each_step
+    units = [*_POWERS, ZERO] if has_units else [ZERO]
+    offsets = [ONE, ZERO] if group.shift and dims == MATRIX else [ZERO]
+    found = [
+        Law(p, q, e, unit, offset)
+        for (p, q), e, unit, offset in itertools.product(sides, entries, units, offsets)
+    ]
+    return [law for law in found if law != INVARIANT]
+
+
+def _powers(ix: Index) -> list[Index]:
+    """Return what may act on an index of a state: a power of the group element, or nothing."""
+    if ix == FIXED:
+        return [FIXED]
+    powers = _POWERS if ix.cls.diagonal else _POWERS[:2]
+    found = [index(ix.element, ix.cls, p) for p in powers]
+    if ix.cls.signed and not ix.cls.diagonal:
+        found.append(without_signs(ix))
+    return list(dict.fromkeys([*found, FIXED]))
+
+
+def told(given: Conditions, group: Group) -> tuple[Start, ...]:
+    """Return how states start in the other run, as far as assumptions say so.
+
+    A transposed run has states of other shapes, and starts them as it does.
+    """
+    if group.swap:
+        return ()
+    about = [c for c in given if isinstance(c, Assumption) and isinstance(c.of, State)]
+    moved = {_after(c.of) for c in about if c.kind is Kind.TRANSPORTED}
+    fixed = {_after(c.of) for c in about if c.kind is Kind.UNMOVED}
+    starts = [Start(s, tuple(possible(group, s))) for s in moved - fixed]
+    starts += [Start(s, (INVARIANT,)) for s in fixed - moved]
+    starts += [Start(s, (*possible(group, s), INVARIANT)) for s in fixed & moved]
+    return tuple(sorted((s for s in starts if s.laws), key=lambda s: s.state.fingerprint))
+
+
+def ways(starts: Iterable[Start]) -> list[dict[After, Law]] | None:
+    """Return every way of starting the states; None if there are too many."""
+    listed = list(starts)
+    choices = itertools.product(*(s.laws for s in listed))
+    found = list(itertools.islice(choices, MOST + 1))
+    if len(found) > MOST:
+        return None
+    return [dict(zip((s.state for s in listed), laws, strict=True)) for laws in found]
+
+
+def _after(state: State) -> After:
+    return After(state.recursion, state.index, where=None)
