@@ -20,6 +20,7 @@ from torch import Tensor
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
 from normdsl.compiler.invariance.witness import PARTED, Experiment
+from normdsl.compiler.runtime.ambient import apart
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.tasks import Loss as Loss
 from normdsl.compiler.tasks import Moments, Task, layered, no_moments
@@ -202,6 +203,7 @@ def distances(first: list[Tensor], second: list[Tensor]) -> list[float]:
     return result
 
 
+@apart()
 def twins(experiment: Experiment) -> Twins:
     """Run a rule on a random problem and on its reparametrisation by a random element."""
     rule, group, hyper = experiment.declaration, experiment.group, experiment.hyper

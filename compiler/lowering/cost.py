@@ -126,7 +126,7 @@ def _counted(
     declaration = program.declaration
     told: dict[str, Any] = {k: 1.0 if v is None else v for k, v in declaration.defaults.items()}
     told |= {name: meta(sides[name], sides[name]) for name in declaration.moments}
-    told |= {"t": meta(1, 1, torch.float64), "loss": meta(1, 1)}
+    told |= {"t": meta(1, 1), "loss": meta(1, 1)}
     told |= {program.phase: phase} if program.phase else {}
     correction: list[Tally] = []
 

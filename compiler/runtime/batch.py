@@ -181,7 +181,8 @@ class Stepper:
         """Call an emitted function on a batch, stacked."""
         dtype, loss = self.dtype(batch.weights[0]), batch.loss
         W, G = _stacked(batch.weights).to(dtype), _stacked(batch.grads).to(dtype)
-        t = torch.stack([*batch.clocks]).repeat_interleave(batch.each).reshape(-1, 1, 1)
+        t = torch.stack([*batch.clocks]).to(dtype)
+        t = t.repeat_interleave(batch.each).reshape(-1, 1, 1)
         if loss is not None:
             loss = loss.to(W.device, dtype).reshape(1, 1, 1).expand(batch.count, 1, 1)
         told: dict[str, Any] = {name: _stacked(x).to(W) for name, x in batch.moments.items()}
@@ -206,14 +207,17 @@ class Stepper:
             ) from error
 
     def _numbers(self, hyper: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return hyper-parameters as compiled code takes them: tensors, whose values it ignores."""
+        """Return hyper-parameters as compiled code takes them: tensors, whose values it ignores.
+
+        Numbers stay on the host, in double precision, wherever the parameters are.
+        """
         if not self.program.schedule.compile:
             return hyper
-        return {k: torch.as_tensor(v, dtype=torch.float64) for k, v in hyper.items()}
+        return {k: v if isinstance(v, Tensor) else _on_the_host(v) for k, v in hyper.items()}
 
 
 def as_loss(value: Any) -> Tensor | None:
-    """Return a loss as a tensor, a number in double precision.
+    """Return a loss as a tensor, a number on the host in double precision.
 
     Raises:
         GradientError: if it is not one number.
@@ -221,14 +225,18 @@ def as_loss(value: Any) -> Tensor | None:
     if value is None:
         return None
     if isinstance(value, Real):
-        return torch.as_tensor(float(value), dtype=torch.float64)
+        return _on_the_host(float(value))
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
-        return value if value.is_floating_point() else value.double()
+        return value if value.is_floating_point() else value.float()
     raise GradientError(
         "take a step with the loss " + str(value)[:50],
         why="a rule reads the loss as one real number",
         hint="pass the mean loss, opt.step(loss=loss), or let the closure return it",
     )
+
+
+def _on_the_host(number: float) -> Tensor:
+    return torch.tensor(number, dtype=torch.float64, device="cpu")
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.batch import as_loss, stepper
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.layout import STEP, layout
@@ -37,6 +38,7 @@ class Functional:
         self._stepper = stepper(declaration, schedule or Schedule())
         self._names = [f.name for f in self._stepper.program.fields]
 
+    @as_scheduled
     def init(self, params: Any, **hyper: Any) -> State:
         """Return the state before the first step.
 
@@ -46,12 +48,13 @@ class Functional:
         values = complete(self.declaration, hyper)
         leaves, tree = pytree.tree_flatten(params)
         states = [started(layout(self._stepper, p), p, values) for p in leaves]
-        device = leaves[0].device if leaves else None
-        state: State = {"t": torch.zeros((), dtype=torch.float64, device=device)}
+        device = leaves[0].device if leaves else "cpu"
+        state: State = {"t": torch.zeros((), dtype=torch.int64, device=device)}
         for name in self._names:
             state[name] = pytree.tree_unflatten([s[name] for s in states], tree)
         return state
 
+    @as_scheduled
     def update(
         self,
         grads: Any,

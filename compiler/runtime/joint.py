@@ -12,7 +12,7 @@ from normdsl.compiler.runtime.batch import Inputs, Known, Stepper
 from normdsl.nodes import Across, Reducer
 
 #: A scalar that is not known yet; what is computed before it does not read it.
-_UNKNOWN = torch.empty(())
+_UNKNOWN = torch.zeros((), dtype=torch.float32, device="cpu")
 
 
 def shared(batches: Sequence[tuple[Stepper, Inputs]]) -> list[Known]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from normdsl.compiler.runtime import groups, saving
+from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
 from normdsl.compiler.runtime.explain import Explanation, explained
@@ -153,9 +154,15 @@ class DeclaredOptimizer(Optimizer):
             require_closure(closure)
             with torch.enable_grad():
                 loss = closure()
+        self._advance(loss)
+        return loss
+
+    @as_scheduled
+    def _advance(self, loss: Any) -> None:
+        """Take one step at a known loss."""
         if not self.state and not self.capturable and is_probe(self.param_groups):
             self.init_state()
-            return loss
+            return
         skips = self.nonfinite == "skip"
         gather = Gathering(self.state, self._clocks, self._capture, sure=not skips)
         parts = [part for group in self.param_groups for part in gather.parts(group, loss)]
@@ -164,9 +171,9 @@ class DeclaredOptimizer(Optimizer):
             self._clocks.count(self.state[change.part.param][STEP])
         if self._capture is not None:
             self._capture.clear(p for group in self.param_groups for p in group["params"])
-        return loss
 
     @torch.no_grad()
+    @as_scheduled
     def init_state(self) -> None:
         """Make the states of all parameters that have none, without a step.
 

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.functional import functional
 from normdsl.declaration import Declaration
 from normdsl.schedule import Schedule, exact
 
 
+@as_scheduled
 def schedule_error(
     declaration: Declaration,
     schedule: Schedule,

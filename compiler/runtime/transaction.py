@@ -95,8 +95,8 @@ class Change:
 
     @property
     def values(self) -> list[Tensor]:
-        """All that is new."""
-        return [self.weight, *self.state.values(), *self.shared]
+        """All numbers that are new; the step count is finite."""
+        return [self.weight, *(x for k, x in self.state.items() if k != STEP), *self.shared]
 
     @property
     def guard(self) -> Tensor:
@@ -257,7 +257,7 @@ def started(layout: Layout, param: Tensor, hyper: Mapping[str, Any]) -> dict[str
     stepper = layout.stepper
     seen = layout.view.pieces(real(param))
     starts = [stepper.init(w.to(stepper.dtype(param)), hyper) for w in seen]
-    state = {STEP: torch.zeros((), dtype=torch.float64, device=param.device)}
+    state = {STEP: torch.zeros((), dtype=torch.int64, device=param.device)}
     for i, field in enumerate(layout.fields):
         kept = layout.write(field, [start[i] for start in starts])
         dtype = stepper.kept_dtype(field, param)
