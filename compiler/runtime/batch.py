@@ -209,11 +209,11 @@ class Stepper:
     def _numbers(self, hyper: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return hyper-parameters as compiled code takes them: tensors, whose values it ignores.
 
-        Numbers stay on the host, in double precision, wherever the parameters are.
+        What is on the host stays there, in double precision, wherever the parameters are.
         """
         if not self.program.schedule.compile:
             return hyper
-        return {k: v if isinstance(v, Tensor) else _on_the_host(v) for k, v in hyper.items()}
+        return {k: _on_the_host(v) for k, v in hyper.items()}
 
 
 def as_loss(value: Any) -> Tensor | None:
@@ -235,7 +235,10 @@ def as_loss(value: Any) -> Tensor | None:
     )
 
 
-def _on_the_host(number: float) -> Tensor:
+def _on_the_host(number: float | Tensor) -> Tensor:
+    """Return a number as a tensor on the host, in double precision; one of a device stays there."""
+    if isinstance(number, Tensor):
+        return number.double() if number.device.type == "cpu" else number
     return torch.tensor(number, dtype=torch.float64, device="cpu")
 
 

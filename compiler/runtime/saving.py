@@ -196,7 +196,8 @@ def restored(live: list[Group], loaded: list[Group], given: dict[str, Any]) -> d
 
 def _placed(layout: Layout, param: Tensor, told: Mapping[str, Any]) -> dict[str, Any]:
     """Return copies of a saved state on the parameter's device, in the dtypes of the schedule."""
-    state = {STEP: torch.full((), int(told[STEP]), dtype=torch.int64, device=param.device)}
+    clock = torch.as_tensor(told[STEP], dtype=torch.int64, device="cpu").reshape(())
+    state = {STEP: clock.to(param.device, copy=True)}
     for field in layout.fields:
         dtype = layout.stepper.kept_dtype(field, param)
         stored = layout.stored(field)
