@@ -9,15 +9,17 @@ from functools import singledispatchmethod
 
 from normdsl import expr as e
 from normdsl import nodes
-from normdsl.compiler.kernels import combined, entrywise, singular, symmetric
+from normdsl.compiler.kernels import combined, draws, entrywise, singular, symmetric
 from normdsl.compiler.lowering import methods
 from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.compiler.lowering.numbers import is_small
 from normdsl.compiler.lowering.text import (
     LENGTH,
+    PLACES,
     STREAMS,
     axes_of,
     bracketed,
+    drawn_key,
     floating,
     rational,
 )
@@ -26,7 +28,7 @@ from normdsl.expr import Constant, Expr, is_constant
 from normdsl.methods import Eigh, Method
 from normdsl.norms.iterated import Iterated, exponent, graph
 from normdsl.schedule import Schedule
-from normdsl.shapes import SCALAR
+from normdsl.shapes import SCALAR, Dim
 from normdsl.show.notation import Level, Piece
 
 
@@ -202,11 +204,16 @@ class Printer(abc.ABC):
 
     @_write.register
     def _draw(self, expr: nodes.Draw) -> Piece:
-        lengths = f"{LENGTH[expr.shape.rows]}, {LENGTH[expr.shape.cols]}"
-        like = f"(*W.shape[:-2], {lengths}), dtype=W.dtype, device=W.device"
-        if expr.distribution is nodes.Distribution.NORMAL:
-            return Piece(f"torch.randn({like})", Level.ATOM)
-        return Piece(f"torch.randint(0, 2, {like}) * 2 - 1", Level.SUM)
+        normal = expr.distribution is nodes.Distribution.NORMAL
+        kernel = draws.drawn_normal if normal else draws.drawn_signs
+        rows, cols = expr.shape.rows, expr.shape.cols
+        if (rows, cols) == (Dim.M, Dim.N):
+            where = "places"
+        elif Dim.ONE in (rows, cols):
+            where = PLACES[rows] if cols is Dim.ONE else f"{PLACES[cols]}.mT"
+        else:
+            where = self._call(draws.folded, PLACES[rows], f"{PLACES[cols]}.mT").text
+        return self._call(kernel, "stream", str(drawn_key(expr)), where, "W.dtype")
 
     @_write.register
     def _inverse(self, expr: nodes.Inverse) -> Piece:

@@ -49,7 +49,7 @@ _MATRIX_NODES = (
 )
 
 
-#: Scalars of all layers, what a batch contributed to them, and random numbers, by their names.
+#: Scalars of all layers, and what a batch contributed to them, by their names.
 Known = dict[str, tuple[Tensor, ...]]
 
 
@@ -65,6 +65,7 @@ class Inputs:
         moments: per moment of the layer that the rule reads, its value for each parameter.
         phase: what to do with values kept between steps, see `lowering.refresh`.
         counted: for each parameter whether it counts among all layers, a tensor; None for yes.
+        streams: of its random numbers, scalars of 64 bits. places: its entries' numbers there.
     """
 
     weights: Sequence[Tensor]
@@ -76,6 +77,8 @@ class Inputs:
     moments: Mapping[str, Sequence[Tensor]] = MappingProxyType({})
     phase: int = refresh.FIRST
     counted: Sequence[Tensor] | None = None
+    streams: Sequence[Tensor] = ()
+    places: Sequence[Tensor] = ()
 
     @property
     def each(self) -> int:
@@ -86,6 +89,10 @@ class Inputs:
     def count(self) -> int:
         """How many matrices there are."""
         return len(self.weights) * self.each
+
+    def column(self, scalars: Sequence[Tensor]) -> Tensor:
+        """Return scalars of the parameters for each of their matrices, count × 1 × 1."""
+        return torch.stack([*scalars]).repeat_interleave(self.each).reshape(-1, 1, 1)
 
 
 @attrs.frozen(eq=False)
@@ -133,16 +140,17 @@ class Stepper:
         """Return what the step after `done` steps does with kept values."""
         return refresh.phase(done, self.program.schedule.refresh)
 
-    def init(self, weights: Tensor, hyper: Mapping[str, Any]) -> list[Tensor]:
-        """Return the initial states of matrices b × m × n, in the dtype of the computation."""
-        return [s.contiguous() for s in self.program.init(weights, **self._numbers(hyper))]
+    def init(
+        self, weights: Tensor, hyper: Mapping[str, Any], drawn: Mapping[str, Tensor]
+    ) -> list[Tensor]:
+        """Return the initial states of matrices b × m × n, in the dtype of the computation.
 
-    def draws(self, batch: Inputs) -> Known:
-        """Return the random numbers of a step, if its surveys and the step must share them."""
-        draw = self.program.draw
-        if draw is None:
-            return {}
-        return {"draws": draw(_stacked(batch.weights).to(self.dtype(batch.weights[0])))}
+        Args:
+            weights: the matrices. hyper: the hyper-parameters.
+            drawn: the `stream` and `places` of random numbers, if the rule draws any.
+        """
+        given = {**self._numbers(hyper), **drawn}
+        return [s.contiguous() for s in self.program.init(weights, **given)]
 
     def survey(self, node: Across, batch: Inputs, known: Known) -> Tensor:
         """Return what each matrix of a batch contributes to a scalar of all layers, count × 1 × 1.
@@ -181,11 +189,13 @@ class Stepper:
         """Call an emitted function on a batch, stacked."""
         dtype, loss = self.dtype(batch.weights[0]), batch.loss
         W, G = _stacked(batch.weights).to(dtype), _stacked(batch.grads).to(dtype)
-        t = torch.stack([*batch.clocks]).to(dtype)
-        t = t.repeat_interleave(batch.each).reshape(-1, 1, 1)
+        t = batch.column(batch.clocks).to(dtype)
         if loss is not None:
             loss = loss.to(W.device, dtype).reshape(1, 1, 1).expand(batch.count, 1, 1)
         told: dict[str, Any] = {name: _stacked(x).to(W) for name, x in batch.moments.items()}
+        if self.program.draws:
+            told["stream"] = batch.column(batch.streams)
+            told["places"] = _stacked(batch.places)
         if self.program.phase:
             told[self.program.phase] = batch.phase
         states = [_stacked(s).to(dtype) for s in batch.states]

@@ -22,6 +22,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "schedule": (Schedule, "use nd.Schedule(…)"),
     "view": (View | None, "use a view of nd.views, or None for the natural one"),
     "maximize": (bool, "use True or False"),
+    "seed": (int, "use a whole number"),
 }
 
 
@@ -31,13 +32,14 @@ class Settings:
 
     Args:
         rule: its declaration. schedule: how it is computed. view: how parameters are seen; None
-            for the natural view. maximize: whether the loss is maximised.
+            for the natural view. maximize: whether the loss is maximised. seed: of random numbers.
     """
 
     rule: Declaration
     schedule: Schedule
     view: View | None
     maximize: bool
+    seed: int
 
     @property
     def stepper(self) -> Stepper:

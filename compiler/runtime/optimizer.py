@@ -14,7 +14,7 @@ from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
 from normdsl.compiler.runtime.explain import Explanation, explained
-from normdsl.compiler.runtime.gather import Gathering, is_probe
+from normdsl.compiler.runtime.gather import Gathering, is_probe, numbered, origins_of
 from normdsl.compiler.runtime.groups import settings
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.layout import STEP
@@ -38,7 +38,7 @@ from normdsl.schedule import Schedule
 class DeclaredOptimizer(Optimizer):
     """The optimizer of a declaration, or of one for each parameter group.
 
-    A group holds its `rule`, `schedule`, `view`, `maximize` and the rule's hyper-parameters.
+    A group holds its `rule`, `schedule`, `view`, `maximize`, `seed` and the hyper-parameters.
     Matrices of equal size, dtype and device step as one batch, if they are small. All new values
     are computed before any is written, so a refused step leaves weights and state as they were.
     States are made at the first gradient of a parameter; a parameter without one takes no step.
@@ -64,6 +64,9 @@ class DeclaredOptimizer(Optimizer):
             place.
         capture: what records the moments of the layers, `nd.capture(model)`, for a rule that reads
             them; a step uses them up.
+        seed: of the random numbers that a rule draws. They are functions of the seed, the
+            parameter (its name, or else its position), the step and the entry, so that replicas
+            and a resumed run draw the same ones, and the generators of torch are left alone.
         hyper: hyper-parameters, numbers or scalar tensors.
 
     Raises:
@@ -84,6 +87,7 @@ class DeclaredOptimizer(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         capture: Capture | None = None,
+        seed: int = 0,
         **hyper: Any,
     ) -> None:
         nonfinite = nonfinite or ("skip" if capturable else "raise")
@@ -95,6 +99,7 @@ class DeclaredOptimizer(Optimizer):
         self._clocks = Clocks()
         own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
+        own |= {"seed": seed}
         values = hyper if declaration is None else complete(declaration, hyper)
         super().__init__(params, {**values, **own})
         if capture is not None:
@@ -165,7 +170,11 @@ class DeclaredOptimizer(Optimizer):
             return
         skips = self.nonfinite == "skip"
         gather = Gathering(self.state, self._clocks, self._capture, sure=not skips)
-        parts = [part for group in self.param_groups for part in gather.parts(group, loss)]
+        parts = [
+            part
+            for first, group in numbered(self.param_groups)
+            for part in gather.parts(group, loss, first)
+        ]
         for change in finite_changes(parts) if skips else require_finite(changes(parts)):
             change.write(self.state[change.part.param])
             self._clocks.count(self.state[change.part.param][STEP])
@@ -179,12 +188,13 @@ class DeclaredOptimizer(Optimizer):
 
         For those who want to read or load states before the first step.
         """
-        for group in self.param_groups:
+        for first, group in numbered(self.param_groups):
             said = settings(group)
             hyper = {h.name: group[h.name] for h in said.rule.hyper}
+            origins = origins_of(group, first) if said.stepper.program.draws else {}
             for p in group["params"]:
                 if p.requires_grad and p.numel() and not self.state.get(p):
-                    state = started(said.layout(p), p, hyper)
+                    state = started(said.layout(p), p, hyper, origins.get(p))
                     self.state[p] = {key: x.clone() for key, x in state.items()}
 
     def explain(self) -> Explanation:
