@@ -87,7 +87,7 @@ def origins_of(group: Mapping[str, Any], first: int) -> dict[Tensor, Tensor]:
     count = len(group["params"])
     names = group.get("param_names") or [str(first + k) for k in range(count)]
     pairs = zip(group["params"], names, strict=True)
-    return {p: draws.origin(group["seed"], name, p.device) for p, name in pairs}
+    return {p: draws.origin(settings(group).seed, name, p.device) for p, name in pairs}
 
 
 def _told(said: Settings, loss: Any) -> Tensor | None:

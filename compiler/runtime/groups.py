@@ -22,8 +22,10 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "schedule": (Schedule, "use nd.Schedule(…)"),
     "view": (View | None, "use a view of nd.views, or None for the natural one"),
     "maximize": (bool, "use True or False"),
-    "seed": (int, "use a whole number"),
+    "seed": (int, "use a whole number of Python, int(seed)"),
 }
+#: What groups had that were made before there was such a setting.
+_ABSENT = {"seed": 0}
 
 
 @attrs.frozen
@@ -61,14 +63,15 @@ def settings(group: Mapping[str, Any]) -> Settings:
     Raises:
         HyperparameterError: if a setting is missing, or of another kind.
     """
+    told = {**_ABSENT, **group}
     for name, (kind, hint) in _KINDS.items():
-        if not isinstance(group.get(name, ...), kind):
+        if not isinstance(told.get(name, ...), kind):
             raise HyperparameterError(
-                f"use a parameter group with {name} = {group.get(name, 'nothing')!r}",
+                f"use a parameter group with {name} = {told.get(name, 'nothing')!r}",
                 why=f"{name} is not what a group has there",
                 hint=hint,
             )
-    return Settings(*(group[name] for name in SETTINGS))
+    return Settings(*(told[name] for name in SETTINGS))
 
 
 def hyper(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,13 +96,43 @@ def filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
     given = dict(group)
     choice = given.get("rule", defaults.get("rule"))
     if isinstance(choice, Choice):
-        given = {**choice.group(), **given, "rule": choice.rule}
+        given = {**copied(choice.group()), **given, "rule": choice.rule}
     rule = given.get("rule", defaults.get("rule"))
     same = rule == defaults.get("rule")
     own = {k: v for k, v in defaults.items() if same or k in SETTINGS}
     merged = {**own, **given, "rule": rule}
     settings(merged)
     return {**merged, **hyper(merged)}
+
+
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with tensors of their own."""
+    return {k: x.detach().clone() if isinstance(x, Tensor) else x for k, x in values.items()}
+
+
+def separated(
+    param_groups: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Return groups in which no two hyper-parameters are one tensor, nor one of other groups.
+
+    A scheduler writes a tensor in place, and would change all that share it. Who has it first
+    keeps it, the others get copies.
+    """
+    taken = {id(_memory(x)) for group in others for x in group.values() if isinstance(x, Tensor)}
+    found = []
+    for group in param_groups:
+        own = dict(group)
+        for name, x in group.items():
+            if isinstance(x, Tensor):
+                own[name] = x.detach().clone() if id(_memory(x)) in taken else x
+                taken.add(id(_memory(own[name])))
+        found.append(own)
+    return found
+
+
+def _memory(x: Tensor) -> Tensor:
+    """Return the tensor whose memory a tensor is a view of, or itself."""
+    return x if x._base is None else x._base
 
 
 def listed(group: Any) -> dict[str, Any]:

@@ -67,7 +67,9 @@ class DeclaredOptimizer(Optimizer):
         seed: of the random numbers that a rule draws. They are functions of the seed, the
             parameter (its name, or else its position), the step and the entry, so that replicas
             and a resumed run draw the same ones, and the generators of torch are left alone.
-        hyper: hyper-parameters, numbers or scalar tensors.
+        hyper: hyper-parameters, numbers or scalar tensors. No two groups share a tensor, so that a
+            scheduler, which writes it in place, changes one of them: the first group has the one
+            that is given here, others have copies of its value.
 
     Raises:
         HyperparameterError: for an unknown name or group key, a value outside its domain, options
@@ -102,6 +104,7 @@ class DeclaredOptimizer(Optimizer):
         own |= {"seed": seed}
         values = hyper if declaration is None else complete(declaration, hyper)
         super().__init__(params, {**values, **own})
+        self.defaults = groups.copied(self.defaults)
         if capture is not None:
             require_readers([declaration, *(group["rule"] for group in self.param_groups)])
 
@@ -117,7 +120,9 @@ class DeclaredOptimizer(Optimizer):
             HyperparameterError: for an unknown key or a value outside its domain.
             GradientError: for a parameter the rule cannot take.
         """
-        group = groups.filled(groups.listed(param_group), self.defaults)
+        defaults = groups.copied(self.defaults) if self.param_groups else self.defaults
+        group = groups.filled(groups.listed(param_group), defaults)
+        (group,) = groups.separated([group], self.param_groups)
         said = settings(group)
         if self.capturable:
             require_capturable(said.rule, self.nonfinite, said.stepper.keeps)

@@ -48,7 +48,6 @@ def test_powers_of_the_step_index_keep_their_digits():
     assert written(2 - beta**nd.t) == "(2 - power(0.9, t)).to(W.dtype) * G"
     assert written(1 - 1 / nd.t) == "(1 - 1 / t).to(W.dtype) * G"
     assert written(1 - nd.t**-0.5) == "(1 - t ** (-0.5)).to(W.dtype) * G"
-    assert written((-beta) ** nd.t) == "((-0.9) ** t).to(W.dtype) * G"
 
 
 def test_factors_of_the_shape_stay_python_numbers():
