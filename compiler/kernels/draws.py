@@ -1,8 +1,8 @@
 """Random numbers that are functions of what they are for, not of what was drawn before.
 
 Number i of the generator SplitMix64 (Steele, Lea and Flood, 2014, doi:10.1145/2660193.2660195) that
-starts at x is mixed(x + i γ): it needs no number before it. Streams are nested: a number of one is
-where the next one starts.
+starts at γ s is mixed(γ (s + i)): it needs no number before it. Streams are nested: a number of one
+is the s of the next one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def mixed(x: Tensor) -> Tensor:
 
 def folded(stream: Tensor, number: Tensor) -> Tensor:
     """Return a number of a stream: 64 bits, and where a stream of its own starts."""
-    return mixed(stream + number * -0x61C8864680B583EB)
+    return mixed((stream + number) * -0x61C8864680B583EB)
 
 
 def drawn_normal(stream: Tensor, key: int, places: Tensor, dtype: torch.dtype) -> Tensor:

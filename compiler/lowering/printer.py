@@ -207,13 +207,16 @@ class Printer(abc.ABC):
         normal = expr.distribution is nodes.Distribution.NORMAL
         kernel = draws.drawn_normal if normal else draws.drawn_signs
         rows, cols = expr.shape.rows, expr.shape.cols
+        stream = "stream"
         if (rows, cols) == (Dim.M, Dim.N):
             where = "places"
-        elif Dim.ONE in (rows, cols):
-            where = PLACES[rows] if cols is Dim.ONE else f"{PLACES[cols]}.mT"
+        elif cols is Dim.ONE:
+            where = PLACES[rows]
         else:
-            where = self._call(draws.folded, PLACES[rows], f"{PLACES[cols]}.mT").text
-        return self._call(kernel, "stream", str(drawn_key(expr)), where, "W.dtype")
+            where = f"{PLACES[cols]}.mT"
+            if rows is not Dim.ONE:  # a stream for each row
+                stream = self._call(draws.folded, stream, PLACES[rows]).text
+        return self._call(kernel, stream, str(drawn_key(expr)), where, "W.dtype")
 
     @_write.register
     def _inverse(self, expr: nodes.Inverse) -> Piece:
