@@ -17,8 +17,8 @@ from normdsl.compiler.runtime.ambient import apart
 def unchanged() -> Iterator[None]:
     """Run a block in a neutral setting and restore the process's own afterwards.
 
-    Inside, precisions are those of a fresh process, tensors are made on the CPU and of float32 where
-    an optimizer does not say otherwise, gradients are recorded, warnings are silent, and one
+    Inside, precisions are those of a fresh process, tensors are made on the CPU and of float32
+    where an optimizer does not say otherwise, gradients are recorded, warnings are silent, and one
     thread runs: on small matrices more of them only wait for each other.
     """
     python, legacy = random.getstate(), np.random.get_state()

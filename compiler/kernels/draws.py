@@ -26,12 +26,17 @@ def folded(stream: Tensor, number: Tensor) -> Tensor:
     return mixed((stream + number) * -0x61C8864680B583EB)
 
 
+def drawn_bits(stream: Tensor, key: int, places: Tensor) -> Tensor:
+    """Return 64 bits for each place, of the stream with this key inside a stream."""
+    return folded(folded(stream, torch.full_like(stream, key)), places)
+
+
 def drawn_normal(stream: Tensor, key: int, places: Tensor, dtype: torch.dtype) -> Tensor:
     """Return a standard normal number for each place, by Box and Muller (1958).
 
     Of its 64 bits, half give the length of a pair of normal numbers, half its angle.
     """
-    bits = folded(folded(stream, torch.full_like(stream, key)), places)
+    bits = drawn_bits(stream, key, places)
     length = (((bits >> 32) & 0xFFFFFFFF).to(dtype) + 0.5) * 2.0**-32
     angle = (bits & 0xFFFFFFFF).to(dtype) * (2 * torch.pi * 2.0**-32)
     return torch.sqrt(-2 * torch.log(length)) * torch.cos(angle)
@@ -39,4 +44,4 @@ def drawn_normal(stream: Tensor, key: int, places: Tensor, dtype: torch.dtype) -
 
 def drawn_signs(stream: Tensor, key: int, places: Tensor, dtype: torch.dtype) -> Tensor:
     """Return −1 or 1 for each place, with equal chances."""
-    return 2 * ((folded(folded(stream, torch.full_like(stream, key)), places) >> 63) & 1).to(dtype) - 1
+    return 2 * ((drawn_bits(stream, key, places) >> 63) & 1).to(dtype) - 1

@@ -24,7 +24,7 @@ def log_of(base: float | Tensor, like: Tensor) -> Tensor:
 
 
 def power(base: float | Tensor, t: Tensor) -> Tensor:
-    """Return b^t for a number b ≥ 0: one next to 1, rounded to float32, is off by far at large t."""
+    """Return b^t for a number b ≥ 0: what float32 makes of one near 1 is far off at large t."""
     if not isinstance(base, Tensor) and base <= 0.5:
         return base**t
     return torch.exp(t * log_of(base, t))

@@ -27,9 +27,10 @@ class Functional:
     """Pure functions of a declaration, usable under `torch.func` transforms and differentiable.
 
     Parameters, gradients and each state are trees (dicts, lists, …) of tensors of one structure;
-    the state is `{"t": scalar, name: tree, …}`, with the `seed` of a rule that draws. Nothing is changed in place. A schedule that keeps
-    values between steps (`refresh`, an iterative eigenbasis) reads the clock on the host at each
-    update: a synchronisation, and not under `vmap` over states.
+    the state is `{"t": scalar, name: tree, …}`, with the `seed` of a rule that draws. Nothing is
+    changed in place. A schedule that keeps values between steps (`refresh`, an iterative
+    eigenbasis) reads the clock on the host at each update: a synchronisation, and not under `vmap`
+    over states.
 
     Args:
         declaration: the rule. schedule: how it is computed.

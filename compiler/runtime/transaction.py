@@ -275,8 +275,7 @@ def started(
         stream = draws.stream(origin, state[STEP]).reshape(1, 1, 1)
         drawn = [{"stream": stream, "places": x} for x in draws.places(layout, param)]
     starts = [
-        stepper.init(w.to(stepper.dtype(param)), hyper, x)
-        for w, x in zip(seen, drawn, strict=True)
+        stepper.init(w.to(stepper.dtype(param)), hyper, x) for w, x in zip(seen, drawn, strict=True)
     ]
     for i, field in enumerate(layout.fields):
         kept = layout.write(field, [start[i] for start in starts])

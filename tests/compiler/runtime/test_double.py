@@ -62,17 +62,18 @@ def test_no_rule_steps_in_float64_on_a_device(rule, options):
 
 
 def test_neither_numbers_nor_losses_become_float64_on_a_device():
-    polyak, tensors = shipped()["polyak_muadam_sania"], {"lr": torch.tensor(0.1), "eps": on_device()}
+    polyak = shipped()["polyak_muadam_sania"]
     for loss in (1.5, 2, torch.tensor(2), on_device(dtype=torch.int64), on_device()):
         steps(polyak, loss=loss, nonfinite="skip")
-    steps(adamw, nonfinite="skip", **tensors)
-    steps(soap, nonfinite="skip", schedule=nd.Schedule(dtype="float32", state={"L_buffer": "float32"}))
+    steps(adamw, nonfinite="skip", lr=torch.tensor(0.1), eps=on_device())
+    single = nd.Schedule(dtype="float32", state={"L_buffer": "float32"})
+    steps(soap, nonfinite="skip", schedule=single)
 
 
 @pytest.mark.parametrize("rule", [*RULES, langevin], ids=lambda r: r.name)
 def test_the_pure_form_has_no_float64_on_a_device(rule):
     pure, w = nd.functional(rule), on_device(4, 4)
-    seen = {name: w for name in rule.moments} | ({"loss": 1.5} if rule.reads(Source.LOSS) else {})
+    seen = dict.fromkeys(rule.moments, w) | ({"loss": 1.5} if rule.reads(Source.LOSS) else {})
     with NoDouble():
         state = pure.init(w)
         for _ in range(2):
@@ -131,7 +132,7 @@ def test_counts_beyond_those_of_float32_are_exact(options):
 )
 def test_counts_of_every_kind_are_loaded(kind):
     """Older states counted in float64, others' in float32."""
-    p, opt = at(0)
+    _, opt = at(0)
     opt.step()
     saved = opt.state_dict()
     saved["state"][0]["step"] = (

@@ -103,7 +103,9 @@ def test_a_state_saved_without_a_seed_loads():
 
 
 def test_seeds_parameters_and_steps_have_numbers_of_their_own():
-    drawn = [step(langevin(parameters((30, 40), (30, 40)), seed=s), k) for s in (0, 1) for k in (1, 2)]
+    drawn = [
+        step(langevin(parameters((30, 40), (30, 40)), seed=s), k) for s in (0, 1) for k in (1, 2)
+    ]
     noises = [(x + 0.1 * k) for k, run in zip((1, 2, 1, 2), drawn, strict=True) for x in run]
     noises[2], noises[3] = noises[2] - noises[0], noises[3] - noises[1]  # of the second step
     noises[6], noises[7] = noises[6] - noises[4], noises[7] - noises[5]

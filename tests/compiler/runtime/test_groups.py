@@ -1,4 +1,4 @@
-"""Hyper-parameters that are tensors: each group has its own, so that schedulers change them apart."""
+"""Hyper-parameters that are tensors: each group has its own, and schedulers change them apart."""
 
 import copy
 import itertools
