@@ -56,11 +56,8 @@ def _counted(each: Tensor, batch: Inputs, node: Across) -> Tensor:
     """Return contributions, without those of parameters that do not count."""
     if batch.counted is None:
         return each
-    counts, nothing = (
-        batch.column(batch.counted),
-        0.0 if node.reducer is Reducer.SUM else -torch.inf,
-    )
-    return torch.where(counts, each, nothing)
+    nothing = 0.0 if node.reducer is Reducer.SUM else -torch.inf
+    return torch.where(batch.column(batch.counted), each, nothing)
 
 
 def _joined(each: Sequence[Tensor], reducer: Reducer) -> Tensor:
