@@ -21,7 +21,7 @@ Undo = Callable[[], object]
 _CAST = tuple(
     name
     for name in ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "maia", "ipu", "xla", "privateuseone")
-    if torch.amp.is_autocast_available(name)  # type: ignore[attr-defined]
+    if torch.amp.is_autocast_available(name)
 )
 #: Where torch says, backend by backend, how float32 products are computed; from torch 2.9 on.
 _PRODUCTS = (("cuda", "matmul"), ("mkldnn", "matmul"))
