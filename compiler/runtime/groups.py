@@ -110,24 +110,20 @@ def copied(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: x.detach().clone() if isinstance(x, Tensor) else x for k, x in values.items()}
 
 
-def separated(
-    param_groups: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]] = ()
-) -> list[dict[str, Any]]:
-    """Return groups in which no two hyper-parameters are one tensor, nor one of other groups.
+def separate(param_groups: Iterable[dict[str, Any]]) -> None:
+    """Give each group tensors of its own, where several hyper-parameters are one tensor.
 
     A scheduler writes a tensor in place, and would change all that share it. Who has it first
     keeps it, the others get copies.
     """
-    taken = {id(_memory(x)) for group in others for x in group.values() if isinstance(x, Tensor)}
-    found = []
+    taken: set[int] = set()
     for group in param_groups:
-        own = dict(group)
-        for name, x in group.items():
+        for h in group["rule"].hyper:
+            x = group[h.name]
             if isinstance(x, Tensor):
-                own[name] = x.detach().clone() if id(_memory(x)) in taken else x
-                taken.add(id(_memory(own[name])))
-        found.append(own)
-    return found
+                if id(_memory(x)) in taken:
+                    x = group[h.name] = x.detach().clone()
+                taken.add(id(_memory(x)))
 
 
 def _memory(x: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ class DeclaredOptimizer(Optimizer):
         own |= {"seed": seed}
         values = hyper if declaration is None else complete(declaration, hyper)
         super().__init__(params, {**values, **own})
-        self.defaults = groups.copied(self.defaults)
+        self.defaults.update(groups.copied(self.defaults))
         if capture is not None:
             require_readers([declaration, *(group["rule"] for group in self.param_groups)])
 
@@ -122,7 +122,8 @@ class DeclaredOptimizer(Optimizer):
         """
         defaults = groups.copied(self.defaults) if self.param_groups else self.defaults
         group = groups.filled(groups.listed(param_group), defaults)
-        (group,) = groups.separated([group], self.param_groups)
+        if any(isinstance(x, Tensor) for x in group.values()):
+            groups.separate([*self.param_groups, group])
         said = settings(group)
         if self.capturable:
             require_capturable(said.rule, self.nonfinite, said.stepper.keeps)

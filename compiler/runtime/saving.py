@@ -191,7 +191,8 @@ def restored(live: list[Group], loaded: list[Group], given: dict[str, Any]) -> d
             told = given["state"].get(index)
             if told:
                 state[param] = _placed(settings(own).layout(param), param, told)
-    return {"state": state, "param_groups": groups.separated(loaded)}
+    groups.separate(loaded)
+    return {"state": state, "param_groups": loaded}
 
 
 def _placed(layout: Layout, param: Tensor, told: Mapping[str, Any]) -> dict[str, Any]:
