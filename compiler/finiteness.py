@@ -17,8 +17,8 @@ from normdsl.compiler.invariance.remarks import Remark, Remarks
 from normdsl.compiler.invariance.search import settings
 from normdsl.compiler.invariance.witness import REACH, SHAPES
 from normdsl.compiler.probe import Probe, Seen
+from normdsl.compiler.runtime.ambient import apart
 from normdsl.compiler.runtime.functional import Functional
-from normdsl.compiler.sampling import seeded
 from normdsl.compiler.simulate import task
 from normdsl.compiler.tasks import Task
 from normdsl.declaration import Declaration
@@ -47,6 +47,7 @@ class Stop:
 
 
 @lru_cache(maxsize=64)
+@apart()
 def remarks(declaration: Declaration) -> Remarks:
     """Return where a rule's own run is not finite: everywhere, or in some cases only.
 
@@ -108,23 +109,22 @@ def stopped(declaration: Declaration, posed: Task, hyper: Mapping[str, float]) -
     rule, w, seen = Functional(declaration, exact), posed.start, list[Seen]()
     largest = REACH * max(float(w.abs().max()), 1.0)
     state: dict[str, Any] = {}
-    with seeded(0):
-        for step in range(1, _STEPS + 1):
-            at = w.detach().requires_grad_()
-            value = posed.loss(at, step - 1)
-            (grad,) = torch.autograd.grad(value, at)
-            moments = posed.moments(at.detach(), step - 1)
-            seen.append((w, grad, value.detach(), moments))
-            given = {name: moments[name] for name in declaration.moments}
-            try:
-                state = state or rule.init(w, **hyper)
-                w, state = rule.update(grad, state, w, loss=value.detach(), **given, **hyper)
-            except (GradientError, ArithmeticError, torch.linalg.LinAlgError):
-                return Stop(step, hyper, seen)
-            if not all(bool(torch.isfinite(x).all()) for x in (w, *state.values())):
-                return Stop(step, hyper, seen)
-            if float(w.abs().max()) > largest:
-                return None
+    for step in range(1, _STEPS + 1):
+        at = w.detach().requires_grad_()
+        value = posed.loss(at, step - 1)
+        (grad,) = torch.autograd.grad(value, at)
+        moments = posed.moments(at.detach(), step - 1)
+        seen.append((w, grad, value.detach(), moments))
+        given = {name: moments[name] for name in declaration.moments}
+        try:
+            state = state or rule.init(w, **hyper)
+            w, state = rule.update(grad, state, w, loss=value.detach(), **given, **hyper)
+        except (GradientError, ArithmeticError, torch.linalg.LinAlgError):
+            return Stop(step, hyper, seen)
+        if not all(bool(torch.isfinite(x).all()) for x in (w, *state.values())):
+            return Stop(step, hyper, seen)
+        if float(w.abs().max()) > largest:
+            return None
     return None
 
 

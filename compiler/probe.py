@@ -12,6 +12,7 @@ from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.program import closed
 from normdsl.compiler.lowering.source import lengths
+from normdsl.compiler.runtime import draws
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.graph import walk
@@ -22,6 +23,8 @@ from normdsl.shapes import Dim
 from normdsl.streams import MOMENTS
 from normdsl.structure import rebuild
 
+#: Arguments of what draws random numbers.
+_DRAWN = ("stream=None", "places=None")
 #: The weights, the gradient, the loss and the layer's moments at a step.
 Seen = tuple[Tensor, Tensor, Tensor, Mapping[str, Tensor]]
 
@@ -63,7 +66,7 @@ class Probe:
         emitter.count([*after, *graph])
         outputs = [emitter(x).text for x in [*after, *graph]]
         lines = [*lengths(emitter.lines, outputs), *emitter.lines]
-        streams = ["t", "loss", *(f"{name}=None" for name in MOMENTS.values())]
+        streams = ["t", "loss", *(f"{name}=None" for name in MOMENTS.values()), *_DRAWN]
         args = ", ".join(["W", "G", *inputs.values(), "*", *streams, *names])
         lines.append(f"return [{', '.join(outputs)}]")
         self.probe = _function(f"def probe({args})", lines, emitter)
@@ -80,8 +83,9 @@ class Probe:
             zeros = f"W.new_zeros(({length[shape.rows]}, {length[shape.cols]}))"
             starts.append(f"{zeros} + {emitter(derive(slot.init)).text}")
         lines = ["rows, cols = W.shape", *emitter.lines, f"return [{', '.join(starts)}]"]
-        head = ", ".join(["W", *hyper])
-        found: list[Tensor] = _function(f"def probe({head})", lines, emitter)(W, **hyper)
+        head = ", ".join(["W", *_DRAWN, *hyper])
+        probe = _function(f"def probe({head})", lines, emitter)
+        found: list[Tensor] = probe(W, **_drawn(W, 0), **hyper)
         return found
 
     def run(
@@ -91,10 +95,18 @@ class Probe:
         history = []
         for step, (W, G, loss, moments) in enumerate(streams):
             t = torch.full((1, 1), step + 1.0, dtype=torch.float64)
-            values = self.probe(W, G, *states, t=t, loss=loss, **moments, **hyper)
+            told = {**moments, **_drawn(W, step + 1), **hyper}
+            values = self.probe(W, G, *states, t=t, loss=loss, **told)
             states = values[: len(states)]
             history.append([torch.as_tensor(v, dtype=torch.float64) for v in values[len(states) :]])
         return history
+
+
+def _drawn(W: Tensor, step: int) -> dict[str, Tensor]:
+    """Return what random numbers are taken from: those of `nd.functional` with the seed 0."""
+    clock = torch.full((), step, dtype=torch.int64)
+    stream = draws.stream(draws.origin(0, "0", W.device), clock).reshape(1, 1)
+    return {"stream": stream, "places": torch.arange(W.numel()).reshape(W.shape)}
 
 
 def _function(head: str, lines: Sequence[str], emitter: Emitter) -> Callable[..., Any]:

@@ -9,14 +9,15 @@ differ by chance only. The functions are bounded, so that no draw, however large
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from normdsl.compiler.drift import ways
 from normdsl.compiler.invariance.witness import Experiment
+from normdsl.compiler.kernels.draws import folded, mixed
 from normdsl.compiler.lowering.program import Program, lower
+from normdsl.compiler.runtime.ambient import apart
 from normdsl.compiler.simulate import Way, draw, moved_hyper, moved_start, posed_by
 from normdsl.compiler.tasks import Task
 from normdsl.schedule import exact
@@ -30,6 +31,7 @@ _COSINES = 192
 Function = Callable[[Tensor], Tensor]
 
 
+@apart()
 def differences(experiment: Experiment) -> list[float]:
     """Return the difference of means at each step, 0 where it may be chance.
 
@@ -125,7 +127,7 @@ def _samples(
 ) -> Iterator[Tensor]:
     """Yield the weights of many independent runs of a rule after each step."""
     w = posed.start.expand(experiment.pairs, *posed.start.shape).clone()
-    states = list(program.init(w, **hyper))
+    states = list(program.init(w, **_drawn(program, w, key, 0), **hyper))
     for k, field in enumerate(program.fields):
         states[k] = moved.get(field.name, states[k]).expand(experiment.pairs, -1, -1)
     for step in range(experiment.steps):
@@ -134,10 +136,9 @@ def _samples(
         told = _moments(program, posed, w, step)
         told["t"] = torch.full((1, 1, 1), step + 1.0, dtype=w.dtype)
         told["loss"] = loss.reshape(-1, 1, 1)
-        with seeded(_key(key, step)):
-            told |= _layers(program, w, grad, states, told | hyper)
-            new, *states = program.step(w, grad, *states, **told, **hyper)
-        w = new
+        told |= _drawn(program, w, key, step + 1)
+        told |= _layers(program, w, grad, states, told | hyper)
+        w, *states = program.step(w, grad, *states, **told, **hyper)
         if not bool(torch.isfinite(w).all()):
             return
         yield w
@@ -150,18 +151,27 @@ def _moments(program: Program, posed: Task, w: Tensor, step: int) -> dict[str, T
     return {name: torch.stack([s[name] for s in seen]) for name in program.declaration.moments}
 
 
+def _drawn(program: Program, w: Tensor, key: int, step: int) -> dict[str, Tensor]:
+    """Return what the random numbers of a step are taken from, a stream for each run."""
+    if not program.draws:
+        return {}
+    runs = torch.arange(len(w)).reshape(-1, 1, 1)
+    stream = folded(mixed(torch.full_like(runs, key)), torch.full_like(runs, step))
+    places = torch.arange(w[0].numel()).reshape(1, *w.shape[1:])
+    return {"stream": folded(stream, runs), "places": places}
+
+
 def _layers(
     program: Program, w: Tensor, grad: Tensor, states: list[Tensor], told: dict[str, object]
 ) -> dict[str, tuple[Tensor, ...]]:
     """Return what layers share, of the one layer that each run has."""
     if not program.layers:
         return {}
-    draws = {} if program.draw is None else {"draws": program.draw(w)}
     own: tuple[Tensor, ...] = ()
     for survey in program.surveys:
-        (found,) = survey(w, grad, *states, **told, **draws, layers=own, own=own)
+        (found,) = survey(w, grad, *states, **told, layers=own, own=own)
         own += (found.expand(w.shape[0], 1, 1),)
-    return {**draws, "layers": own, "own": own}
+    return {"layers": own, "own": own}
 
 
 def _key(*parts: int) -> int:
@@ -170,11 +180,3 @@ def _key(*parts: int) -> int:
     for part in parts:
         key = (key * 1_000_003 + part) % 2**63
     return key
-
-
-@contextmanager
-def seeded(key: int) -> Iterator[None]:
-    """Draw from a seed for a while, and leave the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key)
-        yield

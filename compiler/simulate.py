@@ -19,6 +19,7 @@ from torch import Tensor
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
 from normdsl.compiler.invariance.witness import PARTED, STEPS, Experiment, Size
+from normdsl.compiler.runtime.ambient import apart
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.tasks import Loss as Loss
 from normdsl.compiler.tasks import Task, layered
@@ -164,6 +165,7 @@ class Way:
     scaled: Sequence[str] = ()
 
 
+@apart()
 def twins(experiment: Experiment, way: Way | None = None) -> Twins:
     """Run a rule on a random problem and on its reparametrisation by a random element."""
     rule, group, way = experiment.declaration, experiment.group, way or Way()

@@ -182,10 +182,10 @@ class Declaration(Compiled):
 #: Names that the mathematics and the emitted code use themselves.
 RESERVED = frozenset(
     {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", *MOMENTS.values()}
-    | {"self", "declaration", "max", "layers", "own", "draws"}
+    | {"self", "declaration", "max", "layers", "own", "stream", "places"}
 )
 #: What a parameter group of an optimizer holds besides hyper-parameters.
-SETTINGS = ("rule", "schedule", "view", "maximize")
+SETTINGS = ("rule", "schedule", "view", "maximize", "seed")
 #: Keys that schedulers and trainers put into parameter groups, or read there.
 FOREIGN = frozenset(
     {"params", "param_names", "name", "initial_lr", "max_lr", "min_lr", "swa_lr", "lr_scale"}

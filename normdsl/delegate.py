@@ -33,9 +33,10 @@ class Compiled:
         """Return a `torch.optim.Optimizer` for `params`.
 
         Options are hyper-parameters, `schedule=`, `view=`, `maximize=`, `capturable=`,
-        `nonfinite="raise" | "skip"`, and `capture=`, the `nd.capture(model)` of a rule that reads
-        moments of the layers. Without parameters: a `Choice` of hyper-parameters, view and
-        schedule, for `nd.route` or a parameter group.
+        `nonfinite="raise" | "skip"`, `seed=` of the random numbers that the rule draws, and
+        `capture=`, the `nd.capture(model)` of a rule that reads moments of the layers. Without
+        parameters: a `Choice` of hyper-parameters, view and schedule, for `nd.route` or a parameter
+        group.
 
         Raises:
             HyperparameterError: for an unknown option or a value outside its domain.

@@ -190,7 +190,8 @@ def cholesky(s: Any) -> Expr:
 def normal_like(x: Any, key: int = 0) -> Expr:
     """Return standard normal numbers in the shape of x, fresh at every step.
 
-    Draws of one shape with the same `key` are one and the same; give each its own.
+    Draws of one shape with the same `key` are one and the same; give each its own. They are
+    functions of the optimizer's `seed`, the parameter, the step and the entry.
     """
     return _draw(nodes.Distribution.NORMAL, x, key)
 
@@ -198,7 +199,8 @@ def normal_like(x: Any, key: int = 0) -> Expr:
 def signs_like(x: Any, key: int = 0) -> Expr:
     """Return ±1 with equal chances (Rademacher) in the shape of x, fresh at every step.
 
-    Draws of one shape with the same `key` are one and the same; give each its own.
+    Draws of one shape with the same `key` are one and the same; give each its own. They are
+    functions of the optimizer's `seed`, the parameter, the step and the entry.
     """
     return _draw(nodes.Distribution.SIGNS, x, key)
 

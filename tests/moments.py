@@ -35,8 +35,6 @@ def loss_of(rule: nd.Declaration, value: float = 1.5) -> dict[str, Tensor]:
 def layers_of(program, *args, **told):
     """Return the arguments about layers of a lowered step whose batch is all of them, if any."""
     known = {"layers": (), "own": ()} if program.layers else {}
-    if program.draw:
-        known["draws"] = program.draw(args[0])
     for node, survey in zip(program.layers, program.surveys, strict=True):
         (own,) = survey(*args, **told, **known)
         total = own.sum() if node.reducer is Reducer.SUM else own.amax()

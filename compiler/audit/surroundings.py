@@ -10,28 +10,30 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from normdsl.compiler.runtime.ambient import apart
+
 
 @contextmanager
 def unchanged() -> Iterator[None]:
     """Run a block in a neutral setting and restore the process's own afterwards.
 
-    Inside, the default dtype is float32, gradients are recorded, warnings are silent, and one
+    Inside, precisions are those of a fresh process, tensors are made on the CPU and of float32
+    where an optimizer does not say otherwise, gradients are recorded, warnings are silent, and one
     thread runs: on small matrices more of them only wait for each other.
     """
     python, legacy = random.getstate(), np.random.get_state()
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    threads = torch.get_num_threads()
     with (
+        apart(),
         torch.random.fork_rng(devices=[]),
         torch.enable_grad(),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
-        torch.set_default_dtype(torch.float32)
         torch.set_num_threads(1)
         try:
             yield
         finally:
-            torch.set_default_dtype(dtype)
             torch.set_num_threads(threads)
             random.setstate(python)
             np.random.set_state(legacy)

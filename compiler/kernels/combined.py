@@ -66,6 +66,24 @@ def profile(x: Tensor, place: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     return lengths.flatten(-2), lambda sizes: unit * sizes.reshape(lengths.shape)
 
 
+def running_sums(x: Tensor) -> Tensor:
+    """Return Σ_{j ≤ i} x_j over the last axis, by doubling.
+
+    In an order of its own: that of `torch.cumsum` on a GPU changes from call to call, and the
+    deterministic mode of torch refuses it.
+    """
+    reach = 1
+    while reach < x.shape[-1]:
+        x = x + torch.nn.functional.pad(x[..., :-reach], (reach, 0))
+        reach *= 2
+    return x
+
+
+def counted(x: Tensor) -> Tensor:
+    """Return 1, 2, 3, … along the last axis of x."""
+    return torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
+
+
 def onto_cone(v: Tensor, t: Tensor, p: float, w: Tensor) -> tuple[Tensor, Tensor]:
     """Project (v, t) with v ≥ 0 onto w ‖v‖_p ≤ t; t and w have one entry for each vector."""
     if p == 2:
@@ -73,7 +91,7 @@ def onto_cone(v: Tensor, t: Tensor, p: float, w: Tensor) -> tuple[Tensor, Tensor
         shorter, t = onto_cone(length, t, 1.0, w)
         return v * (shorter / torch.where(length == 0, 1.0, length)), t
     ordered = v.sort(-1, descending=True).values
-    sums, count = ordered.cumsum(-1), torch.ones_like(v).cumsum(-1)
+    sums, count = running_sums(ordered), counted(v)
     if p == 1:
         shifts = (w * sums - t) / (1 + count * w * w)
         active = (ordered > shifts * w).sum(-1, keepdim=True)
@@ -91,8 +109,8 @@ def onto_ball(r: Tensor, p: float) -> Tensor:
         return r.clamp(-1, 1)
     if p == 2:
         return r / torch.linalg.vector_norm(r, dim=-1, keepdim=True).clamp_min(1.0)
-    sizes, count = r.abs().sort(-1, descending=True).values, torch.ones_like(r).cumsum(-1)
-    shifts = (sizes.cumsum(-1) - 1) / count
+    sizes = r.abs().sort(-1, descending=True).values
+    shifts = (running_sums(sizes) - 1) / counted(r)
     active = (sizes > shifts).sum(-1, keepdim=True)
     shift = shifts.gather(-1, active - 1).clamp_min(0)
     return r.sign() * (r.abs() - shift).clamp_min(0)

@@ -22,7 +22,7 @@ def cholesky_factor(s: Tensor) -> Tensor:
     root = vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
     r = torch.linalg.qr(root.mT).R
     diagonal = r.diagonal(dim1=-2, dim2=-1)
-    return (r * torch.where(diagonal < 0, -1.0, 1.0).unsqueeze(-1)).mT
+    return (r * (1 - 2 * (diagonal < 0).to(r.dtype)).unsqueeze(-1)).mT
 
 
 def pseudo_inverse(x: Tensor) -> Tensor:

@@ -126,14 +126,14 @@ def _counted(
     declaration = program.declaration
     told: dict[str, Any] = {k: 1.0 if v is None else v for k, v in declaration.defaults.items()}
     told |= {name: meta(sides[name], sides[name]) for name in declaration.moments}
-    told |= {"t": meta(1, 1, torch.float64), "loss": meta(1, 1)}
+    told |= {"t": meta(1, 1), "loss": meta(1, 1)}
+    if program.draws:
+        told |= {"stream": meta(1, 1, torch.int64), "places": meta(*shape, torch.int64)}
     told |= {program.phase: phase} if program.phase else {}
     correction: list[Tally] = []
 
     def step() -> None:
         known: dict[str, tuple[Tensor, ...]] = {"layers": (), "own": ()} if program.layers else {}
-        if program.draw:
-            known["draws"] = program.draw(given[0])
         for survey in program.surveys:
             known["own"] += tuple(shortened(survey, correction)(*given, **told, **known))
             known["layers"] += (meta(1, 1)[:1],)

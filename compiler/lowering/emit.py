@@ -17,7 +17,7 @@ from normdsl.streams import MOMENTS
 
 _LINE = 92
 _TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"}
-_TAKEN |= {"layers", "own", "draw", "draws", *MOMENTS.values()}
+_TAKEN |= {"layers", "own", "stream", "places", *MOMENTS.values()}
 
 
 class Emitter(Printer):

@@ -8,6 +8,7 @@ from types import FunctionType
 
 from normdsl.compiler.kernels import (
     combined,
+    draws,
     entrywise,
     iterative,
     newton_schulz,
@@ -19,7 +20,7 @@ from normdsl.methods import Method
 
 Kernel = Callable[..., object]
 #: Where kernels are looked up.
-MODULES = (entrywise, polar, newton_schulz, symmetric, iterative, singular, combined)
+MODULES = (entrywise, polar, newton_schulz, symmetric, iterative, singular, combined, draws)
 
 
 def kernel(method: Method, role: str) -> Kernel:

@@ -9,15 +9,17 @@ from functools import singledispatchmethod
 
 from normdsl import expr as e
 from normdsl import nodes
-from normdsl.compiler.kernels import combined, entrywise, singular, symmetric
+from normdsl.compiler.kernels import combined, draws, entrywise, singular, symmetric
 from normdsl.compiler.lowering import methods
 from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.compiler.lowering.numbers import is_small
 from normdsl.compiler.lowering.text import (
     LENGTH,
+    PLACES,
     STREAMS,
     axes_of,
     bracketed,
+    drawn_key,
     floating,
     rational,
 )
@@ -26,7 +28,7 @@ from normdsl.expr import Constant, Expr, is_constant
 from normdsl.methods import Eigh, Method
 from normdsl.norms.iterated import Iterated, exponent, graph
 from normdsl.schedule import Schedule
-from normdsl.shapes import SCALAR
+from normdsl.shapes import SCALAR, Dim
 from normdsl.show.notation import Level, Piece
 
 
@@ -94,6 +96,8 @@ class Printer(abc.ABC):
     @_write.register
     def _add(self, expr: e.Add) -> Piece:
         kind = self.type(expr)
+        if (power := self._as_one_minus_power(expr)) is not None:
+            return power
         first = self._put(expr.left, Level.SUM, kind)
         tail, sign = expr.right, "+"
         if isinstance(tail, e.Mul) and is_constant(tail.left, -1) and tail not in self._wishes:
@@ -118,6 +122,8 @@ class Printer(abc.ABC):
         small = kind is not Type.NUMBER or is_small(expr)
         if is_constant(p, -1):
             return Piece(f"1 / {self._put(expr.base, Level.POWER, kind)}", Level.PRODUCT)
+        if self._is_geometric(expr):
+            return self._call(entrywise.power, self(expr.base).text, self(p).text)
         half = isinstance(p, Constant) and p.value == Fraction(1, 2)
         match expr.base:
             case nodes.Inner(left=x, right=y) if half and x == y:
@@ -128,6 +134,29 @@ class Printer(abc.ABC):
         base = self._put(expr.base, Level.ATOM if small else Level.SUM, kind)
         base = base if small else f"float({base})"
         return Piece(f"{base} ** {self._put(p, Level.ATOM, kind)}", Level.POWER)
+
+    def _is_geometric(self, expr: Expr) -> bool:
+        """Return whether an expression is b^t, of a number b ≥ 0 and the step index."""
+        return (
+            isinstance(expr, e.Pow)
+            and self.type(expr.base) <= Type.HYPER
+            and self.type(expr.exponent) is Type.CLOCK
+            and expr.base.facts.low >= 0
+        )
+
+    def _as_one_minus_power(self, expr: e.Add) -> Piece | None:
+        """Return the code of 1 − b^t or b^t − 1; None for any other sum."""
+        match expr:
+            case e.Add(left=one, right=e.Mul(left=minus, right=e.Pow() as p)):
+                sign = "" if is_constant(one, 1) and is_constant(minus, -1) else None
+            case e.Add(left=e.Pow() as p, right=minus):
+                sign = "-" if is_constant(minus, -1) else None
+            case _:
+                return None
+        if sign is None or expr.shape != SCALAR or not self._is_geometric(p):
+            return None
+        code = self._call(entrywise.one_minus_power, self(p.base).text, self(p.exponent).text)
+        return Piece(f"-{code.text}", Level.PRODUCT) if sign else code
 
     @_write.register
     def _apply(self, expr: nodes.Apply) -> Piece:
@@ -175,11 +204,19 @@ class Printer(abc.ABC):
 
     @_write.register
     def _draw(self, expr: nodes.Draw) -> Piece:
-        lengths = f"{LENGTH[expr.shape.rows]}, {LENGTH[expr.shape.cols]}"
-        like = f"(*W.shape[:-2], {lengths}), dtype=W.dtype, device=W.device"
-        if expr.distribution is nodes.Distribution.NORMAL:
-            return Piece(f"torch.randn({like})", Level.ATOM)
-        return Piece(f"torch.randint(0, 2, {like}) * 2 - 1", Level.SUM)
+        normal = expr.distribution is nodes.Distribution.NORMAL
+        kernel = draws.drawn_normal if normal else draws.drawn_signs
+        rows, cols = expr.shape.rows, expr.shape.cols
+        stream = "stream"
+        if (rows, cols) == (Dim.M, Dim.N):
+            where = "places"
+        elif cols is Dim.ONE:
+            where = PLACES[rows]
+        else:
+            where = f"{PLACES[cols]}.mT"
+            if rows is not Dim.ONE:  # a stream for each row
+                stream = self._call(draws.folded, stream, PLACES[rows]).text
+        return self._call(kernel, stream, str(drawn_key(expr)), where, "W.dtype")
 
     @_write.register
     def _inverse(self, expr: nodes.Inverse) -> Piece:

@@ -14,7 +14,7 @@ from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.fields import Field, kept_fields, state_fields, unused
 from normdsl.compiler.lowering.refresh import inside, kept_values
 from normdsl.compiler.lowering.simplify import Simplification
-from normdsl.compiler.lowering.source import write
+from normdsl.compiler.lowering.source import draws, write
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
 from normdsl.nodes import Across
@@ -37,8 +37,8 @@ class Program:
             found: each survey takes the arguments of `step` and those found before, as `layers`,
             with what this layer had contributed to them, as `own`.
         surveys: what each layer contributes to them.
-        draw: W → the random numbers of one step, which surveys and the step take as `draws`; None
-            if there are none, or no surveys.
+        draws: whether there are random numbers: functions then take the `stream` of each matrix,
+            of 64 bits, b × 1 × 1, and the `places` of its entries in it, b × m × n.
         phase: name of a further argument of `step`, what to do with values that are kept between
             steps (see `refresh`); None if there are none.
     """
@@ -52,7 +52,7 @@ class Program:
     graph: tuple[Expr, ...]
     layers: tuple[Across, ...] = ()
     surveys: tuple[Callable[..., Tensor], ...] = ()
-    draw: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+    draws: bool = False
     phase: str | None = None
 
     def source(self, shape: tuple[int, int]) -> str:
@@ -60,6 +60,9 @@ class Program:
         rows = [f"#   {f.name}: {' × '.join(map(str, f.lengths(shape)))}" for f in self.fields]
         head = f"# {self.declaration.name}: W, G: {shape[0]} × {shape[1]}, with any batch in front."
         states = ["# States:", *rows] if rows else ["# No state."]
+        if self.draws:
+            states += ["# stream: 64 bits for each parameter and step, the same on all replicas."]
+            states += ["# places: the number of each entry of W in its parameter, int64."]
         return "\n".join([head, *states, "", self.code])
 
 
@@ -94,7 +97,7 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
         graph,
         layers,
         tuple(loaded[f"survey{k}"] for k in range(len(layers))),
-        loaded.get("draw"),
+        draws(slots, graph),
         phase,
     )
 

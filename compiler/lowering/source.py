@@ -24,6 +24,11 @@ from normdsl.shapes import Dim
 _ZERO = Constant(Fraction(0), where=None)
 
 
+def draws(slots: Iterable[Slot], graph: Iterable[Expr]) -> bool:
+    """Return whether the states of a rule or its derived step read random numbers."""
+    return any(isinstance(x, Draw) for x in inside([*graph, *(slot.init for slot in slots)]))
+
+
 def write(
     declaration: Declaration,
     schedule: Schedule,
@@ -37,7 +42,8 @@ def write(
 ) -> str:
     """Return the source of `init`, of `step` and its surveys, and of the kernels they call."""
     hyper = "".join(f", {h.name}" for h in declaration.hyper)
-    star = ", *" + hyper if hyper else ""
+    drawn = ", stream=None, places=None" if draws(slots, graph) else ""
+    star = ", *" + drawn + hyper if drawn or hyper else ""
     kernels: dict[Callable[..., object], None] = {}
     init = _emit_init(declaration, schedule, slots, fields, star, kernels)
     used = {h.name for h in declaration.hyper} | {f.name for f in fields}
@@ -47,9 +53,6 @@ def write(
         used.add(olds[-1])
     inputs: dict[Expr, str] = {s.before: x for s, x in zip(slots, olds, strict=False)}
     last = dict(zip(kept, olds[len(slots) :], strict=True))
-    # Surveys and the step read the same draws.
-    draws = [x for x in inside(graph) if isinstance(x, Draw)] if layers else []
-    drawn: dict[Expr, str] = {x: f"draws[{k}]" for k, x in enumerate(draws)}
 
     def function(
         name: str,
@@ -58,7 +61,7 @@ def write(
         found: Sequence[Across],
         kept: Sequence[Expr] = (),
     ) -> str:
-        given = {**inputs, **drawn, **_shared(found)}
+        given = {**inputs, **_shared(found)}
         emitter = Emitter(names, given, schedule, last, phase or "")
         emitter.reserve([h.name for h in declaration.hyper])
         emitter.count([x for x, _ in roots])
@@ -70,13 +73,12 @@ def write(
         args = ", ".join(["W", "G", *olds])
         known = "".join(f", {name}=None" for name in declaration.moments)
         known += ", layers=(), own=()" if layers else ""
-        known += ", draws=()" if drawn else ""
+        known += drawn
         known += f", {phase}" if phase else ""
         return _function(f"def {name}({args}, *, t, loss=None{known}{hyper}):", what, body)
 
     update, *after = graph
-    steps = [_emit_draw(declaration, schedule, draws)] if draws else []
-    steps += [
+    steps = [
         function(f"survey{k}", f"What a layer adds to layers[{k}]", [(x.arg, "x")], layers[:k])
         for k, x in enumerate(layers)
     ]
@@ -137,14 +139,6 @@ def _emit_init(
     unpack = ["*batch, rows, cols = W.shape"] if slots else []
     body = [*unpack, *emitter.lines, _returned(results)]
     return _function(f"def init(W{star}):", f"Initial states of {declaration.name}", body)
-
-
-def _emit_draw(declaration: Declaration, schedule: Schedule, draws: Sequence[Expr]) -> str:
-    """Return the source of `draw`, the random numbers of one step."""
-    emitter = Emitter({}, {}, schedule)
-    results = [emitter.value(x, "x") for x in draws]
-    body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
-    return _function("def draw(W):", f"Random numbers of one step of {declaration.name}", body)
 
 
 def lengths(lines: list[str], results: list[str]) -> list[str]:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from normdsl.nodes import Source
+from normdsl.nodes import Distribution, Draw, Source
 from normdsl.shapes import Dim
 from normdsl.show.notation import Level, Piece
 from normdsl.streams import MOMENTS
 
 #: Names of the lengths in emitted code.
 LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
+#: The places of rows, columns and matrices, as a column: those of their first entries.
+PLACES = {
+    Dim.ONE: "places[..., :1, :1]",
+    Dim.M: "places[..., :1]",
+    Dim.N: "places[..., :1, :].mT",
+}
 #: Names of the inputs.
 STREAMS = {
     Source.GRADIENT: "G",
@@ -22,6 +28,15 @@ STREAMS = {
     Source.COLS: "cols",
     **MOMENTS,
 }
+
+
+def drawn_key(draw: Draw) -> int:
+    """Return what tells a draw of a rule apart from the others: its key, kind and shape."""
+    sides = list(Dim)
+    kind = list(Distribution).index(draw.distribution)
+    rows, cols = (sides.index(dim) for dim in (draw.dims.rows, draw.dims.cols))
+    key = ((draw.key * len(Distribution) + kind) * len(sides) + rows) * len(sides) + cols
+    return key % 2**62
 
 
 def axes_of(over_rows: bool, over_cols: bool) -> str:

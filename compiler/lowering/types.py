@@ -16,7 +16,7 @@ class Type(enum.IntEnum):
 
     NUMBER = 0  # a Python number, known from the shape
     HYPER = 1  # a number or a scalar tensor, made of hyper-parameters
-    CLOCK = 2  # a float64 tensor, made of the step index
+    CLOCK = 2  # a tensor, made of the step index
     ARRAY = 3  # a batch of matrices in the dtype of W
 
 

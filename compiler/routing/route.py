@@ -22,6 +22,7 @@ from normdsl.compiler.routing.overrides import (
 )
 from normdsl.compiler.routing.roles import Assignment, assigned
 from normdsl.compiler.runtime.batch import stepper
+from normdsl.compiler.runtime.groups import copied
 from normdsl.compiler.runtime.layout import layout
 from normdsl.compiler.runtime.views import View
 from normdsl.errors import GradientError, HyperparameterError
@@ -143,7 +144,7 @@ def _groups(places: Iterable[_Place]) -> list[dict[str, Any]]:
         assert x.choice is not None
         name = x.label if x.view is None else f"{x.label} ({x.view})"
         told = {} if x.view is None else {"view": x.view}
-        empty = {"params": [], "name": name, **x.choice.group(), **told}
+        empty = {"params": [], "name": name, **copied(x.choice.group()), **told}
         group = found.setdefault((x.label, id(x.choice), x.view), empty)
         group["params"].append((x.entry.name, x.entry.param))
     return list(found.values())

@@ -49,7 +49,7 @@ _MATRIX_NODES = (
 )
 
 
-#: Scalars of all layers, what a batch contributed to them, and random numbers, by their names.
+#: Scalars of all layers, and what a batch contributed to them, by their names.
 Known = dict[str, tuple[Tensor, ...]]
 
 
@@ -65,6 +65,7 @@ class Inputs:
         moments: per moment of the layer that the rule reads, its value for each parameter.
         phase: what to do with values kept between steps, see `lowering.refresh`.
         counted: for each parameter whether it counts among all layers, a tensor; None for yes.
+        streams: of its random numbers, scalars of 64 bits. places: its entries' numbers there.
     """
 
     weights: Sequence[Tensor]
@@ -76,6 +77,8 @@ class Inputs:
     moments: Mapping[str, Sequence[Tensor]] = MappingProxyType({})
     phase: int = refresh.FIRST
     counted: Sequence[Tensor] | None = None
+    streams: Sequence[Tensor] = ()
+    places: Sequence[Tensor] = ()
 
     @property
     def each(self) -> int:
@@ -86,6 +89,10 @@ class Inputs:
     def count(self) -> int:
         """How many matrices there are."""
         return len(self.weights) * self.each
+
+    def column(self, scalars: Sequence[Tensor]) -> Tensor:
+        """Return scalars of the parameters for each of their matrices, count × 1 × 1."""
+        return torch.stack([*scalars]).repeat_interleave(self.each).reshape(-1, 1, 1)
 
 
 @attrs.frozen(eq=False)
@@ -133,16 +140,17 @@ class Stepper:
         """Return what the step after `done` steps does with kept values."""
         return refresh.phase(done, self.program.schedule.refresh)
 
-    def init(self, weights: Tensor, hyper: Mapping[str, Any]) -> list[Tensor]:
-        """Return the initial states of matrices b × m × n, in the dtype of the computation."""
-        return [s.contiguous() for s in self.program.init(weights, **self._numbers(hyper))]
+    def init(
+        self, weights: Tensor, hyper: Mapping[str, Any], drawn: Mapping[str, Tensor]
+    ) -> list[Tensor]:
+        """Return the initial states of matrices b × m × n, in the dtype of the computation.
 
-    def draws(self, batch: Inputs) -> Known:
-        """Return the random numbers of a step, if its surveys and the step must share them."""
-        draw = self.program.draw
-        if draw is None:
-            return {}
-        return {"draws": draw(_stacked(batch.weights).to(self.dtype(batch.weights[0])))}
+        Args:
+            weights: the matrices. hyper: the hyper-parameters.
+            drawn: the `stream` and `places` of random numbers, if the rule draws any.
+        """
+        given = {**self._numbers(hyper), **drawn}
+        return [s.contiguous() for s in self.program.init(weights, **given)]
 
     def survey(self, node: Across, batch: Inputs, known: Known) -> Tensor:
         """Return what each matrix of a batch contributes to a scalar of all layers, count × 1 × 1.
@@ -181,10 +189,13 @@ class Stepper:
         """Call an emitted function on a batch, stacked."""
         dtype, loss = self.dtype(batch.weights[0]), batch.loss
         W, G = _stacked(batch.weights).to(dtype), _stacked(batch.grads).to(dtype)
-        t = torch.stack([*batch.clocks]).repeat_interleave(batch.each).reshape(-1, 1, 1)
+        t = batch.column(batch.clocks).to(dtype)
         if loss is not None:
             loss = loss.to(W.device, dtype).reshape(1, 1, 1).expand(batch.count, 1, 1)
         told: dict[str, Any] = {name: _stacked(x).to(W) for name, x in batch.moments.items()}
+        if self.program.draws:
+            told["stream"] = batch.column(batch.streams)
+            told["places"] = _stacked(batch.places)
         if self.program.phase:
             told[self.program.phase] = batch.phase
         states = [_stacked(s).to(dtype) for s in batch.states]
@@ -206,14 +217,17 @@ class Stepper:
             ) from error
 
     def _numbers(self, hyper: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return hyper-parameters as compiled code takes them: tensors, whose values it ignores."""
+        """Return hyper-parameters as compiled code takes them: tensors, whose values it ignores.
+
+        What is on the host stays there, in double precision, wherever the parameters are.
+        """
         if not self.program.schedule.compile:
             return hyper
-        return {k: torch.as_tensor(v, dtype=torch.float64) for k, v in hyper.items()}
+        return {k: _on_the_host(v) for k, v in hyper.items()}
 
 
 def as_loss(value: Any) -> Tensor | None:
-    """Return a loss as a tensor, a number in double precision.
+    """Return a loss as a tensor, a number on the host in double precision.
 
     Raises:
         GradientError: if it is not one number.
@@ -221,14 +235,21 @@ def as_loss(value: Any) -> Tensor | None:
     if value is None:
         return None
     if isinstance(value, Real):
-        return torch.as_tensor(float(value), dtype=torch.float64)
+        return _on_the_host(float(value))
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
-        return value if value.is_floating_point() else value.double()
+        return value if value.is_floating_point() else value.float()
     raise GradientError(
         "take a step with the loss " + str(value)[:50],
         why="a rule reads the loss as one real number",
         hint="pass the mean loss, opt.step(loss=loss), or let the closure return it",
     )
+
+
+def _on_the_host(number: float | Tensor) -> Tensor:
+    """Return a number as a tensor on the host, in double precision; one of a device stays there."""
+    if isinstance(number, Tensor):
+        return number.double() if number.device.type == "cpu" else number
+    return torch.tensor(number, dtype=torch.float64, device="cpu")
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.errors import GradientError, HyperparameterError
 
 
@@ -132,6 +133,7 @@ class Capture:
             )
 
     @torch.no_grad()
+    @as_scheduled
     def _record(self, module: nn.Module, weight: Tensor, x: Tensor, g: Tensor) -> None:
         if not self._recording:
             return

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from normdsl.compiler.runtime import groups
+from normdsl.compiler.runtime import draws, groups
 from normdsl.compiler.runtime.batch import as_loss
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
@@ -34,8 +34,12 @@ class Gathering:
     capture: Capture | None
     sure: bool
 
-    def parts(self, group: dict[str, Any], loss: Any) -> Iterable[Part]:
+    def parts(self, group: dict[str, Any], loss: Any, first: int = 0) -> Iterable[Part]:
         """Return what the parameters of a group that have a gradient step from.
+
+        Args:
+            group: the group. loss: the loss, if it is known.
+            first: the position of its first parameter among all.
 
         Raises:
             GradientError: for a gradient or loss the rule cannot take.
@@ -43,6 +47,7 @@ class Gathering:
         """
         said, hyper = settings(group), groups.hyper(group)
         stepper, value = said.stepper, _told(said, loss)
+        origins = origins_of(group, first) if stepper.program.draws else {}
         for p in dict.fromkeys(group["params"]):
             if p.grad is None or not p.numel():
                 continue
@@ -50,11 +55,13 @@ class Gathering:
             own = layout(stepper, p, said.view)
             state = self.state.get(p, {})
             fresh = not own.complete(state)
-            state = {**started(own, p, hyper), **state} if fresh else state
+            start = origins.get(p)
+            state = {**started(own, p, hyper, start), **state} if fresh else state
             done = 0 if fresh or not stepper.keeps else self.clocks.read(state[STEP], self.sure)
             moments = self._moments(said, p)
             grad = -p.grad if said.maximize else p.grad
-            yield Part(p, own, hyper, value, moments, state, grad, stepper.phase(done))
+            phase = stepper.phase(done)
+            yield Part(p, own, hyper, value, moments, state, grad, phase, origin=start)
 
     def _moments(self, said: Settings, p: Tensor) -> dict[str, Tensor]:
         """Return the captured moments of a parameter, by name; nothing if the rule reads none."""
@@ -75,6 +82,14 @@ class Gathering:
         return {name: seen[name] for name in said.stepper.moments}
 
 
+def origins_of(group: Mapping[str, Any], first: int) -> dict[Tensor, Tensor]:
+    """Return where the random numbers of a group's parameters start: by name, or else position."""
+    count = len(group["params"])
+    names = group.get("param_names") or [str(first + k) for k in range(count)]
+    pairs = zip(group["params"], names, strict=True)
+    return {p: draws.origin(settings(group).seed, name, p.device) for p, name in pairs}
+
+
 def _told(said: Settings, loss: Any) -> Tensor | None:
     """Return the loss, if the rule reads it."""
     if not said.stepper.reads_loss:
@@ -83,6 +98,14 @@ def _told(said: Settings, loss: Any) -> Tensor | None:
     if value is None:
         raise missing_loss(said.rule.name, "opt.step(closure) or opt.step(loss=value)")
     return -value if said.maximize else value
+
+
+def numbered(param_groups: Iterable[dict[str, Any]]) -> Iterable[tuple[int, dict[str, Any]]]:
+    """Yield groups, each with the position of its first parameter among all."""
+    first = 0
+    for group in param_groups:
+        yield first, group
+        first += len(group["params"])
 
 
 def is_probe(param_groups: Iterable[dict[str, Any]]) -> bool:

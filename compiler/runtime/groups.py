@@ -22,7 +22,10 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "schedule": (Schedule, "use nd.Schedule(…)"),
     "view": (View | None, "use a view of nd.views, or None for the natural one"),
     "maximize": (bool, "use True or False"),
+    "seed": (int, "use a whole number of Python, int(seed)"),
 }
+#: What groups had that were made before there was such a setting.
+_ABSENT = {"seed": 0}
 
 
 @attrs.frozen
@@ -31,13 +34,14 @@ class Settings:
 
     Args:
         rule: its declaration. schedule: how it is computed. view: how parameters are seen; None
-            for the natural view. maximize: whether the loss is maximised.
+            for the natural view. maximize: whether the loss is maximised. seed: of random numbers.
     """
 
     rule: Declaration
     schedule: Schedule
     view: View | None
     maximize: bool
+    seed: int
 
     @property
     def stepper(self) -> Stepper:
@@ -59,14 +63,15 @@ def settings(group: Mapping[str, Any]) -> Settings:
     Raises:
         HyperparameterError: if a setting is missing, or of another kind.
     """
+    told = {**_ABSENT, **group}
     for name, (kind, hint) in _KINDS.items():
-        if not isinstance(group.get(name, ...), kind):
+        if not isinstance(told.get(name, ...), kind):
             raise HyperparameterError(
-                f"use a parameter group with {name} = {group.get(name, 'nothing')!r}",
+                f"use a parameter group with {name} = {told.get(name, 'nothing')!r}",
                 why=f"{name} is not what a group has there",
                 hint=hint,
             )
-    return Settings(*(group[name] for name in SETTINGS))
+    return Settings(*(told[name] for name in SETTINGS))
 
 
 def hyper(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,13 +96,39 @@ def filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
     given = dict(group)
     choice = given.get("rule", defaults.get("rule"))
     if isinstance(choice, Choice):
-        given = {**choice.group(), **given, "rule": choice.rule}
+        given = {**copied(choice.group()), **given, "rule": choice.rule}
     rule = given.get("rule", defaults.get("rule"))
     same = rule == defaults.get("rule")
     own = {k: v for k, v in defaults.items() if same or k in SETTINGS}
     merged = {**own, **given, "rule": rule}
     settings(merged)
     return {**merged, **hyper(merged)}
+
+
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with tensors of their own."""
+    return {k: x.detach().clone() if isinstance(x, Tensor) else x for k, x in values.items()}
+
+
+def separate(param_groups: Iterable[dict[str, Any]]) -> None:
+    """Give each group tensors of its own, where several hyper-parameters are one tensor.
+
+    A scheduler writes a tensor in place, and would change all that share it. Who has it first
+    keeps it, the others get copies.
+    """
+    taken: set[int] = set()
+    for group in param_groups:
+        for h in group["rule"].hyper:
+            x = group[h.name]
+            if isinstance(x, Tensor):
+                if id(_memory(x)) in taken:
+                    x = group[h.name] = x.detach().clone()
+                taken.add(id(_memory(x)))
+
+
+def _memory(x: Tensor) -> Tensor:
+    """Return the tensor whose memory a tensor is a view of, or itself."""
+    return x if x._base is None else x._base
 
 
 def listed(group: Any) -> dict[str, Any]:

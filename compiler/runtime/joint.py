@@ -12,7 +12,7 @@ from normdsl.compiler.runtime.batch import Inputs, Known, Stepper
 from normdsl.nodes import Across, Reducer
 
 #: A scalar that is not known yet; what is computed before it does not read it.
-_UNKNOWN = torch.empty(())
+_UNKNOWN = torch.zeros((), dtype=torch.float32, device="cpu")
 
 
 def shared(batches: Sequence[tuple[Stepper, Inputs]]) -> list[Known]:
@@ -24,7 +24,7 @@ def shared(batches: Sequence[tuple[Stepper, Inputs]]) -> list[Known]:
     Raises:
         FactorisationError: if a factorisation does not converge (rare for finite input).
     """
-    known = [_unknown(stepper, batch) for stepper, batch in batches]
+    known = [_unknown(len(stepper.program.layers)) for stepper, _ in batches]
     nodes = dict.fromkeys(x for stepper, _ in batches for x in stepper.program.layers)
     for node in sorted(nodes, key=_depth):
         holders = [i for i, (stepper, _) in enumerate(batches) if node in stepper.program.layers]
@@ -38,10 +38,8 @@ def shared(batches: Sequence[tuple[Stepper, Inputs]]) -> list[Known]:
     return known
 
 
-def _unknown(stepper: Stepper, batch: Inputs) -> Known:
-    count = len(stepper.program.layers)
-    empty = {"layers": (_UNKNOWN,) * count, "own": (_UNKNOWN,) * count} if count else {}
-    return {**empty, **stepper.draws(batch)}
+def _unknown(count: int) -> Known:
+    return {"layers": (_UNKNOWN,) * count, "own": (_UNKNOWN,) * count} if count else {}
 
 
 def _put(known: Known, name: str, place: int, value: Tensor) -> None:
@@ -58,8 +56,8 @@ def _counted(each: Tensor, batch: Inputs, node: Across) -> Tensor:
     """Return contributions, without those of parameters that do not count."""
     if batch.counted is None:
         return each
-    counts = torch.stack(list(batch.counted)).repeat_interleave(batch.each).reshape(-1, 1, 1)
-    return torch.where(counts, each, 0.0 if node.reducer is Reducer.SUM else -torch.inf)
+    nothing = 0.0 if node.reducer is Reducer.SUM else -torch.inf
+    return torch.where(batch.column(batch.counted), each, nothing)
 
 
 def _joined(each: Sequence[Tensor], reducer: Reducer) -> Tensor:

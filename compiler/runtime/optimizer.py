@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from normdsl.compiler.runtime import groups, saving
+from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
 from normdsl.compiler.runtime.explain import Explanation, explained
-from normdsl.compiler.runtime.gather import Gathering, is_probe
+from normdsl.compiler.runtime.gather import Gathering, is_probe, numbered, origins_of
 from normdsl.compiler.runtime.groups import settings
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.layout import STEP
@@ -37,7 +38,7 @@ from normdsl.schedule import Schedule
 class DeclaredOptimizer(Optimizer):
     """The optimizer of a declaration, or of one for each parameter group.
 
-    A group holds its `rule`, `schedule`, `view`, `maximize` and the rule's hyper-parameters.
+    A group holds its `rule`, `schedule`, `view`, `maximize`, `seed` and the hyper-parameters.
     Matrices of equal size, dtype and device step as one batch, if they are small. All new values
     are computed before any is written, so a refused step leaves weights and state as they were.
     States are made at the first gradient of a parameter; a parameter without one takes no step.
@@ -63,7 +64,12 @@ class DeclaredOptimizer(Optimizer):
             place.
         capture: what records the moments of the layers, `nd.capture(model)`, for a rule that reads
             them; a step uses them up.
-        hyper: hyper-parameters, numbers or scalar tensors.
+        seed: of the random numbers that a rule draws. They are functions of the seed, the
+            parameter (its name, or else its position), the step and the entry, so that replicas
+            and a resumed run draw the same ones, and the generators of torch are left alone.
+        hyper: hyper-parameters, numbers or scalar tensors. No two groups share a tensor, so that a
+            scheduler, which writes it in place, changes one of them: the first group has the one
+            that is given here, others have copies of its value.
 
     Raises:
         HyperparameterError: for an unknown name or group key, a value outside its domain, options
@@ -83,6 +89,7 @@ class DeclaredOptimizer(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         capture: Capture | None = None,
+        seed: int = 0,
         **hyper: Any,
     ) -> None:
         nonfinite = nonfinite or ("skip" if capturable else "raise")
@@ -94,8 +101,10 @@ class DeclaredOptimizer(Optimizer):
         self._clocks = Clocks()
         own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
+        own |= {"seed": seed}
         values = hyper if declaration is None else complete(declaration, hyper)
         super().__init__(params, {**values, **own})
+        self.defaults.update(groups.copied(self.defaults))
         if capture is not None:
             require_readers([declaration, *(group["rule"] for group in self.param_groups)])
 
@@ -111,7 +120,10 @@ class DeclaredOptimizer(Optimizer):
             HyperparameterError: for an unknown key or a value outside its domain.
             GradientError: for a parameter the rule cannot take.
         """
-        group = groups.filled(groups.listed(param_group), self.defaults)
+        defaults = groups.copied(self.defaults) if self.param_groups else self.defaults
+        group = groups.filled(groups.listed(param_group), defaults)
+        if any(isinstance(x, Tensor) for x in group.values()):
+            groups.separate([*self.param_groups, group])
         said = settings(group)
         if self.capturable:
             require_capturable(said.rule, self.nonfinite, said.stepper.keeps)
@@ -153,31 +165,42 @@ class DeclaredOptimizer(Optimizer):
             require_closure(closure)
             with torch.enable_grad():
                 loss = closure()
+        self._advance(loss)
+        return loss
+
+    @as_scheduled
+    def _advance(self, loss: Any) -> None:
+        """Take one step at a known loss."""
         if not self.state and not self.capturable and is_probe(self.param_groups):
             self.init_state()
-            return loss
+            return
         skips = self.nonfinite == "skip"
         gather = Gathering(self.state, self._clocks, self._capture, sure=not skips)
-        parts = [part for group in self.param_groups for part in gather.parts(group, loss)]
+        parts = [
+            part
+            for first, group in numbered(self.param_groups)
+            for part in gather.parts(group, loss, first)
+        ]
         for change in finite_changes(parts) if skips else require_finite(changes(parts)):
             change.write(self.state[change.part.param])
             self._clocks.count(self.state[change.part.param][STEP])
         if self._capture is not None:
             self._capture.clear(p for group in self.param_groups for p in group["params"])
-        return loss
 
     @torch.no_grad()
+    @as_scheduled
     def init_state(self) -> None:
         """Make the states of all parameters that have none, without a step.
 
         For those who want to read or load states before the first step.
         """
-        for group in self.param_groups:
+        for first, group in numbered(self.param_groups):
             said = settings(group)
             hyper = {h.name: group[h.name] for h in said.rule.hyper}
+            origins = origins_of(group, first) if said.stepper.program.draws else {}
             for p in group["params"]:
                 if p.requires_grad and p.numel() and not self.state.get(p):
-                    state = started(said.layout(p), p, hyper)
+                    state = started(said.layout(p), p, hyper, origins.get(p))
                     self.state[p] = {key: x.clone() for key, x in state.items()}
 
     def explain(self) -> Explanation:

@@ -156,10 +156,14 @@ def _require_state(layout: Layout, state: Any, native: bool) -> None:
                 _require_slot(rule, key, shape, state.get(key), native)
     if not isinstance(state[STEP], Tensor | int | float):
         raise _refused(f"{STEP} is a {type(state[STEP]).__name__}, not a count")
-    step = torch.as_tensor(state[STEP], dtype=torch.float64)
-    whole = finite(step) & (step >= 0).all() & (step == step.round()).all()
-    if step.numel() != 1 or not bool(whole):
+    step = torch.as_tensor(state[STEP], device="cpu")
+    if step.numel() != 1 or not _is_count(step.item()):
         raise _refused(f"{STEP} is {_described(step)}, not a count")
+
+
+def _is_count(value: float | bool | complex) -> bool:
+    """Return whether a number is a count that fits into the integers of torch."""
+    return isinstance(value, int | float) and 0 <= value < 2**63 and value == int(value)
 
 
 def _require_slot(rule: str, key: str, shape: tuple[int, ...], value: Any, native: bool) -> None:
@@ -187,13 +191,14 @@ def restored(live: list[Group], loaded: list[Group], given: dict[str, Any]) -> d
             told = given["state"].get(index)
             if told:
                 state[param] = _placed(settings(own).layout(param), param, told)
+    groups.separate(loaded)
     return {"state": state, "param_groups": loaded}
 
 
 def _placed(layout: Layout, param: Tensor, told: Mapping[str, Any]) -> dict[str, Any]:
     """Return copies of a saved state on the parameter's device, in the dtypes of the schedule."""
-    clock = torch.as_tensor(told[STEP], dtype=torch.float64, device=param.device)
-    state = {STEP: clock.reshape(()).clone()}
+    clock = torch.as_tensor(told[STEP], dtype=torch.int64, device="cpu").reshape(())
+    state = {STEP: clock.to(param.device, copy=True)}
     for field in layout.fields:
         dtype = layout.stepper.kept_dtype(field, param)
         stored = layout.stored(field)

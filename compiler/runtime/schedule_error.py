@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.functional import functional
 from normdsl.declaration import Declaration
 from normdsl.schedule import Schedule, exact
 
 
+@as_scheduled
 def schedule_error(
     declaration: Declaration,
     schedule: Schedule,
@@ -24,7 +26,7 @@ def schedule_error(
 ) -> list[float]:
     """Return ‖ΔW − ΔW_exact‖_F / ‖ΔW_exact‖_F after each step, ΔW counted from the start.
 
-    Both runs get the same gradients and, for rules that draw random numbers, the same seed.
+    Both runs get the same gradients, and draw the same random numbers if the rule does.
 
     Args:
         declaration: the rule. schedule: the one to judge, against `nd.exact`.
@@ -52,12 +54,10 @@ def _run(
     hyper: dict[str, Any],
 ) -> list[Tensor]:
     pure, w, path = functional(declaration, schedule), start, []
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        state = pure.init(w, **hyper)
-        for g, loss in zip(slopes, losses, strict=True):
-            w, state = pure.update(g, state, w, loss=loss, **hyper)
-            path.append(w)
+    state = pure.init(w, **hyper)
+    for g, loss in zip(slopes, losses, strict=True):
+        w, state = pure.update(g, state, w, loss=loss, **hyper)
+        path.append(w)
     return path
 
 

@@ -10,6 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime import draws
 from normdsl.compiler.runtime.batch import Inputs
 from normdsl.compiler.runtime.finite import all_finite, blame, finite, refuse_result
 from normdsl.compiler.runtime.joint import shared
@@ -30,6 +31,7 @@ class Part:
         state: its state before the step, complete. grad: its gradient, negated to maximise.
         phase: what is done with kept values.
         given: whether all of this is finite, if a step that is not is skipped; a tensor.
+        origin: where its random numbers start, if the rule draws any.
     """
 
     param: Tensor
@@ -41,6 +43,7 @@ class Part:
     grad: Tensor
     phase: int
     given: Tensor | None = None
+    origin: Tensor | None = None
 
     @property
     def joins(self) -> bool:
@@ -95,8 +98,8 @@ class Change:
 
     @property
     def values(self) -> list[Tensor]:
-        """All that is new."""
-        return [self.weight, *self.state.values(), *self.shared]
+        """All numbers that are new; the step count is finite."""
+        return [self.weight, *(x for k, x in self.state.items() if k != STEP), *self.shared]
 
     @property
     def guard(self) -> Tensor:
@@ -227,6 +230,7 @@ def _inputs(pieces: Sequence[Piece]) -> Inputs:
     first = pieces[0][0]
     seen = [(part.layout, part, k) for part, k in pieces]
     given = [part.given for part, _ in pieces if part.given is not None]
+    drawn = [(part, part.origin, k) for part, k in pieces if part.origin is not None]
     return Inputs(
         [layout.view.pieces(real(part.param))[k] for layout, part, k in seen],
         [layout.view.pieces(real(part.grad))[k] for layout, part, k in seen],
@@ -237,6 +241,8 @@ def _inputs(pieces: Sequence[Piece]) -> Inputs:
         {name: [part.moments[name].unsqueeze(0) for part, _ in pieces] for name in first.moments},
         first.phase,
         given or None,
+        [draws.stream(origin, part.state[STEP] + 1) for part, origin, _ in drawn],
+        [draws.places(part.layout, part.param)[k] for part, _, k in drawn],
     )
 
 
@@ -252,12 +258,25 @@ def _change(part: Part, new: Sequence[New]) -> Change:
     return Change(part, weight, state, new[0][2])
 
 
-def started(layout: Layout, param: Tensor, hyper: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the state of a parameter before its first step."""
+def started(
+    layout: Layout, param: Tensor, hyper: Mapping[str, Any], origin: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Return the state of a parameter before its first step.
+
+    Args:
+        layout: how it steps. param: the parameter. hyper: its hyper-parameters.
+        origin: where its random numbers start, if the rule draws any.
+    """
     stepper = layout.stepper
+    state = {STEP: torch.zeros((), dtype=torch.int64, device=param.device)}
     seen = layout.view.pieces(real(param))
-    starts = [stepper.init(w.to(stepper.dtype(param)), hyper) for w in seen]
-    state = {STEP: torch.zeros((), dtype=torch.float64, device=param.device)}
+    drawn: list[dict[str, Tensor]] = [{} for _ in seen]
+    if origin is not None:
+        stream = draws.stream(origin, state[STEP]).reshape(1, 1, 1)
+        drawn = [{"stream": stream, "places": x} for x in draws.places(layout, param)]
+    starts = [
+        stepper.init(w.to(stepper.dtype(param)), hyper, x) for w, x in zip(seen, drawn, strict=True)
+    ]
     for i, field in enumerate(layout.fields):
         kept = layout.write(field, [start[i] for start in starts])
         dtype = stepper.kept_dtype(field, param)

@@ -33,7 +33,21 @@ def test_names_that_would_shadow_are_changed():
 
 def test_bias_corrections_are_cast_where_they_meet_a_matrix():
     text, _ = code(G / (1 - nd.expr.as_expr(0.9) ** nd.t))
-    assert text == "G / (1 - 0.9 ** t).to(W.dtype)"
+    assert text == "G / one_minus_power(0.9, t).to(W.dtype)"
+
+
+def test_powers_of_the_step_index_keep_their_digits():
+    """Once in float64, for the sake of 1 − β^t alone; not all devices know it."""
+
+    def written(x):
+        return code(nd.expr.as_expr(x) * G)[0]
+
+    beta = nd.expr.as_expr(0.9)
+    assert written(beta**nd.t - 1) == "(-one_minus_power(0.9, t)).to(W.dtype) * G"
+    assert written(1 - beta ** (nd.t + 1)) == "one_minus_power(0.9, t + 1).to(W.dtype) * G"
+    assert written(2 - beta**nd.t) == "(2 - power(0.9, t)).to(W.dtype) * G"
+    assert written(1 - 1 / nd.t) == "(1 - 1 / t).to(W.dtype) * G"
+    assert written(1 - nd.t**-0.5) == "(1 - t ** (-0.5)).to(W.dtype) * G"
 
 
 def test_factors_of_the_shape_stay_python_numbers():

@@ -166,8 +166,8 @@ def step(W, G, m_buffer_old, v_buffer_old, *, t, loss=None, lr, beta1, beta2, ep
     """One step of adamw."""
     m_buffer = beta1 * m_buffer_old + (1 - beta1) * G
     v_buffer = beta2 * v_buffer_old + (1 - beta2) * (G * G)
-    v = v_buffer / (1 - beta2 ** t).to(W.dtype)
-    m = m_buffer / (1 - beta1 ** t).to(W.dtype)
+    v = v_buffer / one_minus_power(beta2, t).to(W.dtype)
+    m = m_buffer / one_minus_power(beta1, t).to(W.dtype)
     W_new = (1 - lr * weight_decay) * W - lr * (reciprocal(torch.sqrt(v) + eps) * m)
     return W_new, m_buffer, v_buffer
 '''
