@@ -83,7 +83,7 @@ class Probe:
             zeros = f"W.new_zeros(({length[shape.rows]}, {length[shape.cols]}))"
             starts.append(f"{zeros} + {emitter(derive(slot.init)).text}")
         lines = ["rows, cols = W.shape", *emitter.lines, f"return [{', '.join(starts)}]"]
-        head = ", ".join(["W", *_DRAWN, *hyper])
+        head = ", ".join(["W", "*", *_DRAWN, *hyper])
         probe = _function(f"def probe({head})", lines, emitter)
         found: list[Tensor] = probe(W, **_drawn(W, 0), **hyper)
         return found
