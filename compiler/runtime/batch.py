@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from numbers import Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import torch
@@ -53,9 +53,10 @@ _MATRIX_NODES = (
 Known = dict[str, tuple[Tensor, ...]]
 
 
-@attrs.frozen(eq=False)
-class Inputs:
+class Inputs(NamedTuple):
     """What a batch of matrices of one size steps from: matrices of several parameters.
+
+    A tuple, which `torch.compile` can build inside a graph.
 
     Args:
         weights: per parameter its matrices, b × m × n, with one b for all. grads: likewise.

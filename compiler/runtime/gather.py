@@ -61,7 +61,8 @@ class Gathering:
         if not said.stepper.moments:
             return {}
         if self.capture is None:
-            raise missing_moments(said.rule, f"{said.rule.name}(…, capture=capture)")
+            how = f"{said.rule.name}(…, capture=capture)"
+            raise missing_moments(said.rule.name, said.stepper.moments, how)
         seen = self.capture.moments(p)
         if seen is None:
             raise GradientError(

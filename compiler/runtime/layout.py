@@ -51,7 +51,7 @@ class Layout:
 
     def stored(self, field: Field) -> dict[str, tuple[int, ...]]:
         """Return the keys and shapes under which a state is kept."""
-        if _native(field):
+        if is_native(field):
             return {field.name: self.shape}
         shapes = [(b, *field.lengths((m, n))) for b, m, n in self.sizes]
         cut = [s[1:] if s[0] == 1 else s for s in shapes]
@@ -77,7 +77,7 @@ class Layout:
 
     def read(self, state: Mapping[str, Tensor], field: Field) -> list[Tensor]:
         """Return a state for the matrices of each piece."""
-        if _native(field):
+        if is_native(field):
             return self.view.pieces(state[field.name])
         keys = self.stored(field)
         return [
@@ -87,18 +87,20 @@ class Layout:
 
     def write(self, field: Field, pieces: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return what is kept of a state, from its values for the matrices of each piece."""
-        if _native(field):
+        if is_native(field):
             return {field.name: self.view.join(pieces, self.shape)}
         stored = self.stored(field).items()
         return {key: x.reshape(size) for (key, size), x in zip(stored, pieces, strict=True)}
 
 
-def _native(field: Field) -> bool:
+def is_native(field: Field) -> bool:
+    """Return whether a state has the rows and columns of the weights."""
     return field.dims == (Dim.M, Dim.N)
 
 
 def real(x: Tensor) -> Tensor:
     """Return a tensor over the real numbers: of a complex one the pairs of real and imaginary."""
+    x = x.resolve_conj().resolve_neg()
     return torch.view_as_real(x) if x.is_complex() else x
 
 
@@ -127,46 +129,73 @@ def layout(stepper: Stepper, param: Tensor, view: View | None = None) -> Layout:
 
 
 def require(stepper: Stepper, param: Tensor, view: View | None = None) -> None:
-    """Refuse a parameter that a rule cannot take.
+    """Refuse a parameter that a rule cannot take, or that cannot be written.
 
     Raises:
-        GradientError: for integers; for what cannot be written; for complex numbers, if the rule
-            knows matrices or their size (as pairs of real numbers these are others); for a tensor
-            of another order than 2 that has no view, if the rule knows matrices.
+        GradientError: as `require_kind` does, and for memory that entries share, or an inference
+            tensor.
     """
-    rule = stepper.program.declaration
+    require_kind(stepper, param, view)
+    if _is_shared(param):
+        raise _refused(
+            stepper,
+            f"shape {tuple(param.shape)}",
+            "it cannot be written: entries share memory (expand), or it is an inference tensor",
+            "clone it: torch.nn.Parameter(p.detach().clone())",
+        )
+
+
+def require_kind(stepper: Stepper, param: Tensor, view: View | None = None) -> None:
+    """Refuse a kind of parameter that a rule cannot take.
+
+    Raises:
+        GradientError: for what is nested or sparse; for integers, and numbers of 8 bits or less;
+            for complex numbers, if the rule knows matrices or their size (as pairs of real numbers
+            these are others); for a tensor of another order than 2 that has no view, if the rule
+            knows matrices.
+    """
+    if param.is_nested or param.layout is not torch.strided:
+        raise _refused(
+            stepper,
+            f"layout {param.layout}{', nested' if param.is_nested else ''}",
+            "norms and factorisations need every entry, in rows and columns",
+            "use a dense tensor: param.to_dense(), or one parameter for each of those nested",
+        )
     if param.is_complex() and (stepper.matrix_only or stepper.reads_sizes):
-        raise GradientError(
-            f"apply {rule.name} to a parameter of dtype {param.dtype}",
-            why="the rule knows matrices or their size, and a complex matrix is no real one",
-            hint="give complex parameters to an entrywise rule, which takes real and imaginary "
+        raise _refused(
+            stepper,
+            f"dtype {param.dtype}",
+            "the rule knows matrices or their size, and a complex matrix is no real one",
+            "give complex parameters to an entrywise rule, which takes real and imaginary "
             "parts as entries, in an optimizer or a parameter group of their own",
         )
-    if _is_shared(param):
-        raise GradientError(
-            f"apply {rule.name} to a parameter of shape {tuple(param.shape)}",
-            why="it cannot be written: entries share memory (expand), or it is an inference tensor",
-            hint="clone it: torch.nn.Parameter(p.detach().clone())",
-        )
-    if not (param.is_floating_point() or param.is_complex()):
-        raise GradientError(
-            f"apply {rule.name} to a parameter of dtype {param.dtype}",
-            why="rules are over the real numbers",
-            hint="parameters are of a floating dtype",
+    if not (param.is_floating_point() or param.is_complex()) or param.dtype.itemsize < 2:
+        why = "a step would be rounded away" if param.is_floating_point() else "they are over ℝ"
+        raise _refused(
+            stepper,
+            f"dtype {param.dtype}",
+            f"rules are over the real numbers, of 16 bits at least: {why}",
+            "keep such weights frozen (requires_grad=False), or train a copy in bfloat16 or wider",
         )
     if stepper.moments and not isinstance(view, Flat | None):
         raise GradientError(
-            f"apply {rule.name} with the view: {view}",
+            f"apply {stepper.program.declaration.name} with the view: {view}",
             why="moments are those of a layer, whose weight is one matrix",
             hint="leave the view out",
         )
     natural = param.ndim == 2 or not stepper.matrix_only
     if view is None and not natural and not (stepper.moments and param.ndim > 2):
-        raise GradientError(
-            f"apply {rule.name} to a parameter of shape {tuple(param.shape)}",
-            why="the rule multiplies or factors matrices, and this parameter has "
+        raise _refused(
+            stepper,
+            f"shape {tuple(param.shape)}",
+            "the rule multiplies or factors matrices, and this parameter has "
             f"{param.ndim} {'axis' if param.ndim == 1 else 'axes'}, not 2",
-            hint="use nd.route(model, …), which sees convolutions as matrices and gives vectors to "
+            "use nd.route(model, …), which sees convolutions as matrices and gives vectors to "
             "another rule; or say how it is seen: view=nd.views.flat (out × in·k·k), "
             "view=nd.views.stack (a batch of matrices)",
         )
+
+
+def _refused(stepper: Stepper, what: str, why: str, hint: str) -> GradientError:
+    rule = stepper.program.declaration.name
+    return GradientError(f"apply {rule} to a parameter of {what}", why=why, hint=hint)
