@@ -118,6 +118,7 @@ def _load(declaration: Declaration, code: str) -> dict[str, Any]:
     """Run the emitted source; it imports torch alone."""
     name = f"<normdsl {declaration.name} {hash(code):x}>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {"__name__": name}
+    # No `__name__`: `torch.compile` would import a module of that name when it inlines the code.
+    namespace: dict[str, Any] = {}
     exec(compile(code, name, "exec"), namespace)
     return namespace

@@ -269,9 +269,10 @@ def require_gradient(rule: str, param: Tensor, grad: Tensor) -> None:
     """Refuse a gradient that a step cannot be made from.
 
     Raises:
-        GradientError: for a sparse gradient, or one of another shape.
+        GradientError: for a nested or sparse gradient, one of another shape, or of numbers that are
+            no derivative of the parameter's.
     """
-    if grad.layout is not torch.strided:
+    if grad.is_nested or grad.layout is not torch.strided:
         raise GradientError(
             f"apply {rule} to a gradient of layout {grad.layout}",
             why="norms and factorisations need every entry",
@@ -282,4 +283,12 @@ def require_gradient(rule: str, param: Tensor, grad: Tensor) -> None:
             f"apply {rule} to a parameter of shape {tuple(param.shape)}",
             why=f"its gradient has shape {tuple(grad.shape)}",
             hint="pass the gradient of this parameter",
+        )
+    real = grad.is_floating_point() and not param.is_complex() and grad.dtype.itemsize > 1
+    if not real and not (grad.is_complex() and param.is_complex()):
+        raise GradientError(
+            f"apply {rule} to a parameter of dtype {param.dtype}",
+            why=f"its gradient has dtype {grad.dtype}",
+            hint="pass a gradient of real numbers of 16 bits at least, and a complex one for a "
+            "complex parameter",
         )
