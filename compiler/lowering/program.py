@@ -39,6 +39,7 @@ class Program:
         surveys: what each layer contributes to them.
         draw: W → the random numbers of one step, which surveys and the step take as `draws`; None
             if there are none, or no surveys.
+        owned: names of the states that the rule has under any schedule.
         phase: name of a further argument of `step`, what to do with values that are kept between
             steps (see `refresh`); None if there are none.
     """
@@ -54,6 +55,7 @@ class Program:
     surveys: tuple[Callable[..., Tensor], ...] = ()
     draw: Callable[[Tensor], tuple[Tensor, ...]] | None = None
     phase: str | None = None
+    owned: frozenset[str] = frozenset()
 
     def source(self, shape: tuple[int, int]) -> str:
         """Return the code, headed by the shapes it has for weights of `shape`."""
@@ -61,6 +63,10 @@ class Program:
         head = f"# {self.declaration.name}: W, G: {shape[0]} × {shape[1]}, with any batch in front."
         states = ["# States:", *rows] if rows else ["# No state."]
         return "\n".join([head, *states, "", self.code])
+
+
+#: A schedule that keeps all values that any schedule keeps.
+_KEEPING = Schedule(refresh=2)
 
 
 def lower(declaration: Declaration, schedule: Schedule) -> Program:
@@ -80,7 +86,9 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
     graph = (update, *after)
     kept, layers = kept_values(graph, schedule), _combined(graph)
     fields = state_fields(declaration, slots)
-    fields += kept_fields(declaration, kept, called, {f.name for f in fields})
+    names = {f.name for f in fields}
+    most = kept_fields(declaration, kept_values(graph, _KEEPING), called, names)
+    fields += kept_fields(declaration, kept, called, names)
     phase = unused("phase", {h.name for h in declaration.hyper}) if kept else None
     code = write(declaration, schedule, slots, fields, graph, layers, called, kept, phase)
     loaded = _load(declaration, code)
@@ -96,6 +104,7 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
         tuple(loaded[f"survey{k}"] for k in range(len(layers))),
         loaded.get("draw"),
         phase,
+        frozenset(f.name for f in (*fields, *most)),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
+import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime import groups
@@ -13,6 +14,7 @@ from normdsl.compiler.runtime.batch import as_loss
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
 from normdsl.compiler.runtime.functional import missing_loss
+from normdsl.compiler.runtime.finite import has_values
 from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.layout import STEP, layout
 from normdsl.compiler.runtime.moments import missing_moments
@@ -43,13 +45,13 @@ class Gathering:
         """
         said, hyper = settings(group), groups.hyper(group)
         stepper, value = said.stepper, _told(said, loss)
-        for p in dict.fromkeys(group["params"]):
+        for p in dict.fromkeys(groups.parameters(group)):
             if p.grad is None or not p.numel():
                 continue
             require_gradient(said.rule.name, p, p.grad)
             own = layout(stepper, p, said.view)
             state = self.state.get(p, {})
-            fresh = not own.complete(state)
+            fresh = own.begins(state, p.device)
             state = {**started(own, p, hyper), **state} if fresh else state
             done = 0 if fresh or not stepper.keeps else self.clocks.read(state[STEP], self.sure)
             moments = self._moments(said, p)
@@ -97,6 +99,8 @@ def is_probe(param_groups: Iterable[dict[str, Any]]) -> bool:
     if not rates or any(isinstance(r, Tensor) and r.device.type != "cpu" for r in rates):
         return False
     grads = [p.grad for g in listed for p in g["params"] if p.requires_grad]
+    if not all(map(has_values, filter(torch.is_tensor, [*rates, *grads]))):
+        return False
     if any(float(r) for r in rates) or not grads or any(g is None for g in grads):
         return False
     return not any(g.is_sparse or bool(g.any()) for g in grads)

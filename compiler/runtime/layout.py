@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from normdsl.compiler.lowering.program import Field
 from normdsl.compiler.runtime.batch import Stepper
@@ -59,21 +61,61 @@ class Layout:
             return {field.name: cut[0]}
         return {f"{field.name}[{k}]": s for k, s in enumerate(cut)}
 
-    def complete(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether nothing is missing in a parameter's state.
+    def owns(self, key: object) -> bool:
+        """Return whether a key of a parameter's state is one of the rule's, under any schedule.
+
+        What wrappers and hooks keep under other keys is theirs.
+        """
+        name = key.partition("[")[0] if isinstance(key, str) else None
+        return name == STEP or name in self.stepper.program.owned
+
+    def own(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the rule's part of a parameter's state."""
+        return {key: value for key, value in state.items() if self.owns(key)}
+
+    def begins(self, state: Mapping[str, Any], device: torch.device) -> bool:
+        """Return whether something is missing in a parameter's state, as before its first step.
 
         Raises:
-            GradientError: if something has another shape, as under another view.
+            GradientError: if something has another shape, as under another view, or is on another
+                device, or if a key of the rule's was taken by others before the first step.
         """
         stored = [pair for field in self.fields for pair in self.stored(field).items()]
-        for key, shape in stored:
-            if key in state and tuple(state[key].shape) != shape:
-                raise GradientError(
-                    f"step a parameter of shape {self.shape} seen as: {self.view}",
-                    why=f"its state {key} has shape {tuple(state[key].shape)}, not {shape}",
-                    hint="keep the view of a group as it was when its parameters first stepped",
-                )
-        return STEP in state and all(key in state for key, _ in stored)
+        for key, shape in (*stored, (STEP, ())):
+            if key in state:
+                self._require_slot(key, shape, state[key], device)
+        needed = [key for field in self.required for key in self.stored(field)]
+        taken = [key for key in (STEP, *needed) if key in state]
+        if 0 < len(taken) <= len(needed):
+            raise GradientError(
+                f"step a parameter of shape {self.shape} for the first time",
+                why=f"its state has {', '.join(taken)} already, but not all that the rule keeps "
+                f"there: {', '.join((STEP, *needed))}",
+                hint="keep what is yours under another key; to start anew, del opt.state[p]",
+            )
+        return not taken or any(key not in state for key, _ in stored)
+
+    def _require_slot(
+        self, key: str, shape: tuple[int, ...], value: Any, device: torch.device
+    ) -> None:
+        """Refuse a state of another shape, on another device, or that is no tensor."""
+        told = f"step a parameter of shape {self.shape} seen as: {self.view}"
+        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if found != shape:
+            raise GradientError(
+                told,
+                why=f"its state {key} has shape {found}, not {shape}"
+                if isinstance(value, Tensor)
+                else f"its state {key} is a {found}, no tensor of shape {shape}",
+                hint="keep the view of a group as it was when its parameters first stepped, and "
+                "what is yours under another key; of another size, start anew: del opt.state[p]",
+            )
+        if key != STEP and value.device != device:
+            raise GradientError(
+                told,
+                why=f"its state {key} is on {value.device}, and the parameter on {device}",
+                hint="move the state after the model: opt.load_state_dict(opt.state_dict())",
+            )
 
     def read(self, state: Mapping[str, Tensor], field: Field) -> list[Tensor]:
         """Return a state for the matrices of each piece."""
@@ -126,6 +168,14 @@ def layout(stepper: Stepper, param: Tensor, view: View | None = None) -> Layout:
     """
     require(stepper, param, view)
     return _layout(stepper, view or Flat(), tuple(real(param).shape))
+
+
+def is_judged(param: Tensor) -> bool:
+    """Return whether a parameter can be judged, and must be, before it has a gradient.
+
+    One that needs none may be of any kind; one of a lazy module has no shape yet.
+    """
+    return param.requires_grad and not is_lazy(param)
 
 
 def require(stepper: Stepper, param: Tensor, view: View | None = None) -> None:

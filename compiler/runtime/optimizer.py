@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from normdsl.aliases import spread
 from normdsl.compiler.runtime import groups, saving
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
@@ -16,7 +17,8 @@ from normdsl.compiler.runtime.explain import Explanation, explained
 from normdsl.compiler.runtime.gather import Gathering, is_probe
 from normdsl.compiler.runtime.groups import settings
 from normdsl.compiler.runtime.hyper import complete
-from normdsl.compiler.runtime.layout import STEP
+from normdsl.compiler.runtime.keys import Group
+from normdsl.compiler.runtime.layout import STEP, is_judged
 from normdsl.compiler.runtime.options import (
     require_capturable,
     require_closure,
@@ -94,8 +96,8 @@ class DeclaredOptimizer(Optimizer):
         self._clocks = Clocks()
         own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
-        values = hyper if declaration is None else complete(declaration, hyper)
-        super().__init__(params, {**values, **own})
+        values = hyper if declaration is None else complete(declaration, spread(declaration, hyper))
+        super().__init__(params, Group({**values, **own}))
         if capture is not None:
             require_readers([declaration, *(group["rule"] for group in self.param_groups)])
 
@@ -117,7 +119,7 @@ class DeclaredOptimizer(Optimizer):
             require_capturable(said.rule, self.nonfinite, said.stepper.keeps)
         for p in group["params"]:
             tensor = p[1] if isinstance(p, tuple) else p
-            if isinstance(tensor, Tensor):
+            if isinstance(tensor, Tensor) and is_judged(tensor):
                 said.layout(tensor)
         before = self.defaults
         try:
@@ -153,7 +155,7 @@ class DeclaredOptimizer(Optimizer):
             require_closure(closure)
             with torch.enable_grad():
                 loss = closure()
-        if not self.state and not self.capturable and is_probe(self.param_groups):
+        if not self.capturable and is_probe(self.param_groups) and self._is_new():
             self.init_state()
             return loss
         skips = self.nonfinite == "skip"
@@ -166,6 +168,12 @@ class DeclaredOptimizer(Optimizer):
             self._capture.clear(p for group in self.param_groups for p in group["params"])
         return loss
 
+    def _is_new(self) -> bool:
+        """Return whether no parameter has stepped, whatever others keep in their states."""
+        return not any(
+            STEP in self.state.get(p, ()) for g in self.param_groups for p in g["params"]
+        )
+
     @torch.no_grad()
     def init_state(self) -> None:
         """Make the states of all parameters that have none, without a step.
@@ -174,11 +182,11 @@ class DeclaredOptimizer(Optimizer):
         """
         for group in self.param_groups:
             said = settings(group)
-            hyper = {h.name: group[h.name] for h in said.rule.hyper}
-            for p in group["params"]:
-                if p.requires_grad and p.numel() and not self.state.get(p):
+            hyper = groups.hyper(group)
+            for p in groups.parameters(group):
+                if is_judged(p) and p.numel() and not said.layout(p).own(self.state.get(p, {})):
                     state = started(said.layout(p), p, hyper)
-                    self.state[p] = {key: x.clone() for key, x in state.items()}
+                    self.state[p].update({key: x.clone() for key, x in state.items()})
 
     def explain(self) -> Explanation:
         """Return what is done with every parameter: its view, rule, kernels, states and cost.
@@ -197,6 +205,11 @@ class DeclaredOptimizer(Optimizer):
         As of any torch optimizer, and each group says its rule as JSON (`nd.from_json` reads it),
         its schedule and its view. Weights-only loading and `torch.distributed.checkpoint` take it.
         """
+        known = {p for group in self.param_groups for p in groups.parameters(group)}
+        left = [p for p in self.state if isinstance(p, Tensor) and p not in known]
+        # What stands in no group any more, since parameters were replaced, has no place there.
+        for p in left:
+            del self.state[p]
         return saving.written(super().state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -221,7 +234,8 @@ class DeclaredOptimizer(Optimizer):
         """Restore the optimizer, from a pickle or a copy, or from what was just loaded."""
         if "_given" in self.__dict__:
             state = saving.restored(self.param_groups, state["param_groups"], self._given)
-        super().__setstate__(state)
+        told = [Group(group) for group in state["param_groups"]]
+        super().__setstate__({**state, "param_groups": told})
         self._clocks = Clocks()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -119,11 +119,12 @@ class Change:
     def write(self, state: dict[str, Tensor]) -> None:
         """Write the new values over the old ones, in place where there are any.
 
-        What another schedule kept in the state is out of date from now on, and removed.
+        What another schedule kept in the state is out of date from now on, and removed; what others
+        keep there stays.
         """
-        for key in state.keys() - self.state.keys():
+        for key in [k for k in state.keys() - self.state.keys() if self.part.layout.owns(k)]:
             del state[key]
-        real(self.part.param).copy_(self.weight)
+        self.part.param.copy_(self.value)
         for key, new in self.state.items():
             if key not in state:
                 state[key] = _home(self.part, new)
