@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from normdsl.aliases import spread
 from normdsl.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Choice:
 
     Args:
         rule: the declaration (its class, which makes choices, is not known here).
-        hyper: hyper-parameters, numbers or scalar tensors, by name.
+        hyper: hyper-parameters, numbers or scalar tensors, by name; `betas` are kept as beta1, ….
         view: how parameters are seen as matrices, of `nd.views`; None for the natural view.
         schedule: how it is computed; None for that of the optimizer.
 
@@ -37,6 +38,7 @@ class Choice:
     schedule: Schedule | None = None
 
     def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "hyper", spread(self.rule, self.hyper))
         for name, value in self.hyper.items():
             known = self.rule.hyperparameter(name)
             if isinstance(value, Real):

@@ -13,8 +13,8 @@ from normdsl.compiler.runtime import groups
 from normdsl.compiler.runtime.batch import as_loss
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
-from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.finite import has_values
+from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.layout import STEP, layout
 from normdsl.compiler.runtime.moments import missing_moments
@@ -48,8 +48,8 @@ class Gathering:
         for p in dict.fromkeys(groups.parameters(group)):
             if p.grad is None or not p.numel():
                 continue
-            require_gradient(said.rule.name, p, p.grad)
             own = layout(stepper, p, said.view)
+            require_gradient(said.rule.name, p, p.grad)
             state = self.state.get(p, {})
             fresh = own.begins(state, p.device)
             state = {**started(own, p, hyper), **state} if fresh else state

@@ -14,7 +14,7 @@ from normdsl.errors import HyperparameterError
 #: Options of an optimizer that hold for all its groups.
 _WHOLE = ("nonfinite", "capture", "capturable", "differentiable")
 #: Names under which other packages know a hyper-parameter, for hints.
-_ELSEWHERE = {"learning_rate": "lr", "epsilon": "eps"}
+_ELSEWHERE = {"learning_rate": "lr"}
 
 
 class Group(dict[str, Any]):
@@ -34,7 +34,7 @@ class Group(dict[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key, or a default."""
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401 (dict.get knows no aliases)
 
     def __setitem__(self, key: str, value: Any) -> None:
         names = self._members(key)
@@ -92,7 +92,8 @@ def require_others(rule: str, names: tuple[str, ...], keys: tuple[str, ...]) -> 
 def _meant(key: object, names: tuple[str, ...]) -> str | None:
     """Return which name of ours a key was to be; None for a name of somebody else's.
 
-    A name with further words is another one: lr_mult, weight_decay_mult, initial_lr.
+    A name with further words is another one: lr_mult, weight_decay_mult, initial_lr. One that only
+    goes on, lrate, epsilon, is not.
     """
     if not isinstance(key, str):
         return None
@@ -102,6 +103,7 @@ def _meant(key: object, names: tuple[str, ...]) -> str | None:
     elsewhere = _ELSEWHERE.get(key.lower())
     if elsewhere in names:
         return elsewhere
+    longer = [name for name in names if _plain(key).startswith(_plain(name)) and "_" not in key]
     words = [word for word in key.lower().split("_") if word]
     for name in names:
         parts = name.split("_")
@@ -109,7 +111,7 @@ def _meant(key: object, names: tuple[str, ...]) -> str | None:
         if inside and len(words) > len(parts):
             return None
     found = difflib.get_close_matches(_plain(key), known, n=1, cutoff=0.8)
-    return known[found[0]] if found else None
+    return known[found[0]] if found else next(iter(longer), None)
 
 
 def _plain(name: str) -> str:

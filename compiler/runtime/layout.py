@@ -220,11 +220,11 @@ def require_kind(stepper: Stepper, param: Tensor, view: View | None = None) -> N
             "parts as entries, in an optimizer or a parameter group of their own",
         )
     if not (param.is_floating_point() or param.is_complex()) or param.dtype.itemsize < 2:
-        why = "a step would be rounded away" if param.is_floating_point() else "they are over ℝ"
+        small = ", and 8 bits round most steps away" if param.is_floating_point() else ""
         raise _refused(
             stepper,
             f"dtype {param.dtype}",
-            f"rules are over the real numbers, of 16 bits at least: {why}",
+            f"rules are over the real numbers{small}",
             "keep such weights frozen (requires_grad=False), or train a copy in bfloat16 or wider",
         )
     if stepper.moments and not isinstance(view, Flat | None):

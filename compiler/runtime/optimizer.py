@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from normdsl.aliases import spread
 from normdsl.compiler.runtime import groups, saving
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
@@ -96,7 +96,7 @@ class DeclaredOptimizer(Optimizer):
         self._clocks = Clocks()
         own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
-        values = hyper if declaration is None else complete(declaration, spread(declaration, hyper))
+        values = hyper if declaration is None else complete(declaration, hyper)
         super().__init__(params, Group({**values, **own}))
         if capture is not None:
             require_readers([declaration, *(group["rule"] for group in self.param_groups)])
@@ -182,7 +182,7 @@ class DeclaredOptimizer(Optimizer):
         """
         for group in self.param_groups:
             said = settings(group)
-            hyper = groups.hyper(group)
+            hyper = {h.name: group[h.name] for h in said.rule.hyper}
             for p in groups.parameters(group):
                 if is_judged(p) and p.numel() and not said.layout(p).own(self.state.get(p, {})):
                     state = started(said.layout(p), p, hyper)
@@ -205,12 +205,15 @@ class DeclaredOptimizer(Optimizer):
         As of any torch optimizer, and each group says its rule as JSON (`nd.from_json` reads it),
         its schedule and its view. Weights-only loading and `torch.distributed.checkpoint` take it.
         """
-        known = {p for group in self.param_groups for p in groups.parameters(group)}
-        left = [p for p in self.state if isinstance(p, Tensor) and p not in known]
-        # What stands in no group any more, since parameters were replaced, has no place there.
-        for p in left:
-            del self.state[p]
-        return saving.written(super().state_dict())
+        held, known = self.state, {p for g in self.param_groups for p in groups.parameters(g)}
+        if any(isinstance(p, Tensor) and p not in known for p in held):
+            # What stands in no group any more, since parameters were replaced, has no place there.
+            kept = {p: x for p, x in held.items() if p in known or not isinstance(p, Tensor)}
+            self.state = defaultdict(dict, kept)
+        try:
+            return saving.written(super().state_dict())
+        finally:
+            self.state = held
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, exactly: states keep their dtype, bit for bit.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime import groups
-from normdsl.compiler.runtime.finite import finite
+from normdsl.compiler.runtime.finite import finite, has_values
 from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.layout import STEP, Layout
 from normdsl.declaration import FOREIGN, Declaration
@@ -197,7 +197,7 @@ def _require_state(layout: Layout, state: Any, native: bool) -> None:
         raise _refused(f"{STEP} is a {type(state[STEP]).__name__}, not a count")
     step = torch.as_tensor(state[STEP], dtype=torch.float64)
     whole = finite(step) & (step >= 0).all() & (step == step.round()).all()
-    if step.numel() != 1 or not bool(whole):
+    if step.numel() != 1 or (has_values(step) and not bool(whole)):
         raise _refused(f"{STEP} is {_described(step)}, not a count")
 
 
@@ -209,7 +209,7 @@ def _require_slot(rule: str, key: str, shape: tuple[int, ...], value: Any, nativ
     legal = tuple(value.shape) == shape or (not native and tuple(value.shape) == matrix)
     if not legal or not value.is_floating_point():
         raise _refused(f"{key} is {_described(value)}, and was to have the shape {shape}")
-    if not bool(finite(value)):
+    if has_values(value) and not bool(finite(value)):
         raise _refused(f"{key} is NaN or infinite")
 
 
