@@ -98,7 +98,7 @@ def is_probe(param_groups: Iterable[dict[str, Any]]) -> bool:
     rates = [g["lr"] for g in listed if "lr" in g]
     if not rates or any(isinstance(r, Tensor) and r.device.type != "cpu" for r in rates):
         return False
-    grads = [p.grad for g in listed for p in g["params"] if p.requires_grad]
+    grads = [p.grad for g in listed for p in groups.parameters(g) if p.requires_grad]
     if not all(map(has_values, filter(torch.is_tensor, [*rates, *grads]))):
         return False
     if any(float(r) for r in rates) or not grads or any(g is None for g in grads):
