@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from normdsl.domains import number
 from normdsl.errors import HyperparameterError
 
 if TYPE_CHECKING:
@@ -26,13 +27,17 @@ def members(names: Iterable[str]) -> tuple[str, ...]:
 def spread(rule: Declaration, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return hyper-parameters by their own names: betas=(a, b) is beta1=a, beta2=b.
 
+    None says nothing, and so does a default beside betas: command lines fill in both.
+
     Raises:
-        HyperparameterError: for another number of values, or for both names at once.
+        HyperparameterError: for another number of values, or for two values of one rate.
     """
     names = members(rule.defaults)
     if BETAS not in given or not names:
         return dict(given)
     values = given[BETAS]
+    if values is None:
+        return {name: value for name, value in given.items() if name != BETAS}
     told = f"set betas = {str(values)[:50]} of {rule.name}"
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != len(names):
         raise HyperparameterError(
@@ -41,7 +46,7 @@ def spread(rule: Declaration, given: Mapping[str, Any]) -> dict[str, Any]:
             hint=f"pass {len(names)} numbers, or {'=…, '.join(names)}=…",
         )
     rest = {name: value for name, value in given.items() if name != BETAS}
-    both = [name for name in names if name in rest]
+    both = [name for name in names if name in rest and number(rest[name]) != rule.defaults[name]]
     if both:
         raise HyperparameterError(
             told,

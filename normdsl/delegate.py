@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import Signature
 from typing import TYPE_CHECKING, Any, cast, overload
 
 import attrs
@@ -10,6 +12,7 @@ from normdsl.errors import DeclarationError
 from normdsl.expr import Expr
 from normdsl.schedule import Schedule
 from normdsl.shapes import are_lengths
+from normdsl.signature import signature
 
 if TYPE_CHECKING:
     from normdsl.choice import Choice
@@ -19,9 +22,26 @@ if TYPE_CHECKING:
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 
 
+class OfInstances:
+    """A property that instances have and their class has not, where `inspect` asks both."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        if instance is None:
+            raise AttributeError(self.function.__name__)
+        return self.function(instance)
+
+
 @attrs.frozen
 class Compiled:
-    """What the compiler adds to a declaration."""
+    """What the compiler adds to a declaration.
+
+    A declaration is a value, and stands where a class of optimizers is asked for:
+    `issubclass(rule, torch.optim.Optimizer)` holds, it has a name, a module and a signature, and
+    `rule.Optimizer` is a class proper.
+    """
 
     @overload
     def __call__(self, params: None = None, **options: Any) -> Choice: ...
@@ -52,9 +72,32 @@ class Compiled:
                 why="declarations do not nest: called, one becomes an optimizer of parameters",
                 hint="share a plain Python function between declarations, or pass the parameters",
             )
+        return self.Optimizer(params, **options)
+
+    @property
+    def Optimizer(self) -> type[DeclaredOptimizer]:  # noqa: N802 (a class)
+        """The class of which `rule(params)` is an instance, for places that take classes alone."""
+        from normdsl.compiler.runtime.standing import optimizer_class
+
+        return optimizer_class(cast("Any", self))
+
+    @property
+    def __bases__(self) -> tuple[type, ...]:
+        """The classes above, as `issubclass` asks for them."""
+        return (self.Optimizer,)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        """Return whether an optimizer steps by this rule, where its groups bring none."""
         from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 
-        return DeclaredOptimizer(cast("Any", self), params, **options)
+        return isinstance(instance, DeclaredOptimizer) and instance.declaration == self
+
+    @OfInstances
+    def __signature__(self) -> Signature:
+        """How it is called on parameters."""
+        from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+
+        return signature(cast("Any", self).hyper, DeclaredOptimizer)
 
     def check(self, group: Group | str | None = None, **assumptions: Any) -> Report | Verdict:
         """Return the verdict for one group, or a report over all of them.

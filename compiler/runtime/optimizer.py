@@ -197,7 +197,7 @@ class DeclaredOptimizer(Optimizer):
 
     def __repr__(self) -> str:
         """Return a line for each group: its name, rule, hyper-parameters and parameters."""
-        return "\n".join([f"{type(self).__name__}(", *map(groups.line, self.param_groups), ")"])
+        return "\n".join(["DeclaredOptimizer(", *map(groups.line, self.param_groups), ")"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer: tensors, numbers and text.
