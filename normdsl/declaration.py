@@ -86,6 +86,7 @@ class Declaration(Compiled):
             "__qualname__": self.qualname or self.name,
             "__doc__": self.doc or type(self).__doc__,
         }
+        told["__attrs_attrs__"] = None
         vars(self).update(told | ({"__module__": self.module} if self.module else {}))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from inspect import Signature
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -32,6 +33,24 @@ class OfInstances:
         if instance is None:
             raise AttributeError(self.function.__name__)
         return self.function(instance)
+
+
+class Method:
+    """A method that is no function to those who look it up on the class.
+
+    Command lines (jsonargparse) take the signature of `type(rule).__call__`, if that is a function,
+    and otherwise that of the rule, which names its hyper-parameters.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        return self if instance is None else self.function.__get__(instance, owner)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
 
 
 @attrs.frozen
@@ -75,7 +94,7 @@ class Compiled:
         return self.Optimizer(params, **options)
 
     @property
-    def Optimizer(self) -> type[DeclaredOptimizer]:  # noqa: N802 (a class)
+    def Optimizer(self) -> type[DeclaredOptimizer]:
         """The class of which `rule(params)` is an instance, for places that take classes alone."""
         from normdsl.compiler.runtime.standing import optimizer_class
 
@@ -125,3 +144,6 @@ class Compiled:
         from normdsl.compiler.lowering.program import lower
 
         return lower(cast("Any", self), schedule or Schedule()).source(shape)
+
+
+Compiled.__call__ = Method(Compiled.__call__)  # type: ignore[method-assign, assignment]

@@ -205,7 +205,7 @@ def test_a_gradient_of_whole_numbers_is_refused():
     p = parameter(2, 2)
     p.grad_dtype = None
     p.grad = torch.ones(2, 2, dtype=torch.int32)
-    with pytest.raises(nd.GradientError, match="its gradient has dtype torch.int32"):
+    with pytest.raises(nd.GradientError, match=r"its gradient has dtype torch\.int32"):
         adamw([p]).step()
 
 
