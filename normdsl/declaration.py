@@ -82,12 +82,11 @@ class Declaration(Compiled):
     def __attrs_post_init__(self) -> None:
         _validate(self)
         # Of a class these are facts of the class; a declaration has its own, as functions do.
-        told = {
-            "__qualname__": self.qualname or self.name,
-            "__doc__": self.doc or type(self).__doc__,
-        }
-        told["__attrs_attrs__"] = None
-        vars(self).update(told | ({"__module__": self.module} if self.module else {}))
+        told: dict[str, Any] = {"__qualname__": self.qualname or self.name}
+        told |= {"__doc__": self.doc or type(self).__doc__}
+        told |= {"__module__": self.module} if self.module else {}
+        # Whoever asks a declaration, not its class, for fields is about to call it with them.
+        vars(self).update(told, __attrs_attrs__=None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or a copy holds: what it was made from."""

@@ -50,6 +50,7 @@ class Method:
         return self if instance is None else self.function.__get__(instance, owner)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
         return self.function(*args, **kwargs)
 
 

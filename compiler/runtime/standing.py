@@ -29,18 +29,18 @@ def optimizer_class(rule: Declaration) -> type[DeclaredOptimizer]:
 
 
 def _made(rule: Declaration) -> RuleClass:
-    def __init__(self: DeclaredOptimizer, params: Any, **options: Any) -> None:
+    def init(self: DeclaredOptimizer, params: Any, **options: Any) -> None:
         DeclaredOptimizer.__init__(self, rule, params, **options)
 
     own = signature(rule.hyper, None)
     this = next(iter(own.parameters.values())).replace(name="self")
-    __init__.__signature__ = own.replace(  # type: ignore[attr-defined]
+    init.__signature__ = own.replace(  # type: ignore[attr-defined]
         parameters=[this, *own.parameters.values()]
     )
-    __init__.__module__ = rule.__module__
-    __init__.__qualname__ = f"{rule.__qualname__}.Optimizer.__init__"
+    init.__name__, init.__module__ = "__init__", rule.__module__
+    init.__qualname__ = f"{rule.__qualname__}.Optimizer.__init__"
     space = {
-        "__init__": __init__,
+        "__init__": init,
         "__doc__": rule.doc or DeclaredOptimizer.__doc__,
         "__module__": rule.__module__,
         "__qualname__": f"{rule.__qualname__}.Optimizer",

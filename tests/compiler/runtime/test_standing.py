@@ -49,7 +49,7 @@ def test_a_rule_is_a_subclass_with_a_name_and_a_signature(rule):
     found = inspect.signature(rule)
     assert list(found.parameters)[: 1 + len(rule.hyper)] == ["params", *rule.defaults]
     assert found.return_annotation is DeclaredOptimizer
-    assert inspect.getdoc(rule) == (rule.doc or type(rule).__doc__)
+    assert inspect.cleandoc(rule.__doc__) == inspect.cleandoc(rule.doc or type(rule).__doc__)
 
 
 def test_a_rule_knows_where_it_was_declared():
