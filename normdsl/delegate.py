@@ -72,8 +72,8 @@ class Compiled:
     def __call__(self, params: Any = None, **options: Any) -> DeclaredOptimizer | Choice:
         """Return a `torch.optim.Optimizer` for `params`.
 
-        Options are hyper-parameters, `schedule=`, `view=`, `maximize=`, `capturable=`,
-        `nonfinite="raise" | "skip"`, and `capture=`, the `nd.capture(model)` of a rule that reads
+        Options are hyper-parameters (`betas=` for beta1, beta2), `schedule=`, `view=`, `maximize=`,
+        `capturable=`, `nonfinite="raise" | "skip"`, and `capture=`, the `nd.capture(model)` of a rule that reads
         moments of the layers. Without parameters: a `Choice` of hyper-parameters, view and
         schedule, for `nd.route` or a parameter group.
 

@@ -43,7 +43,9 @@ class DeclaredOptimizer(Optimizer):
     Matrices of equal size, dtype and device step as one batch, if they are small. All new values
     are computed before any is written, so a refused step leaves weights and state as they were.
     States are made at the first gradient of a parameter; a parameter without one takes no step.
-    Complex parameters are pairs of real numbers, for rules that do not know matrices.
+    Complex parameters are pairs of real numbers, for rules that do not know matrices. What wrappers
+    keep in states and groups under names of their own is theirs. Parameters that need no gradient
+    may be of any kind.
 
     Args:
         declaration: the rule; None if every group brings its own.
@@ -68,9 +70,10 @@ class DeclaredOptimizer(Optimizer):
         hyper: hyper-parameters, numbers or scalar tensors.
 
     Raises:
-        HyperparameterError: for an unknown name or group key, a value outside its domain, options
-            that exclude each other, or a capture that the rule does not read.
-        GradientError: for a parameter the rule cannot take.
+        HyperparameterError: for an unknown name, a group key that looks like one of ours, a value
+            outside its domain, options that exclude each other, or a capture that the rule does
+            not read.
+        GradientError: for a parameter that needs a gradient and that the rule cannot take.
     """
 
     def __init__(
@@ -155,7 +158,7 @@ class DeclaredOptimizer(Optimizer):
             require_closure(closure)
             with torch.enable_grad():
                 loss = closure()
-        if not self.capturable and is_probe(self.param_groups) and self._is_new():
+        if not self.capturable and self._is_new() and is_probe(self.param_groups):
             self.init_state()
             return loss
         skips = self.nonfinite == "skip"
