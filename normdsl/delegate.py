@@ -73,9 +73,9 @@ class Compiled:
         """Return a `torch.optim.Optimizer` for `params`.
 
         Options are hyper-parameters (`betas=` for beta1, beta2), `schedule=`, `view=`, `maximize=`,
-        `capturable=`, `nonfinite="raise" | "skip"`, and `capture=`, the `nd.capture(model)` of a rule that reads
-        moments of the layers. Without parameters: a `Choice` of hyper-parameters, view and
-        schedule, for `nd.route` or a parameter group.
+        `capturable=`, `nonfinite="raise" | "skip"`, and `capture=`, the `nd.capture(model)` of a
+        rule that reads moments of the layers. Without parameters: a `Choice` of hyper-parameters,
+        view and schedule, for `nd.route` or a parameter group.
 
         Raises:
             HyperparameterError: for an unknown option or a value outside its domain.

@@ -128,6 +128,12 @@ def _spread(rule: Any, given: dict[str, Any]) -> dict[str, Any]:
     return spread(rule, given) if isinstance(rule, Declaration) else given
 
 
+def common(param_groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the hyper-parameters that all groups have, with the values of the first."""
+    names = [set(group["rule"].defaults) for group in param_groups]
+    return {k: param_groups[0][k] for k in set.intersection(*names)} if names else {}
+
+
 def listed(group: Any) -> dict[str, Any]:
     """Return a group with its parameters as a list.
 

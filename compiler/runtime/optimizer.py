@@ -101,6 +101,9 @@ class DeclaredOptimizer(Optimizer):
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
         values = hyper if declaration is None else complete(declaration, hyper)
         super().__init__(params, Group({**values, **own}))
+        if declaration is None:
+            # Schedulers look here for what they turn: what all groups have.
+            self.defaults.update(groups.common(self.param_groups))
         if capture is not None:
             require_readers([declaration, *(group["rule"] for group in self.param_groups)])
 

@@ -89,6 +89,19 @@ def test_schedulers_that_cycle_the_momentum_drive_us_as_they_drive_torch(make):
     torch.testing.assert_close(ours, theirs)
 
 
+def test_what_all_groups_of_several_rules_have_can_be_turned():
+    params = [parameter(2, 2), parameter(2, 2)]
+    model = torch.nn.ParameterList(params)
+    opt = nd.route(model, hidden=lion, vector=adamw, overrides={"0": adamw})
+    assert {g["rule"] for g in opt.param_groups} == {lion, adamw}
+    assert opt.declaration is None
+    schedule = lr_scheduler.OneCycleLR(opt, 0.1, total_steps=10)
+    schedule.step()
+    assert all(g["beta1"] == g["betas"][0] < 0.95 for g in opt.param_groups)
+    with pytest.raises(ValueError, match="momentum or beta1"):
+        lr_scheduler.OneCycleLR(nd.route(model, hidden=muon, overrides={"0": adamw}), 0.1, 10)
+
+
 def test_betas_are_taken_wherever_hyper_parameters_are():
     made = [
         adamw([parameter(2, 2)], betas=(0.5, 0.6)),
