@@ -176,9 +176,8 @@ class DeclaredOptimizer(Optimizer):
 
     def _is_new(self) -> bool:
         """Return whether no parameter has stepped, whatever others keep in their states."""
-        return not any(
-            STEP in self.state.get(p, ()) for g in self.param_groups for p in g["params"]
-        )
+        params = (p for group in self.param_groups for p in groups.parameters(group))
+        return not any(STEP in self.state.get(p, ()) for p in params)
 
     @torch.no_grad()
     def init_state(self) -> None:
