@@ -147,4 +147,4 @@ class Compiled:
         return lower(cast("Any", self), schedule or Schedule()).source(shape)
 
 
-Compiled.__call__ = Method(Compiled.__call__)  # type: ignore[method-assign, assignment]
+Compiled.__call__ = Method(Compiled.__call__)  # type: ignore[method-assign]

@@ -84,7 +84,7 @@ class Inputs(NamedTuple):
         return self.weights[0].shape[0]
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]
         """How many matrices there are."""
         return len(self.weights) * self.each
 

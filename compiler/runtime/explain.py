@@ -114,7 +114,7 @@ def _lines(group: dict[str, Any], title: object) -> Iterator[Line]:
 
 def _idle(name: str, group: str, said: Settings, p: Tensor) -> Line | None:
     """Return the line of a parameter that the rule cannot take, as long as it takes no step."""
-    view, shape = "natural" if said.view is None else str(said.view), ()
+    view, shape = "natural" if said.view is None else str(said.view), tuple[int, ...]()
     try:
         if not is_lazy(p):
             shape = tuple(p.shape)

@@ -98,9 +98,10 @@ def is_probe(param_groups: Iterable[dict[str, Any]]) -> bool:
     rates = [g["lr"] for g in listed if "lr" in g]
     if not rates or any(isinstance(r, Tensor) and r.device.type != "cpu" for r in rates):
         return False
-    grads = [p.grad for g in listed for p in groups.parameters(g) if p.requires_grad]
+    asked = [p for g in listed for p in groups.parameters(g) if p.requires_grad]
+    grads = [p.grad for p in asked if p.grad is not None]
     if not all(map(has_values, filter(torch.is_tensor, [*rates, *grads]))):
         return False
-    if any(float(r) for r in rates) or not grads or any(g is None for g in grads):
+    if any(float(r) for r in rates) or not grads or len(grads) < len(asked):
         return False
     return not any(g.is_sparse or bool(g.any()) for g in grads)

@@ -21,7 +21,7 @@ _MADE: WeakValueDictionary[tuple[object, ...], RuleClass] = WeakValueDictionary(
 
 def optimizer_class(rule: Declaration) -> type[DeclaredOptimizer]:
     """Return the class whose instances step by a rule: the same one for the same rule."""
-    key = (rule, rule.names, rule.doc, rule.__module__, rule.__qualname__)
+    key = (rule, rule.names, rule.doc, rule.__module__, rule.qualname)
     made = _MADE.get(key)
     if made is None:
         made = _MADE[key] = _made(rule)
@@ -29,6 +29,8 @@ def optimizer_class(rule: Declaration) -> type[DeclaredOptimizer]:
 
 
 def _made(rule: Declaration) -> RuleClass:
+    qualname = f"{rule.qualname or rule.name}.Optimizer"
+
     def init(self: DeclaredOptimizer, params: Any, **options: Any) -> None:
         DeclaredOptimizer.__init__(self, rule, params, **options)
 
@@ -38,12 +40,12 @@ def _made(rule: Declaration) -> RuleClass:
         parameters=[this, *own.parameters.values()]
     )
     init.__name__, init.__module__ = "__init__", rule.__module__
-    init.__qualname__ = f"{rule.__qualname__}.Optimizer.__init__"
+    init.__qualname__ = f"{qualname}.__init__"
     space = {
         "__init__": init,
         "__doc__": rule.doc or DeclaredOptimizer.__doc__,
         "__module__": rule.__module__,
-        "__qualname__": f"{rule.__qualname__}.Optimizer",
+        "__qualname__": qualname,
         "rule": rule,
     }
     return RuleClass(rule.name, (DeclaredOptimizer,), space)
