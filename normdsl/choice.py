@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from normdsl.aliases import spread
 from normdsl.schedule import Schedule
 
 if TYPE_CHECKING:
+    from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
     from normdsl.compiler.runtime.views import View
 
 
@@ -19,11 +21,12 @@ class Choice:
     """A rule, some of its hyper-parameters, and how it is applied.
 
     Made by calling a declaration without parameters, `muon(lr=0.01)`, and given to `nd.route` or
-    as `"rule"` of a parameter group. The hyper-parameters left out have their defaults.
+    as `"rule"` of a parameter group; or called on parameters, later. The hyper-parameters left out
+    have their defaults.
 
     Args:
         rule: the declaration (its class, which makes choices, is not known here).
-        hyper: hyper-parameters, numbers or scalar tensors, by name.
+        hyper: hyper-parameters, numbers or scalar tensors, by name; `betas` are kept as beta1, ….
         view: how parameters are seen as matrices, of `nd.views`; None for the natural view.
         schedule: how it is computed; None for that of the optimizer.
 
@@ -37,10 +40,30 @@ class Choice:
     schedule: Schedule | None = None
 
     def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "hyper", spread(self.rule, self.hyper))
         for name, value in self.hyper.items():
             known = self.rule.hyperparameter(name)
             if isinstance(value, Real):
                 known.check(value)
+
+    def __call__(self, params: Any, **options: Any) -> DeclaredOptimizer:
+        """Return the optimizer of parameters, as `rule(params, …)` does with all that was chosen.
+
+        Given a model, as trainers hand it to factories of optimizers: all its parameters that need
+        a gradient step by the rule; if it knows matrices, `nd.route` gives it the hidden ones.
+
+        Args:
+            params: parameters, parameter groups, or a model. options: of an optimizer, and more
+                hyper-parameters, which go before those chosen.
+        """
+        from normdsl.routing import whole
+
+        told = {**self.group(), **options}
+        rule = told.pop("rule")
+        if not hasattr(params, "named_parameters"):
+            made: DeclaredOptimizer = rule(params, **told)
+            return made
+        return whole(params, rule, told)
 
     def group(self) -> dict[str, Any]:
         """Return what a parameter group holds of it."""

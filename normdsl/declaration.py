@@ -65,7 +65,7 @@ class Hyperparameter:
         return known
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(repr=False, slots=False)
 class Declaration(Compiled):
     """An update rule W ← f(W, G, t, loss, moments), with its hyper-parameters.
 
@@ -75,6 +75,7 @@ class Declaration(Compiled):
         update: the new weights, an m×n expression.
         names: what the author called sub-expressions, for display.
         doc: the author's description.
+        module: where it was declared. qualname: what it is called there, with what is around it.
     """
 
     name: str
@@ -82,9 +83,30 @@ class Declaration(Compiled):
     update: Expr
     names: tuple[tuple[str, Expr], ...] = attrs.field(default=(), eq=False)
     doc: str = attrs.field(default="", eq=False)
+    module: str = attrs.field(default="", eq=False)
+    qualname: str = attrs.field(default="", eq=False)
 
     def __attrs_post_init__(self) -> None:
         _validate(self)
+        # Of a class these are facts of the class; a declaration has its own, as functions do.
+        told: dict[str, Any] = {"__qualname__": self.qualname or self.name}
+        told |= {"__doc__": self.doc or type(self).__doc__}
+        told |= {"__module__": self.module} if self.module else {}
+        # Whoever asks a declaration, not its class, for fields is about to call it with them.
+        vars(self).update(told, __attrs_attrs__=None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle or a copy holds: what it was made from."""
+        return {f.name: getattr(self, f.name) for f in attrs.fields(Declaration)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the declaration; those saved before they knew their place have none."""
+        Declaration.__init__(self, **state)
+
+    @property
+    def __name__(self) -> str:
+        """Its name, as a class or function has one."""
+        return self.name
 
     @property
     def defaults(self) -> dict[str, float | None]:
@@ -152,7 +174,10 @@ class Declaration(Compiled):
         names = ((name, change(x)) for name, x in self.names)
         called = self.name if name is None else name
         update = change(self.update)
-        return attrs.evolve(self, name=called, update=update, names=(("g", fed), *names))
+        place = self.qualname if name is None else ""
+        return attrs.evolve(
+            self, name=called, update=update, names=(("g", fed), *names), qualname=place
+        )
 
     def hyperparameter(self, name: str) -> Hyperparameter:
         """Return the hyper-parameter called `name`.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from normdsl.aliases import BETAS
 from normdsl.choice import Choice
 from normdsl.declaration import Declaration
 from normdsl.errors import HyperparameterError
+from normdsl.schedule import Schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,6 +61,21 @@ def route(
     rules = {role: rule for role, rule in told.items() if rule is not None}
     groups = routed(model, _with_default(rules, default), overrides)
     return DeclaredOptimizer(None, groups, **options)
+
+
+def whole(model: nn.Module, rule: Declaration, told: Mapping[str, Any]) -> DeclaredOptimizer:
+    """Return the optimizer of a whole model, by one rule where it takes every kind of parameter.
+
+    A rule that knows matrices takes hidden ones, by `route`. What is told are options of an
+    optimizer, hyper-parameters of the rule, and its view and schedule.
+    """
+    from normdsl.compiler.runtime.batch import stepper
+
+    if not stepper(rule, Schedule()).matrix_only:
+        return rule([x for x in model.named_parameters() if x[1].requires_grad], **told)
+    own = {*rule.defaults, BETAS, "view", "schedule"}
+    choice: Choice = rule(**{k: v for k, v in told.items() if k in own})
+    return route(model, choice, **{k: v for k, v in told.items() if k not in own})
 
 
 def _with_default(rules: Mapping[str, Rule], default: Rule | None) -> dict[str, Rule]:

@@ -46,7 +46,8 @@ def optimizer(function: Callable[..., Expr]) -> Declaration:
     )
     doc = inspect.getdoc(function) or ""
     name = function.__name__ if function.__name__.isidentifier() else "rule"
-    declaration = Declaration(name, hyper, update, names, doc)
+    place = (function.__module__, function.__qualname__)
+    declaration = Declaration(name, hyper, update, names, doc, *place)
     _require_used(name, hyper, update)
     return declaration
 

@@ -39,6 +39,7 @@ class Program:
         surveys: what each layer contributes to them.
         draws: whether there are random numbers: functions then take the `stream` of each matrix,
             of 64 bits, b × 1 × 1, and the `places` of its entries in it, b × m × n.
+        owned: names of the states that the rule has under any schedule.
         phase: name of a further argument of `step`, what to do with values that are kept between
             steps (see `refresh`); None if there are none.
     """
@@ -54,6 +55,7 @@ class Program:
     surveys: tuple[Callable[..., Tensor], ...] = ()
     draws: bool = False
     phase: str | None = None
+    owned: frozenset[str] = frozenset()
 
     def source(self, shape: tuple[int, int]) -> str:
         """Return the code, headed by the shapes it has for weights of `shape`."""
@@ -64,6 +66,10 @@ class Program:
             states += ["# stream: 64 bits for each parameter and step, the same on all replicas."]
             states += ["# places: the number of each entry of W in its parameter, int64."]
         return "\n".join([head, *states, "", self.code])
+
+
+#: A schedule that keeps all values that any schedule keeps.
+_KEEPING = Schedule(refresh=2)
 
 
 def lower(declaration: Declaration, schedule: Schedule) -> Program:
@@ -83,7 +89,9 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
     graph = (update, *after)
     kept, layers = kept_values(graph, schedule), _combined(graph)
     fields = state_fields(declaration, slots)
-    fields += kept_fields(declaration, kept, called, {f.name for f in fields})
+    names = {f.name for f in fields}
+    most = kept_fields(declaration, kept_values(graph, _KEEPING), called, names)
+    fields += kept_fields(declaration, kept, called, names)
     phase = unused("phase", {h.name for h in declaration.hyper}) if kept else None
     code = write(declaration, schedule, slots, fields, graph, layers, called, kept, phase)
     loaded = _load(declaration, code)
@@ -99,6 +107,7 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
         tuple(loaded[f"survey{k}"] for k in range(len(layers))),
         draws(slots, graph),
         phase,
+        frozenset(f.name for f in (*fields, *most)),
     )
 
 
@@ -121,6 +130,7 @@ def _load(declaration: Declaration, code: str) -> dict[str, Any]:
     """Run the emitted source; it imports torch alone."""
     name = f"<normdsl {declaration.name} {hash(code):x}>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {"__name__": name}
+    # No `__name__`: `torch.compile` would import a module of that name when it inlines the code.
+    namespace: dict[str, Any] = {}
     exec(compile(code, name, "exec"), namespace)
     return namespace

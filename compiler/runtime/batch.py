@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from numbers import Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import torch
@@ -53,9 +53,10 @@ _MATRIX_NODES = (
 Known = dict[str, tuple[Tensor, ...]]
 
 
-@attrs.frozen(eq=False)
-class Inputs:
+class Inputs(NamedTuple):
     """What a batch of matrices of one size steps from: matrices of several parameters.
+
+    A tuple, which `torch.compile` can build inside a graph.
 
     Args:
         weights: per parameter its matrices, b × m × n, with one b for all. grads: likewise.
@@ -86,7 +87,7 @@ class Inputs:
         return self.weights[0].shape[0]
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]
         """How many matrices there are."""
         return len(self.weights) * self.each
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from normdsl.compiler.runtime.finite import has_values
+
 
 class Clocks:
     """Step counts as numbers, which are read from the device once.
@@ -17,7 +19,12 @@ class Clocks:
         self._known = WeakTensorKeyDictionary()
 
     def read(self, clock: Tensor, sure: bool = True) -> int:
-        """Return a step count, from the device if it is not known for sure."""
+        """Return a step count, from the device if it is not known for sure.
+
+        One without a value counts as the first: what depends on it finds shapes alone.
+        """
+        if not has_values(clock):
+            return 0
         count, version = 0, None
         if clock in self._known:
             count, version = self._known[clock]

@@ -9,11 +9,13 @@ from typing import Any
 
 import attrs
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from normdsl.compiler.lowering.chosen import kernels
 from normdsl.compiler.lowering.cost import cost
-from normdsl.compiler.runtime.groups import settings
-from normdsl.compiler.runtime.layout import Layout
+from normdsl.compiler.runtime.groups import Settings, parameters, settings
+from normdsl.compiler.runtime.layout import Layout, is_judged
+from normdsl.errors import GradientError
 from normdsl.show.grid import Grid
 
 _HEAD = ("parameter", "shape", "seen as", "rule", "computed by", "state", "cost of a step")
@@ -101,10 +103,27 @@ def explained(param_groups: Iterable[dict[str, Any]]) -> Explanation:
 
 
 def _lines(group: dict[str, Any], title: object) -> Iterator[Line]:
-    said, params = settings(group), group["params"]
-    names = group.get("param_names") or [f"group {title}, {i}" for i in range(len(params))]
+    said, params = settings(group), parameters(group)
+    names = group.get("param_names") or []
+    if len(names) != len(params):  # none were given, or parameters were added or removed by hand
+        names = [f"group {title}, {i}" for i in range(len(params))]
     for name, p in zip(names, params, strict=True):
-        yield _line(name, str(title), said.layout(p), p, said.view)
+        idle = None if is_judged(p) else _idle(name, str(title), said, p)
+        yield idle or _line(name, str(title), said.layout(p), p, said.view)
+
+
+def _idle(name: str, group: str, said: Settings, p: Tensor) -> Line | None:
+    """Return the line of a parameter that the rule cannot take, as long as it takes no step."""
+    view, shape = "natural" if said.view is None else str(said.view), tuple[int, ...]()
+    try:
+        if not is_lazy(p):
+            shape = tuple(p.shape)
+            said.layout(p)
+            return None
+    except (GradientError, RuntimeError):  # nested tensors have no shape
+        pass
+    frozen = not p.requires_grad
+    return Line(name, group, shape, view, said.rule.name, (), (), frozen, (), 0, 0, 0)
 
 
 def _line(name: str, group: str, layout: Layout, p: Tensor, view: object) -> Line:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.utils import get_total_norm
 
 from normdsl.errors import GradientError
@@ -19,9 +20,17 @@ def finite(*values: Tensor | None) -> Tensor:
     return torch.stack([torch.isfinite(_largest(v)).to(device) for v in known]).all()
 
 
+def has_values(x: Tensor) -> bool:
+    """Return whether a tensor has values to read; meta and fake tensors have sizes alone."""
+    return not (x.is_meta or isinstance(x, FakeTensor))
+
+
 def all_finite(values: Sequence[Tensor]) -> bool:
-    """Return whether tensors are finite: one synchronisation, however many there are."""
-    told = [v for v in values if v.numel()]
+    """Return whether tensors are finite: one synchronisation, however many there are.
+
+    What has no values is taken to be: a step of such tensors finds shapes, dtypes and costs.
+    """
+    told = [v for v in values if v.numel() and has_values(v)]
     return not told or bool(torch.isfinite(get_total_norm(told, math.inf)))
 
 

@@ -13,24 +13,28 @@ from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.batch import as_loss, stepper
 from normdsl.compiler.runtime.draws import origin
 from normdsl.compiler.runtime.hyper import complete
-from normdsl.compiler.runtime.layout import STEP, layout
-from normdsl.compiler.runtime.moments import require_read, require_shapes
-from normdsl.compiler.runtime.transaction import Part, changes, require_gradient, started
+from normdsl.compiler.runtime.layout import require_kind
+from normdsl.compiler.runtime.moments import missing_moments, require_read, require_shapes
+from normdsl.compiler.runtime.pure import Context, Leaf, size, started, stepped
+from normdsl.compiler.runtime.transaction import require_gradient
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
 from normdsl.schedule import Schedule
 
 State = dict[str, Any]
+_MOMENTS = "update(..., input_moment=…, output_moment=…)"
 
 
 class Functional:
     """Pure functions of a declaration, usable under `torch.func` transforms and differentiable.
 
-    Parameters, gradients and each state are trees (dicts, lists, …) of tensors of one structure;
-    the state is `{"t": scalar, name: tree, …}`, with the `seed` of a rule that draws. Nothing is
-    changed in place. A schedule that keeps values between steps (`refresh`, an iterative
-    eigenbasis) reads the clock on the host at each update: a synchronisation, and not under `vmap`
-    over states.
+    Parameters, gradients and each state are trees (dicts, lists, named tuples, …) of one structure,
+    with tensors of any number of axes at their leaves; the state is `{"t": scalar, name: tree, …}`,
+    with the `seed` of a rule that draws. A leaf that is None stays None, and a tensor whose
+    gradient is None, or that has no entries, stays as it is; the clock `t` is common to all.
+    Nothing is changed in place, and `torch.compile(rule.update, fullgraph=True)` is one graph. A
+    schedule that keeps values between steps (`refresh`, an iterative eigenbasis) reads the clock on
+    the host at each update: a synchronisation, not under `vmap` over states, and not in one graph.
 
     Args:
         declaration: the rule. schedule: how it is computed.
@@ -56,17 +60,14 @@ class Functional:
         """
         values = complete(self.declaration, hyper)
         leaves, tree = pytree.tree_flatten(params)
-        device = leaves[0].device if leaves else torch.device("cpu")
+        device = next((p.device for p in leaves if p is not None), torch.device("cpu"))
         state: State = {"t": torch.zeros((), dtype=torch.int64, device=device)}
         if self._stepper.program.draws:
             state["seed"] = torch.as_tensor(seed, dtype=torch.int64, device=device)
         origins = self._origins(state, params)
-        states = [
-            started(layout(self._stepper, p), p, values, origin)
-            for p, origin in zip(leaves, origins, strict=True)
-        ]
-        for name in self._names:
-            state[name] = pytree.tree_unflatten([s[name] for s in states], tree)
+        starts = [self._started(p, values, o) for p, o in zip(leaves, origins, strict=True)]
+        for k, name in enumerate(self._names):
+            state[name] = pytree.tree_unflatten([start[k] for start in starts], tree)
         return state
 
     @as_scheduled
@@ -97,32 +98,84 @@ class Functional:
                 and did not get, or got and does not read.
         """
         values = complete(self.declaration, hyper)
-        leaves, tree = pytree.tree_flatten(params)
+        params_, tree = pytree.tree_flatten(params)
         slopes = self._like(tree, "gradients", grads)
-        given = {"input_moment": input_moment, "output_moment": output_moment}
-        require_read(self.declaration, given, "update(..., input_moment=…, output_moment=…)")
-        seen = {name: self._like(tree, name, given[name]) for name in self.declaration.moments}
+        seen = self._moments(tree, {"input_moment": input_moment, "output_moment": output_moment})
+        columns = [self._like(tree, name, state[name]) for name in self._names]
+        origins = self._origins(state, params)
+        going = [i for i, p in enumerate(params_) if self._steps(p, slopes[i])]
+        leaves = [
+            Leaf(
+                params_[i],
+                slopes[i],
+                [x[i] for x in columns],
+                {k: x[i] for k, x in seen.items()},
+                origins[i],
+            )
+            for i in going
+        ]
+        self._require(leaves)
+        context = Context(state["t"] + 1, self._loss(loss), values, self._phase(state["t"]))
+        for i, (weight, after) in zip(
+            going, stepped(self._stepper, leaves, context) if leaves else (), strict=True
+        ):
+            params_[i] = weight
+            for column, new in zip(columns, after, strict=True):
+                column[i] = new
+        result: State = {"t": context.clock}
+        result |= {"seed": state["seed"]} if "seed" in state else {}
+        for name, column in zip(self._names, columns, strict=True):
+            result[name] = pytree.tree_unflatten(column, tree)
+        return pytree.tree_unflatten(params_, tree), result
+
+    def _started(self, param: Any, values: dict[str, Any], origin: Tensor | None) -> list[Any]:
+        """Return the states of a leaf before its first step."""
+        if param is None:
+            return [None] * len(self._names)
+        require_tensor(self.declaration.name, "parameters", param)
+        require_kind(self._stepper, param)
+        return started(self._stepper, param, values, origin)
+
+    def _steps(self, param: Any, grad: Any) -> bool:
+        """Return whether a leaf steps; one without entries, or without a gradient, does not."""
+        name = self.declaration.name
+        if param is None and grad is not None:
+            raise GradientError(
+                f"update by {name}",
+                why="there is a gradient where the parameter is None",
+                hint="leave it None in the gradients as well",
+            )
+        if param is None or grad is None:
+            return False
+        require_tensor(name, "parameters", param)
+        require_tensor(name, "gradients", grad)
+        require_kind(self._stepper, param)
+        require_gradient(name, param, grad)
+        return bool(param.numel())
+
+    def _loss(self, loss: Any) -> Tensor | None:
+        """Return the loss as a tensor, if the rule reads it."""
         if self._stepper.reads_loss and loss is None:
             raise missing_loss(self.declaration.name, "update(..., loss=value)")
-        value = as_loss(loss)
-        phase = self._stepper.phase(int(state["t"]) if self._stepper.keeps else 0)
-        columns = {name: pytree.tree_leaves(state[name]) for name in self._names}
-        origins, parts = self._origins(state, params), []
-        for i, (p, g) in enumerate(zip(leaves, slopes, strict=True)):
-            require_gradient(self.declaration.name, p, g)
-            moments = {name: column[i] for name, column in seen.items()}
-            matrix = p if p.ndim < 2 else p.flatten(1)
-            require_shapes(self.declaration.name, matrix, {k: [x] for k, x in moments.items()})
-            old = {STEP: state["t"], **{name: column[i] for name, column in columns.items()}}
-            own = layout(self._stepper, p)
-            parts.append(Part(p, own, values, value, moments, old, g, phase, origin=origins[i]))
-        made = changes(parts)
-        result: State = {"t": state["t"] + 1}
-        result |= {"seed": state["seed"]} if "seed" in state else {}
-        for name in self._names:
-            result[name] = pytree.tree_unflatten([c.state[name] for c in made], tree)
-        weights = [c.value for c in made]
-        return pytree.tree_unflatten(weights, tree), result
+        return as_loss(loss)
+
+    def _phase(self, done: Tensor) -> int:
+        """Return what is done with kept values."""
+        return self._stepper.phase(int(done) if self._stepper.keeps else 0)
+
+    def _moments(self, tree: Any, given: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return the moments that the rule reads, by name, leaf by leaf."""
+        reads = self._stepper.moments
+        require_read(self.declaration.name, reads, given, _MOMENTS)
+        return {name: self._like(tree, name, given[name]) for name in reads}
+
+    def _require(self, leaves: list[Leaf]) -> None:
+        """Refuse moments that are missing at a leaf, or of another shape than its layer's."""
+        name, reads = self.declaration.name, self._stepper.moments
+        for leaf in leaves:
+            if any(x is None for x in leaf.moments.values()):
+                raise missing_moments(name, reads, _MOMENTS)
+            require_shapes(name, size(leaf.param), {k: [x] for k, x in leaf.moments.items()})
 
     def _origins(self, state: Mapping[str, Any], params: Any) -> list[Tensor | None]:
         """Return where the random numbers of each leaf start, by its path as names are written."""
@@ -131,7 +184,9 @@ class Functional:
             return [None for _ in paths]
         names = [".".join(str(_key(k)) for k in path) or "0" for path, _ in paths]
         pairs = zip(names, paths, strict=True)
-        return [origin(state["seed"], name, p.device) for name, (_, p) in pairs]
+        return [
+            None if p is None else origin(state["seed"], name, p.device) for name, (_, p) in pairs
+        ]
 
     def _like(self, tree: Any, what: str, values: Any) -> list[Any]:
         """Return the leaves of a tree that must have the structure of the parameters."""
@@ -148,6 +203,20 @@ class Functional:
 def _key(entry: Any) -> Any:
     """Return the key, index or name that an entry of a path in a tree stands for."""
     return next(getattr(entry, k) for k in ("key", "idx", "name") if hasattr(entry, k))
+
+
+def require_tensor(name: str, what: str, leaf: Any) -> None:
+    """Refuse a leaf that is no tensor.
+
+    Raises:
+        GradientError: saying what it is.
+    """
+    if not isinstance(leaf, Tensor):
+        raise GradientError(
+            f"update by {name}",
+            why=f"among the {what} is a {type(leaf).__name__}",
+            hint="leaves are tensors, or None for what does not step",
+        )
 
 
 def missing_loss(name: str, how: str) -> GradientError:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
+import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime import draws, groups
 from normdsl.compiler.runtime.batch import as_loss
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
+from normdsl.compiler.runtime.finite import has_values
 from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.layout import STEP, layout
@@ -48,13 +50,13 @@ class Gathering:
         said, hyper = settings(group), groups.hyper(group)
         stepper, value = said.stepper, _told(said, loss)
         origins = origins_of(group, first) if stepper.program.draws else {}
-        for p in dict.fromkeys(group["params"]):
+        for p in dict.fromkeys(groups.parameters(group)):
             if p.grad is None or not p.numel():
                 continue
-            require_gradient(said.rule.name, p, p.grad)
             own = layout(stepper, p, said.view)
+            require_gradient(said.rule.name, p, p.grad)
             state = self.state.get(p, {})
-            fresh = not own.complete(state)
+            fresh = own.begins(state, p.device)
             start = origins.get(p)
             state = {**started(own, p, hyper, start), **state} if fresh else state
             done = 0 if fresh or not stepper.keeps else self.clocks.read(state[STEP], self.sure)
@@ -68,7 +70,8 @@ class Gathering:
         if not said.stepper.moments:
             return {}
         if self.capture is None:
-            raise missing_moments(said.rule, f"{said.rule.name}(…, capture=capture)")
+            how = f"{said.rule.name}(…, capture=capture)"
+            raise missing_moments(said.rule.name, said.stepper.moments, how)
         seen = self.capture.moments(p)
         if seen is None:
             raise GradientError(
@@ -118,7 +121,10 @@ def is_probe(param_groups: Iterable[dict[str, Any]]) -> bool:
     rates = [g["lr"] for g in listed if "lr" in g]
     if not rates or any(isinstance(r, Tensor) and r.device.type != "cpu" for r in rates):
         return False
-    grads = [p.grad for g in listed for p in g["params"] if p.requires_grad]
-    if any(float(r) for r in rates) or not grads or any(g is None for g in grads):
+    asked = [p for g in listed for p in groups.parameters(g) if p.requires_grad]
+    grads = [p.grad for p in asked if p.grad is not None]
+    if not all(map(has_values, filter(torch.is_tensor, [*rates, *grads]))):
+        return False
+    if any(float(r) for r in rates) or not grads or len(grads) < len(asked):
         return False
     return not any(g.is_sparse or bool(g.any()) for g in grads)

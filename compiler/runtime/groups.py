@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 from torch import Tensor
 
+from normdsl.aliases import spread
 from normdsl.choice import Choice
 from normdsl.compiler.runtime.batch import Stepper, stepper
 from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.runtime.keys import Group, require_others
 from normdsl.compiler.runtime.layout import Layout, layout
 from normdsl.compiler.runtime.views import View
 from normdsl.declaration import FOREIGN, SETTINGS, Declaration
@@ -77,11 +79,32 @@ def settings(group: Mapping[str, Any]) -> Settings:
 def hyper(group: Mapping[str, Any]) -> dict[str, Any]:
     """Return the hyper-parameters of a parameter group, complete and legal.
 
+    Keys of wrappers and trainers are theirs, unless they look like one of ours written wrongly.
+
     Raises:
-        HyperparameterError: for an unknown key, a missing value or one outside its domain.
+        HyperparameterError: for a near miss, a missing value or one outside its domain.
     """
-    said = {k: v for k, v in group.items() if k not in SETTINGS and k not in FOREIGN}
-    return complete(group["rule"], said)
+    rule = group["rule"]
+    said = spread(rule, {k: v for k, v in group.items() if k not in SETTINGS and k not in FOREIGN})
+    own = {k: v for k, v in said.items() if k in rule.defaults}
+    require_others(rule.name, tuple(rule.defaults), tuple(said.keys() - own.keys()))
+    return complete(rule, own)
+
+
+def parameters(group: Mapping[str, Any]) -> Sequence[Tensor]:
+    """Return the parameters of a group, which others may have replaced.
+
+    Raises:
+        HyperparameterError: for what is no list of tensors.
+    """
+    params = group.get("params")
+    if isinstance(params, list | tuple) and all(isinstance(p, Tensor) for p in params):
+        return params
+    raise HyperparameterError(
+        f"use a parameter group with params = {str(params)[:50]}",
+        why="the parameters of a group are a list of tensors",
+        hint='set group["params"] = list(model.parameters()), or use opt.add_param_group',
+    )
 
 
 def filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,9 +123,20 @@ def filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
     rule = given.get("rule", defaults.get("rule"))
     same = rule == defaults.get("rule")
     own = {k: v for k, v in defaults.items() if same or k in SETTINGS}
-    merged = {**own, **given, "rule": rule}
+    merged = {**own, **_spread(rule, given), "rule": rule}
     settings(merged)
-    return {**merged, **hyper(merged)}
+    return Group({**merged, **hyper(merged)})
+
+
+def _spread(rule: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a group was given with aliases replaced; what is no rule is refused later."""
+    return spread(rule, given) if isinstance(rule, Declaration) else given
+
+
+def common(param_groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the hyper-parameters that all groups have, with the values of the first."""
+    names = [set(group["rule"].defaults) for group in param_groups]
+    return {k: param_groups[0][k] for k in set.intersection(*names)} if names else {}
 
 
 def copied(values: Mapping[str, Any]) -> dict[str, Any]:

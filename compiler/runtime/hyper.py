@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normdsl.aliases import spread
 from normdsl.declaration import Declaration
 from normdsl.errors import HyperparameterError
 
@@ -15,13 +16,16 @@ from normdsl.errors import HyperparameterError
 def complete(declaration: Declaration, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return every hyper-parameter's value, defaults filled in: numbers, and tensors without axes.
 
+    `betas=(a, b)` gives beta1 and beta2, of a rule that has both.
+
     Raises:
         HyperparameterError: for an unknown name, a missing value, one outside its domain, or a
             tensor that is not one real number.
     """
-    for name in given:
+    own = spread(declaration, given)
+    for name in own:
         declaration.hyperparameter(name)
-    values = {**declaration.defaults, **given}
+    values = {**declaration.defaults, **own}
     for h in declaration.hyper:
         value = values[h.name]
         if value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -47,9 +48,10 @@ def _put(known: Known, name: str, place: int, value: Tensor) -> None:
     known[name] = (*old[:place], value, *old[place + 1 :])
 
 
+@lru_cache(maxsize=256)
 def _depth(node: Across) -> int:
     """Return how many scalars of all layers are computed before it, one inside the other."""
-    return 1 + max((_depth(x) for x in inside([node.arg]) if isinstance(x, Across)), default=0)
+    return 1 + max([0, *(_depth(x) for x in inside([node.arg]) if isinstance(x, Across))])
 
 
 def _counted(each: Tensor, batch: Inputs, node: Across) -> Tensor:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from normdsl.compiler.lowering.program import Field
 from normdsl.compiler.runtime.batch import Stepper
@@ -51,7 +53,7 @@ class Layout:
 
     def stored(self, field: Field) -> dict[str, tuple[int, ...]]:
         """Return the keys and shapes under which a state is kept."""
-        if _native(field):
+        if is_native(field):
             return {field.name: self.shape}
         shapes = [(b, *field.lengths((m, n))) for b, m, n in self.sizes]
         cut = [s[1:] if s[0] == 1 else s for s in shapes]
@@ -59,25 +61,65 @@ class Layout:
             return {field.name: cut[0]}
         return {f"{field.name}[{k}]": s for k, s in enumerate(cut)}
 
-    def complete(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether nothing is missing in a parameter's state.
+    def owns(self, key: object) -> bool:
+        """Return whether a key of a parameter's state is one of the rule's, under any schedule.
+
+        What wrappers and hooks keep under other keys is theirs.
+        """
+        name = key.partition("[")[0] if isinstance(key, str) else None
+        return name == STEP or name in self.stepper.program.owned
+
+    def own(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the rule's part of a parameter's state."""
+        return {key: value for key, value in state.items() if self.owns(key)}
+
+    def begins(self, state: Mapping[str, Any], device: torch.device) -> bool:
+        """Return whether something is missing in a parameter's state, as before its first step.
 
         Raises:
-            GradientError: if something has another shape, as under another view.
+            GradientError: if something has another shape, as under another view, or is on another
+                device, or if a key of the rule's was taken by others before the first step.
         """
         stored = [pair for field in self.fields for pair in self.stored(field).items()]
-        for key, shape in stored:
-            if key in state and tuple(state[key].shape) != shape:
-                raise GradientError(
-                    f"step a parameter of shape {self.shape} seen as: {self.view}",
-                    why=f"its state {key} has shape {tuple(state[key].shape)}, not {shape}",
-                    hint="keep the view of a group as it was when its parameters first stepped",
-                )
-        return STEP in state and all(key in state for key, _ in stored)
+        for key, shape in (*stored, (STEP, ())):
+            if key in state:
+                self._require_slot(key, shape, state[key], device)
+        needed = [key for field in self.required for key in self.stored(field)]
+        taken = [key for key in (STEP, *needed) if key in state]
+        if 0 < len(taken) <= len(needed):
+            raise GradientError(
+                f"step a parameter of shape {self.shape} for the first time",
+                why=f"its state has {', '.join(taken)} already, but not all that the rule keeps "
+                f"there: {', '.join((STEP, *needed))}",
+                hint="keep what is yours under another key; to start anew, del opt.state[p]",
+            )
+        return not taken or any(key not in state for key, _ in stored)
+
+    def _require_slot(
+        self, key: str, shape: tuple[int, ...], value: Any, device: torch.device
+    ) -> None:
+        """Refuse a state of another shape, on another device, or that is no tensor."""
+        told = f"step a parameter of shape {self.shape} seen as: {self.view}"
+        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if found != shape:
+            raise GradientError(
+                told,
+                why=f"its state {key} has shape {found}, not {shape}"
+                if isinstance(value, Tensor)
+                else f"its state {key} is a {found}, no tensor of shape {shape}",
+                hint="keep the view of a group as it was when its parameters first stepped, and "
+                "what is yours under another key; of another size, start anew: del opt.state[p]",
+            )
+        if key != STEP and value.device != device:
+            raise GradientError(
+                told,
+                why=f"its state {key} is on {value.device}, and the parameter on {device}",
+                hint="move the state after the model: opt.load_state_dict(opt.state_dict())",
+            )
 
     def read(self, state: Mapping[str, Tensor], field: Field) -> list[Tensor]:
         """Return a state for the matrices of each piece."""
-        if _native(field):
+        if is_native(field):
             return self.view.pieces(state[field.name])
         keys = self.stored(field)
         return [
@@ -87,18 +129,20 @@ class Layout:
 
     def write(self, field: Field, pieces: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return what is kept of a state, from its values for the matrices of each piece."""
-        if _native(field):
+        if is_native(field):
             return {field.name: self.view.join(pieces, self.shape)}
         stored = self.stored(field).items()
         return {key: x.reshape(size) for (key, size), x in zip(stored, pieces, strict=True)}
 
 
-def _native(field: Field) -> bool:
+def is_native(field: Field) -> bool:
+    """Return whether a state has the rows and columns of the weights."""
     return field.dims == (Dim.M, Dim.N)
 
 
 def real(x: Tensor) -> Tensor:
     """Return a tensor over the real numbers: of a complex one the pairs of real and imaginary."""
+    x = x.resolve_conj().resolve_neg()
     return torch.view_as_real(x) if x.is_complex() else x
 
 
@@ -126,47 +170,82 @@ def layout(stepper: Stepper, param: Tensor, view: View | None = None) -> Layout:
     return _layout(stepper, view or Flat(), tuple(real(param).shape))
 
 
+def is_judged(param: Tensor) -> bool:
+    """Return whether a parameter can be judged, and must be, before it has a gradient.
+
+    One that needs none may be of any kind; one of a lazy module has no shape yet.
+    """
+    return param.requires_grad and not is_lazy(param)
+
+
 def require(stepper: Stepper, param: Tensor, view: View | None = None) -> None:
-    """Refuse a parameter that a rule cannot take.
+    """Refuse a parameter that a rule cannot take, or that cannot be written.
 
     Raises:
-        GradientError: for integers; for what cannot be written; for complex numbers, if the rule
-            knows matrices or their size (as pairs of real numbers these are others); for a tensor
-            of another order than 2 that has no view, if the rule knows matrices.
+        GradientError: as `require_kind` does, and for memory that entries share, or an inference
+            tensor.
     """
-    rule = stepper.program.declaration
+    require_kind(stepper, param, view)
+    if _is_shared(param):
+        raise _refused(
+            stepper,
+            f"shape {tuple(param.shape)}",
+            "it cannot be written: entries share memory (expand), or it is an inference tensor",
+            "clone it: torch.nn.Parameter(p.detach().clone())",
+        )
+
+
+def require_kind(stepper: Stepper, param: Tensor, view: View | None = None) -> None:
+    """Refuse a kind of parameter that a rule cannot take.
+
+    Raises:
+        GradientError: for what is nested or sparse; for integers, and numbers of 8 bits or less;
+            for complex numbers, if the rule knows matrices or their size (as pairs of real numbers
+            these are others); for a tensor of another order than 2 that has no view, if the rule
+            knows matrices.
+    """
+    if param.is_nested or param.layout is not torch.strided:
+        raise _refused(
+            stepper,
+            f"layout {param.layout}{', nested' if param.is_nested else ''}",
+            "norms and factorisations need every entry, in rows and columns",
+            "use a dense tensor: param.to_dense(), or one parameter for each of those nested",
+        )
     if param.is_complex() and (stepper.matrix_only or stepper.reads_sizes):
-        raise GradientError(
-            f"apply {rule.name} to a parameter of dtype {param.dtype}",
-            why="the rule knows matrices or their size, and a complex matrix is no real one",
-            hint="give complex parameters to an entrywise rule, which takes real and imaginary "
+        raise _refused(
+            stepper,
+            f"dtype {param.dtype}",
+            "the rule knows matrices or their size, and a complex matrix is no real one",
+            "give complex parameters to an entrywise rule, which takes real and imaginary "
             "parts as entries, in an optimizer or a parameter group of their own",
         )
-    if _is_shared(param):
-        raise GradientError(
-            f"apply {rule.name} to a parameter of shape {tuple(param.shape)}",
-            why="it cannot be written: entries share memory (expand), or it is an inference tensor",
-            hint="clone it: torch.nn.Parameter(p.detach().clone())",
-        )
-    if not (param.is_floating_point() or param.is_complex()):
-        raise GradientError(
-            f"apply {rule.name} to a parameter of dtype {param.dtype}",
-            why="rules are over the real numbers",
-            hint="parameters are of a floating dtype",
+    if not (param.is_floating_point() or param.is_complex()) or param.dtype.itemsize < 2:
+        small = ", and 8 bits round most steps away" if param.is_floating_point() else ""
+        raise _refused(
+            stepper,
+            f"dtype {param.dtype}",
+            f"rules are over the real numbers{small}",
+            "keep such weights frozen (requires_grad=False), or train a copy in bfloat16 or wider",
         )
     if stepper.moments and not isinstance(view, Flat | None):
         raise GradientError(
-            f"apply {rule.name} with the view: {view}",
+            f"apply {stepper.program.declaration.name} with the view: {view}",
             why="moments are those of a layer, whose weight is one matrix",
             hint="leave the view out",
         )
     natural = param.ndim == 2 or not stepper.matrix_only
     if view is None and not natural and not (stepper.moments and param.ndim > 2):
-        raise GradientError(
-            f"apply {rule.name} to a parameter of shape {tuple(param.shape)}",
-            why="the rule multiplies or factors matrices, and this parameter has "
+        raise _refused(
+            stepper,
+            f"shape {tuple(param.shape)}",
+            "the rule multiplies or factors matrices, and this parameter has "
             f"{param.ndim} {'axis' if param.ndim == 1 else 'axes'}, not 2",
-            hint="use nd.route(model, …), which sees convolutions as matrices and gives vectors to "
+            "use nd.route(model, …), which sees convolutions as matrices and gives vectors to "
             "another rule; or say how it is seen: view=nd.views.flat (out × in·k·k), "
             "view=nd.views.stack (a batch of matrices)",
         )
+
+
+def _refused(stepper: Stepper, what: str, why: str, hint: str) -> GradientError:
+    rule = stepper.program.declaration.name
+    return GradientError(f"apply {rule} to a parameter of {what}", why=why, hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,8 @@ from normdsl.compiler.runtime.explain import Explanation, explained
 from normdsl.compiler.runtime.gather import Gathering, is_probe, numbered, origins_of
 from normdsl.compiler.runtime.groups import settings
 from normdsl.compiler.runtime.hyper import complete
-from normdsl.compiler.runtime.layout import STEP
+from normdsl.compiler.runtime.keys import Group
+from normdsl.compiler.runtime.layout import STEP, is_judged
 from normdsl.compiler.runtime.options import (
     require_capturable,
     require_closure,
@@ -42,7 +44,9 @@ class DeclaredOptimizer(Optimizer):
     Matrices of equal size, dtype and device step as one batch, if they are small. All new values
     are computed before any is written, so a refused step leaves weights and state as they were.
     States are made at the first gradient of a parameter; a parameter without one takes no step.
-    Complex parameters are pairs of real numbers, for rules that do not know matrices.
+    Complex parameters are pairs of real numbers, for rules that do not know matrices. What wrappers
+    keep in states and groups under names of their own is theirs. Parameters that need no gradient
+    may be of any kind.
 
     Args:
         declaration: the rule; None if every group brings its own.
@@ -72,9 +76,10 @@ class DeclaredOptimizer(Optimizer):
             that is given here, others have copies of its value.
 
     Raises:
-        HyperparameterError: for an unknown name or group key, a value outside its domain, options
-            that exclude each other, or a capture that the rule does not read.
-        GradientError: for a parameter the rule cannot take.
+        HyperparameterError: for an unknown name, a group key that looks like one of ours, a value
+            outside its domain, options that exclude each other, or a capture that the rule does
+            not read.
+        GradientError: for a parameter that needs a gradient and that the rule cannot take.
     """
 
     def __init__(
@@ -103,8 +108,11 @@ class DeclaredOptimizer(Optimizer):
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
         own |= {"seed": seed}
         values = hyper if declaration is None else complete(declaration, hyper)
-        super().__init__(params, {**values, **own})
+        super().__init__(params, Group({**values, **own}))
         self.defaults.update(groups.copied(self.defaults))
+        if declaration is None:
+            # Schedulers look here for what they turn: what all groups have.
+            self.defaults.update(groups.common(self.param_groups))
         if capture is not None:
             require_readers([declaration, *(group["rule"] for group in self.param_groups)])
 
@@ -129,7 +137,7 @@ class DeclaredOptimizer(Optimizer):
             require_capturable(said.rule, self.nonfinite, said.stepper.keeps)
         for p in group["params"]:
             tensor = p[1] if isinstance(p, tuple) else p
-            if isinstance(tensor, Tensor):
+            if isinstance(tensor, Tensor) and is_judged(tensor):
                 said.layout(tensor)
         before = self.defaults
         try:
@@ -171,7 +179,7 @@ class DeclaredOptimizer(Optimizer):
     @as_scheduled
     def _advance(self, loss: Any) -> None:
         """Take one step at a known loss."""
-        if not self.state and not self.capturable and is_probe(self.param_groups):
+        if not self.capturable and self._is_new() and is_probe(self.param_groups):
             self.init_state()
             return
         skips = self.nonfinite == "skip"
@@ -187,6 +195,11 @@ class DeclaredOptimizer(Optimizer):
         if self._capture is not None:
             self._capture.clear(p for group in self.param_groups for p in group["params"])
 
+    def _is_new(self) -> bool:
+        """Return whether no parameter has stepped, whatever others keep in their states."""
+        params = (p for group in self.param_groups for p in groups.parameters(group))
+        return not any(STEP in self.state.get(p, ()) for p in params)
+
     @torch.no_grad()
     @as_scheduled
     def init_state(self) -> None:
@@ -198,10 +211,10 @@ class DeclaredOptimizer(Optimizer):
             said = settings(group)
             hyper = {h.name: group[h.name] for h in said.rule.hyper}
             origins = origins_of(group, first) if said.stepper.program.draws else {}
-            for p in group["params"]:
-                if p.requires_grad and p.numel() and not self.state.get(p):
+            for p in groups.parameters(group):
+                if is_judged(p) and p.numel() and not said.layout(p).own(self.state.get(p, {})):
                     state = started(said.layout(p), p, hyper, origins.get(p))
-                    self.state[p] = {key: x.clone() for key, x in state.items()}
+                    self.state[p].update({key: x.clone() for key, x in state.items()})
 
     def explain(self) -> Explanation:
         """Return what is done with every parameter: its view, rule, kernels, states and cost.
@@ -212,7 +225,7 @@ class DeclaredOptimizer(Optimizer):
 
     def __repr__(self) -> str:
         """Return a line for each group: its name, rule, hyper-parameters and parameters."""
-        return "\n".join([f"{type(self).__name__}(", *map(groups.line, self.param_groups), ")"])
+        return "\n".join(["DeclaredOptimizer(", *map(groups.line, self.param_groups), ")"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer: tensors, numbers and text.
@@ -220,7 +233,15 @@ class DeclaredOptimizer(Optimizer):
         As of any torch optimizer, and each group says its rule as JSON (`nd.from_json` reads it),
         its schedule and its view. Weights-only loading and `torch.distributed.checkpoint` take it.
         """
-        return saving.written(super().state_dict())
+        held, known = self.state, {p for g in self.param_groups for p in groups.parameters(g)}
+        if any(isinstance(p, Tensor) and p not in known for p in held):
+            # What stands in no group any more, since parameters were replaced, has no place there.
+            kept = {p: x for p, x in held.items() if p in known or not isinstance(p, Tensor)}
+            self.state = defaultdict(dict, kept)
+        try:
+            return saving.written(super().state_dict())
+        finally:
+            self.state = held
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, exactly: states keep their dtype, bit for bit.
@@ -244,7 +265,8 @@ class DeclaredOptimizer(Optimizer):
         """Restore the optimizer, from a pickle or a copy, or from what was just loaded."""
         if "_given" in self.__dict__:
             state = saving.restored(self.param_groups, state["param_groups"], self._given)
-        super().__setstate__(state)
+        told = [Group(group) for group in state["param_groups"]]
+        super().__setstate__({**state, "param_groups": told})
         self._clocks = Clocks()
 
     def __getstate__(self) -> dict[str, Any]:

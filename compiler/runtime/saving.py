@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime import groups
-from normdsl.compiler.runtime.finite import finite
-from normdsl.compiler.runtime.groups import settings
+from normdsl.compiler.runtime.finite import finite, has_values
+from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.layout import STEP, Layout
-from normdsl.declaration import Declaration
-from normdsl.errors import NormdslError, SerializationError
+from normdsl.declaration import FOREIGN, Declaration
+from normdsl.errors import GradientError, NormdslError, SerializationError
 from normdsl.schedule import Schedule
 from normdsl.serial import from_json, to_json
 
@@ -39,10 +42,16 @@ def _written(rule: Declaration, names: object) -> str:
 def written(state_dict: dict[str, Any]) -> dict[str, Any]:
     """Return a state dict with what groups say as text."""
     packed = [
-        {**group, **(_as_text(group) if group.keys() >= _OWN else {})}
+        {**_named(group), **(_as_text(group) if group.keys() >= _OWN else {})}
         for group in state_dict["param_groups"]
     ]
     return {**state_dict, "param_groups": packed}
+
+
+def _named(group: Group) -> Group:
+    """Return a group without names, if parameters were added or removed and theirs were not."""
+    fits = len(group.get("param_names", ())) == len(group["params"])
+    return group if fits else {k: v for k, v in group.items() if k != "param_names"}
 
 
 def _as_text(group: Group) -> Group:
@@ -78,14 +87,29 @@ def fitted(live: list[Group], given: Any) -> dict[str, Any]:
         _require_members(own, group, f"its group {k}")
         names = _require_rule(own, group)
         for index, param in zip(group["params"], own["params"], strict=True):
-            layout = settings(own).layout(param)
-            state = _renamed(layout, given["state"].get(index), names)
-            _require_state(layout, state, "rule" in group)
-            states[index] = state or {}
+            if given["state"].get(index):
+                layout = _layout(settings(own), param)
+                state = _renamed(layout, given["state"][index], names)
+                _require_state(layout, state, "rule" in group)
+                states[index] = state
         members += group["params"]
-    if len(set(members)) < len(members) or not states.keys() >= given["state"].keys():
+    # Others may keep what belongs to no parameter, under names.
+    rest = {k: v for k, v in given["state"].items() if k not in members}
+    if len(set(members)) < len(members) or any(map(_is_parameters, rest, rest.values())):
         raise _refused("its states are not those of its parameters, one for each")
-    return {**given, "state": {k: v for k, v in states.items() if k in given["state"]}}
+    return {**given, "state": {**states, **rest}}
+
+
+def _is_parameters(key: Any, state: Any) -> bool:
+    """Return whether what is saved under a key is the state of a parameter."""
+    return isinstance(key, int) or (isinstance(state, dict) and STEP in state)
+
+
+def _layout(said: Settings, param: Tensor) -> Layout:
+    try:
+        return said.layout(param)
+    except GradientError as error:
+        raise _refused(f"it has a state of a parameter that takes none: {error.why}") from error
 
 
 def _require_members(live: Group, saved: Group, title: str) -> None:
@@ -102,16 +126,30 @@ def _require_members(live: Group, saved: Group, title: str) -> None:
         raise _refused(f"{title} has its parameters in another order, by their names")
 
 
-def _require_rule(live: Group, saved: Group) -> dict[str, str]:
+@attrs.frozen
+class Renaming:
+    """How states of a rule are called here that was saved with other names for them.
+
+    Args:
+        names: what they are called here. owned: all that the rule may have had there.
+    """
+
+    names: Mapping[str, str] = MappingProxyType({})
+    owned: frozenset[str] = frozenset({STEP})
+
+
+def _require_rule(live: Group, saved: Group) -> Renaming:
     """Return the live names of saved states; refuse another rule, view, or illegal settings."""
     rule: Declaration = live["rule"]
-    text, names = saved.get("rule", _json(rule)), dict[str, str]()
+    if "rule" not in saved and saved.keys() - live.keys() - FOREIGN:
+        raise _refused(f"its groups have {', '.join(sorted(saved.keys() - live.keys()))}")
+    text, names = saved.get("rule", _json(rule)), Renaming()
     if text != _json(rule):
         other = from_json(text)
         if other != rule:
             same = ", which is another one of this name" if other.name == rule.name else ""
             raise _refused(f"it is the state of the rule {other.name}{same}, not of {rule.name}")
-        names = _names(lower(other, _PLAIN), lower(rule, _PLAIN))
+        names = _renaming(lower(other, _PLAIN), lower(rule, _PLAIN))
     view = _as_text(live)["view"]
     if saved.get("view", view) != view:
         raise _refused(f"it saw its parameters as {saved['view']}, and this optimizer as {view}")
@@ -124,19 +162,20 @@ def _require_rule(live: Group, saved: Group) -> dict[str, str]:
     return names
 
 
-def _names(theirs: Program, ours: Program) -> dict[str, str]:
+def _renaming(theirs: Program, ours: Program) -> Renaming:
     """Return the names that states of one program have in another of an equal rule."""
     called = dict(zip(ours.graph[1:], ours.fields, strict=False))
     pairs = zip(theirs.graph[1:], theirs.fields, strict=False)
-    return {field.name: called[after].name for after, field in pairs}
+    names = {field.name: called[after].name for after, field in pairs}
+    return Renaming(names, theirs.owned | {STEP})
 
 
-def _renamed(layout: Layout, state: Any, names: Mapping[str, str]) -> Any:
+def _renamed(layout: Layout, state: Any, how: Renaming) -> Any:
     """Return a state under the names it has here; what was kept to save time is left out then."""
-    if not names or not isinstance(state, dict):
+    if not how.names or not isinstance(state, dict):
         return state
-    keys = {STEP: STEP}
-    for old, new in names.items():
+    keys = {STEP: STEP} | {k: k for k in state if str(k).partition("[")[0] not in how.owned}
+    for old, new in how.names.items():
         field = next(f for f in layout.required if f.name == new)
         keys |= {key.replace(new, old, 1): key for key in layout.stored(field)}
     return {keys[key]: value for key, value in state.items() if key in keys}
@@ -144,9 +183,9 @@ def _renamed(layout: Layout, state: Any, names: Mapping[str, str]) -> Any:
 
 def _require_state(layout: Layout, state: Any, native: bool) -> None:
     """Refuse a state that lacks something, or has it in another shape."""
-    if not state and isinstance(state, dict | None):
-        return
     rule = layout.stepper.program.declaration.name
+    if isinstance(state, dict) and not layout.own(state) and native:
+        return  # what others keep, of a parameter that has not stepped
     if not isinstance(state, dict) or STEP not in state:
         raise _refused(f"a state of {rule} lacks its {STEP}")
     for field in layout.fields:
@@ -156,8 +195,8 @@ def _require_state(layout: Layout, state: Any, native: bool) -> None:
                 _require_slot(rule, key, shape, state.get(key), native)
     if not isinstance(state[STEP], Tensor | int | float):
         raise _refused(f"{STEP} is a {type(state[STEP]).__name__}, not a count")
-    step = torch.as_tensor(state[STEP], device="cpu")
-    if step.numel() != 1 or not _is_count(step.item()):
+    step = torch.as_tensor(state[STEP])
+    if step.numel() != 1 or (has_values(step) and not _is_count(step.item())):
         raise _refused(f"{STEP} is {_described(step)}, not a count")
 
 
@@ -174,7 +213,7 @@ def _require_slot(rule: str, key: str, shape: tuple[int, ...], value: Any, nativ
     legal = tuple(value.shape) == shape or (not native and tuple(value.shape) == matrix)
     if not legal or not value.is_floating_point():
         raise _refused(f"{key} is {_described(value)}, and was to have the shape {shape}")
-    if not bool(finite(value)):
+    if has_values(value) and not bool(finite(value)):
         raise _refused(f"{key} is NaN or infinite")
 
 
@@ -192,13 +231,23 @@ def restored(live: list[Group], loaded: list[Group], given: dict[str, Any]) -> d
             if told:
                 state[param] = _placed(settings(own).layout(param), param, told)
     groups.separate(loaded)
-    return {"state": state, "param_groups": loaded}
+    members = {index for saved in given["param_groups"] for index in saved["params"]}
+    others = {k: deepcopy(v) for k, v in given["state"].items() if k not in members}
+    return {"state": defaultdict(dict, {**state, **others}), "param_groups": loaded}
 
 
 def _placed(layout: Layout, param: Tensor, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return copies of a saved state on the parameter's device, in the dtypes of the schedule."""
-    clock = torch.as_tensor(told[STEP], dtype=torch.int64, device="cpu").reshape(())
-    state = {STEP: clock.to(param.device, copy=True)}
+    """Return copies of a saved state on the parameter's device, in the dtypes of the schedule.
+
+    What others keep there stays as it is, on the parameter's device.
+    """
+    state = {k: _copied(x, param.device) for k, x in told.items() if not layout.owns(k)}
+    if STEP not in told:
+        return state
+    clock = torch.as_tensor(told[STEP])
+    if has_values(clock):
+        clock = clock.to("cpu")  # a saved float64 is converted where there are such numbers
+    state[STEP] = clock.to(torch.int64).reshape(()).to(param.device, copy=True)
     for field in layout.fields:
         dtype = layout.stepper.kept_dtype(field, param)
         stored = layout.stored(field)
@@ -207,6 +256,10 @@ def _placed(layout: Layout, param: Tensor, told: Mapping[str, Any]) -> dict[str,
             for key, shape in stored.items():
                 state[key] = told[key].to(param.device, dtype, copy=True).reshape(shape)
     return state
+
+
+def _copied(value: Any, device: torch.device) -> Any:
+    return value.to(device, copy=True) if isinstance(value, Tensor) else deepcopy(value)
 
 
 def _described(value: Tensor) -> str:

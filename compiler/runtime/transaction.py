@@ -122,11 +122,12 @@ class Change:
     def write(self, state: dict[str, Tensor]) -> None:
         """Write the new values over the old ones, in place where there are any.
 
-        What another schedule kept in the state is out of date from now on, and removed.
+        What another schedule kept in the state is out of date from now on, and removed; what others
+        keep there stays.
         """
-        for key in state.keys() - self.state.keys():
+        for key in [k for k in state.keys() - self.state.keys() if self.part.layout.owns(k)]:
             del state[key]
-        real(self.part.param).copy_(self.weight)
+        self.part.param.copy_(self.value)
         for key, new in self.state.items():
             if key not in state:
                 state[key] = _home(self.part, new)
@@ -288,9 +289,10 @@ def require_gradient(rule: str, param: Tensor, grad: Tensor) -> None:
     """Refuse a gradient that a step cannot be made from.
 
     Raises:
-        GradientError: for a sparse gradient, or one of another shape.
+        GradientError: for a nested or sparse gradient, one of another shape, or of numbers that are
+            no derivative of the parameter's.
     """
-    if grad.layout is not torch.strided:
+    if grad.is_nested or grad.layout is not torch.strided:
         raise GradientError(
             f"apply {rule} to a gradient of layout {grad.layout}",
             why="norms and factorisations need every entry",
@@ -301,4 +303,12 @@ def require_gradient(rule: str, param: Tensor, grad: Tensor) -> None:
             f"apply {rule} to a parameter of shape {tuple(param.shape)}",
             why=f"its gradient has shape {tuple(grad.shape)}",
             hint="pass the gradient of this parameter",
+        )
+    real = grad.is_floating_point() and not param.is_complex() and grad.dtype.itemsize > 1
+    if not real and not (grad.is_complex() and param.is_complex()):
+        raise GradientError(
+            f"apply {rule} to a parameter of dtype {param.dtype}",
+            why=f"its gradient has dtype {grad.dtype}",
+            hint="pass a gradient of real numbers of 16 bits at least, and a complex one for a "
+            "complex parameter",
         )

@@ -63,7 +63,9 @@ def test_a_group_of_the_same_rule_inherits_what_the_optimizer_was_given():
     ("group", "says"),
     [
         ({"rule": "muon"}, "a group steps by a declaration"),
-        ({"rule": adamw(lr=0.1), "momentum": 0.9}, "momentum"),
+        ({"rule": adamw(lr=0.1), "weight_decoy": 0.9}, "did you mean weight_decay"),
+        ({"rule": adamw(lr=0.1), "betas": (0.9,)}, "beta1, beta2 together"),
+        ({"nonfinite": "skip"}, "an option of an optimizer"),
         ({"view": "flat"}, "view"),
         ({"schedule": "fast"}, "schedule"),
         ({"maximize": 1}, "maximize"),

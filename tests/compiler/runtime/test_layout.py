@@ -38,14 +38,16 @@ def test_factors_are_kept_for_each_matrix_and_piece():
 @pytest.mark.parametrize("rule", [adamw, shampoo], ids=lambda r: r.name)
 def test_what_is_written_is_what_is_read(rule, view):
     own = of(rule, (5, 4, 3), view)
-    state = {STEP: torch.zeros(())}
+    state, cpu = {STEP: torch.zeros(())}, torch.device("cpu")
+    assert own.begins({}, cpu)
     for field in own.fields:
-        assert not own.complete(state)
+        with pytest.raises(nd.GradientError, match="not all that the rule keeps"):
+            own.begins(state, cpu)
         pieces = [torch.randn(b, *field.lengths((m, n))) for b, m, n in own.sizes]
         state.update(own.write(field, pieces))
         read = own.read(state, field)
         assert all(torch.equal(x, y) for x, y in zip(read, pieces, strict=True))
-    assert own.complete(state)
+    assert not own.begins(state, cpu)
 
 
 def test_a_matrix_rule_asks_how_a_tensor_is_seen():

@@ -156,7 +156,7 @@ FAULTS = {
     "a kept value that is NaN": lambda s: s["state"][0].update(
         kept(s, torch.full((3, 3), torch.nan))
     ),
-    "an unknown key of a group": lambda s: s["param_groups"][0].update(foo=1),
+    "a misspelt key of a group": lambda s: s["param_groups"][0].update(learning_rate=1),
     "a wrong number of names": lambda s: s["param_groups"][0].update(param_names=["a", "b"]),
     "names that are no text": lambda s: s["param_groups"][0].update(param_names=[5]),
 }

@@ -328,7 +328,7 @@ def test_the_state_of_torchs_own_optimizer_is_refused():
     net = model()
     theirs = torch.optim.AdamW(net.parameters())
     train(net, theirs, range(1))
-    with pytest.raises(nd.SerializationError, match="adamw: it has none of that name"):
+    with pytest.raises(nd.SerializationError, match="its groups have amsgrad"):
         adamw(net.parameters()).load_state_dict(theirs.state_dict())
 
 

@@ -1,0 +1,118 @@
+"""Keys of parameter groups: ours, those that stand for several, those of others, and typos."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from normdsl.aliases import BETAS, members
+from normdsl.declaration import SETTINGS
+from normdsl.errors import HyperparameterError
+
+#: Options of an optimizer that hold for all its groups.
+_WHOLE = ("nonfinite", "capture", "capturable", "differentiable")
+#: Names under which other packages know a hyper-parameter, for hints.
+_ELSEWHERE = {"learning_rate": "lr"}
+
+
+class Group(dict[str, Any]):
+    """A parameter group, in which `betas` stands for beta1, beta2, …, which alone are stored.
+
+    Schedulers read and write `group["betas"]`; whichever name is written last holds.
+    """
+
+    def __missing__(self, key: str) -> Any:
+        names = self._members(key)
+        if not names:
+            raise KeyError(key)
+        return tuple(self[name] for name in names)
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or bool(self._members(key))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, or a default."""
+        return self[key] if key in self else default  # noqa: SIM401 (dict.get knows no aliases)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        names = self._members(key)
+        if names and isinstance(value, Sequence) and len(value) == len(names):
+            for name, each in zip(names, value, strict=True):
+                super().__setitem__(name, each)
+        else:
+            super().__setitem__(key, value)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, which is set to a default if it has none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set several keys."""
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def copy(self) -> Group:
+        """Return a group with the same keys and values."""
+        return Group(self)
+
+    def _members(self, key: object) -> tuple[str, ...]:
+        """Return what a key stands for, if that is not itself."""
+        return members(self.keys()) if key == BETAS else ()
+
+
+def require_others(rule: str, names: tuple[str, ...], keys: tuple[str, ...]) -> None:
+    """Refuse keys that look like one of ours written wrongly; all others are somebody else's.
+
+    Args:
+        rule: whose group it is. names: its hyper-parameters. keys: those that are none of ours.
+
+    Raises:
+        HyperparameterError: saying which was meant.
+    """
+    for key in keys:
+        meant = _meant(key, names)
+        if meant is not None:
+            raise HyperparameterError(
+                f"set the hyper-parameter {key!r} of {rule}",
+                why="it has none of that name, and a parameter group no such option"
+                if key not in _WHOLE
+                else "it is an option of an optimizer, not of a group",
+                hint=f"did you mean {meant}? Keys of your own have names of their own; "
+                f"hyper-parameters are {', '.join(names)}"
+                if key not in _WHOLE
+                else f"pass it beside the groups: rule(groups, {key}=…)",
+            )
+
+
+@lru_cache(maxsize=4096)
+def _meant(key: object, names: tuple[str, ...]) -> str | None:
+    """Return which name of ours a key was to be; None for a name of somebody else's.
+
+    A name with further words is another one: lr_mult, weight_decay_mult, initial_lr. One that only
+    goes on, lrate, epsilon, is not.
+    """
+    if not isinstance(key, str):
+        return None
+    if key in _WHOLE:
+        return key
+    known = {_plain(name): name for name in (*names, *SETTINGS)}
+    elsewhere = _ELSEWHERE.get(key.lower())
+    if elsewhere in names:
+        return elsewhere
+    longer = [name for name in names if _plain(key).startswith(_plain(name)) and "_" not in key]
+    words = [word for word in key.lower().split("_") if word]
+    for name in names:
+        parts = name.split("_")
+        inside = any(words[k : k + len(parts)] == parts for k in range(len(words)))
+        if inside and len(words) > len(parts):
+            return None
+    found = difflib.get_close_matches(_plain(key), known, n=1, cutoff=0.8)
+    return known[found[0]] if found else next(iter(longer), None)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")

@@ -1,0 +1,156 @@
+"""One step of the tensors of a tree, as a function: nothing is written, and it can be traced.
+
+Compilers read this code, and build none of the frozen classes that plan an optimizer's step; so
+the tensors of a tree are plain tuples here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.lowering.program import Field
+from normdsl.compiler.runtime import draws
+from normdsl.compiler.runtime.batch import Inputs, Stepper
+from normdsl.compiler.runtime.finite import blame
+from normdsl.compiler.runtime.joint import shared
+from normdsl.compiler.runtime.layout import is_native, real
+from normdsl.compiler.runtime.transaction import STACKED_UP_TO
+from normdsl.errors import FactorisationError
+
+
+class Leaf(NamedTuple):
+    """A tensor of a tree with what it steps from.
+
+    Args:
+        param: the tensor. grad: its gradient. states: those of the rule, in order.
+        moments: of its layer, by name, if the rule reads those.
+        origin: where its random numbers start, if the rule draws any.
+    """
+
+    param: Tensor
+    grad: Tensor
+    states: Sequence[Tensor]
+    moments: Mapping[str, Tensor]
+    origin: Tensor | None = None
+
+
+class Context(NamedTuple):
+    """What all tensors of a tree step with.
+
+    Args:
+        clock: the step index, from 1. loss: the loss, if the rule reads it.
+        hyper: the hyper-parameters. phase: what is done with kept values.
+    """
+
+    clock: Tensor
+    loss: Tensor | None
+    hyper: Mapping[str, Any]
+    phase: int
+
+
+def size(param: Tensor) -> tuple[int, int]:
+    """Return rows and columns of a tensor: its first axis by all others, complex as pairs."""
+    shape = real(param).shape
+    return (shape[0] if shape else 1), math.prod(shape[1:])
+
+
+def matrix(x: Tensor, lengths: tuple[int, int]) -> Tensor:
+    """Return a tensor as a batch of one matrix."""
+    return real(x).reshape(1, *lengths)
+
+
+def places(lengths: tuple[int, int], device: torch.device) -> Tensor:
+    """Return the place of each entry among a tensor's random numbers, as a batch of one matrix."""
+    return torch.arange(math.prod(lengths), device=device).reshape(1, *lengths)
+
+
+def started(
+    stepper: Stepper, param: Tensor, hyper: Mapping[str, Any], origin: Tensor | None
+) -> list[Tensor]:
+    """Return the states of a tensor before its first step; of one without entries, zeros."""
+    fields, lengths = stepper.program.fields, size(param)
+    if not param.numel():
+        kept = [torch.zeros(f.lengths(lengths), device=param.device) for f in fields]
+    else:
+        drawn: dict[str, Tensor] = {}
+        if origin is not None:
+            stream = draws.stream(origin, torch.zeros_like(origin)).reshape(1, 1, 1)
+            drawn = {"stream": stream, "places": places(lengths, param.device)}
+        kept = stepper.init(matrix(param, lengths).to(stepper.dtype(param)), hyper, drawn)
+    return [_kept(stepper, f, param, x) for f, x in zip(fields, kept, strict=True)]
+
+
+def stepped(
+    stepper: Stepper, leaves: Sequence[Leaf], context: Context
+) -> list[tuple[Tensor, list[Tensor]]]:
+    """Return the new value and states of each tensor; those of equal size step as one batch.
+
+    Raises:
+        FactorisationError: if a factorisation fails, or a GradientError naming what is not finite.
+    """
+    batches = _batches(leaves)
+    together = [(stepper, _inputs(stepper, [leaves[i] for i in b], context)) for b in batches]
+    found: dict[int, tuple[Tensor, list[Tensor]]] = {}
+    try:
+        for batch, (_, inputs), known in zip(batches, together, shared(together), strict=True):
+            weights, columns = stepper.step(inputs, known)
+            for k, i in enumerate(batch):
+                new = [column[k] for column in columns]
+                found[i] = _after(stepper, leaves[i].param, weights[k], new)
+    except FactorisationError:
+        for x in leaves:
+            given = {"gradient": x.grad, **x.moments, "value": x.param}
+            blame(stepper.program.declaration.name, tuple(x.param.shape), context.loss, given)
+        raise
+    return [found[i] for i in range(len(leaves))]
+
+
+def _batches(leaves: Sequence[Leaf]) -> list[list[int]]:
+    """Return the places of tensors that can be stacked; large ones step alone."""
+    found: dict[tuple[object, ...], list[int]] = {}
+    for i, x in enumerate(leaves):
+        alone = i if x.param.numel() > STACKED_UP_TO else None
+        kind = (*size(x.param), x.param.dtype, x.param.device, x.grad.dtype, alone)
+        found.setdefault(kind, []).append(i)
+    return list(found.values())
+
+
+def _inputs(stepper: Stepper, batch: Sequence[Leaf], context: Context) -> Inputs:
+    """Return what tensors of one size step from."""
+    first, lengths = batch[0], size(batch[0].param)
+    shapes = [(1, *f.lengths(lengths)) for f in stepper.program.fields]
+    clock = context.clock.to(first.param.device)
+    return Inputs(
+        [matrix(x.param, lengths) for x in batch],
+        [matrix(x.grad, lengths) for x in batch],
+        [[x.states[k].reshape(shape) for x in batch] for k, shape in enumerate(shapes)],
+        [clock] * len(batch),
+        context.loss,
+        context.hyper,
+        {name: [x.moments[name].unsqueeze(0) for x in batch] for name in first.moments},
+        context.phase,
+        streams=[draws.stream(x.origin, clock) for x in batch if x.origin is not None],
+        places=[places(lengths, x.param.device) for x in batch if x.origin is not None],
+    )
+
+
+def _after(
+    stepper: Stepper, param: Tensor, weight: Tensor, states: Sequence[Tensor]
+) -> tuple[Tensor, list[Tensor]]:
+    """Return a new value and new states in the shapes and dtypes in which they are kept."""
+    value = weight.reshape(real(param).shape).to(real(param).dtype)
+    if param.is_complex():
+        value = torch.view_as_complex(value.contiguous())
+    fields = stepper.program.fields
+    return value, [_kept(stepper, f, param, x) for f, x in zip(fields, states, strict=True)]
+
+
+def _kept(stepper: Stepper, field: Field, param: Tensor, state: Tensor) -> Tensor:
+    """Return a state as it is kept: in the tensor's own shape, if it has as many rows, columns."""
+    shape = real(param).shape if is_native(field) else field.lengths(size(param))
+    return state.reshape(shape).to(stepper.kept_dtype(field, param))
