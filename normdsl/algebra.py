@@ -10,10 +10,11 @@ from normdsl import expr as e
 from normdsl import nodes
 from normdsl.errors import NormdslError
 from normdsl.expr import Constant, Expr, assure, is_constant
-from normdsl.norms.base import NormOperation
+from normdsl.norms.base import Dual, Norm, NormOperation, Value
 from normdsl.norms.iterated import Iterated
+from normdsl.norms.layers import OverLayers
 from normdsl.source import located
-from normdsl.structure import rebuild
+from normdsl.structure import parts, rebuild
 
 
 def fold(root: Expr, table: Mapping[Any, Expr]) -> Expr:
@@ -87,12 +88,15 @@ def _vanishes(node: Expr) -> bool:
             return is_constant(x, 0) and (p.facts.low > 0 or p.facts.high < 0)
         case nodes.Apply(function=f, arg=x):
             return is_constant(x, 0) and (f.odd or f == nodes.ABS)
+        case Value(norm=norm, arg=x) | Dual(norm=norm, arg=x):
+            # Other rules of an optimizer may contribute to a norm of all layers.
+            return is_constant(x, 0) and not _joins(norm)
         case (
             nodes.Polar(arg=x)
             | nodes.Inverse(arg=x)
             | nodes.Reduce(arg=x)
             | nodes.KthLargest(arg=x)
-            | nodes.Across(arg=x)
+            | nodes.Across(arg=x, shared=None)
             | nodes.BlockMean(arg=x)
             | nodes.SingularNorm(arg=x)
             | nodes.SingularLmo(arg=x)
@@ -102,3 +106,8 @@ def _vanishes(node: Expr) -> bool:
             return is_constant(x, 0)
         case _:
             return False
+
+
+def _joins(norm: Norm) -> bool:
+    """Return whether a norm is one of all layers, or made of one."""
+    return isinstance(norm, OverLayers) or any(parts(norm, OverLayers))

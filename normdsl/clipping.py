@@ -10,8 +10,17 @@ from normdsl.functions import abs, minimum, reciprocal, sign
 from normdsl.norms import Norm, frobenius, lp, over_layers
 from normdsl.shapes import SCALAR
 
+#: What the norm of all layers is called by which they are clipped.
+CLIP = "clip"
 
-def clip(x: Any, limit: Any, norm: Norm = frobenius, over: str = "tensor") -> Expr:
+
+def clip(
+    x: Any,
+    limit: Any,
+    norm: Norm = frobenius,
+    over: str = "tensor",
+    name: str = CLIP,
+) -> Expr:
     """Return x · min(1, c / ‖x‖), which is x where ‖x‖ ≤ c, 0 at 0, and never longer than c.
 
     torch.nn.utils.clip_grad_norm_ is `over="layers"` of the Frobenius norm with 1e-6 added to
@@ -21,6 +30,7 @@ def clip(x: Any, limit: Any, norm: Norm = frobenius, over: str = "tensor") -> Ex
         x: an m×n expression. limit: c, a scalar known to be ≥ 0. norm: ‖·‖ of a matrix.
         over: `"tensor"`, each by its own norm; or `"layers"`, all parameters of an optimizer whose
             rules clip so by one factor, with the ℓ2 norm of their norms.
+        name: tells clips over layers apart, if rules of one optimizer have several.
 
     Raises:
         DomainError: if the limit is not known to be ≥ 0.
@@ -38,7 +48,7 @@ def clip(x: Any, limit: Any, norm: Norm = frobenius, over: str = "tensor") -> Ex
             why=f"a {type(norm).__name__} is no norm",
             hint="pass a norm of normdsl: nd.frobenius, nd.spectral, …",
         )
-    measure = norm if over == "tensor" else over_layers(norm, lp(2))
+    measure = norm if over == "tensor" else over_layers(norm, lp(2), name)
     return as_expr(x) * minimum(1, _limit(limit) * reciprocal(measure.value(x)))
 
 

@@ -67,15 +67,16 @@ def minimum(x: Any, y: Any) -> Expr:
     return -nodes.Maximum(-as_expr(x), -as_expr(y))
 
 
-def sum(x: Any, *, over: str = "all") -> Expr:
+def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
     """Return the sum of entries over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
 
     The sum of a product x ∘ y is the inner product ⟨x, y⟩, of rows or of columns if over one axis
     only, and is built as such. Over `"layers"`: the sum of a scalar over the parameters that step
-    together.
+    together. Several rules of one optimizer add to one sum if they sum the same expression, or
+    give their sums one `name`, whatever each of them adds.
     """
     x = as_expr(x)
-    reduced = _reduce(Reducer.SUM, x, over)
+    reduced = _reduce(Reducer.SUM, x, over, name)
     if isinstance(reduced, nodes.Reduce):
         match x:
             case Mul(left=y, right=z) if y.shape == z.shape:
@@ -85,18 +86,27 @@ def sum(x: Any, *, over: str = "all") -> Expr:
     return reduced
 
 
-def max(x: Any, *, over: str = "all") -> Expr:
+def max(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
     """Return the largest entry over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
 
-    Over `"layers"`: the largest of a scalar over the parameters that step together.
+    Over `"layers"`: the largest of a scalar over the parameters that step together; a `name` joins
+    those of several rules, as it does for `nd.sum`.
     """
-    return _reduce(Reducer.MAX, x, over)
+    return _reduce(Reducer.MAX, x, over, name)
 
 
-def _reduce(reducer: Reducer, x: Any, over: str) -> Expr:
+def _reduce(reducer: Reducer, x: Any, over: str, name: str | None = None) -> Expr:
     arg = as_expr(x)
     if over == "layers":
-        return nodes.Across(reducer, arg)
+        shared = None if name is None else nodes.Shared(nodes.Measure.SCALAR, name)
+        return nodes.Across(reducer, arg, shared)
+    if name is not None:
+        raise DeclarationError(
+            f"name a reduction over {over!r}",
+            at=arg,
+            why="a name says which scalars of several rules are one, over all layers",
+            hint='use over="layers", or leave the name out',
+        )
     rows, cols = _axes(over)
     return arg if arg.shape == SCALAR else nodes.Reduce(reducer, arg, rows, cols)
 

@@ -32,6 +32,10 @@ class Vector(ABC):
     def length(self) -> Expr:
         """Return (Σ x_i²)^½, whose squares neither overflow nor vanish."""
 
+    def divided(self, x: Expr, count: Expr) -> Expr:
+        """Return x / count, for the number of entries that are largest."""
+        return x / count
+
     @abstractmethod
     def kth_largest(self, f: Map, k: int) -> Expr:
         """Return the k-th largest f(x_i) ≥ 0; 0 if there are fewer."""

@@ -1,4 +1,4 @@
-"""Where an expression was written: file and line of the user's own code."""
+"""Where an expression was written: file and line of the user's own code, and its frame."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
+from typing import Any
 
 import attrs
 
@@ -49,12 +51,47 @@ def located(where: Where | None) -> Iterator[None]:
         _PLACE.reset(token)
 
 
+class Watch:
+    """In a `with` block, sees the frame of a function that is called there and builds expressions.
+
+    A frame that something refers to keeps its variables when it returns. So no profiler or tracer
+    is set: a process has one of each, which is for others to use.
+    """
+
+    def __enter__(self) -> Watch:
+        self._caller = sys._getframe(1)
+        self._called: FrameType | None = None
+        self._token = _WATCH.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _WATCH.reset(self._token)
+
+    def see(self, frame: FrameType | None) -> None:
+        """Find the function's frame among those from which an expression is built."""
+        while self._called is None and frame is not None:
+            if frame.f_back is self._caller:
+                self._called = frame
+            frame = frame.f_back
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The variables that the function had at last; none if it built no expression."""
+        return {} if self._called is None else dict(self._called.f_locals)
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
 def here() -> Where | None:
     """Return the innermost frame outside the language and the compiler, or None."""
     given = _PLACE.get()
     if given:
         return given[0]
     frame = sys._getframe(1)
+    watch = _WATCH.get()
+    if watch is not None:
+        watch.see(frame)
     while frame is not None:
         if not _is_library(frame.f_globals.get("__name__") or "", frame.f_code.co_filename):
             return Where(frame.f_code.co_filename, frame.f_lineno)

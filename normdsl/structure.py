@@ -15,6 +15,9 @@ from typing import Any
 
 import attrs
 
+#: A class, or several, as isinstance takes them.
+Kind = type | tuple[type, ...]
+
 _FIELDS: dict[type, tuple[str, ...]] = {}
 
 
@@ -27,7 +30,7 @@ def content_fields(cls: type) -> tuple[str, ...]:
     return _FIELDS[cls]
 
 
-def parts(value: Any, kind: type) -> Iterator[Any]:
+def parts(value: Any, kind: Kind) -> Iterator[Any]:
     """Yield the values of type `kind` that stand directly in `value`'s fields, in order."""
     for name in content_fields(type(value)):
         yield from _inside(getattr(value, name), kind)
@@ -39,7 +42,7 @@ def notes(value: Any, kind: type) -> tuple[Any, ...]:
     return tuple(x for x in fields if not isinstance(x, kind))
 
 
-def _inside(value: Any, kind: type) -> Iterator[Any]:
+def _inside(value: Any, kind: Kind) -> Iterator[Any]:
     if isinstance(value, kind):
         yield value
     elif isinstance(value, tuple):
@@ -49,7 +52,7 @@ def _inside(value: Any, kind: type) -> Iterator[Any]:
         yield from parts(value, kind)
 
 
-def rebuild(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+def rebuild(value: Any, kind: Kind, change: Callable[[Any], Any]) -> Any:
     """Return a copy of `value` in which each part of type `kind` is replaced by `change(part)`.
 
     The value itself is returned when no part changed, so that untouched graphs stay shared.
@@ -64,11 +67,12 @@ def rebuild(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
     return attrs.evolve(value, **updates) if updates else value
 
 
-def _replace(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+def _replace(value: Any, kind: Kind, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, kind):
         old: Any = value
         new = change(old)
-        return new if new is old else old._inherited_by(new)
+        hand_on = getattr(old, "_inherited_by", None)
+        return new if new is old or hand_on is None else hand_on(new)
     if isinstance(value, tuple):
         new = tuple(_replace(item, kind, change) for item in value)
         return value if all(a is b for a, b in zip(new, value, strict=True)) else new

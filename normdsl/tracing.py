@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 import attrs
@@ -16,7 +15,7 @@ from normdsl.errors import DeclarationError, HyperparameterError
 from normdsl.expr import Expr
 from normdsl.graph import walk
 from normdsl.nodes import Param, Source, Stream
-from normdsl.source import Where
+from normdsl.source import Watch, Where
 
 
 def optimizer(function: Callable[..., Expr]) -> Declaration:
@@ -129,17 +128,10 @@ def _trace(
 ) -> tuple[Expr, tuple[tuple[str, Expr], ...]]:
     """Call the function with symbols; return its result and its named local expressions."""
     symbols = {name: Param(name, domain) for name, domain in domains.items()}
-    local: dict[str, Any] = {}
     code: CodeType = function.__code__
-
-    def watch(frame: FrameType, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            local.update(frame.f_locals)
-
-    before = sys.getprofile()
-    sys.setprofile(watch)
     try:
-        result = function(**symbols)
+        with Watch() as watch:
+            result = function(**symbols)
     except NameError as error:
         raise DeclarationError(
             f"declare {function.__name__}",
@@ -147,8 +139,6 @@ def _trace(
             hint="make it an argument (a hyper-parameter), or import it",
             at=_Place(str(error), Where(code.co_filename, _error_line(error, code))),
         ) from error
-    finally:
-        sys.setprofile(before)
     if not isinstance(result, Expr):
         raise DeclarationError(
             f"declare {function.__name__}",
@@ -156,7 +146,9 @@ def _trace(
             hint="return an m×n expression, such as W - lr * G",
         )
     names = tuple(
-        (name, x) for name, x in local.items() if isinstance(x, Expr) and name not in domains
+        (name, x)
+        for name, x in watch.variables.items()
+        if isinstance(x, Expr) and name not in domains
     )
     return result, names
 

@@ -10,6 +10,14 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.audit.conduct import (
+    ascent,
+    independent,
+    no_gradient,
+    order,
+    surroundings,
+    zero_grad,
+)
 from normdsl.compiler.audit.findings import Finding, Kind, Status, plain
 from normdsl.compiler.audit.memory import SHAPES, SIZE, gradient_kept, storage, zero_gradient
 from normdsl.compiler.audit.options import flipped
@@ -18,6 +26,7 @@ from normdsl.compiler.audit.report import Audit
 from normdsl.compiler.audit.resume import resume
 from normdsl.compiler.audit.runs import RefusedError, Subject
 from normdsl.compiler.audit.scales import PROBE, gradient_scale
+from normdsl.compiler.audit.settings import settings
 from normdsl.compiler.audit.streams import gradients, linear
 from normdsl.compiler.audit.surroundings import unchanged
 from normdsl.compiler.audit.symmetries import blurred, original, symmetry
@@ -32,6 +41,14 @@ MEMORY: dict[str, Probe] = {
     "zero_gradient": zero_gradient,
     "resume": resume,
 }
+CONDUCT: dict[str, Probe] = {
+    "no_gradient": no_gradient,
+    "settings": settings,
+    "order": order,
+    "independent": independent,
+    "zero_grad": zero_grad,
+    "surroundings": surroundings,
+}
 #: Too narrow for gradient scales: the smallest of them are zero in it.
 NARROW = (torch.float16,)
 
@@ -44,12 +61,12 @@ def audit(
     steps: int = 8,
     seeds: int = 3,
 ) -> Audit:
-    """Run an optimizer through every group, gradient scale, dtype and memory check.
+    """Run an optimizer through every group, gradient scale, dtype, memory check and conduct.
 
     Args:
         factory: a class, function, `functools.partial` or declaration that takes a list of
             parameters and returns a `torch.optim.Optimizer`. Its boolean options are flipped one
-            at a time for the scale and memory probes.
+            at a time for all but the reparametrisations.
         name: what to call it; default its own name.
         shape: of the weights in the runs that compare reparametrisations, every other one
             transposed. Square ones are taken where rounding decides a run on these, as when a
@@ -74,6 +91,7 @@ def audit(
                 continue
             findings += _scales(variant, refusals, working)
             findings += _memory(variant, refusals, working)
+            findings += _conduct(variant, subject, working)
     return Audit(subject.name, tuple(findings), tuple(untried))
 
 
@@ -164,6 +182,14 @@ def _memory(
         )
         found += [_attempt(n, Kind.MEMORY, subject, dtype, p) for n, p in probes.items()]
     return found
+
+
+def _conduct(variant: Subject, subject: Subject, working: torch.dtype) -> list[Finding]:
+    """Return verdicts on conduct, in one dtype."""
+    probes = dict(CONDUCT)
+    if variant.options.startswith("maximize="):
+        probes["maximize"] = partial(ascent, base=subject)
+    return [_attempt(n, Kind.CONDUCT, variant, working, p) for n, p in probes.items()]
 
 
 def _attempt(name: str, kind: Kind, subject: Subject, dtype: torch.dtype, probe: Probe) -> Finding:

@@ -32,6 +32,7 @@ class Kind(Enum):
     SYMMETRY = "reparametrisation"
     SCALE = "gradient scale"
     MEMORY = "memory"
+    CONDUCT = "conduct"
 
 
 @attrs.frozen
@@ -90,7 +91,7 @@ class Finding:
         """Whether no optimizer should do this.
 
         A broken symmetry is a property of the mathematics; an absolute constant that decides the
-        step, or a corrupted tensor, is not.
+        step, a corrupted tensor, or a parameter moved without a gradient is not.
         """
         bad = self.status in (Status.BREAKS, Status.ABOVE)
         return bad and self.kind is not Kind.SYMMETRY

@@ -61,15 +61,22 @@ def gradient_kept(subject: Subject, dtype: torch.dtype) -> Finding:
 
 
 def storage(subject: Subject, dtype: torch.dtype) -> Finding:
-    """Whether parameters, gradients and states occupy memory of their own.
+    """Whether parameters, gradients and states occupy memory of their own, parameters always.
+
+    Buckets of replicas, tied weights, views and captured graphs hold on to a parameter's memory.
 
     Raises:
         RefusedError: if the optimizer raises.
     """
     loss = linear(gradients(SHAPES, 1, SIZE))
     drive = subject.drive(starts(dtype))
+    homes = [p.data_ptr() for p in drive.params]
     for step in range(STEPS):
         drive.advance(loss, step)
+        moved = [k for k, p in enumerate(drive.params) if p.data_ptr() != homes[k]]
+        if moved:
+            why = f"parameter {moved[0]} is given other memory, where views of it do not see it"
+            return verdict("storage", subject, dtype, why, step + 1)
         shared = _shared(drive)
         if shared is not None:
             why = f"{shared[0]} and {shared[1]} share memory"

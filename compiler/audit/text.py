@@ -33,12 +33,13 @@ def _bar(value: float) -> str:
 
 def text(audit: Audit) -> str:
     """Return the whole report."""
-    symmetries, scales, memory = (audit.part(kind) for kind in Kind)
+    symmetries, scales, memory, conduct = (audit.part(kind) for kind in Kind)
     blocks = [
         f"audit of {audit.name}",
         _table((_headed(symmetries), "steps", "drift", "noise", "verdict"), symmetries, _symmetry),
         _table(("gradient scale", "largest", "tolerance", "verdict", "settings"), scales, _scale),
         _table(("memory", "verdict", "settings"), memory, _memory),
+        _table(("conduct", "verdict", "settings"), conduct, _memory),
     ]
     if audit.complaints:
         numbered = [f"  {k}. {line}" for k, line in enumerate(audit.complaints, 1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.fields import Field, kept_fields, state_fields, unused
-from normdsl.compiler.lowering.refresh import inside, kept_values
+from normdsl.compiler.lowering.refresh import combined, kept_values
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.compiler.lowering.source import draws, write
 from normdsl.declaration import Declaration
@@ -87,7 +87,7 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
     after = [simplify(derive(slot.after)) for slot in slots]
     called = {simplify(derive(x)): name for x, name in declaration.labels.items()}
     graph = (update, *after)
-    kept, layers = kept_values(graph, schedule), _combined(graph)
+    kept, layers = kept_values(graph, schedule), combined(graph)
     fields = state_fields(declaration, slots)
     names = {f.name for f in fields}
     most = kept_fields(declaration, kept_values(graph, _KEEPING), called, names)
@@ -109,11 +109,6 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
         phase,
         frozenset(f.name for f in (*fields, *most)),
     )
-
-
-def _combined(graph: Iterable[Expr]) -> tuple[Across, ...]:
-    """Return the scalars combined over layers, each after those it depends on."""
-    return tuple(x for x in inside(graph) if isinstance(x, Across))
 
 
 def closed(derive: Derivation) -> list[Slot]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from normdsl.expr import Expr
-from normdsl.nodes import Cholesky, Eigenbasis, Inverse, MatrixPower
+from normdsl.nodes import Across, Cholesky, Eigenbasis, Inverse, MatrixPower
 from normdsl.recursion import Before
 from normdsl.schedule import Schedule
 
@@ -27,6 +27,11 @@ def inside(roots: Iterable[Expr]) -> list[Expr]:
     for root in roots:
         _collect(root, found)
     return list(found)
+
+
+def combined(roots: Iterable[Expr]) -> tuple[Across, ...]:
+    """Return the scalars combined over layers in them, each after those it depends on."""
+    return tuple(x for x in inside(roots) if isinstance(x, Across))
 
 
 def phase(done: int, refresh: int) -> int:

@@ -12,7 +12,7 @@ from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fields import Field, unused
 from normdsl.compiler.lowering.methods import with_helpers
-from normdsl.compiler.lowering.refresh import inside
+from normdsl.compiler.lowering.refresh import combined, inside
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
 from normdsl.errors import DeclarationError
@@ -58,7 +58,7 @@ def write(
         name: str,
         what: str,
         roots: Sequence[tuple[Expr, str | None]],
-        found: Sequence[Across],
+        found: Mapping[int, Across],
         kept: Sequence[Expr] = (),
     ) -> str:
         given = {**inputs, **_shared(found)}
@@ -77,13 +77,20 @@ def write(
         known += f", {phase}" if phase else ""
         return _function(f"def {name}({args}, *, t, loss=None{known}{hyper}):", what, body)
 
+    everywhere = dict(enumerate(layers))
+    place = {x: k for k, x in everywhere.items()}
     update, *after = graph
     steps = [
-        function(f"survey{k}", f"What a layer adds to layers[{k}]", [(x.arg, "x")], layers[:k])
-        for k, x in enumerate(layers)
+        function(
+            f"survey{k}",
+            f"What a layer adds to layers[{k}]",
+            [(x.arg, "x")],
+            {place[y]: y for y in combined([x.arg])},
+        )
+        for k, x in everywhere.items()
     ]
     roots = [*((x, names.get(x)) for x in after), (update, "W_new")]
-    steps.append(function("step", f"One step of {declaration.name}", roots, layers, kept))
+    steps.append(function("step", f"One step of {declaration.name}", roots, everywhere, kept))
     _require_no_clash(declaration, kernels)
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
@@ -102,14 +109,14 @@ def _require_no_clash(declaration: Declaration, kernels: Iterable[Callable[..., 
             )
 
 
-def _shared(found: Sequence[Across]) -> dict[Expr, str]:
+def _shared(found: Mapping[int, Across]) -> dict[Expr, str]:
     """Return the code of scalars of all layers, and of what this layer contributed to each.
 
     A contribution is not computed again: a layer that holds the maximum must find itself equal to
     it, bit by bit.
     """
-    own = {x.arg: f"own[{k}]" for k, x in enumerate(found) if x.arg.children}
-    return {**own, **{x: f"layers[{k}]" for k, x in enumerate(found)}}
+    own = {x.arg: f"own[{k}]" for k, x in found.items() if x.arg.children}
+    return {**own, **{x: f"layers[{k}]" for k, x in found.items()}}
 
 
 def _emit_init(

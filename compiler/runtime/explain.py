@@ -13,9 +13,12 @@ from torch.nn.parameter import is_lazy
 
 from normdsl.compiler.lowering.chosen import kernels
 from normdsl.compiler.lowering.cost import cost
+from normdsl.compiler.runtime.batch import Stepper
 from normdsl.compiler.runtime.groups import Settings, parameters, settings
 from normdsl.compiler.runtime.layout import Layout, is_judged
+from normdsl.compiler.runtime.sharing import scalars
 from normdsl.errors import GradientError
+from normdsl.nodes import Across
 from normdsl.show.grid import Grid
 
 _HEAD = ("parameter", "shape", "seen as", "rule", "computed by", "state", "cost of a step")
@@ -64,15 +67,33 @@ class Line:
         ]
 
 
+@attrs.frozen
+class Share:
+    """A scalar of all layers, or the norm of all layers, and whose layers contribute to it.
+
+    Args:
+        what: it is. names: of the parameters that contribute, for each rule by its name.
+    """
+
+    what: str
+    names: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def __str__(self) -> str:
+        told = [f"{rule} ({_few(names)})" for rule, names in self.names]
+        return f"{self.what}: {', '.join(told)}"
+
+
 @attrs.frozen(repr=False)
 class Explanation:
     """What an optimizer does with every parameter; text, and a table in a notebook.
 
     Args:
         lines: one for each parameter, in the order of the groups.
+        shares: the scalars that the steps of several layers have in common.
     """
 
     lines: tuple[Line, ...]
+    shares: tuple[Share, ...] = ()
 
     def grid(self) -> Grid:
         """Return the table, with totals below."""
@@ -82,7 +103,7 @@ class Explanation:
             f"{len(self.lines)} parameters with {entries:,} entries; states take "
             f"{_scaled(state)}B; a step takes {_scaled(flops)}FLOP."
         )
-        return Grid(_HEAD, [x.cells() for x in self.lines], notes=[total])
+        return Grid(_HEAD, [x.cells() for x in self.lines], notes=[total, *map(str, self.shares)])
 
     def __str__(self) -> str:
         return self.grid().text()
@@ -96,10 +117,14 @@ class Explanation:
 
 def explained(param_groups: Iterable[dict[str, Any]]) -> Explanation:
     """Return what is done with every parameter of these groups."""
-    lines = [
-        line for k, group in enumerate(param_groups) for line in _lines(group, group.get("name", k))
-    ]
-    return Explanation(tuple(lines))
+    lines: list[Line] = []
+    contributing: dict[Stepper, list[str]] = {}
+    for k, group in enumerate(param_groups):
+        made = list(_lines(group, group.get("name", k)))
+        lines += made
+        names = [line.name for line in made if not line.frozen]
+        contributing.setdefault(settings(group).stepper, []).extend(names)
+    return Explanation(tuple(lines), tuple(_shares(contributing)))
 
 
 def _lines(group: dict[str, Any], title: object) -> Iterator[Line]:
@@ -124,6 +149,26 @@ def _idle(name: str, group: str, said: Settings, p: Tensor) -> Line | None:
         pass
     frozen = not p.requires_grad
     return Line(name, group, shape, view, said.rule.name, (), (), frozen, (), 0, 0, 0)
+
+
+def _shares(contributing: dict[Stepper, list[str]]) -> Iterator[Share]:
+    """Yield what rules combine over all layers, the sums and maxima of one norm together."""
+    rules: dict[str, dict[Stepper, None]] = {}
+    for scalar in scalars(tuple(contributing)):
+        rules.setdefault(_purpose(scalar.node), {}).update(dict.fromkeys(scalar.nodes))
+    for what, steppers in rules.items():
+        names: dict[str, tuple[str, ...]] = {}
+        for s in steppers:
+            rule = s.program.declaration.name
+            names[rule] = (*names.get(rule, ()), *contributing[s])
+        yield Share(what, tuple(names.items()))
+
+
+def _purpose(node: Across) -> str:
+    """Return what a scalar of all layers is for: its norm, its name, or its formula."""
+    if node.shared is None:
+        return str(node)
+    return str(node.shared) if node.shared.by else f"{node.reducer.value} {node.shared.name}"
 
 
 def _line(name: str, group: str, layout: Layout, p: Tensor, view: object) -> Line:
@@ -154,6 +199,12 @@ def _states(layout: Layout, p: Tensor) -> Iterator[tuple[str, tuple[int, ...], s
         dtype = str(layout.stepper.kept_dtype(field, p)).removeprefix("torch.")
         for key, shape in layout.stored(field).items():
             yield key, shape, dtype
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    """Return names in one line, the last of many by their number."""
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
 
 
 def _sizes(shape: Sequence[int]) -> str:

@@ -26,6 +26,7 @@ from normdsl.compiler.runtime.options import (
     require_options,
     require_readers,
 )
+from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.transaction import (
     changes,
     finite_changes,
@@ -80,6 +81,7 @@ class DeclaredOptimizer(Optimizer):
             outside its domain, options that exclude each other, or a capture that the rule does
             not read.
         GradientError: for a parameter that needs a gradient and that the rule cannot take.
+        DeclarationError: if it is not clear which scalars of all layers the rules share.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class DeclaredOptimizer(Optimizer):
         Raises:
             HyperparameterError: for an unknown key or a value outside its domain.
             GradientError: for a parameter the rule cannot take.
+            DeclarationError: if it is not clear which scalars of all layers the rules share.
         """
         defaults = groups.copied(self.defaults) if self.param_groups else self.defaults
         group = groups.filled(groups.listed(param_group), defaults)
@@ -139,6 +142,7 @@ class DeclaredOptimizer(Optimizer):
             tensor = p[1] if isinstance(p, tuple) else p
             if isinstance(tensor, Tensor) and is_judged(tensor):
                 said.layout(tensor)
+        scalars(tuple(dict.fromkeys(settings(g).stepper for g in [*self.param_groups, group])))
         before = self.defaults
         try:
             # Else torch adds what this group's rule knows nothing of.

@@ -21,6 +21,7 @@ from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.layout import STEP, Layout
 from normdsl.declaration import FOREIGN, Declaration
 from normdsl.errors import GradientError, NormdslError, SerializationError
+from normdsl.norms.layers import anonymous
 from normdsl.schedule import Schedule
 from normdsl.serial import from_json, to_json
 
@@ -145,11 +146,11 @@ def _require_rule(live: Group, saved: Group) -> Renaming:
         raise _refused(f"its groups have {', '.join(sorted(saved.keys() - live.keys()))}")
     text, names = saved.get("rule", _json(rule)), Renaming()
     if text != _json(rule):
-        other = from_json(text)
-        if other != rule:
+        other, own = _anonymous(from_json(text)), _anonymous(rule)
+        if other != own:
             same = ", which is another one of this name" if other.name == rule.name else ""
             raise _refused(f"it is the state of the rule {other.name}{same}, not of {rule.name}")
-        names = _renaming(lower(other, _PLAIN), lower(rule, _PLAIN))
+        names = _renaming(lower(other, _PLAIN), lower(own, _PLAIN))
     view = _as_text(live)["view"]
     if saved.get("view", view) != view:
         raise _refused(f"it saw its parameters as {saved['view']}, and this optimizer as {view}")
@@ -160,6 +161,12 @@ def _require_rule(live: Group, saved: Group) -> Renaming:
     except NormdslError as error:
         raise _refused(f"{error.asked}: {error.why}") from error
     return names
+
+
+def _anonymous(rule: Declaration) -> Declaration:
+    """Return a rule without names of what layers share, which say nothing of its states."""
+    names = tuple((name, anonymous(x)) for name, x in rule.names)
+    return attrs.evolve(rule, update=anonymous(rule.update), names=names)
 
 
 def _renaming(theirs: Program, ours: Program) -> Renaming:

@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -59,13 +61,44 @@ def _load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        with _as_a_program(path):
+            spec.loader.exec_module(module)
     except NormdslError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NormdslError(
             f"import {path}",
             why=f"{type(error).__name__}: {error}",
             hint="run the file with python to see where",
         ) from error
     return module
+
+
+@contextmanager
+def _as_a_program(path: Path) -> Iterator[None]:
+    """Let a file import its neighbours and see its own arguments, as when python runs it."""
+    folder = path.resolve().parent
+    for name in [name for name, home in _NEIGHBOURS.items() if home != folder]:
+        sys.modules.pop(name, None)
+        del _NEIGHBOURS[name]
+    before = sys.path[:], sys.argv, set(sys.modules)
+    sys.path.insert(0, str(folder))
+    sys.argv = [str(path)]
+    try:
+        yield
+    finally:
+        sys.path[:], sys.argv, known = before
+        new = sys.modules.keys() - known
+        _NEIGHBOURS.update({name: folder for name in new if _lies_in(folder, name)})
+
+
+#: Modules that users' files imported from beside them, with their folder: the files of another
+#: folder may have neighbours of the same names.
+_NEIGHBOURS: dict[str, Path] = {}
+
+
+def _lies_in(folder: Path, name: str) -> bool:
+    """Return whether a module, or the package it is in, is a neighbour in a folder."""
+    file = getattr(sys.modules.get(name.partition(".")[0]), "__file__", None)
+    place = Path(file or "").resolve()
+    return folder == (place.parent.parent if place.name == "__init__.py" else place.parent)

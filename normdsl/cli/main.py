@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normdsl.cli.find import find, shipped
+from normdsl.cli.plain import named_symbols, plain
 from normdsl.errors import NormdslError
 
 app = typer.Typer(
@@ -163,7 +164,8 @@ def source(
     if console.is_terminal:
         console.print(Syntax(code, "python", theme="ansi_light"))
     else:
-        print(code, end="")
+        # Python reads a file as UTF-8, or ASCII, whatever the console it came from.
+        print(code if console.encoding.startswith("utf") else plain(code, "ascii"), end="")
 
 
 @app.command()
@@ -174,7 +176,7 @@ def audit(
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Where to save a picture.")] = None,
 ) -> None:
-    """Run any torch optimizer through every group, gradient scale, dtype and memory check."""
+    """Try any torch optimizer: every group, gradient scale and dtype, its memory and conduct."""
     from normdsl.cli.factory import factory
     from normdsl.compiler.audit.audit import audit as run
 
@@ -244,9 +246,11 @@ def tour(
 
 def run() -> None:
     """Run the command line; a `NormdslError` is printed as a message and exits with 2."""
-    try:
-        app()
-    except NormdslError as error:
-        Console(stderr=True, highlight=False).print("[bold red]normdsl:[/bold red] cannot ", end="")
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    with named_symbols():
+        try:
+            app()
+        except NormdslError as error:
+            title = "[bold red]normdsl:[/bold red] cannot "
+            Console(stderr=True, highlight=False).print(title, end="")
+            print(error, file=sys.stderr)
+            sys.exit(2)

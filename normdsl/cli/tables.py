@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
+from normdsl.cli.plain import said
 from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.verdict import Status, Verdict
 
@@ -26,7 +27,7 @@ MARKS = {
 
 def answer(verdict: Verdict) -> Text:
     """Return the whole answer, coloured."""
-    return Text(verdict.answer, style=STYLES[verdict.status])
+    return Text(said(verdict.answer), style=STYLES[verdict.status])
 
 
 def mark(verdict: Verdict) -> Text:
@@ -34,7 +35,7 @@ def mark(verdict: Verdict) -> Text:
     short = verdict.answer.removeprefix("invariant if ")
     conditional = verdict.status is Status.CONDITIONAL
     text = MARKS[verdict.status] + (short if conditional else "")
-    return Text(text, style=STYLES[verdict.status])
+    return Text(said(text), style=STYLES[verdict.status])
 
 
 def report_table(report: Report) -> Table:
@@ -43,7 +44,7 @@ def report_table(report: Report) -> Table:
     for column in ("group", "verdict", "because"):
         table.add_column(column, overflow="fold")
     for verdict in report:
-        table.add_row(verdict.group.name, answer(verdict), verdict.because)
+        table.add_row(verdict.group.name, answer(verdict), said(verdict.because))
     return table
 
 

@@ -49,7 +49,9 @@ def tour(console: Console, picture: Path, steps: int) -> list[Contrast]:
 
 def _declare(console: Console) -> None:
     console.rule("[bold]1. Ten lines that read like the paper")
-    console.print(Syntax(Path(written.__file__).read_text(), "python", theme="ansi_light"))
+    console.print(
+        Syntax(Path(written.__file__).read_text(encoding="utf-8"), "python", theme="ansi_light")
+    )
     console.rule("[bold]2. The mathematics they mean")
     console.print(str(written.muadam_sania), highlight=False, markup=False)
 

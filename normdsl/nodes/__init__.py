@@ -18,7 +18,16 @@ from normdsl.nodes.entrywise import (
 )
 from normdsl.nodes.leaves import Distribution, Draw, Eye, Param, Source, Stream
 from normdsl.nodes.matrices import Cholesky, Eigenbasis, Inverse, MatrixPower
-from normdsl.nodes.reductions import Across, BlockMean, Inner, KthLargest, Reduce, Reducer
+from normdsl.nodes.reductions import (
+    Across,
+    BlockMean,
+    Inner,
+    KthLargest,
+    Measure,
+    Reduce,
+    Reducer,
+    Shared,
+)
 from normdsl.nodes.singular import Polar, SingularLmo, SingularNorm
 
 __all__ = [
@@ -43,10 +52,12 @@ __all__ = [
     "KthLargest",
     "MatrixPower",
     "Maximum",
+    "Measure",
     "Param",
     "Polar",
     "Reduce",
     "Reducer",
+    "Shared",
     "SingularLmo",
     "SingularNorm",
     "Source",

@@ -7,9 +7,10 @@ from fractions import Fraction
 
 import attrs
 
-from normdsl.errors import DomainError, ShapeError
+from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expr import Expr, Mul, Operation, factors_of, how_nonnegative, sign_of
 from normdsl.facts import NONNEGATIVE, UNKNOWN, Facts
+from normdsl.gauge import Gauge
 from normdsl.origins import Origin
 from normdsl.shapes import SCALAR, Dim, Shape
 from normdsl.show.notation import Level, Notation, Piece
@@ -140,12 +141,64 @@ class KthLargest(Operation):
         return _notate_reduced(n, name, self.arg, self.over_rows, self.over_cols)
 
 
+class Measure(enum.Enum):
+    """What a scalar of all layers measures."""
+
+    SCALAR = "scalar"
+    VALUE = "norm"
+    DUAL = "dual norm"
+
+
+@attrs.frozen
+class Shared:
+    """What a scalar of all layers is for, whatever expression each rule contributes to it.
+
+    Scalars of several rules in one optimizer are one if theirs is the same.
+
+    Args:
+        measure: a scalar of the user's, or the norm, or the dual norm, of all layers.
+        name: what the user called it, if anything.
+        by: the gauge that combines the norms of the layers, d.
+        part: which of the gauge's sums and maxima it is, as a formula of d.
+    """
+
+    measure: Measure
+    name: str | None = None
+    by: Gauge | None = None
+    part: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        legal = isinstance(self.name, str) and self.name.isidentifier()
+        if self.name is not None and not legal:
+            raise DeclarationError(
+                f"name what layers share {self.name!r}",
+                why="a name is a word of letters, digits and _",
+                hint='use name="total"',
+            )
+        if self.measure is Measure.SCALAR and self.name is None:
+            raise DeclarationError(
+                "share a scalar among rules",
+                why="it has no name, by which rules could know it",
+                hint='use nd.sum(x, over="layers", name="total")',
+            )
+
+    def __str__(self) -> str:
+        called = "" if self.name is None else f" {self.name}"
+        by = "" if self.by is None else f" by {self.by}"
+        return f"{self.measure.value}{called} of all layers{by}"
+
+
 @attrs.frozen(eq=False, repr=False)
 class Across(Operation):
-    """Sum or maximum of a scalar over all layers: the parameters that step together."""
+    """Sum or maximum of a scalar over all layers: the parameters that step together.
+
+    Several rules of one optimizer contribute to one scalar if their `shared` is the same; without
+    one, if they combine the same expression.
+    """
 
     reducer: Reducer
     arg: Expr
+    shared: Shared | None = None
 
     def _infer_shape(self) -> Shape:
         if self.arg.shape != SCALAR:
@@ -164,7 +217,9 @@ class Across(Operation):
         return Origin.LAYERS | self.arg.origins
 
     def _notate(self, n: Notation) -> Piece:
-        return n.call(self.reducer.value, self.arg, sub=Piece("layers", Level.ATOM))
+        name = None if self.shared is None else self.shared.name
+        sub = "layers" if name is None else f"layers: {n.symbol(name).text}"
+        return n.call(self.reducer.value, self.arg, sub=Piece(sub, Level.ATOM))
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -26,7 +26,7 @@ def _vertex(v: Vector) -> Map:
     def chosen(x: Expr) -> Expr:
         return 1 - f.sign(top - f.abs(x))
 
-    return lambda x: f.sign(x) * chosen(x) / v.total(chosen)
+    return lambda x: v.divided(f.sign(x) * chosen(x), v.total(chosen))
 
 
 @attrs.frozen

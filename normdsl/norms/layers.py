@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from normdsl.errors import DeclarationError
 from normdsl.expr import Expr
 from normdsl.gauge import Gauge
+from normdsl.graph import walk
+from normdsl.nodes import Across, Measure, Shared
 from normdsl.norms.base import Norm
-from normdsl.norms.vectors import Entries
+from normdsl.norms.vectors import Layers
 from normdsl.show.notation import Notation, Piece
+from normdsl.structure import rebuild
 
 
 @attrs.frozen(repr=False)
 class OverLayers(Norm):
-    """φ_k(‖X_k‖) over the layers k, the parameters that step together.
+    """φ_k(‖X_k‖_k) over the layers k, the parameters that step together.
+
+    Rules of one optimizer may measure their layers by other norms: a norm per role, the modular
+    norm of Large et al., 2024. Norms over layers of one `name` (or without) are one norm then,
+    combined by one gauge.
 
     dual = φ*_k(d_k) with d_k = ‖M_k‖_*; the LMO of layer k is a_k lmo(M_k) with a = −lmo_φ(d). For
     φ = ℓ∞ every layer takes its own LMO, and sharp multiplies it by Σ d_k; for φ = ℓ2 sharp is the
@@ -23,11 +32,15 @@ class OverLayers(Norm):
     layers, LMO and sharp the share of this one.
 
     Args:
-        base: the norm of each layer. gauge: φ.
+        base: the norm of each layer. gauge: φ. name: what tells it from other norms over layers.
     """
 
     base: Norm
     gauge: Gauge
+    name: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        Shared(Measure.VALUE, self.name, self.gauge)
 
     @property
     def isometries(self) -> None:
@@ -36,27 +49,37 @@ class OverLayers(Norm):
 
     @property
     def dual_norm(self) -> Norm:
-        return OverLayers(self.base.dual_norm, self.gauge.dual)
+        return OverLayers(self.base.dual_norm, self.gauge.dual, self.name)
+
+    def _values(self, x: Expr) -> Layers:
+        return Layers(self.base.value(x), Shared(Measure.VALUE, self.name, self.gauge))
+
+    def _duals(self, m: Expr) -> Layers:
+        return Layers(self.base.dual(m), Shared(Measure.DUAL, self.name, self.gauge))
 
     def define_value(self, x: Expr) -> Expr:
-        return self.gauge.value(Entries(self.base.value(x), "layers"))
+        return self.gauge.value(self._values(x))
 
     def define_dual(self, m: Expr) -> Expr:
-        return self.gauge.dual.value(Entries(self.base.dual(m), "layers"))
+        return self.gauge.dual.value(self._duals(m))
 
     def define_lmo(self, m: Expr) -> Expr:
-        duals = Entries(self.base.dual(m), "layers")
+        duals = self._duals(m)
         return -(duals.map(self.gauge.lmo(duals)) * self.base.lmo(m))
 
     def define_sharp(self, m: Expr) -> Expr:
         return self.base.sharp(m) if self.gauge.round else super().define_sharp(m)
 
     def write(self, inner: Piece, n: Notation) -> Piece:
-        return n.norm(self.base.write(inner, n), f"_layers {self.gauge}")
+        called = "" if self.name is None else f" {self.name}"
+        return n.norm(self.base.write(inner, n), f"_layers {self.gauge}{called}")
 
 
-def over_layers(norm: Norm, by: Gauge) -> OverLayers:
+def over_layers(norm: Norm, by: Gauge, name: str | None = None) -> OverLayers:
     """Return the norm of all layers by a gauge: nd.over_layers(nd.spectral, nd.lp(float("inf"))).
+
+    In an optimizer of several rules, such as `nd.route` makes, it is one norm of all their layers,
+    whatever norm each rule has for its own; give norms a `name` each to keep them apart.
 
     Large et al., 2024 (arXiv:2405.14813), and MuonMax of Crawshaw et al., 2025 (arXiv:2510.09827),
     whose steps for matrices are the sharp operator of the maximum over layers.
@@ -67,4 +90,19 @@ def over_layers(norm: Norm, by: Gauge) -> OverLayers:
             why="layers are combined by a gauge of one norm",
             hint='use nd.over_layers(nd.spectral, nd.lp(float("inf")))',
         )
-    return OverLayers(norm, by)
+    return OverLayers(norm, by, name)
+
+
+def anonymous(root: Expr) -> Expr:
+    """Return an expression whose norms and scalars of all layers have no names."""
+    done: dict[Expr, Expr] = {}
+
+    def change(part: Any) -> Any:
+        if isinstance(part, OverLayers):
+            return OverLayers(rebuild(part.base, (Expr, OverLayers), change), part.gauge)
+        return done[part]
+
+    for x in walk(root):
+        new: Expr = rebuild(x, (Expr, OverLayers), change)
+        done[x] = Across(new.reducer, new.arg, where=x.where) if isinstance(new, Across) else new
+    return done[root]

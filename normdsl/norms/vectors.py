@@ -1,4 +1,4 @@
-"""The vectors that gauges measure: entries of an array along axes, or a few scalars."""
+"""The vectors that gauges measure: entries of an array, a few scalars, a scalar of each layer."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from functools import reduce
 import attrs
 
 from normdsl import functions as f
+from normdsl.domains import NON_NEGATIVE
 from normdsl.errors import DeclarationError
 from normdsl.expr import Expr, add
 from normdsl.gauge import Map, Vector
+from normdsl.graph import replace
+from normdsl.nodes import Across, Param, Reducer, Shared
 
 
 @attrs.frozen(eq=False)
 class Entries(Vector):
-    """The entries of an array over its "rows", its "cols" or "all", or of a scalar over "layers".
+    """The entries of an array over its "rows", its "cols" or "all".
 
     Args:
         array: the expression. over: the axes, as `nd.sum` takes them.
@@ -32,8 +35,7 @@ class Entries(Vector):
 
     def length(self) -> Expr:
         """Return the root of the sum of squares; lowering scales those over axes."""
-        plain = self.over != "layers"
-        return f.sqrt(self.total(lambda x: x * x)) if plain else _scaled_length(self)
+        return f.sqrt(self.total(lambda x: x * x))
 
     def kth_largest(self, f_: Map, k: int) -> Expr:
         return f.kth_largest(f_(self.array), k, over=self.over)
@@ -41,6 +43,52 @@ class Entries(Vector):
     def map(self, change: Map) -> Expr:
         """Return the array with every entry mapped."""
         return change(self.array)
+
+
+@attrs.frozen(eq=False)
+class Layers(Vector):
+    """A scalar ≥ 0 of each layer, such as its norm; other rules' layers may have others.
+
+    Args:
+        scalar: the expression. shared: what sums and maxima of it are for.
+    """
+
+    scalar: Expr
+    shared: Shared
+
+    def total(self, f_: Map) -> Expr:
+        return self._across(Reducer.SUM, f_)
+
+    def largest(self, f_: Map) -> Expr:
+        return self._across(Reducer.MAX, f_)
+
+    def length(self) -> Expr:
+        return _scaled_length(self)
+
+    def kth_largest(self, f_: Map, k: int) -> Expr:
+        raise DeclarationError(
+            "combine layers by the sum of the k largest",
+            at=self.scalar,
+            why="layers are combined by their sum and their maximum",
+            hint="use an ℓp gauge: nd.over_layers(norm, nd.lp(1))",
+        )
+
+    def divided(self, x: Expr, count: Expr) -> Expr:
+        """Return x / count, and 0 / 0 = 0: the largest may be a layer of a rule without counts."""
+        return x * f.reciprocal(count)
+
+    def _across(self, reducer: Reducer, f_: Map) -> Expr:
+        arg = f_(self.scalar)
+        part = str(replace(arg, {self.scalar: _ENTRY}))
+        return Across(reducer, arg, attrs.evolve(self.shared, part=part))
+
+    def map(self, change: Map) -> Expr:
+        """Return the scalar of this layer, mapped."""
+        return change(self.scalar)
+
+
+#: Stands for the norm of any layer, whichever that is, in what a gauge makes of it.
+_ENTRY = Param("d", NON_NEGATIVE)
 
 
 @attrs.frozen(eq=False)

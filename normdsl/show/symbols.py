@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_GREEK = {
+#: Names that stand for a letter.
+GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "eps": "ε", "epsilon": "ε",
     "zeta": "ζ", "eta": "η", "theta": "θ", "kappa": "κ", "lambda_": "λ", "mu": "μ", "nu": "ν",
     "xi": "ξ",
@@ -32,7 +33,7 @@ def unicode_symbol(name: str) -> str:
     if prime:
         return unicode_symbol(plain) + prime + rest
     stem, digits, suffix = _split(name)
-    return _GREEK.get(stem, stem) + digits.translate(_SUBSCRIPTS) + (suffix and f"_{suffix}")
+    return GREEK.get(stem, stem) + digits.translate(_SUBSCRIPTS) + (suffix and f"_{suffix}")
 
 
 def latex_symbol(name: str) -> str:
@@ -42,7 +43,7 @@ def latex_symbol(name: str) -> str:
         suffix = rf"_{{\mathrm{{{escaped(rest.strip('_'))}}}}}" if rest else ""
         return f"{{{latex_symbol(plain)}}}'{suffix}"
     stem, digits, suffix = _split(name)
-    letter = _LATEX.get(_GREEK.get(stem, ""), stem)
+    letter = _LATEX.get(GREEK.get(stem, ""), stem)
     if not letter.startswith("\\") and len(letter) > 1:
         letter = rf"\mathrm{{{escaped(letter)}}}"
     sub = digits + (rf"\mathrm{{{escaped(suffix)}}}" if suffix else "")

@@ -89,16 +89,6 @@ def test_the_function_is_called_with_symbols_only():
     assert all(isinstance(x, Param) for x in seen)
 
 
-def test_tracing_restores_the_profiler():
-    import sys
-
-    before = sys.getprofile()
-    declare(lambda lr=1.0: W - lr * G)
-    with pytest.raises(nd.DeclarationError):
-        declare(lambda lr=1.0: W - unknown * G)  # noqa: F821
-    assert sys.getprofile() is before
-
-
 # Equality
 
 
