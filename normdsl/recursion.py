@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import attrs
 
+from normdsl import coordinates
+from normdsl.coordinates import Along, Axes, Axis, Coordinates, Kind, Unknown, plain
 from normdsl.errors import DeclarationError, ShapeError
-from normdsl.expr import Expr, as_expr
+from normdsl.expr import Constant, Expr, as_expr, is_constant, matmul, transpose
 from normdsl.facts import Facts
 from normdsl.graph import replace, walk
-from normdsl.nodes import Across, Source, Stream
+from normdsl.nodes import Across, Eigenbasis, Maximum, Source, Stream
 from normdsl.shapes import Shape
 from normdsl.show.notation import Notation, Piece
 from normdsl.structure import rebuild
@@ -132,6 +135,11 @@ class Recursion:
         own = {self.carry(i) for i in range(len(self.inits))}
         return own.isdisjoint(free_carries(self.bodies[index]))
 
+    def remembers(self, index: int) -> Expr | None:
+        """Return the stream whose last value a state is, zero at first; None if it is more."""
+        simple = self.forgetful(index) and is_constant(self.inits[index], 0)
+        return self.bodies[index] if simple else None
+
     def carry(self, index: int) -> Carry:
         """Return the symbol that stands for state `index` in the bodies."""
         return Carry(self.level, index, self.inits[index].shape, self.known[index])
@@ -164,9 +172,10 @@ class Before(State):
 
     def _notate(self, n: Notation) -> Piece:
         after = After(self.recursion, self.index, where=self.where)
-        if after in n.names:
-            return n.previous(n.names[after])
-        return n.call("before", after)
+        remembered = self.recursion.remembers(self.index)
+        if after not in n.names and remembered is not None and remembered in n.names:
+            return n.previous(n.names[remembered])
+        return n.previous(n.names[after]) if after in n.names else n.call("before", after)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -181,12 +190,28 @@ class After(State):
         return body if self in n.names else n.call("fix", body)
 
 
+@coordinates.read.register
+def _read_after(node: After, below: Sequence[Axes | None]) -> Axes:
+    axes = below[len(node.recursion.inits) + node.index]
+    if axes is None:
+        raise Unknown
+    return axes
+
+
+@coordinates.read.register
+def _read_before(node: Before, below: Sequence[Axes | None]) -> Axes:
+    return plain(node.shape)  # in the coordinates of another step, which are none of this one
+
+
 def fix(
     step: Callable[..., Any],
     init: Any,
     read: Callable[[Expr, Expr], Expr] | None = None,
 ) -> Any:
     """Return the stream s_t = step(s_{t−1}), s_0 = init: the only way state enters.
+
+    A state in the coordinates of an eigenbasis Q stays with its directions: where its step would
+    join the old value with one in coordinates of now, the old one is turned, see `turned`.
 
     Args:
         step: maps the old state to the new one; with several states, takes and returns as many.
@@ -208,7 +233,7 @@ def fix(
     hopes = tuple(Facts(0.0 if s.facts.low >= 0 else -float("inf"), symmetric=s.facts.symmetric,
                         psd=s.facts.psd) for s in inits)  # fmt: skip
     while True:
-        bodies, level = _close(step, inits, hopes)
+        bodies, level, axes = _close(step, inits, hopes, read)
         kept = tuple(map(_kept, hopes, (b.facts for b in bodies)))
         if kept == hopes:
             break
@@ -222,7 +247,7 @@ def fix(
                 why="`read` takes the old and the new value of one state",
                 hint="combine the returned states yourself, with nd.prev for old values",
             )
-        return read(Before(recursion, 0), after[0])
+        return read(turned(Before(recursion, 0), inits[0], axes[0]), after[0])
     return after if several else after[0]
 
 
@@ -236,9 +261,12 @@ def _kept(hope: Facts, body: Facts) -> Facts:
 
 
 def _close(
-    step: Callable[..., Any], inits: tuple[Expr, ...], known: tuple[Facts, ...]
-) -> tuple[tuple[Expr, ...], int]:
-    """Call `step` on placeholders; return the bodies over `Carry`, and their level."""
+    step: Callable[..., Any],
+    inits: tuple[Expr, ...],
+    known: tuple[Facts, ...],
+    read: Callable[[Expr, Expr], Expr] | None,
+) -> tuple[tuple[Expr, ...], int, tuple[Axes, ...]]:
+    """Call `step` on placeholders; return the bodies over `Carry`, their level and coordinates."""
     fresh = tuple(
         Placeholder(next(_FRESH), s.shape, facts) for s, facts in zip(inits, known, strict=True)
     )
@@ -258,9 +286,87 @@ def _close(
                 why=f"its step returns a {body.shape}",
                 hint="start from nd.zeros_like(...) or nd.eye_like(...) of the new value",
             )
+    delivered = () if read is None or len(inits) > 1 else (as_expr(read(fresh[0], bodies[0])),)
+    axes = _settled(fresh, bodies, delivered)
+    turns = {f: turned(f, s, a) for f, s, a in zip(fresh, inits, axes, strict=True)}
+    bodies = tuple(replace(b, turns) for b in bodies)
     level = 1 + max((_depth(b) for b in bodies), default=0)
     bind = {f: Carry(level, i, f.dims, f.known) for i, f in enumerate(fresh)}
-    return tuple(replace(b, bind) for b in bodies), level
+    return tuple(replace(b, bind) for b in bodies), level, axes
+
+
+def _settled(
+    fresh: Sequence[Expr], bodies: Sequence[Expr], delivered: Sequence[Expr]
+) -> tuple[Axes, ...]:
+    """Return the coordinates in which a step takes its old states: none, if it can do without.
+
+    Guessed from the new ones, round by round, and taken if the step keeps them.
+    """
+    untouched = tuple(plain(f.shape) for f in fresh)
+    if not any(isinstance(x, Eigenbasis) for b in (*bodies, *delivered) for x in walk(b)):
+        return untouched
+    guess = tuple(plain(f.shape, Kind.OPEN) for f in fresh)
+    try:
+        _axes(fresh, untouched, (*bodies, *delivered))
+    except Unknown:
+        pass
+    else:
+        return untouched
+    try:
+        for _ in range(1 + len(fresh)):
+            guess = _axes(fresh, guess, bodies)
+        guess = tuple((_closed(rows), _closed(cols)) for rows, cols in guess)
+        kept = _axes(fresh, guess, (*bodies, *delivered))
+    except Unknown:
+        return untouched
+    return guess if kept[: len(fresh)] == guess else untouched
+
+
+def _axes(
+    fresh: Sequence[Expr], given: Sequence[Axes], exprs: Sequence[Expr]
+) -> tuple[Axes, ...]:
+    find = Coordinates(dict(zip(fresh, given, strict=True)))
+    return tuple(map(find, exprs))
+
+
+def _closed(axis: Axis) -> Axis:
+    return Kind.PLAIN if axis is Kind.OPEN else axis
+
+
+def turned(old: Expr, start: Expr, axes: Axes) -> Expr:
+    """Return an old value in the coordinates of this step.
+
+        T old,  T = Qᵀ Q₋ for values that are odd along the columns of Q, and T = (Qᵀ Q₋)² entry by
+        entry for even ones, with Q₋ the basis a step ago
+
+    and likewise from the right. An odd value is then the same array in other coordinates. The
+    squares of cosines mix second moments as a rotation does moments that are uncorrelated: each row
+    of T sums to one, and where columns have only changed places or signs, T is that permutation.
+    At the first step nothing is turned.
+
+    Args:
+        old: the value. start: what it was before the first step. axes: its coordinates.
+    """
+    rows, cols = axes
+    result = old
+    if isinstance(rows, Along):
+        result = matmul(_cosines(transpose(rows.basis), last(rows.basis), rows.odd), result)
+    if isinstance(cols, Along):
+        result = matmul(result, _cosines(transpose(last(cols.basis)), cols.basis, cols.odd))
+    if result is old or is_constant(start, 0):
+        return result
+    return result + Maximum(2 - Stream(Source.STEP), as_expr(0)) * start
+
+
+def _cosines(left: Expr, right: Expr, odd: bool) -> Expr:
+    product = matmul(left, right)
+    return product if odd else product**2
+
+
+def last(x: Expr) -> Before:
+    """Return the value of a stream a step ago, zero at first."""
+    start = Constant(Fraction(0), x.shape)
+    return Before(Recursion((start,), (x,), 1 + _depth(x), (Facts(),)), 0)
 
 
 def _require_causal_init(start: Expr) -> None:

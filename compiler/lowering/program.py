@@ -78,10 +78,11 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
     after = [simplify(derive(slot.after)) for slot in slots]
     called = {simplify(derive(x)): name for x, name in declaration.labels.items()}
     graph = (update, *after)
-    kept, layers = kept_values(graph, schedule), _combined(graph)
+    scheduled, layers = kept_values(graph, schedule), _combined(graph)
+    kept = [x for x in scheduled if x not in after]
     fields = state_fields(declaration, slots)
     fields += kept_fields(declaration, kept, called, {f.name for f in fields})
-    phase = unused("phase", {h.name for h in declaration.hyper}) if kept else None
+    phase = unused("phase", {h.name for h in declaration.hyper}) if scheduled else None
     code = write(declaration, schedule, slots, fields, graph, layers, called, kept, phase)
     loaded = _load(declaration, code)
     return Program(
