@@ -213,9 +213,7 @@ def _through(axes: Axes, odd: bool, even: bool) -> Axes:
 @along.register
 def _inner(node: nodes.Inner, axes: Sequence[Axes]) -> Axes:
     (rows, cols), (below, beside) = axes
-    return _reduced(
-        (_product(rows, below), _product(cols, beside)), node.over_rows, node.over_cols
-    )
+    return _reduced((_product(rows, below), _product(cols, beside)), node.over_rows, node.over_cols)
 
 
 @along.register

@@ -10,15 +10,16 @@ from typing import Any
 import attrs
 
 from normdsl import coordinates
-from normdsl.coordinates import Along, Axes, Axis, Coordinates, Kind, Unknown, plain
+from normdsl.coordinates import Axes, Unknown, plain
 from normdsl.errors import DeclarationError, ShapeError
-from normdsl.expr import Constant, Expr, as_expr, is_constant, matmul, transpose
+from normdsl.expr import Constant, Expr, as_expr, is_constant
 from normdsl.facts import Facts
 from normdsl.graph import replace, walk
-from normdsl.nodes import Across, Eigenbasis, Maximum, Source, Stream
+from normdsl.nodes import Across, Source, Stream
 from normdsl.shapes import Shape
 from normdsl.show.notation import Notation, Piece
 from normdsl.structure import rebuild
+from normdsl.turning import settled, turned
 
 _FRESH = itertools.count()
 _AT_A_STEP = (
@@ -210,8 +211,8 @@ def fix(
 ) -> Any:
     """Return the stream s_t = step(s_{t−1}), s_0 = init: the only way state enters.
 
-    A state in the coordinates of an eigenbasis Q stays with its directions: where its step would
-    join the old value with one in coordinates of now, the old one is turned, see `turned`.
+    A state in the coordinates of an eigenbasis turns along with it: where a step would join the old
+    value with others in the coordinates of now, it reads the old one turned into them (`turning`).
 
     Args:
         step: maps the old state to the new one; with several states, takes and returns as many.
@@ -247,7 +248,7 @@ def fix(
                 why="`read` takes the old and the new value of one state",
                 hint="combine the returned states yourself, with nd.prev for old values",
             )
-        return read(turned(Before(recursion, 0), inits[0], axes[0]), after[0])
+        return read(turned(Before(recursion, 0), inits[0], axes[0], last), after[0])
     return after if several else after[0]
 
 
@@ -287,80 +288,12 @@ def _close(
                 hint="start from nd.zeros_like(...) or nd.eye_like(...) of the new value",
             )
     delivered = () if read is None or len(inits) > 1 else (as_expr(read(fresh[0], bodies[0])),)
-    axes = _settled(fresh, bodies, delivered)
-    turns = {f: turned(f, s, a) for f, s, a in zip(fresh, inits, axes, strict=True)}
+    axes = settled(fresh, bodies, delivered)
+    turns = {f: turned(f, s, a, last) for f, s, a in zip(fresh, inits, axes, strict=True)}
     bodies = tuple(replace(b, turns) for b in bodies)
     level = 1 + max((_depth(b) for b in bodies), default=0)
     bind = {f: Carry(level, i, f.dims, f.known) for i, f in enumerate(fresh)}
     return tuple(replace(b, bind) for b in bodies), level, axes
-
-
-def _settled(
-    fresh: Sequence[Expr], bodies: Sequence[Expr], delivered: Sequence[Expr]
-) -> tuple[Axes, ...]:
-    """Return the coordinates in which a step takes its old states: none, if it can do without.
-
-    Guessed from the new ones, round by round, and taken if the step keeps them.
-    """
-    untouched = tuple(plain(f.shape) for f in fresh)
-    if not any(isinstance(x, Eigenbasis) for b in (*bodies, *delivered) for x in walk(b)):
-        return untouched
-    guess = tuple(plain(f.shape, Kind.OPEN) for f in fresh)
-    try:
-        _axes(fresh, untouched, (*bodies, *delivered))
-    except Unknown:
-        pass
-    else:
-        return untouched
-    try:
-        for _ in range(1 + len(fresh)):
-            guess = _axes(fresh, guess, bodies)
-        guess = tuple((_closed(rows), _closed(cols)) for rows, cols in guess)
-        kept = _axes(fresh, guess, (*bodies, *delivered))
-    except Unknown:
-        return untouched
-    return guess if kept[: len(fresh)] == guess else untouched
-
-
-def _axes(
-    fresh: Sequence[Expr], given: Sequence[Axes], exprs: Sequence[Expr]
-) -> tuple[Axes, ...]:
-    find = Coordinates(dict(zip(fresh, given, strict=True)))
-    return tuple(map(find, exprs))
-
-
-def _closed(axis: Axis) -> Axis:
-    return Kind.PLAIN if axis is Kind.OPEN else axis
-
-
-def turned(old: Expr, start: Expr, axes: Axes) -> Expr:
-    """Return an old value in the coordinates of this step.
-
-        T old,  T = Qᵀ Q₋ for values that are odd along the columns of Q, and T = (Qᵀ Q₋)² entry by
-        entry for even ones, with Q₋ the basis a step ago
-
-    and likewise from the right. An odd value is then the same array in other coordinates. The
-    squares of cosines mix second moments as a rotation does moments that are uncorrelated: each row
-    of T sums to one, and where columns have only changed places or signs, T is that permutation.
-    At the first step nothing is turned.
-
-    Args:
-        old: the value. start: what it was before the first step. axes: its coordinates.
-    """
-    rows, cols = axes
-    result = old
-    if isinstance(rows, Along):
-        result = matmul(_cosines(transpose(rows.basis), last(rows.basis), rows.odd), result)
-    if isinstance(cols, Along):
-        result = matmul(result, _cosines(transpose(last(cols.basis)), cols.basis, cols.odd))
-    if result is old or is_constant(start, 0):
-        return result
-    return result + Maximum(2 - Stream(Source.STEP), as_expr(0)) * start
-
-
-def _cosines(left: Expr, right: Expr, odd: bool) -> Expr:
-    product = matmul(left, right)
-    return product if odd else product**2
 
 
 def last(x: Expr) -> Before:
