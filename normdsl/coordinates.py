@@ -82,9 +82,8 @@ class Coordinates:
     def _found(self, expr: Expr) -> Axes | None:
         below = [self._done[child] for child in expr.children]
         try:
-            if definition := getattr(expr, "definition", None) if _chosen(below) else None:
-                return self(definition)  # the operations of norms
-            return read(expr, below)
+            meant = getattr(expr, "definition", None)  # of the operations of norms
+            return self(meant) if meant is not None and _chosen(below) else read(expr, below)
         except Unknown:
             return None
 
@@ -138,6 +137,24 @@ def _eigenbasis(node: nodes.Eigenbasis, axes: Sequence[Axes]) -> Axes:
 def _transpose(node: e.Transpose, axes: Sequence[Axes]) -> Axes:
     (rows, cols), *_ = axes
     return cols, rows
+
+
+@along.register(nodes.Polar)
+@along.register(nodes.SingularLmo)
+@along.register(nodes.MatrixPower)
+def _spectral(node: Expr, axes: Sequence[Axes]) -> Axes:
+    return axes[0]  # U f(σ) Vᵀ turns, flips and permutes with U and V
+
+
+@along.register
+def _inverse(node: nodes.Inverse, axes: Sequence[Axes]) -> Axes:
+    (rows, cols), *_ = axes
+    return cols, rows
+
+
+@along.register
+def _singular_norm(node: nodes.SingularNorm, axes: Sequence[Axes]) -> Axes:
+    return plain(node.shape)
 
 
 @along.register
@@ -216,12 +233,21 @@ def _inner(node: nodes.Inner, axes: Sequence[Axes]) -> Axes:
     return _reduced((_product(rows, below), _product(cols, beside)), node.over_rows, node.over_cols)
 
 
-@along.register
-def _reduce(node: nodes.Reduce, axes: Sequence[Axes]) -> Axes:
-    signed = node.reducer is nodes.Reducer.SUM
+@along.register(nodes.Reduce)
+@along.register(nodes.KthLargest)
+def _reduce(node: nodes.Reduce | nodes.KthLargest, axes: Sequence[Axes]) -> Axes:
+    signed = isinstance(node, nodes.Reduce) and node.reducer is nodes.Reducer.SUM
     if not signed and any(isinstance(axis, Along) and axis.odd for axis in axes[0]):
         raise Unknown
     return _reduced(axes[0], node.over_rows, node.over_cols)
+
+
+@along.register
+def _block_mean(node: nodes.BlockMean, axes: Sequence[Axes]) -> Axes:
+    pairs = zip(axes[0], (node.rows, node.cols), strict=True)
+    if any(size > 1 and isinstance(axis, Along) for axis, size in pairs):
+        raise Unknown
+    return axes[0]
 
 
 def _reduced(axes: Axes, over_rows: bool, over_cols: bool) -> Axes:
