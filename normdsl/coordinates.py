@@ -2,8 +2,8 @@
 
 Qᵀ X P has a row for each column of Q and a column for each of P. Along such an axis a value is odd
 if its entries change sign with the eigenvector, as those of Qᵀ X do, and even if they do not, as
-their squares. Products, sums, and functions of entries keep the coordinates of their arguments; what
-mixes entries in any other way, or is neither odd nor even, has none that are known.
+their squares. Products, sums, and functions of entries keep the coordinates of their arguments;
+what mixes entries in any other way, or is neither odd nor even, has none that are known.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Turning: a state in the coordinates of an eigenbasis is read in those of this step.
 
-Eigenvectors turn from step to step. Where two eigenvalues cross, two of them change places, be it at
-once or over some steps, and an old value that stays as it is belongs to another direction.
+Eigenvectors turn from step to step. Where two eigenvalues cross, two of them change places, be it
+at once or over some steps, and an old value that stays as it is belongs to another direction.
 """
 
 from __future__ import annotations

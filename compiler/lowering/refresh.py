@@ -1,7 +1,8 @@
 """Refresh: which values a schedule keeps between steps, and how each is written.
 
-A kept value V(S) of a state S becomes one more state of the program, unless it is one already, as an
-eigenbasis is in whose coordinates another state is kept; and `step` gets an argument that says what to do with it, a Python int: 0 keep, 1 compute, 2 compute for the first time.
+A kept value V(S) of a state S becomes one more state of the program, unless it is one already, as
+an eigenbasis is in whose coordinates another state is kept. And `step` gets an argument that says
+what to do with it, a Python int: 0 keep, 1 compute, 2 compute for the first time.
 """
 
 from __future__ import annotations

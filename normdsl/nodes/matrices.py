@@ -76,7 +76,10 @@ class Inverse(Expr):
 
 @attrs.frozen(eq=False, repr=False)
 class Eigenbasis(Expr):
-    """Orthogonal Q of eigenvectors of a symmetric S, S = Q Λ Qᵀ, largest eigenvalue first."""
+    """Orthogonal Q of eigenvectors of a symmetric S, S = Q Λ Qᵀ, largest eigenvalue first.
+
+    A function of S at this step alone; states in its coordinates turn along (`normdsl.turning`).
+    """
 
     arg: Expr
 

@@ -97,7 +97,7 @@ def test_a_start_is_not_turned_at_the_first_step():
     for k in (1, 2):
         w, state = pure.update(k * g, state, w)
         totals.append(w)
-    u, s, vh = torch.linalg.svd(g)
+    s = torch.linalg.svdvals(g)
     torch.testing.assert_close(totals[0], 3 + torch.diag(s**2))  # in the basis of the first step
     torch.testing.assert_close(totals[1], 3 + torch.diag(5 * s**2))
 
