@@ -10,6 +10,7 @@ import attrs
 from normdsl.compiler.lowering.derive import Slot
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
+from normdsl.nodes import Eigenbasis
 from normdsl.shapes import Dim
 
 
@@ -19,10 +20,12 @@ class Field:
 
     Args:
         name: its key in the optimizer's state. dims: its lengths, as the symbols 1, m and n.
+        turns: whether it is the eigenbasis of a step ago, by which other states turn.
     """
 
     name: str
     dims: tuple[Dim, Dim]
+    turns: bool = False
 
     def lengths(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Return its lengths for weights of `shape`."""
@@ -47,7 +50,8 @@ def state_fields(declaration: Declaration, slots: Iterable[Slot]) -> tuple[Field
             name = next(wish for k in itertools.count(1) if (wish := f"state{k}") not in taken)
         taken.add(name)
         shape = slot.init.shape
-        fields.append(Field(name, (shape.rows, shape.cols)))
+        turns = isinstance(remembered, Eigenbasis)
+        fields.append(Field(name, (shape.rows, shape.cols), turns))
     return tuple(fields)
 
 

@@ -126,3 +126,16 @@ def test_what_is_turned_is_shown_by_name_and_saved():
     opt = adaptive([p])
     opt.init_state()
     assert {"v", "Q"} < set(opt.state[p])
+
+
+def test_bases_that_turn_states_are_not_rounded_with_all_states():
+    rule = nd.Declaration("moments", (), W - nd.ema(X**2, 0.9))
+    shorter = {"bfloat16": torch.float32, (("Q", "bfloat16"),): torch.bfloat16}
+    for policy, dtype in shorter.items():
+        p = torch.nn.Parameter(torch.ones(3, 2))
+        named = nd.Declaration("moments", (), rule.update, names=(("Q", Q), ("P", P)))
+        opt = named([p], schedule=nd.Schedule(state=policy))
+        opt.init_state()
+        assert opt.state[p]["Q"].dtype is dtype
+        costs = {line[0]: line[2] for line in opt.explain().lines[0].state}
+        assert costs["Q"] == str(dtype).removeprefix("torch.")
