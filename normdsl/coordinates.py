@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import singledispatch
 
 import attrs
@@ -207,8 +208,8 @@ def _product(x: Axis, y: Axis) -> Axis:
 
 @along.register
 def _pow(node: e.Pow, axes: Sequence[Axes]) -> Axes:
-    p = node.exponent.value if isinstance(node.exponent, Constant) else None
-    whole = p is not None and p.denominator == 1
+    p = node.exponent.value if isinstance(node.exponent, Constant) else Fraction(1, 2)
+    whole = p.denominator == 1
     return _through(axes[0], whole and p % 2 == 1, whole and p % 2 == 0)
 
 
