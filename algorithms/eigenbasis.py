@@ -19,7 +19,8 @@ def soap(
     v ← β₂ v + (1 − β₂) (Qᵀ G P)²,   W ← (1 − lr λ) W − lr Q ((Qᵀ m̂ P) / (√v̂ + ε)) Pᵀ: sharp of
     ‖v^¼ ∘ (Qᵀ X P)‖_F. As in the code, the bases know the gradients before this one only, and the
     first step takes none (it is all they would know). The code refreshes the bases every ten steps
-    by one QR step (`schedule=` here) and decays after the step.
+    by one QR step (`schedule=` here), permutes v as the columns where here it turns along with
+    them (`nd.eigenbasis`), which is the same if they only change places, and decays after the step.
     """
     go = nd.minimum(t - 1, 1)
     m = nd.ema(go * G, beta1) * nd.reciprocal(1 - beta1 ** (t - 1))

@@ -240,5 +240,10 @@ def inverse(x: Any) -> Expr:
 
 
 def eigenbasis(s: Any) -> Expr:
-    """Return the orthogonal eigenvectors of a symmetric matrix as columns."""
+    """Return the orthogonal eigenvectors Q of a symmetric matrix as columns, largest value first.
+
+    The sign of a column is arbitrary, and columns change places where eigenvalues cross. A state in
+    their coordinates, as an average of (Qᵀ G)², turns along: what it was is read in the coordinates
+    of this step (`nd.fix`), so that it stays with its directions. The old basis is a state then.
+    """
     return nodes.Eigenbasis(as_expr(s))

@@ -21,7 +21,8 @@ def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
     """Return a distinct name for every expression its author named, and for every state.
 
     They come in the author's order, moved where needed so that each uses only earlier ones.
-    A state its author did not name is called after the named expression it first appears in.
+    A state its author did not name is called after the named expression it first appears in; one
+    that remembers a named expression has no name but that.
     """
     given: dict[Expr, str] = {}
     order = walk(update)
@@ -37,7 +38,8 @@ def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
                 _name(found, taken, expr, given[expr])
             elif isinstance(expr, State):
                 after = After(expr.recursion, expr.index, where=expr.where)
-                if after not in found and after not in given:
+                remembered = expr.recursion.remembers(expr.index)
+                if after not in found and after not in given and remembered not in given:
                     owners = (given[x] for x in inside[place:] if x in given and expr in walk(x))
                     owner = next(owners, None)
                     _name(found, taken, after, f"{owner}_buffer" if owner else "s1")

@@ -106,8 +106,8 @@ class QRPower(Method):
     """Eigenbasis by one step of orthogonal iteration from the last basis: Q ← qr(S Q).
 
     The columns of the last basis are ordered by diag(Qᵀ S Q) first, largest in front (Vyas et al.,
-    2024, arXiv:2409.11321). The first basis is by `Eigh`. The last basis is a state. SOAP's code
-    permutes its second moment along with the columns; here it is the declaration's and stays.
+    2024, arXiv:2409.11321). The first basis is by `Eigh`. The last basis is a state. As under every
+    method, second moments in its coordinates turn along; SOAP's code permutes them as the columns.
     """
 
     kernels: ClassVar[Mapping[str, str]] = {"eigenbasis": "qr_power_step"}

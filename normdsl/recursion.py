@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import attrs
 
+from normdsl import coordinates
+from normdsl.coordinates import Axes, Unknown, plain
 from normdsl.errors import DeclarationError, ShapeError
-from normdsl.expr import Expr, as_expr
+from normdsl.expr import Constant, Expr, as_expr, is_constant
 from normdsl.facts import Facts
 from normdsl.graph import replace, walk
 from normdsl.origins import BEFORE_THE_FIRST_STEP, Origin, joined
 from normdsl.shapes import Shape
 from normdsl.show.notation import Notation, Piece
 from normdsl.structure import rebuild
+from normdsl.turning import settled, turned
 
 _FRESH = itertools.count()
 
@@ -131,6 +135,11 @@ class Recursion:
         own = {self.carry(i) for i in range(len(self.inits))}
         return own.isdisjoint(free_carries(self.bodies[index]))
 
+    def remembers(self, index: int) -> Expr | None:
+        """Return the stream whose last value a state is, zero at first; None if it is more."""
+        simple = self.forgetful(index) and is_constant(self.inits[index], 0)
+        return self.bodies[index] if simple else None
+
     def carry(self, index: int) -> Carry:
         """Return the symbol that stands for state `index` in the bodies."""
         return Carry(self.level, index, self.inits[index].shape, self.known[index])
@@ -166,9 +175,10 @@ class Before(State):
 
     def _notate(self, n: Notation) -> Piece:
         after = After(self.recursion, self.index, where=self.where)
-        if after in n.names:
-            return n.previous(n.names[after])
-        return n.call("before", after)
+        remembered = self.recursion.remembers(self.index)
+        if after not in n.names and remembered is not None and remembered in n.names:
+            return n.previous(n.names[remembered])
+        return n.previous(n.names[after]) if after in n.names else n.call("before", after)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -183,12 +193,28 @@ class After(State):
         return body if self in n.names else n.call("fix", body)
 
 
+@coordinates.read.register
+def _read_after(node: After, below: Sequence[Axes | None]) -> Axes:
+    axes = below[len(node.recursion.inits) + node.index]
+    if axes is None:
+        raise Unknown
+    return axes
+
+
+@coordinates.read.register
+def _read_before(node: Before, below: Sequence[Axes | None]) -> Axes:
+    return plain(node.shape)  # in the coordinates of another step, which are none of this one
+
+
 def fix(
     step: Callable[..., Any],
     init: Any,
     read: Callable[[Expr, Expr], Expr] | None = None,
 ) -> Any:
     """Return the stream s_t = step(s_{t−1}), s_0 = init: the only way state enters.
+
+    A state in the coordinates of an eigenbasis turns along with it: where a step would join the old
+    value with others in the coordinates of now, it reads the old one turned into them (`turning`).
 
     Args:
         step: maps the old state to the new one; with several states, takes and returns as many.
@@ -209,7 +235,7 @@ def fix(
         _require_causal_init(start)
     hopes = tuple(_kept(attrs.evolve(s.facts, low=0.0), s.facts) for s in inits)
     while True:
-        bodies, level = _close(step, inits, hopes)
+        bodies, level, axes = _close(step, inits, hopes, read)
         kept = tuple(map(_kept, hopes, (b.facts for b in bodies)))
         if kept == hopes:
             break
@@ -223,7 +249,7 @@ def fix(
                 why="`read` takes the old and the new value of one state",
                 hint="combine the returned states yourself, with nd.prev for old values",
             )
-        return read(Before(recursion, 0), after[0])
+        return read(turned(Before(recursion, 0), inits[0], axes[0], last), after[0])
     return after if several else after[0]
 
 
@@ -238,9 +264,12 @@ def _kept(hope: Facts, body: Facts) -> Facts:
 
 
 def _close(
-    step: Callable[..., Any], inits: tuple[Expr, ...], known: tuple[Facts, ...]
-) -> tuple[tuple[Expr, ...], int]:
-    """Call `step` on placeholders; return the bodies over `Carry`, and their level."""
+    step: Callable[..., Any],
+    inits: tuple[Expr, ...],
+    known: tuple[Facts, ...],
+    read: Callable[[Expr, Expr], Expr] | None,
+) -> tuple[tuple[Expr, ...], int, tuple[Axes, ...]]:
+    """Call `step` on placeholders; return the bodies over `Carry`, their level and coordinates."""
     fresh = tuple(
         Placeholder(next(_FRESH), s.shape, facts) for s, facts in zip(inits, known, strict=True)
     )
@@ -260,9 +289,19 @@ def _close(
                 why=f"its step returns a {body.shape}",
                 hint="start from nd.zeros_like(...) or nd.eye_like(...) of the new value",
             )
+    delivered = () if read is None or len(inits) > 1 else (as_expr(read(fresh[0], bodies[0])),)
+    axes = settled(fresh, bodies, delivered)
+    turns = {f: turned(f, s, a, last) for f, s, a in zip(fresh, inits, axes, strict=True)}
+    bodies = tuple(replace(b, turns) for b in bodies)
     level = 1 + max((_depth(b) for b in bodies), default=0)
     bind = {f: Carry(level, i, f.dims, f.known) for i, f in enumerate(fresh)}
-    return tuple(replace(b, bind) for b in bodies), level
+    return tuple(replace(b, bind) for b in bodies), level, axes
+
+
+def last(x: Expr) -> Before:
+    """Return the value of a stream a step ago, zero at first."""
+    start = Constant(Fraction(0), x.shape)
+    return Before(Recursion((start,), (x,), 1 + _depth(x), (Facts(),)), 0)
 
 
 def _require_causal_init(start: Expr) -> None:

@@ -45,7 +45,8 @@ class Schedule:
             methods are in value; `nd.schedule_error` measures both.
         state: name of the dtype in which states are kept between steps, `"bfloat16"`, or one for
             some of them, `{"m": "bfloat16"}`; None for the dtype of the computation. Rounding at
-            the end of each step is the error it makes.
+            the end of each step is the error it makes. One dtype for all leaves out eigenbases by
+            which other states turn: columns rounded to another length stretch those every time.
 
     Raises:
         DeclarationError: for an unknown dtype, a method without a kernel for its role, or a refresh
@@ -60,9 +61,15 @@ class Schedule:
     refresh: int = 1
     state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
 
-    def kept_dtype(self, name: str) -> str | None:
-        """Return the name of the dtype in which a state is kept; None for the computation's."""
-        return dict(self.state).get(name) if isinstance(self.state, tuple) else self.state
+    def kept_dtype(self, name: str, turns: bool = False) -> str | None:
+        """Return the name of the dtype in which a state is kept; None for the computation's.
+
+        Args:
+            name: of the state. turns: whether others are turned by it at every step.
+        """
+        if isinstance(self.state, tuple):
+            return dict(self.state).get(name)
+        return None if turns else self.state
 
     @property
     def state_names(self) -> tuple[str, ...]:

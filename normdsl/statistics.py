@@ -53,7 +53,8 @@ def ema_in_basis(x: Any, beta: Any, left: Any, right: Any) -> Expr:
         s ← β (Qᵀ Q₋) s (P₋ᵀ P) + (1 − β) Qᵀ x P
 
     with Q₋ and P₋ the bases of the step before: the old average is turned into the new coordinates,
-    as SOAP does when it refreshes its eigenbases (Vyas et al., 2024, arXiv:2409.11321).
+    as SOAP does when it refreshes its eigenbases (Vyas et al., 2024, arXiv:2409.11321). For bases
+    by `nd.eigenbasis` it is `nd.ema(Q.T @ x @ P, beta)`, which turns by itself.
 
     Args:
         x: the stream. beta: β, in [0, 1). left: Q, m×m. right: P, n×n.

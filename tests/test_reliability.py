@@ -57,8 +57,10 @@ def test_a_process_killed_while_it_saves(tmp_path, fraction):
 
 
 @pytest.mark.parametrize("name", checkpoints.OLDER)
-def test_states_of_version_0_1_0_are_loaded_and_go_on(name):
-    assert checkpoints.older(name) == "loaded, and goes on as there"
+def test_states_of_version_0_1_0_are_loaded_and_go_on_or_are_refused(name):
+    # The second moments of SOAP did not turn along with their bases then.
+    expected = "refused" if name == "soap" else "loaded, and goes on as there"
+    assert checkpoints.older(name) == expected
 
 
 @pytest.mark.parametrize("text", texts.TEXTS, ids=lambda t: t.name)

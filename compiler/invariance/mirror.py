@@ -26,7 +26,7 @@ from normdsl.graph import walk
 from normdsl.nodes import Source
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated, transposed
-from normdsl.recursion import Carry, State
+from normdsl.recursion import Before, Carry, State, last
 from normdsl.shapes import Dim, Shape
 from normdsl.show.text import Text
 from normdsl.source import located
@@ -114,6 +114,15 @@ def _transpose(node: e.Transpose, mirror: Mirror) -> Expr:
 @image.register
 def _eigenbasis(node: nodes.Eigenbasis, mirror: Mirror) -> Expr:
     return e.transpose(nodes.Eigenbasis(mirror(node.arg)))
+
+
+@image.register
+def _before(node: Before, mirror: Mirror) -> Expr:
+    remembered = node.recursion.remembers(node.index)
+    if isinstance(remembered, nodes.Eigenbasis):  # the transpose of what its mirror image was
+        return e.transpose(last(nodes.Eigenbasis(mirror(remembered.arg))))
+    rebuilt: Expr = rebuild(node, Expr, mirror)
+    return rebuilt
 
 
 @image.register

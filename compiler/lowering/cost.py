@@ -97,7 +97,7 @@ def _states(
 ) -> Iterator[StateCost]:
     for field in program.fields:
         rows, cols = field.lengths(shape)
-        dtype = _named(program.schedule.kept_dtype(field.name)) or working
+        dtype = _named(program.schedule.kept_dtype(field.name, field.turns)) or working
         yield StateCost(field.name, (rows, cols), dtype, batch * rows * cols * dtype.itemsize)
 
 

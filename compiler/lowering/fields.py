@@ -10,6 +10,7 @@ import attrs
 from normdsl.compiler.lowering.derive import Slot
 from normdsl.declaration import Declaration
 from normdsl.expr import Expr
+from normdsl.nodes import Eigenbasis
 from normdsl.shapes import Dim
 
 
@@ -19,10 +20,12 @@ class Field:
 
     Args:
         name: its key in the optimizer's state. dims: its lengths, as the symbols 1, m and n.
+        turns: whether it is the eigenbasis of a step ago, by which other states turn.
     """
 
     name: str
     dims: tuple[Dim, Dim]
+    turns: bool = False
 
     def lengths(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Return its lengths for weights of `shape`."""
@@ -31,17 +34,24 @@ class Field:
 
 
 def state_fields(declaration: Declaration, slots: Iterable[Slot]) -> tuple[Field, ...]:
-    """Return the fields of states, by the author's names where there are some."""
+    """Return the fields of states, by the author's names where there are some.
+
+    A state that remembers a named value is called as that.
+    """
     fields: list[Field] = []
     labels = declaration.labels
     taken = set(labels.values()) | {h.name for h in declaration.hyper}
     for slot in slots:
-        name = labels.get(slot.after) or next(
-            wish for k in itertools.count(1) if (wish := f"state{k}") not in taken
-        )
+        remembered = slot.recursion.remembers(slot.index)
+        name = labels.get(slot.after)
+        if name is None and remembered is not None:
+            name = labels.get(remembered)
+        if name is None or name in {f.name for f in fields}:
+            name = next(wish for k in itertools.count(1) if (wish := f"state{k}") not in taken)
         taken.add(name)
         shape = slot.init.shape
-        fields.append(Field(name, (shape.rows, shape.cols)))
+        turns = isinstance(remembered, Eigenbasis)
+        fields.append(Field(name, (shape.rows, shape.cols), turns))
     return tuple(fields)
 
 

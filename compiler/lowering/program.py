@@ -87,12 +87,14 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
     after = [simplify(derive(slot.after)) for slot in slots]
     called = {simplify(derive(x)): name for x, name in declaration.labels.items()}
     graph = (update, *after)
-    kept, layers = kept_values(graph, schedule), combined(graph)
+    scheduled, layers = kept_values(graph, schedule), combined(graph)
+    kept = [x for x in scheduled if x not in after]
     fields = state_fields(declaration, slots)
     names = {f.name for f in fields}
-    most = kept_fields(declaration, kept_values(graph, _KEEPING), called, names)
+    most = [x for x in kept_values(graph, _KEEPING) if x not in after]
+    owned = kept_fields(declaration, most, called, names)
     fields += kept_fields(declaration, kept, called, names)
-    phase = unused("phase", {h.name for h in declaration.hyper}) if kept else None
+    phase = unused("phase", {h.name for h in declaration.hyper}) if scheduled else None
     code = write(declaration, schedule, slots, fields, graph, layers, called, kept, phase)
     loaded = _load(declaration, code)
     return Program(
@@ -107,7 +109,7 @@ def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Progr
         tuple(loaded[f"survey{k}"] for k in range(len(layers))),
         draws(slots, graph),
         phase,
-        frozenset(f.name for f in (*fields, *most)),
+        frozenset(f.name for f in (*fields, *owned)),
     )
 
 

@@ -1,7 +1,8 @@
 """Refresh: which values a schedule keeps between steps, and how each is written.
 
-A kept value V(S) of a state S becomes one more state of the program, and `step` gets an argument
-that says what to do with it, a Python int: 0 keep, 1 compute, 2 compute for the first time.
+A kept value V(S) of a state S becomes one more state of the program, unless it is one already, as
+an eigenbasis is in whose coordinates another state is kept. And `step` gets an argument that says
+what to do with it, a Python int: 0 keep, 1 compute, 2 compute for the first time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ KEEP, COMPUTE, FIRST = 0, 1, 2
 
 def kept_values(roots: Iterable[Expr], schedule: Schedule) -> list[Expr]:
     """Return the values of a derived step that a schedule keeps, operands first."""
-    return [x for x in inside(roots) if _is_kept(x, schedule) and _reads_a_state(x)]
+    return [x for x in inside(roots) if is_scheduled(x, schedule)]
+
+
+def is_scheduled(expr: Expr, schedule: Schedule) -> bool:
+    """Return whether a schedule says at which steps an expression of a derived step is computed."""
+    return _is_kept(expr, schedule) and _reads_a_state(expr)
 
 
 def inside(roots: Iterable[Expr]) -> list[Expr]:

@@ -12,7 +12,7 @@ from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fields import Field, unused
 from normdsl.compiler.lowering.methods import with_helpers
-from normdsl.compiler.lowering.refresh import combined, inside
+from normdsl.compiler.lowering.refresh import combined, inside, is_scheduled
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declaration import Declaration
 from normdsl.errors import DeclarationError
@@ -52,7 +52,9 @@ def write(
         olds.append(unused(f"{field.name}_old", used))
         used.add(olds[-1])
     inputs: dict[Expr, str] = {s.before: x for s, x in zip(slots, olds, strict=False)}
-    last = dict(zip(kept, olds[len(slots) :], strict=True))
+    # A kept value that a state remembers anyway has its last value there.
+    held = zip([*graph[1:], *kept], olds, strict=True)
+    last = {x: old for x, old in held if is_scheduled(x, schedule)}
 
     def function(
         name: str,

@@ -129,7 +129,7 @@ class Stepper:
 
     def kept_dtype(self, field: Field, param: Tensor) -> torch.dtype:
         """Return the dtype in which a parameter's state is kept between steps."""
-        name = self.program.schedule.kept_dtype(field.name)
+        name = self.program.schedule.kept_dtype(field.name, field.turns)
         return self.dtype(param) if name is None else _dtype(name)
 
     @property

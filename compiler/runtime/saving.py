@@ -214,7 +214,8 @@ def _is_count(value: float | bool | complex) -> bool:
 
 def _require_slot(rule: str, key: str, shape: tuple[int, ...], value: Any, native: bool) -> None:
     if not isinstance(value, Tensor):
-        raise _refused(f"a state of {rule} lacks {key}")
+        unknown = "" if native else ", which the version that saved it did not keep"
+        raise _refused(f"a state of {rule} lacks {key}{unknown}")
     # Before groups said their rule, states were kept as the matrices they are seen as.
     matrix = (shape[0] if shape else 1, math.prod(shape[1:]))
     legal = tuple(value.shape) == shape or (not native and tuple(value.shape) == matrix)

@@ -82,7 +82,10 @@ class Inverse(Operation):
 
 @attrs.frozen(eq=False, repr=False)
 class Eigenbasis(Operation):
-    """Orthogonal Q of eigenvectors of a symmetric S, S = Q Λ Qᵀ, largest eigenvalue first."""
+    """Orthogonal Q of eigenvectors of a symmetric S, S = Q Λ Qᵀ, largest eigenvalue first.
+
+    A function of S at this step alone; states in its coordinates turn along (`normdsl.turning`).
+    """
 
     arg: Expr
 

@@ -229,7 +229,8 @@ OLDER = tuple(_OLDER)
 def older(name: str) -> str:
     """Load what `state_dict()` returned in version 0.1.0, whose groups did not say their rule.
 
-    The next step must be the one that version took, up to rounding of another processor.
+    The next step must be the one that version took, up to rounding of another processor; or the
+    state is refused, saying what that version did not keep.
     """
     told = _OLDER[name]
     params = [torch.nn.Parameter(torch.tensor(w)) for w in told["weights"]]
@@ -238,7 +239,10 @@ def older(name: str) -> str:
         int(k): {key: torch.tensor(x) for key, x in entry.items()}
         for k, entry in told["saved"]["state"].items()
     }
-    opt.load_state_dict({**told["saved"], "state": state})
+    try:
+        opt.load_state_dict({**told["saved"], "state": state})
+    except nd.SerializationError as error:
+        return REFUSED if "did not keep" in error.why else "REFUSED FOR ANOTHER REASON"
     for p, g in zip(params, told["gradients"], strict=True):
         p.grad = torch.tensor(g)
     opt.step()

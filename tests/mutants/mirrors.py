@@ -19,7 +19,7 @@ from normdsl.compiler.invariance.conditions import NONE
 from normdsl.expr import Expr
 from normdsl.norms import operator_norm
 from normdsl.norms.iterated import Iterated
-from normdsl.recursion import Carry
+from normdsl.recursion import Before, Carry, last
 
 original_chain, original_image = canonical.chain, mirror.judge
 
@@ -39,6 +39,10 @@ def one_way(node: Any, image: Any) -> Expr:
 def undrawn(inference: Any, expr: Expr) -> Any:
     found = original_image(inference, expr)
     return tuple(attrs.evolve(j, conditions=NONE) for j in found)
+
+
+def unturned(node: Any, image: Any) -> Expr:
+    return last(nodes.Eigenbasis(image(node.recursion.remembers(node.index).arg)))
 
 
 TWO = (G @ G.T) @ (W @ W.T)
@@ -92,6 +96,8 @@ MIRRORS = [
     Mutant("eigenvectors are not transposed",
            imaged(nodes.Eigenbasis, lambda node, image: nodes.Eigenbasis(image(node.arg))),
            nd.eigenbasis(GRAM), g.transpose),
+    Mutant("eigenvectors of a step ago are not transposed", imaged(Before, unturned),
+           nd.prev(nd.eigenbasis(GRAM)), g.transpose),
     Mutant("a triangle is not transposed",
            imaged(nodes.Cholesky, lambda node, image: nodes.Cholesky(image(node.arg))),
            nd.cholesky(GRAM), g.transpose),

@@ -57,6 +57,8 @@ def alike_up_to(**parts: Any) -> Any:
 
 
 START = nd.eigenbasis(nd.prev(kept(GRAM)))
+#: The eigenbasis of a step ago: an average in its coordinates is not turned along.
+STALE = nd.prev(nd.eigenbasis(kept(GRAM)))
 #: A state that starts without full rank, has it from then on, and is inverted before it changes.
 SPREAD = nd.inverse(nd.output_moment)
 BRACED = nd.fix(lambda s: BETA * s + SPREAD + SPREAD @ nd.inverse(s) @ SPREAD, W @ W.T)
@@ -91,10 +93,10 @@ RECURSIONS = [
     Mutant("nothing is guessed", replaced(guess.guesses, lambda *_: iter(())),
            step(nd.sign(kept(G))), g.loss_scale, answer("invariant")),
     Mutant("frames are kept from step to step", member(Law, "frames", property(lambda law: [])),
-           step(nd.eigenbasis(kept(GRAM)) @ kept(nd.eigenbasis(kept(GRAM)).T @ G)),
+           step(STALE @ kept(STALE.T @ G)),
            g.left_orthogonal, rule),
     Mutant("frames do not grow old", member(Law, "aged", property(lambda law: law)),
-           step(nd.eigenbasis(kept(GRAM)) @ kept(nd.eigenbasis(kept(GRAM)).T @ G)),
+           step(STALE @ kept(STALE.T @ G)),
            g.left_orthogonal, rule),
     Mutant("a constant has eigenvectors that turn", replaced(
         matrices.starts_constant, lambda *_: False),

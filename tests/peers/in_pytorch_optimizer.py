@@ -139,7 +139,7 @@ ROWS = [
         with_betas(po.SOAP, S["soap"]),
         S["soap"],
         deviation=SOAP + " Every tenth step, after use, the bases are refreshed by one power step "
-        "and QR in float32.",
+        "and QR in float32, and second moments permuted as the columns are sorted, not turned.",
         variant=loops.soap_with_power_steps,
         cases=SQUARE,
         limits=UNIQUE + " To 1e-6, for its QR.",

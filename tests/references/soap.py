@@ -11,6 +11,17 @@ def grams(g, state, beta2):
     return before
 
 
+def turn_along(state, ql, qr):
+    """Mixes old second moments by the squared cosines of new and old directions; remembers these.
+
+    Where columns have only changed places or signs, the moments are permuted along.
+    """
+    if "v" in state:
+        old_l, old_r = state["bases"]
+        state["v"] = (ql.T @ old_l) ** 2 @ state["v"] @ (old_r.T @ qr) ** 2
+    state["bases"] = ql, qr
+
+
 def soap(
     w, g, t, state, *, loss=None, lr=3e-3, beta1=0.95, beta2=0.95, eps=1e-8, weight_decay=0.01
 ):
@@ -18,6 +29,7 @@ def soap(
     if t == 1:  # the first gradient gives the bases and no step
         return w
     ql, qr = eigenvectors(left), eigenvectors(right)
+    turn_along(state, ql, qr)
     m = ema(state, "m", g, beta1) / (1 - beta1 ** (t - 1))
     v = ema(state, "v", (ql.T @ g @ qr) ** 2, beta2) / (1 - beta2 ** (t - 1))
     step = (ql.T @ m @ qr) / (v.sqrt() + eps)

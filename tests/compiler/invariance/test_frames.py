@@ -29,8 +29,43 @@ def test_an_average_that_is_turned_along_is_invariant(group):
     proofs.assert_proof_holds(verdict)
 
 
-def test_an_average_that_is_not_is_refused_with_advice():
-    verdict = in_coordinates(nd.ema(Q.T @ G @ P, 0.9)).check(g.orthogonal)
+@pytest.mark.parametrize("group", [g.orthogonal, g.left_orthogonal, g.right_orthogonal])
+@pytest.mark.parametrize("average", [nd.ema(Q.T @ G @ P, 0.9), nd.accumulate(Q.T @ G @ P)])
+def test_an_average_in_the_coordinates_of_now_turns_by_itself(average, group):
+    verdict = in_coordinates(average).check(group)
+    assert verdict.status is Status.CONDITIONAL
+    proofs.assert_proof_holds(verdict)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        (Q.T @ G @ P) ** 2,
+        nd.abs(Q.T @ G @ P),
+        nd.sum((Q.T @ G) * (Q.T @ G), over="cols"),
+        nd.sum((G @ P) ** 2, over="rows"),
+    ],
+    ids=str,
+)
+def test_what_has_no_sign_turns_by_squared_cosines(x):
+    """Also from another start than zero, and where maxima are kept."""
+    largest = nd.fix(lambda s: nd.maximum(0.9 * s, x), nd.zeros_like(x) + 0.1)
+    step = Q @ (nd.tanh(Q.T @ G @ P) / (nd.ema(x, 0.9) + largest)) @ P.T
+    verdict = rule(step).check(g.orthogonal)
+    assert verdict.status is Status.CONDITIONAL
+    proofs.assert_proof_holds(verdict)
+
+
+def test_moments_of_one_side_turn():
+    v = nd.ema((Q.T @ G) ** 2, 0.9)
+    verdict = rule(Q @ (Q.T @ G / (nd.sqrt(v) + 1))).check(g.left_orthogonal)
+    assert verdict.status is Status.CONDITIONAL
+    proofs.assert_proof_holds(verdict)
+
+
+def test_an_average_in_the_coordinates_of_another_step_is_refused_with_advice():
+    old, beside = nd.prev(Q), nd.prev(P)
+    verdict = rule(old @ nd.tanh(nd.ema(old.T @ G @ beside, 0.9)) @ beside.T).check(g.orthogonal)
     assert verdict.status is Status.REFUTED
     assert "turns anew at every step" in verdict.because
     assert "nd.prev(Q)" in verdict.because

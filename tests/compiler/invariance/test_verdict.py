@@ -184,7 +184,7 @@ def test_coupled_statistics_from_a_transported_start_are_affine_invariant():
 def test_averaging_in_a_frame_that_turns_is_refused():
     @nd.optimizer
     def rotated_average(lr=0.1, beta: nd.Fraction = 0.9):
-        Q = nd.eigenbasis(nd.ema(G @ G.T, beta))
+        Q = nd.prev(nd.eigenbasis(nd.ema(G @ G.T, beta)))
         m = nd.ema(Q.T @ G, 0.9)
         return W - lr * (Q @ m)
 

@@ -72,7 +72,10 @@ def literal(rule, schedule, weights, grads):
             w = w - 0.1 * left @ g @ right
             continue
         if due:
+            old = left, right
             left, right = rotated(L, left, schedule), rotated(R, right, schedule)
+            if t > 1:  # second moments turn along, by squared cosines
+                v = (left.T @ old[0]) ** 2 @ v @ (old[1].T @ right) ** 2
         turned = left.T @ g @ right
         v = BETA * v + (1 - BETA) * turned * turned
         w = w - 0.1 * left @ (turned / (v.sqrt() + EPS)) @ right.T
@@ -170,9 +173,9 @@ def test_a_refused_step_does_not_count(rule, schedule):
 def test_a_state_from_a_schedule_that_kept_nothing_is_taken_over():
     grads = gradients(6)
     ours, theirs = (nn.Parameter(torch.ones(3, 3, dtype=torch.float64)) for _ in range(2))
-    every = soap([ours], schedule=nd.exact)
+    every = shampoo([ours], schedule=nd.exact)
     run(every, [ours], grads[:4])
-    opt = soap([theirs], schedule=ROTATING)
+    opt = shampoo([theirs], schedule=SCHEDULES["shampoo"][1])
     opt.load_state_dict(copy.deepcopy(every.state_dict()))
     with torch.no_grad():
         theirs.copy_(ours)
@@ -180,6 +183,19 @@ def test_a_state_from_a_schedule_that_kept_nothing_is_taken_over():
     run(opt, [theirs], grads[4:5])
     torch.testing.assert_close(theirs, ours)
     assert int(opt.state[theirs]["step"]) == 5
+
+
+def test_a_basis_that_is_a_state_is_kept_from_another_schedule():
+    grads = gradients(6)
+    ours, theirs = (nn.Parameter(torch.ones(3, 3, dtype=torch.float64)) for _ in range(2))
+    every, opt = soap([ours], schedule=nd.exact), soap([theirs], schedule=ROTATING)
+    run(every, [ours], grads[:4])
+    opt.load_state_dict(copy.deepcopy(every.state_dict()))
+    last = opt.state[theirs]["Q"].clone()
+    run(opt, [theirs], grads[4:5])
+    assert torch.equal(opt.state[theirs]["Q"], last)
+    run(opt, [theirs], grads[4:6])
+    assert not torch.equal(opt.state[theirs]["Q"], last)
 
 
 def test_the_clock_is_read_once(monkeypatch):
