@@ -32,10 +32,10 @@ class Folding:
         known = self._done.get(expr)
         if known is None:
             with located(expr.where):
-                known = self._done[expr] = _fold(self._rebuilt(expr))
+                known = self._done[expr] = _fold(self._with_parts(expr))
         return known
 
-    def _rebuilt(self, expr: Expr) -> Expr:
+    def _with_parts(self, expr: Expr) -> Expr:
         """Return a node with folded parts; of what is no norm any more, what its definition says.
 
         A weight that becomes zero is one of no norm, but the pseudo-inverses of the definition
