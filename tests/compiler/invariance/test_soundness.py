@@ -18,6 +18,7 @@ from normdsl.compiler.invariance.witness import Experiment
 from normdsl.compiler.simulate import draw, twins
 from normdsl.expr import Expr, Operation
 from normdsl.nodes import Source
+from normdsl.norms import Entrywise, Unitary
 
 GRAM = G @ G.T
 #: The groups for which the answers below were derived by hand; in the others runs must agree.
@@ -372,3 +373,49 @@ def test_a_node_that_does_not_say_is_not_mirrored():
 
 def test_a_stream_that_no_group_knows_has_no_law():
     assert all(group.law("weather") is None for group in g.ALL)
+
+
+@attrs.frozen
+class Weighed(nd.Gauge):
+    """weight · Σ |x_i|, with a weight that may be any scalar."""
+
+    weight: Expr
+
+    @property
+    def dual(self):
+        return WeighedMaximum(self.weight)
+
+    def value(self, v):
+        return self.weight * v.total(nd.abs)
+
+    def lmo(self, v):
+        return lambda x: nd.lp(1).lmo(v)(x) / self.weight
+
+    def label(self, kind):
+        return f"_{kind}w"
+
+
+@attrs.frozen
+class WeighedMaximum(Weighed):
+    """max |x_i| / weight, its dual."""
+
+    @property
+    def dual(self):
+        return Weighed(self.weight)
+
+    def value(self, v):
+        return v.largest(nd.abs) / self.weight
+
+    def lmo(self, v):
+        return lambda x: -nd.sign(x) * self.weight
+
+
+@pytest.mark.parametrize("make", [Entrywise, Unitary], ids=lambda c: c.__name__)
+def test_a_gauge_with_a_weight_that_varies_is_no_gauge_of_one_norm(make):
+    """The weight of a gauge of one's own is one of the norm's, wherever the gauge is used."""
+    for weight, answer in ((nd.frobenius.value(G), NO), (nd.rows, YES)):
+        rule = declared(W - LR * make(Weighed(weight).dual).lmo(G))
+        assert rule.check(g.loss_scale).answer == answer
+        assert declared(W - LR * step).check(g.uniform_scale).answer == (
+            YES if answer == NO else NO
+        )
