@@ -211,16 +211,17 @@ def _draw(distribution: nodes.Distribution, x: Any, key: int) -> Expr:
 
 
 def inverse(x: Any) -> Expr:
-    """Return the inverse of a square matrix (its pseudo-inverse where singular)."""
+    """Return the inverse of a square matrix (its pseudo-inverse where singular).
+
+    Of a matrix known to be orthogonal it is the transpose.
+    """
     x = as_expr(x)
     if isinstance(x, nodes.MatrixPower):
         return matrix_power(x.arg, -x.exponent)
     if isinstance(x, nodes.Inverse):
         return x.arg
-    if isinstance(x, nodes.Eigenbasis):
+    if x.facts.orthogonal:
         return x.T
-    if isinstance(x, nodes.Eye):
-        return x
     return nodes.MatrixPower(x, as_expr(-1)) if x.facts.psd else nodes.Inverse(x)
 
 
