@@ -121,10 +121,11 @@ def assumed(declaration: Declaration, told: Mapping[str, Any]) -> Conditions:
     found: set[Assumption] = set()
     for word, names in told.items():
         for part in _chosen(declaration, word, names, parts):
-            if not _moved_by_weights(word, part):
+            start = _starts_from_weights(part) if WORDS[word] is Kind.UNMOVED else None
+            if start is None:
                 found.add(Assumption(WORDS[word], part))
             elif names is not True:
-                raise _starts_from_weights(word, part, parts)
+                raise _not_unmoved(text(part, labels), start)
     return frozenset(found)
 
 
@@ -145,18 +146,19 @@ def _chosen(
     return [parts[name] for name in wanted]
 
 
-def _moved_by_weights(word: str, part: Expr) -> bool:
-    """Return whether the start of a state is said not to move, although it is made of W."""
-    unmoved = WORDS[word] is Kind.UNMOVED and isinstance(part, State)
-    return unmoved and Origin.WEIGHTS in part.recursion.inits[part.index].origins
+def _starts_from_weights(part: Expr) -> Expr | None:
+    """Return the start of a state, if it is made of W."""
+    if not isinstance(part, State):
+        return None
+    start = part.recursion.inits[part.index]
+    return start if Origin.WEIGHTS in start.origins else None
 
 
-def _starts_from_weights(word: str, part: State, parts: Mapping[str, Expr]) -> NormdslError:
-    name = next(name for name, x in parts.items() if x == part)
+def _not_unmoved(name: str, start: Expr) -> NormdslError:
     return NormdslError(
-        f"assume {word} = {name!r}",
-        at=part,
-        why=f"it starts as {part.recursion.inits[part.index]}, and moves at the start as W does",
+        f"assume that {name} starts unmoved",
+        at=start,
+        why=f"{name} starts as {start}, and moves at the start as W does",
         hint="leave it out: the law of such a start is inferred, and there is nothing to assume",
     )
 

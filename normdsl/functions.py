@@ -7,7 +7,7 @@ from typing import Any
 
 from normdsl import nodes
 from normdsl.errors import DeclarationError, ShapeError
-from normdsl.expr import Constant, Expr, Mul, Pow, as_expr, is_constant
+from normdsl.expr import Constant, Expr, Mul, Pow, as_expr, is_constant, transpose
 from normdsl.expr import power as _power
 from normdsl.nodes import Reducer
 from normdsl.shapes import SCALAR
@@ -221,7 +221,7 @@ def inverse(x: Any) -> Expr:
     if isinstance(x, nodes.Inverse):
         return x.arg
     if x.facts.orthogonal:
-        return x.T
+        return transpose(x)
     return nodes.MatrixPower(x, as_expr(-1)) if x.facts.psd else nodes.Inverse(x)
 
 
