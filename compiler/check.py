@@ -125,7 +125,7 @@ def assumed(declaration: Declaration, told: Mapping[str, Any]) -> Conditions:
             if start is None:
                 found.add(Assumption(WORDS[word], part))
             elif names is not True:
-                raise _not_unmoved(text(part, labels), start)
+                raise _not_unmoved(text(part, labels), part, start)
     return frozenset(found)
 
 
@@ -154,10 +154,10 @@ def _starts_from_weights(part: Expr) -> Expr | None:
     return start if Origin.WEIGHTS in start.origins else None
 
 
-def _not_unmoved(name: str, start: Expr) -> NormdslError:
+def _not_unmoved(name: str, part: Expr, start: Expr) -> NormdslError:
     return NormdslError(
         f"assume that {name} starts unmoved",
-        at=start,
+        at=part,
         why=f"{name} starts as {start}, and moves at the start as W does",
         hint="leave it out: the law of such a start is inferred, and there is nothing to assume",
     )
