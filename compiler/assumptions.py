@@ -78,10 +78,10 @@ def _require_unmoved(word: str, listed: Iterable[Expr], parts: Mapping[str, Expr
         if isinstance(part, State) and _moved_by_weights(WORDS[word], part):
             name = next(name for name, x in parts.items() if x == part)
             raise NormdslError(
-                f"assume {word} = {name!r}",
+                f"assume that {name} starts unmoved",
                 at=part,
-                why=f"it starts as {part.recursion.inits[part.index]}, and moves at the start as "
-                "W does",
+                why=f"{name} starts as {part.recursion.inits[part.index]}, and moves at the start "
+                "as W does",
                 hint="leave it out: the law of such a start is inferred, and there is nothing to "
                 "assume",
             )

@@ -33,11 +33,11 @@ class Folding:
         known = self._done.get(expr)
         if known is None:
             with located(expr.where):
-                node = self._rebuilt(expr)
+                node = self._with_parts(expr)
                 known = self._done[expr] = assure(_fold(node), node.facts)
         return known
 
-    def _rebuilt(self, expr: Expr) -> Expr:
+    def _with_parts(self, expr: Expr) -> Expr:
         """Return a node with folded parts; of what is no norm any more, what its definition says.
 
         A weight that becomes zero is one of no norm, but the pseudo-inverses of the definition

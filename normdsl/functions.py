@@ -7,7 +7,7 @@ from typing import Any
 
 from normdsl import nodes
 from normdsl.errors import DeclarationError, ShapeError
-from normdsl.expr import Constant, Expr, Mul, Pow, as_expr, is_constant
+from normdsl.expr import Constant, Expr, Mul, Pow, as_expr, is_constant, transpose
 from normdsl.expr import power as _power
 from normdsl.nodes import Reducer
 from normdsl.nodes.entrywise import absolute
@@ -226,16 +226,17 @@ def _draw(distribution: nodes.Distribution, x: Any, key: int) -> Expr:
 
 
 def inverse(x: Any) -> Expr:
-    """Return the inverse of a square matrix (its pseudo-inverse where singular)."""
+    """Return the inverse of a square matrix (its pseudo-inverse where singular).
+
+    Of a matrix known to be orthogonal it is the transpose.
+    """
     x = as_expr(x)
     if isinstance(x, nodes.MatrixPower):
         return matrix_power(x.arg, -x.exponent)
     if isinstance(x, nodes.Inverse):
         return x.arg
-    if isinstance(x, nodes.Eigenbasis):
-        return x.T
-    if isinstance(x, nodes.Eye):
-        return x
+    if x.facts.orthogonal:
+        return transpose(x)
     return nodes.MatrixPower(x, as_expr(-1)) if x.facts.psd else nodes.Inverse(x)
 
 

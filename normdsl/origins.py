@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from functools import reduce
-from operator import or_
 
 
 class Origin(enum.Flag):
@@ -54,4 +52,8 @@ ANYTHING = ~Origin.NOTHING
 
 def joined(origins: Iterable[Origin]) -> Origin:
     """Return the union."""
-    return reduce(or_, origins, Origin.NOTHING)
+    found = Origin.NOTHING
+    for origin in origins:
+        if origin is not found:
+            found = found | origin if found else origin
+    return found

@@ -246,7 +246,7 @@ def test_of_a_start_made_of_weights_nobody_says_that_it_does_not_move():
 
     assert signs_of_all_time.check(g.scale).answer == "invariant if beta = 0"
     assert signs_of_all_time.check(g.scale, transported="s").answer == "invariant if beta = 0"
-    with refuses(nd.NormdslError, "unmoved = 's'", "it starts as W"):
+    with refuses(nd.NormdslError, "s starts unmoved", "s starts as W"):
         signs_of_all_time.check(g.scale, unmoved="s")
 
 

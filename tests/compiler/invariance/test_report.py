@@ -164,3 +164,15 @@ def test_weights_in_the_start_of_a_state_are_no_part_of_a_sum_alone(update, foun
     """Where they are more than a summand the step has no degree: W does not grow with the loss."""
     degrees = nd.Declaration("probe", (), update).check(witnesses=False).degrees
     assert list(map(str, degrees)) == ([] if found is None else [found])
+
+
+def test_a_step_that_knows_a_value_of_the_loss_is_not_made_of_gradients_alone():
+    """f̂ G/‖G‖² is invariant under both groups, if f̂ is scaled along with the loss."""
+
+    def rule(best: nd.LossValue = 0.5):
+        return W - best * G / nd.sum(G * G)
+
+    (degree,) = nd.optimizer(rule).check(witnesses=False).degrees
+    assert not degree.gradient_only
+    (plain,) = nd.Declaration("plain", (), W - G / nd.sum(G * G)).check(witnesses=False).degrees
+    assert plain.gradient_only

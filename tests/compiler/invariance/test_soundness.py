@@ -14,12 +14,14 @@ from programs import declared
 import normdsl as nd
 from normdsl import G, W, t
 from normdsl.compiler.invariance import groups as g
-from normdsl.compiler.invariance.mirror import Mirror
+from normdsl.compiler.invariance import mirror
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import Experiment
 from normdsl.compiler.simulate import draw, twins
 from normdsl.expr import Expr, Operation
 from normdsl.nodes import Source
+from normdsl.norms import Entrywise, Unitary
+from normdsl.norms.base import NormOperation
 
 GRAM = G @ G.T
 #: The groups for which the answers below were derived by hand; in the others runs must agree.
@@ -370,8 +372,62 @@ def test_a_node_that_does_not_say_is_not_mirrored():
             return n.call("shear", self.arg)
 
     with pytest.raises(TypeError, match="no mirror image of the node Sheared"):
-        Mirror()(Sheared(G))
+        mirror.Mirror()(Sheared(G))
+
+
+def test_every_node_has_a_mirror_image_or_a_definition():
+    def below(cls):
+        return {x for sub in cls.__subclasses__() for x in ({sub} | below(sub))}
+
+    ours = {c for c in below(Expr) if c.__module__.startswith("normdsl") and not c.internal}
+    concrete = {c for c in ours if not c.__abstractmethods__}
+    mirrored = (*mirror._EVEN_HANDED, *set(mirror.image.registry) - {object, Expr}, NormOperation)
+    assert len(concrete) > 25
+    assert {c for c in concrete if not issubclass(c, mirrored)} == set()
 
 
 def test_a_stream_that_no_group_knows_has_no_law():
     assert all(group.law("weather") is None for group in g.ALL)
+
+
+@attrs.frozen
+class Weighed(nd.Gauge):
+    """weight · Σ |x_i|, with a weight that may be any scalar."""
+
+    weight: Expr
+
+    @property
+    def dual(self):
+        return WeighedMaximum(self.weight)
+
+    def value(self, v):
+        return self.weight * v.total(nd.abs)
+
+    def lmo(self, v):
+        return lambda x: nd.lp(1).lmo(v)(x) / self.weight
+
+    def label(self, kind):
+        return f"_{kind}w"
+
+
+@attrs.frozen
+class WeighedMaximum(Weighed):
+    """max |x_i| / weight, its dual."""
+
+    @property
+    def dual(self):
+        return Weighed(self.weight)
+
+    def value(self, v):
+        return v.largest(nd.abs) / self.weight
+
+    def lmo(self, v):
+        return lambda x: -nd.sign(x) * self.weight
+
+
+@pytest.mark.parametrize("make", [Entrywise, Unitary], ids=lambda c: c.__name__)
+def test_a_gauge_with_a_weight_that_varies_is_no_gauge_of_one_norm(make):
+    """The weight of a gauge of one's own is one of the norm's, wherever the gauge is used."""
+    for weight, answer in ((nd.frobenius.value(G), NO), (nd.rows, YES)):
+        rule = declared(W - LR * make(Weighed(weight).dual).lmo(G))
+        assert rule.check(g.loss_scale).answer == answer
