@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -131,12 +132,12 @@ def _samples(
     for step in range(experiment.steps):
         slope = torch.func.grad_and_value(lambda x, step=step: posed.loss(x, step))
         grad, loss = torch.func.vmap(slope)(w)
-        told = _moments(program, posed, w, step)
+        told: dict[str, Any] = {**_moments(program, posed, w, step), **hyper}
         told["t"] = torch.full((1, 1, 1), step + 1.0, dtype=w.dtype)
         told["loss"] = loss.reshape(-1, 1, 1)
         with seeded(_key(key, step)):
-            told |= _layers(program, w, grad, states, told | hyper)
-            new, *states = program.step(w, grad, *states, **told, **hyper)
+            told |= _layers(program, w, grad, states, told)
+            new, *states = program.step(w, grad, *states, **told)
         w = new
         if not bool(torch.isfinite(w).all()):
             return
@@ -151,7 +152,7 @@ def _moments(program: Program, posed: Task, w: Tensor, step: int) -> dict[str, T
 
 
 def _layers(
-    program: Program, w: Tensor, grad: Tensor, states: list[Tensor], told: dict[str, object]
+    program: Program, w: Tensor, grad: Tensor, states: list[Tensor], told: dict[str, Any]
 ) -> dict[str, tuple[Tensor, ...]]:
     """Return what layers share, of the one layer that each run has."""
     if not program.layers:
