@@ -13,7 +13,7 @@ from normdsl.compiler.invariance.conditions import Conditions
 from normdsl.compiler.invariance.decide import Decision, decide
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
-from normdsl.compiler.invariance.remarks import Remarks
+from normdsl.compiler.invariance.remarks import Remarks, may_stop
 from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.search import persists, search
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved, without_run
@@ -110,7 +110,9 @@ def _decided(declaration: Declaration, group: Group, given: Conditions, witnesse
 
 
 def _runs(declaration: Declaration) -> Remarks:
-    """Return whether the rule's own runs are finite."""
+    """Return whether the rule's own runs are finite; torch is imported only if that is open."""
+    if not may_stop(declaration.update):
+        return Remarks()
     from normdsl.compiler.finiteness import remarks
 
     return remarks(declaration)

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.invariance import starts
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
@@ -97,7 +98,7 @@ def _values(
     begun = [moved.get(names.get(s.after, ""), x) for s, x in zip(probe.slots, begun, strict=True)]
     try:
         return probe.run(path.seen, begun, hyper)
-    except (NormdslError, ArithmeticError, torch.linalg.LinAlgError):
+    except (NormdslError, ArithmeticError, LinAlgError):
         return []
 
 

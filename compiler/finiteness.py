@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.invariance.remarks import Remark, Remarks
 from normdsl.compiler.invariance.search import settings
@@ -119,7 +120,7 @@ def stopped(declaration: Declaration, posed: Task, hyper: Mapping[str, float]) -
         try:
             state = state or rule.init(w, **hyper)
             w, state = rule.update(grad, state, w, loss=value.detach(), **given, **hyper)
-        except (GradientError, ArithmeticError, torch.linalg.LinAlgError):
+        except (GradientError, ArithmeticError, LinAlgError):
             return Stop(step, hyper, seen)
         if not all(bool(torch.isfinite(x).all()) for x in (w, *state.values())):
             return Stop(step, hyper, seen)
@@ -168,7 +169,7 @@ def _value(declaration: Declaration, stop: Stop, expr: Expr) -> Tensor:
 def _finite(declaration: Declaration, stop: Stop, expr: Expr) -> bool:
     try:
         return bool(torch.isfinite(_value(declaration, stop, expr)).all())
-    except (ArithmeticError, torch.linalg.LinAlgError):
+    except (ArithmeticError, LinAlgError):
         return False
 
 
@@ -189,7 +190,7 @@ def _named(declaration: Declaration, stop: Stop, node: Expr, above: Expr | None)
         found = value(node)
     except OverflowError:
         return None
-    except (ArithmeticError, torch.linalg.LinAlgError):
+    except (ArithmeticError, LinAlgError):
         return Remark(node, "a value that does not exist", stop.step)
     return Remark(node, "a value that is no number", stop.step) if found.isnan().any() else None
 

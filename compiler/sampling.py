@@ -9,6 +9,7 @@ differ by chance only. The functions are bounded, so that no draw, however large
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -133,12 +134,12 @@ def _samples(
     for step in range(experiment.steps):
         slope = torch.func.grad_and_value(lambda x, step=step: posed.loss(x, step))
         grad, loss = torch.func.vmap(slope)(w)
-        told = _moments(program, posed, w, step)
+        told: dict[str, Any] = {**_moments(program, posed, w, step), **hyper}
         told["t"] = torch.full((1, 1, 1), step + 1.0, dtype=w.dtype)
         told["loss"] = loss.reshape(-1, 1, 1)
         told |= _drawn(program, w, key, step + 1)
-        told |= _layers(program, w, grad, states, told | hyper)
-        w, *states = program.step(w, grad, *states, **told, **hyper)
+        told |= _layers(program, w, grad, states, told)
+        w, *states = program.step(w, grad, *states, **told)
         if not bool(torch.isfinite(w).all()):
             return
         yield w
@@ -162,7 +163,7 @@ def _drawn(program: Program, w: Tensor, key: int, step: int) -> dict[str, Tensor
 
 
 def _layers(
-    program: Program, w: Tensor, grad: Tensor, states: list[Tensor], told: dict[str, object]
+    program: Program, w: Tensor, grad: Tensor, states: list[Tensor], told: dict[str, Any]
 ) -> dict[str, tuple[Tensor, ...]]:
     """Return what layers share, of the one layer that each run has."""
     if not program.layers:

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.invariance.witness import REACH
 from normdsl.compiler.probe import Seen
@@ -77,7 +78,7 @@ def run(
         given["loss"] = value.detach()
         try:
             new, now = rule.update(disturbed(grad, jitter, disturbance), now, w, **given, **hyper)
-        except (GradientError, ArithmeticError, torch.linalg.LinAlgError):
+        except (GradientError, ArithmeticError, LinAlgError):
             break
         new = new if pace == 1 else w + pace * (new - w)
         if not float(new.abs().max()) <= largest:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 import attrs
 
-from normdsl.expr import Expr
+from normdsl.expr import Expr, Pow
+from normdsl.graph import walk
+from normdsl.nodes import LOG, Apply
+from normdsl.norms.base import NormOperation
 from normdsl.show.text import text
 from normdsl.source import Where
 
@@ -51,3 +54,24 @@ class Remarks:
 
     always: Remark | None = None
     sometimes: tuple[Remark, ...] = ()
+
+
+def may_stop(update: Expr) -> bool:
+    """Return whether a rule has a part that may have no value; if not, its runs are finite.
+
+    Nothing is run: a part with a value for every argument is known by its facts.
+    """
+    parts = walk(update)
+    inner = (x.definition for x in parts if isinstance(x, NormOperation))
+    return any(map(_partial, parts)) or any(map(may_stop, inner))
+
+
+def _partial(expr: Expr) -> bool:
+    """Return whether an operation has no value for some arguments that it may have."""
+    match expr:
+        case Pow(base=base, exponent=p):
+            return not (base.facts.low > 0 or p.facts.low >= 0)
+        case Apply(function=f, arg=x):
+            return f == LOG and not x.facts.low > 0
+        case _:
+            return False

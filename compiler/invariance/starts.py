@@ -82,9 +82,7 @@ def told(given: Conditions, group: Group) -> tuple[Start, ...]:
     """
     if group.swap:
         return ()
-    about = [c for c in given if isinstance(c, Assumption) and isinstance(c.of, State)]
-    moved = {_after(c.of) for c in about if c.kind is Kind.TRANSPORTED}
-    fixed = {_after(c.of) for c in about if c.kind is Kind.UNMOVED}
+    moved, fixed = (_told(given, kind) for kind in (Kind.TRANSPORTED, Kind.UNMOVED))
     starts = [Start(s, tuple(possible(group, s))) for s in moved - fixed]
     starts += [Start(s, (INVARIANT,)) for s in fixed - moved]
     starts += [Start(s, (*possible(group, s), INVARIANT)) for s in fixed & moved]
@@ -101,5 +99,8 @@ def ways(starts: Iterable[Start]) -> list[dict[After, Law]] | None:
     return [dict(zip((s.state for s in listed), laws, strict=True)) for laws in found]
 
 
-def _after(state: State) -> After:
-    return After(state.recursion, state.index, where=None)
+def _told(given: Conditions, kind: Kind) -> set[After]:
+    """Return the states that assumptions of a kind are about."""
+    about = [c.of for c in given if isinstance(c, Assumption) and c.kind is kind]
+    states = [x for x in about if isinstance(x, State)]
+    return {After(s.recursion, s.index, where=None) for s in states}

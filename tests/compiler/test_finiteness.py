@@ -7,6 +7,7 @@ from normdsl import G, W, t
 from normdsl import algorithms as a
 from normdsl.compiler.finiteness import remarks
 from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance.remarks import may_stop
 from normdsl.compiler.invariance.verdict import Status
 
 SIZE = nd.frobenius.value
@@ -43,6 +44,12 @@ def test_a_rule_that_is_never_finite_has_no_invariance(case):
         assert verdict.status is Status.UNKNOWN
         assert f"{reason} at step {step}: the rule's own run is not finite" in verdict.because
         assert "typing failed" not in str(verdict)
+
+
+@pytest.mark.parametrize("case", [*ALWAYS.values(), *SOMETIMES.values()], ids=str)
+def test_what_may_have_no_value_is_known_without_a_run(case):
+    assert may_stop(case[0])
+    assert not may_stop(W - 0.1 * nd.spectral.lmo(nd.ema(G, 0.9)) * nd.reciprocal(nd.sum(G)))
 
 
 def test_the_line_at_fault_is_named():
