@@ -190,14 +190,15 @@ def _begun(condition: Condition, chosen: Mapping[sympy.Symbol, sympy.Expr]) -> C
 def _where_they_hold(needed: Conditions, declaration: Declaration) -> Conditions:
     """Return conditions with ranks and eigenvalues those of a value where equations hold.
 
-    At ε = 0 and in the limit it is L that must have full rank, not L + ε I.
+    At ε = 0 and in the limit it is L that must have full rank, not L + ε I; a value with a name of
+    the author's keeps it.
     """
     zeros = {h for h in map(_parameter, declaration.hyper) if is_zero(h) in needed}
     table: dict[Expr, Expr] = dict.fromkeys(zeros, as_expr(0))
 
     def there(c: Condition) -> Condition:
         ranked = isinstance(c, Assumption) and c.kind in (Kind.FULL_RANK, Kind.DISTINCT)
-        if not ranked or zeros.isdisjoint(walk(c.of)):
+        if not ranked or c.of in declaration.labels or zeros.isdisjoint(walk(c.of)):
             return c
         return attrs.evolve(c, of=fold(c.of, table))
 

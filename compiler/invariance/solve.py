@@ -10,9 +10,10 @@ import attrs
 import sympy
 
 from normdsl.algebra import fold
+from normdsl.compiler.invariance.coefficients import symbol
 from normdsl.compiler.invariance.conditions import Condition, show
 from normdsl.compiler.invariance.decide import Decision, Proof, decide
-from normdsl.compiler.invariance.exponents import solutions, symbol
+from normdsl.compiler.invariance.exponents import solutions
 from normdsl.compiler.invariance.groups import Group, named
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved

@@ -82,17 +82,28 @@ def spelled(word: Word) -> Form:
 
 
 def collected(terms: Terms) -> Form:
-    """Return a sum as a form: its terms in order."""
-    parts = [_as_form(*term, c) for term, c in terms.items()]
+    """Return a sum as a form: the multiples of each word together, in order."""
+    words: dict[Word, list[Form]] = {}
+    for (scalars, word), c in terms.items():
+        words.setdefault(word, []).append(_as_form(scalars, c))
+    parts = []
+    for word, multiples in words.items():
+        total = multiples[0] if len(multiples) == 1 else joined("Add", multiples)
+        parts.append(_multiple(total, word))
     return parts[0] if len(parts) == 1 else joined("Add", parts)
 
 
-def _as_form(scalars: Scalars, word: Word, c: Fraction) -> Form:
+def _multiple(number: Form, word: Word) -> Form:
+    if not word:
+        return number
+    return spelled(word) if number == _as_form((), ONE) else joined("Mul", [number, spelled(word)])
+
+
+def _as_form(scalars: Scalars, c: Fraction) -> Form:
     numbers = [_power(form, k) for form, k in scalars]
-    if c != 1 or not (scalars or word):
+    if c != 1 or not scalars:
         numbers.append(Form("Constant", (), str(c), True, True))
-    parts = [*numbers, spelled(word)] if word else numbers
-    return parts[0] if len(parts) == 1 else joined("Mul", parts)
+    return numbers[0] if len(numbers) == 1 else joined("Mul", numbers)
 
 
 def _power(form: Form, k: int) -> Form:

@@ -107,6 +107,11 @@ def regularised(x):
     return nd.inverse(nd.eye_like(x @ x.T) + x @ x.T) @ x
 
 
+def whitened_twice(lr=0.1, r: nd.Positive = 0.5):
+    root = nd.matrix_power(r * (G @ G.T) + G @ G.T, -0.5)
+    return W - lr * root @ nodes.SingularLmo(root @ (G + r * G), Top(2))
+
+
 def adafactor(lr=0.1, beta: nd.Fraction = 0.9):
     rows, cols = nd.ema(ROWS, beta), nd.ema(COLS, beta)
     return W - lr * G * nd.sqrt(nd.sum(rows)) / nd.sqrt(rows * cols)
@@ -132,7 +137,7 @@ def mixed(lr=0.1):
     return W - lr * (X @ X.T @ G + X @ X.T @ W)
 
 
-RULES = [adafactor, by_the_trace, iterated, iterated_once, ridge, mixed]
+RULES = [whitened_twice, adafactor, by_the_trace, iterated, iterated_once, ridge, mixed]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[r.__name__ for r in RULES])
