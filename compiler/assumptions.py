@@ -143,7 +143,7 @@ def _chosen(
         listed = [names] if names in parts else _split(names)
     else:
         listed = list(names) if isinstance(names, Iterable) else [None]
-    plain = {_plain(name): x for name, x in reversed(parts.items())}
+    plain = {_plain(name): x for name, x in reversed(list(parts.items()))}
     found = []
     for name in listed:
         asked = f"assume {word} = {name!r} of {declaration.name}"

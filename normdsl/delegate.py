@@ -16,6 +16,8 @@ from normdsl.shapes import are_lengths
 from normdsl.signature import signature
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from normdsl.choice import Choice
     from normdsl.compiler.invariance.groups import Group
     from normdsl.compiler.invariance.report import Report
@@ -120,12 +122,14 @@ class Compiled:
 
         return signature(cast("Any", self).hyper, DeclaredOptimizer)
 
-    def check(self, group: Group | str | None = None, **assumptions: Any) -> Report | Verdict:
-        """Return the verdict for one group, or a report over all of them.
+    def check(
+        self, group: Group | str | Iterable[Group | str] | None = None, **assumptions: Any
+    ) -> Report | Verdict:
+        """Return the verdict for one group, or a report over several or over all of them.
 
         Assumptions fix hyper-parameters, `check(nd.groups.scale, eps=0)`, or name parts of the
-        rule, `check(nd.groups.affine, transported="L, R", full_rank=True)`; `witnesses=False`
-        leaves out the search for counterexamples.
+        rule, `check(nd.groups.affine, transported="L, R", full_rank=True)`, in the words in which
+        verdicts print them; `witnesses=False` leaves out the search for counterexamples.
         """
         from normdsl.compiler.check import check
 

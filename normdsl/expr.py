@@ -340,7 +340,7 @@ class Pow(Operation):
         if base.nonnegative:
             return real_power(base, exponent.facts)
         if whole:
-            return NONNEGATIVE if exponent.value % 2 == 0 else UNKNOWN  # type: ignore[attr-defined]
+            return NONNEGATIVE if exponent.value % 2 == 0 else UNKNOWN
         raise DomainError(
             f"raise to the power {exponent}",
             at=self.base,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import sympy
@@ -48,7 +48,9 @@ def _names_of(declaration: Declaration, given: tuple[tuple[str, Expr], ...], zer
 def at_zero(declaration: Declaration, conditions: Iterable[Condition]) -> Zeros:
     """Return the hyper-parameters that conditions set to 0, or let tend to 0."""
     found = {h.name: Param(h.name, h.domain, where=None) for h in declaration.hyper}
-    gone = {c.of.name for c in conditions if isinstance(c, Assumption) and c.kind is Kind.VANISHING}
+    gone: set[str] = {
+        c.of.name for c in conditions if isinstance(c, Assumption) and c.kind is Kind.VANISHING
+    }
     for c in conditions:
         if isinstance(c, sympy.Equality) and 0 in c.args:
             gone |= {str(side) for side in c.args if side.is_Symbol}
@@ -80,7 +82,8 @@ def seen_from_outside(update: Expr, inside: Iterable[Expr]) -> dict[Expr, Expr]:
 
 def _folded(names: Names, zeros: Iterable[Param]) -> dict[Expr, str]:
     """Return the names of expressions once some hyper-parameters are 0."""
-    folding, found = Folding(dict.fromkeys(zeros, as_expr(0))), {}
+    folding = Folding(dict.fromkeys(zeros, as_expr(0)))
+    found: dict[Expr, str] = {}
     for x, name in names.items():
         try:
             found.setdefault(folding(x), name)
@@ -89,7 +92,7 @@ def _folded(names: Names, zeros: Iterable[Param]) -> dict[Expr, str]:
     return found
 
 
-def complete(names: Names, shown: Iterable[Expr]) -> Names:
+def complete(names: Mapping[Expr, str], shown: Iterable[Expr]) -> Names:
     """Return names that have one for every state in the expressions shown: s1, s2, … if need be."""
     found = dict(names)
     for x in (y for expr in shown for y in walk(expr) if isinstance(y, State)):

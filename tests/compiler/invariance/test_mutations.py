@@ -14,7 +14,7 @@ from normdsl.errors import NormdslError
 from normdsl.expr import Expr
 
 #: Helpers that claim nothing: they make symbols or failures, or are covered by their callers.
-WITHOUT_CLAIMS = {"unknown", "_solved", "_turning"}
+WITHOUT_CLAIMS = {"unknown", "from_sympy", "_solved", "_turning"}
 
 
 def noticed(mutant: Mutant) -> list[str]:
