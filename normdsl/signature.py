@@ -21,6 +21,7 @@ OPTIONS: tuple[tuple[str, Any, Any], ...] = (
     ("capturable", bool, False),
     ("differentiable", bool, False),
     ("capture", Any, None),
+    ("seed", int, 0),
 )
 
 
