@@ -105,7 +105,7 @@ def _fault(declaration: Declaration, hyper: Mapping[str, float], posed: Task) ->
     return None if stop is None else blame(declaration, stop)
 
 
-def stopped(declaration: Declaration, posed: Task, hyper: Mapping[str, float]) -> Stop | None:
+def stopped(declaration: Declaration, posed: Task, hyper: Mapping[str, Any]) -> Stop | None:
     """Run a rule for a few steps; return where it makes no number of numbers of the usual size."""
     rule, w, seen = Functional(declaration, exact), posed.start, list[Seen]()
     largest = REACH * max(float(w.abs().max()), 1.0)

@@ -228,7 +228,8 @@ def moved_start(
     """Return the starts of those states of the other run that it does not choose itself."""
     if not way.laws:
         return {}
-    ours = Functional(experiment.declaration, exact).init(posed.start, **experiment.hyper)
+    hyper: Mapping[str, Any] = experiment.hyper
+    ours = Functional(experiment.declaration, exact).init(posed.start, **hyper)
     return {name: element.undo(law, ours[name]) for name, law in way.laws.items()}
 
 
