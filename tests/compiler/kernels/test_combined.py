@@ -8,9 +8,11 @@ import torch
 from normdsl.compiler.kernels.combined import (
     combined_lmo,
     combined_size,
+    counted,
     onto_ball,
     onto_cone,
     profile,
+    running_sums,
 )
 
 INF = float("inf")
@@ -72,3 +74,10 @@ def test_the_step_at_zero_is_zero():
     found = combined_lmo(m, (("entries", INF, 1.0), ("rows", 1.0, 1.0)), INF, 50)
     assert not found[0].any()
     assert bool(torch.isfinite(found).all())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 100])
+def test_running_sums_are_those_of_torch(size):
+    x = torch.randn(2, 3, size, dtype=torch.float64)
+    torch.testing.assert_close(running_sums(x), x.cumsum(-1))
+    assert counted(x).tolist() == list(range(1, size + 1))

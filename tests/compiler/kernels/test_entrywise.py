@@ -1,8 +1,18 @@
 """Kernels that look at single entries."""
 
+import math
+
+import pytest
 import torch
 
-from normdsl.compiler.kernels.entrywise import block_mean, kth_largest, length, reciprocal
+from normdsl.compiler.kernels.entrywise import (
+    block_mean,
+    kth_largest,
+    length,
+    one_minus_power,
+    power,
+    reciprocal,
+)
 
 
 def test_reciprocal_is_zero_at_zero_and_has_a_finite_gradient_there():
@@ -41,3 +51,22 @@ def test_block_mean_needs_no_square_matrix():
     """An embedding has rows enough for their square not to fit in memory."""
     x = torch.ones(1, 300_000, 1)
     assert torch.equal(block_mean(x, 64, 1), x)
+
+
+@pytest.mark.parametrize("base", [0.0, 0.1, 0.5, 0.9, 0.999, 1 - 1e-7, 1.5])
+def test_powers_of_the_step_index_have_all_digits_of_float32(base):
+    t = torch.tensor([1.0, 2.0, 10.0, 60.0])
+    exact = torch.tensor(base, dtype=torch.float64) ** t.double()
+    gap = -torch.expm1(t.double() * math.log(base)) if base else 1 - exact
+    for number in (base, torch.tensor(base, dtype=torch.float64)):
+        torch.testing.assert_close(one_minus_power(number, t).double(), gap, rtol=2e-6, atol=0)
+        torch.testing.assert_close(power(number, t).double(), exact, rtol=1e-5, atol=1e-37)
+
+
+@pytest.mark.parametrize("base", [0.0, 0.3, 0.7, 0.999])
+@pytest.mark.parametrize("t", [1.0, 2.0, 7.0])
+def test_powers_of_the_step_index_have_derivatives(base, t):
+    for f, sign in ((power, 1), (one_minus_power, -1)):
+        b = torch.tensor(base, dtype=torch.float64, requires_grad=True)
+        f(b, torch.tensor([t], dtype=torch.float64)).sum().backward()
+        assert float(b.grad) == pytest.approx(sign * t * base ** (t - 1), rel=1e-9)
