@@ -60,7 +60,7 @@ class Functional:
         """
         values = complete(self.declaration, hyper)
         leaves, tree = pytree.tree_flatten(params)
-        device = next((p.device for p in leaves if p is not None), torch.device("cpu"))
+        device = next((p.device for p in leaves if isinstance(p, Tensor)), torch.device("cpu"))
         state: State = {"t": torch.zeros((), dtype=torch.int64, device=device)}
         if self._stepper.program.draws:
             state["seed"] = torch.as_tensor(seed, dtype=torch.int64, device=device)

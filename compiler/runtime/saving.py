@@ -202,9 +202,14 @@ def _require_state(layout: Layout, state: Any, native: bool) -> None:
                 _require_slot(rule, key, shape, state.get(key), native)
     if not isinstance(state[STEP], Tensor | int | float):
         raise _refused(f"{STEP} is a {type(state[STEP]).__name__}, not a count")
-    step = torch.as_tensor(state[STEP])
+    step = _number(state[STEP])
     if step.numel() != 1 or (has_values(step) and not _is_count(step.item())):
         raise _refused(f"{STEP} is {_described(step)}, not a count")
+
+
+def _number(value: Tensor | float) -> Tensor:
+    """Return a number as a tensor, where it is."""
+    return value if isinstance(value, Tensor) else torch.tensor(value, device="cpu")
 
 
 def _is_count(value: float | bool | complex) -> bool:
@@ -252,10 +257,7 @@ def _placed(layout: Layout, param: Tensor, told: Mapping[str, Any]) -> dict[str,
     state = {k: _copied(x, param.device) for k, x in told.items() if not layout.owns(k)}
     if STEP not in told:
         return state
-    clock = torch.as_tensor(told[STEP])
-    if has_values(clock):
-        clock = clock.to("cpu")  # a saved float64 is converted where there are such numbers
-    state[STEP] = clock.to(torch.int64).reshape(()).to(param.device, copy=True)
+    state[STEP] = _number(told[STEP]).to(torch.int64).to(param.device, copy=True).reshape(())
     for field in layout.fields:
         dtype = layout.stepper.kept_dtype(field, param)
         stored = layout.stored(field)

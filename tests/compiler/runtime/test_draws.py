@@ -250,3 +250,16 @@ def test_names_have_numbers_of_their_own():
     assert hashed("a") == 0xAF63DC4C8601EC8C - 2**64  # as published with FNV-1a
     device = torch.device("cpu")
     assert torch.equal(origin(-3, "a", device), origin(torch.tensor(-3), "a", device))
+
+
+def test_the_compiled_pure_form_draws_the_same_inside_autocast():
+    pure, tree = nd.functional(sketched), {"a": torch.zeros(3, 4), "b": torch.zeros(3, 4)}
+    grads = {name: torch.ones_like(x) for name, x in tree.items()}
+    state = pure.init(tree, seed=2)
+    expected, _ = pure.update(grads, state, tree)
+    with torch.autocast("cpu", torch.bfloat16):
+        traced = torch.compile(pure.update, fullgraph=True, backend="aot_eager")
+        found, after = traced(grads, state, tree)
+    assert int(after["seed"]) == 2
+    for name, x in expected.items():
+        torch.testing.assert_close(found[name], x)
