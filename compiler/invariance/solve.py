@@ -16,6 +16,7 @@ from normdsl.compiler.invariance.decide import Decision, Proof, decide
 from normdsl.compiler.invariance.exponents import solutions
 from normdsl.compiler.invariance.groups import Group, named
 from normdsl.compiler.invariance.judgement import Failure
+from normdsl.compiler.invariance.naming import at_zero, names_of
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
 from normdsl.declaration import Declaration
 from normdsl.errors import HyperparameterError
@@ -151,7 +152,7 @@ def _solved(
             continue
         verdict = _again(declaration, group, values, rest)
         if verdict is None or verdict.proof:
-            yield Solution(values, rest, verdict, declaration.labels)
+            yield Solution(values, rest, verdict, _names(declaration, rest))
 
 
 def _equal(
@@ -165,7 +166,12 @@ def _equal(
         proof = decide(joined, group).proof
         if first.domain == second.domain and proof is not None:
             rest = tuple(sorted(proof.conditions | proof.limits, key=str))
-            yield Solution({two: symbols[one]}, rest, None, declaration.labels)
+            yield Solution({two: symbols[one]}, rest, None, _names(declaration, rest))
+
+
+def _names(declaration: Declaration, conditions: Iterable[Condition]) -> Mapping[Any, str]:
+    """Return names for what conditions are about."""
+    return names_of(declaration, at_zero(declaration, conditions))
 
 
 def _again(
