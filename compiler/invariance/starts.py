@@ -25,6 +25,7 @@ from normdsl.compiler.invariance.laws import (
     without_signs,
 )
 from normdsl.expr import Expr
+from normdsl.origins import Origin
 from normdsl.recursion import After, State
 from normdsl.shapes import MATRIX, Dim
 
@@ -100,7 +101,11 @@ def ways(starts: Iterable[Start]) -> list[dict[After, Law]] | None:
 
 
 def _told(given: Conditions, kind: Kind) -> set[After]:
-    """Return the states that assumptions of a kind are about."""
+    """Return the states that assumptions of a kind are about; W decides of starts made of it."""
     about = [c.of for c in given if isinstance(c, Assumption) and c.kind is kind]
-    states = [x for x in about if isinstance(x, State)]
+    states = [x for x in about if isinstance(x, State) and not _starts_from_weights(x)]
     return {After(s.recursion, s.index, where=None) for s in states}
+
+
+def _starts_from_weights(state: State) -> bool:
+    return Origin.WEIGHTS in state.recursion.inits[state.index].origins
