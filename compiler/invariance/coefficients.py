@@ -159,18 +159,20 @@ def closed(step: sympy.Expr, old: sympy.Symbol, start: sympy.Expr) -> sympy.Expr
 def at_every_step(gap: sympy.Expr) -> list[sympy.Expr] | None:
     """Return what must vanish for a gap to vanish whatever its varying coefficients are.
 
-    These are the factors of their monomials in the numerator. Returns None for a gap too long.
+    These are the factors of their monomials in the numerator; a hyper-parameter that divides is not
+    multiplied by, since nothing vanishes where it does. Returns None for a gap too long.
     """
     if not gap.has(Varying):
         return [gap]
     if sympy.count_ops(gap) > 4 * _LARGEST:
         return None
-    numerator = sympy.fraction(sympy.together(_apart_powers(gap)))[0]
+    numerator, denominator = sympy.fraction(sympy.together(_apart_powers(gap)))
+    divisor = denominator.as_independent(Varying, as_Add=False)[0]
     factors: dict[sympy.Expr, sympy.Expr] = defaultdict(lambda: sympy.Integer(0))
     for term in sympy.Add.make_args(sympy.expand(_apart_powers(sympy.expand(numerator)))):
         still, varying = term.as_independent(Varying, as_Add=False)
         factors[varying] += still
-    return [sympy.expand(f) for f in factors.values()]
+    return [sympy.expand(sympy.fraction(sympy.cancel(f / divisor))[0]) for f in factors.values()]
 
 
 def _apart_powers(x: sympy.Expr) -> sympy.Expr:

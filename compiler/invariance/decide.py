@@ -214,7 +214,8 @@ def shortened(condition: Condition, declaration: Declaration) -> Condition | Non
     if not isinstance(condition, sympy.Equality) or condition.rhs != 0:
         return condition
     idle = idle_parameters(declaration)
-    factors = [f.as_base_exp()[0] for f in sympy.Mul.make_args(sympy.factor(condition.lhs))]
+    powers = [f.as_base_exp() for f in sympy.Mul.make_args(sympy.factor(condition.lhs))]
+    factors = [base for base, exponent in powers if not exponent.is_negative]
     left = [f for f in factors if f.is_nonzero is not True and str(f) not in idle]
     return sympy.Eq(sympy.Mul(*left), 0) if left else None
 

@@ -59,6 +59,7 @@ def test_an_equation_holds_at_every_step_if_its_coefficients_vanish():
     assert equal(NOW / (NOW + 1) + 1 / (NOW + 1), sympy.Integer(1)) == frozenset()
     assert equal(B / coefficient(nd.rows), B / coefficient(nd.cols)) == {sympy.Eq(B, 0)}
     assert equal(NOW, sympy.Integer(1)) is None, "never a condition on t"
+    assert equal(P * B ** (NOW - 1), P) is None, "β = 0 does not make 1 vanish"
 
 
 def test_a_linear_recurrence_in_closed_form():
@@ -189,7 +190,14 @@ def share_of_yesterday(lr=0.1):
     return W - lr * G + size * W - nd.prev(size) * W
 
 
-@pytest.mark.parametrize("rule", [half_a_share, biased, moving_share, share_of_yesterday])
+def decayed_by_an_average(lr=0.1, beta: nd.Fraction = 0.9, gamma: nd.Fraction = 0.6):
+    """W shrinks whatever β and γ are."""
+    return W - lr * (gamma * nd.prev(nd.ema(W, beta)) + (1 - gamma) * W + G)
+
+
+@pytest.mark.parametrize(
+    "rule", [decayed_by_an_average, half_a_share, biased, moving_share, share_of_yesterday]
+)
 def test_what_does_not_hold_is_refuted(rule):
     assert check(nd.optimizer(rule), "translation").answer == "not invariant"
 
