@@ -9,7 +9,7 @@ import attrs
 
 from normdsl.compiler.assumptions import WORDS, assumed
 from normdsl.compiler.invariance import groups
-from normdsl.compiler.invariance.conditions import Conditions
+from normdsl.compiler.invariance.conditions import Assumption, Conditions
 from normdsl.compiler.invariance.decide import Decision, decide
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
@@ -98,7 +98,8 @@ def _decided(declaration: Declaration, group: Group, given: Conditions, witnesse
     found = proved(declaration, group, decision)
     if witnesses and found.limits:
         vanishing = [c.of.name for c in found.limits]
-        witness = persists(declaration, group, _simulate, vanishing, given)
+        needed = frozenset(c for c in found.conditions if isinstance(c, Assumption))
+        witness = persists(declaration, group, _simulate, vanishing, given | needed)
         if witness is not None:
             reason = f"it is invariant at {' = '.join(vanishing)} = 0, but jumps there"
             failed = Decision((), Failure(declaration.update, reason))
