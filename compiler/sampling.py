@@ -9,18 +9,20 @@ differ by chance only. The functions are bounded, so that no draw, however large
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from normdsl.compiler.drift import ways
-from normdsl.compiler.invariance.witness import Experiment
+from normdsl.compiler.invariance.witness import Experiment, Size
 from normdsl.compiler.kernels.draws import folded, mixed
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime.ambient import apart
-from normdsl.compiler.simulate import Way, draw, moved_hyper, moved_start, posed_by
+from normdsl.compiler.simulate import Way, draw, moved_hyper, moved_start, posed_by, task
 from normdsl.compiler.tasks import Task
+from normdsl.declaration import Declaration
 from normdsl.schedule import exact
 
 #: Standard errors by which means must differ in each of two fresh pairs of samples: by chance they
@@ -110,28 +112,49 @@ def _pair(experiment: Experiment, way: Way, fresh: int) -> Iterator[tuple[Tensor
     moved = moved_start(experiment, posed, element, way)
     hyper = moved_hyper(experiment, element, way)
     seed = (experiment.seed, experiment.pairs, fresh)
-    program = lower(rule, exact)
-    ours = _samples(program, posed, experiment, dict(experiment.hyper), {}, _key(*seed, 0))
-    theirs = _samples(program, other, experiment, hyper, moved, _key(*seed, 1))
+    ours = _original(
+        rule, experiment.shape, experiment.seed, tuple(experiment.hyper.items()),
+        experiment.size, experiment.pairs, experiment.steps, fresh,
+    )  # fmt: skip
+    count = experiment.pairs, experiment.steps
+    theirs = _samples(lower(rule, exact), other, count, hyper, moved, _key(*seed, 1))
     back = torch.func.vmap(lambda w: element.act(group.weights, w))
     for a, b in zip(ours, theirs, strict=False):
         yield a.flatten(1), back(b).flatten(1)
 
 
+@lru_cache(maxsize=64)
+def _original(
+    rule: Declaration,
+    shape: tuple[int, int],
+    seed: int,
+    hyper: tuple[tuple[str, float], ...],
+    size: Size,
+    pairs: int,
+    steps: int,
+    fresh: int,
+) -> list[Tensor]:
+    """Return many runs of a rule itself, made once for all groups."""
+    posed = task(rule, shape, seed).sized(size.weights, size.gradients)
+    key = _key(seed, pairs, fresh, 0)
+    return list(_samples(lower(rule, exact), posed, (pairs, steps), dict(hyper), {}, key))
+
+
 def _samples(
     program: Program,
     posed: Task,
-    experiment: Experiment,
+    count: tuple[int, int],
     hyper: dict[str, float],
     moved: dict[str, Tensor],
     key: int,
 ) -> Iterator[Tensor]:
-    """Yield the weights of many independent runs of a rule after each step."""
-    w = posed.start.expand(experiment.pairs, *posed.start.shape).clone()
+    """Yield the weights of many independent runs of a rule after each step: so many, so long."""
+    pairs, steps = count
+    w = posed.start.expand(pairs, *posed.start.shape).clone()
     states = list(program.init(w, **_drawn(program, w, key, 0), **hyper))
     for k, field in enumerate(program.fields):
-        states[k] = moved.get(field.name, states[k]).expand(experiment.pairs, -1, -1)
-    for step in range(experiment.steps):
+        states[k] = moved.get(field.name, states[k]).expand(pairs, -1, -1)
+    for step in range(steps):
         slope = torch.func.grad_and_value(lambda x, step=step: posed.loss(x, step))
         grad, loss = torch.func.vmap(slope)(w)
         told: dict[str, Any] = {**_moments(program, posed, w, step), **hyper}

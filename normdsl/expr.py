@@ -572,7 +572,7 @@ class _Chain:
                     stack += [y, x]
                 case Transpose(arg=MatMul(left=x, right=y)):
                     stack += [transpose(x), transpose(y)]
-                case Transpose(arg=Mul(left=x, right=y)) if _line(x) != _line(y):
+                case Transpose(arg=Mul(left=x, right=y)) if _is_array(x) != _is_array(y):
                     stack.append(Mul(transpose(x), transpose(y), where=None))
                 case Mul(left=x, right=y) if SCALAR in (x.shape, y.shape):
                     number, array = (x, y) if x.shape == SCALAR else (y, x)
@@ -617,6 +617,11 @@ def _middle(chain: _Chain) -> Facts | None:
     else:
         definite = centre is None or centre.facts.psd
     return Facts(symmetric=True, psd=definite and chain.nonnegative)
+
+
+def _is_array(expr: Expr) -> bool:
+    """Return whether it has rows and columns, as neither numbers nor single lines of them do."""
+    return Dim.ONE not in (expr.shape.rows, expr.shape.cols)
 
 
 def _line(expr: Expr) -> bool:

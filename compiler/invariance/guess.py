@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,9 +18,8 @@ from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.exponents import OLD, apart, on_unknowns, solutions, unknown
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
-from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZERO, Index, Law
+from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law
 from normdsl.compiler.invariance.starts import possible
-from normdsl.expr import Constant, Expr
 from normdsl.recursion import After, Carry, Recursion
 from normdsl.shapes import Dim, Shape
 
@@ -44,7 +42,7 @@ def guesses(inference: Inference, recursion: Recursion, filled: bool = True) -> 
     Raises:
         Failure: if nothing can be proposed: a body has no law whatever those of the states.
     """
-    starts = [_beginnings(inference, s) for s in recursion.inits]
+    starts = [[j.law for j in inference.judge(s)] for s in recursion.inits]
     seen: set[Laws] = set()
     failure: Failure | None = None
     frontier = _openings(inference, recursion)
@@ -75,15 +73,6 @@ def guesses(inference: Inference, recursion: Recursion, filled: bool = True) -> 
             yield completed
     if failure is not None:
         raise failure
-
-
-def _beginnings(inference: Inference, start: Expr) -> list[Law]:
-    """Return the laws of an initial value; zeros have all, how other numbers move among them."""
-    found = [j.law for j in inference.judge(start)]
-    if found != [ANYTHING]:
-        return found
-    ones = inference.judge(Constant(Fraction(1), start.shape))
-    return found + [j.law for j in ones if j.law != INVARIANT]
 
 
 def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:

@@ -25,8 +25,10 @@ from normdsl.expr import Constant
 from normdsl.graph import walk
 from normdsl.origins import Origin
 
-#: Runs of each kind that are compared in distribution, at first and in the end; their length.
-FEW, MANY, RANDOM_STEPS = 2**12, 2**14, 2
+#: Runs of each kind that are compared in distribution, at a first look, then and in the end.
+GLANCE, FEW, MANY = 2**10, 2**12, 2**14
+#: How long they are.
+RANDOM_STEPS = 2
 #: Entries of gradients are about ten, of weights one.
 _GRADIENT = 10.0
 #: Literals within these bounds are met by problems of the usual size.
@@ -130,7 +132,7 @@ def _in_distribution(
     given: Conditions,
 ) -> Iterator[Experiment]:
     """Yield experiments with many runs: few at first, then many for what is hard to see."""
-    for pairs, most in ((FEW, tries), (MANY, 1)):
+    for pairs, most in ((GLANCE, 1), (FEW, tries), (MANY, 1)):
         for seed in range(most):
             for hyper in hypers:
                 tried = Experiment(declaration, group, hyper, seed, SHAPES[seed % 3], given=given)

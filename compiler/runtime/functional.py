@@ -16,6 +16,7 @@ from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.layout import require_kind
 from normdsl.compiler.runtime.moments import missing_moments, require_read, require_shapes
 from normdsl.compiler.runtime.pure import Context, Leaf, size, started, stepped
+from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.transaction import require_gradient
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError
@@ -43,6 +44,7 @@ class Functional:
     def __init__(self, declaration: Declaration, schedule: Schedule | None = None) -> None:
         self.declaration = declaration
         self._stepper = stepper(declaration, schedule or Schedule())
+        self._joined = scalars((self._stepper,))
         self._names = [f.name for f in self._stepper.program.fields]
 
     @as_scheduled
@@ -117,7 +119,9 @@ class Functional:
         self._require(leaves)
         context = Context(state["t"] + 1, self._loss(loss), values, self._phase(state["t"]))
         for i, (weight, after) in zip(
-            going, stepped(self._stepper, leaves, context) if leaves else (), strict=True
+            going,
+            stepped(self._stepper, leaves, context, self._joined) if leaves else (),
+            strict=True,
         ):
             params_[i] = weight
             for column, new in zip(columns, after, strict=True):

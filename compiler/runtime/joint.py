@@ -8,25 +8,32 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.batch import Inputs, Known, Stepper
-from normdsl.compiler.runtime.sharing import scalars
+from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.nodes import Reducer
 
 #: A scalar that is not known yet; what is computed before it does not read it.
 _UNKNOWN = torch.zeros((), dtype=torch.float32, device="cpu")
 
 
-def shared(batches: Sequence[tuple[Stepper, Inputs]]) -> list[Known]:
+def shared(
+    batches: Sequence[tuple[Stepper, Inputs]], joined: Sequence[Scalar] | None = None
+) -> list[Known]:
     """Return, for each batch, what its step combines over all layers, and its own part of it.
 
     Layers are the matrices of all batches whose rules share a scalar (see `sharing`). A parameter
     that does not count contributes nothing: 0 to a sum, −∞ to a maximum.
+
+    Args:
+        batches: what steps together. joined: the scalars of their rules, if they are known.
 
     Raises:
         FactorisationError: if a factorisation does not converge (rare for finite input).
         DeclarationError: if it is not clear which scalars of several rules are one.
     """
     known = [_unknown(len(stepper.program.layers)) for stepper, _ in batches]
-    for scalar in scalars(tuple(dict.fromkeys(stepper for stepper, _ in batches))):
+    if joined is None:
+        joined = scalars(tuple(dict.fromkeys(stepper for stepper, _ in batches)))
+    for scalar in joined:
         holders = [i for i, (stepper, _) in enumerate(batches) if stepper in scalar.nodes]
         nodes = [scalar.nodes[batches[i][0]] for i in holders]
         each = [

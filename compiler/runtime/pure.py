@@ -19,6 +19,7 @@ from normdsl.compiler.runtime.batch import Inputs, Stepper
 from normdsl.compiler.runtime.finite import blame
 from normdsl.compiler.runtime.joint import shared
 from normdsl.compiler.runtime.layout import is_native, real
+from normdsl.compiler.runtime.sharing import Scalar
 from normdsl.compiler.runtime.transaction import STACKED_UP_TO
 from normdsl.errors import FactorisationError
 
@@ -86,9 +87,16 @@ def started(
 
 
 def stepped(
-    stepper: Stepper, leaves: Sequence[Leaf], context: Context
+    stepper: Stepper,
+    leaves: Sequence[Leaf],
+    context: Context,
+    joined: Sequence[Scalar] | None = None,
 ) -> list[tuple[Tensor, list[Tensor]]]:
     """Return the new value and states of each tensor; those of equal size step as one batch.
+
+    Args:
+        stepper: of the rule. leaves: the tensors. context: what they step with.
+        joined: the scalars that the rule combines over all of them, if they are known.
 
     Raises:
         FactorisationError: if a factorisation fails, or a GradientError naming what is not finite.
@@ -97,7 +105,9 @@ def stepped(
     together = [(stepper, _inputs(stepper, [leaves[i] for i in b], context)) for b in batches]
     found: dict[int, tuple[Tensor, list[Tensor]]] = {}
     try:
-        for batch, (_, inputs), known in zip(batches, together, shared(together), strict=True):
+        for batch, (_, inputs), known in zip(
+            batches, together, shared(together, joined), strict=True
+        ):
             weights, columns = stepper.step(inputs, known)
             for k, i in enumerate(batch):
                 new = [column[k] for column in columns]

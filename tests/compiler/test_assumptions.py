@@ -15,6 +15,7 @@ RULES = [getattr(algorithms, name) for name in algorithms.__all__]
 RULES = [rule for rule in RULES if isinstance(rule, nd.Declaration)]
 SAID = {
     "transformed along with the weights": "transported",
+    "multiplied by c": "transported",
     "the same in both runs": "unmoved",
     "full rank": "full_rank",
     "distinct eigenvalues": "distinct",

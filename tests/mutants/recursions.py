@@ -64,7 +64,6 @@ SPREAD = nd.inverse(nd.output_moment)
 BRACED = nd.fix(lambda s: BETA * s + SPREAD + SPREAD @ nd.inverse(s) @ SPREAD, W @ W.T)
 
 TWO_BACK = nd.fix(lambda s: BETA * s + nd.prev(s) / 9 + G, nd.zeros_like(G))
-NUMBER = nd.fix(lambda r: (1 + r) / (1 + G * G), nd.zeros_like(G))
 
 
 def still_open(inference: Any, expr: Any) -> Any:
@@ -74,9 +73,6 @@ def still_open(inference: Any, expr: Any) -> Any:
 RECURSIONS = [
     Mutant("states around a state have no law yet", replaced(induction._supposed, still_open),
            step(nd.polar(TWO_BACK)), g.orthogonal, answer("invariant")),
-    Mutant("zeros do not start like other numbers", replaced(
-        guess._beginnings, lambda inference, start: [j.law for j in inference.judge(start)]),
-        step(NUMBER * G), g.permutations, answer("invariant")),
     Mutant("a unit is carried from step to step", replaced(
         induction.a_step_ago, lambda group, known: known), step(nd.sign(kept(G))), g.loss_transform,
         rule),
