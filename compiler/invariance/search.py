@@ -97,7 +97,7 @@ def _fades(witness: Witness, vanishing: Sequence[str], simulate: Simulation) -> 
     value of what L is made of. Where a run says nothing, its drift is 0, which shows nothing.
     """
     far = max(witness.replay())
-    nearer = (_near(witness.experiment, vanishing, size) for size in (1e-10, 1e-12))
+    nearer = (_near(witness.experiment, vanishing, size) for size in (1e-10, 1e-12, 1e-14))
     return any(0.0 < max(simulate(x), default=0.0) < 0.3 * far for x in nearer)
 
 
