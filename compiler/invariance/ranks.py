@@ -129,8 +129,9 @@ def _bound(node: Expr, known: dict[Expr, Bound]) -> Bound:
             | nodes.Inverse(arg=x)
             | nodes.Cholesky(arg=x)
             | nodes.Polar(arg=x)
-            | nodes.MatrixPower(arg=x, exponent=Constant())
         ):
+            return known[x]
+        case nodes.MatrixPower(arg=x, exponent=Constant(value=p)) if p != 0:
             return known[x]
         case NormOperation() if node.definition is not None and node.shape != SCALAR:
             return rank(node.definition)
