@@ -171,8 +171,8 @@ def _samples(
 def _moments(program: Program, posed: Task, w: Tensor, step: int) -> dict[str, Tensor]:
     if not program.declaration.moments:
         return {}
-    seen = [posed.moments(x, step) for x in w]
-    return {name: torch.stack([s[name] for s in seen]) for name in program.declaration.moments}
+    seen = torch.func.vmap(lambda x: posed.moments(x, step))(w)
+    return {name: seen[name] for name in program.declaration.moments}
 
 
 def _drawn(program: Program, w: Tensor, key: int, step: int) -> dict[str, Tensor]:

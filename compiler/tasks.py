@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -68,8 +69,7 @@ class Task:
 
         def moments(w: Tensor, step: int) -> dict[str, Tensor]:
             at = element.act(group.weights, w)
-            value = self.loss(at, step).requires_grad_()
-            (slope,) = torch.autograd.grad(changed(value, step), value)
+            slope = torch.func.grad(lambda value: changed(value, step))(self.loss(at, step))
             steeper = {"output_moment": (slope * factor) ** 2}
             seen = self.moments(at, step)
             return {
@@ -102,6 +102,7 @@ def layered(shape: tuple[int, int], seed: int) -> Task:
     (m, n), count = shape, 2 * max(shape) + 2
     start, mixing = _normal((seed, 2), m, n), _normal((seed, 3), m, m)
 
+    @cache
     def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
         wide = _normal((seed, 4, step), 2 * m + n, count)
         return wide[:n], wide[n : n + m], wide[n + m :]
@@ -120,9 +121,7 @@ def layered(shape: tuple[int, int], seed: int) -> Task:
 
     def moments(w: Tensor, step: int = 0) -> dict[str, Tensor]:
         x = batch(step)[0]
-        y = (w @ x).requires_grad_()
-        (g,) = torch.autograd.grad(at_outputs(y, step), y)
-        g = count * g
+        g = count * torch.func.grad(lambda y: at_outputs(y, step))(w @ x)
         return {"input_moment": x @ x.mT / count, "output_moment": g @ g.mT / count}
 
     return Task(start, loss, moments)

@@ -124,12 +124,7 @@ def _bound(node: Expr, known: dict[Expr, Bound]) -> Bound:
             return known[x] | known[y]
         case e.Mul(left=x, right=y):
             return _scaled(x, y, known) | _scaled(y, x, known)
-        case (
-            e.Transpose(arg=x)
-            | nodes.Inverse(arg=x)
-            | nodes.Cholesky(arg=x)
-            | nodes.Polar(arg=x)
-        ):
+        case e.Transpose(arg=x) | nodes.Inverse(arg=x) | nodes.Cholesky(arg=x) | nodes.Polar(arg=x):
             return known[x]
         case nodes.MatrixPower(arg=x, exponent=Constant(value=p)) if p != 0:
             return known[x]
