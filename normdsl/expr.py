@@ -383,6 +383,8 @@ class MatMul(Operation):
     def _cone(self) -> Facts:
         """Return what is known of entries, symmetry and definiteness."""
         both = self.left.facts.nonnegative and self.right.facts.nonnegative
+        if transpose(self.left) == self.right or self.left == transpose(self.right):
+            return Facts(0.0 if both else -math.inf, symmetric=True, psd=True)
         middle = _middle(_Chain.of(self)) if self.shape.square else None
         if middle is None:
             return NONNEGATIVE if both else UNKNOWN

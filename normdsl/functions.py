@@ -9,8 +9,10 @@ from normdsl import nodes
 from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expr import Constant, Expr, Mul, Pow, as_expr, is_constant, transpose
 from normdsl.expr import power as _power
+from normdsl.graph import walk
 from normdsl.nodes import Reducer
 from normdsl.nodes.entrywise import absolute
+from normdsl.recursion import State
 from normdsl.shapes import SCALAR
 
 
@@ -228,14 +230,14 @@ def _draw(distribution: nodes.Distribution, x: Any, key: int) -> Expr:
 def inverse(x: Any) -> Expr:
     """Return the inverse of a square matrix (its pseudo-inverse where singular).
 
-    Of a matrix known to be orthogonal it is the transpose.
+    Of a matrix that is orthogonal whatever its states start from it is the transpose.
     """
     x = as_expr(x)
     if isinstance(x, nodes.MatrixPower):
         return matrix_power(x.arg, -x.exponent)
     if isinstance(x, nodes.Inverse):
         return x.arg
-    if x.facts.orthogonal:
+    if x.facts.orthogonal and not any(isinstance(y, State) and y.facts.orthogonal for y in walk(x)):
         return transpose(x)
     return nodes.MatrixPower(x, as_expr(-1)) if x.facts.psd else nodes.Inverse(x)
 

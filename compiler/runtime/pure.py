@@ -71,7 +71,7 @@ def places(lengths: tuple[int, int], device: torch.device) -> Tensor:
 
 
 def started(
-    stepper: Stepper, param: Tensor, hyper: Mapping[str, Any], origin: Tensor | None
+    stepper: Stepper, param: Tensor, hyper: Mapping[str, Any], origin: Tensor | None = None
 ) -> list[Tensor]:
     """Return the states of a tensor before its first step; of one without entries, zeros."""
     fields, lengths = stepper.program.fields, size(param)

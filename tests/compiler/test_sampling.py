@@ -7,7 +7,7 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups as g
-from normdsl.compiler.invariance.search import FEW
+from normdsl.compiler.invariance.search import FEW, GLANCE
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import Experiment
 from normdsl.compiler.sampling import differences
@@ -72,7 +72,7 @@ def test_a_rule_with_draws_is_refuted_by_a_witness_that_replays():
     seen = verdict.witness
     assert seen.replay() == seen.replay()
     assert seen.replay()[-1] == seen.drift > 0
-    assert "of 4096 runs of each kind, the distributions part at step 1" in str(seen)
+    assert f"of {GLANCE} runs of each kind, the distributions part at step 1" in str(seen)
 
 
 def test_states_of_random_rules_start_as_is_assumed():

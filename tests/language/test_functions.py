@@ -95,6 +95,9 @@ def test_inverse_knows_what_it_inverts():
     assert nd.inverse(nd.inverse(root)) == root
     assert nd.inverse(nd.inverse(C)) == C
     assert nd.inverse(basis) == basis.T
+    given = nd.fix(lambda s: s, nd.eye_like(G @ G.T))  # another start may be assumed of it
+    assert nd.inverse(given) != given
+    assert nd.inverse(given @ basis) != (given @ basis).T
     assert nd.inverse(GRAM) == nd.matrix_power(GRAM, -1)
     assert nd.inverse(nd.inverse(GRAM)) == GRAM
 

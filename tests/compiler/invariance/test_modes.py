@@ -405,5 +405,6 @@ def test_at_zero_it_is_the_statistic_that_needs_full_rank():
         L = nd.accumulate(G @ G.T)
         return W - lr * nd.matrix_power(L + eps * nd.eye_like(L), -1) @ G
 
-    assert rule.check(g.left_affine).answer == "invariant if eps = 0 and L has full rank"
+    answer = rule.check(g.left_affine).answer
+    assert answer == "invariant if eps = 0 and L has full rank (only for m ≤ n)"
     assert rule.check(g.left_affine, full_rank="L", eps=0).answer == "invariant"

@@ -11,7 +11,7 @@ from torch import nn
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.algorithms import adamw, lion, muon, sgd, soap
+from normdsl.algorithms import adamw, lion, muon, sgd, shampoo, soap
 
 RULES = [adamw, muon, sgd, soap]
 
@@ -133,7 +133,7 @@ def test_a_rule_with_other_names_for_its_states_takes_what_others_keep():
 
 def test_values_kept_under_another_schedule_go_and_what_others_keep_stays():
     p = parameter(3, 3)
-    opt = soap([p], schedule=nd.Schedule(refresh=2))
+    opt = shampoo([p], schedule=nd.Schedule(refresh=2))
     step(opt, [p])
     kept = set(opt.state[p])
     opt.state[p]["kept"] = opt.state[p]["z[0]"] = 1
