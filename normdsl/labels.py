@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 from normdsl.expr import Expr
 from normdsl.graph import walk
@@ -24,6 +26,11 @@ def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
     A state its author did not name is called after the named expression it first appears in; one
     that remembers a named expression has no name but that.
     """
+    return dict(_labels(update, tuple(names)))
+
+
+@lru_cache(maxsize=256)
+def _labels(update: Expr, names: tuple[tuple[str, Expr], ...]) -> Mapping[Expr, str]:
     given: dict[Expr, str] = {}
     order = walk(update)
     for name, expr in names:
@@ -43,7 +50,7 @@ def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
                     owners = (given[x] for x in inside[place:] if x in given and expr in walk(x))
                     owner = next(owners, None)
                     _name(found, taken, after, f"{owner}_buffer" if owner else "s1")
-    return found
+    return MappingProxyType(found)
 
 
 def _name(found: dict[Expr, str], taken: set[str], expr: Expr, wish: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -132,8 +133,7 @@ class Recursion:
 
     def forgetful(self, index: int) -> bool:
         """Return whether the new value of a state reads none of the old ones."""
-        own = {self.carry(i) for i in range(len(self.inits))}
-        return own.isdisjoint(free_carries(self.bodies[index]))
+        return index in _forgetful(self)
 
     def remembers(self, index: int) -> Expr | None:
         """Return the stream whose last value a state is, zero at first; None if it is more."""
@@ -143,6 +143,14 @@ class Recursion:
     def carry(self, index: int) -> Carry:
         """Return the symbol that stands for state `index` in the bodies."""
         return Carry(self.level, index, self.inits[index].shape, self.known[index])
+
+
+@lru_cache(maxsize=4096)
+def _forgetful(recursion: Recursion) -> frozenset[int]:
+    """Return which states of a recursion are set to something new at every step."""
+    own = {recursion.carry(i) for i in range(len(recursion.inits))}
+    read = [free_carries(body) for body in recursion.bodies]
+    return frozenset(i for i, carries in enumerate(read) if own.isdisjoint(carries))
 
 
 @attrs.frozen(eq=False, repr=False)

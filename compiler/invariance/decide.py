@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 import attrs
 import sympy
@@ -40,6 +41,10 @@ from normdsl.declaration import Declaration, Hyperparameter
 from normdsl.expr import Expr, as_expr
 from normdsl.graph import walk
 from normdsl.nodes import Param
+
+#: Exponents that were free, as they were chosen.
+Chosen = Mapping[sympy.Symbol, sympy.Expr]
+NO_CHOICE: Chosen = MappingProxyType({})
 
 
 class Mode(enum.Enum):
@@ -163,9 +168,13 @@ def _out_of_reach(needed: Conditions) -> str:
     return f"it would need {show(equations, {})}, which a domain excludes or which leaves no step"
 
 
-def _shared_out(
-    conditions: Conditions, chosen: Mapping[sympy.Symbol, sympy.Expr]
-) -> Mapping[sympy.Symbol, sympy.Expr]:
+def settled_starts(conditions: Conditions, chosen: Chosen = NO_CHOICE) -> Conditions:
+    """Return conditions with the exponents that were chosen; those left free are shared evenly."""
+    shared = _shared_out(conditions, chosen)
+    return frozenset(_begun(c, shared) for c in conditions)
+
+
+def _shared_out(conditions: Conditions, chosen: Chosen) -> Chosen:
     """Return the exponents chosen, with those left free such that states start by small powers.
 
     Two states that are estimated in each other's metric may share a unit in any way: evenly, then.
@@ -180,7 +189,7 @@ def _shared_out(
     return {u: x.subs(least[0]) for u, x in chosen.items()} | least[0]
 
 
-def _begun(condition: Condition, chosen: Mapping[sympy.Symbol, sympy.Expr]) -> Condition:
+def _begun(condition: Condition, chosen: Chosen) -> Condition:
     """Return the assumption of how a state starts with the exponents that were chosen."""
     if not isinstance(condition, Assumption) or condition.law is None:
         return condition

@@ -11,7 +11,7 @@ from normdsl import expr as e
 from normdsl.algebra import fold
 from normdsl.averages import zeros_like
 from normdsl.compiler.invariance.conditions import SILENT, Assumption, Conditions, show
-from normdsl.compiler.invariance.decide import idle_parameters
+from normdsl.compiler.invariance.decide import idle_parameters, settled_starts
 from normdsl.compiler.invariance.groups import loss_scale
 from normdsl.compiler.invariance.infer import Inference
 from normdsl.compiler.invariance.judgement import Failure
@@ -70,7 +70,7 @@ def degree(declaration: Declaration) -> Degree | None:
     update = declaration.update
     only = not update.origins & (Origin.LOSS | Origin.LOSS_UNIT) and _linear_in_weights(update)
     silent = {c for c in found.conditions if isinstance(c, Assumption) and c.kind in SILENT}
-    return Degree(declaration, found.law.unit, found.conditions - silent, only)
+    return Degree(declaration, found.law.unit, settled_starts(found.conditions - silent), only)
 
 
 def _step(update: Expr) -> Expr:
