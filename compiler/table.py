@@ -7,6 +7,7 @@ table; remarks are numbered, and one that names a group is checked against the v
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import attrs
 
@@ -73,7 +74,7 @@ class Comparison:
         status = self.report[remark.rule, remark.group].status
         return remark.invariant == (status in (Status.INVARIANT, Status.CONDITIONAL))
 
-    @property
+    @cached_property
     def letters(self) -> dict[str, str]:
         """The letters of the conditions, in the order in which they occur."""
         answers = (v.answer for v in self.report if v.status is Status.CONDITIONAL)

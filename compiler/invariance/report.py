@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -69,7 +70,7 @@ class Report:
         """The groups, in order."""
         return list(dict.fromkeys(v.group for v in self.verdicts))
 
-    @property
+    @cached_property
     def degrees(self) -> list[Degree]:
         """The degrees of the steps in the loss, where they have one."""
         return [d for d in map(degree, self.declarations) if d is not None]
