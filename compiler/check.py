@@ -15,7 +15,7 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.remarks import Remarks, may_stop
 from normdsl.compiler.invariance.report import Report
-from normdsl.compiler.invariance.search import persists, search
+from normdsl.compiler.invariance.search import can_sample, persists, search
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved, without_run
 from normdsl.compiler.invariance.witness import Experiment
 from normdsl.declaration import Declaration
@@ -94,7 +94,8 @@ def _decided(declaration: Declaration, group: Group, given: Conditions, witnesse
     decision = decide(declaration, group, given)
     if decision.proof is None:
         witness = search(declaration, group, _simulate, given=given) if witnesses else None
-        return unproved(declaration, group, decision, witness, searched=witnesses)
+        searched = witnesses and can_sample(declaration)
+        return unproved(declaration, group, decision, witness, searched=searched)
     found = proved(declaration, group, decision)
     if witnesses and found.limits:
         vanishing = [c.of.name for c in found.limits]

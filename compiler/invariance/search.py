@@ -73,7 +73,7 @@ def persists(
     What holds at zero holds in the limit where the step is continuous; where it is not, the runs
     are as far apart at 1e-8 as at 1e-4.
     """
-    if Origin.CHANCE in declaration.update.origins and _iterates(declaration.update):
+    if not can_sample(declaration):
         return None
     for hyper in settings(declaration):
         for seed, shape in enumerate(SHAPES):
@@ -139,13 +139,19 @@ def _in_distribution(
 
     None for a rule whose LMO is found by iteration: thousands of those take hours.
     """
-    if _iterates(declaration.update):
+    if not can_sample(declaration):
         return
     for pairs, most in ((GLANCE, 1), (FEW, tries), (MANY, min(tries - 1, 1))):
         for seed in range(most):
             for hyper in hypers:
                 tried = Experiment(declaration, group, hyper, seed, SHAPES[seed % 3], given=given)
                 yield attrs.evolve(tried, pairs=pairs, steps=RANDOM_STEPS)
+
+
+def can_sample(declaration: Declaration) -> bool:
+    """Return whether distributions can be compared, if the rule has random draws."""
+    update = declaration.update
+    return Origin.CHANCE not in update.origins or not _iterates(update)
 
 
 def _iterates(expr: Expr) -> bool:

@@ -90,3 +90,14 @@ def test_the_global_generator_is_left_alone():
     apart(langevin, g.orthogonal, pairs=64)
     langevin.check(g.transpose)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_distributions_of_a_rule_that_iterates_are_not_compared_and_it_says_so():
+    @nd.optimizer
+    def blended(lr=0.1):
+        norm = nd.max_of(nd.spectral, 2 * nd.max_entry)
+        return W + lr * norm.lmo(G) * nd.exp(nd.normal_like(G))
+
+    verdict = check(blended, g.orthogonal)
+    assert verdict.status is Status.UNKNOWN
+    assert "no run was looked for" in str(verdict)
