@@ -29,6 +29,8 @@ from normdsl.origins import Origin
 
 #: Runs of each kind that are compared in distribution, at a first look, then and in the end.
 GLANCE, FEW, MANY = 2**10, 2**12, 2**14
+#: After how many differences that were not seen again no more are looked for.
+DOUBTFUL = 2
 #: How long they are.
 RANDOM_STEPS = 2
 #: Entries of gradients are about ten, of weights one.
@@ -54,10 +56,14 @@ def search(
     Of a rule with random draws, distributions are compared: other draws may be what keeps single
     runs together.
     """
+    doubtful = 0
     for experiment in _plan(declaration, group, tries, given):
         found = part(experiment, simulate)
         if found is not None and confirmed(found, simulate):
             return found
+        doubtful += found is not None and experiment.pairs > 0
+        if doubtful == DOUBTFUL:
+            break  # what part by distribution here and not there, samples do not settle
     return None
 
 
