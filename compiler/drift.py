@@ -16,7 +16,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.invariance import starts
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
-from normdsl.compiler.invariance.witness import PARTED, Experiment
+from normdsl.compiler.invariance.witness import CLEARANCE, PARTED, Experiment
 from normdsl.compiler.lowering.derive import Singular
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.lowering.refresh import inside
@@ -34,8 +34,6 @@ from normdsl.shapes import Dim
 
 #: Operations that take small singular values or eigenvalues for zero.
 CUTTING = Polar | Inverse | MatrixPower | Singular | Cholesky
-#: A ratio to the largest above that of the cut, and up to so many times it, is too close to it.
-_NEAR = 1e4
 
 
 def drifts(experiment: Experiment) -> list[float]:
@@ -84,7 +82,8 @@ def sound_steps(experiment: Experiment, way: Way, pair: Twins) -> int:
     )
     for step, (ours, theirs) in enumerate(rows):
         kept = all(HOLDS[c.kind](x) for row in (ours, theirs) for c, x in zip(asked, row))  # noqa: B905
-        if not (kept and all(map(_clear, (*ours[len(asked) :], *theirs[len(asked) :])))):
+        cut = (*ours[len(asked) :], *theirs[len(asked) :])
+        if not (kept and all(_clear(x, experiment.clearance) for x in cut)):
             return step
     return experiment.steps
 
@@ -129,11 +128,11 @@ def _cut(values: Tensor) -> float:
     return float(4 * torch.finfo(values.dtype).eps * values.shape[-1])
 
 
-def _clear(x: Tensor) -> bool:
+def _clear(x: Tensor, times: float = CLEARANCE) -> bool:
     """Return whether no singular value of x lies just above the cut."""
     values = torch.linalg.svdvals(x)
     ratios = values / values[..., :1].clamp_min(1e-300)
-    return not bool(((ratios > _cut(values)) & (ratios < _NEAR * _cut(values))).any())
+    return not bool(((ratios > _cut(values)) & (ratios < times * _cut(values))).any())
 
 
 def full_rank(x: Tensor) -> bool:

@@ -29,6 +29,8 @@ from normdsl.origins import Origin
 
 #: Runs of each kind that are compared in distribution, at a first look, then and in the end.
 GLANCE, FEW, MANY = 2**10, 2**12, 2**14
+#: How near to the rank cut runs are read that look for a limit, relative to it.
+CLOSER = 300.0
 #: After how many differences that were not seen again no more are looked for.
 DOUBTFUL = 2
 #: How long they are.
@@ -107,8 +109,9 @@ def _fades(witness: Witness, vanishing: Sequence[str], simulate: Simulation) -> 
     value of what L is made of. Where a run says nothing, its drift is 0, which shows nothing.
     """
     far = max(witness.replay())
-    nearer = (_near(witness.experiment, vanishing, size) for size in (1e-10, 1e-12, 1e-14))
-    return any(0.0 < max(simulate(x), default=0.0) < 0.3 * far for x in nearer)
+    nearer = (_near(witness.experiment, vanishing, size) for size in (1e-10, 1e-12))
+    closer = (attrs.evolve(x, clearance=CLOSER) for x in nearer)  # ε is above the cut on purpose
+    return any(0.0 < max(simulate(x), default=0.0) < 0.3 * far for x in closer)
 
 
 def _random(experiment: Experiment) -> Experiment:

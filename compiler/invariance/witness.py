@@ -14,6 +14,8 @@ from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.groups import Group
 from normdsl.declaration import Declaration
 
+#: A singular value above the cut, and up to so many times it, is too close to it.
+CLEARANCE = 1e4
 #: Weights that are tried, wide, tall and square.
 SHAPES = ((3, 4), (4, 3), (4, 4))
 #: Relative distance from which on two float64 trajectories have parted.
@@ -60,6 +62,8 @@ class Experiment:
         given: assumptions that both runs honour.
         pairs: of a rule with random draws, how many runs of each kind are compared.
         pace: the part of every step that is taken; a witness takes whole steps.
+        clearance: how many times the rank cut, relative to the largest singular value, is too close
+            to it for a run to say anything.
         reach: a run whose weights have grown by more is no longer on its problem: it diverges.
     """
 
@@ -74,6 +78,7 @@ class Experiment:
     pairs: int = 0
     pace: float = 1.0
     reach: float = REACH
+    clearance: float = CLEARANCE
 
 
 #: Returns the relative distance of the two runs at each step, 0 where it says nothing: where
