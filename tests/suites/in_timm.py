@@ -69,6 +69,7 @@ def pytest_configure(config):
                 opt_class=cls,
                 has_eps="eps" in known,
                 has_momentum="momentum" in known,
+                has_betas="betas" in known,
             )
         )
 

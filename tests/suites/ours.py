@@ -6,6 +6,7 @@ from torch import Tensor
 
 from normdsl import algorithms
 from normdsl.algorithms import adamw
+from normdsl.aliases import BETAS, members, spread
 from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.errors import HyperparameterError
 
@@ -22,10 +23,11 @@ def ours(rule):
     """Return a class that gives matrices to a rule, and everything else to AdamW."""
     rules = (getattr(algorithms, rule), *([] if rule == "adamw" else [adamw]))
     known = {h: d for r in reversed(rules) for h, d in r.defaults.items()}
+    aliases = {BETAS: None} if members(rules[0].defaults) else {}
 
     def init(self, params, **given):
         options = {k: given.pop(k) for k in OPTIONS if k in given}
-        if unknown := given.keys() - known:
+        if unknown := given.keys() - known - aliases.keys():
             raise HyperparameterError(
                 f"set {sorted(unknown)}", why="no rule has it", hint=f"the rules have {list(known)}"
             )
@@ -35,7 +37,10 @@ def ours(rule):
     word = inspect.Parameter
     init.__signature__ = inspect.Signature(
         [word(p, word.POSITIONAL_OR_KEYWORD) for p in ("self", "params")]
-        + [word(h, word.KEYWORD_ONLY, default=d) for h, d in {**known, **OPTIONS}.items()]
+        + [
+            word(h, word.KEYWORD_ONLY, default=d)
+            for h, d in {**known, **aliases, **OPTIONS}.items()
+        ]
     )
     return type(name(rule), (_Routed,), {"__init__": init, "__module__": __name__})
 
@@ -47,7 +52,7 @@ class _Routed(DeclaredOptimizer):
         listed = param_group.get("params", [])
         listed = [listed] if isinstance(listed, Tensor) else list(listed)
         parts = [listed] if len(self._choices) == 1 else _split(listed)
-        known = {h for c in self._choices for h in c.rule.defaults}
+        known = {BETAS} | {h for c in self._choices for h in c.rule.defaults}
         rest = {k: v for k, v in param_group.items() if k not in known}
         for choice, part in zip(self._choices, parts, strict=True):
             if part or (part is parts[0] and not listed):
@@ -56,7 +61,7 @@ class _Routed(DeclaredOptimizer):
 
 
 def _of(rule, hyper):
-    return {k: v for k, v in hyper.items() if k in rule.defaults}
+    return {k: v for k, v in spread(rule, hyper).items() if k in rule.defaults}
 
 
 def _split(listed):
