@@ -6,8 +6,8 @@ import statistics
 import time
 
 from normdsl import algorithms
-from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups
+from normdsl.compiler.verdicts.check import check
 
 ROUNDS = 3
 

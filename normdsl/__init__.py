@@ -7,254 +7,80 @@
     def signum(lr=1e-3, beta=0.9):
         return W + lr * nd.max_entry.lmo(nd.ema(G, beta))
 
-Importing normdsl imports neither torch nor sympy; they load when a declaration is checked or run.
+Importing normdsl imports neither torch nor sympy: each name is loaded when it is first used, and
+these two when a declaration is checked or run.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from normdsl import decay, scale
-from normdsl.averages import accumulate, ema, eye_like, momentum, prev, zeros_like
-from normdsl.clipping import clip, clip_entries
-from normdsl.declaration import Declaration, Hyperparameter
-from normdsl.domains import Domain, Fraction, LossValue, NonNegative, Positive, Real
-from normdsl.errors import (
-    DeclarationError,
-    DomainError,
-    FactorisationError,
-    GradientError,
-    HyperparameterError,
-    NormdslError,
-    SerializationError,
-    ShapeError,
-)
-from normdsl.expr import Expr
-from normdsl.functions import (
-    abs,
-    block_mean,
-    cholesky,
-    eigenbasis,
-    exp,
-    inner,
-    inverse,
-    kth_largest,
-    log,
-    matrix_power,
-    max,
-    maximum,
-    minimum,
-    normal_like,
-    polar,
-    reciprocal,
-    sign,
-    signs_like,
-    sqrt,
-    sum,
-    tanh,
-    trace,
-)
-from normdsl.gauge import Gauge
-from normdsl.methods import QRSVD, SVD, CoupledNewton, Eigh, QRPower
-from normdsl.norms import (
-    Norm,
-    column_norm,
-    entrywise,
-    frobenius,
-    infimal,
-    inner_only,
-    ky_fan,
-    l2_of,
-    lp,
-    max_entry,
-    max_of,
-    nuclear,
-    one_to_rms,
-    operator_norm,
-    outer_only,
-    over_layers,
-    preconditioned,
-    rms,
-    rms_to_inf,
-    rms_to_rms,
-    row_norm,
-    scaled_max_entry,
-    schatten,
-    spectral,
-    sum_entries,
-    sum_of,
-    top_entries,
-)
-from normdsl.polynomials import GramNewtonSchulz, NewtonSchulz, Turbo
-from normdsl.recursion import fix
-from normdsl.schedule import Schedule, exact
-from normdsl.sequences import cans, jordan, polar_express, quintic
-from normdsl.statistics import coupled_grams, ema_in_basis, running_max
-from normdsl.streams import G, W, cols, input_moment, loss, output_moment, rows, t
-from normdsl.tracing import optimizer
-from normdsl.version import __version__ as __version__
-
-if TYPE_CHECKING:
-    from normdsl.compiler.audit.audit import audit
-    from normdsl.compiler.check import compare
-    from normdsl.compiler.invariance import groups
-    from normdsl.compiler.invariance.repair import repair
-    from normdsl.compiler.invariance.solve import solve
-    from normdsl.compiler.routing.roles import roles
-    from normdsl.compiler.runtime import views
-    from normdsl.compiler.runtime.capture import capture
-    from normdsl.compiler.runtime.functional import functional
-    from normdsl.compiler.runtime.schedule_error import schedule_error
-    from normdsl.routing import route
-    from normdsl.serial import from_json, to_json
-
-
-_LAZY = {
-    "algorithms": ("normdsl.algorithms", None),
-    "audit": ("normdsl.compiler.audit.audit", "audit"),
-    "groups": ("normdsl.compiler.invariance.groups", None),
-    "compare": ("normdsl.compiler.check", "compare"),
-    "solve": ("normdsl.compiler.invariance.solve", "solve"),
-    "repair": ("normdsl.compiler.invariance.repair", "repair"),
-    "capture": ("normdsl.compiler.runtime.capture", "capture"),
-    "functional": ("normdsl.compiler.runtime.functional", "functional"),
-    "roles": ("normdsl.compiler.routing.roles", "roles"),
-    "route": ("normdsl.routing", "route"),
-    "schedule_error": ("normdsl.compiler.runtime.schedule_error", "schedule_error"),
-    "from_json": ("normdsl.serial", "from_json"),
-    "to_json": ("normdsl.serial", "to_json"),
-    "views": ("normdsl.compiler.runtime.views", None),
+#: Where the public names are defined, by module. `__init__.pyi` tells type checkers the same.
+_NAMES = {
+    "compiler.audit.audit": "audit",
+    "compiler.invariance.repair": "repair",
+    "compiler.invariance.solve": "solve",
+    "compiler.routing.roles": "roles",
+    "compiler.runtime.capture": "capture",
+    "compiler.runtime.functional": "functional",
+    "compiler.runtime.schedule_error": "schedule_error",
+    "compiler.verdicts.check": "compare",
+    "declaration": "Declaration from_json optimizer",
+    "declarations.rule": "Hyperparameter",
+    "declarations.serial": "to_json",
+    "errors": (
+        "DeclarationError DomainError FactorisationError GradientError HyperparameterError "
+        "NormdslError SerializationError ShapeError"
+    ),
+    "expressions.domains": "Domain Fraction LossValue NonNegative Positive Real",
+    "expressions.expr": "Expr",
+    "expressions.gauge": "Gauge",
+    "expressions.recursion": "fix",
+    "expressions.streams": "G W cols input_moment loss output_moment rows t",
+    "norms": (
+        "Norm column_norm entrywise frobenius infimal inner_only ky_fan l2_of lp max_entry max_of "
+        "nuclear one_to_rms operator_norm outer_only over_layers preconditioned rms rms_to_inf "
+        "rms_to_rms row_norm scaled_max_entry schatten spectral sum_entries sum_of top_entries"
+    ),
+    "norms.clipping": "clip clip_entries",
+    "routing": "route",
+    "schedules.coefficients": "cans jordan polar_express quintic",
+    "schedules.methods": "CoupledNewton Eigh QRPower QRSVD SVD",
+    "schedules.polynomials": "GramNewtonSchulz NewtonSchulz Turbo",
+    "schedules.schedule": "Schedule exact",
+    "version": "__version__",
+    "vocabulary.averages": "accumulate ema eye_like momentum prev zeros_like",
+    "vocabulary.functions": (
+        "abs block_mean cholesky eigenbasis exp inner inverse kth_largest log matrix_power max "
+        "maximum minimum normal_like polar reciprocal sign signs_like sqrt sum tanh trace"
+    ),
+    "vocabulary.statistics": "coupled_grams ema_in_basis running_max",
 }
+#: The public modules.
+_MODULES = {
+    "algorithms": "algorithms",
+    "decay": "vocabulary.decay",
+    "groups": "compiler.invariance.groups",
+    "scale": "vocabulary.scale",
+    "views": "compiler.runtime.views",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = sorted({*_HOMES, *_MODULES})
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs sympy, torch or cattrs when it is first used."""
-    if name not in _LAZY:
+    """Load a public name when it is first used."""
+    if name in _MODULES:
+        value: Any = import_module(f"normdsl.{_MODULES[name]}")
+    elif name in _HOMES:
+        value = getattr(import_module(f"normdsl.{_HOMES[name]}"), name)
+    else:
         raise AttributeError(f"module 'normdsl' has no attribute {name!r}")
-    module, attribute = _LAZY[name]
-    loaded = import_module(module)
-    value = loaded if attribute is None else getattr(loaded, attribute)
     globals()[name] = value
     return value
 
 
-__all__ = [
-    "QRSVD",
-    "SVD",
-    "CoupledNewton",
-    "Declaration",
-    "DeclarationError",
-    "Domain",
-    "DomainError",
-    "Eigh",
-    "Expr",
-    "FactorisationError",
-    "Fraction",
-    "G",
-    "Gauge",
-    "GradientError",
-    "GramNewtonSchulz",
-    "Hyperparameter",
-    "HyperparameterError",
-    "LossValue",
-    "NewtonSchulz",
-    "NonNegative",
-    "Norm",
-    "NormdslError",
-    "Positive",
-    "QRPower",
-    "Real",
-    "Schedule",
-    "SerializationError",
-    "ShapeError",
-    "Turbo",
-    "W",
-    "abs",
-    "accumulate",
-    "audit",
-    "block_mean",
-    "cans",
-    "capture",
-    "cholesky",
-    "clip",
-    "clip_entries",
-    "cols",
-    "column_norm",
-    "compare",
-    "coupled_grams",
-    "decay",
-    "eigenbasis",
-    "ema",
-    "ema_in_basis",
-    "entrywise",
-    "exact",
-    "exp",
-    "eye_like",
-    "fix",
-    "frobenius",
-    "from_json",
-    "functional",
-    "groups",
-    "infimal",
-    "inner",
-    "inner_only",
-    "input_moment",
-    "inverse",
-    "jordan",
-    "kth_largest",
-    "ky_fan",
-    "l2_of",
-    "log",
-    "loss",
-    "lp",
-    "matrix_power",
-    "max",
-    "max_entry",
-    "max_of",
-    "maximum",
-    "minimum",
-    "momentum",
-    "normal_like",
-    "nuclear",
-    "one_to_rms",
-    "operator_norm",
-    "optimizer",
-    "outer_only",
-    "output_moment",
-    "over_layers",
-    "polar",
-    "polar_express",
-    "preconditioned",
-    "prev",
-    "quintic",
-    "reciprocal",
-    "repair",
-    "rms",
-    "rms_to_inf",
-    "rms_to_rms",
-    "roles",
-    "route",
-    "row_norm",
-    "rows",
-    "running_max",
-    "scale",
-    "scaled_max_entry",
-    "schatten",
-    "schedule_error",
-    "sign",
-    "signs_like",
-    "solve",
-    "spectral",
-    "sqrt",
-    "sum",
-    "sum_entries",
-    "sum_of",
-    "t",
-    "tanh",
-    "to_json",
-    "top_entries",
-    "trace",
-    "views",
-    "zeros_like",
-]  # fmt: skip
+def __dir__() -> list[str]:
+    return __all__

@@ -1,73 +1,72 @@
-"""Declarations: an update rule as a value."""
+"""Declarations as users hold them: rules that can be checked, printed as code, and run.
+
+This is the top of the house: what a rule's own methods need of the compiler is imported when they
+are called, so that `import normdsl` loads neither torch nor sympy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Signature
+from typing import TYPE_CHECKING, Any, overload
 
-import attrs
+from normdsl.declarations.rule import Rule
+from normdsl.declarations.signature import signature
+from normdsl.declarations.tracing import traced
+from normdsl.errors import DeclarationError
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.shapes import are_lengths
+from normdsl.schedules.schedule import Schedule
 
-from normdsl.algebra import fold
-from normdsl.delegate import Compiled
-from normdsl.domains import Domain, number
-from normdsl.errors import DeclarationError, HyperparameterError
-from normdsl.expr import Expr, as_expr, exact
-from normdsl.graph import walk
-from normdsl.labels import labels
-from normdsl.names import is_name
-from normdsl.nodes import Param, Source, Stream
-from normdsl.recursion import free_carries, placeholders
-from normdsl.shapes import MATRIX
-from normdsl.show.declared import declared_latex, declared_text
-from normdsl.streams import MOMENTS, G
-from normdsl.substitution import Substitution
+if TYPE_CHECKING:
+    from torch import nn
 
-
-@lru_cache(maxsize=1024)
-def _sources(update: Expr) -> frozenset[Source]:
-    """Return the streams that a rule reads; every step asks."""
-    return frozenset(x.source for x in walk(update) if isinstance(x, Stream))
+    from normdsl.compiler.invariance.groups import Group
+    from normdsl.compiler.invariance.report import Report
+    from normdsl.compiler.invariance.verdict import Verdict
+    from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+    from normdsl.declarations.configured import ConfiguredRule
 
 
-def _plain(default: Any) -> Any:
-    """Return a default as a number of Python, which JSON can hold; the rest is for `check`."""
-    known = number(default)
-    return default if known is None else known
+class OfInstances:
+    """A property that instances have and their class has not, where `inspect` asks both."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        if instance is None:
+            raise AttributeError(self.function.__name__)
+        return self.function(instance)
 
 
-@attrs.frozen
-class Hyperparameter:
-    """A symbol of a declaration.
+class Method:
+    """A method that is no function to those who look it up on the class.
 
-    Args:
-        name: its name. default: its value if none is passed (None: it must be passed).
-        domain: where its values lie.
+    Command lines (jsonargparse) take the signature of `type(rule).__call__`, if that is a function,
+    and otherwise that of the rule, which names its hyper-parameters.
     """
 
-    name: str
-    default: float | None = attrs.field(converter=_plain)
-    domain: Domain
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
 
-    def check(self, value: Any) -> float:
-        """Return a real number of the domain, whosever class it has, as a number of Python.
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        return self if instance is None else self.function.__get__(instance, owner)
 
-        Raises:
-            HyperparameterError: if the value is not a number of the domain.
-        """
-        known = number(value)
-        if known is None or not self.domain.contains(known):
-            raise HyperparameterError(
-                f"set {self.name} = {value!r}",
-                why=f"{self.name} lies in {self.domain}",
-                hint=f"the default is {self.default}",
-            )
-        return known
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self.function(*args, **kwargs)
 
 
-@attrs.frozen(repr=False, slots=False)
-class Declaration(Compiled):
-    """An update rule W ← f(W, G, t, loss, moments), with its hyper-parameters.
+class Declaration(Rule):
+    """An update rule W ← f(W, G, t, loss, moments), with what the compiler makes of it.
+
+    `check` proves or refutes its invariances, `source` prints its torch code, and a call makes an
+    optimizer. It stands where a class of optimizers is asked for: it has a name, a module and a
+    signature, `issubclass(rule, torch.optim.Optimizer)` holds, and `rule.Optimizer` is a class
+    proper.
 
     Args:
         name: the name of the rule.
@@ -78,190 +77,128 @@ class Declaration(Compiled):
         module: where it was declared. qualname: what it is called there, with what is around it.
     """
 
-    name: str
-    hyper: tuple[Hyperparameter, ...]
-    update: Expr
-    names: tuple[tuple[str, Expr], ...] = attrs.field(default=(), eq=False)
-    doc: str = attrs.field(default="", eq=False)
-    module: str = attrs.field(default="", eq=False)
-    qualname: str = attrs.field(default="", eq=False)
+    @overload
+    def __call__(self, params: None = None, **options: Any) -> ConfiguredRule: ...
 
-    def __attrs_post_init__(self) -> None:
-        _validate(self)
-        # Of a class these are facts of the class; a declaration has its own, as functions do.
-        told: dict[str, Any] = {"__qualname__": self.qualname or self.name}
-        told |= {"__doc__": self.doc or type(self).__doc__}
-        told |= {"__module__": self.module} if self.module else {}
-        # Whoever asks a declaration, not its class, for fields is about to call it with them.
-        vars(self).update(told, __attrs_attrs__=None)
+    @overload
+    def __call__(self, params: Any, **options: Any) -> DeclaredOptimizer: ...
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle or a copy holds: what it was made from."""
-        return {f.name: getattr(self, f.name) for f in attrs.fields(Declaration)}
+    def __call__(self, params: Any = None, **options: Any) -> DeclaredOptimizer | ConfiguredRule:
+        """Return a `torch.optim.Optimizer` for `params`.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the declaration; those saved before they knew their place have none."""
-        Declaration.__init__(self, **state)
-
-    @property
-    def __name__(self) -> str:
-        """Its name, as a class or function has one."""
-        return self.name
-
-    @property
-    def defaults(self) -> dict[str, float | None]:
-        """Default value of each hyper-parameter."""
-        return {h.name: h.default for h in self.hyper}
-
-    @property
-    def labels(self) -> dict[Expr, str]:
-        """Names of sub-expressions and states, in the order in which they are computed."""
-        return labels(self.update, self.names)
-
-    def reads(self, source: Source) -> bool:
-        """Return whether the rule reads a stream."""
-        return source in _sources(self.update)
-
-    @property
-    def moments(self) -> tuple[str, ...]:
-        """Names of the layer's moments that the rule reads."""
-        return tuple(name for source, name in MOMENTS.items() if self.reads(source))
-
-    def bind(self, **values: float) -> Declaration:
-        """Return the declaration with some hyper-parameters fixed to numbers.
+        Options are hyper-parameters (`betas=` for beta1, beta2), `schedule=`, `view=`, `maximize=`,
+        `capturable=`, `nonfinite="raise" | "skip"`, `seed=` of the random numbers that the rule
+        draws, and `capture=`, the `nd.capture(model)` of a rule that reads moments of the layers.
+        Without parameters: the rule with hyper-parameters, view and schedule, for `nd.route` or a
+        parameter group.
 
         Raises:
-            HyperparameterError: for an unknown name or a value outside its domain.
+            HyperparameterError: for an unknown option or a value outside its domain.
+            DeclarationError: for an expression in place of parameters, as in another declaration.
         """
-        table = {}
-        for name, value in values.items():
-            known = self.hyperparameter(name)
-            table[Param(name, known.domain)] = as_expr(exact(known.check(value)))
-        return attrs.evolve(
-            self,
-            hyper=tuple(h for h in self.hyper if h.name not in values),
-            update=fold(self.update, table),
-            names=tuple((name, fold(x, table)) for name, x in self.names),
-        )
+        if params is None and not any(isinstance(x, Expr) for x in options.values()):
+            from normdsl.declarations.configured import ConfiguredRule
 
-    def on_gradient(self, function: Callable[[Expr], Expr], name: str | None = None) -> Declaration:
-        """Return the rule fed g = `function(G)` wherever it reads the gradient G.
+            told = {k: options.pop(k) for k in ("view", "schedule") if k in options}
+            return ConfiguredRule(self, options, **told)
+        if params is None or isinstance(params, Expr):
+            raise DeclarationError(
+                "call a declaration inside another",
+                why="declarations do not nest: called, one becomes an optimizer of parameters",
+                hint="share a plain Python function between declarations, or pass the parameters",
+            )
+        return self.Optimizer(params, **options)
 
-        rule.on_gradient(lambda G: nd.clip(G, 1.0)) steps as the rule does on clipped gradients. The
-        function may have states of its own; moments of a layer stay as they are. The rule keeps its
-        name, unless it is given another.
+    def of_model(self, model: nn.Module, options: Mapping[str, Any]) -> DeclaredOptimizer:
+        """Return the optimizer of a whole model, as trainers ask for it.
+
+        All its parameters that need a gradient step by the rule; if it knows matrices, `nd.route`
+        gives it the hidden ones.
+        """
+        from normdsl.routing import whole
+
+        return whole(model, self, options)
+
+    @property
+    def Optimizer(self) -> type[DeclaredOptimizer]:
+        """The class of which `rule(params)` is an instance, for places that take classes alone."""
+        from normdsl.compiler.runtime.standing import optimizer_class
+
+        return optimizer_class(self)
+
+    @property
+    def __bases__(self) -> tuple[type, ...]:
+        """The classes above, as `issubclass` asks for them."""
+        return (self.Optimizer,)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        """Return whether an optimizer steps by this rule, where its groups bring none."""
+        from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+
+        return isinstance(instance, DeclaredOptimizer) and instance.declaration == self
+
+    @OfInstances
+    def __signature__(self) -> Signature:
+        """How it is called on parameters."""
+        from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+
+        return signature(self.hyper, DeclaredOptimizer)
+
+    def check(
+        self, group: Group | str | Iterable[Group | str] | None = None, **assumptions: Any
+    ) -> Report | Verdict:
+        """Return the verdict for one group, or a report over several or over all of them.
+
+        Assumptions fix hyper-parameters, `check(nd.groups.scale, eps=0)`, or name parts of the
+        rule, `check(nd.groups.affine, transported="L, R", full_rank=True)`, in the words in which
+        verdicts print them; `witnesses=False` leaves out the search for counterexamples.
+        """
+        from normdsl.compiler.verdicts.check import check
+
+        return check(self, group, **assumptions)
+
+    def source(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> str:
+        """Return the torch code for weights of `shape`; it imports torch alone.
 
         Raises:
-            DeclarationError: for no function, or one that does not return an m×n expression of G.
+            DeclarationError: if the shape is not two positive numbers.
         """
-        asked = f"feed {self.name} another gradient"
-        if not callable(function):
+        if not are_lengths(shape):
             raise DeclarationError(
-                asked,
-                why=f"a {type(function).__name__} is no function of G",
-                hint="pass one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
+                f"print the code for shape {shape!r}",
+                why="weights are matrices, rows × columns",
+                hint="pass shape=(256, 512)",
             )
-        fed = function(G)
-        if not (isinstance(fed, Expr) and fed.shape == MATRIX):
-            found = f"a {fed.shape} expression" if isinstance(fed, Expr) else type(fed).__name__
-            raise DeclarationError(
-                asked,
-                at=fed if isinstance(fed, Expr) else None,
-                why=f"the function returns {found}, but a gradient is an m×n expression",
-                hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
-            )
-        change = Substitution({G: fed})
-        names = ((name, change(x)) for name, x in self.names)
-        called = self.name if name is None else name
-        update = change(self.update)
-        place = self.qualname if name is None else ""
-        return attrs.evolve(
-            self, name=called, update=update, names=(("g", fed), *names), qualname=place
-        )
+        from normdsl.compiler.lowering.program import lower
 
-    def hyperparameter(self, name: str) -> Hyperparameter:
-        """Return the hyper-parameter called `name`.
-
-        Raises:
-            HyperparameterError: if there is none.
-        """
-        for known in self.hyper:
-            if known.name == name:
-                return known
-        raise HyperparameterError(
-            f"set the hyper-parameter {name!r} of {self.name}",
-            why="it has none of that name",
-            hint="its hyper-parameters are " + ", ".join(h.name for h in self.hyper),
-        )
-
-    def __str__(self) -> str:
-        return declared_text(self)
-
-    def __repr__(self) -> str:
-        return declared_text(self)
-
-    def _repr_latex_(self) -> str:
-        return declared_latex(self)
+        return lower(self, schedule or Schedule()).source(shape)
 
 
-#: Names that the mathematics and the emitted code use themselves.
-RESERVED = frozenset(
-    {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", *MOMENTS.values()}
-    | {"self", "declaration", "max", "layers", "own", "stream", "places"}
-)
-#: What a parameter group of an optimizer holds besides hyper-parameters.
-SETTINGS = ("rule", "schedule", "view", "maximize", "seed")
-#: Keys that schedulers and trainers put into parameter groups, or read there.
-FOREIGN = frozenset(
-    {"params", "param_names", "name", "initial_lr", "max_lr", "min_lr", "swa_lr", "lr_scale"}
-    | {"base_momentum", "max_momentum"}
-)
-#: Names that no hyper-parameter may have: these, and the options of an optimizer.
-_TAKEN = RESERVED | FOREIGN | {*SETTINGS, "nonfinite", "capture", "capturable", "differentiable"}
+Declaration.__call__ = Method(Declaration.__call__)  # type: ignore[method-assign]
 
 
-def _validate_names(declaration: Declaration) -> None:
-    hyper = [h.name for h in declaration.hyper]
-    for name in (declaration.name, *hyper, *(name for name, _ in declaration.names)):
-        if not is_name(name) or name in _TAKEN.intersection(hyper) or hyper.count(name) > 1:
-            raise DeclarationError(
-                f"use the name {str(name)[:40]!r}",
-                why="names are identifiers, differ, and hyper-parameters leave "
-                f"{', '.join(sorted(_TAKEN))} to the language and to optimizers",
-                hint="choose another name",
-            )
-    for h in declaration.hyper:
-        if h.default is not None:
-            h.check(h.default)
+def optimizer(function: Callable[..., Expr]) -> Declaration:
+    """Declare an optimizer: call `function` once with symbols in place of its defaults.
+
+    The arguments of the function are the hyper-parameters; an annotation (`nd.Fraction`,
+    `nd.Positive`, `nd.NonNegative`, `nd.Real`) states the domain, which is otherwise ≥ 0 and, for
+    a hyper-parameter used as the rate of an average, [0, 1). It returns the new weights.
+
+    Raises:
+        DeclarationError: if the function uses an undeclared name, or returns anything but an m×n
+            expression built from the gradient.
+    """
+    return traced(function, Declaration)
 
 
-def _validate(declaration: Declaration) -> None:
-    _validate_names(declaration)
-    update, asked = declaration.update, f"declare {declaration.name}"
-    if update.shape != MATRIX:
-        raise DeclarationError(
-            asked,
-            at=update,
-            why=f"its new weights are a {update.shape}, but W is m×n",
-            hint="return an m×n expression, such as W - lr * G",
-        )
-    for leaked in (*placeholders(update), *free_carries(update)):
-        raise DeclarationError(
-            f"{asked}: a non-causal recursion",
-            at=leaked,
-            why="the state handed to a recursion's step is used outside it, where it has no value",
-            hint="use the value that nd.fix returns, or nd.prev of it",
-        )
-    known = {h.name: h.domain for h in declaration.hyper}
-    for x in walk(update):
-        if isinstance(x, Param) and known.get(x.name) != x.domain:
-            raise DeclarationError(
-                asked,
-                at=x,
-                why=f"{x.name} is an undeclared name: not one of its hyper-parameters",
-                hint="make it an argument of the decorated function",
-            )
-    if not any(isinstance(x, Stream) and x.source is Source.GRADIENT for x in walk(update)):
-        raise DeclarationError(
-            asked, at=update, why="the new weights do not depend on the gradient", hint="use nd.G"
-        )
+def from_json(text: str) -> Declaration:
+    """Return the declaration that `to_json` wrote.
+
+    Raises:
+        SerializationError: if it is not one: malformed, beyond the limits of
+            `normdsl.declarations.text_limits`, or with nodes, norms or functions that this version
+            (and the modules already imported) do not define.
+    """
+    from normdsl.declarations.serial import read
+
+    return read(text, Declaration)

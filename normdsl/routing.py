@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from normdsl.aliases import BETAS
-from normdsl.choice import Choice
-from normdsl.declaration import Declaration
+from normdsl.declarations.aliases import BETAS
+from normdsl.declarations.configured import ConfiguredRule
+from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError
-from normdsl.schedule import Schedule
+from normdsl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
     from normdsl.compiler.runtime.views import View
 
-Rule = Choice | Declaration
+AnyRule = ConfiguredRule | Rule
 
 
 def route(
     model: nn.Module,
-    default: Rule | None = None,
+    default: AnyRule | None = None,
     *,
-    hidden: Rule | None = None,
-    embedding: Rule | None = None,
-    head: Rule | None = None,
-    vector: Rule | None = None,
-    overrides: Mapping[str, Rule | View | str] | None = None,
+    hidden: AnyRule | None = None,
+    embedding: AnyRule | None = None,
+    head: AnyRule | None = None,
+    vector: AnyRule | None = None,
+    overrides: Mapping[str, AnyRule | View | str] | None = None,
     **options: Any,
 ) -> DeclaredOptimizer:
     """Return one optimizer for a model, in which each role of parameters has its rule.
@@ -63,7 +63,7 @@ def route(
     return DeclaredOptimizer(None, groups, **options)
 
 
-def whole(model: nn.Module, rule: Declaration, told: Mapping[str, Any]) -> DeclaredOptimizer:
+def whole(model: nn.Module, rule: Any, told: Mapping[str, Any]) -> DeclaredOptimizer:
     """Return the optimizer of a whole model, by one rule where it takes every kind of parameter.
 
     A rule that knows matrices takes hidden ones, by `route`. What is told are options of an
@@ -72,13 +72,15 @@ def whole(model: nn.Module, rule: Declaration, told: Mapping[str, Any]) -> Decla
     from normdsl.compiler.runtime.batch import stepper
 
     if not stepper(rule, Schedule()).matrix_only:
-        return rule([x for x in model.named_parameters() if x[1].requires_grad], **told)
+        taken = [x for x in model.named_parameters() if x[1].requires_grad]
+        made: DeclaredOptimizer = rule(taken, **told)
+        return made
     own = {*rule.defaults, BETAS, "view", "schedule"}
-    choice: Choice = rule(**{k: v for k, v in told.items() if k in own})
+    choice: ConfiguredRule = rule(**{k: v for k, v in told.items() if k in own})
     return route(model, choice, **{k: v for k, v in told.items() if k not in own})
 
 
-def _with_default(rules: Mapping[str, Rule], default: Rule | None) -> dict[str, Rule]:
+def _with_default(rules: Mapping[str, AnyRule], default: AnyRule | None) -> dict[str, AnyRule]:
     """Return the rules of all roles, if there is a default."""
     if default is None:
         return dict(rules)

@@ -19,12 +19,12 @@ from normdsl.compiler.invariance.conditions import Assumption, Condition
 from normdsl.compiler.invariance.laws import INVARIANT, Law
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.declaration import Declaration
-from normdsl.expr import Constant, Expr
-from normdsl.facts import UNKNOWN
-from normdsl.graph import replace, walk
-from normdsl.nodes import Distribution, Draw
-from normdsl.origins import Origin
-from normdsl.recursion import After, Carry, Recursion, State
+from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.facts import UNKNOWN
+from normdsl.expressions.nodes import Distribution, Draw
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.recursion import After, Carry, Recursion, State
+from normdsl.expressions.traversal import replace, walk
 
 #: The level of the recursions that stand for draws, above those of all programs.
 _LEVEL = 99

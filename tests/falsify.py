@@ -13,14 +13,14 @@ from programs import declared
 
 from normdsl import G, W
 from normdsl import sum as total
-from normdsl.compiler.check import check
 from normdsl.compiler.invariance.conditions import Condition
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.infer import Inference
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.verdict import Status, Verdict, proof_lines
-from normdsl.expr import Expr
-from normdsl.shapes import MATRIX
+from normdsl.compiler.verdicts.check import check
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.shapes import MATRIX
 
 #: Returns the claims about an expression, in a group, that numbers contradict.
 Falsifier = Callable[[Expr, Group], list[str]]

@@ -14,10 +14,10 @@ import attrs
 from normdsl.compiler.invariance import rules
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.rules import Outcome
-from normdsl.expr import Expr
+from normdsl.expressions.expr import Expr
 
 Rule = Callable[[Expr, Sequence[Law], Group], list[Outcome]]
 

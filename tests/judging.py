@@ -14,11 +14,11 @@ import draws
 import runs
 from runs import Finding, Said, Setting
 
-from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.verdict import Status, Verdict
+from normdsl.compiler.verdicts.check import check
 from normdsl.declaration import Declaration
 
 #: Seconds after which a check counts as failed.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import normdsl as nd
-from normdsl.nodes import Reducer, Source
+from normdsl.expressions.nodes import Reducer, Source
 
 _SIDE = {"input_moment": 1, "output_moment": 0}
 

@@ -14,11 +14,13 @@ from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 
 import normdsl as nd
-from normdsl import W, nodes
-from normdsl.declaration import Declaration, Hyperparameter
+from normdsl import W
+from normdsl.declaration import Declaration
+from normdsl.declarations.rule import Hyperparameter
 from normdsl.errors import NormdslError
-from normdsl.expr import Expr
-from normdsl.graph import walk
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.traversal import walk
 
 MOST_NODES = 60
 DEPTH = 3

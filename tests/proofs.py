@@ -14,17 +14,17 @@ import sympy
 import torch
 from torch import Tensor
 
-from normdsl.compiler import tasks
 from normdsl.compiler.invariance.conditions import Assumption
-from normdsl.compiler.invariance.exponents import OLD
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, Frame, Law
 from normdsl.compiler.invariance.mirror import Mirror
+from normdsl.compiler.invariance.unit_equations import OLD
 from normdsl.compiler.invariance.verdict import Verdict
-from normdsl.compiler.probe import Probe
-from normdsl.compiler.simulate import Element, draw
+from normdsl.compiler.verdicts import tasks
+from normdsl.compiler.verdicts.elements import Element, draw
+from normdsl.compiler.verdicts.probe import Probe
 from normdsl.declaration import Declaration
-from normdsl.nodes import Source
+from normdsl.expressions.nodes import Source
 
 STEPS = 4
 TOLERANCE = 1e-8

@@ -14,7 +14,7 @@ from hypothesis import Phase, settings
 from torch import Tensor
 
 import normdsl as nd
-from normdsl.classes import MatrixClass
+from normdsl.expressions.matrix_classes import MatrixClass
 
 _SHAPES = ((3, 5), (5, 3), (4, 4), (1, 4), (4, 1), (1, 1))
 _CLOSE = {"rtol": 1e-9, "atol": 1e-9}

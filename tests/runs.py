@@ -18,22 +18,23 @@ import sympy
 import torch
 from torch import Tensor
 
-from normdsl.compiler import trajectory
-from normdsl.compiler.drift import HOLDS
 from normdsl.compiler.invariance.conditions import Assumption, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import FIXED, Frame, Law
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.invariance.witness import USUAL, Experiment, Size
-from normdsl.compiler.probe import Probe
 from normdsl.compiler.runtime.functional import Functional
-from normdsl.compiler.sampling import by_way
-from normdsl.compiler.simulate import Element, Way, distances, draw, task
-from normdsl.compiler.tasks import Task
-from normdsl.compiler.trajectory import Run
+from normdsl.compiler.verdicts import trajectory
+from normdsl.compiler.verdicts.drift import HOLDS
+from normdsl.compiler.verdicts.elements import Element, draw
+from normdsl.compiler.verdicts.probe import Probe
+from normdsl.compiler.verdicts.sampling import by_way
+from normdsl.compiler.verdicts.simulate import Way, distances
+from normdsl.compiler.verdicts.tasks import Task, task
+from normdsl.compiler.verdicts.trajectory import Run
 from normdsl.declaration import Declaration
-from normdsl.recursion import Before
-from normdsl.schedule import exact
+from normdsl.expressions.recursion import Before
+from normdsl.schedules.schedule import exact
 
 STEPS = 5
 #: Steps that must be readable before runs count as agreeing.

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from normdsl.cli.table_one import table_one
-from normdsl.compiler.table import Comparison
+from normdsl.compiler.comparison.table import Comparison
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 TITLE = "The methods of arXiv:2510.10777, and beyond"

@@ -14,11 +14,11 @@ from runs import Said, Setting
 import normdsl as nd
 from normdsl import G, W
 from normdsl import algorithms as a
-from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import Assumption, Kind
 from normdsl.compiler.invariance.verdict import Status, Verdict
 from normdsl.compiler.invariance.witness import Experiment, Witness
+from normdsl.compiler.verdicts.check import check
 
 GRAM, UNDER = G @ G.T, G.T @ G
 

@@ -14,15 +14,16 @@ from grammar.core import PARAMETERS
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.declaration import Declaration, Hyperparameter
-from normdsl.expr import Expr
-from normdsl.graph import walk
-from normdsl.maps import Hadamard, LinearMap, Rotate
+from normdsl.declaration import Declaration
+from normdsl.declarations.rule import Hyperparameter
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.recursion import free_carries
+from normdsl.expressions.shapes import SCALAR
+from normdsl.expressions.structure import parts
+from normdsl.expressions.traversal import walk
 from normdsl.norms import Scaled
 from normdsl.norms.base import Lmo, Norm
-from normdsl.recursion import free_carries
-from normdsl.shapes import SCALAR
-from normdsl.structure import parts
+from normdsl.norms.maps import Hadamard, LinearMap, Rotate
 
 SHAPES = ((3, 4), (4, 3), (3, 3))
 SAMPLE = 120

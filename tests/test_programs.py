@@ -6,16 +6,16 @@ import programs
 import pytest
 from grammar import GRAMMARS
 
-from normdsl.domains import FRACTION, NON_NEGATIVE, POSITIVE, REAL
-from normdsl.expr import Expr
-from normdsl.graph import walk
-from normdsl.maps import Compose, LinearMap
-from normdsl.nodes import FUNCTIONS, Apply, Draw, Param, Source, Stream
+from normdsl.expressions.domains import FRACTION, NON_NEGATIVE, POSITIVE, REAL
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import FUNCTIONS, Apply, Draw, Param, Source, Stream
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.recursion import After, Carry, State
+from normdsl.expressions.structure import parts
+from normdsl.expressions.traversal import walk
 from normdsl.norms.base import Norm, NormOperation
+from normdsl.norms.maps import Compose, LinearMap
 from normdsl.norms.preconditioned import Preconditioned
-from normdsl.origins import Origin
-from normdsl.recursion import After, Carry, State
-from normdsl.structure import parts
 
 
 def built():

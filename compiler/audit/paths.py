@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.audit.runs import RefusedError, Subject
-from normdsl.compiler.simulate import Loss as Objective
-from normdsl.compiler.simulate import problem
-from normdsl.compiler.trajectory import TOO_STEEP
+from normdsl.compiler.verdicts.tasks import Loss as Objective
+from normdsl.compiler.verdicts.tasks import problem
+from normdsl.compiler.verdicts.trajectory import TOO_STEEP
 
 
 def changing_problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Objective]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from normdsl.compiler.audit.findings import COLOURS, Finding, Kind, Status
+from normdsl.compiler.audit.summary import Results
 from normdsl.errors import NormdslError
-
-if TYPE_CHECKING:
-    from normdsl.compiler.audit.report import Audit
 
 FLOOR, CEILING = 1e-17, 3.0
 COLUMNS = 4
 
 
-def draw(audit: Audit, path: str | Path | IO[bytes], dpi: int = 110) -> None:
+def draw(audit: Results, path: str | Path | IO[bytes], dpi: int = 110) -> None:
     """Save the figure as PNG.
 
     Raises:
@@ -67,7 +65,7 @@ def _symmetries(figure: Any, found: list[Finding]) -> None:
         ax.set_axis_off()
 
 
-def _scales(ax: Any, audit: Audit) -> None:
+def _scales(ax: Any, audit: Results) -> None:
     dashes = ("-", "--", ":", "-.")
     for k, s in enumerate(audit.part(Kind.SCALE)):
         f = s.worst
@@ -89,7 +87,7 @@ def _scales(ax: Any, audit: Audit) -> None:
     ax.legend(frameon=False, fontsize=8, loc="upper right")
 
 
-def _defects(figure: Any, audit: Audit) -> None:
+def _defects(figure: Any, audit: Results) -> None:
     ax = figure.subplots()
     ax.set_axis_off()
     complaints = audit.complaints

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from base64 import b64encode
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -13,7 +12,7 @@ import attrs
 
 from normdsl.compiler.audit.findings import COLOURS, Finding, Kind, Status
 from normdsl.compiler.audit.picture import draw
-from normdsl.compiler.audit.summary import Summary, summaries
+from normdsl.compiler.audit.summary import Results, Summary
 from normdsl.compiler.audit.text import text
 from normdsl.errors import NormdslError
 
@@ -21,23 +20,13 @@ _SEVERITY = [Status.UNSUPPORTED, Status.HOLDS, Status.UNKNOWN, Status.ABOVE, Sta
 
 
 @attrs.frozen(repr=False)
-class Audit:
-    """What an audit found.
+class Audit(Results):
+    """What an audit found, to look up and to look at.
 
     Args:
         name: of the optimizer. findings: one verdict per probe and setting.
         untried: options that could not be flipped, each with the reason.
     """
-
-    name: str
-    findings: tuple[Finding, ...]
-    untried: tuple[tuple[str, str], ...] = ()
-
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.findings)
-
-    def __len__(self) -> int:
-        return len(self.findings)
 
     def __getitem__(self, probe: str) -> Finding:
         """Return the worst verdict of a probe over all settings.
@@ -61,25 +50,6 @@ class Audit:
                 hint="it has " + ", ".join(dict.fromkeys(f.probe for f in self.findings)),
             )
         return found
-
-    @property
-    def defects(self) -> tuple[Finding, ...]:
-        """The findings that no optimizer should have: absolute constants, corrupted tensors."""
-        return tuple(f for f in self.findings if f.defect)
-
-    def part(self, kind: Kind) -> tuple[Summary, ...]:
-        """Return the verdicts of a kind, equal ones of several settings together."""
-        return summaries(self.findings, kind)
-
-    @property
-    def complaints(self) -> tuple[str, ...]:
-        """The defects, one sentence each, equal ones of several settings together."""
-        return tuple(
-            f"{s.worst.probe}: {s.worst.answer}: {s.worst.why} [{s.settings}]"
-            for kind in Kind
-            for s in self.part(kind)
-            if s.worst.defect
-        )
 
     def __str__(self) -> str:
         return text(self)

@@ -1,10 +1,10 @@
-"""Equal verdicts of several settings, together."""
+"""What an audit found, equal verdicts of several settings together."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -65,3 +65,42 @@ def _options(chosen: Sequence[str], everything: set[str]) -> str:
     if len(everything) == 1 or len(chosen) <= max(1, 2 * len(others)):
         return ", ".join(chosen)
     return "every option" + (f" but {', '.join(others)}" if others else "")
+
+
+@attrs.frozen(repr=False)
+class Results:
+    """What an audit found.
+
+    Args:
+        name: of the optimizer. findings: one verdict per probe and setting.
+        untried: options that could not be flipped, each with the reason.
+    """
+
+    name: str
+    findings: tuple[Finding, ...]
+    untried: tuple[tuple[str, str], ...] = ()
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    @property
+    def defects(self) -> tuple[Finding, ...]:
+        """The findings that no optimizer should have: absolute constants, corrupted tensors."""
+        return tuple(f for f in self.findings if f.defect)
+
+    def part(self, kind: Kind) -> tuple[Summary, ...]:
+        """Return the verdicts of a kind, equal ones of several settings together."""
+        return summaries(self.findings, kind)
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """The defects, one sentence each, equal ones of several settings together."""
+        return tuple(
+            f"{s.worst.probe}: {s.worst.answer}: {s.worst.why} [{s.settings}]"
+            for kind in Kind
+            for s in self.part(kind)
+            if s.worst.defect
+        )

@@ -19,9 +19,10 @@ from normdsl.compiler.audit.paths import changing_problem, follow
 from normdsl.compiler.audit.runs import Subject
 from normdsl.compiler.audit.streams import Stream
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.simulate import Element, distances, draw
-from normdsl.compiler.simulate import Loss as Objective
-from normdsl.compiler.trajectory import DISTURBANCE
+from normdsl.compiler.verdicts.elements import Element, draw
+from normdsl.compiler.verdicts.simulate import distances
+from normdsl.compiler.verdicts.tasks import Loss as Objective
+from normdsl.compiler.verdicts.trajectory import DISTURBANCE
 
 #: A relative distance below this has not parted.
 PARTED = 1e-6

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from normdsl.compiler.audit.findings import Finding, Kind
-from normdsl.compiler.audit.summary import Summary
-
-if TYPE_CHECKING:
-    from normdsl.compiler.audit.report import Audit
+from normdsl.compiler.audit.summary import Results, Summary
 
 BARS = "▁▂▃▄▅▆▇█"
 #: Decades below 1 that the bars span, two each.
@@ -31,7 +27,7 @@ def _bar(value: float) -> str:
     return BARS[max(0, min(len(BARS) - 1, int(height)))]
 
 
-def text(audit: Audit) -> str:
+def text(audit: Results) -> str:
     """Return the whole report."""
     symmetries, scales, memory, conduct = (audit.part(kind) for kind in Kind)
     blocks = [

@@ -14,15 +14,15 @@ from functools import lru_cache
 
 import sympy
 
-from normdsl import expr as e
-from normdsl.compiler.invariance.canonical import canonical
-from normdsl.compiler.invariance.first_step import FirstStep
-from normdsl.expr import Constant, Expr
-from normdsl.nodes import Param, Stream
-from normdsl.origins import NUMBERS, Origin
-from normdsl.recursion import After, Before
+from normdsl.compiler.invariance.initial_values import FirstStep
+from normdsl.compiler.invariance.normal_form import canonical
+from normdsl.expressions import expr as e
+from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.nodes import Param, Stream
+from normdsl.expressions.origins import NUMBERS, Origin
+from normdsl.expressions.recursion import After, Before
+from normdsl.expressions.streams import t
 from normdsl.show.text import text
-from normdsl.streams import t
 
 #: Coefficients of more operations than this are symbols as a whole, and laws are not compared.
 _LARGEST = 200

@@ -11,8 +11,8 @@ import sympy
 
 from normdsl.compiler.invariance.laws import INVARIANT, ONE, Law
 from normdsl.compiler.invariance.ranks import missing, size
-from normdsl.expr import Expr
-from normdsl.nodes import Param
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Param
 from normdsl.show.notation import LENGTHS
 from normdsl.show.text import text
 

@@ -7,22 +7,22 @@ from collections.abc import Set
 import attrs
 import sympy
 
-from normdsl import expr as e
-from normdsl.algebra import fold
-from normdsl.averages import zeros_like
 from normdsl.compiler.invariance.conditions import SILENT, Assumption, Conditions, show
-from normdsl.compiler.invariance.decide import idle_parameters, settled_starts
 from normdsl.compiler.invariance.groups import loss_scale
 from normdsl.compiler.invariance.infer import Inference
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.laws import ANYTHING
-from normdsl.declaration import Declaration
-from normdsl.expr import Expr
-from normdsl.graph import replace, walk
-from normdsl.origins import Origin
-from normdsl.recursion import After, Before, State
-from normdsl.shapes import SCALAR
-from normdsl.streams import W
+from normdsl.compiler.invariance.prove import idle_parameters, settled_starts
+from normdsl.declarations.folding import fold
+from normdsl.declarations.rule import Rule
+from normdsl.expressions import expr as e
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.recursion import After, Before, State
+from normdsl.expressions.shapes import SCALAR
+from normdsl.expressions.streams import W
+from normdsl.expressions.traversal import replace, walk
+from normdsl.vocabulary.averages import zeros_like
 
 
 @attrs.frozen
@@ -35,7 +35,7 @@ class Degree:
             the loss.
     """
 
-    declaration: Declaration
+    declaration: Rule
     exponent: sympy.Expr
     conditions: Conditions
     gradient_only: bool
@@ -57,7 +57,7 @@ INCOMPATIBLE = (
 )
 
 
-def degree(declaration: Declaration) -> Degree | None:
+def degree(declaration: Rule) -> Degree | None:
     """Return the degree of a rule's step, its terms c W left out; None if it has none."""
     step = _from_zero(_step(declaration.update))
     inference = Inference(loss_scale, idle_parameters(declaration))

@@ -14,11 +14,9 @@ from fractions import Fraction
 
 import attrs
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.compiler.invariance.canonical import Normal, canonical, reduced
 from normdsl.compiler.invariance.forms import Form, joined
 from normdsl.compiler.invariance.linear import carried_through
+from normdsl.compiler.invariance.normal_form import Normal, canonical, reduced
 from normdsl.compiler.invariance.terms import (
     ONE,
     Terms,
@@ -33,11 +31,13 @@ from normdsl.compiler.invariance.terms import (
     traced,
     turned,
 )
-from normdsl.expr import Constant, Expr
-from normdsl.nodes import Reducer
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.nodes import Reducer
+from normdsl.expressions.recursion import Carry, State
+from normdsl.expressions.shapes import SCALAR
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import Carry, State
-from normdsl.shapes import SCALAR
 
 #: The most terms of a product that is multiplied out, and the most factors of a word.
 MOST, LONGEST = 48, 24

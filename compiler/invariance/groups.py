@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import attrs
 import sympy
 
-from normdsl.classes import (
+from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Index, Law
+from normdsl.errors import NormdslError
+from normdsl.expressions.matrix_classes import (
     GENERAL,
     ORTHOGONAL,
     PERMUTATION,
@@ -22,9 +24,7 @@ from normdsl.classes import (
     SIGNS,
     MatrixClass,
 )
-from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Index, Law
-from normdsl.errors import NormdslError
-from normdsl.nodes import Source, Stream
+from normdsl.expressions.nodes import Source, Stream
 
 if TYPE_CHECKING:
     import numpy as np

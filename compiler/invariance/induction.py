@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import attrs
 
-from normdsl.algebra import Folding
+from normdsl.compiler.invariance.candidate_laws import a_step_ago, assume, guesses
 from normdsl.compiler.invariance.conditions import (
     GIVEN_STARTS,
     NONE,
@@ -17,19 +16,17 @@ from normdsl.compiler.invariance.conditions import (
     starting,
 )
 from normdsl.compiler.invariance.expansion import same
-from normdsl.compiler.invariance.exponents import consistent, equal, on_unknowns
-from normdsl.compiler.invariance.first_step import FirstStep, starts_constant
-from normdsl.compiler.invariance.guess import a_step_ago, assume, guesses
+from normdsl.compiler.invariance.initial_values import FirstStep, starts_constant
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZERO, Index, Law
-from normdsl.expr import Expr, Mul, as_expr, is_constant
-from normdsl.origins import Origin
-from normdsl.recursion import After, Before, Recursion, State, free_carries, release
-from normdsl.shapes import SCALAR
+from normdsl.compiler.invariance.scope import Scope
+from normdsl.compiler.invariance.unit_equations import consistent, equal, on_unknowns
+from normdsl.declarations.folding import Folding
+from normdsl.expressions.expr import Expr, Mul, as_expr, is_constant
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.recursion import After, Before, Recursion, State, free_carries, release
+from normdsl.expressions.shapes import SCALAR
 from normdsl.source import Where, located
-
-if TYPE_CHECKING:
-    from normdsl.compiler.invariance.infer import Inference
 
 _CHOICES = 12
 
@@ -43,7 +40,7 @@ class Settled:
     premises: tuple[Judgement, ...]
 
 
-def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
+def judge_state(inference: Scope, expr: State) -> tuple[Judgement, ...]:
     """Return the judgements of a state.
 
     Raises:
@@ -80,7 +77,7 @@ def judge_state(inference: Inference, expr: State) -> tuple[Judgement, ...]:
     return prune(found)
 
 
-def _supposed(inference: Inference, expr: State) -> tuple[Judgement, ...]:
+def _supposed(inference: Scope, expr: State) -> tuple[Judgement, ...]:
     """Return what a state may move like where the laws of states around it are still open.
 
     These are guesses for a guess, and prove nothing.
@@ -97,7 +94,7 @@ def _supposed(inference: Inference, expr: State) -> tuple[Judgement, ...]:
     return prune(found)
 
 
-def settle(inference: Inference, recursion: Recursion, where: Where | None) -> list[Settled]:
+def settle(inference: Scope, recursion: Recursion, where: Where | None) -> list[Settled]:
     """Return every law of the states that can be proved.
 
     Raises:
@@ -121,7 +118,7 @@ def settle(inference: Inference, recursion: Recursion, where: Where | None) -> l
         raise Failure(release(first.expr, recursion, Before), first.reason, first.premises)
 
 
-def prove(inference: Inference, recursion: Recursion, laws: tuple[Law, ...]) -> list[Settled]:
+def prove(inference: Scope, recursion: Recursion, laws: tuple[Law, ...]) -> list[Settled]:
     """Return the proofs that the recursion keeps `laws`; empty if it does not.
 
     Raises:
@@ -175,7 +172,7 @@ def _turning(recursion: Recursion, laws: tuple[Law, ...]) -> Failure:
     )
 
 
-def stays_zero(inference: Inference, recursion: Recursion) -> bool:
+def stays_zero(inference: Scope, recursion: Recursion) -> bool:
     """Return whether the states start at zero and the bodies keep them there, as far as known.
 
     Inside a recursion whose states have no law yet, nothing is known, and they may.
@@ -191,7 +188,7 @@ def stays_zero(inference: Inference, recursion: Recursion) -> bool:
         return True
 
 
-def _vanishes(inference: Inference, recursion: Recursion, needed: Conditions) -> bool:
+def _vanishes(inference: Scope, recursion: Recursion, needed: Conditions) -> bool:
     """Return whether the states tend to zero as hyper-parameters do, without being zero.
 
     Zero moves by every law; what tends to zero moves as its leading term does.
@@ -238,7 +235,7 @@ def _released(condition: Assumption, recursion: Recursion) -> Expr:
 
 
 def _start(
-    inference: Inference, recursion: Recursion, laws: tuple[Law, ...]
+    inference: Scope, recursion: Recursion, laws: tuple[Law, ...]
 ) -> tuple[Conditions, tuple[Judgement, ...]] | None:
     """Return the conditions under which the initial values have the laws; None if never.
 

@@ -11,18 +11,18 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from normdsl.algebra import Folding
 from normdsl.compiler.invariance import induction, mirror
 from normdsl.compiler.invariance.coefficients import coefficient
 from normdsl.compiler.invariance.conditions import NONE, SILENT, Assumption, Condition
-from normdsl.compiler.invariance.exponents import equal, is_zero, on_unknowns
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANYTHING, ZERO, Law
 from normdsl.compiler.invariance.rules import outcomes
+from normdsl.compiler.invariance.unit_equations import equal, is_zero, on_unknowns
+from normdsl.declarations.folding import Folding
 from normdsl.errors import NormdslError
-from normdsl.expr import (
+from normdsl.expressions.expr import (
     Add,
     Constant,
     Expr,
@@ -33,8 +33,7 @@ from normdsl.expr import (
     as_expr,
     is_constant,
 )
-from normdsl.graph import walk
-from normdsl.nodes import (
+from normdsl.expressions.nodes import (
     ABS,
     EXP,
     TANH,
@@ -51,8 +50,9 @@ from normdsl.nodes import (
     Reduce,
     SingularNorm,
 )
+from normdsl.expressions.recursion import Carry, State
+from normdsl.expressions.traversal import walk
 from normdsl.norms.base import Dual, NormOperation, Sharp, Value
-from normdsl.recursion import Carry, State
 
 #: The rule of a norm's operation that is typed by its definition.
 DEFINED = "its definition"

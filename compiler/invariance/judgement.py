@@ -8,9 +8,9 @@ import attrs
 import sympy
 
 from normdsl.compiler.invariance.conditions import NONE, Conditions
-from normdsl.compiler.invariance.exponents import consistent
 from normdsl.compiler.invariance.laws import Law
-from normdsl.expr import Expr
+from normdsl.compiler.invariance.unit_equations import consistent
+from normdsl.expressions.expr import Expr
 
 #: The most laws carried for one expression.
 MOST = 24

@@ -17,9 +17,15 @@ from typing import Any
 import attrs
 import sympy
 
-from normdsl.classes import GENERAL, ORTHOGONAL, PERMUTATION, TRIVIAL, MatrixClass
 from normdsl.compiler.invariance.coefficients import Varying, aged, begun, shown
-from normdsl.expr import Expr
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.matrix_classes import (
+    GENERAL,
+    ORTHOGONAL,
+    PERMUTATION,
+    TRIVIAL,
+    MatrixClass,
+)
 from normdsl.show.text import text
 
 ZERO = sympy.Integer(0)

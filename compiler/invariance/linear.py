@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from normdsl import expr as e
-from normdsl.expr import Expr, as_expr
-from normdsl.facts import UNKNOWN
-from normdsl.recursion import Carry, Recursion, State, free_carries
-from normdsl.shapes import SCALAR
+from normdsl.expressions import expr as e
+from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.facts import UNKNOWN
+from normdsl.expressions.recursion import Carry, Recursion, State, free_carries
+from normdsl.expressions.shapes import SCALAR
 
 
 def carried_through(state: State, function: Callable[[Expr], Expr]) -> Expr | None:

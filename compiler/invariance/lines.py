@@ -8,20 +8,20 @@ from typing import overload
 
 import attrs
 
-from normdsl import expr as e
-from normdsl.compiler.invariance.canonical import canonical
 from normdsl.compiler.invariance.coefficients import Varying
 from normdsl.compiler.invariance.infer import DEFINED
 from normdsl.compiler.invariance.judgement import Judgement
 from normdsl.compiler.invariance.laws import ANYTHING, INVARIANT, Law, moved
 from normdsl.compiler.invariance.mirror import image_names
 from normdsl.compiler.invariance.naming import Zeros, complete, names_of
-from normdsl.declaration import Declaration
-from normdsl.expr import Expr
-from normdsl.nodes import Stream
-from normdsl.origins import STILL, Origin
-from normdsl.recursion import Before, State, release
-from normdsl.shapes import SCALAR
+from normdsl.compiler.invariance.normal_form import canonical
+from normdsl.declarations.rule import Rule
+from normdsl.expressions import expr as e
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Stream
+from normdsl.expressions.origins import STILL, Origin
+from normdsl.expressions.recursion import Before, State, release
+from normdsl.expressions.shapes import SCALAR
 from normdsl.show.latex import latex
 from normdsl.show.text import text
 from normdsl.source import Where
@@ -56,7 +56,7 @@ class ProofLine:
 class Lines(Sequence[ProofLine]):
     """The lines of a proof, written when they are first read."""
 
-    def __init__(self, judgement: Judgement, declaration: Declaration, zeros: Zeros) -> None:
+    def __init__(self, judgement: Judgement, declaration: Rule, zeros: Zeros) -> None:
         self._judgement = judgement
         self._declaration, self._zeros = declaration, zeros
 

@@ -9,31 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import singledispatch
-from typing import TYPE_CHECKING
 
 import attrs
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.compiler.invariance.canonical import canonical, occurring
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Kind
 from normdsl.compiler.invariance.groups import MIRRORED
 from normdsl.compiler.invariance.judgement import Failure, Judgement
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.naming import complete
-from normdsl.expr import Constant, Expr, assure
-from normdsl.graph import walk
-from normdsl.nodes import Source
+from normdsl.compiler.invariance.normal_form import canonical, occurring
+from normdsl.compiler.invariance.scope import Scope
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Constant, Expr, assure
+from normdsl.expressions.nodes import Source
+from normdsl.expressions.recursion import Before, Carry, State, last
+from normdsl.expressions.shapes import Dim, Shape
+from normdsl.expressions.structure import rebuild
+from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated, transposed
-from normdsl.recursion import Before, Carry, State, last
-from normdsl.shapes import Dim, Shape
 from normdsl.show.text import Text
 from normdsl.source import located
-from normdsl.structure import rebuild
-
-if TYPE_CHECKING:
-    from normdsl.compiler.invariance.infer import Inference
 
 _OTHER = {Dim.M: Dim.N, Dim.N: Dim.M, Dim.ONE: Dim.ONE}
 _SOURCES = {Source.ROWS: Source.COLS, Source.COLS: Source.ROWS, **MIRRORED}
@@ -160,7 +157,7 @@ def _reduce(node: nodes.Reduce, mirror: Mirror) -> Expr:
     return nodes.Reduce(node.reducer, mirror(node.arg), node.over_cols, node.over_rows)
 
 
-def judge(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
+def judge(inference: Scope, expr: Expr) -> tuple[Judgement, ...]:
     """Return the judgement that an expression is the transpose of its mirror image."""
     mirror = inference.memory.setdefault("mirror", Mirror())
     below = expr.recursion.bodies if isinstance(expr, State) else expr.children
@@ -172,7 +169,7 @@ def judge(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
     return (Judgement(expr, Law(twin=mirror(expr)), why, conditions, premises),)
 
 
-def begun(inference: Inference, expr: Expr) -> tuple[Judgement, ...]:
+def begun(inference: Scope, expr: Expr) -> tuple[Judgement, ...]:
     """Return the judgements of the initial values of a state."""
     starts = expr.recursion.inits if isinstance(expr, State) else ()
     return tuple(j for start in starts for j in inference.judge(start))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from normdsl.algebra import Folding, fold
-from normdsl.declaration import Declaration
+from normdsl.declarations.folding import Folding, fold
+from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
-from normdsl.expr import Expr, Pow, is_constant
-from normdsl.graph import walk
-from normdsl.nodes import Param, Source, Stream
-from normdsl.recursion import After, Before, Recursion, State, release
-from normdsl.shapes import SCALAR
-from normdsl.streams import W
+from normdsl.expressions.expr import Expr, Pow, is_constant
+from normdsl.expressions.nodes import Param, Source, Stream
+from normdsl.expressions.recursion import After, Before, Recursion, State, release
+from normdsl.expressions.shapes import SCALAR
+from normdsl.expressions.streams import W
+from normdsl.expressions.traversal import walk
 
 
 @lru_cache(maxsize=1024)
-def moves(declaration: Declaration, values: frozenset[tuple[str, Expr]]) -> bool:
+def moves(declaration: Rule, values: frozenset[tuple[str, Expr]]) -> bool:
     """Return whether the gradient moves the weights where hyper-parameters have these values.
 
     It does not if the rule then has no value, because it divides by zero or by no norm at all; nor

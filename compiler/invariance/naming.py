@@ -7,21 +7,21 @@ from functools import lru_cache
 
 import sympy
 
-from normdsl.algebra import Folding
 from normdsl.compiler.invariance.conditions import Assumption, Condition, Kind
-from normdsl.declaration import Declaration
+from normdsl.declarations.folding import Folding
+from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
-from normdsl.expr import Expr, as_expr
-from normdsl.graph import walk
-from normdsl.nodes import Param
-from normdsl.recursion import After, Before, Carry, State, free_carries, release
+from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.nodes import Param
+from normdsl.expressions.recursion import After, Before, Carry, State, free_carries, release
+from normdsl.expressions.traversal import walk
 from normdsl.show.notation import LENGTHS
 
 Names = dict[Expr, str]
 Zeros = frozenset[Param]
 
 
-def names_of(declaration: Declaration, zeros: Zeros = frozenset()) -> Names:
+def names_of(declaration: Rule, zeros: Zeros = frozenset()) -> Names:
     """Return the names of a rule's parts: as written, seen from outside, and with some symbols 0.
 
     Args:
@@ -31,7 +31,7 @@ def names_of(declaration: Declaration, zeros: Zeros = frozenset()) -> Names:
 
 
 @lru_cache(maxsize=128)
-def _names_of(declaration: Declaration, given: tuple[tuple[str, Expr], ...], zeros: Zeros) -> Names:
+def _names_of(declaration: Rule, given: tuple[tuple[str, Expr], ...], zeros: Zeros) -> Names:
     """Return the names; equal rules may have been given others."""
     labels = declaration.labels
     outside = seen_from_outside(declaration.update, labels)
@@ -45,7 +45,7 @@ def _names_of(declaration: Declaration, given: tuple[tuple[str, Expr], ...], zer
     return names
 
 
-def at_zero(declaration: Declaration, conditions: Iterable[Condition]) -> Zeros:
+def at_zero(declaration: Rule, conditions: Iterable[Condition]) -> Zeros:
     """Return the hyper-parameters that conditions set to 0, or let tend to 0."""
     found = {h.name: Param(h.name, h.domain, where=None) for h in declaration.hyper}
     gone: set[str] = {
@@ -57,7 +57,7 @@ def at_zero(declaration: Declaration, conditions: Iterable[Condition]) -> Zeros:
     return frozenset(found[name] for name in gone)
 
 
-def can_vanish(declaration: Declaration) -> Zeros:
+def can_vanish(declaration: Rule) -> Zeros:
     """Return the hyper-parameters that can be 0, or tend to it."""
     params = (Param(h.name, h.domain, where=None) for h in declaration.hyper)
     return frozenset(p for p in params if p.domain.contains(0) or p.domain.borders(0))

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.algebra import Folding
 from normdsl.compiler.invariance.conditions import SHORT, Assumption, Condition, Conditions, Kind
 from normdsl.compiler.invariance.ranks import missing
+from normdsl.declarations.folding import Folding
 from normdsl.errors import NormdslError
-from normdsl.expr import Constant, Expr, as_expr
-from normdsl.nodes import Param
-from normdsl.shapes import SCALAR
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Constant, Expr, as_expr
+from normdsl.expressions.nodes import Param
+from normdsl.expressions.shapes import SCALAR
 
 
 def reduced(

@@ -11,14 +11,14 @@ from functools import lru_cache
 
 import attrs
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.compiler.invariance.first_step import FirstStep
-from normdsl.expr import Constant, Expr, is_constant
-from normdsl.graph import replace, walk
+from normdsl.compiler.invariance.initial_values import FirstStep
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Constant, Expr, is_constant
+from normdsl.expressions.recursion import After, Before
+from normdsl.expressions.shapes import SCALAR, Dim, Shape
+from normdsl.expressions.traversal import replace, walk
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import After, Before
-from normdsl.shapes import SCALAR, Dim, Shape
 
 
 @attrs.frozen(order=True)

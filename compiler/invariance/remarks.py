@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from normdsl.expr import Expr, Pow
-from normdsl.graph import walk
-from normdsl.nodes import LOG, Apply
+from normdsl.expressions.expr import Expr, Pow
+from normdsl.expressions.nodes import LOG, Apply
+from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation
 from normdsl.show.text import text
 from normdsl.source import Where

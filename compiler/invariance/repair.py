@@ -12,27 +12,27 @@ from collections.abc import Iterator, Mapping
 import attrs
 import sympy
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.algebra import fold
-from normdsl.compiler.invariance.decide import decide, idle_parameters
 from normdsl.compiler.invariance.groups import Group, named
+from normdsl.compiler.invariance.prove import decide, idle_parameters
 from normdsl.compiler.invariance.solve import solve
 from normdsl.compiler.invariance.verdict import Verdict, proved
-from normdsl.declaration import Declaration, Hyperparameter
-from normdsl.domains import REAL
+from normdsl.declarations.folding import fold
+from normdsl.declarations.rule import Hyperparameter, Rule
 from normdsl.errors import NormdslError
-from normdsl.expr import Constant, Expr
-from normdsl.functions import abs as absolute
-from normdsl.functions import max as largest
-from normdsl.functions import sum as total
-from normdsl.graph import replace, walk
-from normdsl.nodes import Param
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.domains import REAL
+from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.nodes import Param
+from normdsl.expressions.origins import NUMBERS
+from normdsl.expressions.streams import G, W
+from normdsl.expressions.traversal import replace, walk
 from normdsl.norms.base import Lmo, Sharp
-from normdsl.origins import NUMBERS
 from normdsl.show.text import text
 from normdsl.source import located
-from normdsl.streams import G, W
+from normdsl.vocabulary.functions import abs as absolute
+from normdsl.vocabulary.functions import max as largest
+from normdsl.vocabulary.functions import sum as total
 
 _MOST = 12
 
@@ -62,7 +62,7 @@ class Repair:
     """
 
     changes: tuple[str, ...]
-    declaration: Declaration
+    declaration: Rule
     verdict: Verdict
 
     @property
@@ -83,7 +83,7 @@ class Repairs:
         declaration: the rule. group: the group. found: the repairs. verdict: of the rule itself.
     """
 
-    declaration: Declaration
+    declaration: Rule
     group: Group
     found: tuple[Repair, ...]
     verdict: Verdict | None
@@ -110,7 +110,7 @@ class Repairs:
         return str(self)
 
 
-def repair(declaration: Declaration, group: Group | str) -> Repairs:
+def repair(declaration: Rule, group: Group | str) -> Repairs:
     """Return the smallest changes that make a rule invariant under a group, each checked.
 
     Args:
@@ -140,7 +140,7 @@ def repair(declaration: Declaration, group: Group | str) -> Repairs:
     return Repairs(declaration, group, tuple(listed[:_MOST]), now)
 
 
-def _conditions_met(declaration: Declaration, now: Verdict | None) -> Iterator[Repair]:
+def _conditions_met(declaration: Rule, now: Verdict | None) -> Iterator[Repair]:
     """Yield the rule with hyper-parameters fixed as its conditions ask."""
     equations = [] if now is None else [c for c in now.conditions if isinstance(c, sympy.Equality)]
     values = {str(c.lhs): c.rhs for c in equations if c.lhs.is_Symbol and c.rhs.is_number}
@@ -152,7 +152,7 @@ def _conditions_met(declaration: Declaration, now: Verdict | None) -> Iterator[R
             yield Repair(whats, bound, proved(bound, now.group, decision))
 
 
-def _tried(declaration: Declaration, group: Group, chosen: tuple[Edit, ...]) -> Iterator[Repair]:
+def _tried(declaration: Rule, group: Group, chosen: tuple[Edit, ...]) -> Iterator[Repair]:
     """Yield the invariant rules that some edits make, their unknowns solved for."""
     changed = _apply(declaration, chosen)
     if changed is None:
@@ -175,7 +175,7 @@ def _tried(declaration: Declaration, group: Group, chosen: tuple[Edit, ...]) -> 
         yield Repair(whats, solution.verdict.declaration, solution.verdict)
 
 
-def _apply(declaration: Declaration, edits: tuple[Edit, ...]) -> Declaration | None:
+def _apply(declaration: Rule, edits: tuple[Edit, ...]) -> Rule | None:
     """Return the declaration with some edits; None if they do not fit together."""
     if len({edit.old for edit in edits}) < len(edits):
         return None
@@ -193,14 +193,15 @@ def _apply(declaration: Declaration, edits: tuple[Edit, ...]) -> Declaration | N
         used = {x.name for x in walk(update) if isinstance(x, Param)}
         if not used >= {u.name for u in unknowns}:
             return None
-        return Declaration(
-            declaration.name, tuple(h for h in hyper if h.name in used), update, (), declaration.doc
+        kept = tuple(h for h in hyper if h.name in used)
+        return attrs.evolve(
+            declaration, hyper=kept, update=update, names=(), module="", qualname=""
         )
     except NormdslError:
         return None
 
 
-def _edits(declaration: Declaration) -> Iterator[Edit]:
+def _edits(declaration: Rule) -> Iterator[Edit]:
     """Yield every edit of one place, in the order in which the rule computes."""
     names = declaration.labels
     for k, part in enumerate(walk(declaration.update)):
@@ -243,7 +244,7 @@ def _steps(part: Expr, names: Mapping[Expr, str]) -> Iterator[Edit]:
         yield Edit(part, Lmo(part.norm, part.arg), f"an LMO for {text(part, names)}")
 
 
-def _decays(part: Expr, declaration: Declaration) -> Iterator[Edit]:
+def _decays(part: Expr, declaration: Rule) -> Iterator[Edit]:
     """Yield the edit that takes coupled weight decay, G + λ W, out of the gradient.
 
     Decoupled, it is multiplied by the step size: what leaves no step when it is zero.

@@ -11,7 +11,7 @@ import attrs
 from normdsl.compiler.invariance.degree import INCOMPATIBLE, Degree, degree
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.verdict import Status, Verdict
-from normdsl.declaration import Declaration
+from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
 from normdsl.show.grid import Grid, upright
 
@@ -61,7 +61,7 @@ class Report:
         )
 
     @property
-    def declarations(self) -> list[Declaration]:
+    def declarations(self) -> list[Rule]:
         """The rules, in order."""
         return list(dict.fromkeys(v.declaration for v in self.verdicts))
 

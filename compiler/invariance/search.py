@@ -8,8 +8,8 @@ from fractions import Fraction
 import attrs
 
 from normdsl.compiler.invariance.conditions import NONE, Conditions
-from normdsl.compiler.invariance.decide import idle_parameters
 from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.prove import idle_parameters
 from normdsl.compiler.invariance.witness import (
     REACH,
     SHAPES,
@@ -20,12 +20,12 @@ from normdsl.compiler.invariance.witness import (
     confirmed,
     part,
 )
-from normdsl.declaration import Declaration
-from normdsl.expr import Constant, Expr
-from normdsl.graph import walk
+from normdsl.declarations.rule import Rule
+from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
-from normdsl.origins import Origin
 
 #: Runs of each kind that are compared in distribution, at a first look, then and in the end.
 GLANCE, FEW, MANY = 2**10, 2**12, 2**14
@@ -45,7 +45,7 @@ _MOST_LITERALS, _SIZED_STEPS = 2, 3
 
 
 def search(
-    declaration: Declaration,
+    declaration: Rule,
     group: Group,
     simulate: Simulation,
     tries: int = 3,
@@ -70,7 +70,7 @@ def search(
 
 
 def persists(
-    declaration: Declaration,
+    declaration: Rule,
     group: Group,
     simulate: Simulation,
     vanishing: Sequence[str],
@@ -121,9 +121,7 @@ def _random(experiment: Experiment) -> Experiment:
     return attrs.evolve(experiment, pairs=FEW, steps=RANDOM_STEPS)
 
 
-def _plan(
-    declaration: Declaration, group: Group, tries: int, given: Conditions
-) -> Iterator[Experiment]:
+def _plan(declaration: Rule, group: Group, tries: int, given: Conditions) -> Iterator[Experiment]:
     """Yield the experiments of a search."""
     hypers = list(settings(declaration))
     if Origin.CHANCE in declaration.update.origins:
@@ -138,7 +136,7 @@ def _plan(
 
 
 def _in_distribution(
-    declaration: Declaration,
+    declaration: Rule,
     group: Group,
     hypers: Sequence[dict[str, float]],
     tries: int,
@@ -157,7 +155,7 @@ def _in_distribution(
                 yield attrs.evolve(tried, pairs=pairs, steps=RANDOM_STEPS)
 
 
-def can_sample(declaration: Declaration) -> bool:
+def can_sample(declaration: Rule) -> bool:
     """Return whether distributions can be compared, if the rule has random draws."""
     update = declaration.update
     return Origin.CHANCE not in update.origins or not _iterates(update)
@@ -172,7 +170,7 @@ def _iterates(expr: Expr) -> bool:
 
 
 def _sized(
-    declaration: Declaration, usual: Mapping[str, float]
+    declaration: Rule, usual: Mapping[str, float]
 ) -> Iterator[tuple[Size, dict[str, float]]]:
     """Yield problems as large as a rule's numbers, with steps of the usual and a fitting length."""
     steps = idle_parameters(declaration)
@@ -185,7 +183,7 @@ def _sized(
             yield size, fitting
 
 
-def _sizes(declaration: Declaration) -> Iterator[Size]:
+def _sizes(declaration: Rule) -> Iterator[Size]:
     """Yield sizes at which a number of the rule counts, beside gradients or weights or both.
 
     It may stand beside a power of them, or be the factor that brings them to the size of one.
@@ -201,7 +199,7 @@ def _sizes(declaration: Declaration) -> Iterator[Size]:
             yield Size(1 / beside, beside / _GRADIENT)
 
 
-def literals(declaration: Declaration) -> list[float]:
+def literals(declaration: Rule) -> list[float]:
     """Return the most extreme numbers in a rule, and of its defaults: thresholds, floors, eps."""
     steps = idle_parameters(declaration)
     written = [x.value for x in walk(declaration.update) if isinstance(x, Constant)]
@@ -212,7 +210,7 @@ def literals(declaration: Declaration) -> list[float]:
     return sorted(unusual, key=lambda x: -max(x, 1 / x))[:_MOST_LITERALS]
 
 
-def settings(declaration: Declaration) -> Iterator[dict[str, float]]:
+def settings(declaration: Rule) -> Iterator[dict[str, float]]:
     """Yield hyper-parameters: the defaults, if there are, and ones that make every term count."""
     defaults = {h.name: h.default for h in declaration.hyper}
     if all(v is not None for v in defaults.values()):

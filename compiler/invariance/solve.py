@@ -9,18 +9,18 @@ from typing import Any
 import attrs
 import sympy
 
-from normdsl.algebra import fold
 from normdsl.compiler.invariance.coefficients import symbol
 from normdsl.compiler.invariance.conditions import Condition, show
-from normdsl.compiler.invariance.decide import Decision, Proof, decide
-from normdsl.compiler.invariance.exponents import solutions
 from normdsl.compiler.invariance.groups import Group, named
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.naming import at_zero, names_of
+from normdsl.compiler.invariance.prove import Decision, Proof, decide
+from normdsl.compiler.invariance.unit_equations import solutions
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
-from normdsl.declaration import Declaration
+from normdsl.declarations.folding import fold
+from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError
-from normdsl.nodes import Param
+from normdsl.expressions.nodes import Param
 
 
 @attrs.frozen
@@ -54,7 +54,7 @@ class Solutions:
         found: the solutions. obstruction: the verdict that says where and why typing fails.
     """
 
-    declaration: Declaration
+    declaration: Rule
     group: Group
     unknowns: tuple[str, ...]
     found: tuple[Solution, ...]
@@ -89,7 +89,7 @@ class Solutions:
         return "$$" + r" \quad\text{or}\quad ".join(lines) + "$$"
 
 
-def solve(declaration: Declaration, group: Group | str, unknowns: str | Iterable[str]) -> Solutions:
+def solve(declaration: Rule, group: Group | str, unknowns: str | Iterable[str]) -> Solutions:
     """Return the values of hyper-parameters that make a rule invariant under a group.
 
     Exponents and constants are hyper-parameters; annotate one that may be negative `nd.Real`. The
@@ -128,7 +128,7 @@ def solve(declaration: Declaration, group: Group | str, unknowns: str | Iterable
     return Solutions(declaration, group, names, tuple(kept), obstruction)
 
 
-def _failed(declaration: Declaration, decision: Decision) -> Decision:
+def _failed(declaration: Rule, decision: Decision) -> Decision:
     """Return a failed decision, also if there were proofs whose conditions cannot be solved."""
     if decision.failure is not None:
         return decision
@@ -137,7 +137,7 @@ def _failed(declaration: Declaration, decision: Decision) -> Decision:
 
 
 def _solved(
-    declaration: Declaration, group: Group, proof: Proof, symbols: Mapping[str, sympy.Symbol]
+    declaration: Rule, group: Group, proof: Proof, symbols: Mapping[str, sympy.Symbol]
 ) -> Iterator[Solution]:
     """Yield the solutions of the conditions of one proof, each decided anew."""
     needed = proof.conditions | proof.limits
@@ -156,7 +156,7 @@ def _solved(
 
 
 def _equal(
-    declaration: Declaration, group: Group, symbols: Mapping[str, sympy.Symbol]
+    declaration: Rule, group: Group, symbols: Mapping[str, sympy.Symbol]
 ) -> Iterator[Solution]:
     """Yield pairs of unknowns that must be equal: what mirrors rows and columns may need."""
     for one, two in itertools.combinations(symbols, 2):
@@ -169,13 +169,13 @@ def _equal(
             yield Solution({two: symbols[one]}, rest, None, _names(declaration, rest))
 
 
-def _names(declaration: Declaration, conditions: Iterable[Condition]) -> Mapping[Any, str]:
+def _names(declaration: Rule, conditions: Iterable[Condition]) -> Mapping[Any, str]:
     """Return names for what conditions are about."""
     return names_of(declaration, at_zero(declaration, conditions))
 
 
 def _again(
-    declaration: Declaration,
+    declaration: Rule,
     group: Group,
     values: Mapping[str, sympy.Expr],
     rest: tuple[Condition, ...],

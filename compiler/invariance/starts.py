@@ -24,10 +24,10 @@ from normdsl.compiler.invariance.laws import (
     index,
     without_signs,
 )
-from normdsl.expr import Expr
-from normdsl.origins import Origin
-from normdsl.recursion import After, State
-from normdsl.shapes import MATRIX, Dim
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.recursion import After, State
+from normdsl.expressions.shapes import MATRIX, Dim
 
 #: Powers of a group element, or of its unit, that a start is tried with.
 _POWERS = tuple(map(sympy.Integer, (1, -1, 2, -2)))

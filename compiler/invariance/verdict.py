@@ -15,16 +15,16 @@ from normdsl.compiler.invariance.conditions import (
     shapes,
     show,
 )
-from normdsl.compiler.invariance.decide import Decision, Mode
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.lines import Lines, ProofLine, other_names, proof_lines
 from normdsl.compiler.invariance.naming import at_zero, can_vanish, complete, names_of
+from normdsl.compiler.invariance.prove import Decision, Mode
 from normdsl.compiler.invariance.remarks import Remark
 from normdsl.compiler.invariance.witness import Witness
-from normdsl.declaration import Declaration
-from normdsl.expr import Expr
-from normdsl.graph import walk
-from normdsl.recursion import After, State
+from normdsl.declarations.rule import Rule
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.recursion import After, State
+from normdsl.expressions.traversal import walk
 from normdsl.show.text import text, wrapped
 from normdsl.source import Where
 
@@ -71,7 +71,7 @@ class Verdict:
             is then unknown, since trajectories that are NaN are none.
     """
 
-    declaration: Declaration
+    declaration: Rule
     group: Group
     status: Status
     conditions: tuple[Condition, ...] = ()
@@ -193,7 +193,7 @@ def _html_line(line: ProofLine) -> str:
     return f"<tr>{row}</tr>"
 
 
-def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdict:
+def proved(declaration: Rule, group: Group, decision: Decision) -> Verdict:
     """Return the verdict of a decision that has a proof."""
     found = decision.proof
     assert found is not None
@@ -214,14 +214,14 @@ def proved(declaration: Declaration, group: Group, decision: Decision) -> Verdic
     )
 
 
-def _place(expr: Expr, declaration: Declaration) -> Where | None:
+def _place(expr: Expr, declaration: Rule) -> Where | None:
     """Return where an expression was written; a stream, where it is first used."""
     users = (x.where for x in walk(declaration.update) if expr in x.children)
     return expr.where or next(users, None)
 
 
 def unproved(
-    declaration: Declaration,
+    declaration: Rule,
     group: Group,
     decision: Decision,
     witness: Witness | None,
@@ -237,7 +237,7 @@ def unproved(
     return Verdict(declaration, group, status, culprit=culprit, witness=witness, searched=searched)
 
 
-def _names_in(declaration: Declaration, expr: Expr) -> Mapping[Expr, str]:
+def _names_in(declaration: Rule, expr: Expr) -> Mapping[Expr, str]:
     """Return names for all states in an expression, also with some hyper-parameters 0."""
     names = names_of(declaration)
     if any(isinstance(x, State) and _after(x) not in names for x in walk(expr)):
@@ -245,7 +245,7 @@ def _names_in(declaration: Declaration, expr: Expr) -> Mapping[Expr, str]:
     return complete(names, [expr])
 
 
-def without_run(declaration: Declaration, group: Group, remark: Remark) -> Verdict:
+def without_run(declaration: Rule, group: Group, remark: Remark) -> Verdict:
     """Return the verdict on a rule that makes no trajectory: unknown, whatever typing says."""
     names = _names_in(declaration, remark.expr)
     formula = text(remark.expr, other_names(remark.expr, names))

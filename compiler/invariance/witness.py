@@ -12,7 +12,7 @@ import attrs
 
 from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.groups import Group
-from normdsl.declaration import Declaration
+from normdsl.declarations.rule import Rule
 
 #: A singular value above the cut, and up to so many times it, is too close to it.
 CLEARANCE = 1e4
@@ -67,7 +67,7 @@ class Experiment:
         reach: a run whose weights have grown by more is no longer on its problem: it diverges.
     """
 
-    declaration: Declaration
+    declaration: Rule
     group: Group
     hyper: Mapping[str, float]
     seed: int = 0

@@ -6,16 +6,16 @@ import enum
 
 import attrs
 
-from normdsl.expr import Expr, Operation, assure
-from normdsl.facts import NONNEGATIVE, UNIT, Facts
-from normdsl.gauge import Gauge
-from normdsl.nodes import SingularLmo, SingularNorm
+from normdsl.expressions.expr import Expr, Operation, assure
+from normdsl.expressions.facts import NONNEGATIVE, UNIT, Facts
+from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.nodes import SingularLmo, SingularNorm
+from normdsl.expressions.recursion import After, Before, Recursion, State, release
+from normdsl.expressions.shapes import Dim, Shape
+from normdsl.expressions.structure import rebuild
 from normdsl.norms.base import NormOperation
 from normdsl.norms.vectors import Entries
-from normdsl.recursion import After, Before, Recursion, State, release
-from normdsl.shapes import Dim, Shape
 from normdsl.show.notation import Notation, Piece
-from normdsl.structure import rebuild
 
 
 @attrs.frozen

@@ -5,15 +5,15 @@ from __future__ import annotations
 import keyword
 from collections.abc import Callable, Mapping, Sequence
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.compiler.lowering import methods, refresh
+from normdsl.compiler.lowering import kernel_calls, refresh
 from normdsl.compiler.lowering.printer import Printer
-from normdsl.compiler.lowering.types import Type, Types
-from normdsl.expr import Expr
-from normdsl.schedule import Schedule
+from normdsl.compiler.lowering.value_types import Type, Types
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.streams import MOMENTS
+from normdsl.schedules.schedule import Schedule
 from normdsl.show.notation import Level, Piece
-from normdsl.streams import MOMENTS
 
 _LINE = 92
 _TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"}
@@ -48,7 +48,7 @@ class Emitter(Printer):
         self._pieces: dict[Expr, Piece] = {}
         self._types = Types(inputs)
         self._uses: dict[Expr, int] = {}
-        self._taken = _TAKEN | set(inputs.values()) | methods.kernel_names()
+        self._taken = _TAKEN | set(inputs.values()) | kernel_calls.kernel_names()
         self._taken |= {*self.kept.values(), phase} if kept else set()
 
     def reserve(self, names: Sequence[str]) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Container, Iterable, Mapping
 import attrs
 
 from normdsl.compiler.lowering.derive import Slot
-from normdsl.declaration import Declaration
-from normdsl.expr import Expr
-from normdsl.nodes import Eigenbasis
-from normdsl.shapes import Dim
+from normdsl.declarations.rule import Rule
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Eigenbasis
+from normdsl.expressions.shapes import Dim
 
 
 @attrs.frozen
@@ -33,7 +33,7 @@ class Field:
         return size[self.dims[0]], size[self.dims[1]]
 
 
-def state_fields(declaration: Declaration, slots: Iterable[Slot]) -> tuple[Field, ...]:
+def state_fields(declaration: Rule, slots: Iterable[Slot]) -> tuple[Field, ...]:
     """Return the fields of states, by the author's names where there are some.
 
     A state that remembers a named value is called as that.
@@ -56,7 +56,7 @@ def state_fields(declaration: Declaration, slots: Iterable[Slot]) -> tuple[Field
 
 
 def kept_fields(
-    declaration: Declaration, kept: Iterable[Expr], names: Mapping[Expr, str], taken: set[str]
+    declaration: Rule, kept: Iterable[Expr], names: Mapping[Expr, str], taken: set[str]
 ) -> tuple[Field, ...]:
     """Return the states that hold kept values, by the author's name where that is free."""
     fields: list[Field] = []

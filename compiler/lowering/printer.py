@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import singledispatchmethod
 
-from normdsl import expr as e
-from normdsl import nodes
 from normdsl.compiler.kernels import combined, draws, entrywise, singular, symmetric
-from normdsl.compiler.lowering import methods
+from normdsl.compiler.lowering import kernel_calls
+from normdsl.compiler.lowering.constant_bounds import is_small
 from normdsl.compiler.lowering.derive import Part, Singular
-from normdsl.compiler.lowering.numbers import is_small
-from normdsl.compiler.lowering.text import (
+from normdsl.compiler.lowering.fragments import (
     LENGTH,
     PLACES,
     STREAMS,
@@ -23,12 +21,14 @@ from normdsl.compiler.lowering.text import (
     floating,
     rational,
 )
-from normdsl.compiler.lowering.types import Type
-from normdsl.expr import Constant, Expr, is_constant
-from normdsl.methods import Eigh, Method
+from normdsl.compiler.lowering.value_types import Type
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Constant, Expr, is_constant
+from normdsl.expressions.shapes import SCALAR, Dim
 from normdsl.norms.iterated import Iterated, exponent, graph
-from normdsl.schedule import Schedule
-from normdsl.shapes import SCALAR, Dim
+from normdsl.schedules.methods import Eigh, Method
+from normdsl.schedules.schedule import Schedule
 from normdsl.show.notation import Level, Piece
 
 
@@ -234,8 +234,8 @@ class Printer(abc.ABC):
 
     def _by(self, method: Method, role: str, *operands: str) -> Piece:
         """Call a method's kernel; arguments of several lines get a variable."""
-        kernel, rest = methods.kernel(method, role), []
-        for name, code in methods.arguments(kernel, method, len(operands)):
+        kernel, rest = kernel_calls.kernel(method, role), []
+        for name, code in kernel_calls.arguments(kernel, method, len(operands)):
             if name == "coefficients":
                 self.lines.append(f"{(name := self.variable(name))} = {code}")
                 code = name

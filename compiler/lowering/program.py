@@ -15,10 +15,10 @@ from normdsl.compiler.lowering.fields import Field, kept_fields, state_fields, u
 from normdsl.compiler.lowering.refresh import combined, kept_values
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.compiler.lowering.source import draws, write
-from normdsl.declaration import Declaration
-from normdsl.expr import Expr
-from normdsl.nodes import Across
-from normdsl.schedule import Schedule
+from normdsl.declarations.rule import Rule
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Across
+from normdsl.schedules.schedule import Schedule
 
 __all__ = ["Field", "Program", "closed", "lower"]
 
@@ -44,7 +44,7 @@ class Program:
             steps (see `refresh`); None if there are none.
     """
 
-    declaration: Declaration
+    declaration: Rule
     schedule: Schedule
     fields: tuple[Field, ...]
     code: str
@@ -72,13 +72,13 @@ class Program:
 _KEEPING = Schedule(refresh=2)
 
 
-def lower(declaration: Declaration, schedule: Schedule) -> Program:
+def lower(declaration: Rule, schedule: Schedule) -> Program:
     """Lower a declaration: derive, simplify, emit, and load what was emitted."""
     return _lower(declaration, declaration.names, schedule)
 
 
 @lru_cache(maxsize=256)
-def _lower(declaration: Declaration, names: object, schedule: Schedule) -> Program:
+def _lower(declaration: Rule, names: object, schedule: Schedule) -> Program:
     """Lower a declaration; equal ones with other names for their states are other programs."""
     derive, simplify = Derivation(), Simplification()
     update = simplify(derive(declaration.update))
@@ -123,7 +123,7 @@ def closed(derive: Derivation) -> list[Slot]:
     return list(derive.slots.values())
 
 
-def _load(declaration: Declaration, code: str) -> dict[str, Any]:
+def _load(declaration: Rule, code: str) -> dict[str, Any]:
     """Run the emitted source; it imports torch alone."""
     name = f"<normdsl {declaration.name} {hash(code):x}>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)

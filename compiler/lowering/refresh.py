@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from normdsl.expr import Expr
-from normdsl.nodes import Across, Cholesky, Eigenbasis, Inverse, MatrixPower
-from normdsl.recursion import Before
-from normdsl.schedule import Schedule
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Across, Cholesky, Eigenbasis, Inverse, MatrixPower
+from normdsl.expressions.recursion import Before
+from normdsl.schedules.schedule import Schedule
 
 KEEP, COMPUTE, FIRST = 0, 1, 2
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from normdsl import expr as e
-from normdsl.expr import Constant, Expr, assure, is_constant
-from normdsl.functions import matrix_power
-from normdsl.nodes import RECIPROCAL, Apply, Inverse, MatrixPower
-from normdsl.recursion import Before
-from normdsl.structure import rebuild
+from normdsl.expressions import expr as e
+from normdsl.expressions.expr import Constant, Expr, assure, is_constant
+from normdsl.expressions.nodes import RECIPROCAL, Apply, Inverse, MatrixPower
+from normdsl.expressions.recursion import Before
+from normdsl.expressions.structure import rebuild
+from normdsl.vocabulary.functions import matrix_power
 
-Rule = Callable[[Expr], Expr | None]
+Identity = Callable[[Expr], Expr | None]
 MINUS = Constant(Fraction(-1), where=None)
 
 
@@ -125,7 +125,7 @@ def cancel_two_inverses(node: Expr) -> Expr | None:
     return None
 
 
-RULES: tuple[Rule, ...] = (
+IDENTITIES: tuple[Identity, ...] = (
     cancel_two_minuses,
     pull_out_minus,
     join_constants,
@@ -139,7 +139,7 @@ RULES: tuple[Rule, ...] = (
 
 
 class Simplification:
-    """Applies `RULES` to expressions, remembering what it has simplified."""
+    """Applies `IDENTITIES` to expressions, remembering what it has simplified."""
 
     def __init__(self) -> None:
         self._done: dict[Expr, Expr] = {}
@@ -154,7 +154,7 @@ class Simplification:
         if isinstance(expr, Before):
             return expr
         node: Expr = rebuild(expr, Expr, self)
-        for rule in RULES:
+        for rule in IDENTITIES:
             better = rule(node)
             if better is not None and better != node:
                 return self(assure(better, node.facts))

@@ -11,15 +11,15 @@ from fractions import Fraction
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fields import Field, unused
-from normdsl.compiler.lowering.methods import with_helpers
+from normdsl.compiler.lowering.kernel_calls import with_helpers
 from normdsl.compiler.lowering.refresh import combined, inside, is_scheduled
 from normdsl.compiler.lowering.simplify import Simplification
-from normdsl.declaration import Declaration
+from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError
-from normdsl.expr import Constant, Expr, is_constant
-from normdsl.nodes import Across, Draw
-from normdsl.schedule import Schedule
-from normdsl.shapes import Dim
+from normdsl.expressions.expr import Constant, Expr, is_constant
+from normdsl.expressions.nodes import Across, Draw
+from normdsl.expressions.shapes import Dim
+from normdsl.schedules.schedule import Schedule
 
 _ZERO = Constant(Fraction(0), where=None)
 
@@ -30,7 +30,7 @@ def draws(slots: Iterable[Slot], graph: Iterable[Expr]) -> bool:
 
 
 def write(
-    declaration: Declaration,
+    declaration: Rule,
     schedule: Schedule,
     slots: list[Slot],
     fields: tuple[Field, ...],
@@ -99,7 +99,7 @@ def write(
     return "\n\n".join([head, *pasted, init, *steps])
 
 
-def _require_no_clash(declaration: Declaration, kernels: Iterable[Callable[..., object]]) -> None:
+def _require_no_clash(declaration: Rule, kernels: Iterable[Callable[..., object]]) -> None:
     """Refuse a hyper-parameter called like a function that the code calls: it would hide it."""
     called = {k.__name__ for k in kernels}
     for h in declaration.hyper:
@@ -122,7 +122,7 @@ def _shared(found: Mapping[int, Across]) -> dict[Expr, str]:
 
 
 def _emit_init(
-    declaration: Declaration,
+    declaration: Rule,
     schedule: Schedule,
     slots: list[Slot],
     fields: tuple[Field, ...],

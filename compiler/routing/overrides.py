@@ -6,20 +6,20 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from normdsl.choice import Choice
 from normdsl.compiler.routing.kinds import ROLES
 from normdsl.compiler.routing.roles import Assignment
-from normdsl.compiler.runtime.groups import settings
+from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.compiler.runtime.views import View
-from normdsl.declaration import Declaration
+from normdsl.declarations.configured import ConfiguredRule
+from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError
-from normdsl.schedule import Schedule
+from normdsl.schedules.schedule import Schedule
 
-Rule = Choice | Declaration
+AnyRule = ConfiguredRule | Rule
 #: A rule, a role or a view.
-Override = Rule | View | str
+Override = AnyRule | View | str
 #: By pattern, a checked override.
-Checked = Mapping[str, Choice | View | str]
+Checked = Mapping[str, ConfiguredRule | View | str]
 #: Settings of a group whose choice leaves them out.
 _DEFAULTS = {"schedule": Schedule(), "view": None, "maximize": False}
 
@@ -40,18 +40,18 @@ def checked(overrides: Mapping[str, Override]) -> Checked:
     return {pattern: _checked(pattern, told) for pattern, told in overrides.items()}
 
 
-def as_choice(where: str, rule: Any) -> Choice:
+def as_choice(where: str, rule: Any) -> ConfiguredRule:
     """Return a rule as a choice.
 
     Raises:
         HyperparameterError: if it is none, or its view or schedule is none; `where` says whose rule
             it was to be.
     """
-    if isinstance(rule, Choice):
+    if isinstance(rule, ConfiguredRule):
         settings({**_DEFAULTS, **rule.group()})
         return rule
-    if isinstance(rule, Declaration):
-        return Choice(rule)
+    if isinstance(rule, Rule):
+        return ConfiguredRule(rule)
     raise HyperparameterError(
         f"give {where} to {str(rule)[:50]}",
         why=f"a {type(rule).__name__} is no rule",
@@ -86,7 +86,7 @@ def _finds(pattern: str, entry: Assignment) -> bool:
     return any(re.search(pattern, name) for name in entry.names)
 
 
-def _checked(pattern: str, told: Override) -> Choice | View | str:
+def _checked(pattern: str, told: Override) -> ConfiguredRule | View | str:
     try:
         re.search(pattern, "")  # a pattern of bytes compiles, and finds no text
     except (re.error, TypeError) as error:

@@ -9,12 +9,11 @@ from typing import Any
 import attrs
 from torch import nn
 
-from normdsl.choice import Choice
 from normdsl.compiler.routing.kinds import HIDDEN, ROLES
 from normdsl.compiler.routing.overrides import (
+    AnyRule,
     Checked,
     Override,
-    Rule,
     as_choice,
     checked,
     first,
@@ -22,11 +21,12 @@ from normdsl.compiler.routing.overrides import (
 )
 from normdsl.compiler.routing.roles import Assignment, assigned
 from normdsl.compiler.runtime.batch import stepper
-from normdsl.compiler.runtime.groups import copied
 from normdsl.compiler.runtime.layout import layout
+from normdsl.compiler.runtime.parameter_groups import copied
 from normdsl.compiler.runtime.views import View
+from normdsl.declarations.configured import ConfiguredRule
 from normdsl.errors import GradientError, HyperparameterError
-from normdsl.schedule import Schedule
+from normdsl.schedules.schedule import Schedule
 
 
 @attrs.frozen(eq=False)
@@ -41,13 +41,13 @@ class _Place:
 
     entry: Assignment
     label: str
-    choice: Choice | None
+    choice: ConfiguredRule | None
     view: View | None
     pattern: str | None = None
 
 
 def routed(
-    model: nn.Module, rules: Mapping[str, Rule], overrides: Mapping[str, Override] | None = None
+    model: nn.Module, rules: Mapping[str, AnyRule], overrides: Mapping[str, Override] | None = None
 ) -> list[dict[str, Any]]:
     """Return parameter groups with a rule each, which hold every trained parameter once.
 
@@ -82,11 +82,11 @@ def _assigned(model: Any) -> list[Assignment]:
     return assigned(model)
 
 
-def _place(entry: Assignment, rules: Mapping[str, Choice], overrides: Checked) -> _Place:
+def _place(entry: Assignment, rules: Mapping[str, ConfiguredRule], overrides: Checked) -> _Place:
     """Return where a parameter goes by the first override that finds it, or else by its role."""
     pattern = first(overrides, entry)
     told = None if pattern is None else overrides[pattern]
-    if isinstance(told, Choice):
+    if isinstance(told, ConfiguredRule):
         return _Place(entry, f"/{pattern}/", told, told.view or entry.view, pattern)
     role = told if isinstance(told, str) else entry.role
     choice = rules.get(role)
@@ -95,7 +95,7 @@ def _place(entry: Assignment, rules: Mapping[str, Choice], overrides: Checked) -
     return _Place(entry, role, choice, view, pattern)
 
 
-def _require_rules(rules: Mapping[str, Choice], places: Iterable[_Place]) -> None:
+def _require_rules(rules: Mapping[str, ConfiguredRule], places: Iterable[_Place]) -> None:
     """Refuse a role that has parameters and no rule, and a hidden rule without parameters."""
     needed: dict[str, list[str]] = {}
     for place in places:

@@ -16,11 +16,10 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.derive import Singular
 from normdsl.compiler.lowering.program import Field, Program, lower
-from normdsl.declaration import Declaration
+from normdsl.declarations.rule import Rule
 from normdsl.errors import FactorisationError, GradientError, HyperparameterError
-from normdsl.expr import Expr, MatMul, Transpose
-from normdsl.graph import walk
-from normdsl.nodes import (
+from normdsl.expressions.expr import Expr, MatMul, Transpose
+from normdsl.expressions.nodes import (
     Across,
     Cholesky,
     Eigenbasis,
@@ -31,9 +30,10 @@ from normdsl.nodes import (
     Source,
     Stream,
 )
+from normdsl.expressions.recursion import Before
+from normdsl.expressions.traversal import walk
 from normdsl.norms.iterated import Iterated
-from normdsl.recursion import Before
-from normdsl.schedule import Schedule
+from normdsl.schedules.schedule import Schedule
 
 _MATRIX_NODES = (
     MatMul
@@ -270,7 +270,7 @@ def _passes_on(root: Expr) -> bool:
     return isinstance(root, Before | Stream)
 
 
-def stepper(declaration: Declaration, schedule: Schedule) -> Stepper:
+def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     """Return the stepper of a declaration under a schedule.
 
     Raises:
@@ -280,7 +280,7 @@ def stepper(declaration: Declaration, schedule: Schedule) -> Stepper:
 
 
 @lru_cache(maxsize=256)
-def _stepper(declaration: Declaration, names: object, schedule: Schedule) -> Stepper:
+def _stepper(declaration: Rule, names: object, schedule: Schedule) -> Stepper:
     program = lower(declaration, schedule)
     _require_slots(program)
     everything = {x for root in program.graph for x in walk(root)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from normdsl.compiler.runtime.finite import has_values
+from normdsl.compiler.runtime.nonfinite import has_values
 
 
 class Clocks:

@@ -11,14 +11,14 @@ import attrs
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from normdsl.compiler.lowering.chosen import kernels
 from normdsl.compiler.lowering.cost import cost
+from normdsl.compiler.lowering.methods_used import kernels
 from normdsl.compiler.runtime.batch import Stepper
-from normdsl.compiler.runtime.groups import Settings, parameters, settings
 from normdsl.compiler.runtime.layout import Layout, is_judged
+from normdsl.compiler.runtime.parameter_groups import Settings, parameters, settings
 from normdsl.compiler.runtime.sharing import scalars
 from normdsl.errors import GradientError
-from normdsl.nodes import Across
+from normdsl.expressions.nodes import Across
 from normdsl.show.grid import Grid
 
 _HEAD = ("parameter", "shape", "seen as", "rule", "computed by", "state", "cost of a step")

@@ -18,9 +18,9 @@ from normdsl.compiler.runtime.moments import missing_moments, require_read, requ
 from normdsl.compiler.runtime.pure import Context, Leaf, size, started, stepped
 from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.transaction import require_gradient
-from normdsl.declaration import Declaration
+from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError
-from normdsl.schedule import Schedule
+from normdsl.schedules.schedule import Schedule
 
 State = dict[str, Any]
 _MOMENTS = "update(..., input_moment=…, output_moment=…)"
@@ -41,7 +41,7 @@ class Functional:
         declaration: the rule. schedule: how it is computed.
     """
 
-    def __init__(self, declaration: Declaration, schedule: Schedule | None = None) -> None:
+    def __init__(self, declaration: Rule, schedule: Schedule | None = None) -> None:
         self.declaration = declaration
         self._stepper = stepper(declaration, schedule or Schedule())
         self._joined = scalars((self._stepper,))
@@ -232,6 +232,6 @@ def missing_loss(name: str, how: str) -> GradientError:
     )
 
 
-def functional(declaration: Declaration, schedule: Schedule | None = None) -> Functional:
+def functional(declaration: Rule, schedule: Schedule | None = None) -> Functional:
     """Return the pure functions of a declaration."""
     return Functional(declaration, schedule)

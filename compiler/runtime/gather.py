@@ -9,15 +9,15 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime import draws, groups
+from normdsl.compiler.runtime import draws, parameter_groups
 from normdsl.compiler.runtime.batch import as_loss
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
-from normdsl.compiler.runtime.finite import has_values
 from normdsl.compiler.runtime.functional import missing_loss
-from normdsl.compiler.runtime.groups import Settings, settings
 from normdsl.compiler.runtime.layout import STEP, layout
 from normdsl.compiler.runtime.moments import missing_moments
+from normdsl.compiler.runtime.nonfinite import has_values
+from normdsl.compiler.runtime.parameter_groups import Settings, settings
 from normdsl.compiler.runtime.transaction import Part, require_gradient, started
 from normdsl.errors import GradientError
 
@@ -47,10 +47,10 @@ class Gathering:
             GradientError: for a gradient or loss the rule cannot take.
             HyperparameterError: for a group that says something illegal.
         """
-        said, hyper = settings(group), groups.hyper(group)
+        said, hyper = settings(group), parameter_groups.hyper(group)
         stepper, value = said.stepper, _told(said, loss)
         origins = origins_of(group, first) if stepper.program.draws else {}
-        for p in dict.fromkeys(groups.parameters(group)):
+        for p in dict.fromkeys(parameter_groups.parameters(group)):
             if p.grad is None or not p.numel():
                 continue
             own = layout(stepper, p, said.view)
@@ -121,7 +121,7 @@ def is_probe(param_groups: Iterable[dict[str, Any]]) -> bool:
     rates = [g["lr"] for g in listed if "lr" in g]
     if not rates or any(isinstance(r, Tensor) and r.device.type != "cpu" for r in rates):
         return False
-    asked = [p for g in listed for p in groups.parameters(g) if p.requires_grad]
+    asked = [p for g in listed for p in parameter_groups.parameters(g) if p.requires_grad]
     grads = [p.grad for p in asked if p.grad is not None]
     if not all(map(has_values, filter(torch.is_tensor, [*rates, *grads]))):
         return False

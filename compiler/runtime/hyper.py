@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normdsl.aliases import spread
-from normdsl.declaration import Declaration
+from normdsl.declarations.aliases import spread
+from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError
 
 
-def complete(declaration: Declaration, given: Mapping[str, Any]) -> dict[str, Any]:
+def complete(declaration: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return every hyper-parameter's value, defaults filled in: numbers, and tensors without axes.
 
     `betas=(a, b)` gives beta1 and beta2, of a rule that has both.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from normdsl.aliases import BETAS, members
-from normdsl.declaration import SETTINGS
+from normdsl.declarations.aliases import BETAS, members
+from normdsl.declarations.rule import SETTINGS
 from normdsl.errors import HyperparameterError
 
 #: Options of an optimizer that hold for all its groups.

@@ -15,7 +15,7 @@ from normdsl.compiler.lowering.program import Field
 from normdsl.compiler.runtime.batch import Stepper
 from normdsl.compiler.runtime.views import Flat, View
 from normdsl.errors import GradientError
-from normdsl.shapes import Dim
+from normdsl.expressions.shapes import Dim
 
 #: Key of the step count in a parameter's state.
 STEP = "step"

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from normdsl.compiler.runtime import groups, saving
+from normdsl.compiler.runtime import parameter_groups, saving
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.clocks import Clocks
 from normdsl.compiler.runtime.explain import Explanation, explained
 from normdsl.compiler.runtime.gather import Gathering, is_probe, numbered, origins_of
-from normdsl.compiler.runtime.groups import settings
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group
 from normdsl.compiler.runtime.layout import STEP, is_judged
@@ -26,6 +25,7 @@ from normdsl.compiler.runtime.options import (
     require_options,
     require_readers,
 )
+from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.transaction import (
     changes,
@@ -34,8 +34,8 @@ from normdsl.compiler.runtime.transaction import (
     started,
 )
 from normdsl.compiler.runtime.views import View
-from normdsl.declaration import Declaration
-from normdsl.schedule import Schedule
+from normdsl.declarations.rule import Rule
+from normdsl.schedules.schedule import Schedule
 
 
 class DeclaredOptimizer(Optimizer):
@@ -86,7 +86,7 @@ class DeclaredOptimizer(Optimizer):
 
     def __init__(
         self,
-        declaration: Declaration | None,
+        declaration: Rule | None,
         params: Any,
         *,
         schedule: Schedule | None = None,
@@ -111,15 +111,15 @@ class DeclaredOptimizer(Optimizer):
         own |= {"seed": seed}
         values = hyper if declaration is None else complete(declaration, hyper)
         super().__init__(params, Group({**values, **own}))
-        self.defaults.update(groups.copied(self.defaults))
+        self.defaults.update(parameter_groups.copied(self.defaults))
         if declaration is None:
             # Schedulers look here for what they turn: what all groups have.
-            self.defaults.update(groups.common(self.param_groups))
+            self.defaults.update(parameter_groups.common(self.param_groups))
         if capture is not None:
             require_readers([declaration, *(group["rule"] for group in self.param_groups)])
 
     @property
-    def declaration(self) -> Declaration | None:
+    def declaration(self) -> Rule | None:
         """The rule of groups that bring none."""
         return self.defaults.get("rule")
 
@@ -131,10 +131,10 @@ class DeclaredOptimizer(Optimizer):
             GradientError: for a parameter the rule cannot take.
             DeclarationError: if it is not clear which scalars of all layers the rules share.
         """
-        defaults = groups.copied(self.defaults) if self.param_groups else self.defaults
-        group = groups.filled(groups.listed(param_group), defaults)
+        defaults = parameter_groups.copied(self.defaults) if self.param_groups else self.defaults
+        group = parameter_groups.filled(parameter_groups.listed(param_group), defaults)
         if any(isinstance(x, Tensor) for x in group.values()):
-            groups.separate([*self.param_groups, group])
+            parameter_groups.separate([*self.param_groups, group])
         said = settings(group)
         if self.capturable:
             require_capturable(said.rule, self.nonfinite, said.stepper.keeps)
@@ -201,7 +201,7 @@ class DeclaredOptimizer(Optimizer):
 
     def _is_new(self) -> bool:
         """Return whether no parameter has stepped, whatever others keep in their states."""
-        params = (p for group in self.param_groups for p in groups.parameters(group))
+        params = (p for group in self.param_groups for p in parameter_groups.parameters(group))
         return not any(STEP in self.state.get(p, ()) for p in params)
 
     @torch.no_grad()
@@ -215,7 +215,7 @@ class DeclaredOptimizer(Optimizer):
             said = settings(group)
             hyper = {h.name: group[h.name] for h in said.rule.hyper}
             origins = origins_of(group, first) if said.stepper.program.draws else {}
-            for p in groups.parameters(group):
+            for p in parameter_groups.parameters(group):
                 if is_judged(p) and p.numel() and not said.layout(p).own(self.state.get(p, {})):
                     state = started(said.layout(p), p, hyper, origins.get(p))
                     self.state[p].update({key: x.clone() for key, x in state.items()})
@@ -229,7 +229,8 @@ class DeclaredOptimizer(Optimizer):
 
     def __repr__(self) -> str:
         """Return a line for each group: its name, rule, hyper-parameters and parameters."""
-        return "\n".join(["DeclaredOptimizer(", *map(groups.line, self.param_groups), ")"])
+        lines = map(parameter_groups.line, self.param_groups)
+        return "\n".join(["DeclaredOptimizer(", *lines, ")"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer: tensors, numbers and text.
@@ -237,7 +238,8 @@ class DeclaredOptimizer(Optimizer):
         As of any torch optimizer, and each group says its rule as JSON (`nd.from_json` reads it),
         its schedule and its view. Weights-only loading and `torch.distributed.checkpoint` take it.
         """
-        held, known = self.state, {p for g in self.param_groups for p in groups.parameters(g)}
+        known = {p for g in self.param_groups for p in parameter_groups.parameters(g)}
+        held = self.state
         if any(isinstance(p, Tensor) and p not in known for p in held):
             # What stands in no group any more, since parameters were replaced, has no place there.
             kept = {p: x for p, x in held.items() if p in known or not isinstance(p, Tensor)}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from normdsl.declaration import Declaration
+from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError
 
 
 def require_options(
-    rule: Declaration | None,
+    rule: Rule | None,
     params: Any,
     nonfinite: str,
     differentiable: bool,
@@ -49,7 +49,7 @@ def require_options(
         )
 
 
-def require_readers(rules: Iterable[Declaration | None]) -> None:
+def require_readers(rules: Iterable[Rule | None]) -> None:
     """Refuse a capture that no rule reads.
 
     Raises:
@@ -64,7 +64,7 @@ def require_readers(rules: Iterable[Declaration | None]) -> None:
         )
 
 
-def require_capturable(rule: Declaration, nonfinite: str, keeps: bool) -> None:
+def require_capturable(rule: Rule, nonfinite: str, keeps: bool) -> None:
     """Refuse what would make a step wait for the device.
 
     Raises:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.program import Field
 from normdsl.compiler.runtime import draws
+from normdsl.compiler.runtime.across_layers import shared
 from normdsl.compiler.runtime.batch import Inputs, Stepper
-from normdsl.compiler.runtime.finite import blame
-from normdsl.compiler.runtime.joint import shared
 from normdsl.compiler.runtime.layout import is_native, real
+from normdsl.compiler.runtime.nonfinite import blame
 from normdsl.compiler.runtime.sharing import Scalar
 from normdsl.compiler.runtime.transaction import STACKED_UP_TO
 from normdsl.errors import FactorisationError

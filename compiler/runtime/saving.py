@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.program import Program, lower
-from normdsl.compiler.runtime import groups
-from normdsl.compiler.runtime.finite import finite, has_values
-from normdsl.compiler.runtime.groups import Settings, settings
+from normdsl.compiler.runtime import parameter_groups
 from normdsl.compiler.runtime.layout import STEP, Layout
-from normdsl.declaration import FOREIGN, Declaration
+from normdsl.compiler.runtime.nonfinite import finite, has_values
+from normdsl.compiler.runtime.parameter_groups import Settings, settings
+from normdsl.declarations.rule import FOREIGN, Rule
+from normdsl.declarations.serial import read, to_json
 from normdsl.errors import GradientError, NormdslError, SerializationError
 from normdsl.norms.layers import anonymous
-from normdsl.schedule import Schedule
-from normdsl.serial import from_json, to_json
+from normdsl.schedules.schedule import Schedule
 
 Group = dict[str, Any]
 _PLAIN = Schedule()
@@ -31,12 +31,12 @@ _PLAIN = Schedule()
 _OWN = {"rule", "schedule", "view"}
 
 
-def _json(rule: Declaration) -> str:
+def _json(rule: Rule) -> str:
     return _written(rule, rule.names)
 
 
 @lru_cache(maxsize=64)
-def _written(rule: Declaration, names: object) -> str:
+def _written(rule: Rule, names: object) -> str:
     return to_json(rule)
 
 
@@ -141,12 +141,12 @@ class Renaming:
 
 def _require_rule(live: Group, saved: Group) -> Renaming:
     """Return the live names of saved states; refuse another rule, view, or illegal settings."""
-    rule: Declaration = live["rule"]
+    rule: Rule = live["rule"]
     if "rule" not in saved and saved.keys() - live.keys() - FOREIGN:
         raise _refused(f"its groups have {', '.join(sorted(saved.keys() - live.keys()))}")
     text, names = saved.get("rule", _json(rule)), Renaming()
     if text != _json(rule):
-        other, own = _anonymous(from_json(text)), _anonymous(rule)
+        other, own = _anonymous(read(text, type(rule))), _anonymous(rule)
         if other != own:
             same = ", which is another one of this name" if other.name == rule.name else ""
             raise _refused(f"it is the state of the rule {other.name}{same}, not of {rule.name}")
@@ -157,13 +157,13 @@ def _require_rule(live: Group, saved: Group) -> Renaming:
     try:
         said = {**live, **{key: value for key, value in saved.items() if key not in _OWN}}
         settings(said)
-        groups.hyper(said)
+        parameter_groups.hyper(said)
     except NormdslError as error:
         raise _refused(f"{error.asked}: {error.why}") from error
     return names
 
 
-def _anonymous(rule: Declaration) -> Declaration:
+def _anonymous(rule: Rule) -> Rule:
     """Return a rule without names of what layers share, which say nothing of its states."""
     names = tuple((name, anonymous(x)) for name, x in rule.names)
     return attrs.evolve(rule, update=anonymous(rule.update), names=names)
@@ -243,7 +243,7 @@ def restored(live: list[Group], loaded: list[Group], given: dict[str, Any]) -> d
             told = given["state"].get(index)
             if told:
                 state[param] = _placed(settings(own).layout(param), param, told)
-    groups.separate(loaded)
+    parameter_groups.separate(loaded)
     members = {index for saved in given["param_groups"] for index in saved["params"]}
     others = {k: deepcopy(v) for k, v in given["state"].items() if k not in members}
     return {"state": defaultdict(dict, {**state, **others}), "param_groups": loaded}

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.functional import functional
-from normdsl.declaration import Declaration
-from normdsl.schedule import Schedule, exact
+from normdsl.declarations.rule import Rule
+from normdsl.schedules.schedule import Schedule, exact
 
 
 @as_scheduled
 def schedule_error(
-    declaration: Declaration,
+    declaration: Rule,
     schedule: Schedule,
     gradients: Iterable[Tensor],
     *,
@@ -46,7 +46,7 @@ def schedule_error(
 
 
 def _run(
-    declaration: Declaration,
+    declaration: Rule,
     schedule: Schedule,
     start: Tensor,
     slopes: list[Tensor],

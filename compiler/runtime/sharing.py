@@ -11,9 +11,9 @@ import attrs
 from normdsl.compiler.lowering.refresh import combined
 from normdsl.compiler.runtime.batch import Stepper
 from normdsl.errors import DeclarationError
-from normdsl.gauge import Gauge
-from normdsl.nodes import Across, Measure, Reducer, Shared
-from normdsl.origins import Origin
+from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.nodes import Across, Measure, Reducer, Shared
+from normdsl.expressions.origins import Origin
 
 #: What each rule contributes; several, if it has several scalars for the same purpose.
 Held = dict[Stepper, list[Across]]

@@ -7,8 +7,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
-from normdsl.declaration import Declaration
-from normdsl.signature import signature
+from normdsl.declarations.rule import Rule
+from normdsl.declarations.signature import signature
 
 
 class RuleClass(type):
@@ -19,7 +19,7 @@ class RuleClass(type):
 _MADE: WeakValueDictionary[tuple[object, ...], RuleClass] = WeakValueDictionary()
 
 
-def optimizer_class(rule: Declaration) -> type[DeclaredOptimizer]:
+def optimizer_class(rule: Rule) -> type[DeclaredOptimizer]:
     """Return the class whose instances step by a rule: the same one for the same rule."""
     key = (rule, rule.names, rule.doc, rule.__module__, rule.qualname)
     made = _MADE.get(key)
@@ -28,7 +28,7 @@ def optimizer_class(rule: Declaration) -> type[DeclaredOptimizer]:
     return made  # type: ignore[return-value]
 
 
-def _made(rule: Declaration) -> RuleClass:
+def _made(rule: Rule) -> RuleClass:
     qualname = f"{rule.qualname or rule.name}.Optimizer"
 
     def init(self: DeclaredOptimizer, params: Any, **options: Any) -> None:

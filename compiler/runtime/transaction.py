@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime import draws
+from normdsl.compiler.runtime.across_layers import shared
 from normdsl.compiler.runtime.batch import Inputs
-from normdsl.compiler.runtime.finite import all_finite, blame, finite, refuse_result
-from normdsl.compiler.runtime.joint import shared
 from normdsl.compiler.runtime.layout import STEP, Layout, real
+from normdsl.compiler.runtime.nonfinite import all_finite, blame, finite, refuse_result
 from normdsl.errors import FactorisationError, GradientError
 
 #: Parameters with more entries step alone: copying them together costs more than it saves.

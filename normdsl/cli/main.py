@@ -60,9 +60,9 @@ def check(
 ) -> None:
     """Prove or refute the invariances of rules; `all` stands for those that come along."""
     from normdsl.cli.tables import comparison_tables, report_table
-    from normdsl.compiler.check import check as decide
-    from normdsl.compiler.check import compare
     from normdsl.compiler.invariance.report import Report
+    from normdsl.compiler.verdicts.check import check as decide
+    from normdsl.compiler.verdicts.check import compare
 
     fixed = dict(_assumption(text) for text in assume or [])
     rules = list(shipped().values()) if names == ["all"] else [find(name) for name in names]
@@ -101,7 +101,7 @@ def table(
 ) -> None:
     """Set rules side by side: norms, preconditioners, degrees, verdicts; computed as you wait."""
     from normdsl.cli.table_one import table_one
-    from normdsl.compiler.table import table as compute
+    from normdsl.compiler.comparison.table import table as compute
 
     with Console(stderr=True).status("deciding every rule in every group"):
         found = compute([find(name) for name in names]) if names else table_one()

@@ -8,7 +8,7 @@ agrees with what it calls a claim.
 from __future__ import annotations
 
 from normdsl.cli.find import find
-from normdsl.compiler.table import Comparison, Remark, table
+from normdsl.compiler.comparison.table import Comparison, Remark, table
 
 #: In the order of the paper: by norms, quasi-Newton, adaptive, both.
 SIXTEEN = (

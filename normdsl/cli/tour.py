@@ -18,9 +18,9 @@ from normdsl.cli.digits import Data, Run, Tick, digits, network, train
 from normdsl.cli.figure import Contrast, draw
 from normdsl.cli.find import shipped
 from normdsl.cli.tables import comparison_tables
-from normdsl.compiler.check import check, compare
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.verdict import Verdict
+from normdsl.compiler.verdicts.check import check, compare
 from normdsl.declaration import Declaration
 
 TABLE = ("sgd", "adamw", "muon", "one_sided_shampoo", "muadam", "muadam_sania")

@@ -14,17 +14,17 @@ from typing import Any
 
 import attrs
 
-from normdsl.classes import Isometries
 from normdsl.errors import DeclarationError, ShapeError
-from normdsl.expr import Expr, Operation, as_expr, assure
-from normdsl.facts import NONNEGATIVE, Facts
-from normdsl.functions import reciprocal
-from normdsl.shapes import MATRIX, SCALAR, Shape
+from normdsl.expressions.expr import Expr, Operation, as_expr, assure
+from normdsl.expressions.facts import NONNEGATIVE, Facts
+from normdsl.expressions.matrix_classes import Isometries
+from normdsl.expressions.shapes import MATRIX, SCALAR, Shape
+from normdsl.expressions.structure import parts
 from normdsl.show.latex import latex
 from normdsl.show.notation import Notation, Piece
 from normdsl.show.text import text
 from normdsl.source import located
-from normdsl.structure import parts
+from normdsl.vocabulary.functions import reciprocal
 
 
 @attrs.frozen(repr=False)

@@ -13,16 +13,16 @@ from functools import reduce
 
 import attrs
 
-from normdsl.classes import Isometries, meet
 from normdsl.errors import DeclarationError
-from normdsl.expr import Expr, add
-from normdsl.functions import inner
-from normdsl.gauge import Gauge
+from normdsl.expressions.expr import Expr, add
+from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.matrix_classes import Isometries, meet
 from normdsl.norms.base import Norm
 from normdsl.norms.gauges import lp
 from normdsl.norms.iterated import Iterated, exponent, graph, require_steps
 from normdsl.norms.vectors import Parts
 from normdsl.show.notation import Notation, Piece
+from normdsl.vocabulary.functions import inner
 
 _INFINITY = float("inf")
 

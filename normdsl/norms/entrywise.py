@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import attrs
 
-from normdsl.classes import ORTHOGONAL, SIGNED_PERMUTATION, Isometries
-from normdsl.expr import Expr, Number
-from normdsl.gauge import Gauge
+from normdsl.expressions.expr import Expr, Number
+from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNED_PERMUTATION, Isometries
 from normdsl.norms.base import Norm
 from normdsl.norms.gauges import Lp, Top, lp
 from normdsl.norms.vectors import Entries

@@ -6,10 +6,10 @@ from fractions import Fraction
 
 import attrs
 
-from normdsl import functions as f
 from normdsl.errors import DeclarationError
-from normdsl.expr import Expr, Number, exact
-from normdsl.gauge import Gauge, Map, Vector
+from normdsl.expressions.expr import Expr, Number, exact
+from normdsl.expressions.gauge import Gauge, Map, Vector
+from normdsl.vocabulary import functions as f
 
 _LABELS = {
     ("ℓ", Fraction(1, 2)): "_F",

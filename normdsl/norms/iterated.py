@@ -10,14 +10,14 @@ from __future__ import annotations
 import attrs
 
 from normdsl.errors import DeclarationError
-from normdsl.expr import Constant, Expr, Operation
-from normdsl.gauge import Gauge
+from normdsl.expressions.expr import Constant, Expr, Operation
+from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.shapes import Shape
 from normdsl.norms.base import Norm, Scaled
 from normdsl.norms.entrywise import Entrywise
 from normdsl.norms.gauges import Lp
 from normdsl.norms.lines import Lines
 from normdsl.norms.unitary import Unitary
-from normdsl.shapes import Shape
 from normdsl.show.notation import Notation, Piece
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import attrs
 
 from normdsl.errors import DeclarationError
-from normdsl.expr import Expr
-from normdsl.gauge import Gauge
-from normdsl.graph import walk
-from normdsl.nodes import Across, Measure, Shared
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.nodes import Across, Measure, Shared
+from normdsl.expressions.structure import rebuild
+from normdsl.expressions.traversal import walk
 from normdsl.norms.base import Norm
 from normdsl.norms.vectors import Layers
 from normdsl.show.notation import Notation, Piece
-from normdsl.structure import rebuild
 
 
 @attrs.frozen(repr=False)

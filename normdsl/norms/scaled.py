@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from normdsl.functions import sqrt
+from normdsl.expressions.streams import cols, rows
 from normdsl.norms.base import Scaled
 from normdsl.norms.entrywise import frobenius, max_entry
 from normdsl.norms.lines import operator_norm
 from normdsl.norms.unitary import spectral
-from normdsl.streams import cols, rows
+from normdsl.vocabulary.functions import sqrt
 
 #: Root mean square of the entries, ‖X‖_F / √(m n); for vectors, ‖x‖₂ / √length.
 rms = Scaled(sqrt(1 / (rows * cols)), frobenius)

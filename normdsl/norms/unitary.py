@@ -6,15 +6,15 @@ from fractions import Fraction
 
 import attrs
 
-from normdsl.classes import ORTHOGONAL, TRIVIAL, Isometries
-from normdsl.expr import Expr, Number
-from normdsl.functions import inner, polar
-from normdsl.gauge import Gauge
-from normdsl.nodes import SingularLmo, SingularNorm
+from normdsl.expressions.expr import Expr, Number
+from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.matrix_classes import ORTHOGONAL, TRIVIAL, Isometries
+from normdsl.expressions.nodes import SingularLmo, SingularNorm
 from normdsl.norms.base import Norm
 from normdsl.norms.entrywise import Entrywise, frobenius
 from normdsl.norms.gauges import Lp, Top, lp
 from normdsl.show.notation import Notation, Piece
+from normdsl.vocabulary.functions import inner, polar
 
 
 @attrs.frozen(repr=False)

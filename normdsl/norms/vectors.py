@@ -7,13 +7,13 @@ from functools import reduce
 
 import attrs
 
-from normdsl import functions as f
-from normdsl.domains import NON_NEGATIVE
 from normdsl.errors import DeclarationError
-from normdsl.expr import Expr, add
-from normdsl.gauge import Map, Vector
-from normdsl.graph import replace
-from normdsl.nodes import Across, Param, Reducer, Shared
+from normdsl.expressions.domains import NON_NEGATIVE
+from normdsl.expressions.expr import Expr, add
+from normdsl.expressions.gauge import Map, Vector
+from normdsl.expressions.nodes import Across, Param, Reducer, Shared
+from normdsl.expressions.traversal import replace
+from normdsl.vocabulary import functions as f
 
 
 @attrs.frozen(eq=False)

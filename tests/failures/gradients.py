@@ -12,8 +12,8 @@ from torch import Tensor
 
 import normdsl as nd
 from failures.subject import RULES, SHAPES, STEPS, Subject, finite, gradients, same, subject
-from normdsl.graph import walk
-from normdsl.nodes import Across, Source
+from normdsl.expressions.nodes import Across, Source
+from normdsl.expressions.traversal import walk
 
 REFUSED, SKIPPED, MOVES, STANDS = "refused", "skipped", "moves", "stands"
 ALL_SKIPPED = "all skipped"

@@ -12,10 +12,10 @@ from typing import Any
 import attrs
 
 import normdsl as nd
-from normdsl import nodes
-from normdsl.domains import FRACTION, LOSS_VALUE, NON_NEGATIVE, POSITIVE, REAL
-from normdsl.expr import Constant, Expr, as_expr
-from normdsl.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
+from normdsl.expressions import nodes
+from normdsl.expressions.domains import FRACTION, LOSS_VALUE, NON_NEGATIVE, POSITIVE, REAL
+from normdsl.expressions.expr import Constant, Expr, as_expr
+from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 
 FLIPPED = MATRIX.transposed
 COLUMN, ROW = Shape(Dim.M, Dim.ONE), Shape(Dim.ONE, Dim.N)
@@ -142,7 +142,7 @@ def same(sorts: Sequence[Sort], *functions: Callable[..., Expr]) -> list[Operati
 
 
 def zeros(sort: Sort) -> Expr:
-    return Constant(nd.expr.exact(0), sort.shape)
+    return Constant(nd.expressions.expr.exact(0), sort.shape)
 
 
 def loops(*sorts: Sort) -> Iterator[Loop]:

@@ -20,7 +20,7 @@ from grammar.core import (
     scalar,
 )
 from normdsl import G, W
-from normdsl.expr import Expr
+from normdsl.expressions.expr import Expr
 from normdsl.norms import Combined, operator_norm
 
 #: Norms of entries and of lines; norms that rotations keep; norms that need several of these.

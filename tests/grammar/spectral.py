@@ -36,8 +36,9 @@ from grammar.leaves import (
     two_sided,
     unit,
 )
-from normdsl import G, W, nodes
-from normdsl.expr import Expr
+from normdsl import G, W
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
 
 SQUARE = (left, right)
 FORMS = (psd_left, psd_right)

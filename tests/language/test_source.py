@@ -7,7 +7,7 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.graph import walk
+from normdsl.expressions.traversal import walk
 from normdsl.source import Where, here, located
 
 

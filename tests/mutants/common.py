@@ -10,7 +10,7 @@ from grammar.core import BETA, LR
 import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.invariance.groups import Group
-from normdsl.expr import Expr
+from normdsl.expressions.expr import Expr
 
 NO = "unknown"
 

@@ -12,15 +12,16 @@ from grammar.core import BETA, DECAY, EPS, LR, K, P
 
 import normdsl as nd
 from mutants.common import NO, NOISE, Mutant, kept, step
-from normdsl import G, W, nodes, t
-from normdsl import expr as e
-from normdsl.compiler.invariance import coefficients, conditions, decide, exponents, judgement
+from normdsl import G, W, t
+from normdsl.compiler.invariance import coefficients, conditions, judgement, prove, unit_equations
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import NONE
-from normdsl.expr import Expr
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
 
-original_equal, original_roots = exponents.equal, exponents.solutions
-original_without, original_prune = exponents.without_unknowns, judgement.prune
+original_equal, original_roots = unit_equations.equal, unit_equations.solutions
+original_without, original_prune = unit_equations.without_unknowns, judgement.prune
 
 
 def doubled_roots(*args: Any) -> Any:
@@ -42,7 +43,7 @@ def added(expr: Expr) -> Any:
         case e.Constant(value=value):
             return sympy.Rational(value.numerator, value.denominator)
         case nodes.Param():
-            return exponents.symbol(expr)
+            return unit_equations.symbol(expr)
         case e.Add(left=x, right=y) | e.Mul(left=x, right=y):
             return added(x) + added(y)
 
@@ -52,7 +53,7 @@ CONSTANT = nd.fix(lambda s: s, nd.zeros_like(G) + 1)
 FLOORED = step(G / (nd.abs(G) + EPS))
 
 EXPONENTS = [
-    Mutant("p ≥ 0 is read as p > 0", replaced(exponents.symbol, sign_of),
+    Mutant("p ≥ 0 is read as p > 0", replaced(unit_equations.symbol, sign_of),
            step(nd.sign(G) * nd.abs(G) ** P), g.loss_scale, answer("invariant if p = 0")),
     Mutant("products are read as sums", replaced(coefficients.coefficient, added),
            nd.abs(G) ** (3 * P), g.loss_scale),
@@ -63,27 +64,28 @@ EXPONENTS = [
            g.translation, rule),
     Mutant("starts have the law of later steps", replaced(coefficients.begun, coefficients.aged),
            nd.accumulate(W) / t - LR * G, g.translation, answer("invariant")),
-    Mutant("a limit passes for a value", replaced(exponents.is_zero, lambda param: sympy.Eq(
-        exponents.symbol(param), 0)), step(G / (nd.abs(G) + K)), g.loss_scale,
+    Mutant("a limit passes for a value", replaced(unit_equations.is_zero, lambda param: sympy.Eq(
+        unit_equations.symbol(param), 0)), step(G / (nd.abs(G) + K)), g.loss_scale,
         answer("invariant in the limit k → 0, where continuous")),
-    Mutant("the step before passes for this one", replaced(exponents._apart_in_the_past,
-           lambda gap: [gap.subs(exponents.OLD, 1)]), nd.prev(G) + G, g.loss_transform),
-    Mutant("nothing need vanish at every step", replaced(exponents.apart, lambda gap: []),
+    Mutant("the step before passes for this one", replaced(unit_equations._apart_in_the_past,
+           lambda gap: [gap.subs(unit_equations.OLD, 1)]), nd.prev(G) + G, g.loss_transform),
+    Mutant("nothing need vanish at every step", replaced(unit_equations.apart, lambda gap: []),
            W / t - LR * G, g.translation, rule),
-    Mutant("all exponents agree", replaced(exponents.equal, lambda *_: NONE),
+    Mutant("all exponents agree", replaced(unit_equations.equal, lambda *_: NONE),
            G + G * G, g.loss_scale),
     Mutant("the step before had today's unit", replaced(
-        exponents._whatever_else, lambda gap: NONE), step(nd.sign(kept(G))),
+        unit_equations._whatever_else, lambda gap: NONE), step(nd.sign(kept(G))),
         g.loss_transform, rule),
-    Mutant("roots are doubled", replaced(exponents.solutions, doubled_roots), ROOT, g.scale, rule),
-    Mutant("equations are not asked for", replaced(exponents.without_unknowns, unasked),
+    Mutant("roots are doubled", replaced(unit_equations.solutions, doubled_roots),
            ROOT, g.scale, rule),
-    Mutant("contradictions are consistent", replaced(exponents.consistent, lambda _: True),
+    Mutant("equations are not asked for", replaced(unit_equations.without_unknowns, unasked),
+           ROOT, g.scale, rule),
+    Mutant("contradictions are consistent", replaced(unit_equations.consistent, lambda _: True),
            step(nd.preconditioned(nd.spectral, hadamard=(G * G) ** P).lmo(G)
                 + nd.preconditioned(nd.spectral, hadamard=nd.abs(G) ** P).lmo(G)), g.scale,
            answer(NO)),
     Mutant("unknown exponents pass for hyper-parameters",
-           replaced(exponents.on_unknowns, lambda _: False),
+           replaced(unit_equations.on_unknowns, lambda _: False),
            step(nd.sign(nd.maximum(nd.reciprocal(G), CONSTANT))), g.loss_scale,
            answer("invariant if s₁ starts multiplied by c^(-1)")),
 ]  # fmt: skip
@@ -94,12 +96,12 @@ def unconditional(judgements: Any) -> Any:
 
 
 DECISIONS = [
-    Mutant("domains exclude nothing", replaced(decide.possible, lambda *_: True),
+    Mutant("domains exclude nothing", replaced(prove.possible, lambda *_: True),
            step(G * nd.abs(G) ** -BETA), g.loss_scale, answer(NO)),
-    Mutant("no step may be left", replaced(decide.leaves_a_step, lambda *_: True),
+    Mutant("no step may be left", replaced(prove.leaves_a_step, lambda *_: True),
            W - EPS * G, g.scale, answer(NO)),
     Mutant("idle hyper-parameters may vanish", replaced(
-        decide.idle_parameters, lambda _: frozenset()), W - EPS * (G + DECAY * W), g.translation,
+        prove.idle_parameters, lambda _: frozenset()), W - EPS * (G + DECAY * W), g.translation,
         answer("invariant if decay = 0")),
     Mutant("conditions are forgotten", replaced(judgement.prune, unconditional),
            FLOORED, g.loss_scale, rule),

@@ -11,17 +11,18 @@ from grammar.core import EPS
 
 import normdsl as nd
 from mutants.common import GRAM, NO, NOISE, ROWS, UNDER, Mutant, kept, step
-from normdsl import G, W, nodes
-from normdsl import expr as e
-from normdsl.compiler.invariance import canonical, forms, linear, mirror, pushing, terms
+from normdsl import G, W
+from normdsl.compiler.invariance import forms, linear, mirror, normal_form, pushing, terms
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import NONE
-from normdsl.expr import Expr
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.recursion import Before, Carry, last
 from normdsl.norms import operator_norm
 from normdsl.norms.iterated import Iterated
-from normdsl.recursion import Before, Carry, last
 
-original_chain, original_image = canonical.chain, mirror.judge
+original_chain, original_image = normal_form.chain, mirror.judge
 
 
 def commuting(left: Any, right: Any) -> Any:
@@ -103,7 +104,7 @@ MIRRORS = [
            nd.cholesky(GRAM), g.transpose),
     Mutant("draws are the same in both runs", replaced(mirror.judge, undrawn),
            step(nd.polar(G)) + EPS * NOISE, g.transpose, answer("invariant in law")),
-    Mutant("matrices commute", replaced(canonical.chain, commuting),
+    Mutant("matrices commute", replaced(normal_form.chain, commuting),
            step(G @ G.T @ W), g.transpose, rule),
     Mutant("any polar factor turns with a Gram matrix", replaced(
         pushing._turns_with, lambda form, inner: form.kind == "Polar"),

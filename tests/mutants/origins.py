@@ -13,17 +13,18 @@ from grammar.core import FLOOR, K
 
 import normdsl as nd
 from mutants.common import NO, NOISE, Mutant, step
-from normdsl import G, W, nodes
+from normdsl import G, W
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance import infer, mirror, rules
 from normdsl.compiler.invariance.groups import Group
-from normdsl.expr import Expr
-from normdsl.graph import walk
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.recursion import Carry, State
+from normdsl.expressions.structure import rebuild
+from normdsl.expressions.traversal import walk
 from normdsl.norms import Scaled
 from normdsl.norms.base import Norm
-from normdsl.origins import Origin
-from normdsl.recursion import Carry, State
-from normdsl.structure import rebuild
 
 
 def fresh(expr: Expr) -> Expr:

@@ -13,14 +13,15 @@ from grammar.core import EPS, K, P
 
 import normdsl as nd
 from mutants.common import GRAM, NO, ONES, ROWS, UNDER, Mutant, kept, step
-from normdsl import G, W, nodes
-from normdsl import expr as e
-from normdsl.classes import GENERAL, ORTHOGONAL, Isometries
+from normdsl import G, W
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance import rules
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, ONE, ZERO, Law
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.matrix_classes import GENERAL, ORTHOGONAL, Isometries
 from normdsl.norms import Entrywise, Lines, operator_norm
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from normdsl import algorithms
 from normdsl.algorithms import adamw
-from normdsl.aliases import BETAS, members, spread
 from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+from normdsl.declarations.aliases import BETAS, members, spread
 from normdsl.errors import HyperparameterError
 
 RULES = ("adamw", "muon", "shampoo", "soap", "muadam_sania", "kl_shampoo")

@@ -7,16 +7,16 @@ from functools import singledispatch
 
 import attrs
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.classes import Isometries
-from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance import index_rules
 from normdsl.compiler.invariance.conditions import NONE, Conditions
-from normdsl.compiler.invariance.exponents import equal
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.laws import ANYTHING, INVARIANT, ZERO, Law
-from normdsl.expr import Expr
+from normdsl.compiler.invariance.unit_equations import equal
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.matrix_classes import Isometries
 
 
 @attrs.frozen
@@ -73,7 +73,7 @@ def require_still(laws: Laws, what: str) -> None:
 
 def within(x: Law, allowed: Isometries, what: str) -> tuple[Law, Conditions]:
     """Require that a law acts within given classes, if need be under conditions."""
-    rows, one = indices.within(x.rows, allowed.rows, what)
-    cols, two = indices.within(x.cols, allowed.cols, what)
-    entries, three = indices.within(x.entries, allowed.entries, what)
+    rows, one = index_rules.within(x.rows, allowed.rows, what)
+    cols, two = index_rules.within(x.cols, allowed.cols, what)
+    entries, three = index_rules.within(x.entries, allowed.entries, what)
     return Law(rows, cols, entries, x.unit), one | two | three

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import attrs
 
-from normdsl import nodes
-from normdsl.classes import GENERAL, PERMUTATION, TRIVIAL, Isometries
-from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance import index_rules
 from normdsl.compiler.invariance.coefficients import tidy
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law, words
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, require_still, rule, within
+from normdsl.expressions import nodes
+from normdsl.expressions.matrix_classes import GENERAL, PERMUTATION, TRIVIAL, Isometries
 from normdsl.norms.base import Dual, Lmo, NormOperation, Sharp, Value
 from normdsl.norms.iterated import Iterated
 
@@ -24,16 +24,18 @@ def _inner(node: nodes.Inner, laws: Laws, group: Group) -> list[Outcome]:
         return [Outcome(ANYTHING, "zero times anything")]
     unit = None if x.unit is None or y.unit is None else tidy(x.unit + y.unit)
     summed = ((x.rows, y.rows, node.over_rows), (x.cols, y.cols, node.over_cols))
-    conditions = NONE.union(*(indices.contract(a, b) for a, b, over in summed if over))
+    conditions = NONE.union(*(index_rules.contract(a, b) for a, b, over in summed if over))
     if node.whole:
-        conditions |= indices.contract(x.entries, y.entries)
+        conditions |= index_rules.contract(x.entries, y.entries)
         return [Outcome(Law(unit=unit), "a full contraction", conditions)]
     if x.entries.cls.diagonal and y.entries.cls.diagonal:
-        conditions |= indices.contract(x.entries, y.entries)
+        conditions |= index_rules.contract(x.entries, y.entries)
     else:
-        plain = [indices.within(law.entries, TRIVIAL, "a sum over one axis")[1] for law in laws]
+        plain = [index_rules.within(law.entries, TRIVIAL, "a sum over one axis")[1] for law in laws]
         conditions = conditions.union(*plain)
-    rows, cols = (FIXED if over else indices.product(a, b, False, False) for a, b, over in summed)
+    rows, cols = (
+        FIXED if over else index_rules.product(a, b, False, False) for a, b, over in summed
+    )
     return [Outcome(Law(rows, cols, FIXED, unit), "a contraction of one index", conditions)]
 
 

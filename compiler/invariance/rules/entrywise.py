@@ -5,14 +5,11 @@ from __future__ import annotations
 import attrs
 import sympy
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance import index_rules
 from normdsl.compiler.invariance.coefficients import coefficient, tidy
 from normdsl.compiler.invariance.conditions import NONE, Conditions
-from normdsl.compiler.invariance.exponents import equal
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.laws import (
     ANY,
     ANYTHING,
@@ -24,8 +21,11 @@ from normdsl.compiler.invariance.laws import (
     words,
 )
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, unshifted
-from normdsl.expr import Expr
-from normdsl.shapes import SCALAR, Dim
+from normdsl.compiler.invariance.unit_equations import equal
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.shapes import SCALAR, Dim
 
 
 @rule.register
@@ -56,9 +56,9 @@ def _joined(node: e.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
     if ANYTHING in (x, y):
         return (y if x == ANYTHING else x), NONE
     spread = _spread(node.left, node.right)
-    rows, one = indices.same(x.rows, y.rows, *spread[0])
-    cols, two = indices.same(x.cols, y.cols, *spread[1])
-    entries, three = indices.same(x.entries, y.entries, *spread[2])
+    rows, one = index_rules.same(x.rows, y.rows, *spread[0])
+    cols, two = index_rules.same(x.cols, y.cols, *spread[1])
+    entries, three = index_rules.same(x.entries, y.entries, *spread[2])
     four = equal(x.unit, y.unit)
     if four is None:
         raise Refusal(f"it joins a term that is {scaled(x)} with one that is {scaled(y)}")
@@ -82,9 +82,9 @@ def _mul(node: e.Mul, laws: Laws, group: Group) -> list[Outcome]:
     if ANYTHING in (x, y):
         return [Outcome(ANYTHING, "zero times anything")]
     spread = _spread(node.left, node.right)
-    rows = indices.product(x.rows, y.rows, *spread[0])
-    cols = indices.product(x.cols, y.cols, *spread[1])
-    entries = indices.product(x.entries, y.entries, *spread[2])
+    rows = index_rules.product(x.rows, y.rows, *spread[0])
+    cols = index_rules.product(x.cols, y.cols, *spread[1])
+    entries = index_rules.product(x.entries, y.entries, *spread[2])
     unit = None if x.unit is None or y.unit is None else tidy(x.unit + y.unit)
     scalar = SCALAR in (node.left.shape, node.right.shape)
     why = "a multiple by a number" if scalar else "a product adds exponents"
@@ -147,7 +147,7 @@ def _positive(exponent: Expr) -> bool:
 def _entrywise(x: Law, degree: sympy.Expr | None, odd: bool, even: bool) -> Law:
     """Return the law of f(x) for a function applied entry by entry."""
     rows, cols, entries = (
-        indices.entrywise(ix, degree, odd, even) for ix in (x.rows, x.cols, x.entries)
+        index_rules.entrywise(ix, degree, odd, even) for ix in (x.rows, x.cols, x.entries)
     )
     if x.unit is None or x.unit == 0:
         return Law(rows, cols, entries, x.unit)

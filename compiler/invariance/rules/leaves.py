@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sympy
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.classes import ORTHOGONAL, SIGNED_PERMUTATION
-from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance import index_rules
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, Index, Law
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule
-from normdsl.shapes import MATRIX, SCALAR, Dim
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNED_PERMUTATION
+from normdsl.expressions.shapes import MATRIX, SCALAR, Dim
 
 
 @rule.register
@@ -26,7 +26,7 @@ def _constant(node: e.Constant, laws: Laws, group: Group) -> list[Outcome]:
     if any(a.cls <= SIGNED_PERMUTATION for a in group.actions):
         w = group.weights
         rows, cols, entries = (
-            indices.unsigned(ix) if ix.cls <= SIGNED_PERMUTATION else FIXED
+            index_rules.unsigned(ix) if ix.cls <= SIGNED_PERMUTATION else FIXED
             for ix in (_acting(w, node.shape.rows), _acting(w, node.shape.cols), w.entries)
         )
         found.append(Outcome(Law(rows, cols, entries), "equal entries survive permutation"))

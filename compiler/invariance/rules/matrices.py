@@ -5,16 +5,12 @@ from __future__ import annotations
 import attrs
 import sympy
 
-from normdsl import expr as e
-from normdsl import nodes
-from normdsl.classes import ORTHOGONAL, SIGNS, TRIVIAL, Isometries
-from normdsl.compiler.invariance import indices
+from normdsl.compiler.invariance import index_rules
 from normdsl.compiler.invariance.coefficients import coefficient, tidy
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Conditions, Kind
-from normdsl.compiler.invariance.exponents import equal
-from normdsl.compiler.invariance.first_step import starts_constant
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.indices import Refusal
+from normdsl.compiler.invariance.index_rules import Refusal
+from normdsl.compiler.invariance.initial_values import starts_constant
 from normdsl.compiler.invariance.laws import (
     ANYTHING,
     FIXED,
@@ -26,7 +22,11 @@ from normdsl.compiler.invariance.laws import (
     words,
 )
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, require_still, rule, within
-from normdsl.expr import Expr
+from normdsl.compiler.invariance.unit_equations import equal
+from normdsl.expressions import expr as e
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNS, TRIVIAL, Isometries
 
 HALF = sympy.Rational(1, 2)
 #: What every function of singular values or eigenvalues commutes with.
@@ -38,8 +38,8 @@ def _matmul(node: e.MatMul, laws: Laws, group: Group) -> list[Outcome]:
     x, y = laws
     if ANYTHING in (x, y):
         return [Outcome(ANYTHING, "zero times anything")]
-    plain = [indices.within(law.entries, TRIVIAL, "a matrix product")[1] for law in laws]
-    conditions = indices.contract(x.cols, y.rows).union(*plain)
+    plain = [index_rules.within(law.entries, TRIVIAL, "a matrix product")[1] for law in laws]
+    conditions = index_rules.contract(x.cols, y.rows).union(*plain)
     unit = None if x.unit is None or y.unit is None else tidy(x.unit + y.unit)
     return [Outcome(Law(x.rows, y.cols, FIXED, unit), "a legal contraction", conditions)]
 

@@ -6,13 +6,13 @@ import sympy
 
 import normdsl as nd
 from normdsl import G, W, t
-from normdsl.compiler.check import check
 from normdsl.compiler.invariance import coefficients as c
 from normdsl.compiler.invariance.coefficients import Varying, coefficient, symbol
-from normdsl.compiler.invariance.exponents import equal
-from normdsl.domains import NON_NEGATIVE, POSITIVE
-from normdsl.nodes import Param
-from normdsl.recursion import Before
+from normdsl.compiler.invariance.unit_equations import equal
+from normdsl.compiler.verdicts.check import check
+from normdsl.expressions.domains import NON_NEGATIVE, POSITIVE
+from normdsl.expressions.nodes import Param
+from normdsl.expressions.recursion import Before
 
 p, b = Param("p", POSITIVE), Param("b", NON_NEGATIVE)
 SIZE = nd.ema(nd.frobenius.value(G), 0.9)

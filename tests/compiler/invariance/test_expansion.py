@@ -8,12 +8,13 @@ import torch
 from properties import random_matrix, run
 
 import normdsl as nd
-from normdsl import G, W, nodes
-from normdsl.compiler.check import check
-from normdsl.compiler.invariance.canonical import canonical
-from normdsl.compiler.invariance.decide import decide
+from normdsl import G, W
 from normdsl.compiler.invariance.expansion import MOST, Expanded, same
-from normdsl.nodes import Param, Reducer
+from normdsl.compiler.invariance.normal_form import canonical
+from normdsl.compiler.invariance.prove import decide
+from normdsl.compiler.verdicts.check import check
+from normdsl.expressions import nodes
+from normdsl.expressions.nodes import Param, Reducer
 from normdsl.norms import Top
 
 a, b = Param("a", nd.Positive.__metadata__[0]), Param("b", nd.NonNegative.__metadata__[0])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import normdsl as nd
-from normdsl.classes import ORTHOGONAL
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.laws import INVARIANT
-from normdsl.nodes import Source
+from normdsl.expressions.matrix_classes import ORTHOGONAL
+from normdsl.expressions.nodes import Source
 
 ACTIONS = [(group.name, action) for group in g.ALL for action in group.actions]
 

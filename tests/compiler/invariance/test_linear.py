@@ -7,7 +7,7 @@ from properties import random_matrix, run
 import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.invariance.linear import carried_through
-from normdsl.recursion import Before
+from normdsl.expressions.recursion import Before
 
 START = W @ W.T
 LINEAR = [

@@ -6,9 +6,9 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W, algorithms
-from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups, lines
 from normdsl.compiler.invariance.naming import names_of
+from normdsl.compiler.verdicts.check import check
 
 
 @nd.optimizer

@@ -7,12 +7,12 @@ from properties import refuses
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.compiler.check import WORDS
 from normdsl.compiler.invariance import groups as g
-from normdsl.compiler.invariance.decide import Mode
+from normdsl.compiler.invariance.prove import Mode
 from normdsl.compiler.invariance.verdict import Status
-from normdsl.compiler.simulate import draw
-from normdsl.nodes import Source
+from normdsl.compiler.verdicts.check import WORDS
+from normdsl.compiler.verdicts.elements import draw
+from normdsl.expressions.nodes import Source
 
 DRAWS = 4000
 

@@ -4,10 +4,10 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W, t
-from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups
-from normdsl.compiler.invariance.decide import idle_parameters, leaves_a_step
-from normdsl.expr import as_expr
+from normdsl.compiler.invariance.prove import idle_parameters, leaves_a_step
+from normdsl.compiler.verdicts.check import check
+from normdsl.expressions.expr import as_expr
 
 
 @nd.optimizer
@@ -86,7 +86,7 @@ def test_the_runs_stand_still_indeed(rule):
 
 def test_equal_hyper_parameters_may_leave_no_step_either():
     first = difference.hyperparameter("first")
-    equal = as_expr(nd.nodes.Param(first.name, first.domain))
+    equal = as_expr(nd.expressions.nodes.Param(first.name, first.domain))
     assert not leaves_a_step(difference, {"second": equal})
     assert leaves_a_step(difference, {"second": as_expr(0)})
 

@@ -4,8 +4,8 @@ import numpy as np
 import proofs
 
 import normdsl as nd
-from normdsl.classes import ORTHOGONAL, MatrixClass
 from normdsl.compiler.invariance.groups import Action, Group, rotation
+from normdsl.expressions.matrix_classes import ORTHOGONAL, MatrixClass
 
 BLOCKS = MatrixClass("block rotation", (ORTHOGONAL,), orthogonal=True, verb="rotated in blocks")
 

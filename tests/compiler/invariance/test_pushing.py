@@ -4,7 +4,7 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.compiler.invariance.canonical import canonical
+from normdsl.compiler.invariance.normal_form import canonical
 
 M, N = nd.eye_like(G @ G.T), nd.eye_like(G.T @ G)
 LEFT, RIGHT = G @ G.T, G.T @ G

@@ -7,9 +7,9 @@ from properties import evaluate, random_matrix
 import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import soap
-from normdsl.compiler.check import check
-from normdsl.compiler.invariance.first_step import FirstStep
+from normdsl.compiler.invariance.initial_values import FirstStep
 from normdsl.compiler.invariance.ranks import missing, rank
+from normdsl.compiler.verdicts.check import check
 
 u, r = nd.sum(G, over="cols"), nd.sum(G, over="rows")
 L = nd.accumulate(G @ G.T)

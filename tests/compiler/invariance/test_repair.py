@@ -8,7 +8,7 @@ from normdsl import algorithms as a
 from normdsl.compiler.invariance.conditions import Assumption
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import PARTED, Experiment
-from normdsl.compiler.simulate import twins
+from normdsl.compiler.verdicts.simulate import twins
 
 
 @nd.optimizer

@@ -4,19 +4,20 @@ import proofs
 import pytest
 
 import normdsl as nd
-from normdsl import G, W, nodes, t
-from normdsl.compiler.check import check
+from normdsl import G, W, t
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.infer import Inference
 from normdsl.compiler.invariance.judgement import Failure, Judgement
 from normdsl.compiler.invariance.laws import INVARIANT
 from normdsl.compiler.invariance.rules import rule
 from normdsl.compiler.invariance.verdict import Status, Verdict, proof_lines
+from normdsl.compiler.verdicts.check import check
 from normdsl.declaration import Declaration
-from normdsl.expr import Expr
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.recursion import Carry, Placeholder, State
 from normdsl.norms import Top, operator_norm
 from normdsl.norms.iterated import Iterated
-from normdsl.recursion import Carry, Placeholder, State
 
 p = nodes.Param("p", nd.NonNegative.__metadata__[0])
 GRAM = G @ G.T
@@ -206,11 +207,13 @@ def test_the_rule_proves_the_law(_, expr, group, law):
 def test_the_law_holds_numerically(_, expr, group, law):
     judgement = best(expr, group)
     scalar = nd.sum(expr) if expr.shape != G.shape else expr
-    hyper = (nd.Hyperparameter("p", 1.0, p.domain),) if p in nd.graph.walk(expr) else ()
+    hyper = (
+        (nd.Hyperparameter("p", 1.0, p.domain),) if p in nd.expressions.traversal.walk(expr) else ()
+    )
     carrier = Declaration("carrier", hyper, W + G + 0 * G + scalar * G)
     lines = tuple(proof_lines(judgement, carrier.labels))
     verdict = Verdict(carrier, group, Status.INVARIANT, proof=lines)
-    if lines and not any(isinstance(x, nodes.Draw) for x in nd.graph.walk(expr)):
+    if lines and not any(isinstance(x, nodes.Draw) for x in nd.expressions.traversal.walk(expr)):
         proofs.assert_proof_holds(verdict)
 
 

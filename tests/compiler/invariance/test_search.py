@@ -5,11 +5,11 @@ import pytest
 import normdsl as nd
 from normdsl import G, W
 from normdsl import algorithms as a
-from normdsl.compiler import check
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.search import literals, search
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import PARTED
+from normdsl.compiler.verdicts import check
 
 STEP = nd.frobenius.lmo(G)
 

@@ -8,7 +8,7 @@ from normdsl import G, W
 from normdsl import algorithms as a
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import PARTED, Experiment
-from normdsl.compiler.simulate import twins
+from normdsl.compiler.verdicts.simulate import twins
 
 HALF = sympy.Rational(1, 2)
 

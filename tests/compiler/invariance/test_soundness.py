@@ -17,9 +17,10 @@ from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance import mirror
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import Experiment
-from normdsl.compiler.simulate import draw, twins
-from normdsl.expr import Expr, Operation
-from normdsl.nodes import Source
+from normdsl.compiler.verdicts.elements import draw
+from normdsl.compiler.verdicts.simulate import twins
+from normdsl.expressions.expr import Expr, Operation
+from normdsl.expressions.nodes import Source
 from normdsl.norms import Entrywise, Unitary
 from normdsl.norms.base import NormOperation
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 import normdsl as nd
 from normdsl import G, W
 from normdsl import algorithms as a
-from normdsl.classes import ORTHOGONAL, SIGNED_PERMUTATION, SIGNS, Isometries
-from normdsl.compiler.check import check
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import Assumption, Kind
-from normdsl.compiler.invariance.decide import Mode
+from normdsl.compiler.invariance.prove import Mode
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.invariance.witness import PARTED, Experiment
-from normdsl.compiler.simulate import twins
+from normdsl.compiler.verdicts.check import check
+from normdsl.compiler.verdicts.simulate import twins
+from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNED_PERMUTATION, SIGNS, Isometries
 from normdsl.norms import Norm
 
 RULES = [getattr(a, name) for name in a.__all__]
@@ -299,7 +299,9 @@ def test_only_the_square_root_makes_a_weighted_norm_scale_invariant(p):
         norm = nd.preconditioned(nd.spectral, hadamard=nd.ema(G * G, 0.9) ** p)
         return W + lr * norm.lmo(G)
 
-    assert (weighted.check(g.scale).status is Status.INVARIANT) == (p == nd.expr.exact(0.5))
+    assert (weighted.check(g.scale).status is Status.INVARIANT) == (
+        p == nd.expressions.expr.exact(0.5)
+    )
 
 
 @attrs.frozen(repr=False)

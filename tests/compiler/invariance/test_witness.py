@@ -16,8 +16,9 @@ from normdsl.compiler.invariance.witness import (
     confirmed,
     part,
 )
-from normdsl.compiler.simulate import task, twins
-from normdsl.compiler.trajectory import run
+from normdsl.compiler.verdicts.simulate import twins
+from normdsl.compiler.verdicts.tasks import task
+from normdsl.compiler.verdicts.trajectory import run
 
 STEP = nd.frobenius.lmo(G)
 

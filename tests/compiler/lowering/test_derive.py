@@ -6,10 +6,10 @@ import torch
 import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.lowering.derive import Derivation, Part, Singular, opened
-from normdsl.graph import walk
-from normdsl.nodes import SingularLmo, SingularNorm
+from normdsl.expressions.nodes import SingularLmo, SingularNorm
+from normdsl.expressions.recursion import After, Before, Carry
+from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import After, Before, Carry
 
 
 def test_no_norm_operation_and_no_state_after_the_step_is_left():

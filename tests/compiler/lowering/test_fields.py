@@ -4,7 +4,7 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.lowering.fields import Field, unused
 from normdsl.compiler.lowering.program import lower
-from normdsl.shapes import Dim
+from normdsl.expressions.shapes import Dim
 
 
 def test_lengths():

@@ -6,11 +6,11 @@ import normdsl as nd
 from normdsl import G
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.printer import Printer
-from normdsl.expr import Expr
-from normdsl.nodes import Across, SingularLmo, SingularNorm
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Across, SingularLmo, SingularNorm
+from normdsl.expressions.recursion import Carry, Placeholder, State
 from normdsl.norms.base import NormOperation
-from normdsl.recursion import Carry, Placeholder, State
-from normdsl.schedule import Schedule
+from normdsl.schedules.schedule import Schedule
 
 
 def concrete(cls):

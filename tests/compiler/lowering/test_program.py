@@ -14,10 +14,10 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.cli.find import shipped
 from normdsl.compiler.lowering.program import lower
-from normdsl.declaration import Hyperparameter
-from normdsl.domains import POSITIVE
-from normdsl.graph import walk
-from normdsl.nodes import Across, Param
+from normdsl.declarations.rule import Hyperparameter
+from normdsl.expressions.domains import POSITIVE
+from normdsl.expressions.nodes import Across, Param
+from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation
 
 RULES = shipped().values()

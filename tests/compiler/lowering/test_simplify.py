@@ -7,10 +7,10 @@ import torch
 import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.lowering import simplify as s
-from normdsl.compiler.lowering.simplify import RULES, Simplification
+from normdsl.compiler.lowering.simplify import IDENTITIES, Simplification
 from normdsl.declaration import Declaration
-from normdsl.expr import Mul, Pow, Transpose, as_expr
-from normdsl.nodes import Inverse, MatrixPower
+from normdsl.expressions.expr import Mul, Pow, Transpose, as_expr
+from normdsl.expressions.nodes import Inverse, MatrixPower
 
 v = nd.ema(G * G, 0.5)
 L = nd.accumulate(G @ G.T, nd.eye_like(G @ G.T))
@@ -42,10 +42,10 @@ CASES = {
 
 
 def test_every_rule_has_a_case():
-    assert set(CASES) == set(RULES)
+    assert set(CASES) == set(IDENTITIES)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.__name__)
+@pytest.mark.parametrize("rule", IDENTITIES, ids=lambda r: r.__name__)
 def test_the_rule_fires_and_keeps_the_value(rule):
     for before, after in CASES[rule]:
         assert rule(before) == after

@@ -7,16 +7,16 @@ from properties import assert_four_parts
 
 import normdsl as nd
 from normdsl.algorithms import lion, sgd
-from normdsl.choice import Choice
 from normdsl.compiler.routing.overrides import checked, first, require_use
 from normdsl.compiler.routing.roles import assigned
+from normdsl.declarations.configured import ConfiguredRule
 
 
 def test_rules_become_choices_and_roles_and_views_stay():
     told = {"a": sgd, "b": lion(lr=0.1), "c": "head", "d": nd.views.stack}
     assert checked(told) == {
-        "a": Choice(sgd),
-        "b": Choice(lion, {"lr": 0.1}),
+        "a": ConfiguredRule(sgd),
+        "b": ConfiguredRule(lion, {"lr": 0.1}),
         "c": "head",
         "d": nd.views.stack,
     }

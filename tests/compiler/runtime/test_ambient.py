@@ -15,7 +15,7 @@ from normdsl.cli.find import shipped
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.witness import Experiment
 from normdsl.compiler.runtime.ambient import _PRODUCTS, Plain, _said, as_scheduled
-from normdsl.compiler.simulate import twins
+from normdsl.compiler.verdicts.simulate import twins
 
 RULES = shipped().values()
 MATRICES = (soap, shampoo, affine_muon, muon)

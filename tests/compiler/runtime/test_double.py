@@ -11,7 +11,7 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import adamw, muon, soap
 from normdsl.cli.find import shipped
-from normdsl.nodes import Source
+from normdsl.expressions.nodes import Source
 
 RULES = shipped().values()
 

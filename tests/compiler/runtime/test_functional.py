@@ -9,7 +9,7 @@ from properties import assert_four_parts
 from torch.utils import _pytree as pytree
 
 import normdsl as nd
-from normdsl import G, W, declaration, graph
+from normdsl import G, W
 from normdsl.algorithms import (
     adamw,
     kfac,
@@ -23,7 +23,9 @@ from normdsl.algorithms import (
 )
 from normdsl.cli.find import shipped
 from normdsl.compiler.lowering import refresh
-from normdsl.compiler.runtime import batch, joint
+from normdsl.compiler.runtime import across_layers, batch
+from normdsl.declarations import rule
+from normdsl.expressions import traversal
 
 
 def tree(seed=0):
@@ -308,7 +310,7 @@ def test_an_ensemble_of_biases_steps_under_vmap():
 def test_what_depends_on_the_rule_alone_is_found_once(monkeypatch):
     pure, w = nd.functional(adamw), torch.ones(2)
     state, walked = pure.init(w), []
-    for module in (graph, declaration, batch, refresh, joint):
+    for module in (traversal, rule, batch, refresh, across_layers):
         for name in ("walk", "inside"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, lambda *_: walked.append(1) or [])

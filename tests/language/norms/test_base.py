@@ -16,8 +16,8 @@ from properties import (
 
 import normdsl as nd
 from normdsl import G, W
+from normdsl.expressions.shapes import MATRIX, SCALAR
 from normdsl.norms.base import Dual, Lmo, Sharp, Value
-from normdsl.shapes import MATRIX, SCALAR
 
 norms = pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
 

@@ -18,7 +18,7 @@ from properties import (
 
 import normdsl as nd
 from normdsl import G
-from normdsl.classes import ORTHOGONAL, SIGNED_PERMUTATION, TRIVIAL, Isometries
+from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNED_PERMUTATION, TRIVIAL, Isometries
 from normdsl.norms import Combined, Infimal, operator_norm
 
 NORMS = {**norms_catalogue.of(Combined), **norms_catalogue.of(Infimal)}

@@ -6,9 +6,9 @@ from properties import evaluate, random_matrix, refuses
 
 import normdsl as nd
 from normdsl import G
+from normdsl.expressions.shapes import MATRIX
 from normdsl.norms import operator_norm
 from normdsl.norms.iterated import Graph, Iterated, exponent, graph, transposed
-from normdsl.shapes import MATRIX
 
 INF = float("inf")
 KNOWN = {

@@ -6,8 +6,8 @@ from properties import NORM_PROPERTIES, Probe, evaluate, random_matrix, refuses
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.maps import Compose, Hadamard, Left, Right, Rotate
 from normdsl.norms import Preconditioned
+from normdsl.norms.maps import Compose, Hadamard, Left, Right, Rotate
 
 ROW_GRAM, COL_GRAM = W @ W.T, W.T @ W
 L = nd.matrix_power(ROW_GRAM + nd.eye_like(ROW_GRAM), 1 / 2)

@@ -11,8 +11,8 @@ from properties import (
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.domains import REAL
-from normdsl.nodes import Param
+from normdsl.expressions.domains import REAL
+from normdsl.expressions.nodes import Param
 
 
 def test_the_norms_of_root_mean_squares():

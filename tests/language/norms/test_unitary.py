@@ -7,7 +7,7 @@ from norms_catalogue import INF
 from properties import Probe, member, random_matrix, refuses
 
 import normdsl as nd
-from normdsl.classes import ORTHOGONAL
+from normdsl.expressions.matrix_classes import ORTHOGONAL
 from normdsl.norms import Unitary
 
 NORMS = norms_catalogue.of(Unitary)

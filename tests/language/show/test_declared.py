@@ -6,7 +6,7 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.show.declared import declared_latex, declared_text
+from normdsl.declarations.display import declared_latex, declared_text
 from normdsl.show.text import Text
 
 

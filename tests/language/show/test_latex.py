@@ -6,9 +6,9 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W, t
-from normdsl.domains import FRACTION, NON_NEGATIVE
-from normdsl.expr import as_expr
-from normdsl.nodes import Param
+from normdsl.expressions.domains import FRACTION, NON_NEGATIVE
+from normdsl.expressions.expr import as_expr
+from normdsl.expressions.nodes import Param
 from normdsl.show.latex import latex
 
 LR, BETA = Param("lr", NON_NEGATIVE), Param("beta1", FRACTION)
@@ -42,7 +42,7 @@ GRAM = G @ G.T
         (nd.frobenius.value(G), r"\left\|G\right\|_{\mathrm{F}}"),
         (nd.max_entry.value(G), r"\left\|G\right\|_{\infty}"),
         (nd.nuclear.value(W), r"\left\|W\right\|_{*}"),
-        (nd.nodes.SingularNorm(G, nd.lp(4)), r"\left\|G\right\|_{\mathrm{S}4}"),
+        (nd.expressions.nodes.SingularNorm(G, nd.lp(4)), r"\left\|G\right\|_{\mathrm{S}4}"),
         (as_expr(Fraction(-1, 2)), r"-\tfrac{1}{2}"),
         (nd.reciprocal(G), "{G}^{+}"),
     ],

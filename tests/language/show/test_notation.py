@@ -7,14 +7,14 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.domains import FRACTION
-from normdsl.expr import Constant, Expr, as_expr
-from normdsl.facts import Facts
-from normdsl.graph import walk
-from normdsl.nodes import Param
+from normdsl.expressions.domains import FRACTION
+from normdsl.expressions.expr import Constant, Expr, as_expr
+from normdsl.expressions.facts import Facts
+from normdsl.expressions.nodes import Param
+from normdsl.expressions.recursion import After, Before, Carry, Placeholder
+from normdsl.expressions.shapes import MATRIX
+from normdsl.expressions.traversal import walk
 from normdsl.norms.iterated import Iterated
-from normdsl.recursion import After, Before, Carry, Placeholder
-from normdsl.shapes import MATRIX
 from normdsl.show.latex import Latex, latex
 from normdsl.show.notation import Level, Piece
 from normdsl.show.text import Text, text

@@ -1,0 +1,1 @@
+"""Comparison: the methods of the paper side by side, computed from their declarations."""

@@ -1,0 +1,61 @@
+"""Text: numbers, lengths, inputs and brackets as they are written in emitted code."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from normdsl.expressions.nodes import Distribution, Draw, Source
+from normdsl.expressions.shapes import Dim
+from normdsl.expressions.streams import MOMENTS
+from normdsl.show.notation import Level, Piece
+
+#: Names of the lengths in emitted code.
+LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
+#: The places of rows, columns and matrices, as a column: those of their first entries.
+PLACES = {
+    Dim.ONE: "places[..., :1, :1]",
+    Dim.M: "places[..., :1]",
+    Dim.N: "places[..., :1, :].mT",
+}
+#: Names of the inputs.
+STREAMS = {
+    Source.GRADIENT: "G",
+    Source.WEIGHTS: "W",
+    Source.STEP: "t",
+    Source.LOSS: "loss",
+    Source.ROWS: "rows",
+    Source.COLS: "cols",
+    **MOMENTS,
+}
+
+
+def drawn_key(draw: Draw) -> int:
+    """Return what tells a draw of a rule apart from the others: its key, kind and shape."""
+    sides = list(Dim)
+    kind = list(Distribution).index(draw.distribution)
+    rows, cols = (sides.index(dim) for dim in (draw.dims.rows, draw.dims.cols))
+    key = ((draw.key * len(Distribution) + kind) * len(sides) + rows) * len(sides) + cols
+    return key % 2**62
+
+
+def axes_of(over_rows: bool, over_cols: bool) -> str:
+    """Return the axes of torch that a sum or maximum runs over."""
+    return str(tuple(axis for axis, on in ((-2, over_rows), (-1, over_cols)) if on))
+
+
+def floating(value: float) -> str:
+    """Return the code of a floating number."""
+    return "torch.inf" if math.isinf(value) else repr(value)
+
+
+def bracketed(piece: Piece, level: Level) -> str:
+    """Return the code of an operand, in brackets where it binds less than `level`."""
+    return piece.text if piece.level >= level else f"({piece.text})"
+
+
+def rational(value: Fraction) -> Piece:
+    """Return the code of a rational number: a whole one, if it is one."""
+    whole = value.denominator == 1 and abs(value) < 2**53
+    text = str(value) if whole else repr(float(value))
+    return Piece(text, Level.ATOM if value >= 0 else Level.PRODUCT)

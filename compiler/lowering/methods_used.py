@@ -1,0 +1,84 @@
+"""Chosen: which methods a lowered rule really uses, in words."""
+
+from __future__ import annotations
+
+import inspect
+
+import attrs
+
+from normdsl.compiler.lowering import kernel_calls
+from normdsl.compiler.lowering.derive import Part, Singular
+from normdsl.compiler.lowering.program import Program
+from normdsl.compiler.lowering.refresh import inside, kept_values
+from normdsl.expressions.expr import Constant, Expr, MatMul
+from normdsl.expressions.nodes import Cholesky, Eigenbasis, Inverse, MatrixPower, Polar
+from normdsl.norms.iterated import Iterated
+from normdsl.schedules.methods import Eigh, Method
+from normdsl.schedules.schedule import Schedule
+
+
+def kernels(program: Program) -> tuple[str, ...]:
+    """Return what a step calls, a line for each role: "power −¼: Eigh(), every 10 steps".
+
+    Where a method does not take an exponent or has no last basis to start from, the line names what
+    takes its place. Without factorisations and iterations it is "matrix products" or "entrywise".
+    """
+    found, schedule = inside(program.graph), program.schedule
+    kept = set(kept_values(program.graph, schedule))
+    written = [_line(x, schedule, x in kept, found) for x in found]
+    lines = tuple(dict.fromkeys(line for line in written if line))
+    products = any(isinstance(x, MatMul) for x in found)
+    return lines or ("matrix products" if products else "entrywise",)
+
+
+def _line(expr: Expr, schedule: Schedule, kept: bool, found: list[Expr]) -> str | None:
+    """Return the line of an expression, if it has one."""
+    often = f", every {schedule.refresh} steps" if kept and schedule.refresh > 1 else ""
+    match expr:
+        case Polar():
+            return f"polar: {_method(schedule.polar, 'polar')}"
+        case MatrixPower(exponent=p):
+            return f"power {p}: {_root(schedule.root, p, often)}"
+        case Eigenbasis():
+            return f"eigenbasis: {_eigenbasis(schedule.eigenbasis, kept, often)}"
+        case Cholesky():
+            return f"Cholesky factor: Eigh and QR{often}"
+        case Inverse():
+            return f"inverse: SVD{often}"
+        case Iterated(steps=steps):
+            return f"LMO of several norms: ADMM({steps} steps)"
+        case Singular(arg=x):
+            vectors = any(Singular(x, part) in found for part in (Part.LEFT, Part.RIGHT))
+            return f"singular {'triple' if vectors else 'values'}: SVD"
+    return None
+
+
+def _root(method: Method, exponent: Expr, often: str) -> str:
+    if method.takes(exponent.value if isinstance(exponent, Constant) else None):
+        return _method(method, "root") + often
+    refused = f"since {_method(method, 'root')} does not take this exponent"
+    return f"{_method(Eigh(), 'root')}{often}, {refused}"
+
+
+def _eigenbasis(method: Method, kept: bool, often: str) -> str:
+    chosen, first = _method(method, "eigenbasis"), _method(Eigh(), "eigenbasis")
+    if not method.iterative:
+        return chosen + often
+    if kept:
+        return f"{chosen}{often}, the first by {first}"
+    return f"{first}, since {chosen} needs a last basis and this one reads no state"
+
+
+def _method(method: Method, role: str) -> str:
+    """Return a method as it is written, with those of its fields that its kernel for a role takes.
+
+    Of polynomials it says how many.
+    """
+    taken = inspect.signature(kernel_calls.kernel(method, role)).parameters
+    fields = {f.name: getattr(method, f.name) for f in attrs.fields(type(method))}
+    said = [
+        f"{len(value)} steps" if isinstance(value, tuple) else f"{name}={value}"
+        for name, value in fields.items()
+        if name in taken and value is not None
+    ]
+    return f"{type(method).__name__}({', '.join(said)})"

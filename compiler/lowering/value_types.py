@@ -1,0 +1,55 @@
+"""Types: what expressions are in the emitted code, numbers or tensors."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Container
+
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.nodes import Source
+from normdsl.expressions.shapes import SCALAR
+
+
+class Type(enum.IntEnum):
+    """What an expression is in the emitted code."""
+
+    NUMBER = 0  # a Python number, known from the shape
+    HYPER = 1  # a number or a scalar tensor, made of hyper-parameters
+    CLOCK = 2  # a tensor, made of the step index
+    ARRAY = 3  # a batch of matrices in the dtype of W
+
+
+class Types:
+    """The types of expressions, remembered.
+
+    Args:
+        inputs: what the emitted function is given, in tensors.
+    """
+
+    def __init__(self, inputs: Container[Expr]) -> None:
+        self._inputs = inputs
+        self._known: dict[Expr, Type] = {}
+
+    def __call__(self, expr: Expr) -> Type:
+        """Return what an expression is in the emitted code."""
+        if expr not in self._known:
+            self._known[expr] = self._infer(expr)
+        return self._known[expr]
+
+    def _infer(self, expr: Expr) -> Type:
+        if expr in self._inputs:
+            return Type.ARRAY
+        match expr:
+            case Constant():
+                return Type.NUMBER if expr.shape == SCALAR else Type.ARRAY
+            case nodes.Param():
+                return Type.HYPER
+            case nodes.Stream(source=Source.STEP):
+                return Type.CLOCK
+            case nodes.Stream(source=Source.ROWS | Source.COLS):
+                return Type.NUMBER
+            case nodes.Stream() | nodes.Eye() | nodes.Draw():
+                return Type.ARRAY
+            case _:
+                return max(self(child) for child in expr.children)

@@ -1,0 +1,74 @@
+"""Joint: scalars that a step combines over all layers, whatever rule or schedule they have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime.batch import Inputs, Known, Stepper
+from normdsl.compiler.runtime.sharing import Scalar, scalars
+from normdsl.expressions.nodes import Reducer
+
+#: A scalar that is not known yet; what is computed before it does not read it.
+_UNKNOWN = torch.zeros((), dtype=torch.float32, device="cpu")
+
+
+def shared(
+    batches: Sequence[tuple[Stepper, Inputs]], joined: Sequence[Scalar] | None = None
+) -> list[Known]:
+    """Return, for each batch, what its step combines over all layers, and its own part of it.
+
+    Layers are the matrices of all batches whose rules share a scalar (see `sharing`). A parameter
+    that does not count contributes nothing: 0 to a sum, −∞ to a maximum.
+
+    Args:
+        batches: what steps together. joined: the scalars of their rules, if they are known.
+
+    Raises:
+        FactorisationError: if a factorisation does not converge (rare for finite input).
+        DeclarationError: if it is not clear which scalars of several rules are one.
+    """
+    known = [_unknown(len(stepper.program.layers)) for stepper, _ in batches]
+    if joined is None:
+        joined = scalars(tuple(dict.fromkeys(stepper for stepper, _ in batches)))
+    for scalar in joined:
+        holders = [i for i, (stepper, _) in enumerate(batches) if stepper in scalar.nodes]
+        nodes = [scalar.nodes[batches[i][0]] for i in holders]
+        each = [
+            batches[i][0].survey(node, batches[i][1], known[i])
+            for node, i in zip(nodes, holders, strict=True)
+        ]
+        counted = [
+            _counted(x, batches[i][1], scalar.reducer) for x, i in zip(each, holders, strict=True)
+        ]
+        total = _joined(counted, scalar.reducer)
+        for x, node, i in zip(each, nodes, holders, strict=True):
+            place = batches[i][0].program.layers.index(node)
+            _put(known[i], "layers", place, total.to(x).reshape(1, 1, 1))
+            _put(known[i], "own", place, x)
+    return known
+
+
+def _unknown(count: int) -> Known:
+    return {"layers": (_UNKNOWN,) * count, "own": (_UNKNOWN,) * count} if count else {}
+
+
+def _put(known: Known, name: str, place: int, value: Tensor) -> None:
+    old = known[name]
+    known[name] = (*old[:place], value, *old[place + 1 :])
+
+
+def _counted(each: Tensor, batch: Inputs, reducer: Reducer) -> Tensor:
+    """Return contributions, without those of parameters that do not count."""
+    if batch.counted is None:
+        return each
+    nothing = 0.0 if reducer is Reducer.SUM else -torch.inf
+    return torch.where(batch.column(batch.counted), each, nothing)
+
+
+def _joined(each: Sequence[Tensor], reducer: Reducer) -> Tensor:
+    """Return the sum or maximum of what batches contribute, in the widest of their dtypes."""
+    joined = torch.cat([x.to(each[0].device).flatten() for x in each])
+    return joined.sum() if reducer is Reducer.SUM else joined.amax()

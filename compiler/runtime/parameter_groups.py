@@ -1,0 +1,192 @@
+"""Parameter groups: each has a rule, a schedule, a view and hyper-parameters of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+from normdsl.compiler.runtime.batch import Stepper, stepper
+from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.runtime.keys import Group, require_others
+from normdsl.compiler.runtime.layout import Layout, layout
+from normdsl.compiler.runtime.views import View
+from normdsl.declarations.aliases import spread
+from normdsl.declarations.configured import ConfiguredRule
+from normdsl.declarations.rule import FOREIGN, SETTINGS, Rule
+from normdsl.errors import HyperparameterError
+from normdsl.schedules.schedule import Schedule
+
+_KINDS: dict[str, tuple[Any, str]] = {
+    "rule": (Rule, 'a group steps by a declaration: {"params": …, "rule": rule}'),
+    "schedule": (Schedule, "use nd.Schedule(…)"),
+    "view": (View | None, "use a view of nd.views, or None for the natural one"),
+    "maximize": (bool, "use True or False"),
+    "seed": (int, "use a whole number of Python, int(seed)"),
+}
+#: What groups had that were made before there was such a setting.
+_ABSENT = {"seed": 0}
+
+
+@attrs.frozen
+class Settings:
+    """What a parameter group says.
+
+    Args:
+        rule: its declaration. schedule: how it is computed. view: how parameters are seen; None
+            for the natural view. maximize: whether the loss is maximised. seed: of random numbers.
+    """
+
+    rule: Rule
+    schedule: Schedule
+    view: View | None
+    maximize: bool
+    seed: int
+
+    @property
+    def stepper(self) -> Stepper:
+        """What runs the rule."""
+        return stepper(self.rule, self.schedule)
+
+    def layout(self, param: Tensor) -> Layout:
+        """Return how a parameter steps.
+
+        Raises:
+            GradientError: if the rule cannot take it.
+        """
+        return layout(self.stepper, param, self.view)
+
+
+def settings(group: Mapping[str, Any]) -> Settings:
+    """Return what a parameter group says.
+
+    Raises:
+        HyperparameterError: if a setting is missing, or of another kind.
+    """
+    told = {**_ABSENT, **group}
+    for name, (kind, hint) in _KINDS.items():
+        if not isinstance(told.get(name, ...), kind):
+            raise HyperparameterError(
+                f"use a parameter group with {name} = {told.get(name, 'nothing')!r}",
+                why=f"{name} is not what a group has there",
+                hint=hint,
+            )
+    return Settings(*(told[name] for name in SETTINGS))
+
+
+def hyper(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hyper-parameters of a parameter group, complete and legal.
+
+    Keys of wrappers and trainers are theirs, unless they look like one of ours written wrongly.
+
+    Raises:
+        HyperparameterError: for a near miss, a missing value or one outside its domain.
+    """
+    rule = group["rule"]
+    said = spread(rule, {k: v for k, v in group.items() if k not in SETTINGS and k not in FOREIGN})
+    own = {k: v for k, v in said.items() if k in rule.defaults}
+    require_others(rule.name, tuple(rule.defaults), tuple(said.keys() - own.keys()))
+    return complete(rule, own)
+
+
+def parameters(group: Mapping[str, Any]) -> Sequence[Tensor]:
+    """Return the parameters of a group, which others may have replaced.
+
+    Raises:
+        HyperparameterError: for what is no list of tensors.
+    """
+    params = group.get("params")
+    if isinstance(params, list | tuple) and all(isinstance(p, Tensor) for p in params):
+        return params
+    raise HyperparameterError(
+        f"use a parameter group with params = {str(params)[:50]}",
+        why="the parameters of a group are a list of tensors",
+        hint='set group["params"] = list(model.parameters()), or use opt.add_param_group',
+    )
+
+
+def filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a group with all settings and hyper-parameters, as an optimizer keeps it.
+
+    Hyper-parameters that the optimizer was given hold for groups with its own rule; in a group
+    with another rule, those left out have that rule's defaults.
+
+    Raises:
+        HyperparameterError: for an unknown key, a value outside its domain, or no rule.
+    """
+    given = dict(group)
+    choice = given.get("rule", defaults.get("rule"))
+    if isinstance(choice, ConfiguredRule):
+        given = {**copied(choice.group()), **given, "rule": choice.rule}
+    rule = given.get("rule", defaults.get("rule"))
+    same = rule == defaults.get("rule")
+    own = {k: v for k, v in defaults.items() if same or k in SETTINGS}
+    merged = {**own, **_spread(rule, given), "rule": rule}
+    settings(merged)
+    return Group({**merged, **hyper(merged)})
+
+
+def _spread(rule: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a group was given with aliases replaced; what is no rule is refused later."""
+    return spread(rule, given) if isinstance(rule, Rule) else given
+
+
+def common(param_groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the hyper-parameters that all groups have, with the values of the first."""
+    names = [set(group["rule"].defaults) for group in param_groups]
+    return {k: param_groups[0][k] for k in set.intersection(*names)} if names else {}
+
+
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with tensors of their own."""
+    return {k: x.detach().clone() if isinstance(x, Tensor) else x for k, x in values.items()}
+
+
+def separate(param_groups: Iterable[dict[str, Any]]) -> None:
+    """Give each group tensors of its own, where several hyper-parameters are one tensor.
+
+    A scheduler writes a tensor in place, and would change all that share it. Who has it first
+    keeps it, the others get copies.
+    """
+    taken: set[int] = set()
+    for group in param_groups:
+        for h in group["rule"].hyper:
+            x = group[h.name]
+            if isinstance(x, Tensor):
+                if id(_memory(x)) in taken:
+                    x = group[h.name] = x.detach().clone()
+                taken.add(id(_memory(x)))
+
+
+def _memory(x: Tensor) -> Tensor:
+    """Return the tensor whose memory a tensor is a view of, or itself."""
+    return x if x._base is None else x._base
+
+
+def listed(group: Any) -> dict[str, Any]:
+    """Return a group with its parameters as a list.
+
+    Raises:
+        HyperparameterError: for what is no group, or has no parameters in an order.
+    """
+    params = group.get("params") if isinstance(group, dict) else None
+    if isinstance(params, Tensor):
+        params = [params]
+    if not isinstance(params, Iterable) or isinstance(params, str | set | frozenset):
+        raise HyperparameterError(
+            f"add the parameter group {str(group)[:50]}",
+            why='a group is a dict with "params", a tensor or several in an order that is kept',
+            hint='add {"params": [p, …], "lr": …}',
+        )
+    return {**group, "params": list(params)}
+
+
+def line(group: Mapping[str, Any]) -> str:
+    """Return a parameter group as one line of text."""
+    said, count = settings(group), len(group["params"])
+    title = f"{group['name']}: " if "name" in group else ""
+    told = ConfiguredRule(said.rule, {h.name: group[h.name] for h in said.rule.hyper}, said.view)
+    up = ", maximize" if said.maximize else ""
+    return f"  {title}{told}{up}, {count} parameter{'s' * (count != 1)}"

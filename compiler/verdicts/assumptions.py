@@ -1,0 +1,187 @@
+"""What `check` is told by name: parts of a rule, in the words in which verdicts print them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
+from normdsl.compiler.invariance.lines import other_names
+from normdsl.compiler.invariance.naming import Names, complete, names_of, seen_from_outside
+from normdsl.declarations.folding import Folding
+from normdsl.declarations.rule import Rule
+from normdsl.errors import NormdslError
+from normdsl.expressions.expr import Expr, as_expr, exact
+from normdsl.expressions.nodes import Param
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.recursion import State, free_carries
+from normdsl.expressions.traversal import walk
+from normdsl.norms.base import NormOperation
+from normdsl.show.symbols import unicode_symbol
+from normdsl.show.text import text
+
+#: How `check` is told of assumptions that no number expresses.
+WORDS = {
+    "transported": Kind.TRANSPORTED,
+    "unmoved": Kind.UNMOVED,
+    "full_rank": Kind.FULL_RANK,
+    "distinct": Kind.DISTINCT,
+    "scaled": Kind.FLOOR,
+}
+#: Why an assumption is not about a part.
+_MISFITS = {
+    Kind.TRANSPORTED: "states alone start, and this is none",
+    Kind.UNMOVED: "states alone start, and this is none",
+    Kind.FLOOR: "a hyper-parameter is scaled along with the loss, and this is none",
+    Kind.FULL_RANK: "the rank that matters is that of a square matrix",
+    Kind.DISTINCT: "a square matrix has eigenvalues",
+}
+
+
+def assumed(declaration: Rule, told: Mapping[str, Any], fixed: Mapping[str, float]) -> Conditions:
+    """Return the assumptions that `check` was told of; of everything, also the kind by itself.
+
+    Args:
+        declaration: the rule. told: names by word, such as `full_rank`.
+        fixed: its hyper-parameters that were fixed to numbers.
+
+    Raises:
+        NormdslError: for a name that is no part of the rule, or what names no parts, or a state
+            that is said to start unmoved although it starts from W.
+    """
+    found: set[Any] = set()
+    given = {w: names for w, names in told.items() if names is not None and names is not False}
+    parts = named_parts(declaration, fixed) if given else {}
+    for word, names in given.items():
+        if names is True:
+            fitting = [x for x in parts.values() if _fits(WORDS[word], x)]
+            listed = [x for x in fitting if not _moved_by_weights(WORDS[word], x)]
+            found.add(WORDS[word])
+        else:
+            listed = _chosen(declaration, word, names, parts)
+            _require_unmoved(word, listed, parts)
+        found |= {Assumption(WORDS[word], x) for x in listed}
+    return frozenset(found)
+
+
+def _moved_by_weights(kind: Kind, part: Expr) -> bool:
+    """Return whether the start of a state is said not to move, although it is made of W."""
+    unmoved = kind is Kind.UNMOVED and isinstance(part, State)
+    return unmoved and Origin.WEIGHTS in part.recursion.inits[part.index].origins
+
+
+def _require_unmoved(word: str, listed: Iterable[Expr], parts: Mapping[str, Expr]) -> None:
+    for part in listed:
+        if isinstance(part, State) and _moved_by_weights(WORDS[word], part):
+            name = next(name for name, x in parts.items() if x == part)
+            raise NormdslError(
+                f"assume that {name} starts unmoved",
+                at=part,
+                why=f"{name} starts as {part.recursion.inits[part.index]}, and moves at the start "
+                "as W does",
+                hint="leave it out: the law of such a start is inferred, and there is nothing to "
+                "assume",
+            )
+
+
+def _fits(kind: Kind, part: Expr) -> bool:
+    """Return whether an assumption can be about a part at all."""
+    if kind in (Kind.TRANSPORTED, Kind.UNMOVED):
+        return isinstance(part, State)
+    if kind is Kind.FLOOR:
+        return isinstance(part, Param)
+    return part.shape.square
+
+
+def named_parts(declaration: Rule, fixed: Mapping[str, float]) -> dict[str, Expr]:
+    """Return every part of a rule by what it is called and by how it is written.
+
+    Hyper-parameters that are fixed are numbers in it; names are those before and after.
+    """
+    bound = declaration.bind(**fixed) if fixed else declaration
+    names = complete(names_of(bound), [bound.update])
+    parts: dict[str, Expr] = {}
+    for x in _all_parts(bound.update):
+        parts.setdefault(text(x, names), x)
+        parts.setdefault(text(x, other_names(x, names)), x)
+    params = {h.name: Param(h.name, h.domain, where=None) for h in declaration.hyper}
+    folding = Folding({params[name]: as_expr(exact(value)) for name, value in fixed.items()})
+    called = {**params, **{name: folding(x) for x, name in _first(names_of(declaration))}}
+    called |= {name: x for x, name in _first(names)}
+    symbols = {unicode_symbol(name): x for name, x in called.items()}
+    return {**parts, **symbols, **called}
+
+
+def _first(names: Names) -> Iterator[tuple[Expr, str]]:
+    """Yield named expressions that have a value outside of recursions, the first of a name last."""
+    yield from ((x, name) for x, name in reversed(names.items()) if not free_carries(x))
+
+
+def _all_parts(update: Expr) -> Iterator[Expr]:
+    """Yield all sub-expressions, those of norms' definitions too, as they are seen from outside."""
+    inside = dict.fromkeys(walk(update))
+    for x in list(inside):
+        if isinstance(x, NormOperation):
+            inside.update(dict.fromkeys(walk(x.definition)))
+    yield from (x for x in seen_from_outside(update, inside) if not free_carries(x))
+
+
+def _chosen(declaration: Rule, word: str, names: Any, parts: Mapping[str, Expr]) -> list[Expr]:
+    """Return the parts that a text or a list names.
+
+    Raises:
+        NormdslError: for a name that is none, or for what is neither a text nor a list of them.
+    """
+    if isinstance(names, Expr):
+        listed: list[Any] = [names]
+    elif isinstance(names, str):
+        listed = [names] if names in parts else _split(names)
+    else:
+        listed = list(names) if isinstance(names, Iterable) else [None]
+    plain = {_plain(name): x for name, x in reversed(list(parts.items()))}
+    found = []
+    for name in listed:
+        asked = f"assume {word} = {name!r} of {declaration.name}"
+        if isinstance(name, Expr) and name in parts.values():
+            found.append(name)
+            continue
+        if not isinstance(name, str):
+            raise NormdslError(
+                f"assume {word} = {names!r} of {declaration.name}",
+                why="that names no part of the rule",
+                hint=f'pass names, {word}="{", ".join(_examples(declaration))}", or True for all',
+            )
+        part = parts.get(name.strip(), plain.get(_plain(name)))
+        if part is None:
+            raise NormdslError(
+                asked,
+                why="the rule has no part of that name",
+                hint="write a part as verdicts do; its names are "
+                + ", ".join(declaration.labels.values()),
+            )
+        if not _fits(WORDS[word], part):
+            raise NormdslError(asked, at=part, why=_MISFITS[WORDS[word]], hint="name another part")
+        found.append(part)
+    return found
+
+
+def _examples(declaration: Rule) -> list[str]:
+    return list(declaration.labels.values())[:2] or ["G Gᵀ"]
+
+
+def _split(names: str) -> list[str]:
+    """Return names listed in a text, at commas and "and" outside brackets."""
+    found, depth = [""], 0
+    for piece in re.split(r"(,|\band\b|[(\[)\]])", names):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(piece, 0)
+        if depth == 0 and piece in (",", "and"):
+            found.append("")
+        else:
+            found[-1] += piece
+    return [name.strip() for name in found if name.strip()]
+
+
+def _plain(name: str) -> str:
+    """Return a text without what Python and mathematics write differently: G @ G.T is G Gᵀ."""
+    return re.sub(r"[\s@*∘]", "", name.replace(".T", "ᵀ").replace("-", "−"))

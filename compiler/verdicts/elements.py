@@ -1,0 +1,78 @@
+"""Random elements of a group, and how they act on values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
+
+
+@attrs.frozen(eq=False)
+class Element:
+    """A random element of a group.
+
+    Args:
+        parts: one matrix or diagonal per action. c: the scalar unit. shift: T.
+    """
+
+    parts: Mapping[str, Tensor]
+    c: float
+    shift: Tensor
+
+    def at(self, step: int) -> Element:
+        """Return the element whose scalar unit is that of a step, where it changes step by step."""
+        return attrs.evolve(self, c=self.c * (1 + step))
+
+    def act(self, law: Law, x: Tensor) -> Tensor:
+        """Return what a value with this law is, given its counterpart x̃ in the other run."""
+        x = x.mT if law.twin is not None else x
+        x = self._matrix(law.rows, x.shape[-2]) @ x @ self._matrix(law.cols, x.shape[-1]).mT
+        entries = self._matrix(law.entries, x.shape[-2] * x.shape[-1])
+        return (entries @ x.reshape(-1)).reshape(x.shape) * self._scalar(law) + self._offset(law, x)
+
+    def undo(self, law: Law, x: Tensor) -> Tensor:
+        """Return x̃, given x: the inverse of `act`."""
+        x = x - self._offset(law, x)
+        entries = self._matrix(law.entries, x.shape[-2] * x.shape[-1])
+        x = torch.linalg.solve(entries, x.reshape(-1)).reshape(x.shape)
+        x = torch.linalg.solve(self._matrix(law.rows, x.shape[-2]), x)
+        x = torch.linalg.solve(self._matrix(law.cols, x.shape[-1]), x.mT).mT / self._scalar(law)
+        return x.mT if law.twin is not None else x
+
+    def _offset(self, law: Law, x: Tensor) -> Tensor | float:
+        if law.offset == 0:
+            return 0.0
+        return float(law.offset) * (self.shift if x.shape == self.shift.shape else self.shift.mT)
+
+    def _scalar(self, law: Law) -> float:
+        return self.c ** float(0 if law.unit is None else law.unit)
+
+    def _matrix(self, ix: Index, size: int) -> Tensor:
+        """Return the matrix that acts on an index; a frame is free, and left as it is."""
+        if ix in (FIXED, ANY) or isinstance(ix.element, Frame):
+            return torch.eye(size, dtype=torch.float64)
+        part = self.parts[ix.element]
+        if ix.cls.diagonal:
+            return torch.diag(part ** float(ix.power))
+        part = part if ix.cls.signed or not ix.cls.monomial else part.abs()
+        return part if ix.cls.orthogonal or ix.power == 1 else torch.linalg.inv(part).mT
+
+
+def draw(group: Group, shape: tuple[int, int], seed: int) -> Element:
+    """Return a random element of a group for weights of `shape`."""
+    rng = np.random.default_rng(seed)
+    sizes = {"rows": shape[0], "cols": shape[1], "entries": shape[0] * shape[1]}
+    places = {"rows": group.rows, "cols": group.cols, "entries": group.entries}
+    parts = {
+        action.symbol: torch.as_tensor(action.draw(rng, sizes[place]), dtype=torch.float64)
+        for place, action in places.items()
+        if action is not None
+    }
+    c = float(np.exp(rng.uniform(0.5, 1.5)))
+    return Element(parts, c, torch.as_tensor(rng.standard_normal(shape)))

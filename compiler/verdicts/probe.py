@@ -1,0 +1,116 @@
+"""Probes: what parts of a rule are worth along a run, step by step, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.lowering.derive import Derivation
+from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.program import closed
+from normdsl.compiler.lowering.source import lengths
+from normdsl.compiler.runtime import draws
+from normdsl.declarations.rule import Rule
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Across
+from normdsl.expressions.recursion import Before, State, release
+from normdsl.expressions.shapes import Dim
+from normdsl.expressions.streams import MOMENTS
+from normdsl.expressions.structure import rebuild
+from normdsl.expressions.traversal import walk
+from normdsl.schedules.schedule import exact
+
+#: Arguments of what draws random numbers.
+_DRAWN = ("stream=None", "places=None")
+#: The weights, the gradient, the loss and the layer's moments at a step.
+Seen = tuple[Tensor, Tensor, Tensor, Mapping[str, Tensor]]
+
+
+def alone(expr: Expr) -> Expr:
+    """Return an expression with what layers share taken from the one layer there is."""
+    if isinstance(expr, Before):  # an input, whatever it once was made of
+        return expr
+    changed: Expr = rebuild(expr, Expr, alone)
+    return changed.arg if isinstance(changed, Across) else changed
+
+
+def outside(declaration: Rule, expr: Expr) -> Expr:
+    """Return a part of a rule as it can be evaluated: with the old states for carries."""
+    states = [x for x in walk(declaration.update) if isinstance(x, State)]
+    found = expr
+    for recursion in sorted({s.recursion for s in states}, key=lambda r: r.level):
+        if any(expr in walk(body) for body in recursion.bodies):
+            found = release(found, recursion, Before)
+    return found
+
+
+class Probe:
+    """Evaluates expressions over streams, with the states they need.
+
+    Args:
+        declaration: the rule they belong to. exprs: the expressions.
+    """
+
+    def __init__(self, declaration: Rule, exprs: Sequence[Expr]) -> None:
+        derive = Derivation()
+        graph = [alone(derive(x)) for x in exprs]
+        self.slots = closed(derive)
+        after = [alone(derive(s.after)) for s in self.slots]
+        inputs: dict[Expr, str] = {s.before: f"s{k}_old" for k, s in enumerate(self.slots)}
+        emitter = Emitter({}, inputs, exact)
+        names = [h.name for h in declaration.hyper]
+        emitter.reserve(names)
+        emitter.count([*after, *graph])
+        outputs = [emitter(x).text for x in [*after, *graph]]
+        lines = [*lengths(emitter.lines, outputs), *emitter.lines]
+        streams = ["t", "loss", *(f"{name}=None" for name in MOMENTS.values()), *_DRAWN]
+        args = ", ".join(["W", "G", *inputs.values(), "*", *streams, *names])
+        lines.append(f"return [{', '.join(outputs)}]")
+        self.probe = _function(f"def probe({args})", lines, emitter)
+        self.declaration = declaration
+
+    def start(self, W: Tensor, hyper: Mapping[str, float]) -> list[Tensor]:
+        """Return the states before the first step."""
+        derive, emitter = Derivation(), Emitter({}, {}, exact)
+        emitter.reserve(list(hyper))
+        length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
+        starts = []
+        for slot in self.slots:
+            shape = slot.init.shape
+            zeros = f"W.new_zeros(({length[shape.rows]}, {length[shape.cols]}))"
+            starts.append(f"{zeros} + {emitter(derive(slot.init)).text}")
+        lines = ["rows, cols = W.shape", *emitter.lines, f"return [{', '.join(starts)}]"]
+        head = ", ".join(["W", "*", *_DRAWN, *hyper])
+        probe = _function(f"def probe({head})", lines, emitter)
+        found: list[Tensor] = probe(W, **_drawn(W, 0), **hyper)
+        return found
+
+    def run(
+        self, streams: Iterable[Seen], states: Sequence[Tensor], hyper: Mapping[str, float]
+    ) -> list[list[Tensor]]:
+        """Return the values of the expressions at each step, from given states on."""
+        history = []
+        for step, (W, G, loss, moments) in enumerate(streams):
+            t = torch.full((1, 1), step + 1.0, dtype=torch.float64)
+            told = {**moments, **_drawn(W, step + 1), **hyper}
+            values = self.probe(W, G, *states, t=t, loss=loss, **told)
+            states = values[: len(states)]
+            history.append([torch.as_tensor(v, dtype=torch.float64) for v in values[len(states) :]])
+        return history
+
+
+def _drawn(W: Tensor, step: int) -> dict[str, Tensor]:
+    """Return what random numbers are taken from: those of `nd.functional` with the seed 0."""
+    clock = torch.full((), step, dtype=torch.int64)
+    stream = draws.stream(draws.origin(0, "0", W.device), clock).reshape(1, 1)
+    return {"stream": stream, "places": torch.arange(W.numel()).reshape(W.shape)}
+
+
+def _function(head: str, lines: Sequence[str], emitter: Emitter) -> Callable[..., Any]:
+    namespace: dict[str, Any] = {"torch": torch, **emitter.kernels}
+    exec(f"{head}:\n    " + "\n    ".join(lines), namespace)
+    found: Callable[..., Any] = namespace["probe"]
+    return found

@@ -1,0 +1,161 @@
+"""Trajectories of a declaration on a random smooth problem, and of its reparametrised twin.
+
+The twin starts at ρ(g)⁻¹ W₀ and minimises f̃ with f(ρ(g) W̃) = c^loss f̃(W̃), or = φ_t(f̃(W̃)); if the
+rule is invariant, ρ(g) W̃_t = W_t at every step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from normdsl.compiler.invariance.laws import Law
+from normdsl.compiler.invariance.witness import PARTED, STEPS, Experiment, Size
+from normdsl.compiler.runtime.ambient import apart
+from normdsl.compiler.runtime.functional import Functional
+from normdsl.compiler.verdicts.elements import Element, draw
+from normdsl.compiler.verdicts.tasks import Task, task
+from normdsl.compiler.verdicts.trajectory import Run, run
+from normdsl.declarations.rule import Rule
+from normdsl.schedules.schedule import exact
+
+
+@attrs.frozen(eq=False)
+class Twins:
+    """Two runs that an invariant rule keeps together.
+
+    Args:
+        original: the run of W_t. other: that of W̃_t. mapped: ρ(g) W̃_t.
+        noise: how far runs of either kind part, at each step, when they are disturbed slightly.
+    """
+
+    original: Run
+    other: Run
+    mapped: list[Tensor]
+    noise: list[float]
+
+    @property
+    def drift(self) -> list[float]:
+        """Distance of the two at each step both have, relative to the way they have gone."""
+        return distances(self.original.weights, self.mapped)
+
+    @property
+    def significant_drift(self) -> list[float]:
+        """The drift where it is far above what rounding alone does to the runs, elsewhere 0."""
+        return [d if d > 100 * n else 0.0 for d, n in zip(self.drift, self.noise, strict=False)]
+
+
+def distances(first: list[Tensor], second: list[Tensor]) -> list[float]:
+    """Return how far two trajectories are apart at each step, relative to the way gone so far."""
+    way, result = 0.0, []
+    for (a0, b0), (a, b) in itertools.pairwise(zip(first, second, strict=False)):
+        way += float((a - a0).norm() + (b - b0).norm())
+        gap = float((a - b).norm())
+        result.append(gap / way if way else 0.0)
+    return result
+
+
+@attrs.frozen
+class Way:
+    """How the other run starts its states, and what it sets hyper-parameters to.
+
+    Args:
+        laws: by the name of a state, the law that its start moves by.
+        scaled: hyper-parameters that are values of the loss, and move as it does.
+    """
+
+    laws: Mapping[str, Law] = attrs.field(factory=dict)
+    scaled: Sequence[str] = ()
+
+
+@apart()
+def twins(experiment: Experiment, way: Way | None = None) -> Twins:
+    """Run a rule on a random problem and on its reparametrisation by a random element."""
+    rule, group, way = experiment.declaration, experiment.group, way or Way()
+    element = draw(group, experiment.shape, experiment.seed)
+    posed = posed_by(experiment)
+    twin = posed.reparametrised(group, element)
+    hyper = moved_hyper(experiment, element, way)
+    state = moved_start(experiment, posed, element, way)
+
+    def original(seed: int | None = None) -> Run:
+        found = _original(
+            rule, experiment.shape, experiment.seed, tuple(experiment.hyper.items()),
+            experiment.size, experiment.pace, experiment.reach,
+            max(experiment.steps, STEPS), seed,  # made once for witnesses of all lengths
+        )  # fmt: skip
+        return Run(found.weights[: experiment.steps + 1], found.seen[: experiment.steps])
+
+    def other(seed: int | None = None) -> Run:
+        jitter = None if seed is None else torch.Generator().manual_seed(seed)
+        return run(
+            rule, twin, experiment.steps, hyper, state=state, jitter=jitter,
+            pace=experiment.pace, reach=experiment.reach,
+        )  # fmt: skip
+
+    def mapped(found: Run) -> list[Tensor]:
+        return [element.act(group.weights, w) for w in found.weights]
+
+    first, second = original(), other()
+    found = Twins(first, second, mapped(second), [0.0] * experiment.steps)
+    if all(d <= PARTED for d in found.drift):
+        return found
+    noise = [0.0] * experiment.steps
+    for seed in range(2):
+        for path, again in (
+            (first.weights, original(seed).weights),
+            (found.mapped, mapped(other(seed))),
+        ):
+            far = distances(path, again)
+            far += [math.inf] * (len(path) - 1 - len(far))
+            noise[: len(far)] = map(max, far, noise)
+    return attrs.evolve(found, noise=noise)
+
+
+def posed_by(experiment: Experiment) -> Task:
+    """Return the problem of an experiment."""
+    size = experiment.size
+    posed = task(experiment.declaration, experiment.shape, experiment.seed)
+    return posed.sized(size.weights, size.gradients)
+
+
+def moved_hyper(experiment: Experiment, element: Element, way: Way) -> dict[str, float]:
+    """Return the hyper-parameters of the other run."""
+    factor = element.c**experiment.group.loss_unit
+    return {k: v / factor if k in way.scaled else v for k, v in experiment.hyper.items()}
+
+
+def moved_start(
+    experiment: Experiment, posed: Task, element: Element, way: Way
+) -> dict[str, Tensor]:
+    """Return the starts of those states of the other run that it does not choose itself."""
+    if not way.laws:
+        return {}
+    hyper: Mapping[str, Any] = experiment.hyper
+    ours = Functional(experiment.declaration, exact).init(posed.start, **hyper)
+    return {name: element.undo(law, ours[name]) for name, law in way.laws.items()}
+
+
+@lru_cache(maxsize=64)
+def _original(
+    rule: Rule,
+    shape: tuple[int, int],
+    seed: int,
+    hyper: tuple[tuple[str, float], ...],
+    size: Size,
+    pace: float,
+    reach: float,
+    steps: int,
+    jitter: int | None,
+) -> Run:
+    """Return the original run, which is the same for every group."""
+    posed = task(rule, shape, seed).sized(size.weights, size.gradients)
+    generator = None if jitter is None else torch.Generator().manual_seed(jitter)
+    return run(rule, posed, steps, dict(hyper), jitter=generator, pace=pace, reach=reach)

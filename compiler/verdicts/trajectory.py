@@ -1,0 +1,96 @@
+"""Trajectories: a rule run on a problem, in float64 under the exact schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
+
+from normdsl.compiler.invariance.witness import REACH
+from normdsl.compiler.runtime.functional import Functional
+from normdsl.compiler.verdicts.probe import Seen
+from normdsl.compiler.verdicts.tasks import Task
+from normdsl.declarations.rule import Rule
+from normdsl.errors import GradientError
+from normdsl.schedules.schedule import exact
+
+#: A gradient beyond which a run counts as diverged.
+TOO_STEEP = 1e60
+#: Relative size of the disturbance that tells a broken invariance from amplified rounding.
+DISTURBANCE = 1e-12
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """A trajectory.
+
+    Args:
+        weights: W_0 … W_k. seen: weights, gradient, loss and moments before each step.
+    """
+
+    weights: list[Tensor]
+    seen: list[Seen]
+
+
+def run(
+    declaration: Rule,
+    posed: Task,
+    steps: int,
+    hyper: Mapping[str, Any],
+    *,
+    state: Mapping[str, Tensor] | None = None,
+    jitter: torch.Generator | None = None,
+    disturbance: float = DISTURBANCE,
+    pace: float = 1.0,
+    reach: float = REACH,
+    largest: float | None = None,
+) -> Run:
+    """Run a rule in float64 under the exact schedule; stop where it diverges, or makes no number.
+
+    Args:
+        declaration: the rule. posed: the problem. steps: how many at most. hyper: its values.
+        state: starts of states, where they are not the rule's own.
+        jitter: draws a relative disturbance of the start, gradients and moments, entry by entry.
+        disturbance: its size. pace: the part of every step that is taken.
+        reach: the run diverges where weights have grown by more. largest: or an entry is larger.
+    """
+    rule = Functional(declaration, exact)
+    shaken = partial(disturbed, jitter=jitter, size=disturbance)
+    w = shaken(posed.start)
+    largest = reach * float(w.abs().max()) if largest is None else largest
+    now = {**rule.init(w, **hyper), **(state or {})}
+    found = Run([w], [])
+    for step in range(steps):
+        at = w.detach().requires_grad_()
+        value = posed.loss(at, step)
+        (grad,) = torch.autograd.grad(value, at)
+        if not float(grad.abs().max()) < TOO_STEEP:
+            break
+        moments = posed.moments(at.detach(), step)
+        given = {
+            name: disturbed(moments[name], jitter, disturbance) for name in declaration.moments
+        }
+        given["loss"] = value.detach()
+        try:
+            new, now = rule.update(disturbed(grad, jitter, disturbance), now, w, **given, **hyper)
+        except (GradientError, ArithmeticError, LinAlgError):
+            break
+        new = new if pace == 1 else w + pace * (new - w)
+        if not float(new.abs().max()) <= largest:
+            break
+        found.seen.append((w, grad, value.detach(), moments))
+        found.weights.append(new)
+        w = new
+    return found
+
+
+def disturbed(x: Tensor, jitter: torch.Generator | None, size: float = DISTURBANCE) -> Tensor:
+    """Return x with each entry off by a random relative disturbance."""
+    if jitter is None:
+        return x
+    return x * (1 + size * torch.randn(x.shape, generator=jitter, dtype=x.dtype))

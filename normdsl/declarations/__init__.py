@@ -1,0 +1,1 @@
+"""Declarations: rules as values; how they are traced, named, shown, stored and changed."""

@@ -1,0 +1,266 @@
+"""Rules: an update as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import attrs
+
+from normdsl.declarations.display import declared_latex, declared_text
+from normdsl.declarations.folding import fold
+from normdsl.declarations.identifiers import is_name
+from normdsl.declarations.labels import labels
+from normdsl.declarations.substitution import Substitution
+from normdsl.errors import DeclarationError, HyperparameterError
+from normdsl.expressions.domains import Domain, number
+from normdsl.expressions.expr import Expr, as_expr, exact
+from normdsl.expressions.nodes import Param, Source, Stream
+from normdsl.expressions.recursion import free_carries, placeholders
+from normdsl.expressions.shapes import MATRIX
+from normdsl.expressions.streams import MOMENTS, G
+from normdsl.expressions.traversal import walk
+
+
+@lru_cache(maxsize=1024)
+def _sources(update: Expr) -> frozenset[Source]:
+    """Return the streams that a rule reads; every step asks."""
+    return frozenset(x.source for x in walk(update) if isinstance(x, Stream))
+
+
+def _plain(default: Any) -> Any:
+    """Return a default as a number of Python, which JSON can hold; the rest is for `check`."""
+    known = number(default)
+    return default if known is None else known
+
+
+@attrs.frozen
+class Hyperparameter:
+    """A symbol of a declaration.
+
+    Args:
+        name: its name. default: its value if none is passed (None: it must be passed).
+        domain: where its values lie.
+    """
+
+    name: str
+    default: float | None = attrs.field(converter=_plain)
+    domain: Domain
+
+    def check(self, value: Any) -> float:
+        """Return a real number of the domain, whosever class it has, as a number of Python.
+
+        Raises:
+            HyperparameterError: if the value is not a number of the domain.
+        """
+        known = number(value)
+        if known is None or not self.domain.contains(known):
+            raise HyperparameterError(
+                f"set {self.name} = {value!r}",
+                why=f"{self.name} lies in {self.domain}",
+                hint=f"the default is {self.default}",
+            )
+        return known
+
+
+@attrs.frozen(repr=False, slots=False)
+class Rule:
+    """An update rule W ← f(W, G, t, loss, moments), with its hyper-parameters.
+
+    Args:
+        name: the name of the rule.
+        hyper: its hyper-parameters, in order.
+        update: the new weights, an m×n expression.
+        names: what the author called sub-expressions, for display.
+        doc: the author's description.
+        module: where it was declared. qualname: what it is called there, with what is around it.
+    """
+
+    name: str
+    hyper: tuple[Hyperparameter, ...]
+    update: Expr
+    names: tuple[tuple[str, Expr], ...] = attrs.field(default=(), eq=False)
+    doc: str = attrs.field(default="", eq=False)
+    module: str = attrs.field(default="", eq=False)
+    qualname: str = attrs.field(default="", eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        _validate(self)
+        # Of a class these are facts of the class; a declaration has its own, as functions do.
+        told: dict[str, Any] = {"__qualname__": self.qualname or self.name}
+        told |= {"__doc__": self.doc or type(self).__doc__}
+        told |= {"__module__": self.module} if self.module else {}
+        # Whoever asks a declaration, not its class, for fields is about to call it with them.
+        vars(self).update(told, __attrs_attrs__=None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle or a copy holds: what it was made from."""
+        return {f.name: getattr(self, f.name) for f in attrs.fields(Rule)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the declaration; those saved before they knew their place have none."""
+        Rule.__init__(self, **state)
+
+    @property
+    def __name__(self) -> str:
+        """Its name, as a class or function has one."""
+        return self.name
+
+    @property
+    def defaults(self) -> dict[str, float | None]:
+        """Default value of each hyper-parameter."""
+        return {h.name: h.default for h in self.hyper}
+
+    @property
+    def labels(self) -> dict[Expr, str]:
+        """Names of sub-expressions and states, in the order in which they are computed."""
+        return labels(self.update, self.names)
+
+    def reads(self, source: Source) -> bool:
+        """Return whether the rule reads a stream."""
+        return source in _sources(self.update)
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """Names of the layer's moments that the rule reads."""
+        return tuple(name for source, name in MOMENTS.items() if self.reads(source))
+
+    def bind(self, **values: float) -> Rule:
+        """Return the declaration with some hyper-parameters fixed to numbers.
+
+        Raises:
+            HyperparameterError: for an unknown name or a value outside its domain.
+        """
+        table = {}
+        for name, value in values.items():
+            known = self.hyperparameter(name)
+            table[Param(name, known.domain)] = as_expr(exact(known.check(value)))
+        return attrs.evolve(
+            self,
+            hyper=tuple(h for h in self.hyper if h.name not in values),
+            update=fold(self.update, table),
+            names=tuple((name, fold(x, table)) for name, x in self.names),
+        )
+
+    def on_gradient(self, function: Callable[[Expr], Expr], name: str | None = None) -> Rule:
+        """Return the rule fed g = `function(G)` wherever it reads the gradient G.
+
+        rule.on_gradient(lambda G: nd.clip(G, 1.0)) steps as the rule does on clipped gradients. The
+        function may have states of its own; moments of a layer stay as they are. The rule keeps its
+        name, unless it is given another.
+
+        Raises:
+            DeclarationError: for no function, or one that does not return an m×n expression of G.
+        """
+        asked = f"feed {self.name} another gradient"
+        if not callable(function):
+            raise DeclarationError(
+                asked,
+                why=f"a {type(function).__name__} is no function of G",
+                hint="pass one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
+            )
+        fed = function(G)
+        if not (isinstance(fed, Expr) and fed.shape == MATRIX):
+            found = f"a {fed.shape} expression" if isinstance(fed, Expr) else type(fed).__name__
+            raise DeclarationError(
+                asked,
+                at=fed if isinstance(fed, Expr) else None,
+                why=f"the function returns {found}, but a gradient is an m×n expression",
+                hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
+            )
+        change = Substitution({G: fed})
+        names = ((name, change(x)) for name, x in self.names)
+        called = self.name if name is None else name
+        update = change(self.update)
+        place = self.qualname if name is None else ""
+        return attrs.evolve(
+            self, name=called, update=update, names=(("g", fed), *names), qualname=place
+        )
+
+    def hyperparameter(self, name: str) -> Hyperparameter:
+        """Return the hyper-parameter called `name`.
+
+        Raises:
+            HyperparameterError: if there is none.
+        """
+        for known in self.hyper:
+            if known.name == name:
+                return known
+        raise HyperparameterError(
+            f"set the hyper-parameter {name!r} of {self.name}",
+            why="it has none of that name",
+            hint="its hyper-parameters are " + ", ".join(h.name for h in self.hyper),
+        )
+
+    def __str__(self) -> str:
+        return declared_text(self)
+
+    def __repr__(self) -> str:
+        return declared_text(self)
+
+    def _repr_latex_(self) -> str:
+        return declared_latex(self)
+
+
+#: Names that the mathematics and the emitted code use themselves.
+RESERVED = frozenset(
+    {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", *MOMENTS.values()}
+    | {"self", "declaration", "max", "layers", "own", "stream", "places"}
+)
+#: What a parameter group of an optimizer holds besides hyper-parameters.
+SETTINGS = ("rule", "schedule", "view", "maximize", "seed")
+#: Keys that schedulers and trainers put into parameter groups, or read there.
+FOREIGN = frozenset(
+    {"params", "param_names", "name", "initial_lr", "max_lr", "min_lr", "swa_lr", "lr_scale"}
+    | {"base_momentum", "max_momentum"}
+)
+#: Names that no hyper-parameter may have: these, and the options of an optimizer.
+_TAKEN = RESERVED | FOREIGN | {*SETTINGS, "nonfinite", "capture", "capturable", "differentiable"}
+
+
+def _validate_names(declaration: Rule) -> None:
+    hyper = [h.name for h in declaration.hyper]
+    for name in (declaration.name, *hyper, *(name for name, _ in declaration.names)):
+        if not is_name(name) or name in _TAKEN.intersection(hyper) or hyper.count(name) > 1:
+            raise DeclarationError(
+                f"use the name {str(name)[:40]!r}",
+                why="names are identifiers, differ, and hyper-parameters leave "
+                f"{', '.join(sorted(_TAKEN))} to the language and to optimizers",
+                hint="choose another name",
+            )
+    for h in declaration.hyper:
+        if h.default is not None:
+            h.check(h.default)
+
+
+def _validate(declaration: Rule) -> None:
+    _validate_names(declaration)
+    update, asked = declaration.update, f"declare {declaration.name}"
+    if update.shape != MATRIX:
+        raise DeclarationError(
+            asked,
+            at=update,
+            why=f"its new weights are a {update.shape}, but W is m×n",
+            hint="return an m×n expression, such as W - lr * G",
+        )
+    for leaked in (*placeholders(update), *free_carries(update)):
+        raise DeclarationError(
+            f"{asked}: a non-causal recursion",
+            at=leaked,
+            why="the state handed to a recursion's step is used outside it, where it has no value",
+            hint="use the value that nd.fix returns, or nd.prev of it",
+        )
+    known = {h.name: h.domain for h in declaration.hyper}
+    for x in walk(update):
+        if isinstance(x, Param) and known.get(x.name) != x.domain:
+            raise DeclarationError(
+                asked,
+                at=x,
+                why=f"{x.name} is an undeclared name: not one of its hyper-parameters",
+                hint="make it an argument of the decorated function",
+            )
+    if not any(isinstance(x, Stream) and x.source is Source.GRADIENT for x in walk(update)):
+        raise DeclarationError(
+            asked, at=update, why="the new weights do not depend on the gradient", hint="use nd.G"
+        )

@@ -1,0 +1,37 @@
+"""Replacing a stream by an expression, in recursions as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normdsl.declarations.folding import Folding
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.recursion import Before, State, fix
+from normdsl.source import located
+
+
+class Substitution(Folding):
+    """Replaces symbols by expressions that may have states of their own.
+
+    A recursion that comes to contain another one nests more deeply than before, so every recursion
+    is built anew by `nd.fix`, which counts the levels and infers the facts again.
+    """
+
+    def __call__(self, expr: Expr) -> Expr:
+        """Return `expr` with the symbols replaced and folded."""
+        if isinstance(expr, State) and expr not in self._done:
+            with located(expr.where):
+                self._done[expr] = self._rebuilt(expr)
+        return super().__call__(expr)
+
+    def _rebuilt(self, state: State) -> Expr:
+        """Return a state of the recursion with its bodies changed."""
+        old = state.recursion
+
+        def step(*states: Expr) -> tuple[Expr, ...]:
+            carried: dict[Any, Expr] = {old.carry(i): new for i, new in enumerate(states)}
+            inside = Substitution(self._done | carried)
+            return tuple(inside(body) for body in old.bodies)
+
+        after: State = fix(step, tuple(map(self, old.inits)))[state.index]
+        return Before(after.recursion, state.index) if isinstance(state, Before) else after

@@ -1,0 +1,170 @@
+"""From a function to a rule, by calling it once with symbols: what `@nd.optimizer` does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import Any, TypeVar
+
+import attrs
+
+from normdsl.declarations.rule import Hyperparameter, Rule
+from normdsl.errors import DeclarationError, HyperparameterError
+from normdsl.expressions.domains import UNSTATED, Domain, NarrowDomain, domain_of, number
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Param, Source, Stream
+from normdsl.expressions.traversal import walk
+from normdsl.source import Watch, Where
+
+T = TypeVar("T", bound=Rule)
+
+
+def traced(function: Callable[..., Expr], made: type[T]) -> T:
+    """Return the rule that a function declares, of the class that is asked for; see `nd.optimizer`.
+
+    Raises:
+        DeclarationError: if the function uses an undeclared name, or returns anything but an m×n
+            expression built from the gradient.
+    """
+    signature = _signature(function)
+    domains = {p.name: _domain(p) for p in signature.parameters.values()}
+    for p in signature.parameters.values():
+        _require_number(function.__name__, p)
+    while True:
+        try:
+            update, names = _trace(function, domains)
+            break
+        except NarrowDomain as narrow:
+            domains[narrow.name] = narrow.domain
+    hyper = tuple(
+        Hyperparameter(p.name, None if p.default is p.empty else p.default, domains[p.name])
+        for p in signature.parameters.values()
+    )
+    doc = inspect.getdoc(function) or ""
+    name = function.__name__ if function.__name__.isidentifier() else "rule"
+    place = (function.__module__, function.__qualname__)
+    declaration = made(name, hyper, update, names, doc, *place)
+    _require_used(name, hyper, update)
+    return declaration
+
+
+def _require_number(rule: str, parameter: inspect.Parameter) -> None:
+    """Refuse a default that is not a number of the stated domain."""
+    default, domain = parameter.default, _domain(parameter)
+    if default is parameter.empty or default is None:
+        return
+    known = number(default)
+    if known is not None and domain.contains(known):
+        return
+    raise HyperparameterError(
+        f"declare {rule} with {parameter.name} = {default!r}",
+        why=f"{parameter.name} is one number of {domain}",
+        hint="give it a default there, write one argument per number (beta1, beta2), or annotate "
+        "another domain: nd.Real, nd.NonNegative, nd.Positive, nd.Fraction",
+    )
+
+
+def _require_used(rule: str, hyper: tuple[Hyperparameter, ...], update: Expr) -> None:
+    """Refuse hyper-parameters without effect, and rules that return a step instead of weights."""
+    used = {x.name for x in walk(update) if isinstance(x, Param)}
+    for h in hyper:
+        if h.name not in used:
+            raise DeclarationError(
+                f"declare {rule}",
+                why=f"its hyper-parameter {h.name} has no effect on the new weights",
+                hint="use it, or remove it",
+            )
+    if not any(isinstance(x, Stream) and x.source is Source.WEIGHTS for x in walk(update)):
+        raise DeclarationError(
+            f"declare {rule}",
+            at=update,
+            why="the new weights do not depend on the weights W",
+            hint="a declaration returns the new weights, not the step: return W - lr * …",
+        )
+
+
+def _signature(function: Any) -> inspect.Signature:
+    if not inspect.isfunction(function):
+        raise DeclarationError(
+            f"declare {function!r}",
+            why="a declaration is made from a function",
+            hint="write @nd.optimizer above a def",
+        )
+    try:
+        return inspect.signature(function, eval_str=True)
+    except Exception as error:
+        raise DeclarationError(
+            f"declare {function.__name__}",
+            why=f"its annotations cannot be read: {error}",
+            hint="annotate hyper-parameters by nd.Positive, nd.NonNegative, nd.Fraction or nd.Real",
+        ) from error
+
+
+def _domain(parameter: inspect.Parameter) -> Domain:
+    named = (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    if parameter.kind not in named:
+        raise DeclarationError(
+            f"declare an optimizer with the argument {parameter}",
+            why="its hyper-parameters must be known by name",
+            hint="write one argument per hyper-parameter",
+        )
+    if parameter.annotation is parameter.empty or parameter.annotation is float:
+        return UNSTATED
+    stated = domain_of(parameter.annotation)
+    if stated is not None:
+        return stated
+    raise DeclarationError(
+        f"declare {parameter.name}: {parameter.annotation!r}",
+        why="the annotation of a hyper-parameter is its domain",
+        hint="use nd.Positive, nd.NonNegative, nd.Fraction or nd.Real",
+    )
+
+
+def _trace(
+    function: Callable[..., Expr], domains: Mapping[str, Domain]
+) -> tuple[Expr, tuple[tuple[str, Expr], ...]]:
+    """Call the function with symbols; return its result and its named local expressions."""
+    symbols = {name: Param(name, domain) for name, domain in domains.items()}
+    code: CodeType = function.__code__
+    try:
+        with Watch() as watch:
+            result = function(**symbols)
+    except NameError as error:
+        raise DeclarationError(
+            f"declare {function.__name__}",
+            why=f"it uses an undeclared name: {error}",
+            hint="make it an argument (a hyper-parameter), or import it",
+            at=_Place(str(error), Where(code.co_filename, _error_line(error, code))),
+        ) from error
+    if not isinstance(result, Expr):
+        raise DeclarationError(
+            f"declare {function.__name__}",
+            why=f"it returns a {type(result).__name__}, not the new weights",
+            hint="return an m×n expression, such as W - lr * G",
+        )
+    names = tuple(
+        (name, x)
+        for name, x in watch.variables.items()
+        if isinstance(x, Expr) and name not in domains
+    )
+    return result, names
+
+
+@attrs.frozen
+class _Place:
+    text: str
+    where: Where
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _error_line(error: BaseException, code: CodeType) -> int:
+    trace = error.__traceback__
+    line = code.co_firstlineno
+    while trace is not None:
+        if trace.tb_frame.f_code is code:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,123 @@
+"""Functions of single entries, and the larger of two entries."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from normdsl.errors import DomainError
+from normdsl.expressions.expr import (
+    Expr,
+    Operation,
+    how_nonnegative,
+    mutually_symmetric,
+    negated,
+    pointwise,
+)
+from normdsl.expressions.facts import Facts
+from normdsl.expressions.shapes import SCALAR, Shape
+from normdsl.show.notation import Level, Notation, Piece
+
+
+@attrs.frozen
+class Function:
+    """A real function applied entry by entry, and the facts every pass needs of it.
+
+    Args:
+        name: its name. odd: f(−x) = −f(x), and x f(x) ≥ 0. even: f(−x) = f(x).
+        degree: d with f(cx) = c^d f(x) for c > 0, or None if there is none.
+        low: lower bound of its values. high: upper bound of its values.
+        nonnegative_domain: whether it needs x ≥ 0.
+    """
+
+    name: str
+    odd: bool = False
+    even: bool = False
+    degree: int | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    nonnegative_domain: bool = False
+
+
+ABS = Function("abs", even=True, degree=1, low=0.0)
+SIGN = Function("sign", odd=True, degree=0, low=-1.0, high=1.0)
+RECIPROCAL = Function("reciprocal", odd=True, degree=-1)
+EXP = Function("exp", low=0.0)
+LOG = Function("log", nonnegative_domain=True)
+TANH = Function("tanh", odd=True, low=-1.0, high=1.0)
+
+FUNCTIONS = {f.name: f for f in (ABS, SIGN, RECIPROCAL, EXP, LOG, TANH)}
+
+
+@attrs.frozen(eq=False, repr=False)
+class Apply(Operation):
+    """f(x), entry by entry. `reciprocal` is the pseudo-inverse of a number: 1/x, and 0 at 0."""
+
+    commutes_with_transpose = True
+
+    function: Function
+    arg: Expr
+
+    @property
+    def sign_like(self) -> Expr:
+        """That of x, of an odd function of x."""
+        return self.arg.sign_like if self.function.odd else self
+
+    def _infer_shape(self) -> Shape:
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        f, x = self.function, self.arg.facts
+        if f.nonnegative_domain and not x.nonnegative:
+            raise DomainError(
+                f"take the {f.name}",
+                at=self.arg,
+                why="it needs an argument known to be ≥ 0, and this one may have either sign",
+                hint=how_nonnegative(self.arg),
+            )
+        kept = x.nonnegative and (f.odd or f.even)
+        symmetric = x.symmetric and self.shape != SCALAR
+        return Facts(0.0 if kept else f.low, f.high, symmetric=symmetric)
+
+    def _notate(self, n: Notation) -> Piece:
+        if self.function == RECIPROCAL:
+            return n.power(self.arg, Piece("+", Level.ATOM))
+        return n.call(self.function.name, self.arg)
+
+
+def absolute(x: Expr) -> Expr:
+    """Return |x| entry by entry."""
+    return Apply(ABS, x)
+
+
+# Python's own word for it: abs(G). Expressions cannot import this module, which is built on them.
+Expr.__abs__ = absolute  # type: ignore[attr-defined]
+
+
+@attrs.frozen(eq=False, repr=False)
+class Maximum(Operation):
+    """The larger of two, entry by entry."""
+
+    commutes_with_transpose = True
+
+    left: Expr
+    right: Expr
+
+    def _infer_shape(self) -> Shape:
+        return pointwise(self, "take the maximum of", self.left, self.right)
+
+    def _infer_facts(self) -> Facts:
+        x, y = self.left.facts, self.right.facts
+        alike = self.left.shape == self.right.shape
+        symmetric = alike and mutually_symmetric(self.left, self.right)
+        return Facts(max(x.low, y.low), max(x.high, y.high), symmetric=symmetric)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("max", self.left, self.right)
+
+    def _notate_negative(self, n: Notation) -> Piece:
+        smaller = negated(self.left), negated(self.right)
+        if smaller[0] is None or smaller[1] is None:
+            return n.negative(self)
+        return n.call("min", *smaller)

@@ -1,0 +1,138 @@
+"""Leaves: streams, hyper-parameters, random draws, identity matrices."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from normdsl.expressions.domains import Domain
+from normdsl.expressions.expr import Expr, Operation
+from normdsl.expressions.facts import UNIT, UNKNOWN, Facts
+from normdsl.expressions.origins import ANYTHING, Origin
+from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
+from normdsl.show.notation import Notation, Piece
+
+
+class Source(enum.Enum):
+    """What a stream delivers at each step."""
+
+    GRADIENT = "G"
+    WEIGHTS = "W"
+    STEP = "t"
+    LOSS = "loss"
+    INPUT_MOMENT = "C_x"
+    OUTPUT_MOMENT = "C_g"
+    ROWS = "m"
+    COLS = "n"
+
+
+_SHAPES = {
+    Source.GRADIENT: MATRIX,
+    Source.WEIGHTS: MATRIX,
+    Source.INPUT_MOMENT: RIGHT,
+    Source.OUTPUT_MOMENT: LEFT,
+}
+_ORIGINS = {
+    Source.GRADIENT: Origin.GRADIENT,
+    Source.WEIGHTS: Origin.WEIGHTS,
+    Source.STEP: Origin.STEP,
+    Source.LOSS: Origin.LOSS,
+    Source.INPUT_MOMENT: Origin.MOMENTS,
+    Source.OUTPUT_MOMENT: Origin.MOMENTS,
+    Source.ROWS: Origin.LENGTHS,
+    Source.COLS: Origin.LENGTHS,
+}
+
+
+@attrs.frozen(eq=False, repr=False)
+class Stream(Expr):
+    """An input: the gradient, weights, step index, loss, a layer's moments, or a length of W."""
+
+    source: Source
+
+    def _infer_shape(self) -> Shape:
+        return _SHAPES.get(self.source, SCALAR)
+
+    def _infer_facts(self) -> Facts:
+        if self.source in (Source.INPUT_MOMENT, Source.OUTPUT_MOMENT):
+            return Facts(symmetric=True, psd=True)
+        whole = self.source in (Source.STEP, Source.ROWS, Source.COLS)
+        return Facts(low=1.0) if whole else UNKNOWN
+
+    def _infer_origins(self) -> Origin:
+        return _ORIGINS.get(self.source, ANYTHING)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.symbol(n.length(self.source.value))
+
+
+@attrs.frozen(eq=False, repr=False)
+class Param(Expr):
+    """A hyper-parameter: a scalar symbol with a domain."""
+
+    name: str
+    domain: Domain
+
+    def _infer_shape(self) -> Shape:
+        return SCALAR
+
+    def _infer_facts(self) -> Facts:
+        return Facts(self.domain.low, self.domain.high)
+
+    def _infer_origins(self) -> Origin:
+        return Origin.LOSS_UNIT if self.domain.loss_unit else Origin.HYPER
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.symbol(self.name)
+
+
+class Distribution(enum.Enum):
+    """What the entries of a random draw are distributed by, independently of one another."""
+
+    NORMAL = "normal"
+    SIGNS = "signs"
+
+
+@attrs.frozen(eq=False, repr=False)
+class Draw(Expr):
+    """Fresh random entries at every step; draws with the same key and shape are one and the same.
+
+    Args:
+        distribution: of the entries. dims: the shape of the array.
+        key: tells draws apart.
+    """
+
+    distribution: Distribution
+    dims: Shape
+    key: int = 0
+
+    def _infer_shape(self) -> Shape:
+        return self.dims
+
+    def _infer_facts(self) -> Facts:
+        return UNIT if self.distribution is Distribution.SIGNS else UNKNOWN
+
+    def _infer_origins(self) -> Origin:
+        return Origin.CHANCE
+
+    def _notate(self, n: Notation) -> Piece:
+        letter = "xi" if self.distribution is Distribution.NORMAL else "zeta"
+        return n.symbol(letter + ("" if self.key == 0 else str(self.key)))
+
+
+@attrs.frozen(eq=False, repr=False)
+class Eye(Operation):
+    """The identity matrix of size m or n."""
+
+    dim: Dim
+    is_identity = True
+
+    def _infer_shape(self) -> Shape:
+        return Shape(self.dim, self.dim)
+
+    def _infer_facts(self) -> Facts:
+        return Facts(0.0, 1.0, symmetric=True, psd=True, orthogonal=True)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.symbol("I")

@@ -1,0 +1,129 @@
+"""Functions of square matrices: powers, roots, inverses, eigenvectors."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import attrs
+
+from normdsl.errors import DomainError, ShapeError
+from normdsl.expressions.expr import Expr, Operation
+from normdsl.expressions.facts import ORTHOGONAL, UNKNOWN, Facts
+from normdsl.expressions.shapes import SCALAR, Shape
+from normdsl.show.notation import Notation, Piece
+
+
+@attrs.frozen(eq=False, repr=False)
+class MatrixPower(Operation):
+    """S^p of a symmetric positive semidefinite S; for p < 0 on its range (pseudo-inverse); S^0 = I.
+
+    As 0^0 = 1 for the powers of entries, S^0 is the identity also where S is singular.
+    """
+
+    arg: Expr
+    exponent: Expr
+
+    def _infer_shape(self) -> Shape:
+        _require_square(self, "matrix power", self.arg)
+        if self.exponent.shape != SCALAR:
+            raise ShapeError(
+                f"raise a matrix to the power of a {self.exponent.shape}",
+                at=self.exponent,
+                why="an exponent is a scalar",
+                hint="use a number or a hyper-parameter",
+            )
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        _require_psd("a matrix power", self.arg)
+        return Facts(symmetric=True, psd=True)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.power(self.arg, self.exponent)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Cholesky(Operation):
+    """The lower triangular C with C Cᵀ = S and a diagonal ≥ 0, of a positive semidefinite S."""
+
+    arg: Expr
+
+    def _infer_shape(self) -> Shape:
+        _require_square(self, "Cholesky factor", self.arg)
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        _require_psd("the Cholesky factor", self.arg)
+        return UNKNOWN
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("chol", self.arg)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Inverse(Operation):
+    """Inverse of a square matrix (pseudo-inverse where it is singular)."""
+
+    commutes_with_transpose = True
+
+    arg: Expr
+
+    def _infer_shape(self) -> Shape:
+        _require_square(self, "inverse", self.arg)
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        facts = self.arg.facts
+        return Facts(symmetric=facts.symmetric, psd=facts.psd, orthogonal=facts.orthogonal)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.power(self.arg, n.integer_or_ratio(Fraction(-1)))
+
+
+@attrs.frozen(eq=False, repr=False)
+class Eigenbasis(Operation):
+    """Orthogonal Q of eigenvectors of a symmetric S, S = Q Λ Qᵀ, largest eigenvalue first.
+
+    A function of S at this step alone; states in its coordinates turn along
+    (`normdsl.expressions.turning`).
+    """
+
+    arg: Expr
+
+    def _infer_shape(self) -> Shape:
+        _require_square(self, "eigenbasis", self.arg)
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        if not self.arg.facts.symmetric:
+            raise DomainError(
+                "take the eigenbasis",
+                at=self.arg,
+                why="only a matrix known to be symmetric has an orthogonal eigenbasis",
+                hint="use S + S.T, or a Gram matrix G @ G.T",
+            )
+        return ORTHOGONAL
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("eigenbasis", self.arg)
+
+
+def _require_square(node: Expr, what: str, arg: Expr) -> None:
+    if not arg.shape.square:
+        raise ShapeError(
+            f"take the {what} of a {arg.shape}",
+            at=arg,
+            why="it is defined for square matrices, m×m or n×n",
+            hint="build one from W's shape with G @ G.T (m×m) or G.T @ G (n×n)",
+        )
+
+
+def _require_psd(what: str, arg: Expr) -> None:
+    if not arg.facts.psd:
+        raise DomainError(
+            f"take {what}",
+            at=arg,
+            why="S^p needs a symmetric S known to have no negative eigenvalue",
+            hint="use a sum or average of Gram matrices X @ X.T with weights known to be ≥ 0 "
+            "(annotate rates: beta: nd.Fraction), or nd.inverse for p = −1",
+        )

@@ -1,0 +1,248 @@
+"""Sums and maxima over axes, and inner products."""
+
+from __future__ import annotations
+
+import enum
+from fractions import Fraction
+
+import attrs
+
+from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.expressions.expr import Expr, Mul, Operation, factors_of, how_nonnegative, sign_of
+from normdsl.expressions.facts import NONNEGATIVE, UNKNOWN, Facts
+from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.shapes import SCALAR, Dim, Shape
+from normdsl.show.notation import Level, Notation, Piece
+
+
+@attrs.frozen(eq=False, repr=False)
+class Inner(Operation):
+    """Inner product ⟨x, y⟩ = Σ x_ij y_ij, over rows and columns, or over one of them alone."""
+
+    left: Expr
+    right: Expr
+    over_rows: bool = True
+    over_cols: bool = True
+
+    def _infer_shape(self) -> Shape:
+        if self.left.shape != self.right.shape:
+            raise ShapeError(
+                f"inner product of a {self.left.shape} with a {self.right.shape}",
+                at=f"{self.left}  and  {self.right}   ({self.where})",
+                why="⟨x, y⟩ sums over equal index pairs",
+                hint="transpose one with .T",
+            )
+        return _summed(self.left.shape, self.over_rows, self.over_cols)
+
+    def _infer_facts(self) -> Facts:
+        x, y = self.left, self.right
+        sign = sign_of([*factors_of(x), *factors_of(y)])
+        if self.whole and not sign:
+            definite = x.facts.psd and y.facts.psd  # tr XY = ‖X^½ Y^½‖_F²
+            sign = 1 if definite else _slope(x, y)
+        return NONNEGATIVE if sign > 0 else Facts(high=0.0) if sign < 0 else UNKNOWN
+
+    @property
+    def whole(self) -> bool:
+        """Whether it sums over both axes."""
+        return self.over_rows and self.over_cols
+
+    def _notate(self, n: Notation) -> Piece:
+        if not self.whole:
+            return _notate_reduced(
+                n, "sum", Mul(self.left, self.right), self.over_rows, self.over_cols
+            )
+        if self.left == self.right:
+            return n.power(n.norm(n(self.left), "_F"), n.integer_or_ratio(Fraction(2)))
+        if self.left.is_identity:
+            return n.call("tr", self.right)
+        return n.call("inner", self.left, self.right)
+
+    def _notate_root(self, n: Notation) -> Piece:
+        frobenius = self.whole and self.left == self.right
+        return n.norm(n(self.left), "_F") if frobenius else n.root(self)
+
+
+def _slope(x: Expr, y: Expr) -> int:
+    """Return the sign of ⟨x, y⟩ if one is a multiple of a `slope` of the other, else 0."""
+    (a, x), (b, y) = _multiple(x), _multiple(y)
+    along = y.slope if getattr(y, "arg", None) == x else x.slope * (getattr(x, "arg", None) == y)
+    return along * sign_of([*a, *b])
+
+
+def _multiple(x: Expr) -> tuple[list[Expr], Expr]:
+    """Return a multiple c x as the factors of c, and x."""
+    factors = factors_of(x)
+    arrays = [f for f in factors if f.shape != SCALAR]
+    return [f for f in factors if f.shape == SCALAR], arrays[0] if len(arrays) == 1 else x
+
+
+class Reducer(enum.Enum):
+    """How entries along an axis are combined."""
+
+    SUM = "sum"
+    MAX = "max"
+
+
+@attrs.frozen(eq=False, repr=False)
+class Reduce(Operation):
+    """Sum or maximum over the rows (axis 0 becomes 1), the columns, or both."""
+
+    reducer: Reducer
+    arg: Expr
+    over_rows: bool
+    over_cols: bool
+
+    def _infer_shape(self) -> Shape:
+        return _summed(self.arg.shape, self.over_rows, self.over_cols)
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE if self.arg.facts.nonnegative else UNKNOWN
+
+    def _notate(self, n: Notation) -> Piece:
+        return _notate_reduced(n, self.reducer.value, self.arg, self.over_rows, self.over_cols)
+
+
+def _summed(shape: Shape, over_rows: bool, over_cols: bool) -> Shape:
+    """Return the shape that is left of an array summed over some of its axes."""
+    return Shape(Dim.ONE if over_rows else shape.rows, Dim.ONE if over_cols else shape.cols)
+
+
+def _notate_reduced(n: Notation, name: str, arg: Expr, over_rows: bool, over_cols: bool) -> Piece:
+    axes = ("i" if over_rows else "") + ("j" if over_cols else "")
+    return n.call(name, arg, sub=Piece(axes, Level.ATOM))
+
+
+@attrs.frozen(eq=False, repr=False)
+class KthLargest(Operation):
+    """The k-th largest entry over axes, of entries ≥ 0; 0 where there are fewer than k."""
+
+    arg: Expr
+    k: int
+    over_rows: bool
+    over_cols: bool
+
+    def _infer_shape(self) -> Shape:
+        if not self.arg.facts.nonnegative or self.k < 1:
+            raise DomainError(
+                f"take the entry at place {self.k} in order of size",
+                at=self.arg,
+                why="places count from 1, and entries must be known to be ≥ 0",
+                hint=how_nonnegative(self.arg),
+            )
+        return _summed(self.arg.shape, self.over_rows, self.over_cols)
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE
+
+    def _notate(self, n: Notation) -> Piece:
+        name = f"max{self.k}"
+        return _notate_reduced(n, name, self.arg, self.over_rows, self.over_cols)
+
+
+class Measure(enum.Enum):
+    """What a scalar of all layers measures."""
+
+    SCALAR = "scalar"
+    VALUE = "norm"
+    DUAL = "dual norm"
+
+
+@attrs.frozen
+class Shared:
+    """What a scalar of all layers is for, whatever expression each rule contributes to it.
+
+    Scalars of several rules in one optimizer are one if theirs is the same.
+
+    Args:
+        measure: a scalar of the user's, or the norm, or the dual norm, of all layers.
+        name: what the user called it, if anything.
+        by: the gauge that combines the norms of the layers, d.
+        part: which of the gauge's sums and maxima it is, as a formula of d.
+    """
+
+    measure: Measure
+    name: str | None = None
+    by: Gauge | None = None
+    part: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        legal = isinstance(self.name, str) and self.name.isidentifier()
+        if self.name is not None and not legal:
+            raise DeclarationError(
+                f"name what layers share {self.name!r}",
+                why="a name is a word of letters, digits and _",
+                hint='use name="total"',
+            )
+        if self.measure is Measure.SCALAR and self.name is None:
+            raise DeclarationError(
+                "share a scalar among rules",
+                why="it has no name, by which rules could know it",
+                hint='use nd.sum(x, over="layers", name="total")',
+            )
+
+    def __str__(self) -> str:
+        called = "" if self.name is None else f" {self.name}"
+        by = "" if self.by is None else f" by {self.by}"
+        return f"{self.measure.value}{called} of all layers{by}"
+
+
+@attrs.frozen(eq=False, repr=False)
+class Across(Operation):
+    """Sum or maximum of a scalar over all layers: the parameters that step together.
+
+    Several rules of one optimizer contribute to one scalar if their `shared` is the same; without
+    one, if they combine the same expression.
+    """
+
+    reducer: Reducer
+    arg: Expr
+    shared: Shared | None = None
+
+    def _infer_shape(self) -> Shape:
+        if self.arg.shape != SCALAR:
+            raise ShapeError(
+                f"combine a {self.arg.shape} over layers",
+                at=self.arg,
+                why="layers have different shapes; only scalars of theirs can be combined",
+                hint="reduce it first: nd.sum(nd.sum(x), over='layers')",
+            )
+        return SCALAR
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE if self.arg.facts.nonnegative else UNKNOWN
+
+    def _infer_origins(self) -> Origin:
+        return Origin.LAYERS | self.arg.origins
+
+    def _notate(self, n: Notation) -> Piece:
+        name = None if self.shared is None else self.shared.name
+        sub = "layers" if name is None else f"layers: {n.symbol(name).text}"
+        return n.call(self.reducer.value, self.arg, sub=Piece(sub, Level.ATOM))
+
+
+@attrs.frozen(eq=False, repr=False)
+class BlockMean(Operation):
+    """Every entry replaced by the mean over its block; blocks are rows × cols, the last smaller."""
+
+    arg: Expr
+    rows: int
+    cols: int
+
+    def _infer_shape(self) -> Shape:
+        if self.rows < 1 or self.cols < 1:
+            raise DomainError(
+                f"average over blocks of {self.rows} × {self.cols}",
+                at=self.arg,
+                why="a block has a row and a column at least",
+                hint="use nd.block_mean(x, rows=1, cols=64)",
+            )
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        return Facts(self.arg.facts.low, self.arg.facts.high)
+
+    def _notate(self, n: Notation) -> Piece:
+        size = Piece(f"{self.rows}x{self.cols}", Level.ATOM)
+        return n.call("blockmean", self.arg, sub=size)

@@ -1,0 +1,70 @@
+"""Functions of singular values: polar factors, and the norms and LMOs of a gauge."""
+
+from __future__ import annotations
+
+import attrs
+
+from normdsl.expressions.expr import Expr, Operation
+from normdsl.expressions.facts import NONNEGATIVE, UNIT, Facts
+from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.shapes import SCALAR, Shape
+from normdsl.show.notation import Level, Notation, Piece
+
+
+@attrs.frozen(eq=False, repr=False)
+class Polar(Operation):
+    """Polar factor U_r V_rᵀ of X = U S Vᵀ: the partial isometry of the nonzero singular values."""
+
+    slope = 1
+    commutes_with_transpose = True
+
+    arg: Expr
+
+    def _infer_shape(self) -> Shape:
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        facts = self.arg.facts
+        known = {"symmetric": facts.symmetric, "psd": facts.psd, "orthogonal": facts.orthogonal}
+        return attrs.evolve(UNIT, **known)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("polar", self.arg)
+
+
+@attrs.frozen(eq=False, repr=False)
+class SingularNorm(Operation):
+    """φ(σ(X)), a symmetric gauge of the singular values: a unitarily invariant norm."""
+
+    arg: Expr
+    gauge: Gauge
+
+    def _infer_shape(self) -> Shape:
+        return SCALAR
+
+    def _infer_facts(self) -> Facts:
+        return NONNEGATIVE
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.norm(n(self.arg), self.gauge.label("S"))
+
+
+@attrs.frozen(eq=False, repr=False)
+class SingularLmo(Operation):
+    """U diag(lmo_φ(σ)) Vᵀ of X = U diag(σ) Vᵀ, for a symmetric gauge φ: the LMO of φ(σ(X))."""
+
+    slope = -1
+    commutes_with_transpose = True
+
+    arg: Expr
+    gauge: Gauge
+
+    def _infer_shape(self) -> Shape:
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        return Facts(symmetric=self.arg.facts.symmetric)
+
+    def _notate(self, n: Notation) -> Piece:
+        name = n.norm(Piece("X", Level.ATOM), self.gauge.label("S"))
+        return n.call("lmo", self.arg, sub=name)

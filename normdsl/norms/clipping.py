@@ -1,0 +1,82 @@
+"""Clipping: shortening what is longer than a limit, by any norm, per tensor or over all layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.shapes import SCALAR
+from normdsl.norms import Norm, frobenius, lp, over_layers
+from normdsl.vocabulary.functions import abs, minimum, reciprocal, sign
+
+#: What the norm of all layers is called by which they are clipped.
+CLIP = "clip"
+
+
+def clip(
+    x: Any,
+    limit: Any,
+    norm: Norm = frobenius,
+    over: str = "tensor",
+    name: str = CLIP,
+) -> Expr:
+    """Return x · min(1, c / ‖x‖), which is x where ‖x‖ ≤ c, 0 at 0, and never longer than c.
+
+    torch.nn.utils.clip_grad_norm_ is `over="layers"` of the Frobenius norm with 1e-6 added to
+    ‖x‖, which makes its result shorter than c by the share 1e-6 / ‖x‖.
+
+    Args:
+        x: an m×n expression. limit: c, a scalar known to be ≥ 0. norm: ‖·‖ of a matrix.
+        over: `"tensor"`, each by its own norm; or `"layers"`, all parameters of an optimizer whose
+            rules clip so by one factor, with the ℓ2 norm of their norms.
+        name: tells clips over layers apart, if rules of one optimizer have several.
+
+    Raises:
+        DomainError: if the limit is not known to be ≥ 0.
+        DeclarationError: for another `over`, or no norm.
+    """
+    if over not in ("tensor", "layers"):
+        raise DeclarationError(
+            f"clip over {over!r}",
+            why="a limit is for each tensor, or for all layers together",
+            hint='use over="tensor" or over="layers"',
+        )
+    if not isinstance(norm, Norm):
+        raise DeclarationError(
+            f"clip by the norm {norm!r}",
+            why=f"a {type(norm).__name__} is no norm",
+            hint="pass a norm of normdsl: nd.frobenius, nd.spectral, …",
+        )
+    measure = norm if over == "tensor" else over_layers(norm, lp(2), name)
+    return as_expr(x) * minimum(1, _limit(limit) * reciprocal(measure.value(x)))
+
+
+def clip_entries(x: Any, limit: Any) -> Expr:
+    """Return x with entries beyond ±c moved there, as torch.nn.utils.clip_grad_value_ does.
+
+    Written as sign(x) ∘ min(|x|, c), which shows that it is odd.
+
+    Raises:
+        DomainError: if the limit is not known to be ≥ 0.
+    """
+    return sign(x) * minimum(abs(x), _limit(limit))
+
+
+def _limit(limit: Any) -> Expr:
+    known = as_expr(limit)
+    if known.shape != SCALAR:
+        raise ShapeError(
+            f"clip at a {known.shape}",
+            at=known,
+            why="a limit is one number",
+            hint="use nd.minimum and nd.maximum for a limit per entry",
+        )
+    if known.facts.nonnegative:
+        return known
+    raise DomainError(
+        "clip at this limit",
+        at=known,
+        why="a length is ≥ 0, and the limit is not known to be",
+        hint="pass a number ≥ 0, or annotate the hyper-parameter: nd.Positive",
+    )

@@ -1,0 +1,109 @@
+"""How a declaration is computed: kernels and precision. A schedule never changes the meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from normdsl.errors import DeclarationError
+from normdsl.schedules.methods import SVD, Eigh, Method, require_count
+
+_HINTS = {
+    "polar": "nd.SVD(), nd.QRSVD(), nd.Eigh(), nd.jordan() or nd.polar_express()",
+    "root": "nd.Eigh() or nd.CoupledNewton()",
+    "eigenbasis": "nd.Eigh() or nd.QRPower()",
+}
+
+_KEPT = ("float16", "bfloat16", "float32", "float64")
+
+
+def _pairs(state: Any) -> Any:
+    """Return dtypes by name as pairs, which can be hashed."""
+    return tuple(sorted(state.items())) if isinstance(state, Mapping) else state
+
+
+@attrs.frozen
+class Schedule:
+    """The choices that decide speed and rounding.
+
+    Args:
+        polar: method of polar factors: `SVD()`, `QRSVD()`, `Eigh()` or polynomials, whose `band`
+            is their error. `Turbo()` is the one exception to "never the meaning": see there.
+        dtype: name of the floating dtype everything is computed and kept in; None for that of the
+            parameter, at least float32. Roots of Gram matrices square the condition number: in
+            float32, directions of G below about 1e-3 of the largest count as zero; with
+            dtype="float64" below about 1e-7.
+        compile: pass the emitted function through `torch.compile`.
+        root: method of matrix powers, `Eigh()` or `CoupledNewton()`. An exponent it does not take
+            is computed by `Eigh()`, which the emitted source says.
+        eigenbasis: method of eigenbases, `Eigh()` or `QRPower()`.
+        refresh: matrix powers, inverses, Cholesky factors and eigenbases of what depends on a
+            state are computed at steps 1, 1 + refresh, 1 + 2 refresh, … and kept in between, as
+            further states. Parameters count steps of their own. An approximation in time, as the
+            methods are in value; `nd.schedule_error` measures both.
+        state: name of the dtype in which states are kept between steps, `"bfloat16"`, or one for
+            some of them, `{"m": "bfloat16"}`; None for the dtype of the computation. Rounding at
+            the end of each step is the error it makes. One dtype for all leaves out eigenbases by
+            which other states turn: columns rounded to another length stretch those every time.
+
+    Raises:
+        DeclarationError: for an unknown dtype, a method without a kernel for its role, or a refresh
+            that is no whole number ≥ 1.
+    """
+
+    polar: Method = attrs.field(factory=SVD)
+    dtype: str | None = None
+    compile: bool = False
+    root: Method = attrs.field(factory=Eigh)
+    eigenbasis: Method = attrs.field(factory=Eigh)
+    refresh: int = 1
+    state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
+
+    def kept_dtype(self, name: str, turns: bool = False) -> str | None:
+        """Return the name of the dtype in which a state is kept; None for the computation's.
+
+        Args:
+            name: of the state. turns: whether others are turned by it at every step.
+        """
+        if isinstance(self.state, tuple):
+            return dict(self.state).get(name)
+        return None if turns else self.state
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the states that have a dtype of their own."""
+        return tuple(name for name, _ in self.state) if isinstance(self.state, tuple) else ()
+
+    def __attrs_post_init__(self) -> None:
+        for role, methods in _HINTS.items():
+            _require_role(role, getattr(self, role), methods)
+        require_count("schedule refresh", self.refresh)
+        if self.dtype not in (None, "float32", "float64"):
+            raise DeclarationError(
+                f"schedule the computation in {self.dtype!r}",
+                why="matrix factorisations are defined in float32 and float64",
+                hint="use dtype='float32', 'float64' or None; NewtonSchulz has a dtype of its own",
+            )
+        kept = [d for _, d in self.state] if isinstance(self.state, tuple) else [self.state]
+        for name in kept:
+            if name not in (None, *_KEPT):
+                raise DeclarationError(
+                    f"schedule states in {name!r}",
+                    why="states are kept in a floating dtype",
+                    hint=f"use one of {', '.join(_KEPT)}",
+                )
+
+
+def _require_role(role: str, method: object, methods: str) -> None:
+    if not isinstance(method, Method) or role not in method.kernels:
+        raise DeclarationError(
+            f"schedule {role}={method!r}",
+            why="it is no method for that",
+            hint=f"use {methods}",
+        )
+
+
+#: The specification: SVD and symmetric eigenvalues, in float64.
+exact = Schedule(dtype="float64")

@@ -1,0 +1,1 @@
+"""The vocabulary: what authors of rules write besides norms and operators."""

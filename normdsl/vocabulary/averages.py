@@ -1,0 +1,123 @@
+"""The recursions of the field, each an instance of `fix`: averages, momenta, sums, past values."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.expressions.domains import FRACTION, NarrowDomain
+from normdsl.expressions.expr import Constant, Expr, as_expr
+from normdsl.expressions.nodes import Eye, Param
+from normdsl.expressions.recursion import After, Before, fix
+from normdsl.expressions.streams import t
+
+
+def zeros_like(x: Any) -> Expr:
+    """Return the array of zeros with the shape of `x`."""
+    return Constant(Fraction(0), as_expr(x).shape)
+
+
+def eye_like(x: Any) -> Expr:
+    """Return the identity with the shape of the square matrix `x`.
+
+    Raises:
+        ShapeError: if `x` is not square.
+    """
+    x = as_expr(x)
+    if not x.shape.square:
+        raise ShapeError(
+            f"an identity matrix like a {x.shape}",
+            at=x,
+            why="the identity is square",
+            hint="use it for G @ G.T (m×m) or G.T @ G (n×n)",
+        )
+    return Eye(x.shape.rows)
+
+
+def rate(value: Any, *, closed: bool = False) -> Expr:
+    """Return `value` as the rate of an average, known to lie in [0, 1), or [0, 1] if closed.
+
+    Raises:
+        DomainError: if it is not known to lie there.
+    """
+    beta = as_expr(value)
+    if isinstance(beta, Param) and not beta.domain.stated:
+        raise NarrowDomain(beta.name, FRACTION)
+    at_one = isinstance(beta, Constant) and beta.value == 1 and not closed
+    if at_one or not (beta.facts.low >= 0 and beta.facts.high <= 1):
+        raise DomainError(
+            "use an expression as the rate of an average",
+            at=beta,
+            why="a rate must be known to lie in [0, 1)",
+            hint="annotate the hyper-parameter: beta: nd.Fraction",
+        )
+    return beta
+
+
+def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = True) -> Expr:
+    """Return the two-rate momentum of a stream: s ← b s + (1 − b) x, read as r s₋ + (1 − r) x.
+
+    One node covers the field: r = b is the exponential average (the default), r = b² Nesterov's
+    form of it, r = 0.9 with b = 0.99 Lion's (Chen et al., arXiv:2302.06675). With
+    `normalized=False` everything is divided by 1 − b, which is the heavy ball s ← b s + x.
+
+    Args:
+        x: the stream.
+        buffer: b, in [0, 1).
+        readout: r, in [0, 1]; default b.
+        normalized: average (True) or sum (False).
+    """
+    x, b = as_expr(x), rate(buffer)
+    r = b if readout is None else rate(readout, closed=True)
+    gain = 1 - b if normalized else as_expr(1)
+    share = 1 - r if normalized or r == b else (1 - r) / (1 - b)
+
+    def read(old: Expr, new: Expr) -> Expr:
+        return new if r == b else r * old + share * x
+
+    averaged: Expr = fix(lambda s: b * s + gain * x, zeros_like(x), read)
+    return averaged
+
+
+def ema(x: Any, beta: Any, *, debias: bool = False) -> Expr:
+    """Return the exponential moving average s ← β s + (1 − β) x from zero.
+
+    Args:
+        x: the stream.
+        beta: β, in [0, 1).
+        debias: divide by 1 − β^t, which removes the bias of the zero start
+            (Kingma and Ba, arXiv:1412.6980).
+    """
+    average = momentum(x, beta)
+    return average / (1 - as_expr(beta) ** t) if debias else average
+
+
+def accumulate(x: Any, init: Any = None) -> Expr:
+    """Return the running sum s ← s + x, from `init` (default zero)."""
+    x = as_expr(x)
+    total: Expr = fix(lambda s: s + x, zeros_like(x) if init is None else init)
+    return total
+
+
+def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:
+    """Return the value of a stream `lag` steps ago; before that, `init` (default zero).
+
+    Raises:
+        DeclarationError: if `lag` is not a positive whole number (a non-causal recursion).
+    """
+    x = as_expr(x)
+    if not isinstance(lag, int) or lag < 1:
+        raise DeclarationError(
+            f"the value of a stream {lag} steps ago: a non-causal recursion",
+            at=x,
+            why="a rule may read the past only; this step's value is the stream itself",
+            hint="use a lag of 1 or more",
+        )
+    start = zeros_like(x) if init is None else as_expr(init)
+    past: Expr
+    if isinstance(x, After) and x.recursion.inits[x.index] == start:
+        past = Before(x.recursion, x.index)  # the state itself remembers
+    else:
+        past = fix(lambda s: x, start, read=lambda old, new: old)
+    return past if lag == 1 else prev(past, lag - 1, init)

@@ -1,0 +1,252 @@
+"""The user's words for functions of arrays and matrices; each builds one node."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from normdsl.errors import DeclarationError, ShapeError
+from normdsl.expressions import nodes
+from normdsl.expressions.expr import Constant, Expr, Mul, Pow, as_expr, is_constant, transpose
+from normdsl.expressions.expr import power as _power
+from normdsl.expressions.nodes import Reducer
+from normdsl.expressions.nodes.entrywise import absolute
+from normdsl.expressions.recursion import State
+from normdsl.expressions.shapes import SCALAR
+from normdsl.expressions.traversal import walk
+
+
+def sqrt(x: Any) -> Expr:
+    """Return √x entry by entry.
+
+    Raises:
+        DomainError: if x is not known to be ≥ 0.
+    """
+    return _power(as_expr(x), Constant(Fraction(1, 2)))
+
+
+def abs(x: Any) -> Expr:
+    """Return |x| entry by entry."""
+    return absolute(as_expr(x))
+
+
+def sign(x: Any) -> Expr:
+    """Return the sign of x entry by entry, 0 at 0."""
+    return nodes.Apply(nodes.SIGN, as_expr(x))
+
+
+def reciprocal(x: Any) -> Expr:
+    """Return the pseudo-inverse of each entry: 1/x, and 0 where x = 0."""
+    x = as_expr(x)
+    if isinstance(x, nodes.Apply) and x.function == nodes.RECIPROCAL:
+        return x.arg
+    return nodes.Apply(nodes.RECIPROCAL, x)
+
+
+def exp(x: Any) -> Expr:
+    """Return e^x entry by entry."""
+    return nodes.Apply(nodes.EXP, as_expr(x))
+
+
+def log(x: Any) -> Expr:
+    """Return the natural logarithm entry by entry; the argument must be known to be ≥ 0."""
+    return nodes.Apply(nodes.LOG, as_expr(x))
+
+
+def tanh(x: Any) -> Expr:
+    """Return the hyperbolic tangent entry by entry."""
+    return nodes.Apply(nodes.TANH, as_expr(x))
+
+
+def maximum(x: Any, y: Any) -> Expr:
+    """Return the larger of the two, entry by entry."""
+    x, y = as_expr(x), as_expr(y)
+    return x if x == y else nodes.Maximum(x, y)
+
+
+def minimum(x: Any, y: Any) -> Expr:
+    """Return the smaller of the two, entry by entry."""
+    return -nodes.Maximum(-as_expr(x), -as_expr(y))
+
+
+def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
+    """Return the sum of entries over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
+
+    The sum of a product x ∘ y is the inner product ⟨x, y⟩, of rows or of columns if over one axis
+    only, and is built as such. Over `"layers"`: the sum of a scalar over the parameters that step
+    together. Several rules of one optimizer add to one sum if they sum the same expression, or
+    give their sums one `name`, whatever each of them adds.
+    """
+    x = as_expr(x)
+    reduced = _reduce(Reducer.SUM, x, over, name)
+    if isinstance(reduced, nodes.Reduce):
+        match x:
+            case Mul(left=y, right=z) if y.shape == z.shape:
+                return nodes.Inner(y, z, reduced.over_rows, reduced.over_cols)
+            case Pow(base=y, exponent=p) if is_constant(p, 2):
+                return nodes.Inner(y, y, reduced.over_rows, reduced.over_cols)
+    return reduced
+
+
+def max(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
+    """Return the largest entry over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
+
+    Over `"layers"`: the largest of a scalar over the parameters that step together; a `name` joins
+    those of several rules, as it does for `nd.sum`.
+    """
+    return _reduce(Reducer.MAX, x, over, name)
+
+
+def _reduce(reducer: Reducer, x: Any, over: str, name: str | None = None) -> Expr:
+    arg = as_expr(x)
+    if over == "layers":
+        shared = None if name is None else nodes.Shared(nodes.Measure.SCALAR, name)
+        return nodes.Across(reducer, arg, shared)
+    if name is not None:
+        raise DeclarationError(
+            f"name a reduction over {over!r}",
+            at=arg,
+            why="a name says which scalars of several rules are one, over all layers",
+            hint='use over="layers", or leave the name out',
+        )
+    rows, cols = _axes(over)
+    return arg if arg.shape == SCALAR else nodes.Reduce(reducer, arg, rows, cols)
+
+
+def _axes(over: str) -> tuple[bool, bool]:
+    """Return whether rows and whether columns are summed over."""
+    if over not in ("rows", "cols", "all"):
+        raise DeclarationError(
+            f"reduce over {over!r}",
+            why="an array has rows and columns, and scalars of layers are combined over layers",
+            hint='use over="rows", over="cols", over="all" or over="layers"',
+        )
+    return over in ("rows", "all"), over in ("cols", "all")
+
+
+def kth_largest(x: Any, k: int, *, over: str = "all") -> Expr:
+    """Return the k-th largest of entries ≥ 0 over `"rows"`, `"cols"` or `"all"`; 0 if too few.
+
+    Raises:
+        DomainError: if x is not known to be ≥ 0, or k < 1.
+    """
+    found = nodes.KthLargest(as_expr(x), k, *_axes(over))
+    if found.arg.shape == SCALAR:
+        return found.arg if k == 1 else as_expr(0)
+    return found
+
+
+def block_mean(x: Any, *, rows: int = 1, cols: int = 1) -> Expr:
+    """Return x with every entry replaced by the mean over its block of rows × cols entries.
+
+    Blocks are cut from the first entry on; the last ones may be smaller. One row and one column
+    leave x as it is. The statistic of Subset-Norm (Nguyen and Nguyen, 2024, arXiv:2411.07120) and
+    of Adam-mini (Zhang et al., 2024, arXiv:2406.16793).
+
+    Raises:
+        DomainError: for a block without rows or columns.
+    """
+    mean = nodes.BlockMean(as_expr(x), rows, cols)
+    return mean.arg if mean.arg.shape == SCALAR or rows == cols == 1 else mean
+
+
+def inner(x: Any, y: Any) -> Expr:
+    """Return the Frobenius inner product ⟨x, y⟩."""
+    return nodes.Inner(as_expr(x), as_expr(y))
+
+
+def trace(x: Any) -> Expr:
+    """Return the trace of a square matrix, ⟨I, X⟩.
+
+    Raises:
+        ShapeError: if it is not square.
+    """
+    x = as_expr(x)
+    if not x.shape.square:
+        raise ShapeError(
+            f"take the trace of a {x.shape}",
+            at=x,
+            why="it sums the diagonal of a square matrix, m×m or n×n",
+            hint="for ⟨X, Y⟩ = tr XᵀY use nd.inner(X, Y)",
+        )
+    return nodes.Inner(nodes.Eye(x.shape.rows), x)
+
+
+def polar(x: Any) -> Expr:
+    """Return the polar factor U_r V_rᵀ of X = U S Vᵀ; a partial isometry, 0 at 0."""
+    return nodes.Polar(as_expr(x))
+
+
+def matrix_power(s: Any, p: Any) -> Expr:
+    """Return S^p for symmetric positive semidefinite S; for p < 0 on the range of S; S^0 = I.
+
+    Raises:
+        DomainError: if S is not known to be positive semidefinite.
+    """
+    s, p = as_expr(s), as_expr(p)
+    root = nodes.MatrixPower(s, p)
+    if is_constant(p, 0):
+        return nodes.Eye(s.shape.rows)
+    return s if is_constant(p, 1) or isinstance(s, nodes.Eye) else root
+
+
+def cholesky(s: Any) -> Expr:
+    """Return the lower triangular C with C Cᵀ = S and a diagonal ≥ 0.
+
+    Raises:
+        DomainError: if S is not known to be positive semidefinite.
+    """
+    return nodes.Cholesky(as_expr(s))
+
+
+def normal_like(x: Any, key: int = 0) -> Expr:
+    """Return standard normal numbers in the shape of x, fresh at every step.
+
+    Draws of one shape with the same `key` are one and the same; give each its own. They are
+    functions of the optimizer's `seed`, the parameter, the step and the entry.
+    """
+    return _draw(nodes.Distribution.NORMAL, x, key)
+
+
+def signs_like(x: Any, key: int = 0) -> Expr:
+    """Return ±1 with equal chances (Rademacher) in the shape of x, fresh at every step.
+
+    Draws of one shape with the same `key` are one and the same; give each its own. They are
+    functions of the optimizer's `seed`, the parameter, the step and the entry.
+    """
+    return _draw(nodes.Distribution.SIGNS, x, key)
+
+
+def _draw(distribution: nodes.Distribution, x: Any, key: int) -> Expr:
+    if type(key) is not int or key < 0:
+        raise DeclarationError(
+            f"draw with the key {key!r}",
+            why="a key is a whole number ≥ 0 that tells draws apart",
+            hint="use key=0, key=1, …",
+        )
+    return nodes.Draw(distribution, as_expr(x).shape, key)
+
+
+def inverse(x: Any) -> Expr:
+    """Return the inverse of a square matrix (its pseudo-inverse where singular).
+
+    Of a matrix that is orthogonal whatever its states start from it is the transpose.
+    """
+    x = as_expr(x)
+    if isinstance(x, nodes.MatrixPower):
+        return matrix_power(x.arg, -x.exponent)
+    if isinstance(x, nodes.Inverse):
+        return x.arg
+    if x.facts.orthogonal and not any(isinstance(y, State) and y.facts.orthogonal for y in walk(x)):
+        return transpose(x)
+    return nodes.MatrixPower(x, as_expr(-1)) if x.facts.psd else nodes.Inverse(x)
+
+
+def eigenbasis(s: Any) -> Expr:
+    """Return the orthogonal eigenvectors Q of a symmetric matrix as columns, largest value first.
+
+    The sign of a column is arbitrary, and columns change places where eigenvalues cross. A state in
+    their coordinates, as an average of (Qᵀ G)², turns along: what it was is read in the coordinates
+    of this step (`nd.fix`), so that it stays with its directions. The old basis is a state then.
+    """
+    return nodes.Eigenbasis(as_expr(s))

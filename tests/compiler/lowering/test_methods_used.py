@@ -1,0 +1,124 @@
+"""Chosen: the lines of every rule, what takes the place of a method, and the emitted calls."""
+
+import re
+
+import pytest
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.cli.find import shipped
+from normdsl.compiler.lowering.methods_used import kernels
+from normdsl.compiler.lowering.program import lower
+
+RULES = shipped()
+PLAIN = nd.Schedule()
+FAST = nd.Schedule(
+    polar=nd.quintic("bfloat16").on_gram(),
+    root=nd.CoupledNewton(9),
+    eigenbasis=nd.QRPower(),
+    refresh=10,
+)
+SVD = "polar: SVD()"
+GRAM = "polar: GramNewtonSchulz(5 steps, dtype=bfloat16, restart=2)"
+NEWTON = "CoupledNewton(steps=9), every 10 steps"
+QR = "eigenbasis: QRPower(), every 10 steps, the first by Eigh()"
+#: Lines under the two schedules; all other rules are entrywise.
+LINES = {
+    "affine_muon": (
+        ("power −1: Eigh()", "power −½: Eigh()", SVD),
+        (f"power −1: {NEWTON}", f"power −½: {NEWTON}", GRAM),
+    ),
+    "kfac": (("power −1: Eigh()",), (f"power −1: {NEWTON}",)),
+    "kl_shampoo": (
+        ("power −1: Eigh()", "power −½: Eigh()"),
+        (f"power −1: {NEWTON}", f"power −½: {NEWTON}"),
+    ),
+    "one_sided_shampoo": (("power −½: Eigh()",), (f"power −½: {NEWTON}",)),
+    "shampoo": (("power −¼: Eigh()",), (f"power −¼: {NEWTON}",)),
+    "soap": (("eigenbasis: Eigh()",), (QR,)),
+    "splus": (("eigenbasis: Eigh()",), (QR,)),
+    "scion_unconstrained": ((SVD,), (GRAM,)),
+} | dict.fromkeys(
+    ("muadam", "muadam_sania", "muon", "polyak_muadam_sania", "rmsspectral", "scion"),
+    ((SVD,), (GRAM,)),
+)
+
+L = nd.ema(G @ G.T, 0.9)
+
+
+def of(expr, **schedule):
+    return kernels(lower(nd.Declaration("probe", (), W - expr), nd.Schedule(**schedule)))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_under_two_schedules(name):
+    expected = LINES.get(name, (("entrywise",), ("entrywise",)))
+    assert tuple(kernels(lower(RULES[name], s)) for s in (PLAIN, FAST)) == expected
+
+
+ROLES = {"polar": "polar", "power": "root", "eigenbasis": "eigenbasis"}
+METHODS = (nd.SVD, nd.Eigh, nd.QRSVD, nd.CoupledNewton, nd.QRPower, nd.NewtonSchulz)
+METHODS += (nd.GramNewtonSchulz, nd.Turbo)
+KERNELS = {name for method in METHODS for name in method.kernels.values()}
+EXPRESSIONS = {name: rule.update for name, rule in RULES.items()} | {
+    "refused": nd.zeros_like(W) + nd.matrix_power(L, 1 / 2) @ G,
+    "no last basis": nd.zeros_like(W) + nd.eigenbasis(G @ G.T) @ G,
+}
+
+
+@pytest.mark.parametrize("schedule", [PLAIN, FAST], ids=["plain", "fast"])
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_what_is_said_is_what_the_code_calls(name, schedule):
+    rule = RULES.get(name) or nd.Declaration("probe", (), EXPRESSIONS[name])
+    program, said = lower(rule, schedule), set()
+    for line in kernels(program):
+        role, _, words = line.partition(": ")
+        for method in re.findall(r"(\w+)\(", words.partition(", since")[0]):
+            said.add(getattr(nd, method).kernels[ROLES[role.split()[0]]])
+    called = {x for f in (program.step, *program.surveys) for x in f.__code__.co_names}
+    assert said == called & KERNELS
+
+
+def test_what_takes_the_place_of_a_method():
+    root = nd.CoupledNewton(7)
+    assert of(nd.matrix_power(L, 1 / 2) @ G, root=root) == (
+        "power ½: Eigh(), since CoupledNewton(steps=7) does not take this exponent",
+    )
+    assert of(nd.matrix_power(L, 1 / 2) @ G, root=root, refresh=4) == (
+        "power ½: Eigh(), every 4 steps, since CoupledNewton(steps=7) does not take this exponent",
+    )
+    assert of(nd.eigenbasis(G @ G.T) @ G, eigenbasis=nd.QRPower()) == (
+        "eigenbasis: Eigh(), since QRPower() needs a last basis and this one reads no state",
+    )
+
+
+def test_only_what_is_kept_has_a_period():
+    of_gradient = nd.matrix_power(G @ G.T, -1 / 4) @ G
+    both = of(of_gradient + nd.matrix_power(L, -1 / 4) @ G, refresh=3)
+    assert sorted(both) == ["power −¼: Eigh()", "power −¼: Eigh(), every 3 steps"]
+
+
+@pytest.mark.parametrize(
+    ("expr", "line"),
+    [
+        (nd.cholesky(L) @ G, "Cholesky factor: Eigh and QR, every 2 steps"),
+        (nd.inverse(L @ nd.ema(G @ G.T, 0.5)) @ G, "inverse: SVD, every 2 steps"),
+        (nd.nuclear.value(G) * G, "singular values: SVD"),
+        (nd.ky_fan(2).dual_norm.lmo(G), "singular triple: SVD"),
+        (nd.max_of(nd.spectral, nd.max_entry).lmo(G), "LMO of several norms: ADMM(1000 steps)"),
+        (G @ G.T @ G, "matrix products"),
+        (nd.sign(G), "entrywise"),
+    ],
+    ids=str,
+)
+def test_what_has_one_way_only(expr, line):
+    assert of(expr, refresh=2) == (line,)
+
+
+def test_polynomials_are_counted_and_options_said():
+    x = nd.polar(G)
+    assert of(x, polar=nd.jordan()) == ("polar: NewtonSchulz(5 steps)",)
+    assert of(x, polar=nd.polar_express(8, "bfloat16")) == (
+        "polar: NewtonSchulz(8 steps, dtype=bfloat16)",
+    )
+    assert of(x, polar=nd.Turbo()) == ("polar: Turbo(4 steps)",)
