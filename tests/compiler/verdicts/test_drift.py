@@ -94,7 +94,8 @@ def test_eigenvalues_that_are_assumed_to_be_distinct_are():
 
 
 def test_a_value_of_the_loss_is_scaled_with_it():
-    floor = next(x for x in nd.expressions.traversal.walk(above_a_floor.update) if isinstance(x, nd.expressions.nodes.Param)
+    parts = nd.expressions.traversal.walk(above_a_floor.update)
+    floor = next(x for x in parts if isinstance(x, nd.expressions.nodes.Param)
                  and x.name == "floor")  # fmt: skip
 
     @nd.optimizer
