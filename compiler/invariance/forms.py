@@ -9,8 +9,6 @@ from typing import Any
 
 import attrs
 
-ENTRYWISE = frozenset({"Add", "Mul", "Maximum", "Pow", "Apply"})
-_TRANSPOSABLE = ENTRYWISE | {"Polar", "Inverse", "SingularLmo"}
 #: The identity next to other matrices, whose size they decide.
 EYE = "Eye"
 
@@ -22,6 +20,7 @@ class Form:
     Args:
         kind: the operation. parts: the forms it is made of. note: what else it depends on.
         still: whether it is its own transpose. scalar: whether it is a number.
+        commutes: whether its transpose is the same operation of transposed parts.
     """
 
     kind: str
@@ -29,6 +28,7 @@ class Form:
     note: Any = None
     still: bool = False
     scalar: bool = False
+    commutes: bool = False
     digest: bytes = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -87,6 +87,6 @@ def flipped(form: Form) -> Form:
         return Form("MatMul", parts, None, False)
     if form.kind in ("Add", "Mul", "Maximum"):
         return joined(form.kind, map(flipped, form.parts))
-    if form.kind in _TRANSPOSABLE:
-        return Form(form.kind, tuple(map(flipped, form.parts)), form.note)
+    if form.commutes:
+        return Form(form.kind, tuple(map(flipped, form.parts)), form.note, commutes=True)
     return Form("Transpose", (form,))

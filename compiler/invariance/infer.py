@@ -26,33 +26,18 @@ from normdsl.expressions.expr import (
     Add,
     Constant,
     Expr,
-    MatMul,
-    Mul,
     Pow,
-    Transpose,
     as_expr,
     is_constant,
 )
 from normdsl.expressions.nodes import (
-    ABS,
-    EXP,
-    TANH,
-    Across,
-    Apply,
-    BlockMean,
-    Cholesky,
     Eye,
-    Inner,
-    KthLargest,
     MatrixPower,
-    Maximum,
     Param,
-    Reduce,
-    SingularNorm,
 )
 from normdsl.expressions.recursion import Carry, State
 from normdsl.expressions.traversal import walk
-from normdsl.norms.base import Dual, NormOperation, Sharp, Value
+from normdsl.norms.base import NormOperation
 
 #: The rule of a norm's operation that is typed by its definition.
 DEFINED = "its definition"
@@ -252,27 +237,5 @@ def _silent(condition: Condition) -> bool:
 
 def continuous(expr: Expr, folding: Folding) -> bool:
     """Return whether what folding makes zero goes through operations continuous at zero only."""
-    arguments = (a for x in walk(expr) for a in _jumps_at_zero(x))
+    arguments = (a for x in walk(expr) for a in x.jumps_with)
     return not any(is_constant(folding(a), 0) for a in arguments)
-
-
-#: Operations that are continuous where an argument is zero; one that is not listed may jump.
-_CONTINUOUS = (
-    *(Add, Mul, MatMul, Transpose, Maximum, Inner, Reduce, KthLargest, Across, BlockMean),
-    *(Cholesky, State),
-)
-
-
-def _jumps_at_zero(expr: Expr) -> tuple[Expr, ...]:
-    """Return the arguments of an operation where it need not be continuous if they are zero."""
-    match expr:
-        case Apply(function=f) if f in (ABS, EXP, TANH):
-            return ()
-        case Pow(exponent=p) | MatrixPower(exponent=p) if p.facts.low > 0:
-            return ()
-        case Pow(base=x) | MatrixPower(arg=x):
-            return (x,)
-        case Sharp(arg=x) | Dual(arg=x) | Value(arg=x) | SingularNorm(arg=x):
-            return tuple(weight for weight in expr.children if weight != x)
-        case _:
-            return () if isinstance(expr, _CONTINUOUS) else expr.children

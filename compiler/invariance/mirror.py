@@ -58,21 +58,14 @@ def _exchanged(shape: Shape) -> Shape:
     return Shape(_OTHER[shape.cols], _OTHER[shape.rows])
 
 
-#: Nodes that do the same to rows as to columns: what is left to mirror is their arguments.
-_EVEN_HANDED = (
-    *(e.Add, e.Mul, e.Pow, nodes.Apply, nodes.Maximum, nodes.Param, nodes.Across, State),
-    *(nodes.Inverse, nodes.MatrixPower, nodes.Polar, nodes.SingularNorm, nodes.SingularLmo),
-)
-
-
 @singledispatch
 def image(node: Expr, mirror: Mirror) -> Expr:
-    """Return the mirror image of a node; of an even-handed one, made of those of its arguments.
+    """Return the mirror image of a node: where it commutes with transposes, of its arguments.
 
     Raises:
         TypeError: if nothing says how the node treats rows and columns.
     """
-    if not isinstance(node, _EVEN_HANDED):
+    if not node.commutes_with_transpose:
         raise TypeError(f"no mirror image of the node {type(node).__name__}")
     rebuilt: Expr = rebuild(node, Expr, mirror)
     return rebuilt

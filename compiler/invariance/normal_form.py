@@ -7,7 +7,7 @@ ordered by shape.
 
 from __future__ import annotations
 
-from normdsl.compiler.invariance.forms import ENTRYWISE, Form, by_digest, flipped, joined
+from normdsl.compiler.invariance.forms import Form, by_digest, flipped, joined
 from normdsl.compiler.invariance.pushing import pushed
 from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
@@ -73,8 +73,9 @@ class Normal:
         note = tuple(v for v in values if not isinstance(v, Expr))
         parts = tuple(map(self, expr.children))
         kind = type(expr).__name__
-        still = scalar or expr.facts.symmetric or (kind in ENTRYWISE and parts[0].still)
-        return Form(kind, parts, note, still, scalar)
+        commutes = expr.commutes_with_transpose
+        still = scalar or expr.facts.symmetric or (commutes and all(x.still for x in parts))
+        return Form(kind, parts, note, still, scalar, commutes)
 
     def _state(self, expr: State) -> Form:
         recursion: Recursion = expr.recursion

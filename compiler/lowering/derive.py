@@ -6,6 +6,7 @@ import enum
 
 import attrs
 
+from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.expr import Expr, Operation, assure
 from normdsl.expressions.facts import NONNEGATIVE, UNIT, Facts
 from normdsl.expressions.gauge import Gauge
@@ -58,9 +59,18 @@ class Singular(Operation):
     """U (m×k), σ (k×1) or Vᵀ (k×n) of a matrix, k the smaller of its lengths."""
 
     internal = True
+    footprint = Footprint.MATRIX
+    role = Role.SINGULAR
+    commutes_with_transpose = False
+    zero_with = ()
 
     arg: Expr
     part: Part
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """The matrix, whose singular vectors 0 does not tell."""
+        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         shapes = {

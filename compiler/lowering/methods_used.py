@@ -32,7 +32,7 @@ def kernels(program: Program) -> tuple[str, ...]:
 
 
 def _line(expr: Expr, schedule: Schedule, kept: bool, found: list[Expr]) -> str | None:
-    """Return the line of an expression, if it has one."""
+    """Return the line of an expression, if it has a role; every role has one."""
     often = f", every {schedule.refresh} steps" if kept and schedule.refresh > 1 else ""
     match expr:
         case Polar():
@@ -50,6 +50,8 @@ def _line(expr: Expr, schedule: Schedule, kept: bool, found: list[Expr]) -> str 
         case Singular(arg=x):
             vectors = any(Singular(x, part) in found for part in (Part.LEFT, Part.RIGHT))
             return f"singular {'triple' if vectors else 'values'}: SVD"
+        case _ if expr.role is not None:
+            raise TypeError(f"no words for how a {type(expr).__name__} is computed")
     return None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Across, Cholesky, Eigenbasis, Inverse, MatrixPower
+from normdsl.expressions.nodes import Across, Eigenbasis
 from normdsl.expressions.recursion import Before
 from normdsl.schedules.schedule import Schedule
 
@@ -54,8 +54,7 @@ def conditional(argument: str, first: str, later: str | None, old: str) -> str:
 def _is_kept(expr: Expr, schedule: Schedule) -> bool:
     if isinstance(expr, Eigenbasis) and schedule.eigenbasis.iterative:
         return True
-    costly = isinstance(expr, Eigenbasis | MatrixPower | Cholesky | Inverse)
-    return costly and schedule.refresh > 1
+    return expr.role is not None and expr.role.refreshed and schedule.refresh > 1
 
 
 def _reads_a_state(expr: Expr) -> bool:

@@ -14,40 +14,18 @@ from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.lowering import refresh
-from normdsl.compiler.lowering.derive import Singular
 from normdsl.compiler.lowering.program import Field, Program, lower
 from normdsl.declarations.rule import Rule
 from normdsl.errors import FactorisationError, GradientError, HyperparameterError
-from normdsl.expressions.expr import Expr, MatMul, Transpose
+from normdsl.expressions.expr import Expr, Transpose
 from normdsl.expressions.nodes import (
     Across,
-    Cholesky,
-    Eigenbasis,
-    Eye,
-    Inverse,
-    MatrixPower,
-    Polar,
     Source,
     Stream,
 )
 from normdsl.expressions.recursion import Before
 from normdsl.expressions.traversal import walk
-from normdsl.norms.iterated import Iterated
 from normdsl.schedules.schedule import Schedule
-
-_MATRIX_NODES = (
-    MatMul
-    | Transpose
-    | MatrixPower
-    | Cholesky
-    | Inverse
-    | Polar
-    | Singular
-    | Iterated
-    | Eigenbasis
-    | Eye
-)
-
 
 #: Scalars of all layers, and what a batch contributed to them, by their names.
 Known = dict[str, tuple[Tensor, ...]]
@@ -103,7 +81,7 @@ class Stepper:
     Args:
         program: the lowered declaration.
         run: its step, compiled if the schedule says so. surveys: its surveys, likewise.
-        matrix_only: whether it uses matrix operations, which vectors do not have.
+        matrix_only: whether an entry of it depends on rows or columns, which vectors do not have.
         reads_loss: whether it needs the value of the loss.
         reads_sizes: whether it needs the numbers of rows and columns.
         moments: names of the layer's moments that it needs.
@@ -284,7 +262,7 @@ def _stepper(declaration: Rule, names: object, schedule: Schedule) -> Stepper:
     program = lower(declaration, schedule)
     _require_slots(program)
     everything = {x for root in program.graph for x in walk(root)}
-    matrix_only = any(isinstance(x, _MATRIX_NODES) for x in everything)
+    matrix_only = any(x.footprint.needs_matrix for x in everything)
     read = {x.source for x in everything if isinstance(x, Stream)}
     run, *surveys = (
         torch.compile(f, fullgraph=True) if schedule.compile else f

@@ -10,10 +10,8 @@ from normdsl.errors import NormdslError
 from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Constant, Expr, assure, is_constant
-from normdsl.expressions.structure import parts, rebuild
-from normdsl.norms.base import Dual, Norm, NormOperation, Value
-from normdsl.norms.iterated import Iterated
-from normdsl.norms.layers import OverLayers
+from normdsl.expressions.structure import rebuild
+from normdsl.norms.base import NormOperation
 from normdsl.source import located
 
 
@@ -72,42 +70,8 @@ def _fold(node: Expr) -> Expr:
             return nodes.Eye(x.shape.rows)
         case e.MatMul(left=x, right=y) if x.is_identity or y.is_identity:
             return e.matmul(x, y)
-        case _ if _vanishes(node):
+        case _ if any(is_constant(x, 0) for x in node.zero_with):
             return Constant(Fraction(0), node.shape)
         case _:
             return node
     return node if folded == node else folded
-
-
-def _vanishes(node: Expr) -> bool:
-    """Return whether a node is zero because what it is linear, odd or homogeneous in is."""
-    match node:
-        case e.MatMul(left=x, right=y) | nodes.Inner(left=x, right=y):
-            return is_constant(x, 0) or is_constant(y, 0)
-        case nodes.MatrixPower(arg=x, exponent=p):
-            return is_constant(x, 0) and (p.facts.low > 0 or p.facts.high < 0)
-        case nodes.Apply(function=f, arg=x):
-            return is_constant(x, 0) and (f.odd or f == nodes.ABS)
-        case Value(norm=norm, arg=x) | Dual(norm=norm, arg=x):
-            # Other rules of an optimizer may contribute to a norm of all layers.
-            return is_constant(x, 0) and not _joins(norm)
-        case (
-            nodes.Polar(arg=x)
-            | nodes.Inverse(arg=x)
-            | nodes.Reduce(arg=x)
-            | nodes.KthLargest(arg=x)
-            | nodes.Across(arg=x, shared=None)
-            | nodes.BlockMean(arg=x)
-            | nodes.SingularNorm(arg=x)
-            | nodes.SingularLmo(arg=x)
-            | Iterated(arg=x)
-            | NormOperation(arg=x)
-        ):
-            return is_constant(x, 0)
-        case _:
-            return False
-
-
-def _joins(norm: Norm) -> bool:
-    """Return whether a norm is one of all layers, or made of one."""
-    return isinstance(norm, OverLayers) or any(parts(norm, OverLayers))

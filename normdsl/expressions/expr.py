@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.domains import number
 from normdsl.expressions.facts import NONNEGATIVE, UNKNOWN, Facts, real_power, square
 from normdsl.expressions.origins import ANYTHING, SAME, Origin, joined
@@ -54,8 +55,6 @@ class Expr(Symbolic, ABC):
     is_identity = False
     #: Whether ⟨f(x), x⟩ is never negative (1) or never positive (−1), for f(x) of one argument x.
     slope = 0
-    #: Whether f(xᵀ) = f(x)ᵀ, for each of its arguments.
-    commutes_with_transpose = False
     #: Whether only passes make it, so that no declaration read from a text may contain it.
     internal = False
 
@@ -89,6 +88,31 @@ class Expr(Symbolic, ABC):
     def sign_like(self) -> Expr:
         """An expression whose entries have the sign of these: x of x³ or of tanh x."""
         return self
+
+    @property
+    @abstractmethod
+    def footprint(self) -> Footprint:
+        """On which entries of its arguments an entry depends."""
+
+    @property
+    @abstractmethod
+    def role(self) -> Role | None:
+        """What a schedule names a method for, where sums and products alone do not compute it."""
+
+    @property
+    @abstractmethod
+    def commutes_with_transpose(self) -> bool:
+        """Whether f(xᵀ, yᵀ, …) = f(x, y, …)ᵀ."""
+
+    @property
+    @abstractmethod
+    def zero_with(self) -> tuple[Expr, ...]:
+        """The arguments each of which makes it zero, if it is zero."""
+
+    @property
+    @abstractmethod
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """The arguments at whose zero it need not be continuous."""
 
     @abstractmethod
     def _infer_shape(self) -> Shape:
@@ -199,12 +223,27 @@ class Operation(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
+class Entrywise(Operation):
+    """An operation that does the same to every entry, in sums and products of scalars."""
+
+    footprint = Footprint.OWN
+    role = None
+    commutes_with_transpose = True
+
+
+@attrs.frozen(eq=False, repr=False)
 class Constant(Operation):
     """An array with every entry equal to an exact number.
 
     Args:
         value: the number. dims: the shape of the array.
     """
+
+    footprint = Footprint.OWN
+    role = None
+    commutes_with_transpose = False
+    zero_with = ()
+    jumps_with = ()
 
     value: Fraction
     dims: Shape = SCALAR
@@ -235,8 +274,11 @@ class Constant(Operation):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Add(Operation):
+class Add(Entrywise):
     """Entrywise sum, x + y."""
+
+    zero_with = ()
+    jumps_with = ()
 
     left: Expr
     right: Expr
@@ -257,11 +299,18 @@ class Add(Operation):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Mul(Operation):
+class Mul(Entrywise):
     """Entrywise product, x ∘ y; with a scalar, the multiple."""
+
+    jumps_with = ()
 
     left: Expr
     right: Expr
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """Either factor."""
+        return (self.left, self.right)
 
     def _infer_shape(self) -> Shape:
         return pointwise(self, "multiply", self.left, self.right)
@@ -309,13 +358,21 @@ class Mul(Operation):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Pow(Operation):
+class Pow(Entrywise):
     """Entrywise power x^p with a scalar exponent p."""
-
-    commutes_with_transpose = True
 
     base: Expr
     exponent: Expr
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """The base, of a positive power."""
+        return (self.base,) if self.exponent.facts.low > 0 else ()
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """The base, unless the power is known to be positive."""
+        return () if self.exponent.facts.low > 0 else (self.base,)
 
     @property
     def sign_like(self) -> Expr:
@@ -360,8 +417,18 @@ class Pow(Operation):
 class MatMul(Operation):
     """Matrix product, x y."""
 
+    footprint = Footprint.MATRIX
+    role = None
+    commutes_with_transpose = False
+    jumps_with = ()
+
     left: Expr
     right: Expr
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """Either factor."""
+        return (self.left, self.right)
 
     def _infer_shape(self) -> Shape:
         if self.left.shape.cols is not self.right.shape.rows or SCALAR in (
@@ -398,7 +465,17 @@ class MatMul(Operation):
 class Transpose(Operation):
     """Transpose, xᵀ."""
 
+    footprint = Footprint.MATRIX
+    role = None
+    commutes_with_transpose = True
+    jumps_with = ()
+
     arg: Expr
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """What is transposed."""
+        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         return self.arg.shape.transposed

@@ -12,6 +12,7 @@ import attrs
 
 from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expressions import coordinates
+from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.coordinates import Axes, Unknown, plain
 from normdsl.expressions.expr import Constant, Expr, as_expr, is_constant
 from normdsl.expressions.facts import Facts
@@ -30,6 +31,11 @@ class Placeholder(Expr):
     """The state handed to `step` while a recursion is being built; never part of a finished one."""
 
     internal = True
+    footprint = Footprint.OWN
+    role = None
+    commutes_with_transpose = False
+    zero_with = ()
+    jumps_with = ()
 
     number: int
     dims: Shape
@@ -55,6 +61,12 @@ class Carry(Expr):
     `level` counts the recursions nested inside the one it belongs to, so equal recursions have
     equal bodies whatever their states were called.
     """
+
+    footprint = Footprint.OWN
+    role = None
+    commutes_with_transpose = False
+    zero_with = ()
+    jumps_with = ()
 
     level: int
     index: int
@@ -156,6 +168,12 @@ def _forgetful(recursion: Recursion) -> frozenset[int]:
 @attrs.frozen(eq=False, repr=False)
 class State(Expr):
     """A state of a recursion as the rest of the declaration sees it; `Before` or `After`."""
+
+    footprint = Footprint.OWN
+    role = None
+    commutes_with_transpose = True
+    zero_with = ()
+    jumps_with = ()
 
     recursion: Recursion
     index: int

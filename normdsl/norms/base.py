@@ -9,17 +9,21 @@ node means in more primitive terms. An LMO at M = 0 is 0.
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
+from functools import cached_property, reduce
 from typing import Any
 
 import attrs
 
 from normdsl.errors import DeclarationError, ShapeError
+from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr, Operation, as_expr, assure
 from normdsl.expressions.facts import NONNEGATIVE, Facts
 from normdsl.expressions.matrix_classes import Isometries
 from normdsl.expressions.shapes import MATRIX, SCALAR, Shape
 from normdsl.expressions.structure import parts
+from normdsl.expressions.traversal import walk
 from normdsl.show.latex import latex
 from normdsl.show.notation import Notation, Piece
 from normdsl.show.text import text
@@ -43,6 +47,11 @@ class Norm(ABC):
     def varies(self) -> bool:
         """Whether it may be another norm in a run with other weights, another loss or draws."""
         return any(x.varies for x in parts(self, Expr))
+
+    @property
+    def joins_layers(self) -> bool:
+        """Whether it measures all layers together, to which other rules may contribute."""
+        return any(norm.joins_layers for norm in parts(self, Norm))
 
     @property
     def tolerance(self) -> float:
@@ -122,10 +131,30 @@ class Norm(ABC):
 class NormOperation(Operation):
     """An operation of a norm on a matrix; `definition` says what it is."""
 
+    role = None
+    commutes_with_transpose = False
+
     norm: Norm
     arg: Expr
 
     @property
+    def footprint(self) -> Footprint:
+        """That of all that its definition is made of."""
+        inside = (x.footprint for x in walk(self.definition))
+        return reduce(operator.or_, inside, Footprint.OWN)
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """The argument; other rules may contribute to a norm of all layers."""
+        shared = self.shape == SCALAR and self.norm.joins_layers
+        return () if shared else (self.arg,)
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """The weights of the norm: where they vanish, it is none."""
+        return tuple(weight for weight in self.children if weight != self.arg)
+
+    @cached_property
     def definition(self) -> Expr:
         """The same value in more primitive terms, at the same source line, with the same facts."""
         with located(self.where):
@@ -149,6 +178,11 @@ class Lmo(NormOperation):
     """argmin_{‖X‖≤1} ⟨arg, X⟩."""
 
     slope = -1
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """The argument, and the weights of the norm."""
+        return self.children
 
     def _infer_shape(self) -> Shape:
         self._check("LMO")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import attrs
 
 from normdsl.errors import DeclarationError
+from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.expr import Constant, Expr, Operation
 from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.shapes import Shape
@@ -42,10 +43,24 @@ class Iterated(Operation):
         arg: M. parts: the norms. gauge: φ. steps: how many iterations.
     """
 
+    footprint = Footprint.MATRIX
+    role = Role.LMO
+    commutes_with_transpose = False
+
     arg: Expr
     parts: tuple[Norm, ...]
     gauge: Gauge
     steps: int
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """M."""
+        return (self.arg,)
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """M, and the weights of the norms."""
+        return self.children
 
     def _infer_shape(self) -> Shape:
         require_steps(self.steps)

@@ -48,6 +48,10 @@ class OverLayers(Norm):
         return None
 
     @property
+    def joins_layers(self) -> bool:
+        return True
+
+    @property
     def dual_norm(self) -> Norm:
         return OverLayers(self.base.dual_norm, self.gauge.dual, self.name)
 

@@ -15,7 +15,7 @@ import normdsl as nd
 from mutants.common import NO, NOISE, Mutant, step
 from normdsl import G, W
 from normdsl.compiler.invariance import groups as g
-from normdsl.compiler.invariance import infer, mirror, rules
+from normdsl.compiler.invariance import mirror, rules
 from normdsl.compiler.invariance.groups import Group
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Expr
@@ -24,7 +24,7 @@ from normdsl.expressions.recursion import Carry, State
 from normdsl.expressions.structure import rebuild
 from normdsl.expressions.traversal import walk
 from normdsl.norms import Scaled
-from normdsl.norms.base import Norm
+from normdsl.norms.base import Lmo, Norm
 
 
 def fresh(expr: Expr) -> Expr:
@@ -121,7 +121,7 @@ ORIGINS = [
     Mutant("a gauge of singular values may move",
            replaced(rules.base.require_still, lambda *_: None),
            step(nodes.SingularLmo(G, Weighed(LENGTH))), g.loss_scale, rule),
-    Mutant("nothing jumps at zero", replaced(infer._jumps_at_zero, lambda x: ()),
+    Mutant("nothing jumps at zero", member(Lmo, "jumps_with", ()),
            step((K * nd.max_entry).lmo(G) + G), g.orthogonal, answer(NO)),
     Mutant("a draw before the first step is no draw", replaced(mirror.begun, lambda *_: ()),
            step(nd.polar(G) + nd.fix(lambda s: s, NOISE)), g.transpose,

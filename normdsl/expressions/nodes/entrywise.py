@@ -8,8 +8,8 @@ import attrs
 
 from normdsl.errors import DomainError
 from normdsl.expressions.expr import (
+    Entrywise,
     Expr,
-    Operation,
     how_nonnegative,
     mutually_symmetric,
     negated,
@@ -29,9 +29,11 @@ class Function:
         degree: d with f(cx) = c^d f(x) for c > 0, or None if there is none.
         low: lower bound of its values. high: upper bound of its values.
         nonnegative_domain: whether it needs x ≥ 0.
+        continuous_at_zero: whether it is.
     """
 
     name: str
+    continuous_at_zero: bool = attrs.field(kw_only=True)
     odd: bool = False
     even: bool = False
     degree: int | None = None
@@ -39,25 +41,38 @@ class Function:
     high: float = math.inf
     nonnegative_domain: bool = False
 
+    @property
+    def zero_at_zero(self) -> bool:
+        """Whether f(0) = 0: every odd function's value, and that of an even one of some degree."""
+        return self.odd or (self.degree or 0) > 0
 
-ABS = Function("abs", even=True, degree=1, low=0.0)
-SIGN = Function("sign", odd=True, degree=0, low=-1.0, high=1.0)
-RECIPROCAL = Function("reciprocal", odd=True, degree=-1)
-EXP = Function("exp", low=0.0)
-LOG = Function("log", nonnegative_domain=True)
-TANH = Function("tanh", odd=True, low=-1.0, high=1.0)
+
+ABS = Function("abs", continuous_at_zero=True, even=True, degree=1, low=0.0)
+SIGN = Function("sign", continuous_at_zero=False, odd=True, degree=0, low=-1.0, high=1.0)
+RECIPROCAL = Function("reciprocal", continuous_at_zero=False, odd=True, degree=-1)
+EXP = Function("exp", continuous_at_zero=True, low=0.0)
+LOG = Function("log", continuous_at_zero=False, nonnegative_domain=True)
+TANH = Function("tanh", continuous_at_zero=True, odd=True, low=-1.0, high=1.0)
 
 FUNCTIONS = {f.name: f for f in (ABS, SIGN, RECIPROCAL, EXP, LOG, TANH)}
 
 
 @attrs.frozen(eq=False, repr=False)
-class Apply(Operation):
+class Apply(Entrywise):
     """f(x), entry by entry. `reciprocal` is the pseudo-inverse of a number: 1/x, and 0 at 0."""
-
-    commutes_with_transpose = True
 
     function: Function
     arg: Expr
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """The argument of a function that is zero at zero."""
+        return (self.arg,) if self.function.zero_at_zero else ()
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """The argument of a function that is not continuous at zero."""
+        return () if self.function.continuous_at_zero else (self.arg,)
 
     @property
     def sign_like(self) -> Expr:
@@ -96,10 +111,11 @@ Expr.__abs__ = absolute  # type: ignore[attr-defined]
 
 
 @attrs.frozen(eq=False, repr=False)
-class Maximum(Operation):
+class Maximum(Entrywise):
     """The larger of two, entry by entry."""
 
-    commutes_with_transpose = True
+    zero_with = ()
+    jumps_with = ()
 
     left: Expr
     right: Expr

@@ -6,6 +6,7 @@ import enum
 
 import attrs
 
+from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.domains import Domain
 from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.facts import UNIT, UNKNOWN, Facts
@@ -49,7 +50,18 @@ _ORIGINS = {
 class Stream(Expr):
     """An input: the gradient, weights, step index, loss, a layer's moments, or a length of W."""
 
+    role = None
+    commutes_with_transpose = False
+    zero_with = ()
+    jumps_with = ()
+
     source: Source
+
+    @property
+    def footprint(self) -> Footprint:
+        """Its own entry; of the moments of a layer, matrices as large as a row or a column."""
+        moments = self.source in (Source.INPUT_MOMENT, Source.OUTPUT_MOMENT)
+        return Footprint.MATRIX if moments else Footprint.OWN
 
     def _infer_shape(self) -> Shape:
         return _SHAPES.get(self.source, SCALAR)
@@ -70,6 +82,12 @@ class Stream(Expr):
 @attrs.frozen(eq=False, repr=False)
 class Param(Expr):
     """A hyper-parameter: a scalar symbol with a domain."""
+
+    footprint = Footprint.OWN
+    role = None
+    commutes_with_transpose = True
+    zero_with = ()
+    jumps_with = ()
 
     name: str
     domain: Domain
@@ -103,6 +121,12 @@ class Draw(Expr):
         key: tells draws apart.
     """
 
+    footprint = Footprint.OWN
+    role = None
+    commutes_with_transpose = False
+    zero_with = ()
+    jumps_with = ()
+
     distribution: Distribution
     dims: Shape
     key: int = 0
@@ -125,8 +149,14 @@ class Draw(Expr):
 class Eye(Operation):
     """The identity matrix of size m or n."""
 
-    dim: Dim
     is_identity = True
+    footprint = Footprint.MATRIX
+    role = None
+    commutes_with_transpose = False
+    zero_with = ()
+    jumps_with = ()
+
+    dim: Dim
 
     def _infer_shape(self) -> Shape:
         return Shape(self.dim, self.dim)

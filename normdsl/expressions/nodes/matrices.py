@@ -7,6 +7,7 @@ from fractions import Fraction
 import attrs
 
 from normdsl.errors import DomainError, ShapeError
+from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.facts import ORTHOGONAL, UNKNOWN, Facts
 from normdsl.expressions.shapes import SCALAR, Shape
@@ -20,8 +21,26 @@ class MatrixPower(Operation):
     As 0^0 = 1 for the powers of entries, S^0 is the identity also where S is singular.
     """
 
+    footprint = Footprint.MATRIX
+    role = Role.ROOT
+    footprint = Footprint.MATRIX
+    role = Role.ROOT
+    commutes_with_transpose = True
+
     arg: Expr
+
     exponent: Expr
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """The base, of a power that is known not to be 0."""
+        p = self.exponent.facts
+        return (self.arg,) if p.low > 0 or p.high < 0 else ()
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """The base, unless the power is known to be positive."""
+        return () if self.exponent.facts.low > 0 else (self.arg,)
 
     def _infer_shape(self) -> Shape:
         _require_square(self, "matrix power", self.arg)
@@ -46,7 +65,17 @@ class MatrixPower(Operation):
 class Cholesky(Operation):
     """The lower triangular C with C Cᵀ = S and a diagonal ≥ 0, of a positive semidefinite S."""
 
+    footprint = Footprint.MATRIX
+    role = Role.FACTOR
+    commutes_with_transpose = False
+    jumps_with = ()
+
     arg: Expr
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """S."""
+        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         _require_square(self, "Cholesky factor", self.arg)
@@ -64,9 +93,21 @@ class Cholesky(Operation):
 class Inverse(Operation):
     """Inverse of a square matrix (pseudo-inverse where it is singular)."""
 
+    footprint = Footprint.MATRIX
+    role = Role.INVERSE
     commutes_with_transpose = True
 
     arg: Expr
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """What is inverted: the pseudo-inverse of 0 is 0."""
+        return (self.arg,)
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """What is inverted."""
+        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         _require_square(self, "inverse", self.arg)
@@ -88,7 +129,17 @@ class Eigenbasis(Operation):
     (`normdsl.expressions.turning`).
     """
 
+    footprint = Footprint.MATRIX
+    role = Role.EIGENBASIS
+    commutes_with_transpose = False
+    zero_with = ()
+
     arg: Expr
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """S, whose eigenvectors 0 does not tell."""
+        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         _require_square(self, "eigenbasis", self.arg)

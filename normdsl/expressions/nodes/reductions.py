@@ -8,6 +8,7 @@ from fractions import Fraction
 import attrs
 
 from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.expressions.conduct import Footprint, summed
 from normdsl.expressions.expr import Expr, Mul, Operation, factors_of, how_nonnegative, sign_of
 from normdsl.expressions.facts import NONNEGATIVE, UNKNOWN, Facts
 from normdsl.expressions.gauge import Gauge
@@ -20,10 +21,28 @@ from normdsl.show.notation import Level, Notation, Piece
 class Inner(Operation):
     """Inner product ⟨x, y⟩ = Σ x_ij y_ij, over rows and columns, or over one of them alone."""
 
+    role = None
+    jumps_with = ()
+
     left: Expr
     right: Expr
     over_rows: bool = True
     over_cols: bool = True
+
+    @property
+    def footprint(self) -> Footprint:
+        """All entries, or those of a row or column."""
+        return summed(self.over_rows, self.over_cols)
+
+    @property
+    def commutes_with_transpose(self) -> bool:
+        """Whether it sums over both axes."""
+        return self.whole
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """Either factor."""
+        return (self.left, self.right)
 
     def _infer_shape(self) -> Shape:
         if self.left.shape != self.right.shape:
@@ -33,7 +52,7 @@ class Inner(Operation):
                 why="⟨x, y⟩ sums over equal index pairs",
                 hint="transpose one with .T",
             )
-        return _summed(self.left.shape, self.over_rows, self.over_cols)
+        return _shape_summed(self.left.shape, self.over_rows, self.over_cols)
 
     def _infer_facts(self) -> Facts:
         x, y = self.left, self.right
@@ -89,13 +108,31 @@ class Reducer(enum.Enum):
 class Reduce(Operation):
     """Sum or maximum over the rows (axis 0 becomes 1), the columns, or both."""
 
+    role = None
+    jumps_with = ()
+
     reducer: Reducer
     arg: Expr
     over_rows: bool
     over_cols: bool
 
+    @property
+    def footprint(self) -> Footprint:
+        """All entries, or those of a row or column."""
+        return summed(self.over_rows, self.over_cols)
+
+    @property
+    def commutes_with_transpose(self) -> bool:
+        """Whether it goes over both axes."""
+        return self.over_rows and self.over_cols
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """What it goes over."""
+        return (self.arg,)
+
     def _infer_shape(self) -> Shape:
-        return _summed(self.arg.shape, self.over_rows, self.over_cols)
+        return _shape_summed(self.arg.shape, self.over_rows, self.over_cols)
 
     def _infer_facts(self) -> Facts:
         return NONNEGATIVE if self.arg.facts.nonnegative else UNKNOWN
@@ -104,7 +141,7 @@ class Reduce(Operation):
         return _notate_reduced(n, self.reducer.value, self.arg, self.over_rows, self.over_cols)
 
 
-def _summed(shape: Shape, over_rows: bool, over_cols: bool) -> Shape:
+def _shape_summed(shape: Shape, over_rows: bool, over_cols: bool) -> Shape:
     """Return the shape that is left of an array summed over some of its axes."""
     return Shape(Dim.ONE if over_rows else shape.rows, Dim.ONE if over_cols else shape.cols)
 
@@ -118,10 +155,28 @@ def _notate_reduced(n: Notation, name: str, arg: Expr, over_rows: bool, over_col
 class KthLargest(Operation):
     """The k-th largest entry over axes, of entries ≥ 0; 0 where there are fewer than k."""
 
+    role = None
+    jumps_with = ()
+
     arg: Expr
     k: int
     over_rows: bool
     over_cols: bool
+
+    @property
+    def footprint(self) -> Footprint:
+        """All entries, or those of a row or column."""
+        return summed(self.over_rows, self.over_cols)
+
+    @property
+    def commutes_with_transpose(self) -> bool:
+        """Whether it goes over both axes."""
+        return self.over_rows and self.over_cols
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """What it goes over."""
+        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         if not self.arg.facts.nonnegative or self.k < 1:
@@ -131,7 +186,7 @@ class KthLargest(Operation):
                 why="places count from 1, and entries must be known to be ≥ 0",
                 hint=how_nonnegative(self.arg),
             )
-        return _summed(self.arg.shape, self.over_rows, self.over_cols)
+        return _shape_summed(self.arg.shape, self.over_rows, self.over_cols)
 
     def _infer_facts(self) -> Facts:
         return NONNEGATIVE
@@ -196,9 +251,19 @@ class Across(Operation):
     one, if they combine the same expression.
     """
 
+    footprint = Footprint.LAYERS
+    role = None
+    commutes_with_transpose = True
+    jumps_with = ()
+
     reducer: Reducer
     arg: Expr
     shared: Shared | None = None
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """The scalar, unless other rules may contribute to what layers share."""
+        return (self.arg,) if self.shared is None else ()
 
     def _infer_shape(self) -> Shape:
         if self.arg.shape != SCALAR:
@@ -226,9 +291,19 @@ class Across(Operation):
 class BlockMean(Operation):
     """Every entry replaced by the mean over its block; blocks are rows × cols, the last smaller."""
 
+    footprint = Footprint.MATRIX
+    role = None
+    commutes_with_transpose = False
+    jumps_with = ()
+
     arg: Expr
     rows: int
     cols: int
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """What is averaged."""
+        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         if self.rows < 1 or self.cols < 1:

@@ -53,3 +53,29 @@ def test_states_may_be_scalars_rows_columns_and_constants():
     first = 1 - 0.1 * (1 + 1 + 1.5 + (6 + 0 + 0.1) + 0)
     second = first - 0.1 * (1 + 1.5 + 2.25 + (12 + 2 + 0.2) + 1)
     torch.testing.assert_close(params[1].detach(), torch.full((2, 3), second))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        G * nd.reciprocal(nd.sqrt(nd.sum(G * G, over="rows"))),
+        nd.max(nd.abs(G), over="cols") * G,
+        nd.block_mean(G, rows=1, cols=2),
+        nd.row_norm(nd.lp(2), nd.lp(1)).lmo(G),
+        nd.top_entries(2).lmo(G) + nd.sum(nd.ema(G, 0.5), over="cols"),
+    ],
+    ids=["columns", "rows", "blocks", "a norm of rows", "a state of rows"],
+)
+@pytest.mark.parametrize("param", [torch.ones(3), torch.ones(2, 2, 2), torch.ones(2, 2) + 0j])
+def test_what_needs_rows_and_columns_takes_matrices_alone(step, param):
+    rule = nd.Declaration("rule", (), W - step)
+    assert stepper(rule, nd.Schedule()).matrix_only
+    with pytest.raises(nd.GradientError):
+        rule([torch.nn.Parameter(param)])
+
+
+@pytest.mark.parametrize(
+    "step", [G / nd.sqrt(nd.sum(G * G)), nd.frobenius.lmo(G), nd.top_entries(2).lmo(G)]
+)
+def test_what_needs_all_entries_takes_every_shape(step):
+    assert not stepper(nd.Declaration("rule", (), W - step), nd.Schedule()).matrix_only

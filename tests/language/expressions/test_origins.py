@@ -8,6 +8,7 @@ from properties import refuses
 import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.invariance.initial_values import starts_constant
+from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.domains import LOSS_VALUE, POSITIVE
 from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.facts import NONNEGATIVE
@@ -78,6 +79,11 @@ class Thermometer(Expr):
     """A scalar from outside that nobody has told the checker of."""
 
     internal = True
+    footprint = Footprint.OWN
+    role = None
+    commutes_with_transpose = False
+    zero_with = ()
+    jumps_with = ()
 
     def _infer_shape(self):
         return SCALAR
@@ -94,6 +100,11 @@ class Blurred(Operation):
     """A function of its argument, as its base class says."""
 
     internal = True
+    footprint = Footprint.OWN
+    role = None
+    commutes_with_transpose = False
+    zero_with = ()
+    jumps_with = ()
 
     arg: Expr
 
