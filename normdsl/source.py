@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
@@ -99,6 +100,7 @@ def here() -> Where | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _is_library(module: str, filename: str) -> bool:
     if filename.startswith("<attrs"):
         return True

@@ -65,7 +65,7 @@ class Expanded(Normal):
             self._terms[expr] = self._expand(expr)
         return self._terms[expr]
 
-    def _form(self, expr: Expr) -> Form:
+    def _visit(self, expr: Expr) -> Form:
         return collected(self.terms(expr))
 
     def _expand(self, expr: Expr) -> Terms:
@@ -73,7 +73,7 @@ class Expanded(Normal):
             case NormOperation():
                 return self.terms(expr.definition)
             case Constant(value=value, dims=dims):
-                ones = () if dims == SCALAR else (super()._form(Constant(ONE, dims)),)
+                ones = () if dims == SCALAR else (super()._visit(Constant(ONE, dims)),)
                 return {((), ones): value} if value else {}
             case e.Add(left=x, right=y) if x.shape == y.shape:
                 return added([self.terms(x), self.terms(y)])
@@ -99,7 +99,7 @@ class Expanded(Normal):
 
     def _letter(self, expr: Expr) -> Terms:
         """Return an expression as a term of its own."""
-        form = super()._form(expr)
+        form = super()._visit(expr)
         if expr.facts.low > 0:
             self._positive.add(form)
         return {(((form, 1),), ()) if expr.shape == SCALAR else ((), (form,)): ONE}

@@ -15,14 +15,14 @@ class FirstStep(Folding):
     def __init__(self) -> None:
         super().__init__({t: as_expr(1)})
 
-    def __call__(self, expr: Expr) -> Expr:
-        """Return the value of `expr` at the first step, in terms of that step's streams."""
-        if expr not in self._done and isinstance(expr, Before):
-            self._done[expr] = self(expr.recursion.inits[expr.index])
-        elif expr not in self._done and isinstance(expr, After):
-            body = expr.recursion.bodies[expr.index]
-            self._done[expr] = self(release(body, expr.recursion, Before))
-        return super().__call__(expr)
+    def _visit(self, expr: Expr) -> Expr:
+        match expr:
+            case Before():
+                return self(expr.recursion.inits[expr.index])
+            case After():
+                return self(release(expr.recursion.bodies[expr.index], expr.recursion, Before))
+            case _:
+                return super()._visit(expr)
 
 
 def starts_constant(expr: Expr) -> bool:

@@ -44,7 +44,10 @@ class Failure(Exception):  # noqa: N818 (not an error: an answer of the inferenc
         self.expr = expr
         self.reason = reason
         self.premises = premises
-        super().__init__(f"{expr}: {reason}")
+        super().__init__(expr, reason)
+
+    def __str__(self) -> str:
+        return f"{self.expr}: {self.reason}"
 
 
 def settled(judgement: Judgement, chosen: Mapping[sympy.Symbol, sympy.Expr]) -> Judgement:

@@ -21,36 +21,25 @@ from normdsl.compiler.invariance.normal_form import canonical, occurring
 from normdsl.compiler.invariance.scope import Scope
 from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr, assure
+from normdsl.expressions.expr import Constant, Expr
 from normdsl.expressions.nodes import Source
 from normdsl.expressions.recursion import Before, Carry, State, last
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.expressions.structure import rebuild
-from normdsl.expressions.traversal import walk
+from normdsl.expressions.traversal import Equivalent, walk
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated, transposed
 from normdsl.show.text import Text
-from normdsl.source import located
 
 _OTHER = {Dim.M: Dim.N, Dim.N: Dim.M, Dim.ONE: Dim.ONE}
 _SOURCES = {Source.ROWS: Source.COLS, Source.COLS: Source.ROWS, **MIRRORED}
 
 
-class Mirror:
-    """Mirror images of expressions, each computed once."""
+class Mirror(Equivalent):
+    """Mirror images of expressions: x′ with x(W̃ᵀ, G̃ᵀ) = x′(W̃, G̃)ᵀ, which have their facts."""
 
-    def __init__(self) -> None:
-        self._done: dict[Expr, Expr] = {}
-
-    def __call__(self, expr: Expr) -> Expr:
-        """Return x′ with x(W̃ᵀ, G̃ᵀ) = x′(W̃, G̃)ᵀ; what is known of x is true of x′."""
-        for node in walk(expr):
-            if node not in self._done:
-                with located(node.where):
-                    meant = node.definition if isinstance(node, NormOperation) else None
-                    found = image(node, self) if meant is None else self(meant)
-                    self._done[node] = assure(found, node.facts)
-        return assure(self._done[expr], expr.facts)
+    def _visit(self, expr: Expr) -> Expr:
+        return self(expr.definition) if isinstance(expr, NormOperation) else image(expr, self)
 
 
 def _exchanged(shape: Shape) -> Shape:

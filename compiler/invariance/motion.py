@@ -66,12 +66,10 @@ def _divides_by_zero(rule: Expr, update: Expr) -> bool:
 class _Resting(Folding):
     """Folds an expression in which some states are what they start from, at every step."""
 
-    def __call__(self, expr: Expr) -> Expr:
-        """Return the value of `expr` with those states at rest."""
-        new = isinstance(expr, After) and expr not in self._done
-        if isinstance(expr, After) and new and expr.recursion.forgetful(expr.index):
-            self._done[expr] = self(expr.recursion.bodies[expr.index])
-        return super().__call__(expr)
+    def _visit(self, expr: Expr) -> Expr:
+        if isinstance(expr, After) and expr.recursion.forgetful(expr.index):
+            return self(expr.recursion.bodies[expr.index])
+        return super()._visit(expr)
 
 
 def _at_rest(update: Expr) -> Expr:

@@ -15,6 +15,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import After, Carry, Recursion, State, free_carries
 from normdsl.expressions.shapes import SCALAR
 from normdsl.expressions.structure import content_fields, fingerprint
+from normdsl.expressions.traversal import Pass
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
 
@@ -24,20 +25,14 @@ def canonical(expr: Expr) -> Form:
     return Normal({})(expr)
 
 
-class Normal:
+class Normal(Pass[Form]):
     """Computes normal forms; `places` are the positions of the states of enclosing recursions."""
 
     def __init__(self, places: dict[Carry, int]) -> None:
+        super().__init__()
         self._places = places
-        self._done: dict[Expr, Form] = {}
 
-    def __call__(self, expr: Expr) -> Form:
-        """Return the normal form of an expression."""
-        if expr not in self._done:
-            self._done[expr] = self._form(expr)
-        return self._done[expr]
-
-    def _form(self, expr: Expr) -> Form:
+    def _visit(self, expr: Expr) -> Form:
         match expr:
             case NormOperation():
                 return self(expr.definition)

@@ -7,13 +7,13 @@ import enum
 import attrs
 
 from normdsl.expressions.conduct import Footprint, Role
-from normdsl.expressions.expr import Expr, Operation, assure
+from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.facts import NONNEGATIVE, UNIT, Facts
 from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.nodes import SingularLmo, SingularNorm
 from normdsl.expressions.recursion import After, Before, Recursion, State, release
 from normdsl.expressions.shapes import Dim, Shape
-from normdsl.expressions.structure import rebuild
+from normdsl.expressions.traversal import Equivalent
 from normdsl.norms.base import NormOperation
 from normdsl.norms.vectors import Entries
 from normdsl.show.notation import Notation, Piece
@@ -87,20 +87,17 @@ class Singular(Operation):
         return n.call(self.part.name.lower(), self.arg)
 
 
-class Derivation:
-    """Rewrites expressions into primitive ones over `Before` states; collects the states met."""
+class Derivation(Equivalent):
+    """Rewrites expressions into primitive ones over `Before` states; collects the states met.
+
+    Norm operations become what defines them, recursions are opened into one step.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self.slots: dict[Before, Slot] = {}
-        self._done: dict[Expr, Expr] = {}
 
-    def __call__(self, expr: Expr) -> Expr:
-        """Return `expr` without norm operations, its recursions opened into one step."""
-        if expr not in self._done:
-            self._done[expr] = self._derive(expr)
-        return assure(self._done[expr], expr.facts)
-
-    def _derive(self, expr: Expr) -> Expr:
+    def _visit(self, expr: Expr) -> Expr:
         match expr:
             case NormOperation():
                 return self(expr.definition)
@@ -112,8 +109,7 @@ class Derivation:
                 self._register(expr.recursion)
                 return expr if isinstance(expr, Before) else self(opened(expr))
             case _:
-                rebuilt: Expr = rebuild(expr, Expr, self)
-                return rebuilt
+                return self._rebuilt(expr)
 
     def _register(self, recursion: Recursion) -> None:
         for i in range(len(recursion.inits)):

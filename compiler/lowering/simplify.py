@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from operator import methodcaller
 
 from normdsl.expressions import expr as e
 from normdsl.expressions.expr import Constant, Expr, assure, is_constant
-from normdsl.expressions.nodes import RECIPROCAL, Apply, Inverse, MatrixPower
+from normdsl.expressions.nodes import RECIPROCAL, Apply, MatrixPower
 from normdsl.expressions.recursion import Before
-from normdsl.expressions.structure import rebuild
+from normdsl.expressions.traversal import Equivalent
 from normdsl.vocabulary.functions import matrix_power
 
 Identity = Callable[[Expr], Expr | None]
@@ -108,24 +109,8 @@ def _joined_power(p: MatrixPower, q: MatrixPower) -> Expr | None:
     return matrix_power(p.arg, e.add(a, b)) if p.arg == q.arg and alike else None
 
 
-def reduce_transposes(node: Expr) -> Expr | None:
-    """(xᵀ)ᵀ = x, (c x)ᵀ = c xᵀ for a number c, and xᵀ = x where x is symmetric."""
-    match node:
-        case e.Transpose(arg=x):
-            reduced = e.transpose(x)
-            return None if reduced == node else reduced
-    return None
-
-
-def cancel_two_inverses(node: Expr) -> Expr | None:
-    """(x⁻¹)⁻¹ = x."""
-    match node:
-        case Inverse(arg=Inverse(arg=x)):
-            return x
-    return None
-
-
 IDENTITIES: tuple[Identity, ...] = (
+    methodcaller("simpler"),
     cancel_two_minuses,
     pull_out_minus,
     join_constants,
@@ -133,27 +118,16 @@ IDENTITIES: tuple[Identity, ...] = (
     product_of_powers,
     product_of_reciprocals,
     product_of_matrix_powers,
-    reduce_transposes,
-    cancel_two_inverses,
 )
 
 
-class Simplification:
+class Simplification(Equivalent):
     """Applies `IDENTITIES` to expressions, remembering what it has simplified."""
 
-    def __init__(self) -> None:
-        self._done: dict[Expr, Expr] = {}
-
-    def __call__(self, expr: Expr) -> Expr:
-        """Return an equal, simpler expression."""
-        if expr not in self._done:
-            self._done[expr] = self._simplify(expr)
-        return assure(self._done[expr], expr.facts)
-
-    def _simplify(self, expr: Expr) -> Expr:
+    def _visit(self, expr: Expr) -> Expr:
         if isinstance(expr, Before):
             return expr
-        node: Expr = rebuild(expr, Expr, self)
+        node = self._rebuilt(expr)
         for rule in IDENTITIES:
             better = rule(node)
             if better is not None and better != node:

@@ -9,6 +9,7 @@ from normdsl.expressions import nodes
 from normdsl.expressions.expr import Constant, Expr
 from normdsl.expressions.nodes import Source
 from normdsl.expressions.shapes import SCALAR
+from normdsl.expressions.traversal import Pass
 
 
 class Type(enum.IntEnum):
@@ -20,7 +21,7 @@ class Type(enum.IntEnum):
     ARRAY = 3  # a batch of matrices in the dtype of W
 
 
-class Types:
+class Types(Pass[Type]):
     """The types of expressions, remembered.
 
     Args:
@@ -28,16 +29,10 @@ class Types:
     """
 
     def __init__(self, inputs: Container[Expr]) -> None:
+        super().__init__()
         self._inputs = inputs
-        self._known: dict[Expr, Type] = {}
 
-    def __call__(self, expr: Expr) -> Type:
-        """Return what an expression is in the emitted code."""
-        if expr not in self._known:
-            self._known[expr] = self._infer(expr)
-        return self._known[expr]
-
-    def _infer(self, expr: Expr) -> Type:
+    def _visit(self, expr: Expr) -> Type:
         if expr in self._inputs:
             return Type.ARRAY
         match expr:

@@ -7,7 +7,6 @@ from typing import Any
 from normdsl.declarations.folding import Folding
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import Before, State, fix
-from normdsl.source import located
 
 
 class Substitution(Folding):
@@ -17,20 +16,17 @@ class Substitution(Folding):
     is built anew by `nd.fix`, which counts the levels and infers the facts again.
     """
 
-    def __call__(self, expr: Expr) -> Expr:
-        """Return `expr` with the symbols replaced and folded."""
-        if isinstance(expr, State) and expr not in self._done:
-            with located(expr.where):
-                self._done[expr] = self._rebuilt(expr)
-        return super().__call__(expr)
+    def _visit(self, expr: Expr) -> Expr:
+        return self._reopened(expr) if isinstance(expr, State) else super()._visit(expr)
 
-    def _rebuilt(self, state: State) -> Expr:
+    def _reopened(self, state: State) -> Expr:
         """Return a state of the recursion with its bodies changed."""
         old = state.recursion
 
         def step(*states: Expr) -> tuple[Expr, ...]:
             carried: dict[Any, Expr] = {old.carry(i): new for i, new in enumerate(states)}
-            inside = Substitution(self._done | carried)
+            inside = Substitution(carried)
+            inside._done = self._done | inside._done
             return tuple(inside(body) for body in old.bodies)
 
         after: State = fix(step, tuple(map(self, old.inits)))[state.index]

@@ -75,7 +75,9 @@ class Expr(Symbolic, ABC):
         object.__setattr__(self, "facts", known)
         object.__setattr__(self, "origins", self._infer_origins())
         object.__setattr__(self, "fingerprint", fingerprint(self))
-        depth = 1 + max((child.depth for child in self.children), default=0)
+        depth = 1
+        for child in self.children:
+            depth = max(depth, 1 + child.depth)
         object.__setattr__(self, "depth", depth)
         if depth > DEEPEST:
             raise DeclarationError(
@@ -88,6 +90,13 @@ class Expr(Symbolic, ABC):
     def sign_like(self) -> Expr:
         """An expression whose entries have the sign of these: x of x³ or of tanh x."""
         return self
+
+    def simpler(self) -> Expr | None:
+        """Return an equal expression that its operands show to be simpler, or None.
+
+        What constructors, folding and the compiler's simplification know of identities of one node.
+        """
+        return None
 
     @property
     @abstractmethod
@@ -219,7 +228,7 @@ class Operation(Expr):
     """An expression that is a function of its children and of nothing else."""
 
     def _infer_origins(self) -> Origin:
-        return joined(child.origins for child in self.children)
+        return joined(self.children)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -293,6 +302,13 @@ class Add(Entrywise):
             return attrs.evolve(total, symmetric=True) if mirrored else total
         return attrs.evolve(total, symmetric=False, psd=False)
 
+    def simpler(self) -> Expr | None:
+        """X + 0 = x, sums of numbers, and x − x = 0."""
+        x, y = self.left, self.right
+        if negated(x) == y or negated(y) == x:
+            return Constant(Fraction(0), self.shape)
+        return _simpler_sum(x, y)
+
     def _notate(self, n: Notation) -> Piece:
         minus, tail = signed(self.right, n)
         return n.sum(self.left, tail, minus=minus)
@@ -322,7 +338,7 @@ class Mul(Entrywise):
         sign = sign_of(factors)
         low = max(product.low, 0.0) if sign > 0 else product.low
         high = min(product.high, 0.0) if sign < 0 else product.high
-        return Facts(low, high) if self.shape == SCALAR else self._as_matrix(factors, low, high)
+        return self._as_matrix(factors, low, high) if self.shape.square else Facts(low, high)
 
     def _as_matrix(self, factors: list[Expr], low: float, high: float) -> Facts:
         """Return facts of a multiple, or of an entrywise product, of symmetric matrices."""
@@ -340,6 +356,10 @@ class Mul(Entrywise):
             or (alike and positive and all(f.facts.psd for f in arrays)),
             orthogonal=any(c.facts.unimodular and a.facts.orthogonal for c, a in multiple),
         )
+
+    def simpler(self) -> Expr | None:
+        """0 x = 0, 1 x = x, and products of numbers."""
+        return _simpler_product(self.left, self.right)
 
     def _notate(self, n: Notation) -> Piece:
         minus, size = signed(self, n)
@@ -405,6 +425,10 @@ class Pow(Entrywise):
             hint=how_nonnegative(self.base),
         )
 
+    def simpler(self) -> Expr | None:
+        """x¹ = x, x⁰ = 1, and powers of numbers."""
+        return _simpler_power(self.base, self.exponent)
+
     def _notate(self, n: Notation) -> Piece:
         if is_constant(self.exponent, -1):
             return n.quotient(Piece("1", Level.ATOM), self.base)
@@ -457,6 +481,12 @@ class MatMul(Operation):
             return NONNEGATIVE if both else UNKNOWN
         return Facts(0.0 if both else -math.inf, symmetric=True, psd=middle.psd)
 
+    def simpler(self) -> Expr | None:
+        """I x = x I = x."""
+        return (
+            self.right if self.left.is_identity else self.left if self.right.is_identity else None
+        )
+
     def _notate(self, n: Notation) -> Piece:
         return n.chain(self.left, self.right)
 
@@ -483,6 +513,10 @@ class Transpose(Operation):
     def _infer_facts(self) -> Facts:
         return self.arg.facts
 
+    def simpler(self) -> Expr | None:
+        """(xᵀ)ᵀ = x, (c x)ᵀ = c xᵀ for a number c, and xᵀ = x where x is symmetric."""
+        return _simpler_transpose(self.arg)
+
     def _notate(self, n: Notation) -> Piece:
         return n.transposed(self.arg)
 
@@ -493,11 +527,10 @@ def assure(expr: Expr, facts: Facts) -> Expr:
     A rewrite knows them of what it replaces: ‖m‖_* ≥ 0 is not seen in ⟨m, polar(m)⟩. They are no
     part of equality, and passes hand them on (`structure.rebuild`).
     """
-    return (
-        expr
-        if expr.facts & facts == expr.facts
-        else attrs.evolve(expr, assured=facts & expr.assured)
-    )
+    known = expr.facts
+    if known is facts or known == facts or known & facts == known:
+        return expr
+    return attrs.evolve(expr, assured=facts & expr.assured)
 
 
 def how_nonnegative(expr: Expr) -> str:
@@ -521,9 +554,14 @@ def negated(expr: Expr) -> Expr | None:
 
 def factors_of(expr: Expr) -> list[Expr]:
     """Return the factors of an entrywise product, in order; the rest of a long one stays one."""
-    factors = [expr]
-    while len(factors) < _LONGEST and any(isinstance(f, Mul) for f in factors):
-        factors = [x for f in factors for x in (f.children if isinstance(f, Mul) else (f,))]
+    factors: list[Expr] = []
+    left = [expr]
+    while left:
+        factor = left.pop()
+        if isinstance(factor, Mul) and len(factors) + len(left) < _LONGEST:
+            left += (factor.right, factor.left)
+        else:
+            factors.append(factor)
     return factors
 
 
@@ -771,8 +809,21 @@ def is_constant(expr: Expr, value: int) -> bool:
     return isinstance(expr, Constant) and expr.value == value
 
 
+def simplest(node: Expr) -> Expr:
+    """Return a node, or the simpler expression that it is equal to."""
+    found = node.simpler()
+    return node if found is None else found
+
+
 def add(left: Expr, right: Expr) -> Expr:
     """Return left + right, leaving out a zero."""
+    found = _simpler_sum(left, right)
+    return Add(left, right) if found is None else found
+
+
+def _simpler_sum(left: Expr, right: Expr) -> Expr | None:
+    if not (isinstance(left, Constant) or isinstance(right, Constant)):
+        return None
     shape = broadcast(left.shape, right.shape)
     if is_constant(left, 0) and right.shape == shape:
         return right
@@ -780,11 +831,18 @@ def add(left: Expr, right: Expr) -> Expr:
         return left
     if isinstance(left, Constant) and isinstance(right, Constant) and shape is not None:
         return Constant(left.value + right.value, shape)
-    return Add(left, right)
+    return None
 
 
 def mul(left: Expr, right: Expr) -> Expr:
     """Return left ∘ right, leaving out a one and keeping a zero."""
+    found = _simpler_product(left, right)
+    return Mul(left, right) if found is None else found
+
+
+def _simpler_product(left: Expr, right: Expr) -> Expr | None:
+    if not (isinstance(left, Constant) or isinstance(right, Constant)):
+        return None
     shape = broadcast(left.shape, right.shape)
     if shape is not None and (is_constant(left, 0) or is_constant(right, 0)):
         return Constant(Fraction(0), shape)
@@ -794,13 +852,18 @@ def mul(left: Expr, right: Expr) -> Expr:
         return left
     if isinstance(left, Constant) and isinstance(right, Constant) and shape is not None:
         return Constant(left.value * right.value, shape)
-    return Mul(left, right)
+    return None
 
 
 def power(base: Expr, exponent: Expr) -> Expr:
     """Return base^exponent, folding exponents 0 and 1 and whole powers of constants."""
+    found = _simpler_power(base, exponent)
+    return Pow(base, exponent) if found is None else found
+
+
+def _simpler_power(base: Expr, exponent: Expr) -> Expr | None:
     if exponent.shape != SCALAR:
-        return Pow(base, exponent)
+        return None  # refused when it is built
     if is_constant(exponent, 1):
         return base
     if is_constant(exponent, 0):
@@ -813,21 +876,25 @@ def power(base: Expr, exponent: Expr) -> Expr:
         whole = exponent.value.denominator == 1 and abs(exponent.value) <= 64
         if whole:
             return Constant(base.value ** int(exponent.value), base.shape)
-    return Pow(base, exponent)
+    return None
 
 
 def matmul(left: Expr, right: Expr) -> Expr:
     """Return the matrix product left · right, leaving out an identity."""
-    product = MatMul(left, right)
-    return right if left.is_identity else left if right.is_identity else product
+    return simplest(MatMul(left, right))
 
 
 def transpose(arg: Expr) -> Expr:
     """Return the transpose; twice is none, numbers come out, symmetric nodes are their own."""
+    found = _simpler_transpose(arg)
+    return Transpose(arg) if found is None else found
+
+
+def _simpler_transpose(arg: Expr) -> Expr | None:
     if isinstance(arg, Transpose):
         return arg.arg
     if isinstance(arg, Constant):
         return Constant(arg.value, arg.dims.transposed)
     if isinstance(arg, Mul) and arg.left.shape == SCALAR:
         return mul(arg.left, transpose(arg.right))
-    return arg if arg.shape == SCALAR or arg.facts.symmetric else Transpose(arg)
+    return arg if arg.shape == SCALAR or arg.facts.symmetric else None

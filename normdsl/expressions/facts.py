@@ -41,12 +41,13 @@ class Facts:
 
     def __and__(self, other: Facts) -> Facts:
         """Return what is known if both are true of the same value."""
-        flags = {
-            f.name: getattr(self, f.name) or getattr(other, f.name)
-            for f in attrs.fields(Facts)
-            if f.name not in ("low", "high")
-        }
-        return Facts(max(self.low, other.low), min(self.high, other.high), **flags)
+        return Facts(
+            max(self.low, other.low),
+            min(self.high, other.high),
+            self.symmetric or other.symmetric,
+            self.psd or other.psd,
+            self.orthogonal or other.orthogonal,
+        )
 
     def __add__(self, other: Facts) -> Facts:
         return Facts(
@@ -58,6 +59,8 @@ class Facts:
 
     def __mul__(self, other: Facts) -> Facts:
         """Return the range of an entrywise product; matrix properties are the caller's."""
+        if self.low >= 0 and other.low >= 0:
+            return Facts(_times(self.low, other.low), _times(self.high, other.high))
         ends = [_times(a, b) for a in (self.low, self.high) for b in (other.low, other.high)]
         return Facts(min(ends), max(ends))
 

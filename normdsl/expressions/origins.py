@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from typing import Any
 
 
 class Origin(enum.Flag):
@@ -50,10 +51,10 @@ BEFORE_THE_FIRST_STEP = NUMBERS | Origin.LENGTHS | Origin.WEIGHTS | Origin.CHANC
 ANYTHING = ~Origin.NOTHING
 
 
-def joined(origins: Iterable[Origin]) -> Origin:
-    """Return the union."""
+def joined(values: Iterable[Any]) -> Origin:
+    """Return what values of several `origins` come from together."""
     found = Origin.NOTHING
-    for origin in origins:
-        if origin is not found:
-            found = found | origin if found else origin
+    for value in values:
+        if value.origins is not found:
+            found |= value.origins
     return found

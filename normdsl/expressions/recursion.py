@@ -18,8 +18,7 @@ from normdsl.expressions.expr import Constant, Expr, as_expr, is_constant
 from normdsl.expressions.facts import Facts
 from normdsl.expressions.origins import BEFORE_THE_FIRST_STEP, Origin, joined
 from normdsl.expressions.shapes import Shape
-from normdsl.expressions.structure import rebuild
-from normdsl.expressions.traversal import replace, walk
+from normdsl.expressions.traversal import Rewriter, replace, walk
 from normdsl.expressions.turning import settled, turned
 from normdsl.show.notation import Notation, Piece
 
@@ -192,7 +191,7 @@ class State(Expr):
         return self.recursion.known[self.index]
 
     def _infer_origins(self) -> Origin:
-        return Origin.STATE | joined(child.origins for child in self.children)
+        return Origin.STATE | joined(self.children)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -351,33 +350,35 @@ def release(root: Expr, recursion: Recursion, state: type[State]) -> Expr:
         root: the expression. recursion: the one it comes from.
         state: `Before` or `After`, what a carry becomes.
     """
-    own = {recursion.carry(i): i for i in range(len(recursion.inits))}
-    done: dict[Expr, Expr] = {}
+    return _Release(recursion, state)(root)
 
-    def change(expr: Expr) -> Expr:
-        if isinstance(expr, State) and expr.recursion.level >= recursion.level:
-            return expr
-        if expr not in done:
-            if isinstance(expr, Carry) and expr in own:
-                done[expr] = state(recursion, own[expr], where=expr.where)
-            else:
-                done[expr] = rebuild(expr, Expr, change)
-        return done[expr]
 
-    return change(root)
+class _Release(Rewriter):
+    def __init__(self, recursion: Recursion, state: type[State]) -> None:
+        super().__init__()
+        self._recursion, self._state = recursion, state
+
+    def _visit(self, expr: Expr) -> Expr:
+        match expr:
+            case State() if expr.recursion.level >= self._recursion.level:
+                return expr
+            case Carry() if expr.level == self._recursion.level:
+                return self._state(self._recursion, expr.index)
+            case _:
+                return self._rebuilt(expr)
 
 
 def free_carries(root: Expr) -> set[Carry]:
     """Return the carries in an expression that no recursion inside it binds."""
-    done: dict[Expr, frozenset[Carry]] = {}
+    done: dict[bytes, frozenset[Carry]] = {}
     for expr in walk(root):
-        inner = frozenset().union(*(done[c] for c in expr.children))
-        if isinstance(expr, Carry):
-            inner = frozenset({expr})
-        elif isinstance(expr, State):
-            inner = frozenset(c for c in inner if c.level != expr.recursion.level)
-        done[expr] = inner
-    return set(done[root])
+        free: frozenset[Carry] = frozenset({expr}) if isinstance(expr, Carry) else frozenset()
+        for child in expr.children:
+            free |= done[child.fingerprint]
+        if free and isinstance(expr, State):
+            free = frozenset(c for c in free if c.level != expr.recursion.level)
+        done[expr.fingerprint] = free
+    return set(done[root.fingerprint])
 
 
 def _depth(root: Expr) -> int:

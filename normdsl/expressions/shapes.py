@@ -60,6 +60,8 @@ def are_lengths(given: Any) -> bool:
 
 def broadcast(first: Shape, second: Shape) -> Shape | None:
     """Return the shape of a pointwise operation, as torch broadcasts; None if refused."""
+    if first is second:
+        return first
     rows = _join(first.rows, second.rows)
     cols = _join(first.cols, second.cols)
     return None if rows is None or cols is None else Shape(rows, cols)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -18,38 +18,53 @@ import attrs
 #: A class, or several, as isinstance takes them.
 Kind = type | tuple[type, ...]
 
-_FIELDS: dict[type, tuple[str, ...]] = {}
+#: Classes of values that have no parts.
+_PLAIN = frozenset({int, float, str, bool, Fraction, type(None)})
 
 
-def content_fields(cls: type) -> tuple[str, ...]:
-    """Return the names of the constructor fields of an attrs class, notes left out."""
-    if cls not in _FIELDS:
-        _FIELDS[cls] = tuple(
-            f.name for f in attrs.fields(cls) if f.init and not f.metadata.get("note")
-        )
-    return _FIELDS[cls]
+class _Fields(dict[type, tuple[str, ...]]):
+    def __missing__(self, cls: type) -> tuple[str, ...]:
+        fields = (f for f in attrs.fields(cls) if f.init and not f.metadata.get("note"))
+        return self.setdefault(cls, tuple(f.name for f in fields))
 
 
-def parts(value: Any, kind: Kind) -> Iterator[Any]:
-    """Yield the values of type `kind` that stand directly in `value`'s fields, in order."""
+class _Known(dict[type, bool]):
+    def __missing__(self, cls: type) -> bool:
+        return self.setdefault(cls, attrs.has(cls))
+
+
+#: By attrs class, the names of its constructor fields, notes left out.
+content_fields = _Fields().__getitem__
+#: By class, whether it is one of attrs, whose fields have parts.
+_has_parts = _Known().__getitem__
+
+
+def parts(value: Any, kind: Kind) -> list[Any]:
+    """Return the values of type `kind` that stand directly in `value`'s fields, in order."""
+    found: list[Any] = []
     for name in content_fields(type(value)):
-        yield from _inside(getattr(value, name), kind)
+        field = getattr(value, name)
+        if isinstance(field, kind):
+            found.append(field)
+        elif type(field) not in _PLAIN:
+            _collect(field, kind, found)
+    return found
+
+
+def _collect(value: Any, kind: Kind, found: list[Any]) -> None:
+    if isinstance(value, kind):
+        found.append(value)
+    elif isinstance(value, tuple):
+        for item in value:
+            _collect(item, kind, found)
+    elif _has_parts(type(value)):
+        found += parts(value, kind)
 
 
 def notes(value: Any, kind: type) -> tuple[Any, ...]:
     """Return what stands in `value`'s fields besides its parts of type `kind`, in order."""
     fields = (getattr(value, name) for name in content_fields(type(value)))
     return tuple(x for x in fields if not isinstance(x, kind))
-
-
-def _inside(value: Any, kind: Kind) -> Iterator[Any]:
-    if isinstance(value, kind):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _inside(item, kind)
-    elif attrs.has(type(value)):
-        yield from parts(value, kind)
 
 
 def rebuild(value: Any, kind: Kind, change: Callable[[Any], Any]) -> Any:
@@ -61,7 +76,7 @@ def rebuild(value: Any, kind: Kind, change: Callable[[Any], Any]) -> Any:
     updates = {}
     for name in content_fields(type(value)):
         old = getattr(value, name)
-        new = _replace(old, kind, change)
+        new = old if type(old) in _PLAIN else _replace(old, kind, change)
         if new is not old:
             updates[name] = new
     return attrs.evolve(value, **updates) if updates else value
@@ -76,31 +91,38 @@ def _replace(value: Any, kind: Kind, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, tuple):
         new = tuple(_replace(item, kind, change) for item in value)
         return value if all(a is b for a, b in zip(new, value, strict=True)) else new
-    if attrs.has(type(value)):
-        return rebuild(value, kind, change)
-    return value
+    return rebuild(value, kind, change) if _has_parts(type(value)) else value
 
 
 def fingerprint(value: Any) -> bytes:
     """Return a digest of a value's class and contents; equal digests mean equal structure."""
     digest = hashlib.blake2b(digest_size=16)
-    _feed(digest, value)
+    _feed_fields(digest, value)
     return digest.digest()
 
 
-def _feed(digest: Any, value: Any, top: bool = True) -> None:
-    known = None if top else getattr(value, "fingerprint", None)
+def _feed_fields(digest: Any, value: Any) -> None:
+    digest.update(f"<{type(value).__module__}.{type(value).__qualname__}".encode())
+    for name in content_fields(type(value)):
+        field = getattr(value, name)
+        known = getattr(field, "fingerprint", None)
+        if known is not None:
+            digest.update(b"#" + known)
+        else:
+            _feed(digest, field)
+    digest.update(b">")
+
+
+def _feed(digest: Any, value: Any) -> None:
+    known = getattr(value, "fingerprint", None)
     if known is not None:
         digest.update(b"#" + known)
-    elif attrs.has(type(value)):
-        digest.update(f"<{type(value).__module__}.{type(value).__qualname__}".encode())
-        for name in content_fields(type(value)):
-            _feed(digest, getattr(value, name), top=False)
-        digest.update(b">")
+    elif _has_parts(type(value)):
+        _feed_fields(digest, value)
     elif isinstance(value, tuple):
         digest.update(b"(")
         for item in value:
-            _feed(digest, item, top=False)
+            _feed(digest, item)
         digest.update(b")")
     elif isinstance(value, enum.Enum | Fraction | int | float | str | None):
         digest.update(f"{type(value).__name__}:{value!r};".encode())

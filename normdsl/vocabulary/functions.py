@@ -7,7 +7,16 @@ from typing import Any
 
 from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr, Mul, Pow, as_expr, is_constant, transpose
+from normdsl.expressions.expr import (
+    Constant,
+    Expr,
+    Mul,
+    Pow,
+    as_expr,
+    is_constant,
+    simplest,
+    transpose,
+)
 from normdsl.expressions.expr import power as _power
 from normdsl.expressions.nodes import Reducer
 from normdsl.expressions.nodes.entrywise import absolute
@@ -37,10 +46,7 @@ def sign(x: Any) -> Expr:
 
 def reciprocal(x: Any) -> Expr:
     """Return the pseudo-inverse of each entry: 1/x, and 0 where x = 0."""
-    x = as_expr(x)
-    if isinstance(x, nodes.Apply) and x.function == nodes.RECIPROCAL:
-        return x.arg
-    return nodes.Apply(nodes.RECIPROCAL, x)
+    return simplest(nodes.Apply(nodes.RECIPROCAL, as_expr(x)))
 
 
 def exp(x: Any) -> Expr:
@@ -60,8 +66,7 @@ def tanh(x: Any) -> Expr:
 
 def maximum(x: Any, y: Any) -> Expr:
     """Return the larger of the two, entry by entry."""
-    x, y = as_expr(x), as_expr(y)
-    return x if x == y else nodes.Maximum(x, y)
+    return simplest(nodes.Maximum(as_expr(x), as_expr(y)))
 
 
 def minimum(x: Any, y: Any) -> Expr:
@@ -183,11 +188,7 @@ def matrix_power(s: Any, p: Any) -> Expr:
     Raises:
         DomainError: if S is not known to be positive semidefinite.
     """
-    s, p = as_expr(s), as_expr(p)
-    root = nodes.MatrixPower(s, p)
-    if is_constant(p, 0):
-        return nodes.Eye(s.shape.rows)
-    return s if is_constant(p, 1) or isinstance(s, nodes.Eye) else root
+    return simplest(nodes.MatrixPower(as_expr(s), as_expr(p)))
 
 
 def cholesky(s: Any) -> Expr:

@@ -8,6 +8,7 @@ import attrs
 
 from normdsl.errors import DomainError
 from normdsl.expressions.expr import (
+    Constant,
     Entrywise,
     Expr,
     how_nonnegative,
@@ -95,6 +96,13 @@ class Apply(Entrywise):
         symmetric = x.symmetric and self.shape != SCALAR
         return Facts(0.0 if kept else f.low, f.high, symmetric=symmetric)
 
+    def simpler(self) -> Expr | None:
+        """(x⁺)⁺ = x."""
+        match self.arg:
+            case Apply(function=f, arg=x) if f == self.function == RECIPROCAL:
+                return x
+        return None
+
     def _notate(self, n: Notation) -> Piece:
         if self.function == RECIPROCAL:
             return n.power(self.arg, Piece("+", Level.ATOM))
@@ -128,6 +136,13 @@ class Maximum(Entrywise):
         alike = self.left.shape == self.right.shape
         symmetric = alike and mutually_symmetric(self.left, self.right)
         return Facts(max(x.low, y.low), max(x.high, y.high), symmetric=symmetric)
+
+    def simpler(self) -> Expr | None:
+        """max(x, x) = x, and the larger of two numbers."""
+        x, y = self.left, self.right
+        if isinstance(x, Constant) and isinstance(y, Constant):
+            return Constant(max(x.value, y.value), self.shape)
+        return x if x == y else None
 
     def _notate(self, n: Notation) -> Piece:
         return n.call("max", self.left, self.right)

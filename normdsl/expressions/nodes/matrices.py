@@ -8,8 +8,9 @@ import attrs
 
 from normdsl.errors import DomainError, ShapeError
 from normdsl.expressions.conduct import Footprint, Role
-from normdsl.expressions.expr import Expr, Operation
+from normdsl.expressions.expr import Expr, Operation, is_constant
 from normdsl.expressions.facts import ORTHOGONAL, UNKNOWN, Facts
+from normdsl.expressions.nodes.leaves import Eye
 from normdsl.expressions.shapes import SCALAR, Shape
 from normdsl.show.notation import Notation, Piece
 
@@ -56,6 +57,12 @@ class MatrixPower(Operation):
     def _infer_facts(self) -> Facts:
         _require_psd("a matrix power", self.arg)
         return Facts(symmetric=True, psd=True)
+
+    def simpler(self) -> Expr | None:
+        """S¹ = S and S⁰ = I^p = I."""
+        if is_constant(self.exponent, 0):
+            return Eye(self.shape.rows)
+        return self.arg if is_constant(self.exponent, 1) or self.arg.is_identity else None
 
     def _notate(self, n: Notation) -> Piece:
         return n.power(self.arg, self.exponent)
@@ -116,6 +123,10 @@ class Inverse(Operation):
     def _infer_facts(self) -> Facts:
         facts = self.arg.facts
         return Facts(symmetric=facts.symmetric, psd=facts.psd, orthogonal=facts.orthogonal)
+
+    def simpler(self) -> Expr | None:
+        """(S⁻¹)⁻¹ = S, of pseudo-inverses as well."""
+        return self.arg.arg if isinstance(self.arg, Inverse) else None
 
     def _notate(self, n: Notation) -> Piece:
         return n.power(self.arg, n.integer_or_ratio(Fraction(-1)))
