@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 import sympy
 
 from normdsl.compiler.invariance.conditions import Assumption, Condition, Kind
 from normdsl.declarations.folding import Folding
-from normdsl.declarations.rule import Rule
+from normdsl.declarations.rule import Rule, remembered
 from normdsl.errors import NormdslError
 from normdsl.expressions.expr import Expr, as_expr
 from normdsl.expressions.nodes import Param
@@ -21,18 +20,13 @@ Names = dict[Expr, str]
 Zeros = frozenset[Param]
 
 
+@remembered(maxsize=128)
 def names_of(declaration: Rule, zeros: Zeros = frozenset()) -> Names:
     """Return the names of a rule's parts: as written, seen from outside, and with some symbols 0.
 
     Args:
         declaration: the rule. zeros: hyper-parameters that what is to be named has set to 0.
     """
-    return _names_of(declaration, declaration.names, zeros)
-
-
-@lru_cache(maxsize=128)
-def _names_of(declaration: Rule, given: tuple[tuple[str, Expr], ...], zeros: Zeros) -> Names:
-    """Return the names; equal rules may have been given others."""
     labels = declaration.labels
     outside = seen_from_outside(declaration.update, labels)
     names = {x: labels[source] for x, source in outside.items()}

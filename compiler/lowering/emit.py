@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from normdsl.compiler.lowering import kernel_calls, refresh
 from normdsl.compiler.lowering.printer import Printer
 from normdsl.compiler.lowering.value_types import Type, Types
+from normdsl.declarations.identifiers import CODE
 from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Expr
@@ -16,8 +17,7 @@ from normdsl.schedules.schedule import Schedule
 from normdsl.show.notation import Level, Piece
 
 _LINE = 92
-_TAKEN = {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", "max"}
-_TAKEN |= {"layers", "own", "stream", "places", *MOMENTS.values()}
+_TAKEN = CODE | {*MOMENTS.values()}
 
 
 class Emitter(Printer):
@@ -48,7 +48,7 @@ class Emitter(Printer):
         self._pieces: dict[Expr, Piece] = {}
         self._types = Types(inputs)
         self._uses: dict[Expr, int] = {}
-        self._taken = _TAKEN | set(inputs.values()) | kernel_calls.kernel_names()
+        self._taken = {*_TAKEN} | set(inputs.values()) | kernel_calls.kernel_names()
         self._taken |= {*self.kept.values(), phase} if kept else set()
 
     def reserve(self, names: Sequence[str]) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from operator import methodcaller
 
+from normdsl.errors import DeclarationError
 from normdsl.expressions import expr as e
 from normdsl.expressions.expr import Constant, Expr, assure, is_constant
 from normdsl.expressions.nodes import RECIPROCAL, Apply, MatrixPower
@@ -20,6 +20,17 @@ from normdsl.vocabulary.functions import matrix_power
 
 Identity = Callable[[Expr], Expr | None]
 MINUS = Constant(Fraction(-1), where=None)
+
+
+def identities_of_one_node(node: Expr) -> Expr | None:
+    """What a node knows of itself: x + 0 = x, (xᵀ)ᵀ = x, (x⁻¹)⁻¹ = x, ….
+
+    Exact numbers that would have too many digits stay as they are written.
+    """
+    try:
+        return node.simpler()
+    except DeclarationError:
+        return None
 
 
 def pull_out_minus(node: Expr) -> Expr | None:
@@ -110,7 +121,7 @@ def _joined_power(p: MatrixPower, q: MatrixPower) -> Expr | None:
 
 
 IDENTITIES: tuple[Identity, ...] = (
-    methodcaller("simpler"),
+    identities_of_one_node,
     cancel_two_minuses,
     pull_out_minus,
     join_constants,

@@ -8,82 +8,31 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
-from normdsl.compiler.lowering.derive import Derivation, Slot
+from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
-from normdsl.compiler.lowering.fields import Field, unused
+from normdsl.compiler.lowering.fields import unused
 from normdsl.compiler.lowering.kernel_calls import with_helpers
-from normdsl.compiler.lowering.refresh import combined, inside, is_scheduled
+from normdsl.compiler.lowering.plan import Plan
+from normdsl.compiler.lowering.refresh import combined, is_scheduled
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Constant, Expr, is_constant
-from normdsl.expressions.nodes import Across, Draw
+from normdsl.expressions.nodes import Across
 from normdsl.expressions.shapes import Dim
-from normdsl.schedules.schedule import Schedule
 
 _ZERO = Constant(Fraction(0), where=None)
 
 
-def draws(slots: Iterable[Slot], graph: Iterable[Expr]) -> bool:
-    """Return whether the states of a rule or its derived step read random numbers."""
-    return any(isinstance(x, Draw) for x in inside([*graph, *(slot.init for slot in slots)]))
-
-
-def write(
-    declaration: Rule,
-    schedule: Schedule,
-    slots: list[Slot],
-    fields: tuple[Field, ...],
-    graph: tuple[Expr, ...],
-    layers: tuple[Across, ...],
-    names: Mapping[Expr, str],
-    kept: Sequence[Expr],
-    phase: str | None,
-) -> str:
+def write(plan: Plan) -> str:
     """Return the source of `init`, of `step` and its surveys, and of the kernels they call."""
-    hyper = "".join(f", {h.name}" for h in declaration.hyper)
-    drawn = ", stream=None, places=None" if draws(slots, graph) else ""
-    star = ", *" + drawn + hyper if drawn or hyper else ""
     kernels: dict[Callable[..., object], None] = {}
-    init = _emit_init(declaration, schedule, slots, fields, star, kernels)
-    used = {h.name for h in declaration.hyper} | {f.name for f in fields}
-    olds: list[str] = []
-    for field in fields:
-        olds.append(unused(f"{field.name}_old", used))
-        used.add(olds[-1])
-    inputs: dict[Expr, str] = {s.before: x for s, x in zip(slots, olds, strict=False)}
-    # A kept value that a state remembers anyway has its last value there.
-    held = zip([*graph[1:], *kept], olds, strict=True)
-    last = {x: old for x, old in held if is_scheduled(x, schedule)}
-
-    def function(
-        name: str,
-        what: str,
-        roots: Sequence[tuple[Expr, str | None]],
-        found: Mapping[int, Across],
-        kept: Sequence[Expr] = (),
-    ) -> str:
-        given = {**inputs, **_shared(found)}
-        emitter = Emitter(names, given, schedule, last, phase or "")
-        emitter.reserve([h.name for h in declaration.hyper])
-        emitter.count([x for x, _ in roots])
-        results = [emitter.value(x, wish) for x, wish in roots]
-        results.insert(0, results.pop())
-        results += [emitter.value(x) for x in kept]
-        body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
-        kernels.update(dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k)))
-        args = ", ".join(["W", "G", *olds])
-        known = "".join(f", {name}=None" for name in declaration.moments)
-        known += ", layers=(), own=()" if layers else ""
-        known += drawn
-        known += f", {phase}" if phase else ""
-        return _function(f"def {name}({args}, *, t, loss=None{known}{hyper}):", what, body)
-
-    everywhere = dict(enumerate(layers))
+    init = _emit_init(plan, kernels)
+    functions = _Functions(plan, kernels)
+    everywhere = dict(enumerate(plan.layers))
     place = {x: k for k, x in everywhere.items()}
-    update, *after = graph
     steps = [
-        function(
+        functions.write(
             f"survey{k}",
             f"What a layer adds to layers[{k}]",
             [(x.arg, "x")],
@@ -91,12 +40,78 @@ def write(
         )
         for k, x in everywhere.items()
     ]
-    roots = [*((x, names.get(x)) for x in after), (update, "W_new")]
-    steps.append(function("step", f"One step of {declaration.name}", roots, everywhere, kept))
-    _require_no_clash(declaration, kernels)
+    roots = [*((x, plan.names.get(x)) for x in plan.after), (plan.update, "W_new")]
+    what = f"One step of {plan.declaration.name}"
+    steps.append(functions.write("step", what, roots, everywhere, plan.values))
+    _require_no_clash(plan.declaration, kernels)
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
     return "\n\n".join([head, *pasted, init, *steps])
+
+
+class _Functions:
+    """Writes functions of the weights, the gradient and the states, and collects their kernels."""
+
+    def __init__(self, plan: Plan, kernels: dict[Callable[..., object], None]) -> None:
+        self.plan, self.kernels = plan, kernels
+        used = {h.name for h in plan.declaration.hyper} | {f.name for f in plan.fields}
+        self.olds: list[str] = []
+        for field in plan.fields:
+            self.olds.append(unused(f"{field.name}_old", used))
+            used.add(self.olds[-1])
+        before = zip(plan.slots, self.olds, strict=False)
+        self.inputs: dict[Expr, str] = {s.before: x for s, x in before}
+        # A kept value that a state remembers anyway has its last value there.
+        held = zip([*plan.after, *plan.values], self.olds, strict=True)
+        self.last = {x: old for x, old in held if is_scheduled(x, plan.schedule)}
+
+    def write(
+        self,
+        name: str,
+        what: str,
+        roots: Sequence[tuple[Expr, str | None]],
+        found: Mapping[int, Across],
+        kept: Sequence[Expr] = (),
+    ) -> str:
+        """Return the source of a function.
+
+        Args:
+            name: its name. what: what it returns, in words.
+            roots: what it returns, with wishes for names; the last one comes first.
+            found: scalars of all layers that it is given. kept: what else it returns.
+        """
+        plan = self.plan
+        given = {**self.inputs, **_shared(found)}
+        emitter = Emitter(plan.names, given, plan.schedule, self.last, plan.phase or "")
+        emitter.reserve([h.name for h in plan.declaration.hyper])
+        emitter.count([x for x, _ in roots])
+        results = [emitter.value(x, wish) for x, wish in roots]
+        results.insert(0, results.pop())
+        results += [emitter.value(x) for x in kept]
+        body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
+        self.kernels.update(_helpers(emitter))
+        return _function(f"def {name}({self._arguments()}):", what, body)
+
+    def _arguments(self) -> str:
+        plan = self.plan
+        known = "".join(f", {name}=None" for name in plan.declaration.moments)
+        known += ", layers=(), own=()" if plan.layers else ""
+        known += _drawn(plan)
+        known += f", {plan.phase}" if plan.phase else ""
+        return ", ".join(["W", "G", *self.olds]) + f", *, t, loss=None{known}{_hyper(plan)}"
+
+
+def _drawn(plan: Plan) -> str:
+    return ", stream=None, places=None" if plan.draws else ""
+
+
+def _hyper(plan: Plan) -> str:
+    return "".join(f", {h.name}" for h in plan.declaration.hyper)
+
+
+def _helpers(emitter: Emitter) -> dict[Callable[..., object], None]:
+    """Return the kernels that a function calls, and what they call."""
+    return dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k))
 
 
 def _require_no_clash(declaration: Rule, kernels: Iterable[Callable[..., object]]) -> None:
@@ -121,33 +136,29 @@ def _shared(found: Mapping[int, Across]) -> dict[Expr, str]:
     return {**own, **{x: f"layers[{k}]" for k, x in found.items()}}
 
 
-def _emit_init(
-    declaration: Rule,
-    schedule: Schedule,
-    slots: list[Slot],
-    fields: tuple[Field, ...],
-    star: str,
-    kernels: dict[Callable[..., object], None],
-) -> str:
+def _emit_init(plan: Plan, kernels: dict[Callable[..., object], None]) -> str:
     """Return the source of `init`, and add the kernels it calls."""
     simplify, derive = Simplification(), Derivation()
-    starts = [simplify(derive(s.init)) for s in slots]
-    starts += [_ZERO] * (len(fields) - len(slots))
-    emitter = Emitter({}, {}, schedule)
-    emitter.reserve([h.name for h in declaration.hyper])
+    starts = [simplify(derive(s.init)) for s in plan.slots]
+    starts += [_ZERO] * len(plan.kept)
+    emitter = Emitter({}, {}, plan.schedule)
+    emitter.reserve([h.name for h in plan.declaration.hyper])
     length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
     results = []
-    for field, start in zip(fields, starts, strict=True):
+    for field, start in zip(plan.fields, starts, strict=True):
         rows, cols = (length[d] for d in field.dims)
         code = f"W.new_zeros((*batch, {rows}, {cols}))"
         if not is_constant(start, 0):
             code += f" + {emitter(start).text}"
         results.append(emitter.variable(field.name))
         emitter.lines.append(f"{results[-1]} = {code}")
-    kernels.update(dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k)))
-    unpack = ["*batch, rows, cols = W.shape"] if slots else []
+    kernels.update(_helpers(emitter))
+    unpack = ["*batch, rows, cols = W.shape"] if plan.slots else []
     body = [*unpack, *emitter.lines, _returned(results)]
-    return _function(f"def init(W{star}):", f"Initial states of {declaration.name}", body)
+    given = _drawn(plan) + _hyper(plan)
+    star = f", *{given}" if given else ""
+    what = f"Initial states of {plan.declaration.name}"
+    return _function(f"def init(W{star}):", what, body)
 
 
 def lengths(lines: list[str], results: list[str]) -> list[str]:

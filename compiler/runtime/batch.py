@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,8 +13,9 @@ from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.lowering import refresh
-from normdsl.compiler.lowering.program import Field, Program, lower
-from normdsl.declarations.rule import Rule
+from normdsl.compiler.lowering.fields import Field
+from normdsl.compiler.lowering.program import Program, lower
+from normdsl.declarations.rule import Rule, remembered
 from normdsl.errors import FactorisationError, GradientError, HyperparameterError
 from normdsl.expressions.expr import Expr, Transpose
 from normdsl.expressions.nodes import (
@@ -248,17 +248,13 @@ def _passes_on(root: Expr) -> bool:
     return isinstance(root, Before | Stream)
 
 
+@remembered(maxsize=256)
 def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     """Return the stepper of a declaration under a schedule.
 
     Raises:
         HyperparameterError: if the schedule names a state that the rule has not.
     """
-    return _stepper(declaration, declaration.names, schedule)
-
-
-@lru_cache(maxsize=256)
-def _stepper(declaration: Rule, names: object, schedule: Schedule) -> Stepper:
     program = lower(declaration, schedule)
     _require_slots(program)
     everything = {x for root in program.graph for x in walk(root)}
@@ -269,7 +265,7 @@ def _stepper(declaration: Rule, names: object, schedule: Schedule) -> Stepper:
         for f in (program.step, *program.surveys)
     )
     passed = [_passes_on(root) for root in program.graph]
-    passed += [False] * (1 + len(program.fields) - len(passed))
+    passed += [False] * len(program.kept)
     return Stepper(
         program,
         run,

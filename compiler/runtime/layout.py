@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from normdsl.compiler.lowering.program import Field
+from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime.batch import Stepper
 from normdsl.compiler.runtime.views import Flat, View
 from normdsl.errors import GradientError
@@ -44,7 +44,7 @@ class Layout:
     @property
     def required(self) -> tuple[Field, ...]:
         """The states without which a step cannot go on; others are values kept to save time."""
-        return self.fields[: len(self.stepper.program.graph) - 1]
+        return self.stepper.program.states
 
     @property
     def sizes(self) -> tuple[tuple[int, int, int], ...]:

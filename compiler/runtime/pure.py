@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from normdsl.compiler.lowering.program import Field
+from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime import draws
 from normdsl.compiler.runtime.across_layers import shared
 from normdsl.compiler.runtime.batch import Inputs, Stepper

@@ -6,7 +6,6 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +18,7 @@ from normdsl.compiler.runtime import parameter_groups
 from normdsl.compiler.runtime.layout import STEP, Layout
 from normdsl.compiler.runtime.nonfinite import finite, has_values
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
-from normdsl.declarations.rule import FOREIGN, Rule
+from normdsl.declarations.rule import FOREIGN, Rule, remembered
 from normdsl.declarations.serial import read, to_json
 from normdsl.errors import GradientError, NormdslError, SerializationError
 from normdsl.norms.layers import anonymous
@@ -31,12 +30,8 @@ _PLAIN = Schedule()
 _OWN = {"rule", "schedule", "view"}
 
 
+@remembered(maxsize=64)
 def _json(rule: Rule) -> str:
-    return _written(rule, rule.names)
-
-
-@lru_cache(maxsize=64)
-def _written(rule: Rule, names: object) -> str:
     return to_json(rule)
 
 
@@ -171,8 +166,8 @@ def _anonymous(rule: Rule) -> Rule:
 
 def _renaming(theirs: Program, ours: Program) -> Renaming:
     """Return the names that states of one program have in another of an equal rule."""
-    called = dict(zip(ours.graph[1:], ours.fields, strict=False))
-    pairs = zip(theirs.graph[1:], theirs.fields, strict=False)
+    called = dict(zip(ours.after, ours.states, strict=True))
+    pairs = zip(theirs.after, theirs.states, strict=True)
     names = {field.name: called[after].name for after, field in pairs}
     return Renaming(names, theirs.owned | {STEP})
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import keyword
 import unicodedata
 
+#: Names with a meaning of their own in formulas and in optimizer states.
+FORMULAS = frozenset({"W", "G", "t", "loss", "step", "init", "torch"})
+#: Names that emitted code uses besides.
+CODE = FORMULAS | {"rows", "cols", "batch", "max", "layers", "own", "stream", "places"}
+
 
 def is_name(text: object) -> bool:
     """Return whether a text is an identifier that Python reads as it is written.

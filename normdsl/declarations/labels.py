@@ -7,16 +7,14 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
+from normdsl.declarations.identifiers import FORMULAS
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Param, Source
+from normdsl.expressions.nodes import Param
 from normdsl.expressions.recursion import After, State
 from normdsl.expressions.streams import MOMENTS
 from normdsl.expressions.traversal import walk
 
-#: The lengths of W, called m and n where the author gives these letters to nothing else.
-_LENGTHS = {Source.ROWS.value, Source.COLS.value}
-#: Names with a meaning of their own in formulas, in emitted code and in optimizer states.
-_TAKEN = {"W", "G", "t", "loss", "step", "init", "torch", *(s.value for s in MOMENTS)} - _LENGTHS
+_TAKEN = FORMULAS | {s.value for s in MOMENTS}
 
 
 def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:

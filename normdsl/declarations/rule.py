@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
 from normdsl.declarations.display import declared_latex, declared_text
 from normdsl.declarations.folding import fold
-from normdsl.declarations.identifiers import is_name
+from normdsl.declarations.identifiers import CODE, is_name
 from normdsl.declarations.labels import labels
 from normdsl.declarations.substitution import Substitution
 from normdsl.errors import DeclarationError, HyperparameterError
@@ -21,6 +21,32 @@ from normdsl.expressions.recursion import free_carries, placeholders
 from normdsl.expressions.shapes import MATRIX
 from normdsl.expressions.streams import MOMENTS, G
 from normdsl.expressions.traversal import walk
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def remembered(
+    maxsize: int,
+) -> Callable[[Callable[Concatenate[Rule, P], T]], Callable[Concatenate[Rule, P], T]]:
+    """Return a decorator that remembers what a function returns for rules.
+
+    Equal rules may have given other names to their parts: these are others here.
+    """
+
+    def decorate(function: Callable[Concatenate[Rule, P], T]) -> Callable[Concatenate[Rule, P], T]:
+        @lru_cache(maxsize)
+        def known(rule: Rule, names: object, *args: P.args, **kwargs: P.kwargs) -> T:
+            return function(rule, *args, **kwargs)
+
+        @wraps(function)
+        def call(rule: Rule, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return known(rule, rule.names, *args, **kwargs)  # type: ignore[arg-type]
+
+        call.cache_clear = known.cache_clear  # type: ignore[attr-defined]
+        return call
+
+    return decorate
 
 
 @lru_cache(maxsize=1024)
@@ -203,11 +229,8 @@ class Rule:
         return declared_latex(self)
 
 
-#: Names that the mathematics and the emitted code use themselves.
-RESERVED = frozenset(
-    {"W", "G", "t", "loss", "rows", "cols", "batch", "torch", "step", "init", *MOMENTS.values()}
-    | {"self", "declaration", "max", "layers", "own", "stream", "places"}
-)
+#: Names that the language, the emitted code and optimizers use themselves.
+RESERVED = CODE | {*MOMENTS.values(), "self", "declaration"}
 #: What a parameter group of an optimizer holds besides hyper-parameters.
 SETTINGS = ("rule", "schedule", "view", "maximize", "seed")
 #: Keys that schedulers and trainers put into parameter groups, or read there.

@@ -9,8 +9,8 @@ from normdsl import G, W
 from normdsl.compiler.lowering import simplify as s
 from normdsl.compiler.lowering.simplify import IDENTITIES, Simplification
 from normdsl.declaration import Declaration
-from normdsl.expressions.expr import Mul, Pow, Transpose, as_expr
-from normdsl.expressions.nodes import Inverse, MatrixPower
+from normdsl.expressions.expr import Add, Mul, Pow, Transpose, as_expr
+from normdsl.expressions.nodes import Inverse, MatrixPower, Maximum
 
 v = nd.ema(G * G, 0.5)
 L = nd.accumulate(G @ G.T, nd.eye_like(G @ G.T))
@@ -32,12 +32,16 @@ CASES = {
         ((G.T @ MatrixPower(L, half)) @ MatrixPower(L, half), G.T @ L),
         (MatrixPower(L, half) @ ((MatrixPower(L, half) @ G) @ (W.T @ G)), (L @ G) @ (W.T @ G)),
     ],
-    s.reduce_transposes: [
+    s.identities_of_one_node: [
         (Transpose(Transpose(G)), G),
         (Transpose(L), L),
         (Transpose(Mul(minus, G)), -(G.T)),
+        (Inverse(Inverse(W @ G.T)), W @ G.T),
+        (Mul(as_expr(1), G), G),
+        (Add(G, Mul(minus, G)), nd.zeros_like(G)),
+        (Maximum(G, G), G),
+        (MatrixPower(L, as_expr(1)), L),
     ],
-    s.cancel_two_inverses: [(Inverse(Inverse(W @ G.T)), W @ G.T)],
 }  # fmt: skip
 
 

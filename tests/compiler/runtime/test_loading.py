@@ -94,7 +94,7 @@ def renamed():
 
 def forget():
     """Be another process: forget what was lowered under an equal rule."""
-    for cache in (program._lower, batch._stepper, saving._written):
+    for cache in (program.lower, batch.stepper, saving._json):
         cache.cache_clear()
 
 

@@ -61,7 +61,7 @@ def test_origins_are_those_of_the_leaves():
     assert len(found) > 300
     for expr in found:
         below = [x for x in walk(expr) if not x.children or isinstance(x, State | Across)]
-        assert expr.origins == joined(x.origins for x in below)
+        assert expr.origins == joined(below)
 
 
 def test_every_node_says_what_it_comes_from():

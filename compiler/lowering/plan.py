@@ -1,0 +1,114 @@
+"""The plan of a step: what is computed, which states it has, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import attrs
+
+from normdsl.compiler.lowering.derive import Derivation, Slot
+from normdsl.compiler.lowering.fields import Field, kept_fields, state_fields, unused
+from normdsl.compiler.lowering.refresh import combined, inside, kept_values
+from normdsl.compiler.lowering.simplify import Simplification
+from normdsl.declarations.rule import Rule
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Across, Draw
+from normdsl.schedules.schedule import Schedule
+
+#: A schedule that keeps all values that any schedule keeps.
+_KEEPING = Schedule(refresh=2)
+
+
+@attrs.frozen(eq=False)
+class Plan:
+    """One step of a declaration in primitive expressions.
+
+    Args:
+        declaration: what is lowered. schedule: how.
+        slots: where its states come from. states: the states of the rule, a field for each slot.
+        kept: the states that hold values which a schedule keeps. values: these values.
+        update: the new weights. after: the new states, in the order of their fields.
+        layers: the scalars that the step combines over all layers, in the order in which they are
+            found: each survey takes the arguments of `step` and those found before, as `layers`,
+            with what this layer had contributed to them, as `own`.
+        names: the author's names of expressions.
+        phase: name of a further argument of `step`, what to do with values that are kept between
+            steps (see `refresh`); None if there are none.
+        owned: names of the states that the rule has under any schedule.
+    """
+
+    declaration: Rule
+    schedule: Schedule
+    slots: tuple[Slot, ...]
+    states: tuple[Field, ...]
+    kept: tuple[Field, ...]
+    values: tuple[Expr, ...]
+    update: Expr
+    after: tuple[Expr, ...]
+    layers: tuple[Across, ...]
+    names: Mapping[Expr, str]
+    phase: str | None
+    owned: frozenset[str]
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """All states, in order: those of the rule, then kept values."""
+        return self.states + self.kept
+
+    @property
+    def graph(self) -> tuple[Expr, ...]:
+        """The primitive expressions of the new weights and of the rule's new states."""
+        return (self.update, *self.after)
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether there are random numbers.
+
+        Functions then take the `stream` of each matrix, of 64 bits, b × 1 × 1, and the `places` of
+        its entries in it, b × m × n.
+        """
+        roots = [*self.graph, *(slot.init for slot in self.slots)]
+        return any(isinstance(x, Draw) for x in inside(roots))
+
+
+def planned(declaration: Rule, schedule: Schedule) -> Plan:
+    """Return the plan of a rule's step: derived, simplified, its states named."""
+    derive, simplify = Derivation(), Simplification()
+    update = simplify(derive(declaration.update))
+    place = {x: k for k, x in enumerate(declaration.labels)}
+    slots = sorted(closed(derive), key=lambda slot: place.get(slot.after, len(place)))
+    after = tuple(simplify(derive(slot.after)) for slot in slots)
+    called = {simplify(derive(x)): name for x, name in declaration.labels.items()}
+    graph = (update, *after)
+    scheduled = kept_values(graph, schedule)
+    values = tuple(x for x in scheduled if x not in after)
+    states = state_fields(declaration, slots)
+    taken = {f.name for f in states}
+    most = [x for x in kept_values(graph, _KEEPING) if x not in after]
+    owned = kept_fields(declaration, most, called, taken)
+    kept = kept_fields(declaration, values, called, taken)
+    return Plan(
+        declaration,
+        schedule,
+        tuple(slots),
+        states,
+        kept,
+        values,
+        update,
+        after,
+        combined(graph),
+        called,
+        unused("phase", {h.name for h in declaration.hyper}) if scheduled else None,
+        frozenset(f.name for f in (*states, *kept, *owned)),
+    )
+
+
+def closed(derive: Derivation) -> list[Slot]:
+    """Return all states, including those met only inside the new values of others."""
+    done = 0
+    while done < len(derive.slots):
+        done = len(derive.slots)
+        for slot in list(derive.slots.values()):
+            derive(slot.after)
+    return list(derive.slots.values())
