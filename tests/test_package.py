@@ -1,5 +1,6 @@
 """The package as a whole: cheap import, README, docstrings."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -73,3 +74,20 @@ def test_every_name_of_the_face_exists():
     assert all(hasattr(nd, name) for name in nd.__all__)
     with pytest.raises(AttributeError, match="no attribute"):
         nd.nothing_of_that_name  # noqa: B018
+
+
+def test_type_checkers_see_the_public_names():
+    stub = ast.parse((ROOT / "normdsl" / "__init__.pyi").read_text())
+    told = {
+        alias.asname: (node.module, alias.name)
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert set(told) == set(nd.__all__)
+    for name, (module, attribute) in told.items():
+        home = importlib.import_module(module)
+        if not hasattr(home, attribute):
+            importlib.import_module(f"{module}.{attribute}")
+        found = getattr(home, attribute)
+        assert found is getattr(nd, name), name
