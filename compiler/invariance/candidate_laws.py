@@ -29,7 +29,7 @@ _MOST = 16
 Laws = tuple[Law, ...]
 
 
-def guesses(inference: Scope, recursion: Recursion, filled: bool = True) -> Iterator[Laws]:
+def candidates(inference: Scope, recursion: Recursion, filled: bool = True) -> Iterator[Laws]:
     """Yield proposals for the laws of the states, most specific first.
 
     Args:

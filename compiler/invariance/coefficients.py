@@ -15,7 +15,7 @@ from functools import lru_cache
 import sympy
 
 from normdsl.compiler.invariance.initial_values import FirstStep
-from normdsl.compiler.invariance.normal_form import canonical
+from normdsl.compiler.invariance.normal_form import normal_form
 from normdsl.expressions import expr as e
 from normdsl.expressions.expr import Constant, Expr
 from normdsl.expressions.nodes import Param, Stream
@@ -43,7 +43,7 @@ class Varying(sympy.Symbol):  # type: ignore[misc]  # sympy has no types
         low = expr.facts.low
         sign = {"positive": True} if low > 0 else {"nonnegative": True} if low == 0 else {}
         whole = {"integer": True} if isinstance(expr, Stream) and low > 0 else {}
-        name = f"{canonical(expr).digest.hex()}.{age}"
+        name = f"{normal_form(expr).digest.hex()}.{age}"
         made: Varying = sympy.Symbol.__xnew__(cls, name, real=True, **sign, **whole)
         made.expr, made.age = expr, age
         return made

@@ -16,7 +16,7 @@ import attrs
 
 from normdsl.compiler.invariance.forms import Form, joined
 from normdsl.compiler.invariance.linear import carried_through
-from normdsl.compiler.invariance.normal_form import Normal, canonical, reduced
+from normdsl.compiler.invariance.normal_form import Normal, normal_form, reduced
 from normdsl.compiler.invariance.terms import (
     ONE,
     Terms,
@@ -45,7 +45,7 @@ MOST, LONGEST = 48, 24
 
 def same(x: Expr, y: Expr) -> bool:
     """Return whether two expressions are known to have equal values, however they are written."""
-    if canonical(x) == canonical(y):
+    if normal_form(x) == normal_form(y):
         return True
     expanded = Expanded({})
     return expanded(x) == expanded(y)

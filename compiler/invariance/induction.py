@@ -6,7 +6,7 @@ import itertools
 
 import attrs
 
-from normdsl.compiler.invariance.candidate_laws import a_step_ago, assume, guesses
+from normdsl.compiler.invariance.candidate_laws import a_step_ago, assume, candidates
 from normdsl.compiler.invariance.conditions import (
     GIVEN_STARTS,
     NONE,
@@ -84,7 +84,7 @@ def _supposed(inference: Scope, expr: State) -> tuple[Judgement, ...]:
     """
     found: list[Judgement] = []
     try:
-        for laws in guesses(inference, expr.recursion, filled=False):
+        for laws in candidates(inference, expr.recursion, filled=False):
             law = laws[expr.index]
             law = a_step_ago(inference.group, law) if isinstance(expr, Before) else law
             found.append(Judgement(expr, law, "a guess"))
@@ -104,7 +104,7 @@ def settle(inference: Scope, recursion: Recursion, where: Where | None) -> list[
     settled: list[Settled] = []
     with located(where):
         try:
-            for laws in guesses(inference, recursion):
+            for laws in candidates(inference, recursion):
                 try:
                     settled += prove(inference, recursion, laws)
                 except Failure as failure:

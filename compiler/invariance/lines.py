@@ -14,7 +14,7 @@ from normdsl.compiler.invariance.judgement import Judgement
 from normdsl.compiler.invariance.laws import ANYTHING, INVARIANT, Law, moved
 from normdsl.compiler.invariance.mirror import image_names
 from normdsl.compiler.invariance.naming import Zeros, complete, names_of
-from normdsl.compiler.invariance.normal_form import canonical
+from normdsl.compiler.invariance.normal_form import normal_form
 from normdsl.declarations.rule import Rule
 from normdsl.expressions import expr as e
 from normdsl.expressions.expr import Expr
@@ -121,7 +121,7 @@ def _inside(law: Law) -> list[Expr]:
 def _line(expr: Expr, law: Law, why: str, names: Mapping[Expr, str]) -> ProofLine:
     shown = other_names(expr, names)
     formula, moves = text(expr, shown), law.show(names)
-    if law.twin is not None and canonical(law.twin) == canonical(expr):
+    if law.twin is not None and normal_form(law.twin) == normal_form(expr):
         moves = "its own transpose"
     return ProofLine(expr, law, why, expr.where, formula, moves, latex(expr, shown))
 

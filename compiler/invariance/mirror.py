@@ -17,7 +17,7 @@ from normdsl.compiler.invariance.groups import MIRRORED
 from normdsl.compiler.invariance.judgement import Failure, Judgement
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.naming import complete
-from normdsl.compiler.invariance.normal_form import canonical, occurring
+from normdsl.compiler.invariance.normal_form import normal_form, occurring
 from normdsl.compiler.invariance.scope import Scope
 from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
@@ -159,9 +159,9 @@ def begun(inference: Scope, expr: Expr) -> tuple[Judgement, ...]:
 
 def image_names(names: Mapping[Expr, str]) -> dict[Expr, str]:
     """Return names for the mirror images of named expressions: of the twin, or with a prime."""
-    mirror, known = Mirror(), {canonical(x): name for x, name in names.items()}
+    mirror, known = Mirror(), {normal_form(x): name for x, name in names.items()}
     return {
-        (image := mirror(x)): known.get(canonical(image), f"{name}′") for x, name in names.items()
+        (image := mirror(x)): known.get(normal_form(image), f"{name}′") for x, name in names.items()
     }
 
 
@@ -171,12 +171,12 @@ def one_sided(update: Expr, names: Mapping[Expr, str]) -> Failure:
     Parts that the author gave a name are looked at first; a part that the normal form writes in
     another way is not spoken of.
     """
-    mirror, present = Mirror(), occurring(canonical(update))
+    mirror, present = Mirror(), occurring(normal_form(update))
     shown = {**image_names(names), **names}
     wholes = _wholes(update)
     for part in [*(x for x in wholes if x in names), *wholes]:
         image = mirror(part)
-        if canonical(part) in present and canonical(image) not in present:
+        if normal_form(part) in present and normal_form(image) not in present:
             notation = Text(complete(shown, [image]))
             called = f"{notation(image).text} ← " if isinstance(image, State) else ""
             meant = called + notation.define(image).text

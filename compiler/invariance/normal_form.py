@@ -20,7 +20,7 @@ from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
 
 
-def canonical(expr: Expr) -> Form:
+def normal_form(expr: Expr) -> Form:
     """Return the normal form of an expression."""
     return Normal({})(expr)
 

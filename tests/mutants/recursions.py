@@ -26,7 +26,7 @@ from normdsl.expressions.recursion import After, release
 def guessed(inference: Any, recursion: Any, where: Any) -> Any:
     found = []
     with contextlib.suppress(judgement.Failure):
-        for proposal in candidate_laws.guesses(inference, recursion):
+        for proposal in candidate_laws.candidates(inference, recursion):
             found.append(induction.Settled(proposal, NONE, ()))
     return found
 
@@ -86,7 +86,7 @@ RECURSIONS = [
            step(unit(G / nd.ema(K, BETA))), g.uniform_scale, rule),
     Mutant("no state stays at zero", replaced(induction.stays_zero, lambda *_: False),
            step(unit(G / nd.ema(K, BETA))), g.uniform_scale, rule),
-    Mutant("nothing is guessed", replaced(candidate_laws.guesses, lambda *_: iter(())),
+    Mutant("nothing is guessed", replaced(candidate_laws.candidates, lambda *_: iter(())),
            step(nd.sign(kept(G))), g.loss_scale, answer("invariant")),
     Mutant("frames are kept from step to step", member(Law, "frames", property(lambda law: [])),
            step(STALE @ kept(STALE.T @ G)),

@@ -10,7 +10,7 @@ from properties import random_matrix, run
 import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.invariance.expansion import MOST, Expanded, same
-from normdsl.compiler.invariance.normal_form import canonical
+from normdsl.compiler.invariance.normal_form import normal_form
 from normdsl.compiler.invariance.prove import decide
 from normdsl.compiler.verdicts.check import check
 from normdsl.expressions import nodes
@@ -154,7 +154,7 @@ def test_unrolled_iterations_stay_short():
         return W - lr * (newton_schulz(G, 10) + G @ G.T @ W)
 
     assert decide(rule, nd.groups.transpose).proof is None
-    form = canonical(rule.update)
+    form = normal_form(rule.update)
     assert len(Expanded({}).terms(rule.update)) <= 3 * MOST
     assert form.kind == "Add"
 
