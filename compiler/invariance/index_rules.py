@@ -103,7 +103,7 @@ def contract(x: Index, y: Index) -> Conditions:
     )
 
 
-def within(x: Index, largest: MatrixClass, what: str) -> tuple[Index, Conditions]:
+def within(x: Index, largest: MatrixClass, what: object) -> tuple[Index, Conditions]:
     """Require that what acts on the index lies in a class of matrices, if need be as power 0."""
     if x is ANY or x.cls <= largest:
         return x, NONE

@@ -16,6 +16,21 @@ from normdsl.expressions.expr import Expr
 MOST = 24
 
 
+@attrs.frozen
+class Reason:
+    """Why an operation of something has its law, in words that are put together when read.
+
+    Args:
+        claim: a sentence, with {} for what it is about. about: a norm or expression.
+    """
+
+    claim: str
+    about: object
+
+    def __str__(self) -> str:
+        return self.claim.format(self.about)
+
+
 @attrs.frozen(eq=False)
 class Judgement:
     """A proved law of an expression.
@@ -27,7 +42,7 @@ class Judgement:
 
     expr: Expr
     law: Law
-    why: str
+    why: str | Reason
     conditions: Conditions = NONE
     premises: tuple[Judgement, ...] = ()
 

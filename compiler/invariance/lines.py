@@ -109,7 +109,7 @@ def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLi
     if judgement.law.twin is not None:
         names = {**image_names(names), **names}
     names = complete(names, (x for expr, law, _ in steps for x in (expr, *_inside(law))))
-    return [_line(expr, law, j.why, names) for expr, law, j in steps]
+    return [_line(expr, law, str(j.why), names) for expr, law, j in steps]
 
 
 def _inside(law: Law) -> list[Expr]:
@@ -173,7 +173,7 @@ def carried(judgement: Judgement, names: Mapping[Expr, str]) -> str:
     names = complete(names, [step.expr])
     told = _telling(step)
     if not told and not isinstance(step.expr, Stream):
-        told = ["nothing it reads moves" if step.law == INVARIANT else step.why]
+        told = ["nothing it reads moves" if step.law == INVARIANT else str(step.why)]
     why = f" ({'; '.join(told)})" if told else ""
     return f"{text(step.expr, names)} is {moved(step.law)}{why}"
 
@@ -209,7 +209,7 @@ def _telling(step: Judgement) -> list[str]:
         for j in level:
             moving = any(p.law not in (INVARIANT, ANYTHING) for p in j.premises)
             if moving and not isinstance(j.expr, _DULL) and j.why != DEFINED:
-                found.setdefault(j.why)
+                found.setdefault(str(j.why))
         below = dict.fromkeys(p for j in level for p in j.premises if p not in seen)
         seen.update(below)
         level = list(below)

@@ -42,12 +42,25 @@ class Status(enum.Enum):
 
 @attrs.frozen
 class Culprit:
-    """The smallest expression that has no law, and why."""
+    """The smallest expression that has no law, and why.
+
+    Args:
+        expr: the expression. reason: why it has none. declaration: the rule it is part of.
+    """
 
     expr: Expr
     reason: str
-    formula: str
-    where: Where | None
+    declaration: Rule
+
+    @property
+    def formula(self) -> str:
+        """The expression as text, with the author's names."""
+        return text(self.expr, other_names(self.expr, _names_in(self.declaration, self.expr)))
+
+    @property
+    def where(self) -> Where | None:
+        """The source line of the expression."""
+        return _place(self.expr, self.declaration)
 
     def __str__(self) -> str:
         place = "" if self.where is None else f"  ({self.where})"
@@ -230,9 +243,7 @@ def unproved(
     """Return the verdict of a failed inference: refuted if there is a witness, else unknown."""
     failure = decision.failure
     assert failure is not None
-    names = _names_in(declaration, failure.expr)
-    formula = text(failure.expr, other_names(failure.expr, names))
-    culprit = Culprit(failure.expr, failure.reason, formula, _place(failure.expr, declaration))
+    culprit = Culprit(failure.expr, failure.reason, declaration)
     status = Status.UNKNOWN if witness is None else Status.REFUTED
     return Verdict(declaration, group, status, culprit=culprit, witness=witness, searched=searched)
 
@@ -247,12 +258,10 @@ def _names_in(declaration: Rule, expr: Expr) -> Mapping[Expr, str]:
 
 def without_run(declaration: Rule, group: Group, remark: Remark) -> Verdict:
     """Return the verdict on a rule that makes no trajectory: unknown, whatever typing says."""
-    names = _names_in(declaration, remark.expr)
-    formula = text(remark.expr, other_names(remark.expr, names))
     reason = (
         f"{remark.reason} at step {remark.step}: the rule's own run is not finite from there on"
     )
-    culprit = Culprit(remark.expr, reason, formula, _place(remark.expr, declaration))
+    culprit = Culprit(remark.expr, reason, declaration)
     return Verdict(
         declaration, group, Status.UNKNOWN, culprit=culprit, remarks=(remark,), stopped=True
     )

@@ -11,6 +11,7 @@ from normdsl.compiler.invariance import index_rules
 from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.index_rules import Refusal
+from normdsl.compiler.invariance.judgement import Reason
 from normdsl.compiler.invariance.laws import ANYTHING, INVARIANT, ZERO, Law
 from normdsl.compiler.invariance.unit_equations import equal
 from normdsl.expressions import expr as e
@@ -24,7 +25,7 @@ class Outcome:
     """A law a rule proves, the conditions it needs, and the rule's name in the proof."""
 
     law: Law
-    why: str
+    why: str | Reason
     conditions: Conditions = NONE
 
 
@@ -71,7 +72,7 @@ def require_still(laws: Laws, what: str) -> None:
         raise Refusal(f"{what} is made with a quantity that moves: {moving}")
 
 
-def within(x: Law, allowed: Isometries, what: str) -> tuple[Law, Conditions]:
+def within(x: Law, allowed: Isometries, what: object) -> tuple[Law, Conditions]:
     """Require that a law acts within given classes, if need be under conditions."""
     rows, one = index_rules.within(x.rows, allowed.rows, what)
     cols, two = index_rules.within(x.cols, allowed.cols, what)

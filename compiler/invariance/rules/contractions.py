@@ -9,6 +9,7 @@ from normdsl.compiler.invariance.coefficients import tidy
 from normdsl.compiler.invariance.conditions import NONE
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.index_rules import Refusal
+from normdsl.compiler.invariance.judgement import Reason
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, ZERO, Index, Law, words
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, require_still, rule, within
 from normdsl.expressions import nodes
@@ -117,15 +118,15 @@ def _norm_operation(node: NormOperation, laws: Laws, group: Group) -> list[Outco
     assert not node.norm.varies, "norms that differ between runs are typed by their definition"
     if x == ANYTHING:
         return [Outcome(ANYTHING, "a norm operation on zero")]
-    what = f"the norm {node.norm}"
-    x, conditions = within(x, isometries, what)
-    why = f"{what} is preserved by it"
+    x, conditions = within(x, isometries, Reason("the norm {}", node.norm))
+    claim = "the norm {} is preserved by it"
     match node:
         case Lmo():
-            return [Outcome(attrs.evolve(x, unit=ZERO), why + "; an LMO has degree 0", conditions)]
+            why = Reason(f"{claim}; an LMO has degree 0", node.norm)
+            return [Outcome(attrs.evolve(x, unit=ZERO), why, conditions)]
         case Sharp():
-            return [Outcome(x, why + "; sharp has degree 1", conditions)]
+            return [Outcome(x, Reason(f"{claim}; sharp has degree 1", node.norm), conditions)]
         case Dual() | Value():
-            return [Outcome(Law(unit=x.unit), why, conditions)]
+            return [Outcome(Law(unit=x.unit), Reason(claim, node.norm), conditions)]
         case _:
             raise TypeError(f"no typing rule for the norm operation {type(node).__name__}")
