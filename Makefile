@@ -25,7 +25,7 @@ layers: $(STAMP)
 	$(BIN)/pytest tests/test_layers.py
 
 tutorials: $(STAMP)
-	$(BIN)/pytest --nbmake --nbmake-timeout=120 tutorials
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --nbmake --nbmake-timeout=120 tutorials
 
 wheel: $(STAMP)  ## build a wheel, install it elsewhere, import it from there
 	$(BIN)/python tests/wheel.py

@@ -6,6 +6,7 @@ import math
 import attrs
 import pytest
 import torch
+from pairwise import pairwise
 from spectra import DOUBLE, SHAPES, response, scalar_map, spectra, with_values
 
 import normdsl as nd
@@ -59,10 +60,11 @@ def random(*shape, seed=0):
     return torch.randn(*shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", ["random", *spectra(4)])
+@pytest.mark.parametrize(
+    ("method", "shape", "name"), pairwise(METHODS, SHAPES, ["random", *spectra(4)])
+)
 def test_it_is_the_scalar_map_on_singular_values(method, shape, name):
+    method = METHODS[method]
     values = spectra(min(shape)).get(name)
     x = random(*shape) if values is None else with_values(values, *shape)
     u, s, vh = torch.linalg.svd(scaled(method, x), full_matrices=False)
@@ -70,10 +72,9 @@ def test_it_is_the_scalar_map_on_singular_values(method, shape, name):
     torch.testing.assert_close(run(method, x), expected, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", spectra(4))
+@pytest.mark.parametrize(("method", "shape", "name"), pairwise(METHODS, SHAPES, spectra(4)))
 def test_no_singular_direction_is_flipped_and_all_end_in_the_band(method, shape, name):
+    method = METHODS[method]
     x = with_values(spectra(min(shape))[name], *shape)
     values = torch.linalg.svdvals(scaled(method, x))
     low, high = method.band(float(values[-1]) * (1 - 1e-9))
@@ -109,10 +110,11 @@ def test_a_batch_is_a_loop(method, shape):
     torch.testing.assert_close(run(method, x), loop, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
-@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
-@pytest.mark.parametrize("factor", [1e-20, 1e20])
+@pytest.mark.parametrize(
+    ("method", "dtype", "factor"), pairwise(METHODS, [torch.float32, DOUBLE], [1e-20, 1e20])
+)
 def test_scaling_the_input_changes_nothing(method, dtype, factor):
+    method = METHODS[method]
     x = random(4, 6).to(dtype)
     near = 1e-3 if dtype == torch.float32 else 1e-9
     torch.testing.assert_close(run(method, x * factor), run(method, x), rtol=near, atol=near)
