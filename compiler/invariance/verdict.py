@@ -25,6 +25,8 @@ from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import After, State
 from normdsl.expressions.traversal import walk
+from normdsl.show.colours import Tone
+from normdsl.show.grid import Grid
 from normdsl.show.text import text, wrapped
 from normdsl.source import Where
 
@@ -38,6 +40,32 @@ class Status(enum.Enum):
     CONDITIONAL = "invariant if"
     REFUTED = "not invariant"
     UNKNOWN = "unknown"
+
+    @property
+    def mark(self) -> str:
+        """The answer in a word, for a table of many; a condition follows its "if"."""
+        match self:
+            case Status.INVARIANT:
+                return "yes"
+            case Status.CONDITIONAL:
+                return "if"
+            case Status.REFUTED:
+                return "no"
+            case Status.UNKNOWN:
+                return "?"
+
+    @property
+    def tone(self) -> Tone:
+        """How good the answer is, which decides its colour."""
+        match self:
+            case Status.INVARIANT:
+                return Tone.GOOD
+            case Status.CONDITIONAL:
+                return Tone.QUALIFIED
+            case Status.REFUTED:
+                return Tone.BAD
+            case Status.UNKNOWN:
+                return Tone.OPEN
 
 
 @attrs.frozen
@@ -194,16 +222,14 @@ class Verdict:
             parts.append(f"<br>Otherwise not: {html.escape(str(self.otherwise))}.")
         parts += [f"<br>Remark: {html.escape(note)}." for note in self.notes]
         if self.proof:
-            rows = "".join(_html_line(line) for line in self.proof)
-            parts.append(f"<details open><summary>proof</summary><table>{rows}</table></details>")
+            grid = Grid(("value", "moves as", "because", ""), list(map(_cells, self.proof)))
+            parts.append(f"<details open><summary>proof</summary>{grid.html()}</details>")
         return "".join(parts)
 
 
-def _html_line(line: ProofLine) -> str:
+def _cells(line: ProofLine) -> tuple[str, ...]:
     place = "" if line.where is None else f"line {line.where.line}"
-    cells = (f"${line.latex}$", html.escape(line.moves), html.escape(line.rule), place)
-    row = "".join(f"<td style='text-align:left'>{c}</td>" for c in cells)
-    return f"<tr>{row}</tr>"
+    return f"${line.latex}$", line.moves, line.rule, place
 
 
 def proved(declaration: Rule, group: Group, decision: Decision) -> Verdict:
