@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import html
 from collections.abc import Mapping, Sequence
 
@@ -20,52 +19,17 @@ from normdsl.compiler.invariance.lines import Lines, ProofLine, other_names, pro
 from normdsl.compiler.invariance.naming import at_zero, can_vanish, complete, names_of
 from normdsl.compiler.invariance.prove import Decision, Mode
 from normdsl.compiler.invariance.remarks import Remark
+from normdsl.compiler.invariance.status import Status
 from normdsl.compiler.invariance.witness import Witness
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import After, State
 from normdsl.expressions.traversal import walk
-from normdsl.show.colours import Tone
 from normdsl.show.grid import Grid
 from normdsl.show.text import text, wrapped
 from normdsl.source import Where
 
 __all__ = ["Culprit", "ProofLine", "Status", "Verdict", "proof_lines", "proved", "unproved"]
-
-
-class Status(enum.Enum):
-    """The four answers."""
-
-    INVARIANT = "invariant"
-    CONDITIONAL = "invariant if"
-    REFUTED = "not invariant"
-    UNKNOWN = "unknown"
-
-    @property
-    def mark(self) -> str:
-        """The answer in a word, for a table of many; a condition follows its "if"."""
-        match self:
-            case Status.INVARIANT:
-                return "yes"
-            case Status.CONDITIONAL:
-                return "if"
-            case Status.REFUTED:
-                return "no"
-            case Status.UNKNOWN:
-                return "?"
-
-    @property
-    def tone(self) -> Tone:
-        """How good the answer is, which decides its colour."""
-        match self:
-            case Status.INVARIANT:
-                return Tone.GOOD
-            case Status.CONDITIONAL:
-                return Tone.QUALIFIED
-            case Status.REFUTED:
-                return Tone.BAD
-            case Status.UNKNOWN:
-                return Tone.OPEN
 
 
 @attrs.frozen

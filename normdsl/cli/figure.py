@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 import numpy as np
 
-from normdsl.show.colours import ASIDE
-from normdsl.show.colours import FIRST as RAW
-from normdsl.show.colours import SECOND as RESCALED
+from normdsl.show.colours import ASIDE, FIRST, SECOND
+
+RAW, RESCALED = FIRST, SECOND
 
 
 @attrs.frozen
