@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 import normdsl as nd
+from normdsl import G, W
 from normdsl.algorithms import adam, muadam_sania, sgd
 from normdsl.cli.tables import coloured, comparison_tables, framed, mark
 from normdsl.show.colours import Tone
@@ -64,3 +65,12 @@ def test_conditions_stand_for_conditional_answers():
     report = nd.compare(sgd, muadam_sania, witnesses=False)
     assert mark(report["muadam_sania", "scale"]) == "if eps = 0"
     assert mark(report["sgd", "orthogonal"]) == "yes"
+
+
+def floor(lr=0.1, eps: nd.Positive = 0.1):
+    return W - lr * G / (nd.sqrt(nd.ema(G * G, 0.9)) + eps)
+
+
+def test_a_limit_stands_for_an_answer_that_holds_in_the_limit():
+    report = nd.compare(nd.optimizer(floor), sgd, witnesses=False)
+    assert mark(report["floor", "loss_scale"]) == "in the limit eps → 0, where continuous"
