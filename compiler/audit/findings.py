@@ -6,6 +6,8 @@ from enum import Enum
 
 import attrs
 
+from normdsl.show.colours import Tone
+
 
 class Status(Enum):
     """The kinds of verdict, from good to bad."""
@@ -16,14 +18,18 @@ class Status(Enum):
     ABOVE = "holds above"
     BREAKS = "breaks"
 
-
-COLOURS = {
-    Status.HOLDS: "#1a7f37",
-    Status.ABOVE: "#9a6700",
-    Status.BREAKS: "#cf222e",
-    Status.UNKNOWN: "#57606a",
-    Status.UNSUPPORTED: "#57606a",
-}
+    @property
+    def tone(self) -> Tone:
+        """How good the verdict is, which decides its colour."""
+        match self:
+            case Status.HOLDS:
+                return Tone.GOOD
+            case Status.ABOVE:
+                return Tone.QUALIFIED
+            case Status.BREAKS:
+                return Tone.BAD
+            case Status.UNKNOWN | Status.UNSUPPORTED:
+                return Tone.OPEN
 
 
 class Kind(Enum):

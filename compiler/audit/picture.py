@@ -6,9 +6,10 @@ import textwrap
 from pathlib import Path
 from typing import IO, Any
 
-from normdsl.compiler.audit.findings import COLOURS, Finding, Kind, Status
+from normdsl.compiler.audit.findings import Finding, Kind
 from normdsl.compiler.audit.summary import Results
 from normdsl.errors import NormdslError
+from normdsl.show.colours import BAND, Tone
 
 FLOOR, CEILING = 1e-17, 3.0
 COLUMNS = 4
@@ -51,9 +52,9 @@ def _symmetries(figure: Any, found: list[Finding]) -> None:
     rows = -(-len(found) // COLUMNS)
     axes = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).reshape(-1)
     for ax, f in zip(axes, found, strict=False):
-        colour = COLOURS[f.status]
+        colour = f.status.tone.page
         steps = range(1, len(f.curve) + 1)
-        ax.fill_between(range(1, len(f.limits) + 1), FLOOR, f.limits, color="#eaecef", lw=0)
+        ax.fill_between(range(1, len(f.limits) + 1), FLOOR, f.limits, color=BAND, lw=0)
         ax.plot(steps, [_visible(d) for d in f.curve], color=colour, marker="o", ms=3, lw=1.6)
         ax.set_yscale("log")
         ax.set_ylim(FLOOR, CEILING)
@@ -73,7 +74,7 @@ def _scales(ax: Any, audit: Results) -> None:
             continue
         label = textwrap.shorten(s.settings, 60, placeholder=" …")
         curve = [_visible(d) for d in f.curve]
-        colour, dash = COLOURS[f.status], dashes[k % len(dashes)]
+        colour, dash = f.status.tone.page, dashes[k % len(dashes)]
         ax.plot(f.at, curve, color=colour, ls=dash, marker="o", ms=3, label=f"{label}\n{f.answer}")
         if f.above is not None:
             ax.axvline(f.above, color=colour, ls=dash, lw=0.8, alpha=0.6)
@@ -100,7 +101,7 @@ def _defects(figure: Any, audit: Results) -> None:
         shown = [*shown[:17], "…"]
     ax.text(
         0, 1, title, fontsize=12, fontweight="bold", va="top", transform=ax.transAxes,
-        color=COLOURS[Status.BREAKS if complaints else Status.HOLDS],
+        color=(Tone.BAD if complaints else Tone.GOOD).page,
     )  # fmt: skip
     ax.text(
         0, 0.9, "\n".join(shown), fontsize=9, va="top", transform=ax.transAxes, linespacing=1.35

@@ -10,11 +10,12 @@ from typing import IO
 
 import attrs
 
-from normdsl.compiler.audit.findings import COLOURS, Finding, Kind, Status
+from normdsl.compiler.audit.findings import Finding, Kind, Status
 from normdsl.compiler.audit.picture import draw
-from normdsl.compiler.audit.summary import Results, Summary
+from normdsl.compiler.audit.summary import Results
 from normdsl.compiler.audit.text import text
 from normdsl.errors import NormdslError
+from normdsl.show.grid import Grid
 
 _SEVERITY = [Status.UNSUPPORTED, Status.HOLDS, Status.UNKNOWN, Status.ABOVE, Status.BREAKS]
 
@@ -61,17 +62,19 @@ class Audit(Results):
         buffer = BytesIO()
         draw(self, buffer, dpi=72)
         picture = b64encode(buffer.getvalue()).decode()
-        body = "".join(_html_row(s) for kind in Kind for s in self.part(kind))
-        head = "".join(
-            f"<th style='text-align:left'>{c}</th>" for c in ("probe", "settings", "verdict", "why")
-        )
-        untried = "".join(f"<li>{html.escape(f'{o}: {why}')}</li>" for o, why in self.untried)
         return (
             f"<h3>audit of {html.escape(self.name)}</h3>"
             f"<img alt='drift curves' style='max-width:100%' src='data:image/png;base64,{picture}'>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            + (f"<p>Options that could not be tried:</p><ul>{untried}</ul>" if untried else "")
+            + self.grid().html()
         )
+
+    def grid(self) -> Grid:
+        """Return the verdicts as one table, with the options that could not be tried below."""
+        found = [s for kind in Kind for s in self.part(kind)]
+        rows = [(s.worst.probe, s.settings, s.worst.answer, s.worst.why) for s in found]
+        tones = {s.worst.answer: s.worst.status.tone for s in found}
+        untried = [f"not tried: {option}: {why}" for option, why in self.untried]
+        return Grid(("probe", "settings", "verdict", "why"), rows, notes=untried, tones=tones)
 
     def save(self, path: str | Path | IO[bytes]) -> None:
         """Save a picture (PNG) of the drift curves, the gradient scales and the defects.
@@ -80,14 +83,3 @@ class Audit(Results):
             NormdslError: if matplotlib is not installed.
         """
         draw(self, path)
-
-
-def _html_row(summary: Summary) -> str:
-    worst, left = summary.worst, "text-align:left"
-    return (
-        f"<tr><td style='{left}'>{html.escape(worst.probe)}</td>"
-        f"<td style='{left}'>{html.escape(summary.settings)}</td>"
-        f"<td style='{left};color:{COLOURS[worst.status]};font-weight:600'>"
-        f"{html.escape(worst.answer)}</td>"
-        f"<td style='{left}'>{html.escape(worst.why)}</td></tr>"
-    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from normdsl.compiler.audit.findings import Finding, Kind
 from normdsl.compiler.audit.summary import Results, Summary
+from normdsl.show.grid import Grid
 
 BARS = "▁▂▃▄▅▆▇█"
 #: Decades below 1 that the bars span, two each.
@@ -29,8 +30,13 @@ def _bar(value: float) -> str:
 
 def text(audit: Results) -> str:
     """Return the whole report."""
+    return "\n\n".join(map(str, blocks(audit)))
+
+
+def blocks(audit: Results) -> list[str | Grid]:
+    """Return the report in blocks: a title, a table for each kind of probe, and the defects."""
     symmetries, scales, memory, conduct = (audit.part(kind) for kind in Kind)
-    blocks = [
+    found: list[str | Grid] = [
         f"audit of {audit.name}",
         _table((_headed(symmetries), "steps", "drift", "noise", "verdict"), symmetries, _symmetry),
         _table(("gradient scale", "largest", "tolerance", "verdict", "settings"), scales, _scale),
@@ -39,12 +45,12 @@ def text(audit: Results) -> str:
     ]
     if audit.complaints:
         numbered = [f"  {k}. {line}" for k, line in enumerate(audit.complaints, 1)]
-        blocks.append("\n".join(["defects", *numbered]))
+        found.append("\n".join(["defects", *numbered]))
     else:
-        blocks.append("no defects found")
+        found.append("no defects found")
     if audit.untried:
-        blocks.append("\n".join(["not tried", *(f"  {o}: {why}" for o, why in audit.untried)]))
-    return "\n\n".join(blocks)
+        found.append("\n".join(["not tried", *(f"  {o}: {why}" for o, why in audit.untried)]))
+    return found
 
 
 def _headed(symmetries: Sequence[Summary]) -> str:
@@ -75,9 +81,8 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1e}"
 
 
-def _table(head: tuple[str, ...], found: Sequence[Summary], row: object) -> str:
-    assert callable(row)
-    rows = [head, *(row(s) for s in found)]
-    widths = [max(len(r[k]) for r in rows) for k in range(len(head))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])
+def _table(
+    head: tuple[str, ...], found: Sequence[Summary], row: Callable[[Summary], tuple[str, ...]]
+) -> Grid:
+    tones = {_told(s.worst): s.worst.status.tone for s in found}
+    return Grid(head, [row(s) for s in found], tones=tones, ruled=True)

@@ -14,7 +14,7 @@ import attrs
 from normdsl.compiler.comparison.geometry import Geometry, definitions, geometry
 from normdsl.compiler.invariance.degree import Degree, degree
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.report import COLOURS, Report
+from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.verdict import Status, Verdict
 from normdsl.compiler.verdicts.check import check
 from normdsl.declarations.rule import Rule
@@ -25,7 +25,6 @@ from normdsl.show.latex import Latex
 from normdsl.show.notation import Notation
 from normdsl.show.text import Text
 
-MARKS = {Status.INVARIANT: "yes", Status.REFUTED: "no", Status.UNKNOWN: "?"}
 _KEY = (
     "yes: proved. no: refuted by runs that replay. if: proved under the condition of that "
     "letter. ?: neither proved nor refuted."
@@ -97,10 +96,9 @@ class Comparison:
             [r.name + self._numbers(r), *(self._mark(self.report[r.name, g.name]) for g in groups)]
             for r in self.report.declarations
         ]
-        colours = {MARKS[s]: COLOURS[s] for s in MARKS}
-        colours |= {f"if {x}": COLOURS[Status.CONDITIONAL] for x in self.letters.values()}
+        tones = {self._mark(v): v.status.tone for v in self.report}
         tips = {g.name: g.formula for g in groups} | {f"if {x}": c for c, x in self.letters.items()}
-        return Grid(["method", *(g.name for g in groups)], rows, colours=colours, tips=tips)
+        return Grid(["method", *(g.name for g in groups)], rows, tones=tones, tips=tips)
 
     @property
     def notes(self) -> list[str]:
@@ -123,8 +121,8 @@ class Comparison:
 
     def _mark(self, verdict: Verdict) -> str:
         if verdict.status is Status.CONDITIONAL:
-            return f"if {self.letters[_condition(verdict.answer)]}"
-        return MARKS[verdict.status]
+            return f"{verdict.status.mark} {self.letters[_condition(verdict.answer)]}"
+        return verdict.status.mark
 
     def _degree(self, found: Degree | None) -> str:
         if found is None:

@@ -10,18 +10,10 @@ import attrs
 
 from normdsl.compiler.invariance.degree import INCOMPATIBLE, Degree, degree
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.verdict import Status, Verdict
+from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
 from normdsl.show.grid import Grid, upright
-
-#: Of the four answers, in notebooks.
-COLOURS = {
-    Status.INVARIANT: "#1a7f37",
-    Status.CONDITIONAL: "#9a6700",
-    Status.REFUTED: "#cf222e",
-    Status.UNKNOWN: "#57606a",
-}
 
 
 @attrs.frozen(repr=False)
@@ -98,9 +90,9 @@ class Report:
 
     def grid(self) -> Grid:
         """Return the table."""
-        colours = {v.answer: COLOURS[v.status] for v in self.verdicts}
+        tones = {v.answer: v.status.tone for v in self.verdicts}
         tips = {g.name: g.formula for g in self.groups}
-        shown: dict[str, Any] = {"notes": self.notes, "colours": colours, "tips": tips}
+        shown: dict[str, Any] = {"notes": self.notes, "tones": tones, "tips": tips}
         if len(self.declarations) == 1:
             rows = [[v.group.name, v.answer, v.because] for v in self.verdicts]
             title = self.declarations[0].name

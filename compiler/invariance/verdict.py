@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import html
 from collections.abc import Mapping, Sequence
 
@@ -20,24 +19,17 @@ from normdsl.compiler.invariance.lines import Lines, ProofLine, other_names, pro
 from normdsl.compiler.invariance.naming import at_zero, can_vanish, complete, names_of
 from normdsl.compiler.invariance.prove import Decision, Mode
 from normdsl.compiler.invariance.remarks import Remark
+from normdsl.compiler.invariance.status import Status
 from normdsl.compiler.invariance.witness import Witness
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import After, State
 from normdsl.expressions.traversal import walk
+from normdsl.show.grid import Grid
 from normdsl.show.text import text, wrapped
 from normdsl.source import Where
 
 __all__ = ["Culprit", "ProofLine", "Status", "Verdict", "proof_lines", "proved", "unproved"]
-
-
-class Status(enum.Enum):
-    """The four answers."""
-
-    INVARIANT = "invariant"
-    CONDITIONAL = "invariant if"
-    REFUTED = "not invariant"
-    UNKNOWN = "unknown"
 
 
 @attrs.frozen
@@ -194,16 +186,14 @@ class Verdict:
             parts.append(f"<br>Otherwise not: {html.escape(str(self.otherwise))}.")
         parts += [f"<br>Remark: {html.escape(note)}." for note in self.notes]
         if self.proof:
-            rows = "".join(_html_line(line) for line in self.proof)
-            parts.append(f"<details open><summary>proof</summary><table>{rows}</table></details>")
+            grid = Grid(("value", "moves as", "because", ""), list(map(_cells, self.proof)))
+            parts.append(f"<details open><summary>proof</summary>{grid.html()}</details>")
         return "".join(parts)
 
 
-def _html_line(line: ProofLine) -> str:
+def _cells(line: ProofLine) -> tuple[str, ...]:
     place = "" if line.where is None else f"line {line.where.line}"
-    cells = (f"${line.latex}$", html.escape(line.moves), html.escape(line.rule), place)
-    row = "".join(f"<td style='text-align:left'>{c}</td>" for c in cells)
-    return f"<tr>{row}</tr>"
+    return f"${line.latex}$", line.moves, line.rule, place
 
 
 def proved(declaration: Rule, group: Group, decision: Decision) -> Verdict:

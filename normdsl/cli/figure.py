@@ -9,7 +9,9 @@ from typing import Any
 import attrs
 import numpy as np
 
-RAW, RESCALED = "#0b6e99", "#d9480f"
+from normdsl.show.colours import ASIDE, FIRST, SECOND
+
+RAW, RESCALED = FIRST, SECOND
 
 
 @attrs.frozen
@@ -75,7 +77,7 @@ def _curves(axes: Any, contrast: Contrast, first: bool) -> None:
         f"test {contrast.raw_accuracy:.1%} raw, {contrast.rescaled_accuracy:.1%} rescaled"
     )
     place = {"transform": axes.transAxes, "ha": "center", "va": "bottom"}
-    axes.text(0.5, 1.02, under, fontsize=9.5, color="#444444", **place)
+    axes.text(0.5, 1.02, under, fontsize=9.5, color=ASIDE, **place)
     axes.set_xlabel("step")
     if first:
         axes.set_ylabel("training loss")

@@ -16,6 +16,7 @@ from rich.text import Text
 from normdsl.cli.find import find, shipped
 from normdsl.cli.plain import named_symbols, plain
 from normdsl.errors import NormdslError
+from normdsl.show.colours import Tone
 
 app = typer.Typer(
     help="Optimizers as mathematics: show them, prove their invariances, run them.",
@@ -59,7 +60,7 @@ def check(
     ] = None,
 ) -> None:
     """Prove or refute the invariances of rules; `all` stands for those that come along."""
-    from normdsl.cli.tables import comparison_tables, report_table
+    from normdsl.cli.tables import comparison_tables, framed
     from normdsl.compiler.invariance.report import Report
     from normdsl.compiler.verdicts.check import check as decide
     from normdsl.compiler.verdicts.check import compare
@@ -76,7 +77,7 @@ def check(
         return
     result = decide(rules[0], group, **fixed)
     if isinstance(result, Report):
-        console.print(report_table(result))
+        console.print(framed(result.grid()))
         for note in result.notes:
             console.print(note, markup=False)
     else:
@@ -178,17 +179,16 @@ def audit(
 ) -> None:
     """Try any torch optimizer: every group, gradient scale and dtype, its memory and conduct."""
     from normdsl.cli.factory import factory
+    from normdsl.cli.tables import coloured
     from normdsl.compiler.audit.audit import audit as run
+    from normdsl.compiler.audit.text import blocks
 
     told = " ".join([name, *(settings or [])])
     with console.status(f"auditing {told}"):
         result = run(factory(name, settings or []), name=told)
         if picture is not None:
             result.save(picture)
-    report = Text(str(result))
-    report.highlight_regex(r"(?<=  )holds\b(?! above)", "green")
-    report.highlight_regex(r"(?<=  )holds above[^\n]*", "yellow")
-    report.highlight_regex(r"(?<=  )breaks[^\n]*", "red")
+    report = Text("\n\n").join(map(coloured, blocks(result)))
     console.print(report, soft_wrap=True)
 
 
@@ -250,7 +250,7 @@ def run() -> None:
         try:
             app()
         except NormdslError as error:
-            title = "[bold red]normdsl:[/bold red] cannot "
+            title = Text.assemble(("normdsl:", f"bold {Tone.BAD.terminal}"), " cannot ")
             Console(stderr=True, highlight=False).print(title, end="")
             print(error, file=sys.stderr)
             sys.exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from rich.table import Table
@@ -10,54 +11,44 @@ from rich.text import Text
 from normdsl.cli.plain import said
 from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.verdict import Status, Verdict
-
-STYLES = {
-    Status.INVARIANT: "bold green",
-    Status.CONDITIONAL: "yellow",
-    Status.REFUTED: "red",
-    Status.UNKNOWN: "dim",
-}
-MARKS = {
-    Status.INVARIANT: "yes",
-    Status.CONDITIONAL: "if ",
-    Status.REFUTED: "no",
-    Status.UNKNOWN: "?",
-}
+from normdsl.show.grid import Grid
 
 
-def answer(verdict: Verdict) -> Text:
-    """Return the whole answer, coloured."""
-    return Text(said(verdict.answer), style=STYLES[verdict.status])
-
-
-def mark(verdict: Verdict) -> Text:
-    """Return the answer in a word, for the cell of a matrix."""
-    short = verdict.answer.removeprefix("invariant if ")
-    conditional = verdict.status is Status.CONDITIONAL
-    text = MARKS[verdict.status] + (short if conditional else "")
-    return Text(said(text), style=STYLES[verdict.status])
-
-
-def report_table(report: Report) -> Table:
-    """Return one row per verdict, with its reason."""
+def framed(grid: Grid) -> Table:
+    """Return a table with lines between its columns, folded to the width of the terminal."""
     table = Table(show_edge=False, pad_edge=False)
-    for column in ("group", "verdict", "because"):
-        table.add_column(column, overflow="fold")
-    for verdict in report:
-        table.add_row(verdict.group.name, answer(verdict), said(verdict.because))
+    for k, name in enumerate(grid.head):
+        table.add_column(name, overflow="fold", no_wrap=k == 0)
+    for row in grid.rows:
+        table.add_row(*(_cell(text, grid) for text in row))
     return table
+
+
+def _cell(text: str, grid: Grid) -> Text:
+    tone = grid.tones.get(text)
+    return Text(said(text), style=tone.terminal if tone else "")
+
+
+def coloured(block: str | Grid) -> Text:
+    """Return a table in columns of spaces, or any text, with the answers of a table coloured."""
+    shown = Text(str(block))
+    for text, tone in block.tones.items() if isinstance(block, Grid) else ():
+        shown.highlight_regex(rf"(?m)(?<=  ){re.escape(text)}(?=  |$)", tone.terminal)
+    return shown
+
+
+def mark(verdict: Verdict) -> str:
+    """Return the answer in a word, or its condition, for the cell of a matrix."""
+    conditional = verdict.status is Status.CONDITIONAL
+    return verdict.answer.removeprefix("invariant ") if conditional else verdict.status.mark
 
 
 def comparison_tables(report: Report, width: int) -> Iterator[Table]:
     """Yield tables with one row per group and one column per rule, as many as fit the width."""
     rules = report.declarations
     fit = max(1, (width - 20) // 20)
+    tones = {mark(v): v.status.tone for v in report}
     for first in range(0, len(rules), fit):
-        table = Table(show_edge=False, pad_edge=False)
-        table.add_column("group", no_wrap=True)
         shown = rules[first : first + fit]
-        for rule in shown:
-            table.add_column(rule.name, overflow="fold")
-        for group in report.groups:
-            table.add_row(group.name, *(mark(report[rule.name, group.name]) for rule in shown))
-        yield table
+        rows = [[g.name, *(mark(report[r.name, g.name]) for r in shown)] for g in report.groups]
+        yield framed(Grid(["group", *(r.name for r in shown)], rows, tones=tones))

@@ -17,11 +17,12 @@ from normdsl.cli import rule as written
 from normdsl.cli.digits import Data, Run, Tick, digits, network, train
 from normdsl.cli.figure import Contrast, draw
 from normdsl.cli.find import shipped
-from normdsl.cli.tables import comparison_tables
+from normdsl.cli.tables import comparison_tables, framed
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.verdicts.check import check, compare
 from normdsl.declaration import Declaration
+from normdsl.show.grid import Grid
 
 TABLE = ("sgd", "adamw", "muon", "one_sided_shampoo", "muadam", "muadam_sania")
 #: Rules of the experiment, with learning rates tuned on the raw features. With eps = 0, where the
@@ -139,10 +140,10 @@ def distance(raw: Run, rescaled: Run, factors: Tensor) -> float:
 
 
 def _result_table(contrasts: list[Contrast]) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
-    for column in ("rule", "scale (checker)", "largest distance", "test, raw", "test, rescaled"):
-        table.add_column(column)
-    for c in contrasts:
-        row = (f"{c.distance:.1e}", f"{c.raw_accuracy:.1%}", f"{c.rescaled_accuracy:.1%}")
-        table.add_row(c.name, c.verdict, *row)
-    return table
+    head = ("rule", "scale (checker)", "largest distance", "test, raw", "test, rescaled")
+    accuracies = ((f"{c.raw_accuracy:.1%}", f"{c.rescaled_accuracy:.1%}") for c in contrasts)
+    rows = [
+        (c.name, c.verdict, f"{c.distance:.1e}", *pair)
+        for c, pair in zip(contrasts, accuracies, strict=True)
+    ]
+    return framed(Grid(head, rows))

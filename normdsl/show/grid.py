@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from normdsl.show.colours import Tone
+
 _LEFT = "style='text-align:left'"
 
 
@@ -18,7 +20,9 @@ class Grid:
         head: the names of the columns. rows: the cells, as text.
         latex: the cells as LaTeX, where they differ from text; of the same shape as `rows`.
         notes: sentences below it. title: what stands above it, as text.
-        colours: of cells, by their text. tips: what is shown when the mouse rests on a cell.
+        tones: which cells are answers, and how good, by their text: these are coloured.
+        tips: what is shown when the mouse rests on a cell, by its text.
+        ruled: whether the heads of a text are underlined.
     """
 
     head: Sequence[str]
@@ -26,8 +30,9 @@ class Grid:
     latex: Sequence[Sequence[str]] | None = None
     notes: Sequence[str] = ()
     title: str = ""
-    colours: Mapping[str, str] = attrs.field(factory=dict)
+    tones: Mapping[str, Tone] = attrs.field(factory=dict)
     tips: Mapping[str, str] = attrs.field(factory=dict)
+    ruled: bool = False
 
     def text(self, head: bool = True) -> str:
         """Return the table in columns of spaces."""
@@ -36,6 +41,8 @@ class Grid:
         lines = [
             "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
         ]
+        if head and self.ruled:
+            lines.insert(1, "─" * max(map(len, lines)))
         return "\n".join([*([self.title] if self.title else []), *lines, *self.notes])
 
     def pieces(self, width: int | None = None) -> list[str]:
@@ -52,7 +59,7 @@ class Grid:
     def _columns(self, first: int, last: int) -> Grid:
         """Return the first column and those from `first` to before `last`."""
         cut = [[row[0], *row[first:last]] for row in (self.head, *self.rows)]
-        return Grid(cut[0], cut[1:])
+        return Grid(cut[0], cut[1:], ruled=self.ruled)
 
     def __str__(self) -> str:
         return self.text()
@@ -69,8 +76,8 @@ class Grid:
 
     def _cell(self, text: str) -> str:
         tip = f" title='{html.escape(self.tips[text])}'" if text in self.tips else ""
-        colour = self.colours.get(text)
-        style = f"style='text-align:left;color:{colour};font-weight:600'" if colour else _LEFT
+        tone = self.tones.get(text)
+        style = f"style='text-align:left;color:{tone.page};font-weight:600'" if tone else _LEFT
         return f"<td {style}{tip}>{html.escape(text)}</td>"
 
     def _repr_html_(self) -> str:

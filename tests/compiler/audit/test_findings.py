@@ -2,7 +2,8 @@
 
 import pytest
 
-from normdsl.compiler.audit.findings import COLOURS, Finding, Kind, Status
+from normdsl.compiler.audit.findings import Finding, Kind, Status
+from normdsl.show.colours import Tone
 
 ROWS = [
     (Finding("affine", Kind.SYMMETRY, Status.HOLDS), "holds", False),
@@ -35,5 +36,12 @@ def test_answers(finding, answer, defect):
     assert str(finding).startswith(f"{finding.probe} (defaults, float64): {answer}")
 
 
-def test_every_status_has_a_colour():
-    assert set(COLOURS) == set(Status)
+def test_every_status_has_a_tone():
+    tones = {status: status.tone for status in Status}
+    assert tones == {
+        Status.HOLDS: Tone.GOOD,
+        Status.ABOVE: Tone.QUALIFIED,
+        Status.BREAKS: Tone.BAD,
+        Status.UNKNOWN: Tone.OPEN,
+        Status.UNSUPPORTED: Tone.OPEN,
+    }

@@ -3,12 +3,14 @@
 import base64
 import re
 
+import attrs
 import pytest
 from specimens import CorruptsState, Floored, Plain
 
 import normdsl as nd
 from normdsl.compiler.audit.findings import Kind, Status
 from normdsl.errors import NormdslError
+from normdsl.show.colours import Tone
 
 AUDIT = nd.audit(Floored, steps=3, seeds=1)
 
@@ -44,6 +46,14 @@ def test_a_notebook_shows_a_picture_and_every_probe():
     data = re.search(r"data:image/png;base64,([^']+)'", shown).group(1)
     assert base64.b64decode(data).startswith(b"\x89PNG")
     assert all(f"<td style='text-align:left'>{f.probe}</td>" in shown for f in AUDIT)
+
+
+def test_the_table_colours_verdicts_and_names_what_was_not_tried():
+    grid = attrs.evolve(AUDIT, untried=(("foreach=True", "it <raises>"),)).grid()
+    assert grid.tones["holds"] is Tone.GOOD
+    assert [grid.tones[row[2]] for row in grid.rows if row[0] == "scale"] == [Tone.BAD]
+    assert f"color:{Tone.QUALIFIED.page};font-weight:600'>holds above" in grid.html()
+    assert "<p>not tried: foreach=True: it &lt;raises&gt;</p>" in grid.html()
 
 
 def test_names_of_others_are_escaped():

@@ -1,0 +1,27 @@
+"""The colours of everything that is shown: of answers, and of what is drawn."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Tone(enum.Enum):
+    """How good an answer is, and the colour that says so.
+
+    The values are the colour on a page or in a picture, and the style on a terminal.
+    """
+
+    GOOD = ("#1a7f37", "bold green")
+    QUALIFIED = ("#9a6700", "yellow")
+    BAD = ("#cf222e", "red")
+    OPEN = ("#57606a", "dim")
+
+    def __init__(self, page: str, terminal: str) -> None:
+        self.page = page
+        self.terminal = terminal
+
+
+#: Two runs that are compared.
+FIRST, SECOND = "#0b6e99", "#d9480f"
+#: A band behind curves, such as what is tolerated; a remark beside them.
+BAND, ASIDE = "#eaecef", "#444444"
