@@ -10,7 +10,7 @@ tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
 
 test: $(STAMP)  ## the whole test suite, one process per core
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: lint types layers test tutorials wheel  ## everything that must be green
 
