@@ -97,9 +97,15 @@ class Probe:
             t = torch.full((1, 1), step + 1.0, dtype=torch.float64)
             told = {**moments, **_drawn(W, step + 1), **hyper}
             values = self.probe(W, G, *states, t=t, loss=loss, **told)
-            states = values[: len(states)]
+            states = [_matrix(x, W) for x in values[: len(states)]]
             history.append([torch.as_tensor(v, dtype=torch.float64) for v in values[len(states) :]])
         return history
+
+
+def _matrix(x: Any, W: Tensor) -> Tensor:
+    """Return a new state as a matrix: one that is a hyper-parameter comes as a number."""
+    whole = torch.as_tensor(x, dtype=W.dtype)
+    return whole if whole.ndim > 1 else whole.reshape(1, 1)
 
 
 def _drawn(W: Tensor, step: int) -> dict[str, Tensor]:

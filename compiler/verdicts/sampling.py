@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.invariance.witness import Experiment, Size
 from normdsl.compiler.kernels.draws import folded, mixed
@@ -162,11 +163,21 @@ def _samples(
         told["t"] = torch.full((1, 1, 1), step + 1.0, dtype=w.dtype)
         told["loss"] = loss.reshape(-1, 1, 1)
         told |= _drawn(program, w, key, step + 1)
-        told |= _layers(program, w, grad, states, told)
-        w, *states = program.step(w, grad, *states, **told)
+        try:
+            told |= _layers(program, w, grad, states, told)
+            w, *after = program.step(w, grad, *states, **told)
+        except LinAlgError:  # of the matrices of one run, which no other run needs
+            return
+        states = [_matrices(x, pairs) for x in after]
         if not bool(torch.isfinite(w).all()):
             return
         yield w
+
+
+def _matrices(x: Any, pairs: int) -> Tensor:
+    """Return a new state of all runs: one that is a hyper-parameter comes as a number."""
+    whole = torch.as_tensor(x, dtype=torch.float64)
+    return whole if whole.ndim > 2 else whole.expand(pairs, 1, 1)
 
 
 def _moments(program: Program, posed: Task, w: Tensor, step: int) -> dict[str, Tensor]:

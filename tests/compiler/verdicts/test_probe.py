@@ -45,3 +45,13 @@ def test_what_stands_inside_a_recursion_is_evaluated_at_its_old_states():
     probe = Probe(rule, [released])
     ((value,),) = probe.run(path.seen, probe.start(path.weights[0], {}), {})
     torch.testing.assert_close(value, torch.eye(3).double() + grad @ grad.mT)
+
+
+def test_a_state_that_becomes_a_number_is_read_as_a_matrix():
+    @nd.optimizer
+    def held(lr=0.1, eps=0.5):
+        s = nd.fix(lambda s: eps + 0 * s, 0)
+        return W - lr * nd.reciprocal(nd.abs(nd.prev(s))) * G
+
+    assert held.check("affine").witness is not None
+    assert held.check("transpose").invariant

@@ -101,3 +101,20 @@ def test_distributions_of_a_rule_that_iterates_are_not_compared_and_it_says_so()
     verdict = check(blended, g.orthogonal)
     assert verdict.status is Status.UNKNOWN
     assert "no run was looked for" in str(verdict)
+
+
+def test_a_state_that_becomes_a_number_goes_on_as_one_for_each_run():
+    @nd.optimizer
+    def held(lr=0.1, eps=0.5):
+        s = nd.prev(nd.fix(lambda s: eps + 0 * s, 1))
+        return W - lr * nd.reciprocal(nd.abs(s)) * (nd.sign(G) + nd.normal_like(G))
+
+    assert apart(held, g.orthogonal)
+
+
+def test_runs_that_a_factorisation_fails_in_say_nothing(monkeypatch):
+    def failing(*args, **kwargs):
+        raise torch.linalg.LinAlgError("it does not converge")
+
+    monkeypatch.setattr(torch.linalg, "svd", failing)
+    assert not apart(coin_flips, g.scale)
