@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from normdsl.source import here
+import attrs
+
+from normdsl.source import Where, here
 
 
 class NormdslError(ValueError):
@@ -36,6 +38,37 @@ class NormdslError(ValueError):
 
 def _shortened(text: str, longest: int = 1000) -> str:
     return text if len(text) <= longest else text[:longest] + " …"
+
+
+@attrs.frozen
+class Operands:
+    """Two expressions that an operation cannot join, for `at`: there is no expression of both.
+
+    Args:
+        left: the first. right: the second. where: the line that joins them.
+    """
+
+    left: object
+    right: object
+    where: Where | None
+
+    def __str__(self) -> str:
+        return f"{self.left}  and  {self.right}"
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: as Python writes it, on one line, and not at length."""
+    return _shortened(" ".join(repr(value).split()), 60)
+
+
+def kind(value: object) -> str:
+    """Return what a value is, with an article: "a str", "an int"; None is "None"."""
+    return "None" if value is None else with_article(type(value).__name__)
+
+
+def with_article(word: str) -> str:
+    """Return a word after "a" or, if one says it with a vowel in front, "an"."""
+    return f"{'an' if word.lower().startswith((*'aeiou', 'nd', 'm×', 'n×')) else 'a'} {word}"
 
 
 class ShapeError(NormdslError):

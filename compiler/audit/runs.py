@@ -157,6 +157,8 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def _refused(asked: str, error: Exception) -> RefusedError:
+    if isinstance(error, NormdslError):
+        return RefusedError(asked, why=f"cannot {error.asked}: {error.why}", hint=error.hint)
     text = " ".join(str(error).split())
     text = text if len(text) <= 200 else text[:200] + " …"
     return RefusedError(

@@ -215,7 +215,7 @@ def require_kind(stepper: Stepper, param: Tensor, view: View | None = None) -> N
         raise _refused(
             stepper,
             f"dtype {param.dtype}",
-            "the rule knows matrices or their size, and a complex matrix is no real one",
+            "the rule knows matrices or their size, and a complex matrix is not a real one",
             "give complex parameters to an entrywise rule, which takes real and imaginary "
             "parts as entries, in an optimizer or a parameter group of their own",
         )
