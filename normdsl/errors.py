@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
-
-from normdsl.source import Where, here
+from normdsl.source import here
 
 
 class NormdslError(ValueError):
@@ -38,22 +36,6 @@ class NormdslError(ValueError):
 
 def _shortened(text: str, longest: int = 1000) -> str:
     return text if len(text) <= longest else text[:longest] + " …"
-
-
-@attrs.frozen
-class Operands:
-    """Two expressions that an operation cannot join, for `at`: there is no expression of both.
-
-    Args:
-        left: the first. right: the second. where: the line that joins them.
-    """
-
-    left: object
-    right: object
-    where: Where | None
-
-    def __str__(self) -> str:
-        return f"{self.left}  and  {self.right}"
 
 
 def shown(value: object) -> str:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 _ELSEWHERE = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
 
 
-def nearest(word: object, known: Iterable[str], alike: float = 0.6) -> str | None:
+def nearest(word: object, known: Iterable[str], alike: float = 0.65) -> str | None:
     """Return the known name that looks most like a word; None if none does.
 
     Capitals, underscores and hyphens make no difference.
@@ -61,7 +61,7 @@ def unknown_attribute(module: str, name: str, known: Iterable[str]) -> Attribute
     meant = None if name.startswith("__") else nearest(name, known)
     asks = "" if meant is None else f"; did you mean {meant}?"
     # With the name, but without the module, Python adds no second suggestion of its own.
-    return AttributeError(f"{module} has no {name!r}{asks}", name=name)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{asks}", name=name)
 
 
 def module_getattr(module: str, known: Iterable[str]) -> Callable[[str], NoReturn]:

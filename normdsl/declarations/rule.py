@@ -256,7 +256,10 @@ _TAKEN = RESERVED | FOREIGN | {*SETTINGS, "nonfinite", "capture", "capturable", 
 def _fault(name: Any, hyper: list[str]) -> str:
     """Return why a name is refused."""
     if not is_name(name):
-        return "a name must be a word of letters, digits and _, and not one of Python's own"
+        return (
+            "a name must be a word of letters, digits and _ that Python leaves as it is written, "
+            "and not one of Python's own"
+        )
     if hyper.count(name) > 1:
         return "two hyper-parameters have that name"
     return "normdsl and optimizers use that name themselves, and so do " + ", ".join(
@@ -302,7 +305,7 @@ def _validate(declaration: Rule) -> None:
             raise DeclarationError(
                 asked,
                 at=x,
-                why=f"{x.name} is not declared: it is not one of the rule's hyper-parameters",
+                why=f"{x.name} is an undeclared name: it is not a hyper-parameter of the rule",
                 hint="make it an argument of the decorated function",
             )
     if not any(isinstance(x, Stream) and x.source is Source.GRADIENT for x in walk(update)):

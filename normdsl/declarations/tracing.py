@@ -144,7 +144,7 @@ def _trace(
     except NameError as error:
         raise DeclarationError(
             f"declare {function.__name__}",
-            why=f"nothing is called {error.name} there",
+            why=f"it uses an undeclared name, {error.name!r}",
             hint=_where_from(error.name, [*domains, *watch.variables, *function.__globals__]),
             at=_Place(str(error.name), Where(code.co_filename, _error_line(error, code))),
         ) from error

@@ -43,7 +43,7 @@ class Domain:
         return any(is_open and value == end for end, is_open in ends)
 
     def in_words(self, name: str) -> str:
-        """Return what a value called `name` is to be: "a number ≥ 0", "a number with 0 ≤ beta < 1"."""
+        """Return what a value called `name` is: "a number ≥ 0", "a number with 0 ≤ beta < 1"."""
         above, below = ">" if self.low_open else "≥", "<" if self.high_open else "≤"
         if -math.inf < self.low and self.high < math.inf:
             left = "<" if self.low_open else "≤"
@@ -57,7 +57,8 @@ class Domain:
         needs = f"{name}{use} must be {self.in_words(name)}"
         known = number(value)
         if known is None:
-            return f"{needs}, and {shown(value)} is {kind(value)}"
+            given = "None" if value is None else f"{shown(value)}, {kind(value)},"
+            return f"{needs}, and {given} is not one"
         return needs if math.isfinite(known) else f"{needs}, and {known} is not finite"
 
 

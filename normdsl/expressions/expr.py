@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from normdsl.errors import DeclarationError, DomainError, Operands, ShapeError, kind
+from normdsl.errors import DeclarationError, DomainError, ShapeError, kind
 from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.domains import number
 from normdsl.expressions.facts import NONNEGATIVE, UNKNOWN, Facts, real_power, square
@@ -26,7 +26,7 @@ from normdsl.expressions.structure import fingerprint, notes, parts
 from normdsl.show.latex import latex
 from normdsl.show.notation import Level, Notation, Piece
 from normdsl.show.text import text
-from normdsl.source import Where, here
+from normdsl.source import Operands, Where, here
 
 Number = int | float | Fraction
 #: Passes recurse into expressions; deeper ones are refused when they are built.
@@ -421,7 +421,7 @@ class Pow(Entrywise):
         raise DomainError(
             f"raise to the power {exponent}",
             at=self.base,
-            why="only a whole power of a negative number is real, and this may be negative",
+            why="of a negative number only whole powers are real, and this is not known to be ≥ 0",
             hint=how_nonnegative(self.base),
         )
 

@@ -270,7 +270,7 @@ def fix(
     if read is not None:
         if several:
             raise DeclarationError(
-                "read a recursion of several states by a function",
+                "read out a recursion of several states",
                 why="`read` takes the old and the new value of one state",
                 hint="combine the returned states yourself, with nd.prev for old values",
             )
@@ -302,7 +302,7 @@ def _close(
     bodies = tuple(as_expr(x) for x in (result if isinstance(result, tuple) else (result,)))
     if len(bodies) != len(inits):
         raise DeclarationError(
-            f"build a recursion that starts from {len(inits)} value{'s' * (len(inits) != 1)}",
+            f"build a recursion over {len(inits)} state{'s' * (len(inits) != 1)}",
             why=f"its step returns {len(bodies)} value{'s' * (len(bodies) != 1)}",
             hint="return one new value per initial value, in the same order",
         )

@@ -50,9 +50,8 @@ def rate(value: Any, *, closed: bool = False) -> Expr:
             f"use {beta} as the rate of an average",
             at=beta,
             why=f"a rate must be a number with 0 ≤ beta {'≤' if closed else '<'} 1",
-            hint=f"annotate the hyper-parameter, {beta.name}: nd.Fraction"
-            if isinstance(beta, Param)
-            else "write the stream first and then its rate: nd.ema(G, 0.9)",
+            hint="write the stream first and a number second, nd.ema(G, 0.9), or annotate the "
+            f"hyper-parameter, {beta.name if isinstance(beta, Param) else 'beta'}: nd.Fraction",
         )
     return beta
 

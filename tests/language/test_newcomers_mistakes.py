@@ -110,7 +110,7 @@ def test_several_rates_in_one_default_are_refused():
 
 def test_groups_may_be_given_by_name():
     assert algorithms.muon.check("orthogonal").invariant
-    with refuses(nd.NormdslError, "one of: affine"):
+    with refuses(nd.NormdslError, "the groups are affine"):
         algorithms.muon.check("conformal")
 
 

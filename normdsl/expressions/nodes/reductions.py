@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import attrs
 
-from normdsl.errors import DeclarationError, DomainError, Operands, ShapeError
+from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expressions.conduct import Footprint, summed
 from normdsl.expressions.expr import Expr, Mul, Operation, factors_of, how_nonnegative, sign_of
 from normdsl.expressions.facts import NONNEGATIVE, UNKNOWN, Facts
@@ -15,6 +15,7 @@ from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.shapes import SCALAR, Dim, Shape
 from normdsl.show.notation import Level, Notation, Piece
+from normdsl.source import Operands
 
 
 @attrs.frozen(eq=False, repr=False)
