@@ -15,7 +15,7 @@ T = TypeVar("T")
 _ELSEWHERE = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
 
 
-def nearest(word: object, known: Iterable[str], alike: float = 0.65) -> str | None:
+def nearest(word: object, known: Iterable[str], alike: float = 0.7) -> str | None:
     """Return the known name that looks most like a word; None if none does.
 
     Capitals, underscores and hyphens make no difference.
@@ -31,6 +31,9 @@ def nearest(word: object, known: Iterable[str], alike: float = 0.65) -> str | No
     if elsewhere in names:
         return elsewhere
     plain_names = {plain(name): name for name in reversed(names)}
+    for name in names:
+        if sorted(plain(name)) == sorted(plain(word)):
+            return name  # letters that changed places: esp for eps
     found = difflib.get_close_matches(plain(word), plain_names, n=1, cutoff=alike)
     return plain_names[found[0]] if found else None
 
