@@ -56,8 +56,7 @@ def as_choice(where: str, rule: Any) -> ConfiguredRule:
     raise HyperparameterError(
         f"give {where} to {str(rule)[:50]}",
         why=f"{kind(rule)} is not a rule",
-        hint="pass a rule, nd.algorithms.muon, or one with some of its hyper-parameters, "
-        "nd.algorithms.muon(lr=0.01)",
+        hint="pass a rule itself, or one with some of its hyper-parameters, rule(lr=0.01)",
     )
 
 
