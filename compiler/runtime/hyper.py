@@ -34,7 +34,9 @@ def complete(
         if value is None:
             raise HyperparameterError(
                 f"run {declaration.name}",
-                why=f"no value was given for {h.name}",
+                why=f"{h.name} has no default, and no value was given"
+                if h.default is None
+                else f"{h.name} was given as None",
                 hint=f"pass {h.name}=…, {h.domain.in_words(h.name)}",
             )
         values[h.name] = _scalar(h.name, value) if isinstance(value, Tensor) else h.check(value)

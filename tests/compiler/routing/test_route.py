@@ -157,7 +157,7 @@ def test_frozen_parameters_are_left_out():
         (mlp(4, 3, 2), {"hidden": muon}, {}, r"head and vector\n.*head: 2\.weight; vector: 0"),
         (mlp(4, 3, 2), {"hidden": muon, "head": sgd}, {}, r"for vector\n.*: 0\.bias, 2\.bias"),
         (nn.LayerNorm(3), ALL, {}, "would take no parameter"),
-        (mlp(4, 3, 2), ALL, {"conv": sgd}, "it is found in no name"),
+        (mlp(4, 3, 2), ALL, {"conv": sgd}, "no parameter's name contains it"),
         (mlp(4, 3, 2), ALL, {"0": sgd, r"0\.bias": lion}, "earlier patterns take all it finds"),
         (mlp(4, 3, 2), ALL, {"0": "matrix"}, "role matrix"),
         (mlp(4, 3, 2), ALL, {"(": sgd}, "no regular expression"),
