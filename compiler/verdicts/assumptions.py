@@ -11,7 +11,7 @@ from normdsl.compiler.invariance.lines import other_names
 from normdsl.compiler.invariance.naming import Names, complete, names_of, seen_from_outside
 from normdsl.declarations.folding import Folding
 from normdsl.declarations.rule import Rule
-from normdsl.errors import NormdslError, kind
+from normdsl.errors import NormdslError
 from normdsl.expressions.expr import Expr, as_expr, exact
 from normdsl.expressions.nodes import Param
 from normdsl.expressions.origins import Origin
@@ -150,7 +150,7 @@ def _chosen(declaration: Rule, word: str, names: Any, parts: Mapping[str, Expr])
         if not isinstance(name, str):
             raise NormdslError(
                 f"assume {word} = {names!r} of {declaration.name}",
-                why=f"{kind(name)} does not name a part of the rule",
+                why="that names no part of the rule",
                 hint=f'pass names, {word}="{", ".join(_examples(declaration))}", or True for all',
             )
         part = parts.get(name.strip(), plain.get(_plain(name)))
