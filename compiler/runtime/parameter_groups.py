@@ -75,9 +75,12 @@ def settings(group: Mapping[str, Any]) -> Settings:
     told = {**_ABSENT, **group}
     for name, (legal, hint) in _KINDS.items():
         if not isinstance(told.get(name, ...), legal):
+            given = f"with {name} = {shown(told[name])}" if name in told else f"without {name}"
             raise HyperparameterError(
-                f"use a parameter group with {name} = {shown(told.get(name))}",
-                why=f"{kind(told.get(name))} is not {_WHAT[name]}",
+                f"use a parameter group {given}",
+                why=f"{kind(told[name])} is not {_WHAT[name]}"
+                if name in told
+                else f"every group has one, {_WHAT[name]}",
                 hint=hint,
             )
     return Settings(*(told[name] for name in SETTINGS))

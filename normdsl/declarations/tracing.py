@@ -144,9 +144,11 @@ def _trace(
     except NameError as error:
         raise DeclarationError(
             f"declare {function.__name__}",
-            why=f"it uses an undeclared name, {error.name!r}",
+            why=f"it uses an undeclared name: {error}",
             hint=_where_from(error.name, [*domains, *watch.variables, *function.__globals__]),
-            at=_Place(str(error.name), Where(code.co_filename, _error_line(error, code))),
+            at=_Place(
+                error.name or function.__name__, Where(code.co_filename, _error_line(error, code))
+            ),
         ) from error
     if not isinstance(result, Expr):
         raise DeclarationError(
@@ -162,8 +164,10 @@ def _trace(
     return result, names
 
 
-def _where_from(name: str, known: list[str]) -> str:
-    """Return what to do about a name that is not defined."""
+def _where_from(name: str | None, known: list[str]) -> str:
+    """Return what to do about a name that is not defined; None for a variable without a value."""
+    if name is None:
+        return "give the variable a value on every path through the function"
     meant = nearest(name, known)
     make = f"make it a hyper-parameter, an argument {name}=…, or define or import it"
     return make if meant is None else f"did you mean {meant}? Or {make}"

@@ -268,6 +268,16 @@ def test_a_name_that_is_not_defined_is_shown_once_with_its_line():
             return W - lrr * G  # noqa: F821
 
 
+def test_a_variable_without_a_value_is_refused_in_words():
+    with refuses(nd.DeclarationError, "undeclared name", "'m'", "give the variable a value"):
+
+        @nd.optimizer
+        def half(lr=0.1):
+            if not callable(nd.ema):
+                m = G
+            return W - lr * m
+
+
 def test_groups_may_be_given_by_name():
     assert algorithms.muon.check("orthogonal").invariant
     with refuses(nd.NormdslError, "the groups are affine"):
