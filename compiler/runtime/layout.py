@@ -106,7 +106,7 @@ class Layout:
                 told,
                 why=f"its state {key} has shape {found}, not {shape}"
                 if isinstance(value, Tensor)
-                else f"its state {key} is a {found}, no tensor of shape {shape}",
+                else f"its state {key} is a {found}, not a tensor of shape {shape}",
                 hint="keep the view of a group as it was when its parameters first stepped, and "
                 "what is yours under another key; of another size, start anew: del opt.state[p]",
             )
