@@ -3,6 +3,8 @@
 A module here holds declarations; `normdsl list` finds them by looking.
 """
 
+from typing import TYPE_CHECKING
+
 from normdsl.algorithms.adagrad import adagrad, madgrad, madgrad_ema, rmsprop
 from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
 from normdsl.algorithms.eigenbasis import soap, splus
@@ -12,6 +14,7 @@ from normdsl.algorithms.muon import affine_muon, muon, scion, scion_unconstraine
 from normdsl.algorithms.sgd import normalized_sgd, sgd, sgd_momentum
 from normdsl.algorithms.shampoo import kl_shampoo, one_sided_shampoo, shampoo
 from normdsl.algorithms.sign import lion, sign_sgd, signum
+from normdsl.near import module_getattr
 
 __all__ = [
     "adagrad",
@@ -44,3 +47,6 @@ __all__ = [
     "soap",
     "splus",
 ]
+
+if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
+    __getattr__ = module_getattr("nd.algorithms", __all__)

@@ -77,7 +77,9 @@ def __getattr__(name: str) -> Any:
     elif name in _HOMES:
         value = getattr(import_module(f"normdsl.{_HOMES[name]}"), name)
     else:
-        raise AttributeError(f"module 'normdsl' has no attribute {name!r}")
+        from normdsl.near import unknown_attribute
+
+        raise unknown_attribute("normdsl", name, __all__)
     globals()[name] = value
     return value
 

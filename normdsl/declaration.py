@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from normdsl.declarations.rule import Rule
 from normdsl.declarations.signature import signature
 from normdsl.declarations.tracing import traced
-from normdsl.errors import DeclarationError
+from normdsl.errors import DeclarationError, HyperparameterError, shown
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.shapes import are_lengths
 from normdsl.schedules.schedule import Schedule
@@ -83,7 +83,9 @@ class Declaration(Rule):
     @overload
     def __call__(self, params: Any, **options: Any) -> DeclaredOptimizer: ...
 
-    def __call__(self, params: Any = None, **options: Any) -> DeclaredOptimizer | ConfiguredRule:
+    def __call__(
+        self, params: Any = None, *unnamed: Any, **options: Any
+    ) -> DeclaredOptimizer | ConfiguredRule:
         """Return a `torch.optim.Optimizer` for `params`.
 
         Options are hyper-parameters (`betas=` for beta1, beta2), `schedule=`, `view=`, `maximize=`,
@@ -96,6 +98,12 @@ class Declaration(Rule):
             HyperparameterError: for an unknown option or a value outside its domain.
             DeclarationError: for an expression in place of parameters, as in another declaration.
         """
+        if unnamed:
+            raise HyperparameterError(
+                f"call {self.name} with {shown(unnamed[0])} as its second argument",
+                why="hyper-parameters and options are passed by name",
+                hint=f"write {self.name}(params, {self.hyper[0].name if self.hyper else 'seed'}=…)",
+            )
         if params is None and not any(isinstance(x, Expr) for x in options.values()):
             from normdsl.declarations.configured import ConfiguredRule
 
@@ -105,7 +113,7 @@ class Declaration(Rule):
             raise DeclarationError(
                 "call a declaration inside another",
                 why="declarations do not nest: called, one becomes an optimizer of parameters",
-                hint="share a plain Python function between declarations, or pass the parameters",
+                hint="put what both use into a plain Python function of G and W, and call that",
             )
         return self.Optimizer(params, **options)
 
@@ -174,10 +182,12 @@ class Declaration(Rule):
         return lower(self, schedule or Schedule()).source(shape)
 
 
+#: `@nd.optimizer()` is refused in words, rather than for a missing argument.
+_FORGOTTEN: Any = None
 Declaration.__call__ = Method(Declaration.__call__)  # type: ignore[method-assign]
 
 
-def optimizer(function: Callable[..., Expr]) -> Declaration:
+def optimizer(function: Callable[..., Expr] = _FORGOTTEN) -> Declaration:
     """Declare an optimizer: call `function` once with symbols in place of its defaults.
 
     The arguments of the function are the hyper-parameters; an annotation (`nd.Fraction`,

@@ -38,6 +38,21 @@ def _shortened(text: str, longest: int = 1000) -> str:
     return text if len(text) <= longest else text[:longest] + " …"
 
 
+def shown(value: object) -> str:
+    """Return a value as messages show it: as Python writes it, on one line, and not at length."""
+    return _shortened(" ".join(repr(value).split()), 60)
+
+
+def kind(value: object) -> str:
+    """Return what a value is, with an article: "a str", "an int"; None is "None"."""
+    return "None" if value is None else with_article(type(value).__name__)
+
+
+def with_article(word: str) -> str:
+    """Return a word after "a" or, if one says it with a vowel in front, "an"."""
+    return f"{'an' if word.lower().startswith((*'aeiou', 'nd', 'm×', 'n×')) else 'a'} {word}"
+
+
 class ShapeError(NormdslError):
     """Two expressions have shapes that the operation cannot join."""
 

@@ -39,6 +39,22 @@ class Where:
         return f"{name}:{self.line}" + (f"  {self.text}" if self.text else "")
 
 
+@attrs.frozen
+class Operands:
+    """Two expressions that an operation cannot join, for `at`: there is no expression of both.
+
+    Args:
+        left: the first. right: the second. where: the line that joins them.
+    """
+
+    left: object
+    right: object
+    where: Where | None
+
+    def __str__(self) -> str:
+        return f"{self.left}  and  {self.right}"
+
+
 _PLACE: ContextVar[tuple[Where | None, ...]] = ContextVar("place", default=())
 
 

@@ -15,6 +15,7 @@ from normdsl.compiler.audit.picture import draw
 from normdsl.compiler.audit.summary import Results
 from normdsl.compiler.audit.text import text
 from normdsl.errors import NormdslError
+from normdsl.near import did_you_mean
 from normdsl.show.grid import Grid
 
 _SEVERITY = [Status.UNSUPPORTED, Status.HOLDS, Status.UNKNOWN, Status.ABOVE, Status.BREAKS]
@@ -48,7 +49,7 @@ class Audit(Results):
             raise NormdslError(
                 f"look up the probe {probe!r}",
                 why="the audit has no verdict for it",
-                hint="it has " + ", ".join(dict.fromkeys(f.probe for f in self.findings)),
+                hint=did_you_mean(probe, dict.fromkeys(f.probe for f in self.findings), "it has"),
             )
         return found
 

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from normdsl.compiler.audit.surroundings import seed_everything
-from normdsl.errors import NormdslError
+from normdsl.errors import NormdslError, kind, shown
 
 #: The loss at a step, as a function of all parameters.
 Loss = Callable[[Sequence[Tensor], int], Tensor]
@@ -48,6 +48,12 @@ class Subject:
         params = [
             Parameter(s.detach().clone(memory_format=torch.contiguous_format)) for s in starts
         ]
+        if not callable(self.factory):
+            raise RefusedError(
+                f"audit {shown(self.factory)}",
+                why=f"{kind(self.factory)} cannot be called on parameters",
+                hint="pass a class, a function or a rule: nd.audit(package.Class)",
+            )
         try:
             optimizer = self.factory(params)
         except Exception as error:
@@ -157,6 +163,8 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def _refused(asked: str, error: Exception) -> RefusedError:
+    if isinstance(error, NormdslError):
+        return RefusedError(asked, why=f"cannot {error.asked}: {error.why}", hint=error.hint)
     text = " ".join(str(error).split())
     text = text if len(text) <= 200 else text[:200] + " …"
     return RefusedError(

@@ -14,7 +14,7 @@ import attrs
 import sympy
 
 from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Index, Law
-from normdsl.errors import NormdslError
+from normdsl.errors import NormdslError, kind, shown
 from normdsl.expressions.matrix_classes import (
     GENERAL,
     ORTHOGONAL,
@@ -25,6 +25,7 @@ from normdsl.expressions.matrix_classes import (
     MatrixClass,
 )
 from normdsl.expressions.nodes import Source, Stream
+from normdsl.near import did_you_mean, module_getattr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -239,6 +240,10 @@ ALL = (
     translation,
     transpose,
 )
+_NAMES = tuple(group.name for group in ALL)
+
+if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
+    __getattr__ = module_getattr("nd.groups", _NAMES)
 
 
 def named(name: Group | str) -> Group:
@@ -253,9 +258,11 @@ def named(name: Group | str) -> Group:
         if group.name == name:
             return group
     raise NormdslError(
-        f"check the group {name!r}",
-        why="there is no group of that name" if isinstance(name, str) else "it is no group",
-        hint="one of: " + ", ".join(group.name for group in ALL),
+        f"check the group {shown(name)}",
+        why="there is no group of that name"
+        if isinstance(name, str)
+        else f"{kind(name)} is not a group",
+        hint=did_you_mean(name, _NAMES, "the groups are"),
     )
 
 

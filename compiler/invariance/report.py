@@ -13,6 +13,7 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
+from normdsl.near import did_you_mean
 from normdsl.show.grid import Grid, upright
 
 
@@ -45,8 +46,9 @@ class Report:
         raise NormdslError(
             f"look up the group {name!r}",
             why=why,
-            hint="it has the groups "
-            + ", ".join(dict.fromkeys(v.group.name for v in self.verdicts))
+            hint=did_you_mean(
+                name, dict.fromkeys(v.group.name for v in self.verdicts), "it has the groups"
+            )
             + " of the rules "
             + ", ".join(d.name for d in self.declarations)
             + "; write report[rule, group]",

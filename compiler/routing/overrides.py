@@ -12,7 +12,8 @@ from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.compiler.runtime.views import View
 from normdsl.declarations.configured import ConfiguredRule
 from normdsl.declarations.rule import Rule
-from normdsl.errors import HyperparameterError
+from normdsl.errors import HyperparameterError, kind
+from normdsl.near import did_you_mean
 from normdsl.schedules.schedule import Schedule
 
 AnyRule = ConfiguredRule | Rule
@@ -34,7 +35,7 @@ def checked(overrides: Mapping[str, Override]) -> Checked:
     if not isinstance(overrides, Mapping):
         raise HyperparameterError(
             f"route with the overrides {str(overrides)[:50]}",
-            why=f"a {type(overrides).__name__} does not say what holds for which names",
+            why=f"{kind(overrides)} does not say what holds for which names",
             hint='map patterns to rules, roles or views: overrides={"qkv": nd.views.heads(3)}',
         )
     return {pattern: _checked(pattern, told) for pattern, told in overrides.items()}
@@ -54,8 +55,8 @@ def as_choice(where: str, rule: Any) -> ConfiguredRule:
         return ConfiguredRule(rule)
     raise HyperparameterError(
         f"give {where} to {str(rule)[:50]}",
-        why=f"a {type(rule).__name__} is no rule",
-        hint="pass a declaration, or one with some of its hyper-parameters, rule(lr=0.01)",
+        why=f"{kind(rule)} is not a rule",
+        hint="pass a rule itself, or one with some of its hyper-parameters, rule(lr=0.01)",
     )
 
 
@@ -77,7 +78,7 @@ def require_use(overrides: Checked, used: set[str | None], entries: Iterable[Ass
             why = "those it finds are frozen" if frozen else "earlier patterns take all it finds"
             raise HyperparameterError(
                 f"override the parameters named {pattern}",
-                why=why if found else "it is found in no name",
+                why=why if found else "no parameter's name contains it",
                 hint="print nd.roles(model) for the names; the first pattern that is found counts",
             )
 
@@ -92,7 +93,7 @@ def _checked(pattern: str, told: Override) -> ConfiguredRule | View | str:
     except (re.error, TypeError) as error:
         raise HyperparameterError(
             f"override the parameters named {pattern}",
-            why=f"it is no regular expression for text: {error}",
+            why=f"it is not a regular expression for text: {error}",
             hint="write a pattern as text, with a backslash before dots and brackets",
         ) from error
     if isinstance(told, View) or (isinstance(told, str) and told in ROLES):
@@ -101,6 +102,6 @@ def _checked(pattern: str, told: Override) -> ConfiguredRule | View | str:
         raise HyperparameterError(
             f"give the parameters named {pattern} the role {told}",
             why="there is no such role",
-            hint="roles are " + ", ".join(ROLES),
+            hint=did_you_mean(told, ROLES, "the roles are"),
         )
     return as_choice(f"the parameters named {pattern}", told)

@@ -25,7 +25,7 @@ from normdsl.compiler.runtime.layout import layout
 from normdsl.compiler.runtime.parameter_groups import copied
 from normdsl.compiler.runtime.views import View
 from normdsl.declarations.configured import ConfiguredRule
-from normdsl.errors import GradientError, HyperparameterError
+from normdsl.errors import GradientError, HyperparameterError, kind
 from normdsl.schedules.schedule import Schedule
 
 
@@ -75,8 +75,8 @@ def routed(
 def _assigned(model: Any) -> list[Assignment]:
     if not isinstance(model, nn.Module):
         raise HyperparameterError(
-            f"route a {type(model).__name__}",
-            why="roles are found from the modules",
+            f"route {kind(model)}",
+            why="which rule a parameter gets is read off the modules of a model",
             hint="pass the model, not its parameters",
         )
     return assigned(model)

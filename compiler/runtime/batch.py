@@ -25,6 +25,7 @@ from normdsl.expressions.nodes import (
 )
 from normdsl.expressions.recursion import Before
 from normdsl.expressions.traversal import walk
+from normdsl.near import did_you_mean
 from normdsl.schedules.schedule import Schedule
 
 #: Scalars of all layers, and what a batch contributed to them, by their names.
@@ -284,7 +285,7 @@ def _require_slots(program: Program) -> None:
         if name not in known:
             raise HyperparameterError(
                 f"schedule a dtype for the state {name!r} of {program.declaration.name}",
-                why="it has no state of that name",
-                hint=f"its states are {', '.join(known) or 'none'}; a schedule for one rule among "
-                "several is given to the rule, rule(schedule=…)",
+                why="the rule has no state of that name",
+                hint=f"{did_you_mean(name, known, 'its states are')}; a schedule for one rule "
+                "among several is given to the rule, rule(schedule=…)",
             )

@@ -164,8 +164,8 @@ def _require_layers(found: Iterable[nn.Module]) -> None:
     if grouped:
         raise GradientError(
             f"capture the moments of {grouped[0]}",
-            why="each group of a grouped convolution multiplies its own channels, so that it is no "
-            "single matrix",
+            why="each group of a grouped convolution multiplies its own channels, so that it is "
+            "not a single matrix",
             hint="pass the other layers, nd.capture(model.conv1, model.fc, …), and give this one "
             "to another rule",
         )

@@ -19,7 +19,7 @@ from normdsl.compiler.runtime.pure import Context, Leaf, size, started, stepped
 from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.transaction import require_gradient
 from normdsl.declarations.rule import Rule
-from normdsl.errors import GradientError
+from normdsl.errors import GradientError, kind
 from normdsl.schedules.schedule import Schedule
 
 State = dict[str, Any]
@@ -218,7 +218,7 @@ def require_tensor(name: str, what: str, leaf: Any) -> None:
     if not isinstance(leaf, Tensor):
         raise GradientError(
             f"update by {name}",
-            why=f"among the {what} is a {type(leaf).__name__}",
+            why=f"among the {what} is {kind(leaf)}",
             hint="leaves are tensors, or None for what does not step",
         )
 

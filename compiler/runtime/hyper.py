@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,10 +13,13 @@ from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError
 
 
-def complete(declaration: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
+def complete(
+    declaration: Rule, given: Mapping[str, Any], besides: Iterable[str] = ()
+) -> dict[str, Any]:
     """Return every hyper-parameter's value, defaults filled in: numbers, and tensors without axes.
 
-    `betas=(a, b)` gives beta1 and beta2, of a rule that has both.
+    `betas=(a, b)` gives beta1 and beta2, of a rule that has both. An unknown name may have been
+    meant for something `besides`, an option of the optimizer.
 
     Raises:
         HyperparameterError: for an unknown name, a missing value, one outside its domain, or a
@@ -24,15 +27,17 @@ def complete(declaration: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     own = spread(declaration, given)
     for name in own:
-        declaration.hyperparameter(name)
+        declaration.hyperparameter(name, besides)
     values = {**declaration.defaults, **own}
     for h in declaration.hyper:
         value = values[h.name]
         if value is None:
             raise HyperparameterError(
                 f"run {declaration.name}",
-                why=f"its hyper-parameter {h.name} has no default and was not given",
-                hint=f"pass {h.name}=…",
+                why=f"{h.name} has no default, and no value was given"
+                if h.default is None
+                else f"{h.name} was given as None",
+                hint=f"pass {h.name}=…, {h.domain.in_words(h.name)}",
             )
         values[h.name] = _scalar(h.name, value) if isinstance(value, Tensor) else h.check(value)
     return values
@@ -44,6 +49,6 @@ def _scalar(name: str, value: Tensor) -> Tensor:
         return value.reshape(()) if value.ndim else value
     raise HyperparameterError(
         f"set {name} to a tensor of shape {tuple(value.shape)} and {value.dtype}",
-        why="a hyper-parameter is one number, and a real one",
+        why="a hyper-parameter is one real number",
         hint="pass a 0-dimensional tensor, torch.tensor(0.1)",
     )

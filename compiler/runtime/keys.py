@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 from normdsl.declarations.aliases import BETAS, members
 from normdsl.declarations.rule import SETTINGS
 from normdsl.errors import HyperparameterError
+from normdsl.near import nearest, plain
 
 #: Options of an optimizer that hold for all its groups.
 _WHOLE = ("nonfinite", "capture", "capturable", "differentiable")
-#: Names under which other packages know a hyper-parameter, for hints.
-_ELSEWHERE = {"learning_rate": "lr"}
 
 
 class Group(dict[str, Any]):
@@ -77,12 +75,12 @@ def require_others(rule: str, names: tuple[str, ...], keys: tuple[str, ...]) -> 
         meant = _meant(key, names)
         if meant is not None:
             raise HyperparameterError(
-                f"set the hyper-parameter {key!r} of {rule}",
-                why="it has none of that name, and a parameter group no such option"
+                f"set {key!r} of {rule} in a parameter group",
+                why="neither the rule nor a group has anything of that name"
                 if key not in _WHOLE
                 else "it is an option of an optimizer, not of a group",
-                hint=f"did you mean {meant}? Keys of your own have names of their own; "
-                f"hyper-parameters are {', '.join(names)}"
+                hint=f"did you mean {meant}? The hyper-parameters are {', '.join(names)}; "
+                "a key of your own needs a name that looks like none of them"
                 if key not in _WHOLE
                 else f"pass it beside the groups: rule(groups, {key}=…)",
             )
@@ -99,20 +97,11 @@ def _meant(key: object, names: tuple[str, ...]) -> str | None:
         return None
     if key in _WHOLE:
         return key
-    known = {_plain(name): name for name in (*names, *SETTINGS)}
-    elsewhere = _ELSEWHERE.get(key.lower())
-    if elsewhere in names:
-        return elsewhere
-    longer = [name for name in names if _plain(key).startswith(_plain(name)) and "_" not in key]
+    longer = [name for name in names if plain(key).startswith(plain(name)) and "_" not in key]
     words = [word for word in key.lower().split("_") if word]
     for name in names:
         parts = name.split("_")
         inside = any(words[k : k + len(parts)] == parts for k in range(len(words)))
         if inside and len(words) > len(parts):
             return None
-    found = difflib.get_close_matches(_plain(key), known, n=1, cutoff=0.8)
-    return known[found[0]] if found else next(iter(longer), None)
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
+    return nearest(key, (*names, *SETTINGS), alike=0.8) or next(iter(longer), None)

@@ -106,7 +106,7 @@ class Layout:
                 told,
                 why=f"its state {key} has shape {found}, not {shape}"
                 if isinstance(value, Tensor)
-                else f"its state {key} is a {found}, no tensor of shape {shape}",
+                else f"its state {key} is a {found}, not a tensor of shape {shape}",
                 hint="keep the view of a group as it was when its parameters first stepped, and "
                 "what is yours under another key; of another size, start anew: del opt.state[p]",
             )
@@ -215,7 +215,7 @@ def require_kind(stepper: Stepper, param: Tensor, view: View | None = None) -> N
         raise _refused(
             stepper,
             f"dtype {param.dtype}",
-            "the rule knows matrices or their size, and a complex matrix is no real one",
+            "the rule knows matrices or their size, and a complex matrix is not a real one",
             "give complex parameters to an entrywise rule, which takes real and imaginary "
             "parts as entries, in an optimizer or a parameter group of their own",
         )

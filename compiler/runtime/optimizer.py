@@ -35,6 +35,7 @@ from normdsl.compiler.runtime.transaction import (
 )
 from normdsl.compiler.runtime.views import View
 from normdsl.declarations.rule import Rule
+from normdsl.declarations.signature import OPTION_NAMES
 from normdsl.schedules.schedule import Schedule
 
 
@@ -109,7 +110,7 @@ class DeclaredOptimizer(Optimizer):
         own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
         own |= {"seed": seed}
-        values = hyper if declaration is None else complete(declaration, hyper)
+        values = hyper if declaration is None else complete(declaration, hyper, OPTION_NAMES)
         super().__init__(params, Group({**values, **own}))
         self.defaults.update(parameter_groups.copied(self.defaults))
         if declaration is None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from normdsl.declarations.rule import Rule
-from normdsl.errors import HyperparameterError
+from normdsl.errors import HyperparameterError, kind
+from normdsl.near import did_you_mean
 
 
 def require_options(
@@ -26,12 +27,12 @@ def require_options(
         raise HyperparameterError(
             f"set nonfinite={nonfinite!r}",
             why="it says what a NaN or infinite gradient does",
-            hint='use "raise" or "skip"',
+            hint=did_you_mean(nonfinite, ("raise", "skip"), "the choices are"),
         )
     if hasattr(params, "parameters"):
         raise HyperparameterError(
-            f"run {name} on a {type(params).__name__}",
-            why="an optimizer takes parameters, not a module",
+            f"run {name} on {kind(params)}",
+            why="an optimizer takes the parameters of a model, not the model",
             hint="pass model.parameters(), or use nd.route(model, …)",
         )
     if rule is None and hyper:
@@ -91,6 +92,6 @@ def require_closure(closure: Any) -> None:
     if not callable(closure):
         raise HyperparameterError(
             f"take a step with the closure {str(closure)[:50]}",
-            why="a closure is a function that re-evaluates the model and returns the loss",
+            why="a closure is a function that runs the model again and returns the loss",
             hint="give the loss by name: opt.step(loss=loss)",
         )

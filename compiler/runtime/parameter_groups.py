@@ -12,19 +12,26 @@ from normdsl.compiler.runtime.batch import Stepper, stepper
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group, require_others
 from normdsl.compiler.runtime.layout import Layout, layout
-from normdsl.compiler.runtime.views import View
+from normdsl.compiler.runtime.views import NAMES, View
 from normdsl.declarations.aliases import spread
 from normdsl.declarations.configured import ConfiguredRule
 from normdsl.declarations.rule import FOREIGN, SETTINGS, Rule
-from normdsl.errors import HyperparameterError
+from normdsl.errors import HyperparameterError, kind, shown
 from normdsl.schedules.schedule import Schedule
 
 _KINDS: dict[str, tuple[Any, str]] = {
     "rule": (Rule, 'a group steps by a declaration: {"params": …, "rule": rule}'),
-    "schedule": (Schedule, "use nd.Schedule(…)"),
-    "view": (View | None, "use a view of nd.views, or None for the natural one"),
+    "schedule": (Schedule, "use nd.Schedule(…), or nd.exact"),
+    "view": (View | None, f"use a view, nd.views.{', nd.views.'.join(NAMES)}, or None"),
     "maximize": (bool, "use True or False"),
     "seed": (int, "use a whole number of Python, int(seed)"),
+}
+_WHAT = {
+    "rule": "a rule",
+    "schedule": "a schedule",
+    "view": "a view",
+    "maximize": "True or False",
+    "seed": "a whole number",
 }
 #: What groups had that were made before there was such a setting.
 _ABSENT = {"seed": 0}
@@ -66,11 +73,14 @@ def settings(group: Mapping[str, Any]) -> Settings:
         HyperparameterError: if a setting is missing, or of another kind.
     """
     told = {**_ABSENT, **group}
-    for name, (kind, hint) in _KINDS.items():
-        if not isinstance(told.get(name, ...), kind):
+    for name, (legal, hint) in _KINDS.items():
+        if not isinstance(told.get(name, ...), legal):
+            given = f"with {name} = {shown(told[name])}" if name in told else f"without {name}"
             raise HyperparameterError(
-                f"use a parameter group with {name} = {told.get(name, 'nothing')!r}",
-                why=f"{name} is not what a group has there",
+                f"use a parameter group {given}",
+                why=f"{kind(told[name])} is not {_WHAT[name]}"
+                if name in told
+                else f"every group has one, {_WHAT[name]}",
                 hint=hint,
             )
     return Settings(*(told[name] for name in SETTINGS))
@@ -102,7 +112,7 @@ def parameters(group: Mapping[str, Any]) -> Sequence[Tensor]:
         return params
     raise HyperparameterError(
         f"use a parameter group with params = {str(params)[:50]}",
-        why="the parameters of a group are a list of tensors",
+        why="the parameters of a group must be a list of tensors",
         hint='set group["params"] = list(model.parameters()), or use opt.add_param_group',
     )
 

@@ -129,8 +129,8 @@ def _ambiguous(held: Held) -> DeclarationError:
     return DeclarationError(
         f"share the {shared} among {_rules(held)}",
         at=nodes[1],
-        why=f"{_rule(stepper)} has {len(nodes)} scalars for it, and which of them the layers of "
-        "other rules contribute to is not said",
+        why=f"{_rule(stepper)} has {len(nodes)} scalars for it, and it is not clear to which of "
+        "them the layers of other rules contribute",
         hint=f"give each a name of its own, the same in all rules: {own}",
     )
 

@@ -7,15 +7,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
 from torch import Tensor
 
 from normdsl.errors import GradientError, HyperparameterError
+from normdsl.near import module_getattr
 
 Sizes = tuple[int, ...]
+
+#: What users write.
+NAMES = ("flat", "stack", "swapped", "heads", "split")
+
+if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
+    __getattr__ = module_getattr("nd.views", NAMES)
 
 
 @attrs.frozen

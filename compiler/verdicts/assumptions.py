@@ -17,6 +17,7 @@ from normdsl.expressions.nodes import Param
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import State, free_carries
 from normdsl.expressions.traversal import walk
+from normdsl.near import did_you_mean
 from normdsl.norms.base import NormOperation
 from normdsl.show.symbols import unicode_symbol
 from normdsl.show.text import text
@@ -31,11 +32,11 @@ WORDS = {
 }
 #: Why an assumption is not about a part.
 _MISFITS = {
-    Kind.TRANSPORTED: "states alone start, and this is none",
-    Kind.UNMOVED: "states alone start, and this is none",
-    Kind.FLOOR: "a hyper-parameter is scaled along with the loss, and this is none",
-    Kind.FULL_RANK: "the rank that matters is that of a square matrix",
-    Kind.DISTINCT: "a square matrix has eigenvalues",
+    Kind.TRANSPORTED: "only a state has a start, and this is not a state",
+    Kind.UNMOVED: "only a state has a start, and this is not a state",
+    Kind.FLOOR: "only a hyper-parameter can be scaled along with the loss, and this is not one",
+    Kind.FULL_RANK: "only the rank of a square matrix can be assumed, and this is not square",
+    Kind.DISTINCT: "only a square matrix has eigenvalues, and this is not square",
 }
 
 
@@ -157,8 +158,8 @@ def _chosen(declaration: Rule, word: str, names: Any, parts: Mapping[str, Expr])
             raise NormdslError(
                 asked,
                 why="the rule has no part of that name",
-                hint="write a part as verdicts do; its names are "
-                + ", ".join(declaration.labels.values()),
+                hint="write a part as verdicts do; "
+                + did_you_mean(name, declaration.labels.values(), "its names are"),
             )
         if not _fits(WORDS[word], part):
             raise NormdslError(asked, at=part, why=_MISFITS[WORDS[word]], hint="name another part")

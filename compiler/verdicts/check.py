@@ -50,6 +50,8 @@ def check(
     known = {h.name for h in declaration.hyper}
     told = {k: v for k, v in assumptions.items() if k in WORDS and k not in known}
     fixed = {k: v for k, v in assumptions.items() if k not in told}
+    for name in fixed:
+        declaration.hyperparameter(name, (*WORDS, "witnesses"))
     bound = declaration.bind(**fixed) if fixed else declaration
     given = assumed(declaration, told, fixed)
     if isinstance(group, Group) or (isinstance(group, str) and "," not in group):

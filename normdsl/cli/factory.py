@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from normdsl.cli.find import find
-from normdsl.errors import NormdslError
+from normdsl.errors import NormdslError, kind
 
 Factory = Callable[..., Any]
 
@@ -45,7 +45,7 @@ def imported(name: str) -> Factory | None:
     if not callable(found):
         raise NormdslError(
             f"audit {name!r}",
-            why=f"it is a {type(found).__name__}, and cannot be called on parameters",
+            why=f"it is {kind(found)}, and cannot be called on parameters",
             hint="name a class, or a function that returns a torch.optim.Optimizer",
         )
     return found  # type: ignore[no-any-return]

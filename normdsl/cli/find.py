@@ -13,6 +13,7 @@ from types import ModuleType
 
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
+from normdsl.near import did_you_mean
 
 
 def shipped() -> dict[str, Declaration]:
@@ -41,8 +42,10 @@ def find(name: str) -> Declaration:
     if wanted not in known:
         raise NormdslError(
             f"find the rule {wanted!r}" + (f" in {path}" if colon else ""),
-            why="no declaration has that name",
-            hint="one of: " + ", ".join(known) if known else "decorate a function by @nd.optimizer",
+            why="there is no rule of that name",
+            hint=did_you_mean(wanted, known, "the rules are")
+            if known
+            else "write @nd.optimizer above a function in the file",
         )
     return known[wanted]
 
@@ -56,7 +59,9 @@ def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"_user_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise NormdslError(
-            f"import {path}", why="it is not a Python file", hint="give file.py:name of your rule"
+            f"import {path}",
+            why="its name does not end in .py",
+            hint="give file.py:name of your rule",
         )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

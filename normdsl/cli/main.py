@@ -16,6 +16,7 @@ from rich.text import Text
 from normdsl.cli.find import find, shipped
 from normdsl.cli.plain import named_symbols, plain
 from normdsl.errors import NormdslError
+from normdsl.near import did_you_mean
 from normdsl.show.colours import Tone
 
 app = typer.Typer(
@@ -210,7 +211,9 @@ def train(
 
     if data != "digits":
         raise NormdslError(
-            f"train on {data!r}", why="there is no such data set", hint="use --data digits"
+            f"train on {data!r}",
+            why="there is no data set of that name",
+            hint=did_you_mean(data, ["digits"], "the data sets are"),
         )
     rule, vectors = find(name), find("adamw")
     hyper = {} if lr is None else {"lr": lr}

@@ -42,7 +42,7 @@ def spread(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != len(names):
         raise HyperparameterError(
             told,
-            why=f"betas are {', '.join(names)} together",
+            why=f"betas stand for {', '.join(names)} together, {len(names)} numbers",
             hint=f"pass {len(names)} numbers, or {'=…, '.join(names)}=…",
         )
     rest = {name: value for name, value in given.items() if name != BETAS}
@@ -50,7 +50,7 @@ def spread(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     if both:
         raise HyperparameterError(
             told,
-            why=f"it has {', '.join(both)} as well, which betas stand for",
+            why=f"{', '.join(both)} was given as well, which betas stand for",
             hint="pass one or the other",
         )
     return {**rest, **dict(zip(names, values, strict=True))}

@@ -38,8 +38,9 @@ class ConfiguredRule:
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "hyper", spread(self.rule, self.hyper))
         for name, value in self.hyper.items():
-            known = self.rule.hyperparameter(name)
-            if isinstance(value, Real):
+            known = self.rule.hyperparameter(name, ("view", "schedule"))
+            # A tensor is read where it lies; None stands for a value that comes later.
+            if isinstance(value, Real) or not (value is None or hasattr(value, "__float__")):
                 known.check(value)
 
     def __call__(self, params: Any, **options: Any) -> Any:

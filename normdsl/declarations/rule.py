@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -13,7 +13,7 @@ from normdsl.declarations.folding import fold
 from normdsl.declarations.identifiers import CODE, is_name
 from normdsl.declarations.labels import labels
 from normdsl.declarations.substitution import Substitution
-from normdsl.errors import DeclarationError, HyperparameterError
+from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
 from normdsl.expressions.domains import Domain, number
 from normdsl.expressions.expr import Expr, as_expr, exact
 from normdsl.expressions.nodes import Param, Source, Stream
@@ -21,6 +21,7 @@ from normdsl.expressions.recursion import free_carries, placeholders
 from normdsl.expressions.shapes import MATRIX
 from normdsl.expressions.streams import MOMENTS, G
 from normdsl.expressions.traversal import walk
+from normdsl.near import did_you_mean
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class Hyperparameter:
     domain: Domain
 
     def check(self, value: Any) -> float:
-        """Return a real number of the domain, whosever class it has, as a number of Python.
+        """Return a real number of the domain, of any class of numbers, as a number of Python.
 
         Raises:
             HyperparameterError: if the value is not a number of the domain.
@@ -83,11 +84,16 @@ class Hyperparameter:
         known = number(value)
         if known is None or not self.domain.contains(known):
             raise HyperparameterError(
-                f"set {self.name} = {value!r}",
-                why=f"{self.name} lies in {self.domain}",
-                hint=f"the default is {self.default}",
+                f"set {self.name} = {shown(value)}",
+                why=self.domain.refusal(self.name, value),
+                hint=f"pass such a number{self._legal_default()}",
             )
         return known
+
+    def _legal_default(self) -> str:
+        """Return what tells a legal default, if there is one."""
+        legal = self.default is not None and self.domain.contains(self.default)
+        return f"; the default is {self.default}" if legal else f", {self.name}=…"
 
 
 @attrs.frozen(repr=False, slots=False)
@@ -183,12 +189,12 @@ class Rule:
         if not callable(function):
             raise DeclarationError(
                 asked,
-                why=f"a {type(function).__name__} is no function of G",
+                why=f"{kind(function)} is not a function of G",
                 hint="pass one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
             )
         fed = function(G)
         if not (isinstance(fed, Expr) and fed.shape == MATRIX):
-            found = f"a {fed.shape} expression" if isinstance(fed, Expr) else type(fed).__name__
+            found = f"{fed.shape.phrase} expression" if isinstance(fed, Expr) else kind(fed)
             raise DeclarationError(
                 asked,
                 at=fed if isinstance(fed, Expr) else None,
@@ -204,8 +210,11 @@ class Rule:
             self, name=called, update=update, names=(("g", fed), *names), qualname=place
         )
 
-    def hyperparameter(self, name: str) -> Hyperparameter:
+    def hyperparameter(self, name: str, besides: Iterable[str] = ()) -> Hyperparameter:
         """Return the hyper-parameter called `name`.
+
+        Args:
+            name: its name. besides: what else may have been meant where it was written.
 
         Raises:
             HyperparameterError: if there is none.
@@ -214,9 +223,11 @@ class Rule:
             if known.name == name:
                 return known
         raise HyperparameterError(
-            f"set the hyper-parameter {name!r} of {self.name}",
-            why="it has none of that name",
-            hint="its hyper-parameters are " + ", ".join(h.name for h in self.hyper),
+            f"set {name!r} of {self.name}",
+            why=f"{self.name} has no hyper-parameter of that name",
+            hint=did_you_mean(
+                name, (h.name for h in self.hyper), "its hyper-parameters are", besides
+            ),
         )
 
     def __str__(self) -> str:
@@ -242,14 +253,27 @@ FOREIGN = frozenset(
 _TAKEN = RESERVED | FOREIGN | {*SETTINGS, "nonfinite", "capture", "capturable", "differentiable"}
 
 
+def _fault(name: Any, hyper: list[str]) -> str:
+    """Return why a name is refused."""
+    if not is_name(name):
+        return (
+            "a name must be a word of letters, digits and _ that Python leaves as it is written, "
+            "and not one of Python's own"
+        )
+    if hyper.count(name) > 1:
+        return "two hyper-parameters have that name"
+    return "normdsl and optimizers use that name themselves, and so do " + ", ".join(
+        sorted(_TAKEN - {name})
+    )
+
+
 def _validate_names(declaration: Rule) -> None:
     hyper = [h.name for h in declaration.hyper]
     for name in (declaration.name, *hyper, *(name for name, _ in declaration.names)):
         if not is_name(name) or name in _TAKEN.intersection(hyper) or hyper.count(name) > 1:
             raise DeclarationError(
                 f"use the name {str(name)[:40]!r}",
-                why="names are identifiers, differ, and hyper-parameters leave "
-                f"{', '.join(sorted(_TAKEN))} to the language and to optimizers",
+                why=_fault(name, hyper),
                 hint="choose another name",
             )
     for h in declaration.hyper:
@@ -264,14 +288,15 @@ def _validate(declaration: Rule) -> None:
         raise DeclarationError(
             asked,
             at=update,
-            why=f"its new weights are a {update.shape}, but W is m×n",
+            why=f"its new weights are {update.shape.phrase}, but W is m×n",
             hint="return an m×n expression, such as W - lr * G",
         )
     for leaked in (*placeholders(update), *free_carries(update)):
         raise DeclarationError(
             f"{asked}: a non-causal recursion",
             at=leaked,
-            why="the state handed to a recursion's step is used outside it, where it has no value",
+            why="the argument of the function given to nd.fix is used outside of that function, "
+            "where it has no value",
             hint="use the value that nd.fix returns, or nd.prev of it",
         )
     known = {h.name: h.domain for h in declaration.hyper}
@@ -280,10 +305,13 @@ def _validate(declaration: Rule) -> None:
             raise DeclarationError(
                 asked,
                 at=x,
-                why=f"{x.name} is an undeclared name: not one of its hyper-parameters",
+                why=f"{x.name} is an undeclared name: it is not a hyper-parameter of the rule",
                 hint="make it an argument of the decorated function",
             )
     if not any(isinstance(x, Stream) and x.source is Source.GRADIENT for x in walk(update)):
         raise DeclarationError(
-            asked, at=update, why="the new weights do not depend on the gradient", hint="use nd.G"
+            asked,
+            at=update,
+            why="the new weights do not depend on the gradient",
+            hint="use the gradient nd.G: return W - lr * G",
         )

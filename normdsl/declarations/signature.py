@@ -23,6 +23,7 @@ OPTIONS: tuple[tuple[str, Any, Any], ...] = (
     ("capture", Any, None),
     ("seed", int, 0),
 )
+OPTION_NAMES = tuple(name for name, *_ in OPTIONS)
 
 
 def signature(hyper: Sequence[Hyperparameter], returns: Any) -> Signature:

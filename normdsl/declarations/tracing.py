@@ -10,14 +10,19 @@ from typing import Any, TypeVar
 import attrs
 
 from normdsl.declarations.rule import Hyperparameter, Rule
-from normdsl.errors import DeclarationError, HyperparameterError
+from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
 from normdsl.expressions.domains import UNSTATED, Domain, NarrowDomain, domain_of, number
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param, Source, Stream
 from normdsl.expressions.traversal import walk
+from normdsl.near import nearest
 from normdsl.source import Watch, Where
 
 T = TypeVar("T", bound=Rule)
+
+_ANNOTATIONS = (
+    "annotate it as nd.NonNegative (≥ 0), nd.Positive (> 0), nd.Fraction (0 ≤ x < 1) or nd.Real"
+)
 
 
 def traced(function: Callable[..., Expr], made: type[T]) -> T:
@@ -30,13 +35,15 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     signature = _signature(function)
     domains = {p.name: _domain(p) for p in signature.parameters.values()}
     for p in signature.parameters.values():
-        _require_number(function.__name__, p)
+        _require_number(function.__name__, p, domains[p.name])
     while True:
         try:
             update, names = _trace(function, domains)
             break
         except NarrowDomain as narrow:
             domains[narrow.name] = narrow.domain
+            used = signature.parameters[narrow.name]
+            _require_number(function.__name__, used, narrow.domain, ", the rate of an average,")
     hyper = tuple(
         Hyperparameter(p.name, None if p.default is p.empty else p.default, domains[p.name])
         for p in signature.parameters.values()
@@ -49,19 +56,23 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     return declaration
 
 
-def _require_number(rule: str, parameter: inspect.Parameter) -> None:
-    """Refuse a default that is not a number of the stated domain."""
-    default, domain = parameter.default, _domain(parameter)
+def _require_number(rule: str, parameter: inspect.Parameter, domain: Domain, use: str = "") -> None:
+    """Refuse a default that is not a number of the domain, which may be that of a use."""
+    name, default = parameter.name, parameter.default
     if default is parameter.empty or default is None:
         return
     known = number(default)
     if known is not None and domain.contains(known):
         return
+    hint = "give it such a default"
+    if isinstance(default, tuple | list):
+        hint = "write one argument per number: beta1=0.9, beta2=0.999"
+    elif known is not None and not domain.stated:
+        hint += f", or say which numbers it may be: {name}: nd.Real for all of them"
     raise HyperparameterError(
-        f"declare {rule} with {parameter.name} = {default!r}",
-        why=f"{parameter.name} is one number of {domain}",
-        hint="give it a default there, write one argument per number (beta1, beta2), or annotate "
-        "another domain: nd.Real, nd.NonNegative, nd.Positive, nd.Fraction",
+        f"declare {rule} with {name} = {shown(default)}",
+        why=domain.refusal(name, default, use),
+        hint=hint,
     )
 
 
@@ -73,23 +84,23 @@ def _require_used(rule: str, hyper: tuple[Hyperparameter, ...], update: Expr) ->
             raise DeclarationError(
                 f"declare {rule}",
                 why=f"its hyper-parameter {h.name} has no effect on the new weights",
-                hint="use it, or remove it",
+                hint=f"use {h.name} in the formula, or remove the argument",
             )
     if not any(isinstance(x, Stream) and x.source is Source.WEIGHTS for x in walk(update)):
         raise DeclarationError(
             f"declare {rule}",
             at=update,
             why="the new weights do not depend on the weights W",
-            hint="a declaration returns the new weights, not the step: return W - lr * …",
+            hint="return the new weights, not the step alone: return W - lr * …",
         )
 
 
 def _signature(function: Any) -> inspect.Signature:
     if not inspect.isfunction(function):
         raise DeclarationError(
-            f"declare {function!r}",
-            why="a declaration is made from a function",
-            hint="write @nd.optimizer above a def",
+            f"declare {shown(function)}",
+            why=f"an optimizer is declared by a function, and this is {kind(function)}",
+            hint="write @nd.optimizer, without brackets, on the line above the def",
         )
     try:
         return inspect.signature(function, eval_str=True)
@@ -97,7 +108,7 @@ def _signature(function: Any) -> inspect.Signature:
         raise DeclarationError(
             f"declare {function.__name__}",
             why=f"its annotations cannot be read: {error}",
-            hint="annotate hyper-parameters by nd.Positive, nd.NonNegative, nd.Fraction or nd.Real",
+            hint=_ANNOTATIONS,
         ) from error
 
 
@@ -106,8 +117,8 @@ def _domain(parameter: inspect.Parameter) -> Domain:
     if parameter.kind not in named:
         raise DeclarationError(
             f"declare an optimizer with the argument {parameter}",
-            why="its hyper-parameters must be known by name",
-            hint="write one argument per hyper-parameter",
+            why="every argument is a hyper-parameter, and must have a name to be set by",
+            hint="write one argument per hyper-parameter: lr=0.1, beta=0.9",
         )
     if parameter.annotation is parameter.empty or parameter.annotation is float:
         return UNSTATED
@@ -115,9 +126,9 @@ def _domain(parameter: inspect.Parameter) -> Domain:
     if stated is not None:
         return stated
     raise DeclarationError(
-        f"declare {parameter.name}: {parameter.annotation!r}",
-        why="the annotation of a hyper-parameter is its domain",
-        hint="use nd.Positive, nd.NonNegative, nd.Fraction or nd.Real",
+        f"declare {parameter.name}: {inspect.formatannotation(parameter.annotation)}",
+        why="an annotation says which numbers a hyper-parameter may be",
+        hint=_ANNOTATIONS,
     )
 
 
@@ -134,13 +145,15 @@ def _trace(
         raise DeclarationError(
             f"declare {function.__name__}",
             why=f"it uses an undeclared name: {error}",
-            hint="make it an argument (a hyper-parameter), or import it",
-            at=_Place(str(error), Where(code.co_filename, _error_line(error, code))),
+            hint=_where_from(error.name, [*domains, *watch.variables, *function.__globals__]),
+            at=_Place(
+                error.name or function.__name__, Where(code.co_filename, _error_line(error, code))
+            ),
         ) from error
     if not isinstance(result, Expr):
         raise DeclarationError(
             f"declare {function.__name__}",
-            why=f"it returns a {type(result).__name__}, not the new weights",
+            why=f"it returns {kind(result)}, not the new weights",
             hint="return an m×n expression, such as W - lr * G",
         )
     names = tuple(
@@ -149,6 +162,15 @@ def _trace(
         if isinstance(x, Expr) and name not in domains
     )
     return result, names
+
+
+def _where_from(name: str | None, known: list[str]) -> str:
+    """Return what to do about a name that is not defined; None for a variable without a value."""
+    if name is None:
+        return "give the variable a value on every path through the function"
+    meant = nearest(name, known)
+    make = f"make it a hyper-parameter, an argument {name}=…, or define or import it"
+    return make if meant is None else f"did you mean {meant}? Or {make}"
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import attrs
 
-from normdsl.errors import DomainError
+from normdsl.errors import DomainError, kind, shown
 
 
 @attrs.frozen
@@ -42,9 +42,24 @@ class Domain:
         ends = ((self.low, self.low_open), (self.high, self.high_open))
         return any(is_open and value == end for end, is_open in ends)
 
-    def __str__(self) -> str:
-        left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
-        return f"{self.name} {left}{self.low:g}, {self.high:g}{right}"
+    def in_words(self, name: str) -> str:
+        """Return what a value called `name` is: "a number ≥ 0", "a number with 0 ≤ beta < 1"."""
+        above, below = ">" if self.low_open else "≥", "<" if self.high_open else "≤"
+        if -math.inf < self.low and self.high < math.inf:
+            left = "<" if self.low_open else "≤"
+            return f"a number with {self.low:g} {left} {name} {below} {self.high:g}"
+        if -math.inf < self.low:
+            return f"a number {above} {self.low:g}"
+        return "any real number" if self.high == math.inf else f"a number {below} {self.high:g}"
+
+    def refusal(self, name: str, value: Any, use: str = "") -> str:
+        """Return why a value is none that `name` may have, in a use of it, if that is why."""
+        needs = f"{name}{use} must be {self.in_words(name)}"
+        known = number(value)
+        if known is None:
+            given = "None" if value is None else f"{shown(value)}, {kind(value)},"
+            return f"{needs}, and {given} is not one"
+        return needs if math.isfinite(known) else f"{needs}, and {known} is not finite"
 
 
 REAL = Domain("Real", low_open=True, high_open=True)
@@ -89,6 +104,6 @@ class NarrowDomain(DomainError):  # noqa: N818 (a request to trace again, not a 
         self.domain = domain
         super().__init__(
             f"use the hyper-parameter {name!r} as a rate",
-            why=f"a rate lies in {domain}",
+            why=f"a rate is {domain.in_words(name)}",
             hint=f"annotate it: {name}: nd.{domain.name}",
         )

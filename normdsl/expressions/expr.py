@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.errors import DeclarationError, DomainError, ShapeError, kind
 from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.domains import number
 from normdsl.expressions.facts import NONNEGATIVE, UNKNOWN, Facts, real_power, square
@@ -26,7 +26,7 @@ from normdsl.expressions.structure import fingerprint, notes, parts
 from normdsl.show.latex import latex
 from normdsl.show.notation import Level, Notation, Piece
 from normdsl.show.text import text
-from normdsl.source import Where, here
+from normdsl.source import Operands, Where, here
 
 Number = int | float | Fraction
 #: Passes recurse into expressions; deeper ones are refused when they are built.
@@ -265,7 +265,7 @@ class Constant(Operation):
             raise DeclarationError(
                 f"use a number of more than {_DIGITS} digits",
                 why="exact numbers would grow without end as products of them are formed",
-                hint="use a number that floating point can tell from others",
+                hint="round it to 17 digits, which is all that floating point knows of it",
             )
         try:
             value = float(self.value)
@@ -404,9 +404,9 @@ class Pow(Entrywise):
     def _infer_shape(self) -> Shape:
         if self.exponent.shape != SCALAR:
             raise ShapeError(
-                f"raise a {self.base.shape} to the power of a {self.exponent.shape}",
+                f"raise {self.base.shape.phrase} to the power of {self.exponent.shape.phrase}",
                 at=self.exponent,
-                why="an exponent is a scalar",
+                why="an exponent must be a scalar",
                 hint="for the power of a symmetric matrix use nd.matrix_power(L, p)",
             )
         return self.base.shape
@@ -421,7 +421,7 @@ class Pow(Entrywise):
         raise DomainError(
             f"raise to the power {exponent}",
             at=self.base,
-            why="x^p is real for every x only if p is a whole number, and x is not known to be ≥ 0",
+            why="of a negative number only whole powers are real, and this is not known to be ≥ 0",
             hint=how_nonnegative(self.base),
         )
 
@@ -460,9 +460,11 @@ class MatMul(Operation):
             self.right.shape,
         ):
             raise ShapeError(
-                f"matrix product of a {self.left.shape} with a {self.right.shape}",
-                at=f"{self.left}  @  {self.right}   ({self.where})",
-                why="the columns of the first must be the rows of the second, and neither a scalar",
+                f"form the matrix product of {self.left.shape.phrase} and "
+                f"{self.right.shape.phrase}",
+                at=Operands(self.left, self.right, self.where),
+                why="a matrix product needs two matrices, the first with as many columns as the "
+                "second has rows",
                 hint="transpose one with .T, or use * for the entrywise product",
             )
         return Shape(self.left.shape.rows, self.right.shape.cols)
@@ -538,8 +540,8 @@ def how_nonnegative(expr: Expr) -> str:
     shown = str(expr) if expr.depth == 1 else "x"
     if hasattr(expr, "domain"):
         return f"annotate it: {shown}: nd.NonNegative, or nd.Positive"
-    never = f"if yours is never negative, nd.maximum({shown}, 0)"
-    return f"nd.abs({shown}), its square, or, {never}"
+    never = f"if it is never negative, nd.maximum({shown}, 0)"
+    return f"use nd.abs({shown}), {shown} ** 2, or, {never}"
 
 
 def negated(expr: Expr) -> Expr | None:
@@ -758,9 +760,9 @@ def pointwise(node: Expr, verb: str, left: Expr, right: Expr) -> Shape:
     shape = broadcast(left.shape, right.shape)
     if shape is None:
         raise ShapeError(
-            f"{verb} a {left.shape} and a {right.shape} entry by entry",
-            at=f"{left}  and  {right}   ({node.where})",
-            why="lengths must agree, or one of them be 1",
+            f"{verb} {left.shape.phrase} and {right.shape.phrase} entry by entry",
+            at=Operands(left, right, node.where),
+            why="on each axis, the two lengths must agree, or one of them must be 1",
             hint="use @ for the matrix product, .T to transpose",
         )
     return shape
@@ -781,9 +783,9 @@ def as_expr(value: Any) -> Expr:
     known = value if isinstance(value, Fraction) else number(value)
     if known is None:
         raise DeclarationError(
-            f"use a {type(value).__name__} in an expression",
-            why="expressions are built from streams, hyper-parameters and real numbers",
-            hint="pass a number, or one of nd.G, nd.W, nd.t, nd.loss",
+            f"use {kind(value)} in an expression",
+            why="an expression is made of real numbers, hyper-parameters and nd.G, nd.W, nd.t, …",
+            hint="pass a number, or what functions of normdsl return",
         )
     return Constant(exact(known))
 

@@ -121,7 +121,7 @@ class Recursion:
         )
         if not legal:
             raise DeclarationError(
-                "a recursion with invariants",
+                "build a recursion with invariants",
                 why="its shapes or facts are not kept by its own step",
                 hint="build recursions with nd.fix, which infers them",
             )
@@ -302,16 +302,16 @@ def _close(
     bodies = tuple(as_expr(x) for x in (result if isinstance(result, tuple) else (result,)))
     if len(bodies) != len(inits):
         raise DeclarationError(
-            f"a recursion over {len(inits)} states",
-            why=f"its step returns {len(bodies)} values",
+            f"build a recursion over {len(inits)} state{'s' * (len(inits) != 1)}",
+            why=f"its step returns {len(bodies)} value{'s' * (len(bodies) != 1)}",
             hint="return one new value per initial value, in the same order",
         )
     for start, body in zip(inits, bodies, strict=True):
         if start.shape != body.shape:
             raise ShapeError(
-                f"a recursion whose state is a {start.shape}",
+                f"build a recursion whose state is {start.shape.phrase}",
                 at=body,
-                why=f"its step returns a {body.shape}",
+                why=f"its step returns {body.shape.phrase}",
                 hint="start from nd.zeros_like(...) or nd.eye_like(...) of the new value",
             )
     delivered = () if read is None or len(inits) > 1 else (as_expr(read(fresh[0], bodies[0])),)
@@ -334,7 +334,7 @@ def _require_causal_init(start: Expr) -> None:
         late = [x for x in walk(start) if not x.origins.within(BEFORE_THE_FIRST_STEP)]
         what = next(("a state" for x in late if isinstance(x, Placeholder | State)), late[0])
         raise DeclarationError(
-            "a non-causal recursion",
+            "build a non-causal recursion",
             at=start,
             why=f"its initial value depends on {what}, which has none before the first step",
             hint="start from constants, hyper-parameters or W",

@@ -18,11 +18,16 @@ _NUMPY_OPERATORS = {
 }
 
 
-#: What to write instead of the methods of a tensor.
+#: What to write instead of the methods of a tensor, or of functions of torch and numpy.
 _FUNCTIONS = {
     **{f: f"nd.{f}(x)" for f in ("abs", "exp", "inverse", "log", "max", "sign", "sqrt", "sum")},
-    **{f: f"nd.{f}(x)" for f in ("tanh", "trace", "reciprocal")},
+    **{f: f"nd.{f}(x)" for f in ("tanh", "trace", "reciprocal", "cholesky")},
+    **{f: f"nd.{f}(x, y)" for f in ("maximum", "minimum")},
     **dict.fromkeys(("t", "mT", "H", "transpose"), "x.T"),
+    **dict.fromkeys(("mm", "matmul", "dot"), "x @ y"),
+    **dict.fromkeys(("clamp", "clip"), "nd.minimum(nd.maximum(x, low), high)"),
+    "absolute": "nd.abs(x)",
+    "matrix_power": "nd.matrix_power(x, p)",
     "mean": "nd.sum(x) / (nd.rows * nd.cols)",
     "min": "-nd.max(-x)",
     "norm": "nd.frobenius.value(x), or the value of another norm",
@@ -40,7 +45,7 @@ class Symbolic:
         raise DeclarationError(
             "branch on the value of an expression",
             at=self,
-            why="a declaration is traced once, before any value is known",
+            why="an expression is a formula, and has no values when the rule is declared",
             hint="use nd.maximum, nd.minimum, nd.sign or nd.abs",
         )
 
@@ -48,7 +53,7 @@ class Symbolic:
         raise DeclarationError(
             "iterate over an expression",
             at=self,
-            why="its entries are not known when the declaration is traced",
+            why="an expression is a formula, and has no entries when the rule is declared",
             hint="use matrix operations, or nd.sum over an axis",
         )
 
@@ -68,27 +73,35 @@ class Symbolic:
         raise DeclarationError(
             "turn an expression into a number",
             at=self,
-            why="its value is not known when the declaration is traced",
+            why="an expression is a formula, and has no value when the rule is declared",
             hint="use nd.sqrt, nd.exp, … instead of functions of math",
         )
 
     __float__ = __int__ = __index__ = _refuse_number
 
-    def _refuse_value(self, *_: Any) -> NoReturn:
+    def _refuse_order(self, *_: Any) -> NoReturn:
         raise DeclarationError(
-            "compare or index an expression",
+            "compare an expression",
             at=self,
-            why="its entries are not known when the declaration is traced",
-            hint="use nd.maximum, nd.minimum, nd.sign, or nd.sum over an axis",
+            why="an expression is a formula, and has no values when the rule is declared",
+            hint="use nd.maximum, nd.minimum, nd.sign or nd.abs",
         )
 
-    __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _refuse_value
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse_order
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise DeclarationError(
+            "take entries of an expression",
+            at=self,
+            why="an expression is a formula, and has no entries when the rule is declared",
+            hint='use the whole of it, or what nd.sum or nd.max makes of its rows: over="cols"',
+        )
 
     def _refuse_operator(self, *_: Any) -> NoReturn:
         raise DeclarationError(
             "apply an operator of whole numbers or of truth values to an expression",
             at=self,
-            why="expressions are arrays of real numbers",
+            why="an expression stands for real numbers, which have none",
             hint="use +, -, *, /, **, @, nd.maximum and nd.sign",
         )
 
@@ -102,17 +115,20 @@ class Symbolic:
             raise DeclarationError(
                 f"call .{name} of an expression",
                 at=self,
-                why="an expression is no tensor, and has no methods",
+                why="an expression is a formula, not a tensor: what is done to it are functions",
                 hint=f"write {_FUNCTIONS[name]}",
             )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(f"an expression has no attribute {name!r}")
 
 
 def _foreign(function: Any) -> DeclarationError:
     """Return the error for a function of numpy or torch called on an expression."""
     name = getattr(function, "__name__", str(function))
+    own = _FUNCTIONS.get(name)
     return DeclarationError(
         f"apply {name} of another library to an expression",
-        why="an expression is a formula; it has no values before the rule runs",
-        hint=f"use nd.{name}, or operators such as +, *, @ on expressions and numbers",
+        why="an expression is a formula, and has no values when the rule is declared",
+        hint="use numbers, and +, -, *, /, **, @ and functions of normdsl"
+        if own is None
+        else f"write {own}",
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from numbers import Integral
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
+
+from normdsl.errors import DeclarationError, with_article
 
 
 class Dim(enum.Enum):
@@ -40,10 +42,30 @@ class Shape:
         """Whether both axes have the same symbol, and it is not 1."""
         return self.rows is self.cols and self.rows is not Dim.ONE
 
+    @property
+    def phrase(self) -> str:
+        """The shape with its article: "an m×n", "a scalar"."""
+        return with_article(str(self))
+
+    def __getitem__(self, axis: Any) -> NoReturn:
+        raise _no_number()
+
+    def __iter__(self) -> Iterator[NoReturn]:
+        raise _no_number()
+
     def __str__(self) -> str:
         if self == SCALAR:
             return "scalar"
         return f"{self.rows.value}×{self.cols.value}"
+
+
+def _no_number() -> DeclarationError:
+    """Return the error for lengths taken from a shape, as from that of a tensor."""
+    return DeclarationError(
+        "take a length from the shape of an expression",
+        why="the lengths of W are not known when the rule is declared",
+        hint="use the symbols nd.rows and nd.cols, for the lengths m and n of W",
+    )
 
 
 SCALAR = Shape(Dim.ONE, Dim.ONE)

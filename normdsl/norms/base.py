@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from functools import cached_property, reduce
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 
@@ -101,6 +101,18 @@ class Norm(ABC):
         """Return the multiple factor · ‖·‖, for a factor above 0."""
         return scaled(factor, self)
 
+    def __call__(self, *_: Any) -> NoReturn:
+        """Refuse to be called: a norm has several functions, each with a name.
+
+        Raises:
+            DeclarationError: always.
+        """
+        raise DeclarationError(
+            f"call the norm {self} as a function",
+            why="a norm has several functions",
+            hint="write norm.lmo(M), norm.sharp(M), norm.value(X) for ‖X‖, or norm.dual(M)",
+        )
+
     def lmo(self, m: Any) -> Lmo:
         """Return argmin_{‖x‖≤1} ⟨m, x⟩ as an expression."""
         return Lmo(self, as_expr(m))
@@ -166,7 +178,7 @@ class NormOperation(Operation):
     def _check(self, name: str) -> None:
         if self.arg.shape != MATRIX:
             raise ShapeError(
-                f"take the {name} of a {self.arg.shape}",
+                f"take the {name} of {self.arg.shape.phrase}",
                 at=self.arg,
                 why="norms are norms of m×n matrices, the shape of W",
                 hint="pass the gradient, a momentum, or another m×n matrix",
@@ -262,7 +274,7 @@ class Scaled(Norm):
     def __attrs_post_init__(self) -> None:
         if self.factor.shape != SCALAR:
             raise ShapeError(
-                f"multiply a norm by a {self.factor.shape}",
+                f"multiply a norm by {self.factor.shape.phrase}",
                 at=self.factor,
                 why="a multiple of a norm has one factor",
                 hint="use nd.preconditioned(norm, hadamard=…) for weights of the entries",

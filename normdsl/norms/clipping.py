@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from normdsl.errors import DeclarationError, DomainError, ShapeError
+from normdsl.errors import DeclarationError, DomainError, ShapeError, kind
 from normdsl.expressions.expr import Expr, as_expr
 from normdsl.expressions.shapes import SCALAR
+from normdsl.near import did_you_mean
 from normdsl.norms import Norm, frobenius, lp, over_layers
 from normdsl.vocabulary.functions import abs, minimum, reciprocal, sign
 
@@ -40,12 +41,12 @@ def clip(
         raise DeclarationError(
             f"clip over {over!r}",
             why="a limit is for each tensor, or for all layers together",
-            hint='use over="tensor" or over="layers"',
+            hint=did_you_mean(over, ("tensor", "layers"), "the choices are"),
         )
     if not isinstance(norm, Norm):
         raise DeclarationError(
             f"clip by the norm {norm!r}",
-            why=f"a {type(norm).__name__} is no norm",
+            why=f"{kind(norm)} is not a norm",
             hint="pass a norm of normdsl: nd.frobenius, nd.spectral, …",
         )
     measure = norm if over == "tensor" else over_layers(norm, lp(2), name)
@@ -67,7 +68,7 @@ def _limit(limit: Any) -> Expr:
     known = as_expr(limit)
     if known.shape != SCALAR:
         raise ShapeError(
-            f"clip at a {known.shape}",
+            f"clip at {known.shape.phrase}",
             at=known,
             why="a limit is one number",
             hint="use nd.minimum and nd.maximum for a limit per entry",

@@ -108,7 +108,7 @@ class Top(Gauge):
         if not (isinstance(self.k, int) and self.k >= 1):
             raise DeclarationError(
                 f"sum the {self.k!r} largest entries",
-                why="k is a whole number from 1 on",
+                why="k must be a whole number ≥ 1",
                 hint="use nd.ky_fan(2)",
             )
 

@@ -79,7 +79,7 @@ def require_steps(steps: object) -> None:
     if type(steps) is not int or not 1 <= steps <= 100_000:
         raise DeclarationError(
             f"iterate the LMO of a combination {steps!r} times",
-            why="that is no whole number from 1 to 100,000",
+            why="the number of steps must be a whole number from 1 to 100,000",
             hint="use steps=1000",
         )
 

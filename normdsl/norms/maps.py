@@ -44,7 +44,7 @@ class LinearMap(ABC):
 def _require(what: str, expr: Expr, shape: Shape) -> None:
     if expr.shape != shape:
         raise ShapeError(
-            f"precondition with a {expr.shape} as the {what}",
+            f"precondition with {expr.shape.phrase} as the {what}",
             at=expr,
             why=f"the {what} of an m×n matrix is {shape}",
             hint="G @ G.T is m×m, G.T @ G is n×n, G * G is m×n",

@@ -83,7 +83,7 @@ class Position(ABC):
         raise DeclarationError(
             f"take the norm of a preconditioner that stands on one side of {self.base}",
             at=as_expr(m),
-            why="T⁻¹ lmo(M) and lmo(T⁻* M) are no LMOs of a norm, and inherit none of its theorems",
+            why="T⁻¹ lmo(M) and lmo(T⁻* M) are not LMOs of norms, and inherit none of its theorems",
             hint="use nd.preconditioned, or .dual and .value of the base norm",
         )
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 import attrs
 
 from normdsl.errors import DeclarationError
+from normdsl.near import known_fields
 
 
 @attrs.frozen
@@ -72,6 +73,7 @@ class Eigh(Method):
     }
 
 
+@known_fields
 @attrs.frozen
 class CoupledNewton(Method):
     """S^{-1/r}, r = 1, 2, 3, …, by matrix products alone; other exponents by `Eigh`.
@@ -119,6 +121,6 @@ def require_count(what: str, number: object) -> None:
     if type(number) is not int or number < 1:
         raise DeclarationError(
             f"{what}={number!r}",
-            why="that is no whole number ≥ 1",
-            hint="use an int, 1 or more",
+            why="it must be a whole number ≥ 1",
+            hint="use 1, 2, 3, …",
         )

@@ -7,7 +7,8 @@ from typing import Any
 
 import attrs
 
-from normdsl.errors import DeclarationError
+from normdsl.errors import DeclarationError, shown
+from normdsl.near import did_you_mean, known_fields
 from normdsl.schedules.methods import SVD, Eigh, Method, require_count
 
 _HINTS = {
@@ -15,7 +16,11 @@ _HINTS = {
     "root": "nd.Eigh() or nd.CoupledNewton()",
     "eigenbasis": "nd.Eigh() or nd.QRPower()",
 }
-
+_WHAT = {
+    "polar": "polar factors",
+    "root": "inverses and roots of matrices",
+    "eigenbasis": "eigenbases",
+}
 _KEPT = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -24,6 +29,7 @@ def _pairs(state: Any) -> Any:
     return tuple(sorted(state.items())) if isinstance(state, Mapping) else state
 
 
+@known_fields
 @attrs.frozen
 class Schedule:
     """The choices that decide speed and rounding.
@@ -83,8 +89,9 @@ class Schedule:
         if self.dtype not in (None, "float32", "float64"):
             raise DeclarationError(
                 f"schedule the computation in {self.dtype!r}",
-                why="matrix factorisations are defined in float32 and float64",
-                hint="use dtype='float32', 'float64' or None; NewtonSchulz has a dtype of its own",
+                why="matrices are factored in float32 or float64 only",
+                hint=did_you_mean(self.dtype, ("float32", "float64"), "the choices are None,")
+                + "; nd.NewtonSchulz has a dtype of its own",
             )
         kept = [d for _, d in self.state] if isinstance(self.state, tuple) else [self.state]
         for name in kept:
@@ -92,15 +99,15 @@ class Schedule:
                 raise DeclarationError(
                     f"schedule states in {name!r}",
                     why="states are kept in a floating dtype",
-                    hint=f"use one of {', '.join(_KEPT)}",
+                    hint=did_you_mean(name, _KEPT, "the dtypes are"),
                 )
 
 
 def _require_role(role: str, method: object, methods: str) -> None:
     if not isinstance(method, Method) or role not in method.kernels:
         raise DeclarationError(
-            f"schedule {role}={method!r}",
-            why="it is no method for that",
+            f"schedule {role}={shown(method)}",
+            why=f"that is not a method that computes {_WHAT[role]}",
             hint=f"use {methods}",
         )
 

@@ -27,7 +27,7 @@ def eye_like(x: Any) -> Expr:
     x = as_expr(x)
     if not x.shape.square:
         raise ShapeError(
-            f"an identity matrix like a {x.shape}",
+            f"form an identity matrix like {x.shape.phrase}",
             at=x,
             why="the identity is square",
             hint="use it for G @ G.T (m×m) or G.T @ G (n×n)",
@@ -47,10 +47,11 @@ def rate(value: Any, *, closed: bool = False) -> Expr:
     at_one = isinstance(beta, Constant) and beta.value == 1 and not closed
     if at_one or not (beta.facts.low >= 0 and beta.facts.high <= 1):
         raise DomainError(
-            "use an expression as the rate of an average",
+            f"use {beta} as the rate of an average",
             at=beta,
-            why="a rate must be known to lie in [0, 1)",
-            hint="annotate the hyper-parameter: beta: nd.Fraction",
+            why=f"a rate must be a number with 0 ≤ beta {'≤' if closed else '<'} 1",
+            hint="write the stream first and a number second, nd.ema(G, 0.9), or annotate the "
+            f"hyper-parameter, {beta.name if isinstance(beta, Param) else 'beta'}: nd.Fraction",
         )
     return beta
 
@@ -109,7 +110,7 @@ def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:
     x = as_expr(x)
     if not isinstance(lag, int) or lag < 1:
         raise DeclarationError(
-            f"the value of a stream {lag} steps ago: a non-causal recursion",
+            f"take the value of a stream {lag} steps ago: a non-causal recursion",
             at=x,
             why="a rule may read the past only; this step's value is the stream itself",
             hint="use a lag of 1 or more",

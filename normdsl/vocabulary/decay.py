@@ -8,11 +8,17 @@ the decay comes after the step; `coupled` returns a gradient.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normdsl.expressions.expr import Expr, as_expr
 from normdsl.expressions.streams import W
+from normdsl.near import module_getattr
 from normdsl.vocabulary.functions import minimum, sign
+
+if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
+    __getattr__ = module_getattr(
+        "nd.decay", ("coupled", "decoupled", "independent", "corrected", "cautious")
+    )
 
 
 def coupled(g: Any, weight_decay: Any, w: Any = W) -> Expr:

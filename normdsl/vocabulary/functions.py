@@ -23,6 +23,7 @@ from normdsl.expressions.nodes.entrywise import absolute
 from normdsl.expressions.recursion import State
 from normdsl.expressions.shapes import SCALAR
 from normdsl.expressions.traversal import walk
+from normdsl.near import did_you_mean
 
 
 def sqrt(x: Any) -> Expr:
@@ -123,8 +124,8 @@ def _axes(over: str) -> tuple[bool, bool]:
     if over not in ("rows", "cols", "all"):
         raise DeclarationError(
             f"reduce over {over!r}",
-            why="an array has rows and columns, and scalars of layers are combined over layers",
-            hint='use over="rows", over="cols", over="all" or over="layers"',
+            why='it can be over the rows, the columns, "all" entries, or all "layers" of a model',
+            hint=did_you_mean(over, ("rows", "cols", "all", "layers"), "the choices are"),
         )
     return over in ("rows", "all"), over in ("cols", "all")
 
@@ -169,7 +170,7 @@ def trace(x: Any) -> Expr:
     x = as_expr(x)
     if not x.shape.square:
         raise ShapeError(
-            f"take the trace of a {x.shape}",
+            f"take the trace of {x.shape.phrase}",
             at=x,
             why="it sums the diagonal of a square matrix, m×m or n×n",
             hint="for ⟨X, Y⟩ = tr XᵀY use nd.inner(X, Y)",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -21,6 +21,7 @@ from normdsl.expressions.expr import Add, Constant, Expr, Mul, Pow, as_expr
 from normdsl.expressions.nodes import Source, Stream
 from normdsl.expressions.shapes import SCALAR, are_lengths
 from normdsl.expressions.streams import cols, rows
+from normdsl.near import module_getattr
 from normdsl.show.grid import Grid
 from normdsl.show.latex import latex
 from normdsl.vocabulary.functions import maximum, sqrt
@@ -42,7 +43,7 @@ class Scale:
     def __attrs_post_init__(self) -> None:
         if self.factor.shape != SCALAR:
             raise ShapeError(
-                f"scale steps by a {self.factor.shape}",
+                f"scale steps by {self.factor.shape.phrase}",
                 at=self.factor,
                 why="a scale is one number per matrix",
                 hint="use nd.preconditioned(norm, hadamard=…) for factors of the entries",
@@ -117,7 +118,7 @@ def _value(expr: Expr, m: int, n: int) -> float:
     raise DeclarationError(
         "use a scale",
         at=expr,
-        why="it is no formula of +, *, /, **, nd.maximum, nd.rows, nd.cols and numbers",
+        why="a scale is a formula of numbers, nd.rows, nd.cols, +, *, /, ** and nd.maximum alone",
         hint="multiply the step by it directly: lr * factor * norm.lmo(u)",
     )
 
@@ -134,7 +135,7 @@ def _power(expr: Expr, base: float, exponent: float) -> float:
         raise DeclarationError(
             "use a scale",
             at=expr,
-            why=f"{base:g} to the power {exponent:g} is no number of floating point",
+            why=f"{base:g} to the power {exponent:g} is too large for floating point, or not real",
             hint="a scale is above 0 and finite for every shape",
         ) from error
 
@@ -175,6 +176,11 @@ ALL = (
     root_fan_in,
     root_fan_out,
 )
+
+if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
+    __getattr__ = module_getattr(
+        "nd.scale", (*(x.name for x in ALL), "mup", "convert", "table", "conversions", "Scale")
+    )
 
 
 def convert(lr: float, source: Scale, target: Scale, shape: Sequence[int]) -> float:

@@ -40,7 +40,7 @@ def test_settings_are_python_values_or_words():
         ("torch.optim.Nope", [], "has no attribute 'Nope'"),
         ("no_such_package.Optimizer", [], "No module named"),
         ("math.pi", [], "cannot be called"),
-        ("nothing", [], "no declaration has that name"),
+        ("nothing", [], "there is no rule of that name"),
         ("nowhere.py:rule", [], "no such file"),
         ("torch.optim.SGD", ["lr"], "not name=value"),
         ("torch.optim.SGD", ["l r=1"], "not name=value"),

@@ -19,7 +19,7 @@ def test_a_file_and_a_name(tmp_path):
         "import normdsl as nd\n@nd.optimizer\ndef mine(lr=1.0):\n    return nd.W - lr * nd.G\n"
     )
     assert find(f"{path}:mine").name == "mine"
-    with pytest.raises(nd.NormdslError, match="one of: mine"):
+    with pytest.raises(nd.NormdslError, match="the rules are mine"):
         find(f"{path}:other")
 
 

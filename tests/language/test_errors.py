@@ -2,11 +2,13 @@
 
 import inspect
 
+import numpy as np
 import pytest
 from properties import assert_four_parts
 
 import normdsl as nd
 from normdsl import G, W, errors
+from normdsl.source import Operands, Where
 
 ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass)]
 
@@ -63,3 +65,31 @@ def test_a_message_can_be_written_for_a_deep_expression():
         x = x + k * W
     with pytest.raises(nd.DomainError):
         nd.sqrt(x)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "None"), ("x", "a str"), (1, "an int"), (np.ones(1), "an ndarray"), ([], "a list")],
+)
+def test_what_a_value_is(value, words):
+    assert errors.kind(value) == words
+
+
+@pytest.mark.parametrize("shape", ["m×n", "n×m", "m×m"])
+def test_letters_of_shapes_have_the_article_that_one_hears(shape):
+    assert errors.with_article(shape) == f"an {shape}"
+    assert errors.with_article("1×n") == "a 1×n"
+    assert errors.with_article("scalar") == "a scalar"
+
+
+def test_a_value_is_shown_on_one_short_line():
+    assert errors.shown("x") == "'x'"
+    long = errors.shown(np.zeros((30, 30)))
+    assert "\n" not in long
+    assert len(long) < 70
+
+
+def test_operands_are_shown_with_their_line_once():
+    at = Operands(G, W, Where("rule.py", 3))
+    message = str(nd.ShapeError("join", why="because", hint="do", at=at))
+    assert message.startswith("join\n  at:  G  and  W\n       rule.py:3\n  why")

@@ -5,11 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from properties import refuses
+from properties import assert_four_parts, refuses
+from stepping import parameter
 from torch import nn
 
 import normdsl as nd
 from normdsl import G, W, algorithms
+
+
+def net():
+    return nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+
 
 FOREIGN = {
     "torch function": lambda: torch.sqrt(nd.abs(G)),
@@ -108,9 +114,173 @@ def test_several_rates_in_one_default_are_refused():
             return W - lr * nd.ema(G, betas[0])
 
 
+OUTSIDE = {
+    "a constructor": lambda: algorithms.adam([parameter(2, 2)], lr=-1),
+    "a group": lambda: algorithms.adam([{"params": [parameter(2, 2)], "lr": -1}]),
+    "a group with a rule": lambda: algorithms.muon(
+        [{"params": [parameter(2, 2)], "rule": algorithms.adam, "lr": -1}]
+    ),
+    "a rule for later": lambda: algorithms.adam(lr=-1),
+    "an assumption": lambda: algorithms.adam.check("scale", lr=-1),
+    "a bound rule": lambda: algorithms.adam.bind(lr=-1),
+    "a pure function": lambda: nd.functional(algorithms.adam).init(torch.ones(2), lr=-1),
+}
+
+
+@pytest.mark.parametrize("write", OUTSIDE.values(), ids=OUTSIDE.keys())
+def test_a_number_that_is_not_legal_is_answered_by_those_that_are(write):
+    with refuses(nd.HyperparameterError, "set lr = -1", "lr must be a number ≥ 0", "is 0.001"):
+        write()
+
+
+def test_a_number_set_later_and_one_in_a_text_are_answered_alike():
+    opt = algorithms.adam([parameter(2, 2)])
+    opt.param_groups[0]["lr"] = -1
+    opt.param_groups[0]["params"][0].grad = torch.ones(2, 2, dtype=torch.float64)
+    with refuses(nd.HyperparameterError, "lr must be a number ≥ 0"):
+        opt.step()
+    text = nd.to_json(algorithms.adam)
+    assert text.count("0.001") == 1
+    with pytest.raises(nd.NormdslError, match="lr must be a number ≥ 0"):
+        nd.from_json(text.replace("0.001", "-1"))
+
+
+@pytest.mark.parametrize("value", ["0.1", 1j, [0.1]])
+def test_a_rule_for_later_refuses_what_is_not_a_number_at_once(value):
+    with refuses(nd.HyperparameterError, "lr must be a number ≥ 0", "is not one"):
+        algorithms.adam(lr=value)
+    assert algorithms.adam(lr=torch.tensor(0.1)).hyper["lr"] == 0.1
+
+
+def test_the_domain_of_a_default_is_explained_where_it_is_declared():
+    with refuses(nd.HyperparameterError, "declare ascent with lr = -0.1", "≥ 0", "lr: nd.Real"):
+
+        @nd.optimizer
+        def ascent(lr=-0.1):
+            return W - lr * G
+
+
+MEANT = {
+    "group": (lambda: algorithms.adam.check("afine"), "affine"),
+    "groups": (lambda: algorithms.adam.check(["scale", "ortogonal"]), "orthogonal"),
+    "group to repair": (lambda: nd.repair(algorithms.adam, "scal"), "scale"),
+    "assumed number": (lambda: algorithms.adam.check("scale", esp=0), "eps"),
+    "assumption": (lambda: algorithms.adam.check("scale", transportd="m"), "transported"),
+    "part": (lambda: algorithms.adam.check("scale", transported="m_bufer"), "m_buffer"),
+    "unknown": (lambda: nd.solve(algorithms.adam, "scale", "betta2"), "beta2"),
+    "hyper-parameter": (lambda: algorithms.adamw(weight_decya=1), "weight_decay"),
+    "foreign name": (lambda: algorithms.adamw([parameter(1, 1)], learning_rate=1), "lr"),
+    "option": (lambda: algorithms.adamw([parameter(1, 1)], nonfinit="skip"), "nonfinite"),
+    "value of an option": (lambda: algorithms.sgd([parameter(1, 1)], nonfinite="rais"), "raise"),
+    "field": (lambda: nd.Schedule(pollar=nd.SVD()), "polar"),
+    "dtype": (lambda: nd.Schedule(dtype="flaot32"), "float32"),
+    "dtype of a state": (lambda: nd.Schedule(state="bfloat61"), "bfloat16"),
+    "field of a method": (lambda: nd.CoupledNewton(setps=3), "steps"),
+    "axis": (lambda: nd.sum(G, over="row"), "rows"),
+    "reach of a limit": (lambda: nd.clip(G, 1, over="layer"), "layers"),
+    "state": (
+        lambda: algorithms.adam(
+            [parameter(2, 2)], schedule=nd.Schedule(state={"m_bufer": "bfloat16"})
+        ),
+        "m_buffer",
+    ),
+    "role": (lambda: nd.route(net(), algorithms.muon, overrides={"0": "hiden"}), "hidden"),
+    "group of a report": (lambda: algorithms.adam.check(["scale", "affine"])["scal"], "scale"),
+}
+
+
+@pytest.mark.parametrize(("write", "meant"), MEANT.values(), ids=MEANT.keys())
+def test_a_name_that_is_nearly_right_is_asked_for(write, meant):
+    with pytest.raises(nd.NormdslError, match=rf"did you mean {meant}\?") as caught:
+        write()
+    assert_four_parts(caught.value)
+
+
+ATTRIBUTES = {
+    "face": (lambda: nd.spectal, "spectral"),
+    "groups": (lambda: nd.groups.afine, "affine"),
+    "views": (lambda: nd.views.heds, "heads"),
+    "scale": (lambda: nd.scale.shap, "shape"),
+    "decay": (lambda: nd.decay.cautios, "cautious"),
+    "algorithms": (lambda: nd.algorithms.adm, "adam"),
+}
+
+
+@pytest.mark.parametrize(("read", "meant"), ATTRIBUTES.values(), ids=ATTRIBUTES.keys())
+def test_an_attribute_that_is_nearly_right_is_asked_for(read, meant):
+    with pytest.raises(AttributeError, match=rf"did you mean {meant}\?"):
+        read()
+
+
+MISFITS = {
+    "product": lambda: G @ G,
+    "sum": lambda: G + G.T,
+    "maximum": lambda: nd.maximum(G, G.T),
+    "inner product": lambda: nd.inner(G, G.T),
+    "state": lambda: nd.fix(lambda s: s + G.T, nd.zeros_like(G)),
+}
+
+
+@pytest.mark.parametrize("write", MISFITS.values(), ids=MISFITS.keys())
+def test_a_mismatch_of_shapes_prints_its_line_once(write):
+    with refuses(nd.ShapeError, "an m×n") as caught:
+        write()
+    place = f"test_newcomers_mistakes.py:{write.__code__.co_firstlineno}"
+    assert str(caught.value).count(place) == 1
+    assert str(caught.value.at).endswith(("G  and  Gᵀ", "G  and  G", "state  and  Gᵀ"))
+
+
+def test_brackets_after_the_decorator_are_refused_in_words():
+    with refuses(nd.DeclarationError, "@nd.optimizer, without brackets"):
+        nd.optimizer()
+
+
+def test_a_learning_rate_without_its_name_is_refused_in_words():
+    with refuses(nd.HyperparameterError, "passed by name", "adam(params, lr=…)"):
+        algorithms.adam([parameter(2, 2)], 0.1)
+
+
+def test_a_norm_is_not_called_by_itself():
+    with refuses(nd.DeclarationError, "norm.lmo(M)", "norm.value(X)"):
+        nd.spectral(G)
+
+
+@pytest.mark.parametrize("take", [lambda: G.shape[0], lambda: tuple(G.shape)])
+def test_lengths_are_symbols(take):
+    with refuses(nd.DeclarationError, "nd.rows and nd.cols"):
+        take()
+
+
+def test_what_torch_calls_otherwise_is_named():
+    with refuses(nd.DeclarationError, "write nd.sum(x) / (nd.rows * nd.cols)"):
+        torch.mean(G)
+    with refuses(nd.DeclarationError, "write nd.minimum(nd.maximum(x, low), high)"):
+        G.clamp(0, 1)
+    with refuses(nd.DeclarationError, "functions of normdsl"):
+        torch.softmax(G, 0)
+
+
+def test_a_name_that_is_not_defined_is_shown_once_with_its_line():
+    with refuses(nd.DeclarationError, "at:  lrr", "W - lrr * G", "did you mean lr?"):
+
+        @nd.optimizer
+        def typo(lr=0.1):
+            return W - lrr * G  # noqa: F821
+
+
+def test_a_variable_without_a_value_is_refused_in_words():
+    with refuses(nd.DeclarationError, "undeclared name", "'m'", "give the variable a value"):
+
+        @nd.optimizer
+        def half(lr=0.1):
+            if not callable(nd.ema):
+                m = G
+            return W - lr * m
+
+
 def test_groups_may_be_given_by_name():
     assert algorithms.muon.check("orthogonal").invariant
-    with refuses(nd.NormdslError, "one of: affine"):
+    with refuses(nd.NormdslError, "the groups are affine"):
         algorithms.muon.check("conformal")
 
 

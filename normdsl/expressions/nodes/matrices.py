@@ -47,7 +47,7 @@ class MatrixPower(Operation):
         _require_square(self, "matrix power", self.arg)
         if self.exponent.shape != SCALAR:
             raise ShapeError(
-                f"raise a matrix to the power of a {self.exponent.shape}",
+                f"raise a matrix to the power of {self.exponent.shape.phrase}",
                 at=self.exponent,
                 why="an exponent is a scalar",
                 hint="use a number or a hyper-parameter",
@@ -173,7 +173,7 @@ class Eigenbasis(Operation):
 def _require_square(node: Expr, what: str, arg: Expr) -> None:
     if not arg.shape.square:
         raise ShapeError(
-            f"take the {what} of a {arg.shape}",
+            f"take the {what} of {arg.shape.phrase}",
             at=arg,
             why="it is defined for square matrices, m×m or n×n",
             hint="build one from W's shape with G @ G.T (m×m) or G.T @ G (n×n)",

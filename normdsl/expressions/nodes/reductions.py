@@ -15,6 +15,7 @@ from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.shapes import SCALAR, Dim, Shape
 from normdsl.show.notation import Level, Notation, Piece
+from normdsl.source import Operands
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -47,9 +48,9 @@ class Inner(Operation):
     def _infer_shape(self) -> Shape:
         if self.left.shape != self.right.shape:
             raise ShapeError(
-                f"inner product of a {self.left.shape} with a {self.right.shape}",
-                at=f"{self.left}  and  {self.right}   ({self.where})",
-                why="⟨x, y⟩ sums over equal index pairs",
+                f"form the inner product of {self.left.shape.phrase} and {self.right.shape.phrase}",
+                at=Operands(self.left, self.right, self.where),
+                why="⟨x, y⟩ = Σ x_ij y_ij needs two of one shape",
                 hint="transpose one with .T",
             )
         return _shape_summed(self.left.shape, self.over_rows, self.over_cols)
@@ -268,7 +269,7 @@ class Across(Operation):
     def _infer_shape(self) -> Shape:
         if self.arg.shape != SCALAR:
             raise ShapeError(
-                f"combine a {self.arg.shape} over layers",
+                f"combine {self.arg.shape.phrase} over layers",
                 at=self.arg,
                 why="layers have different shapes; only scalars of theirs can be combined",
                 hint="reduce it first: nd.sum(nd.sum(x), over='layers')",

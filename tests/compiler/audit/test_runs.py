@@ -4,8 +4,10 @@ import pytest
 import torch
 from specimens import NeedsLoss, Plain
 
+from normdsl.algorithms import adam
 from normdsl.compiler.audit.runs import RefusedError, Subject
 from normdsl.compiler.audit.streams import exact_normal, gradients, linear
+from normdsl.errors import NormdslError
 
 SHAPES = ((2, 3), (3, 2))
 STREAM = gradients(SHAPES, 0, 4.0)
@@ -62,3 +64,14 @@ def test_long_messages_of_others_are_shortened():
     with pytest.raises(RefusedError) as caught:
         Subject("bad", refuses).drive(STARTS)
     assert len(caught.value.why) < 300
+
+
+def test_a_name_in_place_of_an_optimizer_is_refused_in_words():
+    with pytest.raises(NormdslError, match="a str cannot be called on parameters"):
+        Subject("adam", "adam").drive(STARTS)
+
+
+def test_a_refusal_of_ours_keeps_its_reason_and_its_hint():
+    with pytest.raises(NormdslError, match="lr must be a number ≥ 0") as caught:
+        Subject("ours", lambda params: adam(params, lr=-1)).drive(STARTS)
+    assert "the default is 0.001" in caught.value.hint

@@ -139,7 +139,7 @@ def test_runs_agree_at_the_solution_and_part_elsewhere(rule, group):
 
 
 def test_unknowns_are_hyper_parameters():
-    with pytest.raises(nd.HyperparameterError, match="none of that name"):
+    with pytest.raises(nd.HyperparameterError, match="no hyper-parameter of that name"):
         nd.solve(weighted, "scale", "r")
     with pytest.raises(nd.HyperparameterError, match="no unknown was named"):
         nd.solve(weighted, "scale", "")

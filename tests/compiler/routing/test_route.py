@@ -157,11 +157,11 @@ def test_frozen_parameters_are_left_out():
         (mlp(4, 3, 2), {"hidden": muon}, {}, r"head and vector\n.*head: 2\.weight; vector: 0"),
         (mlp(4, 3, 2), {"hidden": muon, "head": sgd}, {}, r"for vector\n.*: 0\.bias, 2\.bias"),
         (nn.LayerNorm(3), ALL, {}, "would take no parameter"),
-        (mlp(4, 3, 2), ALL, {"conv": sgd}, "it is found in no name"),
+        (mlp(4, 3, 2), ALL, {"conv": sgd}, "no parameter's name contains it"),
         (mlp(4, 3, 2), ALL, {"0": sgd, r"0\.bias": lion}, "earlier patterns take all it finds"),
         (mlp(4, 3, 2), ALL, {"0": "matrix"}, "role matrix"),
-        (mlp(4, 3, 2), ALL, {"(": sgd}, "no regular expression"),
-        (mlp(4, 3, 2), ALL, {"0": torch.optim.SGD}, "a type is no rule"),
+        (mlp(4, 3, 2), ALL, {"(": sgd}, "not a regular expression"),
+        (mlp(4, 3, 2), ALL, {"0": torch.optim.SGD}, "a type is not a rule"),
         (mlp(4, 3, 2), {**ALL, "head": 0.1}, {}, "give head to 0.1"),
         (list(mlp(4, 2).parameters()), ALL, {}, "route a list"),
     ],
@@ -197,6 +197,6 @@ def test_a_head_that_is_made_before_the_body_goes_to_the_rule_of_heads():
     ("told", "said"), [({"view": "flat"}, "view"), ({"schedule": "fast"}, "schedule")]
 )
 def test_settings_of_another_kind_are_refused(told, said):
-    with pytest.raises(nd.HyperparameterError, match=f"{said} is ") as error:
+    with pytest.raises(nd.HyperparameterError, match=f"a str is not a {said}") as error:
         nd.route(mlp(2, 2, 2), muon(**told))
     assert_four_parts(error.value)

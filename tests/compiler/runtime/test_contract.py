@@ -241,7 +241,7 @@ def test_complex_matrices_are_refused():
         return W - lr * nd.rows * G
 
     for rule in (muon, soap, sized):
-        with pytest.raises(nd.GradientError, match="complex matrix is no real one"):
+        with pytest.raises(nd.GradientError, match="complex matrix is not a real one"):
             rule([nn.Parameter(torch.zeros(2, 2, dtype=torch.complex64))])
 
 

@@ -190,7 +190,7 @@ def test_a_rule_that_knows_matrices_takes_the_hidden_ones_of_a_model():
 
 
 def test_a_rule_itself_still_asks_for_parameters():
-    with pytest.raises(nd.HyperparameterError, match="takes parameters, not a module"):
+    with pytest.raises(nd.HyperparameterError, match="the parameters of a model, not the model"):
         adamw(model())
 
 

@@ -42,5 +42,5 @@ def test_none_and_defaults_beside_betas_say_nothing():
 
 
 def test_both_names_at_once_are_refused():
-    with refuses(nd.HyperparameterError, "beta2 as well"):
+    with refuses(nd.HyperparameterError, "beta2 was given as well"):
         spread(adamw, {"betas": (0.9, 0.99), "beta2": 0.9})

@@ -33,11 +33,11 @@ def test_names_that_python_reads_as_others_are_refused_everywhere(name):
     """Each is an identifier: as one it would be the code's own `torch`, `W`, or another symbol."""
     assert name.isidentifier()
     hyper = Hyperparameter(name, 0.1, REAL)
-    with refuses(nd.DeclarationError, "names are identifiers"):
+    with refuses(nd.DeclarationError, "a name must be a word"):
         nd.Declaration("rule", (hyper,), W - Param(name, REAL) * G)
-    with refuses(nd.DeclarationError, "names are identifiers"):
+    with refuses(nd.DeclarationError, "a name must be a word"):
         nd.Declaration(name, (), W - G)
-    with refuses(nd.DeclarationError, "names are identifiers"):
+    with refuses(nd.DeclarationError, "a name must be a word"):
         nd.Declaration("rule", (), W - (G + W), names=((name, G + W),))
 
 

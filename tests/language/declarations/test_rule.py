@@ -13,6 +13,7 @@ from properties import random_matrix, refuses
 import normdsl as nd
 from normdsl import G, W
 from normdsl.declarations.rule import Hyperparameter
+from normdsl.errors import kind
 from normdsl.expressions.domains import FRACTION, NON_NEGATIVE, UNSTATED
 from normdsl.expressions.nodes import Param, Source
 from normdsl.expressions.traversal import walk
@@ -162,7 +163,7 @@ BAD = [1, -0.1, math.nan, math.inf, "0.5", None, True, [0.5], 1j, np.bool_(True)
 
 @pytest.mark.parametrize("value", [*BAD, np.float32("nan"), np.ones(1), Fraction(10**400)])
 def test_other_values_are_refused(value):
-    with refuses(nd.HyperparameterError, "set beta", "beta lies in Fraction [0, 1)"):
+    with refuses(nd.HyperparameterError, "set beta", "beta must be a number with 0 ≤ beta < 1"):
         Hyperparameter("beta", 0.9, FRACTION).check(value)
 
 
@@ -171,7 +172,7 @@ def test_defaults_are_checked(default):
     def rule(lr=default):
         return W - lr * G
 
-    with refuses(nd.HyperparameterError, "with lr = ", "one number of NonNegative"):
+    with refuses(nd.HyperparameterError, "with lr = ", "lr must be a number ≥ 0"):
         declare(rule)
 
 
@@ -349,8 +350,7 @@ def test_a_result_that_is_no_matrix_of_weights(result):
 
 @pytest.mark.parametrize("result", [None, 3, "W", (W, G), torch.ones(2)])
 def test_a_result_that_is_no_expression(result):
-    kind = type(result).__name__
-    with refuses(nd.DeclarationError, f"it returns a {kind}, not the new weights"):
+    with refuses(nd.DeclarationError, f"it returns {kind(result)}, not the new weights"):
         declare(lambda lr=0.1: result)
 
 
@@ -361,7 +361,7 @@ def test_a_result_without_the_gradient():
 
 @pytest.mark.parametrize("build", [lambda: lambda *rates: W - G, lambda: lambda **rates: W - G])
 def test_hyper_parameters_without_names(build):
-    with refuses(nd.DeclarationError, "rates", "known by name"):
+    with refuses(nd.DeclarationError, "rates", "a name to be set by"):
         declare(build())
 
 
@@ -379,7 +379,7 @@ def test_annotations_that_are_no_domain(annotation):
         return W - lr * G
 
     rule.__annotations__["lr"] = annotation
-    with refuses(nd.DeclarationError, "declare", "nd.Positive, nd.NonNegative"):
+    with refuses(nd.DeclarationError, "declare", "nd.NonNegative (≥ 0), nd.Positive (> 0)"):
         declare(rule)
 
 

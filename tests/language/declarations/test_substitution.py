@@ -149,7 +149,7 @@ def test_coupled_decay_is_a_change_of_the_gradient():
     [
         (lambda x: x @ x.T, "m×m"),
         (lambda x: 3, "int"),
-        (lambda x: None, "NoneType"),
+        (lambda x: None, "returns None"),
         (lambda x: nd.W, "gradient"),
         (lambda x: x * Param("unheard", a.sgd.hyper[0].domain), "unheard"),
     ],
@@ -161,7 +161,7 @@ def test_what_is_no_gradient_is_refused(function, why):
 
 @pytest.mark.parametrize("given", [None, G, 1.0], ids=str)
 def test_what_is_no_function_of_the_gradient_is_refused(given):
-    with refuses(nd.DeclarationError, "feed sgd another gradient", "no function", "lambda G"):
+    with refuses(nd.DeclarationError, "feed sgd another gradient", "not a function", "lambda G"):
         a.sgd.on_gradient(given)
 
 

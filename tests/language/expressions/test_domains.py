@@ -16,6 +16,7 @@ from normdsl.expressions.domains import (
     POSITIVE,
     REAL,
     UNSTATED,
+    Domain,
     NarrowDomain,
     domain_of,
     number,
@@ -59,9 +60,35 @@ def test_other_annotations_state_none(annotation):
     assert domain_of(annotation) is None
 
 
-def test_domain_is_shown_as_an_interval():
-    assert str(FRACTION) == "Fraction [0, 1)"
-    assert str(POSITIVE) == "Positive (0, inf)"
+WORDS = {
+    REAL: "any real number",
+    NON_NEGATIVE: "a number ≥ 0",
+    POSITIVE: "a number > 0",
+    FRACTION: "a number with 0 ≤ x < 1",
+    Domain("At most one", high=1.0): "a number ≤ 1",
+    Domain("Debt", high=0.0, high_open=True): "a number < 0",
+    Domain("Inner", -1.0, 1.0, low_open=True): "a number with -1 < x ≤ 1",
+}
+
+
+@pytest.mark.parametrize(("domain", "words"), WORDS.items(), ids=lambda x: getattr(x, "name", ""))
+def test_a_domain_in_words(domain, words):
+    assert domain.in_words("x") == words
+
+
+@pytest.mark.parametrize(
+    ("value", "ending"),
+    [
+        (-1, "≥ 0"),
+        (math.inf, "≥ 0, and inf is not finite"),
+        (math.nan, "≥ 0, and nan is not finite"),
+        ("0.1", "≥ 0, and '0.1', a str, is not one"),
+        (True, "≥ 0, and True, a bool, is not one"),
+        (None, "≥ 0, and None is not one"),
+    ],
+)
+def test_why_a_value_is_refused(value, ending):
+    assert NON_NEGATIVE.refusal("lr", value) == f"lr must be a number {ending}"
 
 
 def declared(function):
@@ -113,7 +140,9 @@ def test_narrowing_makes_the_default_illegal():
     def rule(beta=1.0):
         return W - nd.ema(G, beta)
 
-    with refuses(nd.HyperparameterError, "set beta = 1.0", "Fraction [0, 1)"):
+    with refuses(
+        nd.HyperparameterError, "with beta = 1.0", "the rate of an average", "0 ≤ beta < 1"
+    ):
         nd.optimizer(rule)
 
 

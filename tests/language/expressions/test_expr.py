@@ -14,6 +14,7 @@ from properties import evaluate, quickly, random_matrix, refuses, within
 
 import normdsl as nd
 from normdsl import G, W, t
+from normdsl.errors import kind
 from normdsl.expressions.expr import (
     Add,
     Constant,
@@ -316,7 +317,7 @@ def test_numbers_beyond_floating_point_are_refused(build):
 
 @pytest.mark.parametrize("value", ["a", None, True, [1], 1j, (1, 2), {}, torch.ones(2), object()])
 def test_other_values_are_refused(value):
-    with refuses(nd.DeclarationError, f"use a {type(value).__name__} in an expression"):
+    with refuses(nd.DeclarationError, f"use {kind(value)} in an expression"):
         as_expr(value)
     with refuses(nd.DeclarationError):
         G + value

@@ -193,7 +193,7 @@ def test_inner_product():
 
 
 def test_inner_product_of_other_shapes_is_refused():
-    with refuses(nd.ShapeError, "inner product of a m×n with a n×m", "test_nodes.py"):
+    with refuses(nd.ShapeError, "inner product of an m×n and an n×m", "test_nodes.py"):
         Inner(G, W.T)
 
 
@@ -294,5 +294,5 @@ def test_scalars_of_one_layer_are_their_own_sum_and_maximum(reducer):
 
 
 def test_arrays_of_layers_are_not_combined():
-    with refuses(nd.ShapeError, "combine a m×n over layers", "different shapes"):
+    with refuses(nd.ShapeError, "combine an m×n over layers", "different shapes"):
         Across(Reducer.SUM, 2 * G)

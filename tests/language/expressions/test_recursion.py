@@ -321,7 +321,7 @@ def test_initial_values_that_read_a_step_are_refused(start):
 
 
 def test_a_state_of_another_shape_is_refused():
-    with refuses(nd.ShapeError, "state is a m×n", "returns a m×m", "nd.zeros_like"):
+    with refuses(nd.ShapeError, "state is an m×n", "returns an m×m", "nd.zeros_like"):
         nd.fix(lambda s: s @ G.T, nd.zeros_like(G))
     with refuses(nd.ShapeError, "state is a scalar"):
         nd.fix(lambda s: 0.9 * s + G, 0)
@@ -379,7 +379,7 @@ def test_an_average_that_never_moves_is_refused():
 def test_arrays_like_another():
     assert nd.zeros_like(G).shape == MATRIX
     assert nd.eye_like(G @ G.T).shape == LEFT
-    with refuses(nd.ShapeError, "an identity matrix like a m×n", "the identity is square"):
+    with refuses(nd.ShapeError, "an identity matrix like an m×n", "the identity is square"):
         nd.eye_like(2 * G)
     with refuses(nd.ShapeError, "like a scalar"):
         nd.eye_like(nd.sum(G))

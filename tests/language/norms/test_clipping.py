@@ -213,7 +213,7 @@ def test_limits_are_known_to_be_lengths():
 
 
 def test_places_other_than_tensor_and_layers_are_refused():
-    with refuses(nd.DeclarationError, '"layers"'):
+    with refuses(nd.DeclarationError, "are tensor, layers"):
         nd.clip(G, 1, over="global")
 
 

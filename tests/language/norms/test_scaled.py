@@ -79,7 +79,7 @@ def test_factors_that_may_be_negative_are_refused(factor):
 
 
 def test_a_factor_with_entries_is_refused():
-    with refuses(nd.ShapeError, "multiply a norm by a m×n", "hadamard"):
+    with refuses(nd.ShapeError, "multiply a norm by an m×n", "hadamard"):
         nd.norms.Scaled(nd.abs(G), nd.spectral)
 
 

@@ -168,7 +168,7 @@ def test_factors_are_scalars_above_zero():
     ids=str,
 )
 def test_factors_are_numbers(factor):
-    with refuses(nd.DeclarationError, "is no number", "above 0"):
+    with refuses(nd.DeclarationError, "too large for floating point, or not real", "above 0"):
         scale.Scale("mine", nd.maximum(1, factor))
 
 
