@@ -35,6 +35,11 @@ def clip(
     Raises:
         DomainError: if the limit is not known to be ≥ 0.
         DeclarationError: for another `over`, or no norm.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.clip(nd.G, 0.5))
+        G min(1, ½ ‖G‖_F^+)
     """
     if over not in ("tensor", "layers"):
         raise DeclarationError(
@@ -59,6 +64,11 @@ def clip_entries(x: Any, limit: Any) -> Expr:
 
     Raises:
         DomainError: if the limit is not known to be ≥ 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.clip_entries(nd.G, 0.5))
+        sign(G) ∘ min(abs(G), ½)
     """
     return sign(x) * minimum(abs(x), _limit(limit))
 

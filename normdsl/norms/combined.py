@@ -143,17 +143,35 @@ def _shared(parts: tuple[Norm, ...]) -> Isometries | None:
 
 
 def max_of(*norms: Norm) -> Combined:
-    """Return max(‖X‖_1, …, ‖X‖_k): the unit ball is the intersection of the balls."""
+    """Return max(‖X‖_1, …, ‖X‖_k): the unit ball is the intersection of the balls.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.max_of(nd.spectral, 2 * nd.max_entry))
+        max(‖X‖₂, 2 ‖X‖∞)
+    """
     return Combined(norms, lp(_INFINITY))
 
 
 def sum_of(*norms: Norm) -> Combined:
-    """Return ‖X‖_1 + … + ‖X‖_k."""
+    """Return ‖X‖_1 + … + ‖X‖_k.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.sum_of(nd.nuclear, nd.frobenius))
+        sum(‖X‖_*, ‖X‖_F)
+    """
     return Combined(norms, lp(1))
 
 
 def l2_of(*norms: Norm) -> Combined:
-    """Return (‖X‖_1² + … + ‖X‖_k²)^½."""
+    """Return (‖X‖_1² + … + ‖X‖_k²)^½.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.l2_of(nd.nuclear, nd.frobenius))
+        ltwo(‖X‖_*, ‖X‖_F)
+    """
     return Combined(norms, lp(2))
 
 
@@ -162,5 +180,11 @@ def infimal(*norms: Norm, by: Gauge | None = None) -> Infimal:
 
     With by=nd.lp(float("inf")) the dual is the sum of the duals and the LMO the sum of the LMOs:
     `nd.infimal(a_1 * N_1, a_2 * N_2, by=…)` blends geometries without an inner problem.
+
+    Example:
+        >>> import normdsl as nd
+        >>> norm = nd.infimal(nd.spectral, nd.max_entry)
+        >>> print(norm.dual_norm)
+        max(‖X‖_*, ‖X‖_ℓ1)
     """
     return Infimal(norms, lp(1) if by is None else by)

@@ -64,6 +64,13 @@ def entrywise(p: Number) -> Entrywise:
 
     Raises:
         DeclarationError: for p < 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.entrywise(3))
+        ‖X‖_ℓ3
+        >>> print(nd.entrywise(3).dual_norm)
+        ‖X‖_ℓ3/2
     """
     return Entrywise(lp(p))
 
@@ -73,5 +80,10 @@ def top_entries(k: int) -> Entrywise:
 
     Raises:
         DeclarationError: if k is not a whole number ≥ 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.top_entries(10))
+        ‖X‖_top10
     """
     return Entrywise(Top(k))

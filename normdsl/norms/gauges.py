@@ -177,6 +177,13 @@ def lp(p: Number) -> Lp:
 
     Raises:
         DeclarationError: for p < 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.lp(3), nd.lp(3).dual)
+        3 3/2
+        >>> print(nd.row_norm(nd.lp(2), nd.lp(1)))
+        ‖X‖_rows 2,1
     """
     if not (isinstance(p, int | float | Fraction) and p >= 1):
         raise DeclarationError(

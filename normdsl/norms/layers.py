@@ -87,6 +87,14 @@ def over_layers(norm: Norm, by: Gauge, name: str | None = None) -> OverLayers:
 
     Large et al., 2024 (arXiv:2405.14813), and MuonMax of Crawshaw et al., 2025 (arXiv:2510.09827),
     whose steps for matrices are the sharp operator of the maximum over layers.
+
+    Example:
+        >>> import normdsl as nd
+        >>> norm = nd.over_layers(nd.spectral, nd.lp(float("inf")))
+        >>> print(norm)
+        ‖‖X‖₂‖_layers ∞
+        >>> print(norm.dual_norm)
+        ‖‖X‖_*‖_layers 1
     """
     if not (isinstance(norm, Norm) and isinstance(by, Gauge)):
         raise DeclarationError(

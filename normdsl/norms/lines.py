@@ -73,12 +73,24 @@ class Lines(Norm):
 
 
 def row_norm(inner: Gauge, outer: Gauge) -> Lines:
-    """Return ‖X‖ = outer_i(inner(i-th row)), such as nd.row_norm(nd.lp(2), nd.lp(1))."""
+    """Return ‖X‖ = outer_i(inner(i-th row)), such as nd.row_norm(nd.lp(2), nd.lp(1)).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.row_norm(nd.lp(2), nd.lp(1)).dual_norm)
+        ‖X‖_2→∞
+    """
     return Lines(inner, outer, rows=True)
 
 
 def column_norm(inner: Gauge, outer: Gauge) -> Lines:
-    """Return ‖X‖ = outer_j(inner(j-th column))."""
+    """Return ‖X‖ = outer_j(inner(j-th column)).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.column_norm(nd.lp(2), nd.lp(1)))
+        ‖X‖_cols 2,1
+    """
     return Lines(inner, outer, rows=False)
 
 
@@ -91,6 +103,13 @@ def operator_norm(p: Number, q: Number) -> Entrywise | Unitary | Lines:
     Raises:
         DeclarationError: for the others, such as ∞→2, 2→1 and ∞→1: computing them is NP-hard
             (Rohn, 2000; Steinberg, 2005).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.operator_norm(1, 2))
+        ‖X‖_1→2
+        >>> nd.operator_norm(2, 2) == nd.spectral
+        True
     """
     start, end = lp(p), lp(q)
     if start.inverse == 1 and end.inverse == 0:

@@ -113,12 +113,26 @@ class OuterOnly(Position):
 
 
 def inner_only(norm: Norm, **parts: Any) -> InnerOnly:
-    """Return the position of `preconditioned`'s T with lmo(M) ↦ lmo(T⁻* M); same arguments."""
+    """Return the position of `preconditioned`'s T with lmo(M) ↦ lmo(T⁻* M); same arguments.
+
+    Example:
+        >>> import normdsl as nd
+        >>> position = nd.inner_only(nd.spectral, left=nd.matrix_power(nd.G @ nd.G.T, 1 / 4))
+        >>> print(position.lmo(nd.G))
+        lmo[‖X‖₂]((G Gᵀ)⁻¹ᐟ⁴ G)
+    """
     return InnerOnly(norm, _map(norm, **parts))
 
 
 def outer_only(norm: Norm, **parts: Any) -> OuterOnly:
-    """Return the position of `preconditioned`'s T with lmo(M) ↦ T⁻¹ lmo(M); same arguments."""
+    """Return the position of `preconditioned`'s T with lmo(M) ↦ T⁻¹ lmo(M); same arguments.
+
+    Example:
+        >>> import normdsl as nd
+        >>> position = nd.outer_only(nd.spectral, hadamard=nd.sqrt(nd.ema(nd.G * nd.G, 0.9)))
+        >>> print(position.lmo(nd.G))
+        (√fix(9/10 s_old + 1/10 G²))^+ ∘ lmo[‖X‖₂](G)
+    """
     return OuterOnly(norm, _map(norm, **parts))
 
 
@@ -143,6 +157,14 @@ def preconditioned(
         DeclarationError: if no part is given, or one that is zero.
         DomainError: if a rotation is not known to be orthogonal.
         ShapeError: if a part has another shape.
+
+    Example:
+        >>> import normdsl as nd
+        >>> norm = nd.preconditioned(nd.spectral, hadamard=nd.abs(nd.W))
+        >>> print(norm)
+        ‖abs(W) ∘ X‖₂
+        >>> print(norm.lmo(nd.G).definition)
+        abs(W)^+ ∘ lmo[‖X‖₂](abs(W)^+ ∘ G)
     """
     parts = {"left": left, "right": right, "rotate": rotate, "hadamard": hadamard}
     return Preconditioned(norm, _map(norm, **parts))

@@ -14,7 +14,13 @@ from normdsl.expressions.streams import t
 
 
 def zeros_like(x: Any) -> Expr:
-    """Return the array of zeros with the shape of `x`."""
+    """Return the array of zeros with the shape of `x`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.zeros_like(nd.G @ nd.G.T)
+        <Constant m×m: 0>
+    """
     return Constant(Fraction(0), as_expr(x).shape)
 
 
@@ -23,6 +29,11 @@ def eye_like(x: Any) -> Expr:
 
     Raises:
         ShapeError: if `x` is not square.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.G @ nd.G.T + 0.1 * nd.eye_like(nd.G @ nd.G.T))
+        G Gᵀ + 1/10 I
     """
     x = as_expr(x)
     if not x.shape.square:
@@ -67,6 +78,13 @@ def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = Tru
         buffer: b, in [0, 1).
         readout: r, in [0, 1]; default b.
         normalized: average (True) or sum (False).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.momentum(nd.G, 0.9, normalized=False))
+        fix(9/10 s_old + G)
+        >>> print(nd.momentum(nd.G, 0.9, readout=0.5))
+        ½ before(fix(9/10 s_old + 1/10 G)) + ½ G
     """
     x, b = as_expr(x), rate(buffer)
     r = b if readout is None else rate(readout, closed=True)
@@ -88,13 +106,24 @@ def ema(x: Any, beta: Any, *, debias: bool = False) -> Expr:
         beta: β, in [0, 1).
         debias: divide by 1 − β^t, which removes the bias of the zero start
             (Kingma and Ba, arXiv:1412.6980).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.ema(nd.G, 0.9))
+        fix(9/10 s_old + 1/10 G)
     """
     average = momentum(x, beta)
     return average / (1 - as_expr(beta) ** t) if debias else average
 
 
 def accumulate(x: Any, init: Any = None) -> Expr:
-    """Return the running sum s ← s + x, from `init` (default zero)."""
+    """Return the running sum s ← s + x, from `init` (default zero).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.accumulate(nd.G * nd.G))
+        fix(s_old + G²)
+    """
     x = as_expr(x)
     total: Expr = fix(lambda s: s + x, zeros_like(x) if init is None else init)
     return total
@@ -105,6 +134,11 @@ def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:
 
     Raises:
         DeclarationError: if `lag` is not a positive whole number (a non-causal recursion).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.G - nd.prev(nd.G))
+        G − before(fix(G))
     """
     x = as_expr(x)
     if not isinstance(lag, int) or lag < 1:

@@ -17,7 +17,13 @@ from normdsl.vocabulary.functions import inverse, maximum
 
 
 def running_max(x: Any) -> Expr:
-    """Return the largest value so far, entry by entry: s ← max(s, x) from zero."""
+    """Return the largest value so far, entry by entry: s ← max(s, x) from zero.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.running_max(nd.G * nd.G))
+        fix(max(s_old, G²))
+    """
     x = as_expr(x)
     largest: Expr = fix(lambda s: maximum(s, x), zeros_like(x))
     return largest
@@ -34,6 +40,12 @@ def coupled_grams(x: Any, beta: Any, start: Any = 1) -> tuple[Expr, Expr]:
 
     Args:
         x: the stream. beta: β, in [0, 1). start: multiple of the identity they start from.
+
+    Example:
+        >>> import normdsl as nd
+        >>> L, R = nd.coupled_grams(nd.G, 0.9)
+        >>> print(L)
+        fix(9/10 s_old + (1/10 / n) G r_old⁻¹ Gᵀ)
     """
     x, b = as_expr(x), rate(beta)
 
@@ -58,6 +70,12 @@ def ema_in_basis(x: Any, beta: Any, left: Any, right: Any) -> Expr:
 
     Args:
         x: the stream. beta: β, in [0, 1). left: Q, m×m. right: P, n×n.
+
+    Example:
+        >>> import normdsl as nd
+        >>> Q, P = nd.eigenbasis(nd.G @ nd.G.T), nd.eigenbasis(nd.G.T @ nd.G)
+        >>> print(nd.ema_in_basis(nd.G, 0.9, Q, P).shape)
+        m×n
     """
     x, b, q, p = as_expr(x), rate(beta), as_expr(left), as_expr(right)
     turn, back = q.T @ prev(q), prev(p).T @ p
