@@ -75,6 +75,14 @@ class Declaration(Rule):
         names: what the author called sub-expressions, for display.
         doc: the author's description.
         module: where it was declared. qualname: what it is called there, with what is around it.
+
+    Example:
+        >>> import normdsl as nd
+        >>> rule = nd.algorithms.sgd
+        >>> rule.check("orthogonal").answer
+        'invariant'
+        >>> isinstance(rule, nd.Declaration), rule.defaults
+        (True, {'lr': 0.001, 'weight_decay': 0.0})
     """
 
     @overload
@@ -187,6 +195,17 @@ def optimizer(function: Callable[..., Expr]) -> Declaration:
     Raises:
         DeclarationError: if the function uses an undeclared name, or returns anything but an m×n
             expression built from the gradient.
+
+    Example:
+        >>> import normdsl as nd
+        >>> @nd.optimizer
+        ... def signum(lr=1e-3, beta=0.9):
+        ...     m = nd.ema(nd.G, beta)
+        ...     return nd.W - lr * nd.sign(m)
+        >>> print(signum)
+        signum(η: lr = 0.001, β: beta = 0.9)
+          m ← β m_old + (1 − β) G
+          W ← W − η sign(m)
     """
     return traced(function, Declaration)
 
@@ -198,6 +217,12 @@ def from_json(text: str) -> Declaration:
         SerializationError: if it is not one: malformed, beyond the limits of
             `normdsl.declarations.text_limits`, or with nodes, norms or functions that this version
             (and the modules already imported) do not define.
+
+    Example:
+        >>> import normdsl as nd
+        >>> text = nd.to_json(nd.algorithms.lion)
+        >>> nd.from_json(text).name
+        'lion'
     """
     from normdsl.declarations.serial import read
 

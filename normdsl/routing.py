@@ -53,6 +53,14 @@ def route(
         HyperparameterError: for a role without a rule, two rules for one, an override or a hidden
             rule without parameters, or an unknown option.
         GradientError: for a parameter that its rule cannot take.
+
+    Example:
+        >>> import normdsl as nd
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> opt = nd.route(model, nd.algorithms.muon)
+        >>> [(g["rule"].name, len(g["params"])) for g in opt.param_groups]
+        [('muon', 1), ('adamw', 2), ('adamw', 1)]
     """
     from normdsl.compiler.routing.route import routed
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer

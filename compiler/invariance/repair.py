@@ -118,6 +118,13 @@ def repair(declaration: Rule, group: Group | str) -> Repairs:
 
     Raises:
         NormdslError: for an unknown group.
+
+    Example:
+        >>> import normdsl as nd
+        >>> rule = nd.optimizer(lambda lr=0.1: nd.W - lr * nd.frobenius.sharp(nd.G))
+        >>> print(nd.repair(rule, "loss_scale"))
+        rule, loss_scale: not proved
+          1. line 1: an LMO for sharp[‖X‖_F](G): invariant
     """
     group = named(group) if isinstance(group, str) else group
     decision = decide(declaration, group)

@@ -101,6 +101,16 @@ def solve(declaration: Rule, group: Group | str, unknowns: str | Iterable[str]) 
 
     Raises:
         HyperparameterError: for a name that is no hyper-parameter of the rule, or none at all.
+
+    Example:
+        >>> import normdsl as nd
+        >>> @nd.optimizer
+        ... def power(lr=0.1, p: nd.Real = 1.0):
+        ...     return nd.W - lr * nd.sign(nd.G) * nd.abs(nd.G) ** p
+        >>> nd.solve(power, "loss_scale", "p")
+        power, loss_scale, for p: p = 0
+        >>> nd.solve(power, "scale", "p")
+        power, scale, for p: p = -1
     """
     group = named(group) if isinstance(group, str) else group
     listed = unknowns.split(",") if isinstance(unknowns, str) else unknowns

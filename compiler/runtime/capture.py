@@ -150,6 +150,16 @@ def capture(*layers: nn.Module, reduction: str = "mean") -> Capture:
 
     Args:
         layers: a model, or some of its layers. reduction: `"mean"` or `"sum"`, of the loss.
+
+    Example:
+        >>> import normdsl as nd
+        >>> import torch
+        >>> layer = torch.nn.Linear(2, 1, bias=False)
+        >>> seen = nd.capture(layer)
+        >>> layer(torch.tensor([[1.0, 2.0]])).sum().backward()
+        >>> seen.moments(layer.weight)["input_moment"]
+        tensor([[1., 2.],
+                [2., 4.]])
     """
     return Capture(layers, reduction)
 

@@ -233,5 +233,15 @@ def missing_loss(name: str, how: str) -> GradientError:
 
 
 def functional(declaration: Rule, schedule: Schedule | None = None) -> Functional:
-    """Return the pure functions of a declaration."""
+    """Return the pure functions of a declaration.
+
+    Example:
+        >>> import normdsl as nd
+        >>> import torch
+        >>> pure = nd.functional(nd.optimizer(lambda lr=0.5: nd.W - lr * nd.G))
+        >>> weights = {"a": torch.tensor([1.0, 2.0])}
+        >>> weights, state = pure.update(weights, pure.init(weights), weights)
+        >>> weights["a"]
+        tensor([0.5000, 1.0000])
+    """
     return Functional(declaration, schedule)

@@ -36,6 +36,15 @@ def schedule_error(
 
     Raises:
         GradientError: for gradients or weights the rule cannot take.
+
+    Example:
+        >>> import normdsl as nd
+        >>> import torch
+        >>> rule = nd.optimizer(lambda lr=0.1: nd.W + lr * nd.spectral.lmo(nd.G))
+        >>> fast = nd.Schedule(polar=nd.polar_express())
+        >>> [error] = nd.schedule_error(rule, fast, [torch.eye(2)])
+        >>> error < 1e-3
+        True
     """
     slopes = [g.double() for g in gradients]
     start = torch.zeros_like(slopes[0]) if weights is None else weights.double()

@@ -55,6 +55,11 @@ class Flat(View):
 
     The matrix of a convolution, out × in·k·k, that is applied to its patches. A vector is a
     column, a scalar 1×1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.flat.sizes((8, 3, 5, 5))
+        ((1, 8, 75),)
     """
 
     def pieces(self, x: Tensor) -> list[Tensor]:
@@ -72,7 +77,13 @@ class Flat(View):
 
 @attrs.frozen
 class Stack(View):
-    """A batch of matrices [..., m, n]: experts, heads, blocks. Each steps like one of its own."""
+    """A batch of matrices [..., m, n]: experts, heads, blocks. Each steps like one of its own.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.stack.sizes((4, 16, 32))
+        ((4, 16, 32),)
+    """
 
     def pieces(self, x: Tensor) -> list[Tensor]:
         """Return the matrices."""
@@ -89,7 +100,13 @@ class Stack(View):
 
 @attrs.frozen
 class Swapped(View):
-    """One matrix: the second axis by all others, as of a transposed convolution (in, out, k, k)."""
+    """One matrix: the second axis by all others, as of a transposed convolution (in, out, k, k).
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.swapped.sizes((3, 8, 5, 5))
+        ((1, 8, 75),)
+    """
 
     def pieces(self, x: Tensor) -> list[Tensor]:
         """Return the matrix."""
@@ -213,7 +230,13 @@ swapped = Swapped()
 
 
 def heads(count: int, axis: int = 0) -> Blocks:
-    """Return the view of `count` equal blocks of rows (axis 0) or of columns (axis 1)."""
+    """Return the view of `count` equal blocks of rows (axis 0) or of columns (axis 1).
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.heads(4).sizes((16, 32))
+        ((4, 4, 32),)
+    """
     return Blocks(count, axis)
 
 
@@ -224,6 +247,11 @@ def split(*parts: int, axis: int = 0, each: View | Sequence[View] = flat) -> Spl
     head and the others whole: `split(512, 128, 128, each=(heads(8), flat, flat))`. Heads of one
     size that lie side by side are `heads(12)`, whosever they are. Fused gates of experts
     [E, m, 2n]: `split(n, n, axis=-1, each=stack)`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.split(8, 4, 4).sizes((16, 32))
+        ((1, 8, 32), (2, 4, 32))
     """
     return Split(parts, axis, each)
 

@@ -62,6 +62,13 @@ def compare(*declarations: Rule, **options: Any) -> Report:
 
     Raises:
         NormdslError: without a rule, or for two rules of one name.
+
+    Example:
+        >>> import normdsl as nd
+        >>> descent = nd.optimizer(lambda lr=0.1: nd.W - lr * nd.G)
+        >>> report = nd.compare(descent, witnesses=False)
+        >>> [v.group.name for v in report if v.invariant][:3]
+        ['orthogonal', 'left_orthogonal', 'right_orthogonal']
     """
     names = [d.name for d in declarations]
     if not names or len(set(names)) < len(names):

@@ -68,6 +68,12 @@ class Hyperparameter:
     Args:
         name: its name. default: its value if none is passed (None: it must be passed).
         domain: where its values lie.
+
+    Example:
+        >>> import normdsl as nd
+        >>> beta = nd.algorithms.signum.hyperparameter("beta")
+        >>> print(beta.default, beta.domain)
+        0.9 Fraction [0, 1)
     """
 
     name: str

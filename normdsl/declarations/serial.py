@@ -33,7 +33,14 @@ T = TypeVar("T", bound=Rule)
 
 
 def to_json(declaration: Rule, indent: int | None = None) -> str:
-    """Return a declaration as JSON text; `nd.from_json` gives an equal declaration back."""
+    """Return a declaration as JSON text; `nd.from_json` gives an equal declaration back.
+
+    Example:
+        >>> import normdsl as nd
+        >>> text = nd.to_json(nd.algorithms.adam)
+        >>> nd.from_json(text) == nd.algorithms.adam
+        True
+    """
     converter = _converter([])
     table: dict[Expr, int] = {}
     nodes: list[dict[str, Any]] = []

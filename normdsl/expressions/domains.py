@@ -21,6 +21,12 @@ class Domain:
         low_open: whether `low` itself is excluded. high_open: whether `high` is excluded.
         stated: False for the domain of an unannotated hyper-parameter, which a use may narrow.
         loss_unit: whether it is a value of the loss, measured in the units of the loss.
+
+    Example:
+        >>> import normdsl as nd
+        >>> unit = nd.Domain("Fraction", 0, 1, high_open=True)
+        >>> unit.contains(0.5), unit.contains(1)
+        (True, False)
     """
 
     name: str

@@ -49,6 +49,14 @@ class Expr(Symbolic, ABC):
         origins: what its values come from (`Origin`).
         fingerprint: digest of its structure; equality and hash rest on it.
         depth: how deeply operations are nested in it.
+
+    Example:
+        >>> import normdsl as nd
+        >>> step = -0.1 * nd.G
+        >>> print(nd.W + step)
+        W + (−1/10) G
+        >>> isinstance(step, nd.Expr), str(step.shape)
+        (True, 'm×n')
     """
 
     #: Whether it is the identity matrix, which products leave out.

@@ -43,7 +43,15 @@ class Vector(ABC):
 
 @attrs.frozen
 class Gauge(ABC):
-    """A norm φ of vectors with φ(x) = φ(|x|), the same for every order of the entries."""
+    """A norm φ of vectors with φ(x) = φ(|x|), the same for every order of the entries.
+
+    Example:
+        >>> import normdsl as nd
+        >>> isinstance(nd.lp(3), nd.Gauge)
+        True
+        >>> print(nd.lp(3).dual)
+        3/2
+    """
 
     @property
     @abstractmethod

@@ -253,6 +253,12 @@ def fix(
     Raises:
         ShapeError: if a new state's shape is not that of its initial value.
         DeclarationError: if the recursion is not causal, or the numbers of states differ.
+
+    Example:
+        >>> import normdsl as nd
+        >>> s = nd.fix(lambda old: 0.9 * old + nd.G, nd.zeros_like(nd.G))
+        >>> s == nd.momentum(nd.G, 0.9, normalized=False)
+        True
     """
     several = isinstance(init, tuple)
     inits = tuple(as_expr(x) for x in (init if several else (init,)))

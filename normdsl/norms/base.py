@@ -33,7 +33,15 @@ from normdsl.vocabulary.functions import reciprocal
 
 @attrs.frozen(repr=False)
 class Norm(ABC):
-    """A norm of m×n matrices. A new one is a subclass with the `define_*` methods it needs."""
+    """A norm of m×n matrices. A new one is a subclass with the `define_*` methods it needs.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.spectral, nd.spectral.dual_norm)
+        ‖X‖₂ ‖X‖_*
+        >>> print(nd.W + 0.1 * nd.spectral.lmo(nd.G))
+        W + 1/10 lmo[‖X‖₂](G)
+    """
 
     @property
     @abstractmethod

@@ -10,12 +10,25 @@ def jordan(steps: int = 5, dtype: str | None = None) -> NewtonSchulz:
 
     Covers relative singular values above 1e-2 in five steps; more steps cover smaller ones and
     come no closer to 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> low, high = nd.jordan().band()
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.68 to 1.13
     """
     return NewtonSchulz(((3.4445, -4.7750, 2.0315),) * steps, dtype, (1e-2, 1.0))
 
 
 def quintic(dtype: str | None = None) -> NewtonSchulz:
-    """Return five tuned steps (Cesista et al., 2025): [0.978, 1.032] from [1e-2, 1]."""
+    """Return five tuned steps (Cesista et al., 2025): [0.978, 1.032] from [1e-2, 1].
+
+    Example:
+        >>> import normdsl as nd
+        >>> low, high = nd.quintic().band()
+        >>> print(f"{low:.3f} to {high:.3f}")
+        0.978 to 1.032
+    """
     steps = (
         (4.0848, -6.8946, 2.9270),
         (3.9505, -6.3029, 2.6377),
@@ -30,6 +43,12 @@ def cans(dtype: str | None = None, safety: float | None = None) -> NewtonSchulz:
     """Return five Chebyshev-type steps (Grishina et al., 2025, arXiv:2506.10935).
 
     They map [1e-3, 1] to [0.88, 1.12]. For `safety` see `polar_express`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> low, high = nd.cans().band()
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.88 to 1.11
     """
     steps = (
         (8.4703, -25.1081, 18.6293),
@@ -65,6 +84,12 @@ def polar_express(
         safety: its steps but for the classic ones map s / safety, since they grow steeply beyond
             the largest singular value they were made for: 1 + 1e-4 would end at 9e3. Default
             1.01 in half precision, else 1.001; the paper's 1.01 gives [0.846, 1.124] in five.
+
+    Example:
+        >>> import normdsl as nd
+        >>> low, high = nd.polar_express(5).band()
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.87 to 1.12
     """
     tail = ((1.875, -1.25, 0.375),) * max(0, steps - len(_POLAR_EXPRESS))
     return NewtonSchulz((*_safe(_POLAR_EXPRESS[:steps], dtype, safety), *tail), dtype)

@@ -40,7 +40,13 @@ class Method:
 
 @attrs.frozen
 class SVD(Method):
-    """Polar factor from the singular value decomposition, with a relative rank cut."""
+    """Polar factor from the singular value decomposition, with a relative rank cut.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule().polar
+        SVD()
+    """
 
     kernels: ClassVar[Mapping[str, str]] = {"polar": "polar_svd"}
 
@@ -51,6 +57,11 @@ class QRSVD(Method):
 
     X = Q R for tall X gives polar(X) = Q polar(R): as exact as `SVD`, and cheaper where one side
     is much longer than the other.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule(polar=nd.QRSVD()).polar
+        QRSVD()
     """
 
     kernels: ClassVar[Mapping[str, str]] = {"polar": "polar_qr"}
@@ -63,6 +74,11 @@ class Eigh(Method):
     The polar factor is (X Xᵀ)^{-1/2} X on the short side. Forming X Xᵀ squares the condition
     number: singular values below about √(4 k eps) of the largest, k the short side, count as zero
     (k = 64: 6e-3 in float32, 2e-7 in float64), and those just above it have few correct digits.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule(polar=nd.Eigh()).polar
+        Eigh()
     """
 
     kernels: ClassVar[Mapping[str, str]] = {
@@ -88,6 +104,11 @@ class CoupledNewton(Method):
 
     Args:
         steps: how many; there is no test of convergence on the host.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule(root=nd.CoupledNewton(steps=20)).root
+        CoupledNewton(steps=20)
     """
 
     steps: int = 30
@@ -108,6 +129,11 @@ class QRPower(Method):
     The columns of the last basis are ordered by diag(Qᵀ S Q) first, largest in front (Vyas et al.,
     2024, arXiv:2409.11321). The first basis is by `Eigh`. The last basis is a state. As under every
     method, second moments in its coordinates turn along; SOAP's code permutes them as the columns.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule(eigenbasis=nd.QRPower(), refresh=10).eigenbasis
+        QRPower()
     """
 
     kernels: ClassVar[Mapping[str, str]] = {"eigenbasis": "qr_power_step"}

@@ -74,7 +74,15 @@ class Polynomials(Method):
 
 @attrs.frozen
 class NewtonSchulz(Polynomials):
-    """X ← a X + (b A + c A²) X with A = X Xᵀ, X turned so that A is on the short side."""
+    """X ← a X + (b A + c A²) X with A = X Xᵀ, X turned so that A is on the short side.
+
+    Example:
+        >>> import normdsl as nd
+        >>> cubic = nd.NewtonSchulz(((1.5, -0.5, 0.0),) * 10, covers=(0.1, 1.0))
+        >>> low, high = cubic.band()
+        >>> print(f"{low:.3f} to {high:.3f}")
+        1.000 to 1.000
+    """
 
     kernels: ClassVar[Mapping[str, str]] = {"polar": "polar_newton_schulz"}
 
@@ -97,6 +105,12 @@ class GramNewtonSchulz(Polynomials):
 
     Args:
         restart: number of steps after which A is formed anew.
+
+    Example:
+        >>> import normdsl as nd
+        >>> gram = nd.jordan().on_gram()
+        >>> isinstance(gram, nd.GramNewtonSchulz), gram.band() == nd.jordan().band()
+        (True, True)
     """
 
     restart: int = 2
@@ -127,6 +141,12 @@ class Turbo(Polynomials):
 
     The default coefficients are those of the later AOL code; the first set published flips the sign
     of singular values above 0.884, and is refused.
+
+    Example:
+        >>> import normdsl as nd
+        >>> low, high = nd.Turbo().band()
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.94 to 1.05
     """
 
     coefficients: tuple[Step, ...] = _AOL

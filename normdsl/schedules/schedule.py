@@ -51,6 +51,12 @@ class Schedule:
     Raises:
         DeclarationError: for an unknown dtype, a method without a kernel for its role, or a refresh
             that is no whole number ≥ 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> fast = nd.Schedule(polar=nd.polar_express(), refresh=10)
+        >>> fast.refresh, fast.root
+        (10, Eigh())
     """
 
     polar: Method = attrs.field(factory=SVD)
