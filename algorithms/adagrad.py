@@ -15,6 +15,11 @@ def adagrad(lr: nd.NonNegative = 1e-2, eps: nd.NonNegative = 1e-10):
 
     v ← v + G²,   W ← W − lr G / (√v + ε), as in torch.optim.Adagrad without lr_decay. The paper has
     ε inside the root, TensorFlow starts v from 0.1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.adagrad.check("loss_scale").answer
+        'invariant if eps = 0'
     """
     v = nd.accumulate(G * G)
     norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(v) + eps))
@@ -28,6 +33,11 @@ def rmsprop(lr: nd.NonNegative = 1e-2, alpha: nd.Fraction = 0.99, eps: nd.NonNeg
     v ← α v + (1 − α) G²,   W ← W − lr G / (√v + ε), as in torch.optim.RMSprop without options (the
     centred one is Graves', 2013, arXiv:1308.0850). In TensorFlow's form (timm's RMSpropTF) the ε is
     inside the root and v starts from 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.rmsprop.check("loss_scale").answer
+        'invariant if eps = 0'
     """
     v = nd.ema(G * G, alpha)
     norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(v) + eps))
@@ -40,6 +50,11 @@ def madgrad(lr: nd.NonNegative = 1e-2, momentum: nd.Fraction = 0.9, eps: nd.NonN
 
     λ = lr √t,  s ← s + λ G,  v ← v + λ G²,  W ← μ W + (1 − μ) (W₀ − s / (v^⅓ + ε)): from the anchor
     W₀, the sharp step of ‖v^⅙ ∘ X‖_F for all gradients so far. The published code adds ε to lr too.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.madgrad.check("permutations").answer
+        'invariant'
     """
     rate = lr * nd.sqrt(t)
     total, v = nd.accumulate(rate * G), nd.accumulate(rate * (G * G))
@@ -59,6 +74,11 @@ def madgrad_ema(
 
     W ← W − lr m̂ / (v̂^⅓ + ε): Adam with a cube root. It is no MADGRAD: without the anchor and the
     growing weights of `madgrad`, and of degree ⅓ in the gradient.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.madgrad_ema.check("transpose").answer
+        'invariant'
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)

@@ -17,6 +17,11 @@ def adam(
 
     W ← W − lr m̂ / (√v̂ + ε): sharp of ‖D ∘ X‖_F with D² = √v̂ + ε. The eps is added to the root,
     after bias correction, as in torch.optim.Adam.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.adam.check("loss_scale").answer
+        'invariant if eps = 0'
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
@@ -35,6 +40,11 @@ def adamw(
     """AdamW (Loshchilov and Hutter, 2017, arXiv:1711.05101): Adam with decoupled weight decay.
 
     W ← (1 − lr λ) W − lr m̂ / (√v̂ + ε), as in torch.optim.AdamW.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.adamw.check("translation").answer
+        'invariant if weight_decay = 0'
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
@@ -54,6 +64,11 @@ def adam_sania(
 
     W ← (1 − lr λ) W − lr m̂ / (v̂ + ε). Public codes disagree on eps: added in place to the stored
     v, to v̂ (here), or used as a floor; the SANIA paper multiplies by a Polyak step as well.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.adam_sania.check("scale").answer
+        'invariant if eps = 0'
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
@@ -72,6 +87,11 @@ def amsgrad(
 
     W ← W − lr m̂ / (√(max v / (1 − β₂^t)) + ε), as in torch.optim.Adam(amsgrad=True): the maximum
     is of the uncorrected v, and corrected afterwards. The paper corrects neither moment.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.amsgrad.check("loss_scale").answer
+        'invariant if eps = 0'
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.running_max(nd.ema(G * G, beta2)) / (1 - beta2**t)
@@ -89,6 +109,11 @@ def adamax(
     """AdaMax (Kingma and Ba, 2014, arXiv:1412.6980): Adam with a decaying maximum in v's place.
 
     u ← max(β₂ u, |G| + ε),   W ← W − lr m̂ / u, as in torch.optim.Adamax; the paper has no ε.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.adamax.check("loss_scale").answer
+        'invariant if eps = 0'
     """
     m = nd.ema(G, beta1, debias=True)
     u = nd.fix(lambda u: nd.maximum(beta2 * u, nd.abs(G) + eps), nd.zeros_like(G))

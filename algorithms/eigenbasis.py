@@ -21,6 +21,11 @@ def soap(
     first step takes none (it is all they would know). The code refreshes the bases every ten steps
     by one QR step (`schedule=` here), permutes v as the columns where here it turns along with
     them (`nd.eigenbasis`), which is the same if they only change places, and decays after the step.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.soap.check("left_orthogonal", witnesses=False).answer
+        'invariant if L has distinct eigenvalues'
     """
     go = nd.minimum(t - 1, 1)
     m = nd.ema(go * G, beta1) * nd.reciprocal(1 - beta1 ** (t - 1))
@@ -44,6 +49,11 @@ def splus(
     the code, the bases know the gradients before this one only; the first step takes the sign
     of G itself. The code refreshes the bases every 100 steps (`schedule=` here), decays after the
     step, and evaluates at an average of the weights (rate 0.999), which is no part of the update.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.splus.check("loss_scale", witnesses=False).answer
+        'invariant if L and R have distinct eigenvalues'
     """
     u = nd.ema(G, beta1)
     L, R = (nd.prev(nd.ema(s, beta2)) for s in (G @ G.T, G.T @ G))

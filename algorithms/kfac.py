@@ -20,6 +20,13 @@ def kfac(lr: nd.NonNegative = 1e-2, beta: nd.Fraction = 0.95, damping: nd.NonNeg
     It also chooses lr and a momentum from a quadratic model, and adapts λ; public codes clip the
     step's size in the Fisher norm instead. The code of arXiv:2510.10777 puts G Gᵀ, Gᵀ G and the
     exponent −¼ in place of S, A and −1, which is a Shampoo, and not affine invariant.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.kfac.moments
+        ('input_moment', 'output_moment')
+        >>> nd.algorithms.kfac.check("right_affine", damping=0, witnesses=False).answer
+        'invariant if inputs has full rank'
     """
     rate = nd.minimum(1 - 1 / nd.t, beta)
     inputs, outputs = nd.ema(nd.input_moment, rate), nd.ema(nd.output_moment, rate)

@@ -18,6 +18,11 @@ def muadam(
 
     W ← (1 − lr λ) W − lr D⁻¹ ∘ polar(D⁻¹ ∘ m̂) with D² = √v̂ + ε. The published code never advances
     its step counter, so its bias corrections stay those of t = 1. Not the MuAdam of μP.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.muadam.check("scale").answer
+        'not invariant'
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
@@ -37,6 +42,11 @@ def muadam_sania(
 
     W ← (1 − lr λ) W − lr D⁻¹ ∘ polar(D⁻¹ ∘ m̂) with D = √v̂ + ε, scale invariant for ε = 0. The
     published branch of this name cannot run as is; this is Algorithm 1 of the paper with p = ½.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.muadam_sania.check("scale", eps=0, witnesses=False).answer
+        'invariant'
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
@@ -50,6 +60,11 @@ def rmsspectral(lr: nd.NonNegative = 1e-3, alpha: nd.Fraction = 0.95, eps: nd.No
 
     W ← W − lr D⁻¹ ∘ (‖Y‖_* polar(Y)) with Y = D⁻¹ ∘ G and D² = √v + ε; without momentum, and sharp
     where MuAdam takes the LMO, hence of degree 0. The published code sketches large matrices.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.rmsspectral.check("loss_scale").answer
+        'invariant if eps = 0'
     """
     v = nd.ema(G * G, alpha)
     norm = nd.preconditioned(nd.spectral, hadamard=nd.sqrt(nd.sqrt(v) + eps))
@@ -71,6 +86,13 @@ def polyak_muadam_sania(
     Suggested by the theory of Veprikov et al., 2025 (arXiv:2510.10777), published by nobody. Having
     no ε, it moves entries whose gradients nearly vanish the most: on noisy losses it may need a
     small lr, or diverge. Call `opt.step(loss=…)`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.polyak_muadam_sania.check("scale").answer
+        'invariant'
+        >>> nd.algorithms.polyak_muadam_sania.check("loss_scale", floor=0).answer
+        'invariant'
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)

@@ -15,6 +15,11 @@ def muon(
     u is the Nesterov form of m ← μ m + (1 − μ) G;  W ← (1 − lr λ) W − lr √max(1, m/n) polar(u).
     torch.optim.Muon documents the sum instead of the average, which the LMO cannot tell apart, and
     computes the polar factor by five Newton–Schulz steps in bfloat16: `schedule=` here.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.muon.check("orthogonal").answer
+        'invariant'
     """
     u = nd.momentum(G, momentum, readout=momentum * momentum)
     return (1 - lr * weight_decay) * W + lr * nd.scale.shape * nd.spectral.lmo(u)
@@ -27,6 +32,11 @@ def scion(lr: nd.NonNegative = 2**-12, momentum: nd.Fraction = 0.9, radius: nd.N
     u ← μ u + (1 − μ) G,   W ← (1 − lr) W + lr ρ lmo(u), lmo(u) = −√(rows/cols) polar(u): W stays in
     the ball of radius ρ once it is there. The code's `momentum` is 1 − μ. A tied head has ρ = 3000
     and the norm `nd.scaled_max_entry`, embeddings `nd.one_to_rms`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.scion.check("orthogonal").answer
+        'invariant'
     """
     u = nd.ema(G, momentum)
     return (1 - lr) * W + lr * radius * nd.rms_to_rms.lmo(u)
@@ -40,6 +50,11 @@ def scion_unconstrained(
 
     u ← μ u + (1 − μ) G,   W ← W − lr ρ √(rows/cols) polar(u): Muon without Nesterov's form, and
     without the maximum in the factor √max(1, rows/cols).
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.scion_unconstrained.check("translation").answer
+        'invariant'
     """
     u = nd.ema(G, momentum)
     return W + lr * radius * nd.rms_to_rms.lmo(u)
@@ -58,6 +73,11 @@ def affine_muon(
     arXiv:2509.03378). What the theorems of Veprikov et al., 2025 (arXiv:2510.10777) ask for and no
     published method has: a unitarily invariant base norm, statistics that move by congruence, and
     exponent ½. Affine invariant when L and R start transformed along with the weights.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.affine_muon.check("left_affine", witnesses=False).answer
+        'invariant if L starts transformed along with the weights and L has full rank'
     """
     u = nd.ema(G, beta1)
     L, R = nd.coupled_grams(G, beta2, start)

@@ -11,6 +11,11 @@ def sgd(lr: nd.NonNegative = 1e-3, weight_decay: nd.NonNegative = 0.0):
     """Stochastic gradient descent: the sharp operator of the Frobenius norm.
 
     W ← W − lr (G + λ W), with coupled (L2) weight decay as in torch.optim.SGD.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.sgd.check("orthogonal").answer
+        'invariant'
     """
     return W - lr * nd.frobenius.sharp(G + weight_decay * W)
 
@@ -22,6 +27,11 @@ def sgd_momentum(
     """SGD with heavy-ball momentum (Polyak, 1964), the sum form of torch.optim.SGD.
 
     m ← μ m + G + λ W,   W ← W − lr m. The average form is this one with lr (1 − μ).
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.sgd_momentum.check("orthogonal").answer
+        'invariant'
     """
     m = nd.momentum(G + weight_decay * W, momentum, normalized=False)
     return W - lr * nd.frobenius.sharp(m)
@@ -33,6 +43,11 @@ def normalized_sgd(lr: nd.NonNegative = 1e-3, beta: nd.Fraction = 0.9):
 
     m ← β m + (1 − β) G,   W ← W − lr m / ‖m‖_F, one norm per tensor. Public codes add 1e-12 to the
     norm; here a zero m gives a zero step.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.normalized_sgd.check("loss_scale").answer
+        'invariant'
     """
     m = nd.ema(G, beta)
     return W + lr * nd.frobenius.lmo(m)

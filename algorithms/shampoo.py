@@ -14,6 +14,11 @@ def one_sided_shampoo(
 
     L ← L + G Gᵀ from ε I,   W ← W − lr L^{-½} m: sharp of ‖L^¼ X‖_F. The ASGO code averages L,
     takes the shorter side, and rescales the update; this is the form of the papers.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.one_sided_shampoo.check("orthogonal").answer
+        'invariant'
     """
     m = nd.ema(G, beta)
     gram = G @ G.T
@@ -28,6 +33,11 @@ def shampoo(lr: nd.NonNegative = 1e-2, eps: nd.NonNegative = 1e-12):
 
     L ← L + G Gᵀ,  R ← R + Gᵀ G from ε I,   W ← W − lr L^{-¼} G R^{-¼}. Several libraries use the
     exponent -½ a side; the distributed code (arXiv:2309.06497) averages, grafts and splits blocks.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.shampoo.check("loss_scale").answer
+        'invariant if eps = 0'
     """
     L, R = (nd.accumulate(gram, eps * nd.eye_like(gram)) for gram in (G @ G.T, G.T @ G))
     norm = nd.preconditioned(
@@ -49,6 +59,11 @@ def kl_shampoo(
     W ← (1 − lr λ) W − lr L^{-½} u R^{-½}, with L ← β₂ L + (1 − β₂)/n · G R⁻¹ Gᵀ and R likewise. The
     code skips the first step, tracks eigenvalues apart from eigenvectors, clamps, and decays after
     the step. A public restatement of Table 1 of arXiv:2510.10777 has exponents ⅛ in the norm.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.kl_shampoo.check("loss_scale", witnesses=False).answer
+        'invariant if L and R start multiplied by c'
     """
     u = nd.ema(G, beta1)
     L, R = nd.coupled_grams(G, beta2, start)

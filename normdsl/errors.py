@@ -59,7 +59,7 @@ class ShapeError(NormdslError):
 
 
 class DomainError(NormdslError):
-    """A value lies, or cannot be shown to lie, where the operation is defined.
+    """A value does not lie, or is not known to lie, where an operation is defined.
 
     Example:
         >>> import normdsl as nd

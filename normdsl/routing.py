@@ -74,7 +74,7 @@ def route(
 def whole(model: nn.Module, rule: Any, told: Mapping[str, Any]) -> DeclaredOptimizer:
     """Return the optimizer of a whole model, by one rule where it takes every kind of parameter.
 
-    A rule that knows matrices takes hidden ones, by `route`. What is told are options of an
+    A rule that knows matrices takes the hidden ones, by `route`. `told` holds options of an
     optimizer, hyper-parameters of the rule, and its view and schedule.
     """
     from normdsl.compiler.runtime.batch import stepper

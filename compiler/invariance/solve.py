@@ -93,14 +93,14 @@ def solve(declaration: Rule, group: Group | str, unknowns: str | Iterable[str]) 
     """Return the values of hyper-parameters that make a rule invariant under a group.
 
     Exponents and constants are hyper-parameters; annotate one that may be negative `nd.Real`. The
-    rule is typed with the unknowns as symbols, and the conditions met are solved for them.
+    laws of the rule are inferred with the unknowns as symbols, and their conditions are solved.
 
     Args:
         declaration: the rule. group: the group, or its name.
         unknowns: names of hyper-parameters, as a list or as "p, q".
 
     Raises:
-        HyperparameterError: for a name that is no hyper-parameter of the rule, or none at all.
+        HyperparameterError: for an unknown hyper-parameter, or none at all.
 
     Example:
         >>> import normdsl as nd

@@ -78,7 +78,7 @@ def assigned(model: nn.Module) -> list[Assignment]:
 
 
 def roles(model: nn.Module) -> Grid:
-    """Return a table of every parameter: shape, role, view, module, other names.
+    """Return a table of the parameters of a model: shape, role, view, module, other names.
 
     Raises:
         GradientError: for a parameter of a lazy module that has no shape yet.

@@ -146,7 +146,9 @@ class Capture:
 
 
 def capture(*layers: nn.Module, reduction: str = "mean") -> Capture:
-    """Return a capture of every `Linear` and `Conv2d` in the given modules; see `Capture`.
+    """Record the second moments of layers, which rules such as K-FAC read.
+
+    Every `Linear` and `Conv2d` in the given modules is captured; see `Capture`.
 
     Args:
         layers: a model, or some of its layers. reduction: `"mean"` or `"sum"`, of the loss.

@@ -27,7 +27,7 @@ _MOMENTS = "update(..., input_moment=…, output_moment=…)"
 
 
 class Functional:
-    """Pure functions of a declaration, usable under `torch.func` transforms and differentiable.
+    """A rule as pure functions, usable under `torch.func` transforms and differentiable.
 
     Parameters, gradients and each state are trees (dicts, lists, named tuples, …) of one structure,
     with tensors of any number of axes at their leaves; the state is `{"t": scalar, name: tree, …}`,
@@ -233,7 +233,10 @@ def missing_loss(name: str, how: str) -> GradientError:
 
 
 def functional(declaration: Rule, schedule: Schedule | None = None) -> Functional:
-    """Return the pure functions of a declaration.
+    """Return a rule as two pure functions, for torch.func, torch.compile and differentiation.
+
+    `init(params)` gives the state before the first step, `update(grads, state, params)` the
+    parameters and the state after one; see `Functional`.
 
     Example:
         >>> import normdsl as nd

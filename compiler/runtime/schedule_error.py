@@ -24,8 +24,9 @@ def schedule_error(
     losses: Iterable[Any] | None = None,
     **hyper: Any,
 ) -> list[float]:
-    """Return ‖ΔW − ΔW_exact‖_F / ‖ΔW_exact‖_F after each step, ΔW counted from the start.
+    """Return how far a schedule takes the weights from where the exact one does, step by step.
 
+    ‖ΔW − ΔW_exact‖_F / ‖ΔW_exact‖_F after each step, with ΔW counted from the start.
     Both runs get the same gradients, and draw the same random numbers if the rule does.
 
     Args:

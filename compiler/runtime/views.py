@@ -20,7 +20,15 @@ Sizes = tuple[int, ...]
 
 @attrs.frozen
 class View(ABC):
-    """A way to see a tensor as batches of matrices, and back; no entry is lost or repeated."""
+    """A way to see a tensor as batches of matrices, and back; no entry is lost or repeated.
+
+    Example:
+        >>> import normdsl as nd
+        >>> isinstance(nd.views.flat, nd.views.View)
+        True
+        >>> nd.views.flat.sizes((8, 3, 5, 5))
+        ((1, 8, 75),)
+    """
 
     @abstractmethod
     def pieces(self, x: Tensor) -> list[Tensor]:
@@ -127,6 +135,11 @@ class Blocks(View):
 
     Args:
         count: how many blocks. axis: 0 for blocks of rows, 1 for blocks of columns.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.views.Blocks(4, axis=1))
+        4 blocks of columns
     """
 
     count: int
@@ -169,6 +182,11 @@ class Split(View):
     Args:
         parts: their sizes. axis: the axis that is cut.
         each: how a part is seen, one view for all, or one per part.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.views.Split((8, 4, 4)))
+        split 8+4+4 of axis 0
     """
 
     parts: tuple[int, ...]
@@ -245,7 +263,7 @@ def split(*parts: int, axis: int = 0, each: View | Sequence[View] = flat) -> Spl
 
     Queries, keys and values of a grouped attention: `split(512, 128, 128)`; the queries head by
     head and the others whole: `split(512, 128, 128, each=(heads(8), flat, flat))`. Heads of one
-    size that lie side by side are `heads(12)`, whosever they are. Fused gates of experts
+    size that lie side by side, of queries, keys and values alike, are `heads(12)`. Fused gates of experts
     [E, m, 2n]: `split(n, n, axis=-1, each=stack)`.
 
     Example:

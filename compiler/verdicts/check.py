@@ -44,7 +44,7 @@ def check(
             A counterexample honours all of them.
 
     Raises:
-        NormdslError: for what is no group, or a name that is no part of the rule.
+        NormdslError: for an unknown group, or a name that no part of the rule has.
         HyperparameterError: for an unknown hyper-parameter or a value outside its domain.
     """
     known = {h.name for h in declaration.hyper}
@@ -58,7 +58,9 @@ def check(
 
 
 def compare(*declarations: Rule, **options: Any) -> Report:
-    """Return one report over several rules and all groups; options are those of `check`.
+    """Return the verdicts on several rules side by side, over all groups.
+
+    Options are those of `check`.
 
     Raises:
         NormdslError: without a rule, or for two rules of one name.
@@ -128,7 +130,10 @@ def _runs(declaration: Rule) -> Remarks:
 
 
 def _simulate(experiment: Experiment) -> list[float]:
-    """Run twins, what says nothing left out; torch is imported here, for witnesses only."""
+    """Run the rule twice, before and after a change of the weights, and return how the runs differ.
+
+    Torch is imported here, for witnesses only.
+    """
     if experiment.pairs:
         from normdsl.compiler.verdicts.sampling import differences
 

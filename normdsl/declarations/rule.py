@@ -31,7 +31,8 @@ def remembered(
 ) -> Callable[[Callable[Concatenate[Rule, P], T]], Callable[Concatenate[Rule, P], T]]:
     """Return a decorator that remembers what a function returns for rules.
 
-    Equal rules may have given other names to their parts: these are others here.
+    Equal rules whose authors named their parts differently are kept apart here, since results
+    show these names.
     """
 
     def decorate(function: Callable[Concatenate[Rule, P], T]) -> Callable[Concatenate[Rule, P], T]:
@@ -63,7 +64,7 @@ def _plain(default: Any) -> Any:
 
 @attrs.frozen
 class Hyperparameter:
-    """A symbol of a declaration.
+    """A hyper-parameter of a rule: its name, its default, and the numbers it may be.
 
     Args:
         name: its name. default: its value if none is passed (None: it must be passed).
@@ -81,7 +82,7 @@ class Hyperparameter:
     domain: Domain
 
     def check(self, value: Any) -> float:
-        """Return a real number of the domain, whosever class it has, as a number of Python.
+        """Return a number of the domain as an int or float, also if it is one of numpy's.
 
         Raises:
             HyperparameterError: if the value is not a number of the domain.

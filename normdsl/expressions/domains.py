@@ -13,10 +13,10 @@ from normdsl.errors import DomainError
 
 @attrs.frozen
 class Domain:
-    """An interval of real numbers.
+    """An interval of real numbers, in which a hyper-parameter lies.
 
     Args:
-        name: how messages call it.
+        name: its name in messages.
         low: lower end. high: upper end.
         low_open: whether `low` itself is excluded. high_open: whether `high` is excluded.
         stated: False for the domain of an unannotated hyper-parameter, which a use may narrow.
@@ -44,7 +44,7 @@ class Domain:
         return above and below
 
     def borders(self, value: float) -> bool:
-        """Return whether `value` is a limit of numbers of the interval, but none of them."""
+        """Return whether `value` is an end of the interval that does not belong to it."""
         ends = ((self.low, self.low_open), (self.high, self.high_open))
         return any(is_open and value == end for end, is_open in ends)
 
@@ -64,7 +64,7 @@ UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)
 
 
 def number(value: Any) -> float | None:
-    """Return a real number as one of Python's; None for what is none, as truth values are not."""
+    """Return a real number as an int or float; None for anything else, truth values included."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     try:

@@ -236,7 +236,9 @@ def fix(
     init: Any,
     read: Callable[[Expr, Expr], Expr] | None = None,
 ) -> Any:
-    """Return the stream s_t = step(s_{t−1}), s_0 = init: the only way state enters.
+    """Return a state that every step updates: s_t = step(s_{t−1}), from s_0 = init.
+
+    This is the only way in which a rule remembers anything.
 
     A state in the coordinates of an eigenbasis turns along with it: where a step would join the old
     value with others in the coordinates of now, it reads the old one turned into them (`turning`).

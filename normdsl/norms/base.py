@@ -33,7 +33,9 @@ from normdsl.vocabulary.functions import reciprocal
 
 @attrs.frozen(repr=False)
 class Norm(ABC):
-    """A norm of m×n matrices. A new one is a subclass with the `define_*` methods it needs.
+    """A norm ‖X‖ of m×n matrices, with its dual norm, LMO and sharp operator.
+
+    A new norm is a subclass with the `define_*` methods it needs.
 
     Example:
         >>> import normdsl as nd
@@ -48,12 +50,12 @@ class Norm(ABC):
     def isometries(self) -> Isometries | None:
         """The norm's isometries; None if they depend on values and the definition must be typed.
 
-        They are those of one norm: where a pair of runs has two (see `varies`), they say nothing.
+        They say nothing where two runs have different norms (see `varies`).
         """
 
     @property
     def varies(self) -> bool:
-        """Whether it may be another norm in a run with other weights, another loss or draws."""
+        """Whether runs with other weights, losses or random draws may have another norm."""
         return any(x.varies for x in parts(self, Expr))
 
     @property
@@ -159,7 +161,7 @@ class NormOperation(Operation):
 
     @property
     def jumps_with(self) -> tuple[Expr, ...]:
-        """The weights of the norm: where they vanish, it is none."""
+        """The weights of the norm: where they vanish, it is not a norm."""
         return tuple(weight for weight in self.children if weight != self.arg)
 
     @cached_property

@@ -21,7 +21,7 @@ def clip(
     over: str = "tensor",
     name: str = CLIP,
 ) -> Expr:
-    """Return x · min(1, c / ‖x‖), which is x where ‖x‖ ≤ c, 0 at 0, and never longer than c.
+    """Return x shortened to length c if it is longer: x · min(1, c / ‖x‖), 0 at 0.
 
     torch.nn.utils.clip_grad_norm_ is `over="layers"` of the Frobenius norm with 1e-6 added to
     ‖x‖, which makes its result shorter than c by the share 1e-6 / ‖x‖.
@@ -58,7 +58,7 @@ def clip(
 
 
 def clip_entries(x: Any, limit: Any) -> Expr:
-    """Return x with entries beyond ±c moved there, as torch.nn.utils.clip_grad_value_ does.
+    """Return x with every entry cut off at ±c, as torch.nn.utils.clip_grad_value_ does.
 
     Written as sign(x) ∘ min(|x|, c), which shows that it is odd.
 

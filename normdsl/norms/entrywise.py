@@ -60,7 +60,7 @@ sum_entries = Entrywise(Lp(Fraction(1)))
 
 
 def entrywise(p: Number) -> Entrywise:
-    """Return (Σ |x_ij|^p)^(1/p), 1 ≤ p ≤ ∞.
+    """Return the ℓp norm of the entries, (Σ |x_ij|^p)^(1/p) with 1 ≤ p ≤ ∞.
 
     Raises:
         DeclarationError: for p < 1.
@@ -76,7 +76,9 @@ def entrywise(p: Number) -> Entrywise:
 
 
 def top_entries(k: int) -> Entrywise:
-    """Return the sum of the k largest |x_ij|; `.dual_norm` is max(max |x_ij|, Σ |x_ij| / k).
+    """Return the norm that sums the k largest |x_ij|.
+
+    `.dual_norm` is max(max |x_ij|, Σ |x_ij| / k).
 
     Raises:
         DeclarationError: if k is not a whole number ≥ 1.

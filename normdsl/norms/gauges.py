@@ -173,7 +173,9 @@ class TopDual(Gauge):
 
 
 def lp(p: Number) -> Lp:
-    """Return the ℓp gauge, 1 ≤ p ≤ ∞.
+    """Return the ℓp norm of vectors, (Σ |x_i|^p)^(1/p) with 1 ≤ p ≤ ∞, as a gauge.
+
+    Gauges make norms of rows, of columns, of several norms and of all layers.
 
     Raises:
         DeclarationError: for p < 1.

@@ -22,7 +22,7 @@ Step = tuple[float, float, float]
 
 @attrs.frozen
 class Polynomials(Method):
-    """The methods of this module.
+    """A polar factor by odd polynomials of the singular values, one polynomial a step.
 
     Args:
         coefficients: (a, b, c) of each step.
@@ -30,7 +30,7 @@ class Polynomials(Method):
         covers: interval of singular values, relative to the Frobenius norm, it is meant for.
 
     Raises:
-        DeclarationError: for coefficients that are no numbers or flip a sign, an unknown dtype, or
+        DeclarationError: for coefficients that are not numbers or flip a sign, an unknown dtype, or
             an interval outside (0, 1].
     """
 
@@ -74,7 +74,9 @@ class Polynomials(Method):
 
 @attrs.frozen
 class NewtonSchulz(Polynomials):
-    """X ← a X + (b A + c A²) X with A = X Xᵀ, X turned so that A is on the short side.
+    """Polar factor by Newton–Schulz steps: odd polynomials of X, by matrix products alone.
+
+    X ← a X + (b A + c A²) X with A = X Xᵀ; a tall X is transposed first, so that A is small.
 
     Example:
         >>> import normdsl as nd
@@ -93,12 +95,12 @@ class NewtonSchulz(Polynomials):
 
 @attrs.frozen
 class GramNewtonSchulz(Polynomials):
-    """The map of `NewtonSchulz` with few products along the long side: it iterates on A = X Xᵀ.
+    """Polar factor by the polynomials of `NewtonSchulz`, iterated on the small A = X Xᵀ.
 
-    With P = I: Z = a I + b A + c A², P ← Z P, A ← Z A Z, and P X at the end (Dao AI Lab, 2026,
-    "Gram Newton–Schulz"). On singular values it is the same map; in rounding it is not, since the
-    eigenvalues of A that rounding makes negative grow with every step. So P is applied, and A
-    formed anew, every `restart` steps. Measured on 64 × 256 matrices with singular values from 1 to
+    So few products run along the long side of X. From P = I: Z = a I + b A + c A², P ← Z P,
+    A ← Z A Z, and P X at the end (Dao AI Lab, 2026, "Gram Newton–Schulz"). On singular values it is
+    the same map; in rounding it is not, since the eigenvalues of A that rounding makes negative
+    grow with every step. So P is applied, and A formed anew, every `restart` steps. Measured on 64 × 256 matrices with singular values from 1 to
     1e-3: restart=2 has the errors of `NewtonSchulz` in float32, bfloat16 and float16; 3 at most
     three times those; from 4 on it overflows in bfloat16; in float32 no restart at all costs two
     to three digits.
@@ -131,7 +133,9 @@ _AOL = (
 
 @attrs.frozen
 class Turbo(Polynomials):
-    """Turbo-Muon's iteration (Boissin et al., 2025, arXiv:2512.04632). Not the polar factor of X!
+    """Polar factor of X with its rows scaled first, which is not that of X itself.
+
+    Turbo-Muon's iteration (Boissin et al., 2025, arXiv:2512.04632).
 
     Each row of X (of Xᵀ, if it is tall) is divided by s_i = (Σ_j |X Xᵀ|_ij)^½, which bounds the
     spectral norm by 1, and no Frobenius norm is divided by. The limit of many steps is

@@ -67,11 +67,13 @@ def rate(value: Any, *, closed: bool = False) -> Expr:
 
 
 def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = True) -> Expr:
-    """Return the two-rate momentum of a stream: s ← b s + (1 − b) x, read as r s₋ + (1 − r) x.
+    """Return the momentum of a stream, with one rate to store it and one to read it.
 
-    One node covers the field: r = b is the exponential average (the default), r = b² Nesterov's
-    form of it, r = 0.9 with b = 0.99 Lion's (Chen et al., arXiv:2302.06675). With
-    `normalized=False` everything is divided by 1 − b, which is the heavy ball s ← b s + x.
+    s ← b s + (1 − b) x is stored, and r s₋ + (1 − r) x is read, s₋ being the value before.
+
+    r = b is the exponential average (the default), r = b² Nesterov's form of it, r = 0.9 with
+    b = 0.99 that of Lion (Chen et al., 2023, arXiv:2302.06675). With `normalized=False` everything
+    is divided by 1 − b, which is the heavy ball s ← b s + x.
 
     Args:
         x: the stream.
@@ -105,7 +107,7 @@ def ema(x: Any, beta: Any, *, debias: bool = False) -> Expr:
         x: the stream.
         beta: β, in [0, 1).
         debias: divide by 1 − β^t, which removes the bias of the zero start
-            (Kingma and Ba, arXiv:1412.6980).
+            (Kingma and Ba, 2014, arXiv:1412.6980).
 
     Example:
         >>> import normdsl as nd

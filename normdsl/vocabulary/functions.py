@@ -86,7 +86,10 @@ def exp(x: Any) -> Expr:
 
 
 def log(x: Any) -> Expr:
-    """Return the natural logarithm entry by entry; the argument must be known to be ≥ 0.
+    """Return the natural logarithm entry by entry, of a stream known to be ≥ 0.
+
+    Raises:
+        DomainError: if x is not known to be ≥ 0.
 
     Example:
         >>> import normdsl as nd
@@ -130,12 +133,12 @@ def minimum(x: Any, y: Any) -> Expr:
 
 
 def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
-    """Return the sum of entries over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
+    """Return the sum of the entries over `"rows"` (1×n), `"cols"` (m×1) or `"all"` (a scalar).
 
-    The sum of a product x ∘ y is the inner product ⟨x, y⟩, of rows or of columns if over one axis
-    only, and is built as such. Over `"layers"`: the sum of a scalar over the parameters that step
-    together. Several rules of one optimizer add to one sum if they sum the same expression, or
-    give their sums one `name`, whatever each of them adds.
+    Over `"rows"` the rows are added up, one sum per column. The sum of a product x ∘ y is built as
+    the inner product ⟨x, y⟩. Over `"layers"`: the sum of a scalar over the parameters that step
+    together. Rules of one optimizer add to one sum if they sum the same expression, or if they
+    give their sums the same `name`.
 
     Example:
         >>> import normdsl as nd
@@ -156,10 +159,10 @@ def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
 
 
 def max(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
-    """Return the largest entry over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
+    """Return the largest entry over `"rows"` (1×n), `"cols"` (m×1) or `"all"` (a scalar).
 
-    Over `"layers"`: the largest of a scalar over the parameters that step together; a `name` joins
-    those of several rules, as it does for `nd.sum`.
+    Over `"layers"`: the largest of a scalar over the parameters that step together; a common
+    `name` joins those of several rules, as for `nd.sum`.
 
     Example:
         >>> import normdsl as nd
@@ -266,7 +269,9 @@ def trace(x: Any) -> Expr:
 
 
 def polar(x: Any) -> Expr:
-    """Return the polar factor U_r V_rᵀ of X = U S Vᵀ; a partial isometry, 0 at 0.
+    """Return the polar factor U Vᵀ of X = U S Vᵀ: X with all nonzero singular values set to 1.
+
+    For X of rank r it is U_r V_rᵀ, the sum over the r nonzero singular values; 0 at 0.
 
     Example:
         >>> import normdsl as nd
@@ -307,7 +312,7 @@ def cholesky(s: Any) -> Expr:
 
 
 def normal_like(x: Any, key: int = 0) -> Expr:
-    """Return standard normal numbers in the shape of x, fresh at every step.
+    """Return independent standard normal numbers in the shape of x, new ones at every step.
 
     Draws of one shape with the same `key` are one and the same; give each its own. They are
     functions of the optimizer's `seed`, the parameter, the step and the entry.
@@ -322,7 +327,7 @@ def normal_like(x: Any, key: int = 0) -> Expr:
 
 
 def signs_like(x: Any, key: int = 0) -> Expr:
-    """Return ±1 with equal chances (Rademacher) in the shape of x, fresh at every step.
+    """Return random signs ±1 (Rademacher) in the shape of x, new ones at every step.
 
     Draws of one shape with the same `key` are one and the same; give each its own. They are
     functions of the optimizer's `seed`, the parameter, the step and the entry.
@@ -348,7 +353,7 @@ def _draw(distribution: nodes.Distribution, x: Any, key: int) -> Expr:
 def inverse(x: Any) -> Expr:
     """Return the inverse of a square matrix (its pseudo-inverse where singular).
 
-    Of a matrix that is orthogonal whatever its states start from it is the transpose.
+    For a matrix known to be orthogonal it is the transpose.
 
     Example:
         >>> import normdsl as nd
@@ -368,7 +373,7 @@ def inverse(x: Any) -> Expr:
 
 
 def eigenbasis(s: Any) -> Expr:
-    """Return the orthogonal eigenvectors Q of a symmetric matrix as columns, largest value first.
+    """Return the eigenvectors of a symmetric matrix as columns of Q, largest eigenvalue first.
 
     The sign of a column is arbitrary, and columns change places where eigenvalues cross. A state in
     their coordinates, as an average of (Qᵀ G)², turns along: what it was is read in the coordinates

@@ -200,7 +200,7 @@ def convert(lr: float, source: Scale, target: Scale, shape: Sequence[int]) -> fl
 
 
 def table(*shapes: Sequence[int], scales: Sequence[Scale] = ALL) -> Grid:
-    """Return the factors of the conventions for matrices of some shapes.
+    """Return a table of the factors of all scales for matrices of some shapes.
 
     Example:
         >>> import normdsl as nd
@@ -214,7 +214,7 @@ def table(*shapes: Sequence[int], scales: Sequence[Scale] = ALL) -> Grid:
 
 
 def conversions(shape: Sequence[int], scales: Sequence[Scale] = ALL) -> Grid:
-    """Return by what a rate of the row's convention is multiplied to be one of the column's.
+    """Return a table of factors that turn a rate of the row's scale into one of the column's.
 
     Example:
         >>> import normdsl as nd

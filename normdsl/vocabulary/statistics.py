@@ -1,4 +1,4 @@
-"""Statistics of a stream that preconditioners are made of, in the words of the field.
+"""Statistics of a stream, of which preconditioners are made.
 
 Most are one expression: `x * x` entry by entry, `x @ x.T` and `x.T @ x` (Gram matrices),
 `nd.sum(x * x, over="cols")` by rows, `nd.block_mean(x * x, cols=64)` by blocks; `nd.ema` averages
@@ -30,7 +30,7 @@ def running_max(x: Any) -> Expr:
 
 
 def coupled_grams(x: Any, beta: Any, start: Any = 1) -> tuple[Expr, Expr]:
-    """Return the two factors L, m×m, and R, n×n, of which each whitens the other's statistic.
+    """Return KL-Shampoo's factors L (m×m) and R (n×n), averages that precondition each other.
 
         L ← β L + (1 − β)/n · X R⁻¹ Xᵀ,    R ← β R + (1 − β)/m · Xᵀ L⁻¹ X
 
@@ -60,7 +60,7 @@ def coupled_grams(x: Any, beta: Any, start: Any = 1) -> tuple[Expr, Expr]:
 
 
 def ema_in_basis(x: Any, beta: Any, left: Any, right: Any) -> Expr:
-    """Return the average of Qᵀ x P in the coordinates of bases Q = left and P = right that change.
+    """Return the moving average of Qᵀ x P, turned along as the bases Q and P change.
 
         s ← β (Qᵀ Q₋) s (P₋ᵀ P) + (1 − β) Qᵀ x P
 
