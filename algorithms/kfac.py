@@ -8,11 +8,12 @@ from normdsl import G, W
 
 @nd.optimizer
 def kfac(lr: nd.NonNegative = 1e-2, beta: nd.Fraction = 0.95, damping: nd.NonNegative = 1e-3):
-    """K-FAC (Martens and Grosse, 2015, arXiv:1503.05671; convolutions: arXiv:1602.01057).
+    """K-FAC: the gradient preconditioned by the second moments of its layer, from both sides.
 
     W ← W − lr L⁻¹ G R⁻¹, sharp of ‖L^½ X R^½‖_F, with the averages A of E[x xᵀ] and S of E[g gᵀ],
-    R = A + π √λ I, L = S + √λ/π I, π² = (tr A / n) / (tr S / m), λ = damping. The weights of the
-    averages are min(1 − 1/t, β), so that no bias is left of the start at zero.
+    R = A + π √λ I, L = S + √λ/π I, π² = (tr A / n) / (tr S / m), λ = damping (Martens and Grosse,
+    2015, arXiv:1503.05671; convolutions: arXiv:1602.01057). The weights of the averages are
+    min(1 − 1/t, β), so that no bias is left of the start at zero.
 
     It reads the layer: `capture = nd.capture(model)`, `kfac(params, capture=capture)`. Biases are
     not appended to x, as the paper does: give them to another rule. The paper samples the targets

@@ -14,10 +14,11 @@ def muadam(
     eps: nd.NonNegative = 1e-8,
     weight_decay: nd.NonNegative = 0.0,
 ):
-    """MuAdam (Veprikov et al., 2025, arXiv:2510.10777): the LMO of ‖v̂^¼ ∘ X‖₂.
+    """MuAdam: Muon's polar factor, with Adam's entrywise preconditioner on both sides of it.
 
-    W ← (1 − lr λ) W − lr D⁻¹ ∘ polar(D⁻¹ ∘ m̂) with D² = √v̂ + ε. The published code never advances
-    its step counter, so its bias corrections stay those of t = 1. Not the MuAdam of μP.
+    W ← (1 − lr λ) W − lr D⁻¹ ∘ polar(D⁻¹ ∘ m̂) with D² = √v̂ + ε: the LMO of ‖v̂^¼ ∘ X‖₂ (Veprikov et
+    al., 2025, arXiv:2510.10777). The published code never advances its step counter, so its bias
+    corrections stay those of t = 1. Not the MuAdam of μP.
 
     Example:
         >>> import normdsl as nd
@@ -38,10 +39,11 @@ def muadam_sania(
     eps: nd.NonNegative = 1e-8,
     weight_decay: nd.NonNegative = 0.0,
 ):
-    """MuAdam-SANIA (Veprikov et al., 2025, arXiv:2510.10777): the LMO of ‖v̂^½ ∘ X‖₂.
+    """MuAdam-SANIA: MuAdam without the square root, which makes it scale invariant at ε = 0.
 
-    W ← (1 − lr λ) W − lr D⁻¹ ∘ polar(D⁻¹ ∘ m̂) with D = √v̂ + ε, scale invariant for ε = 0. The
-    published branch of this name cannot run as is; this is Algorithm 1 of the paper with p = ½.
+    W ← (1 − lr λ) W − lr D⁻¹ ∘ polar(D⁻¹ ∘ m̂) with D = √v̂ + ε: the LMO of ‖v̂^½ ∘ X‖₂, scale
+    invariant for ε = 0 (Veprikov et al., 2025, arXiv:2510.10777). The published branch of this name
+    cannot run as is; this is Algorithm 1 of the paper with p = ½.
 
     Example:
         >>> import normdsl as nd
@@ -56,10 +58,11 @@ def muadam_sania(
 
 @nd.optimizer
 def rmsspectral(lr: nd.NonNegative = 1e-3, alpha: nd.Fraction = 0.95, eps: nd.NonNegative = 1e-8):
-    """RMSspectral (Carlson et al., 2015, NeurIPS 28): sharp of ‖v^¼ ∘ X‖₂, MuAdam's ancestor.
+    """RMSspectral: RMSprop in the spectral norm, the ancestor of MuAdam.
 
-    W ← W − lr D⁻¹ ∘ (‖Y‖_* polar(Y)) with Y = D⁻¹ ∘ G and D² = √v + ε; without momentum, and sharp
-    where MuAdam takes the LMO, hence of degree 0. The published code sketches large matrices.
+    W ← W − lr D⁻¹ ∘ (‖Y‖_* polar(Y)) with Y = D⁻¹ ∘ G and D² = √v + ε: sharp of ‖v^¼ ∘ X‖₂ (Carlson
+    et al., 2015, NeurIPS 28). Without momentum, and sharp where MuAdam takes the LMO, hence of
+    degree 0. The published code sketches large matrices.
 
     Example:
         >>> import normdsl as nd

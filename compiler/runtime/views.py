@@ -263,8 +263,8 @@ def split(*parts: int, axis: int = 0, each: View | Sequence[View] = flat) -> Spl
 
     Queries, keys and values of a grouped attention: `split(512, 128, 128)`; the queries head by
     head and the others whole: `split(512, 128, 128, each=(heads(8), flat, flat))`. Heads of one
-    size that lie side by side, of queries, keys and values alike, are `heads(12)`. Fused gates of experts
-    [E, m, 2n]: `split(n, n, axis=-1, each=stack)`.
+    size that lie side by side, of queries, keys and values alike, are `heads(12)`. Fused gates of
+    experts [E, m, 2n]: `split(n, n, axis=-1, each=stack)`.
 
     Example:
         >>> import normdsl as nd

@@ -77,8 +77,9 @@ class Eigh(Method):
     """Matrix roots, eigenbases and polar factors from the eigenvalues of a symmetric matrix.
 
     Roots and eigenbases are exact. The polar factor is (X Xᵀ)^{-1/2} X on the short side, and
-    forming X Xᵀ squares the condition number: singular values below about √(4 k eps) of the largest, k the short side, count as zero
-    (k = 64: 6e-3 in float32, 2e-7 in float64), and those just above it have few correct digits.
+    forming X Xᵀ squares the condition number: singular values below about √(4 k eps) of the
+    largest, k the short side, count as zero (k = 64: 6e-3 in float32, 2e-7 in float64), and those
+    just above it have few correct digits.
 
     Example:
         >>> import normdsl as nd

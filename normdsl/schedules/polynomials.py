@@ -97,13 +97,13 @@ class NewtonSchulz(Polynomials):
 class GramNewtonSchulz(Polynomials):
     """Polar factor by the polynomials of `NewtonSchulz`, iterated on the small A = X Xᵀ.
 
-    So few products run along the long side of X. From P = I: Z = a I + b A + c A², P ← Z P,
-    A ← Z A Z, and P X at the end (Dao AI Lab, 2026, "Gram Newton–Schulz"). On singular values it is
-    the same map; in rounding it is not, since the eigenvalues of A that rounding makes negative
-    grow with every step. So P is applied, and A formed anew, every `restart` steps. Measured on 64 × 256 matrices with singular values from 1 to
-    1e-3: restart=2 has the errors of `NewtonSchulz` in float32, bfloat16 and float16; 3 at most
-    three times those; from 4 on it overflows in bfloat16; in float32 no restart at all costs two
-    to three digits.
+    So few products run along the long side of X. From P = I: Z = a I + b A + c A², P ← Z P, A ← Z A
+    Z, and P X at the end (Dao AI Lab, 2026, "Gram Newton–Schulz"). On singular values it is the
+    same map; in rounding it is not, since the eigenvalues of A that rounding makes negative grow
+    with every step. So P is applied, and A formed anew, every `restart` steps. Measured on 64 × 256
+    matrices with singular values from 1 to 1e-3: restart=2 has the errors of `NewtonSchulz` in
+    float32, bfloat16 and float16; 3 at most three times those; from 4 on it overflows in bfloat16;
+    in float32 no restart at all costs two to three digits.
 
     Args:
         restart: number of steps after which A is formed anew.
