@@ -46,9 +46,9 @@ def splus(
 ):
     """SPlus: the sign of the average gradient, taken in Shampoo's eigenbases Q and P.
 
-    W ← (1 − c lr λ) W − c lr Q sign(Qᵀ u P) Pᵀ with c = 2/(m + n): the LMO of max |Qᵀ X P| (Frans et
-    al., 2025, arXiv:2506.07254). As in the code, the bases know the gradients before this one only;
-    the first step takes the sign of G itself. The code refreshes the bases every 100 steps
+    W ← (1 − c lr λ) W − c lr Q sign(Qᵀ u P) Pᵀ with c = 2/(m + n): the LMO of max |Qᵀ X P| (Frans
+    et al., 2025, arXiv:2506.07254). As in the code, the bases know the gradients before this one
+    only; the first step takes the sign of G itself. The code refreshes the bases every 100 steps
     (`schedule=` here), decays after the step, and evaluates at an average of the weights (rate
     0.999), which is no part of the update.
 

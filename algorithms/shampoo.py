@@ -58,10 +58,10 @@ def kl_shampoo(
 ):
     """KL-Shampoo: Shampoo whose two preconditioners use each other.
 
-    W ← (1 − lr λ) W − lr L^{-½} u R^{-½}, with L ← β₂ L + (1 − β₂)/n · G R⁻¹ Gᵀ and R likewise: sharp
-    of ‖L^¼ X R^¼‖_F (Lin et al., 2025, arXiv:2509.03378). The code skips the first step, tracks
-    eigenvalues apart from eigenvectors, clamps, and decays after the step. A public restatement of
-    Table 1 of arXiv:2510.10777 has exponents ⅛ in the norm.
+    W ← (1 − lr λ) W − lr L^{-½} u R^{-½}, with L ← β₂ L + (1 − β₂)/n · G R⁻¹ Gᵀ and R likewise:
+    sharp of ‖L^¼ X R^¼‖_F (Lin et al., 2025, arXiv:2509.03378). The code skips the first step,
+    tracks eigenvalues apart from eigenvectors, clamps, and decays after the step. A public
+    restatement of Table 1 of arXiv:2510.10777 has exponents ⅛ in the norm.
 
     Example:
         >>> import normdsl as nd

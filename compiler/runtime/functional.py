@@ -210,10 +210,10 @@ def _key(entry: Any) -> Any:
 
 
 def require_tensor(name: str, what: str, leaf: Any) -> None:
-    """Refuse a leaf that is no tensor.
+    """Refuse a leaf that is not a tensor.
 
     Raises:
-        GradientError: saying what it is.
+        GradientError: with its type.
     """
     if not isinstance(leaf, Tensor):
         raise GradientError(

@@ -40,8 +40,8 @@ def check(
             or parts that start `transported` or `unmoved`, have `full_rank`, have `distinct`
             eigenvalues, or are `scaled` with the loss, as in `transported="L, R"`, or True for all.
             A part without a name is written as verdicts write it: `full_rank="G Gᵀ, chol(L)"`.
-            How a state starts is assumed only where its start does not read W, which decides it.
-            A counterexample honours all of them.
+            How a state starts is assumed only where its start does not read W; where it does, W
+            fixes it. A counterexample meets all of them.
 
     Raises:
         NormdslError: for an unknown group, or a name that no part of the rule has.

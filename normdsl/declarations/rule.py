@@ -120,11 +120,11 @@ class Rule:
 
     def __attrs_post_init__(self) -> None:
         _validate(self)
-        # Of a class these are facts of the class; a declaration has its own, as functions do.
+        # Instances have these from their class; a declaration has its own, as functions do.
         told: dict[str, Any] = {"__qualname__": self.qualname or self.name}
         told |= {"__doc__": self.doc or type(self).__doc__}
         told |= {"__module__": self.module} if self.module else {}
-        # Whoever asks a declaration, not its class, for fields is about to call it with them.
+        # Libraries that find fields on a declaration would call it with them, as a class.
         vars(self).update(told, __attrs_attrs__=None)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -184,7 +184,7 @@ class Rule:
         name, unless it is given another.
 
         Raises:
-            DeclarationError: for no function, or one that does not return an m×n expression of G.
+            DeclarationError: for anything but a function that returns an m×n expression of G.
         """
         asked = f"feed {self.name} another gradient"
         if not callable(function):

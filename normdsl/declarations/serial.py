@@ -190,7 +190,7 @@ def _fraction(value: Any, _: Any) -> Fraction:
 
 
 def _dim(value: Any, _: Any) -> Dim:
-    """Return a length that arrays of declarations have; min(m, n) is one that only passes know."""
+    """Return a length of arrays in declarations: 1, m or n; min(m, n) is for the compiler alone."""
     if value == Dim.K.value:
         raise _refused(f"an array has the length {value}, and W is m×n")
     return Dim(value)

@@ -48,7 +48,7 @@ class Norm(ABC):
     @property
     @abstractmethod
     def isometries(self) -> Isometries | None:
-        """The norm's isometries; None if they depend on values and the definition must be typed.
+        """The norm's isometries; None if they depend on values: see its definition.
 
         They say nothing where two runs have different norms (see `varies`).
         """

@@ -1,4 +1,4 @@
-"""The symmetric gauges of the field: ℓp, and the sum of the k largest entries with its dual."""
+"""The symmetric gauges in use: ℓp, and the sum of the k largest entries with its dual."""
 
 from __future__ import annotations
 

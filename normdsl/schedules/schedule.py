@@ -50,7 +50,7 @@ class Schedule:
 
     Raises:
         DeclarationError: for an unknown dtype, a method without a kernel for its role, or a refresh
-            that is no whole number ≥ 1.
+            that is not a whole number ≥ 1.
 
     Example:
         >>> import normdsl as nd

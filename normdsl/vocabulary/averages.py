@@ -1,4 +1,4 @@
-"""The recursions of the field, each an instance of `fix`: averages, momenta, sums, past values."""
+"""Averages, momenta, sums and past values of streams, each an instance of `fix`."""
 
 from __future__ import annotations
 

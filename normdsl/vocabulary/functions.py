@@ -1,4 +1,4 @@
-"""The user's words for functions of arrays and matrices; each builds one node."""
+"""Functions of arrays and matrices, by the names that users write; each builds one node."""
 
 from __future__ import annotations
 
