@@ -104,6 +104,7 @@ class Declaration(Rule):
             HyperparameterError: for an unknown option or a value outside its domain.
             DeclarationError: for an expression in place of parameters, as in another declaration.
         """
+        # With an expression among the options it is a call inside another declaration.
         if params is None and not any(isinstance(x, Expr) for x in options.values()):
             from normdsl.declarations.configured import ConfiguredRule
 

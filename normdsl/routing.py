@@ -98,6 +98,7 @@ def _with_default(rules: Mapping[str, AnyRule], default: AnyRule | None) -> dict
             why="the rule without a name is theirs, and so is hidden=…",
             hint="pass one of them",
         )
+    # Late, since algorithms are written in the language whose face lists this function.
     from normdsl.algorithms import adamw
 
     return {**dict.fromkeys(("embedding", "head", "vector"), adamw()), "hidden": default, **rules}

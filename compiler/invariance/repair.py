@@ -141,6 +141,7 @@ def repair(declaration: Rule, group: Group | str) -> Repairs:
                 better = now is None or len(mended.verdict.conditions) < len(now.conditions)
                 if better:
                     found.setdefault(mended.declaration.update, mended)
+        # Pairs are for rules that no single edit repairs exactly.
         if any(not r.verdict.limits for r in found.values()):
             break
     listed = sorted(found.values(), key=lambda r: r.cost)

@@ -128,6 +128,7 @@ def solve(declaration: Rule, group: Group | str, unknowns: str | Iterable[str]) 
     for proof in decision.proofs:
         for solution in _solved(declaration, group, proof, symbols):
             found.setdefault(str(solution), solution)
+    # Mirrored rows and columns may ask for equal unknowns, which no equation of exponents says.
     if group.swap and not found:
         for solution in _equal(declaration, group, symbols):
             found.setdefault(str(solution), solution)

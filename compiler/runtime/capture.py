@@ -85,6 +85,7 @@ class Capture:
         sums = self._sums.get(weight)
         if sums is None:
             return None
+        # For a mean of N terms, backward delivers gradients of the terms divided by N.
         scale = sums.terms**2 if self.reduction == "mean" else 1
         return {
             "input_moment": sums.inputs / sums.terms,

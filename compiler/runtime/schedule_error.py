@@ -47,6 +47,7 @@ def schedule_error(
         >>> error < 1e-3
         True
     """
+    # In double precision, so that what is measured is the schedule's error alone.
     slopes = [g.double() for g in gradients]
     start = torch.zeros_like(slopes[0]) if weights is None else weights.double()
     values = [None] * len(slopes) if losses is None else list(losses)

@@ -53,6 +53,7 @@ class View(ABC):
 
 @lru_cache(maxsize=4096)
 def _sizes(view: View, shape: Sizes) -> tuple[tuple[int, int, int], ...]:
+    # Meta tensors have a shape and no memory.
     seen = view.pieces(torch.empty(shape, device="meta"))
     return tuple((x.shape[0], x.shape[1], x.shape[2]) for x in seen)
 

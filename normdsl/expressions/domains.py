@@ -70,6 +70,7 @@ def number(value: Any) -> float | None:
     try:
         return value if isinstance(value, int) else float(value)
     except OverflowError:
+        # Of a fraction beyond floating point, which no domain contains.
         return math.inf
 
 

@@ -267,6 +267,7 @@ def fix(
     for start in inits:
         _require_causal_init(start)
     hopes = tuple(_kept(attrs.evolve(s.facts, low=0.0), s.facts) for s in inits)
+    # The strongest facts are tried first; what the step does not keep is given up, round by round.
     while True:
         bodies, level, axes = _close(step, inits, hopes, read)
         kept = tuple(map(_kept, hopes, (b.facts for b in bodies)))

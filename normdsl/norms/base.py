@@ -301,6 +301,7 @@ class Scaled(Norm):
         return reciprocal(self.factor) * self.base.dual(m)
 
     def define_lmo(self, m: Expr) -> Expr:
+        # A factor known to be ≥ 0 may still vanish in a run; the step is then 0, not infinite.
         return reciprocal(self.factor) * self.base.lmo(m)
 
     def define_sharp(self, m: Expr) -> Expr:

@@ -54,6 +54,7 @@ def clip(
             hint="pass a norm of normdsl: nd.frobenius, nd.spectral, …",
         )
     measure = norm if over == "tensor" else over_layers(norm, lp(2), name)
+    # The pseudo-inverse makes x = 0 stay 0, where c / ‖x‖ would be infinite.
     return as_expr(x) * minimum(1, _limit(limit) * reciprocal(measure.value(x)))
 
 

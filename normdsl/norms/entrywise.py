@@ -45,6 +45,7 @@ class Entrywise(Norm):
         return vector.map(self.gauge.lmo(vector))
 
     def define_sharp(self, m: Expr) -> Expr:
+        # ‖M‖_F · M / ‖M‖_F is M, without a division at M = 0.
         return m if self.gauge.round else super().define_sharp(m)
 
     def write(self, inner: Piece, n: Notation) -> Piece:

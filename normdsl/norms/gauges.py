@@ -62,6 +62,7 @@ class Lp(Gauge):
             return v.total(f.abs)
         if self.round:
             return v.length()
+        # Powers of entries divided by the largest one neither overflow nor vanish together.
         top = v.largest(f.abs)
         powers = v.total(lambda x: (f.reciprocal(top) * f.abs(x)) ** (1 / self.inverse))
         return top * powers**self.inverse

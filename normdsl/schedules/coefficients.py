@@ -6,10 +6,10 @@ from normdsl.schedules.polynomials import NewtonSchulz, Step
 
 
 def jordan(steps: int = 5, dtype: str | None = None) -> NewtonSchulz:
-    """Return K. Jordan's iteration (2024): singular values end in [0.68, 1.13], not at 1.
+    """Return the method of Muon's public code: singular values end in [0.68, 1.13], not at 1.
 
-    Covers relative singular values above 1e-2 in five steps; more steps cover smaller ones and
-    come no closer to 1.
+    Coefficients of K. Jordan (2024). It covers relative singular values above 1e-2 in five steps;
+    more steps cover smaller ones and come no closer to 1.
 
     Example:
         >>> import normdsl as nd
@@ -21,7 +21,9 @@ def jordan(steps: int = 5, dtype: str | None = None) -> NewtonSchulz:
 
 
 def quintic(dtype: str | None = None) -> NewtonSchulz:
-    """Return five tuned steps (Cesista et al., 2025): [0.978, 1.032] from [1e-2, 1].
+    """Return five tuned Newton–Schulz steps, after which singular values lie in [0.978, 1.032].
+
+    For relative singular values in [1e-2, 1] (Cesista et al., 2025).
 
     Example:
         >>> import normdsl as nd
@@ -40,9 +42,10 @@ def quintic(dtype: str | None = None) -> NewtonSchulz:
 
 
 def cans(dtype: str | None = None, safety: float | None = None) -> NewtonSchulz:
-    """Return five Chebyshev-type steps (Grishina et al., 2025, arXiv:2506.10935).
+    """Return five Chebyshev-type steps, after which singular values lie in [0.88, 1.12].
 
-    They map [1e-3, 1] to [0.88, 1.12]. For `safety` see `polar_express`.
+    For relative singular values in [1e-3, 1] (Grishina et al., 2025, arXiv:2506.10935). For
+    `safety` see `polar_express`.
 
     Example:
         >>> import normdsl as nd
@@ -74,9 +77,10 @@ _POLAR_EXPRESS = (
 def polar_express(
     steps: int = 8, dtype: str | None = None, safety: float | None = None
 ) -> NewtonSchulz:
-    """Return the Polar Express iteration (Amsel et al., 2025, arXiv:2505.16932).
+    """Return the Polar Express iteration, whose steps bring singular values to 1 the fastest.
 
-    Eight steps map relative singular values in [1e-3, 1] to within 1e-3 of 1; five to [0.87, 1.13].
+    Amsel et al., 2025 (arXiv:2505.16932). Eight steps map relative singular values in [1e-3, 1] to
+    within 1e-3 of 1; five to [0.87, 1.13].
 
     Args:
         steps: how many; those after the seventh are the classic (1.875, −1.25, 0.375).

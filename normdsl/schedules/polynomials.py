@@ -46,6 +46,7 @@ class Polynomials(Method):
                 why="they lie in (0, 1], since the input is divided by its Frobenius norm",
                 hint="use covers=(1e-3, 1.0)",
             )
+        # Beyond what it covers as well: no singular value at all may change its sign.
         low, high = self._image(0.0, 1.0)
         if not (low >= 0 and high < math.inf):
             raise DeclarationError(

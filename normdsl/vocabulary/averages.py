@@ -54,6 +54,7 @@ def rate(value: Any, *, closed: bool = False) -> Expr:
     """
     beta = as_expr(value)
     if isinstance(beta, Param) and not beta.domain.stated:
+        # Not an error of the user's: the rule is traced again, with this domain.
         raise NarrowDomain(beta.name, FRACTION)
     at_one = isinstance(beta, Constant) and beta.value == 1 and not closed
     if at_one or not (beta.facts.low >= 0 and beta.facts.high <= 1):
@@ -94,6 +95,7 @@ def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = Tru
     share = 1 - r if normalized or r == b else (1 - r) / (1 - b)
 
     def read(old: Expr, new: Expr) -> Expr:
+        # With equal rates the new state is what is read, and the old one is not needed.
         return new if r == b else r * old + share * x
 
     averaged: Expr = fix(lambda s: b * s + gain * x, zeros_like(x), read)

@@ -81,5 +81,6 @@ def cautious(lr: Any, weight_decay: Any, u: Any, w: Any = W) -> Expr:
         >>> print(nd.decay.cautious(0.1, 0.01, nd.G))
         (1 + 0.001 max(−(1 + sign(G ∘ W)), −1)) ∘ W
     """
+    # 1[x ≥ 0] = min(1 + sign(x), 1), in functions whose laws are known.
     agree = minimum(1 + sign(as_expr(u) * as_expr(w)), 1)
     return (1 - as_expr(lr) * as_expr(weight_decay) * agree) * as_expr(w)

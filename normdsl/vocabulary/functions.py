@@ -129,6 +129,7 @@ def minimum(x: Any, y: Any) -> Expr:
         >>> print(nd.minimum(1, nd.t / 100))
         min(1, 0.01 t)
     """
+    # By the maximum, so that one node and one rule of each pass serve both.
     return -nodes.Maximum(-as_expr(x), -as_expr(y))
 
 
@@ -149,6 +150,7 @@ def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
     """
     x = as_expr(x)
     reduced = _reduce(Reducer.SUM, x, over, name)
+    # ⟨x, y⟩ commutes with rotations of both, which x ∘ y on its own has already lost.
     if isinstance(reduced, nodes.Reduce):
         match x:
             case Mul(left=y, right=z) if y.shape == z.shape:
@@ -364,9 +366,11 @@ def inverse(x: Any) -> Expr:
     """
     x = as_expr(x)
     if isinstance(x, nodes.MatrixPower):
+        # Of pseudo-inverses as well: both powers live on the range of S.
         return matrix_power(x.arg, -x.exponent)
     if isinstance(x, nodes.Inverse):
         return x.arg
+    # A state may be started from another value, for which the transpose is not the inverse.
     if x.facts.orthogonal and not any(isinstance(y, State) and y.facts.orthogonal for y in walk(x)):
         return transpose(x)
     return nodes.MatrixPower(x, as_expr(-1)) if x.facts.psd else nodes.Inverse(x)

@@ -54,6 +54,7 @@ class Scale:
                 why="a scale is one number per matrix",
                 hint="use nd.preconditioned(norm, hadamard=…) for factors of the entries",
             )
+        # One shape, not square, shows here already whether it is a formula of m and n.
         self.at((2, 3))
 
     def at(self, shape: Sequence[int]) -> float:

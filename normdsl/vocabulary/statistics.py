@@ -49,6 +49,7 @@ def coupled_grams(x: Any, beta: Any, start: Any = 1) -> tuple[Expr, Expr]:
     """
     x, b = as_expr(x), rate(beta)
 
+    # Divided by n and by m, the factors of x with entries of variance 1 stay near I.
     def step(left: Expr, right: Expr) -> tuple[Expr, Expr]:
         return (
             b * left + (1 - b) / cols * (x @ inverse(right) @ x.T),
