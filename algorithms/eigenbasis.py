@@ -14,13 +14,19 @@ def soap(
     eps: nd.NonNegative = 1e-8,
     weight_decay: nd.NonNegative = 0.01,
 ):
-    """SOAP (Vyas et al., 2024, arXiv:2409.11321): Adam in Shampoo's eigenbases Q and P.
+    """SOAP: Adam in the eigenbases Q and P of Shampoo's two preconditioners.
 
     v ← β₂ v + (1 − β₂) (Qᵀ G P)²,   W ← (1 − lr λ) W − lr Q ((Qᵀ m̂ P) / (√v̂ + ε)) Pᵀ: sharp of
-    ‖v^¼ ∘ (Qᵀ X P)‖_F. As in the code, the bases know the gradients before this one only, and the
-    first step takes none (it is all they would know). The code refreshes the bases every ten steps
-    by one QR step (`schedule=` here), permutes v as the columns where here it turns along with
-    them (`nd.eigenbasis`), which is the same if they only change places, and decays after the step.
+    ‖v^¼ ∘ (Qᵀ X P)‖_F (Vyas et al., 2024, arXiv:2409.11321). As in the code, the bases know the
+    gradients before this one only, and the first step takes none (it is all they would know). The
+    code refreshes the bases every ten steps by one QR step (`schedule=` here), permutes v as the
+    columns where here it turns along with them (`nd.eigenbasis`), which is the same if they only
+    change places, and decays after the step.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.soap.check("left_orthogonal", witnesses=False).answer
+        'invariant if L has distinct eigenvalues'
     """
     go = nd.minimum(t - 1, 1)
     m = nd.ema(go * G, beta1) * nd.reciprocal(1 - beta1 ** (t - 1))
@@ -38,12 +44,18 @@ def splus(
     beta2: nd.Fraction = 0.999,
     weight_decay: nd.NonNegative = 0.01,
 ):
-    """SPlus (Frans et al., 2025, arXiv:2506.07254): the sign in Shampoo's eigenbases Q and P.
+    """SPlus: the sign of the average gradient, taken in Shampoo's eigenbases Q and P.
 
-    W ← (1 − c lr λ) W − c lr Q sign(Qᵀ u P) Pᵀ with c = 2/(m + n): the LMO of max |Qᵀ X P|. As in
-    the code, the bases know the gradients before this one only; the first step takes the sign
-    of G itself. The code refreshes the bases every 100 steps (`schedule=` here), decays after the
-    step, and evaluates at an average of the weights (rate 0.999), which is no part of the update.
+    W ← (1 − c lr λ) W − c lr Q sign(Qᵀ u P) Pᵀ with c = 2/(m + n): the LMO of max |Qᵀ X P| (Frans
+    et al., 2025, arXiv:2506.07254). As in the code, the bases know the gradients before this one
+    only; the first step takes the sign of G itself. The code refreshes the bases every 100 steps
+    (`schedule=` here), decays after the step, and evaluates at an average of the weights (rate
+    0.999), which is no part of the update.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.splus.check("loss_scale", witnesses=False).answer
+        'invariant if L and R have distinct eigenvalues'
     """
     u = nd.ema(G, beta1)
     L, R = (nd.prev(nd.ema(s, beta2)) for s in (G @ G.T, G.T @ G))

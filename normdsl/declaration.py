@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class OfInstances:
-    """A property that instances have and their class has not, where `inspect` asks both."""
+    """A property of instances alone: their class has none, which matters to `inspect`."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
@@ -42,7 +42,7 @@ class OfInstances:
 
 
 class Method:
-    """A method that is no function to those who look it up on the class.
+    """A method that does not look like a function when it is looked up on the class.
 
     Command lines (jsonargparse) take the signature of `type(rule).__call__`, if that is a function,
     and otherwise that of the rule, which names its hyper-parameters.
@@ -61,7 +61,7 @@ class Method:
 
 
 class Declaration(Rule):
-    """An update rule W ← f(W, G, t, loss, moments), with what the compiler makes of it.
+    """An update rule W ← f(W, G, t, loss, moments) that can be checked, printed and run.
 
     `check` proves or refutes its invariances, `source` prints its torch code, and a call makes an
     optimizer. It stands where a class of optimizers is asked for: it has a name, a module and a
@@ -75,6 +75,14 @@ class Declaration(Rule):
         names: what the author called sub-expressions, for display.
         doc: the author's description.
         module: where it was declared. qualname: what it is called there, with what is around it.
+
+    Example:
+        >>> import normdsl as nd
+        >>> rule = nd.algorithms.sgd
+        >>> rule.check("orthogonal").answer
+        'invariant'
+        >>> isinstance(rule, nd.Declaration), rule.defaults
+        (True, {'lr': 0.001, 'weight_decay': 0.0})
     """
 
     @overload
@@ -104,6 +112,7 @@ class Declaration(Rule):
                 why="hyper-parameters and options are passed by name",
                 hint=f"write {self.name}(params, {self.hyper[0].name if self.hyper else 'seed'}=…)",
             )
+        # With an expression among the options it is a call inside another declaration.
         if params is None and not any(isinstance(x, Expr) for x in options.values()):
             from normdsl.declarations.configured import ConfiguredRule
 
@@ -188,15 +197,27 @@ Declaration.__call__ = Method(Declaration.__call__)  # type: ignore[method-assig
 
 
 def optimizer(function: Callable[..., Expr] = _FORGOTTEN) -> Declaration:
-    """Declare an optimizer: call `function` once with symbols in place of its defaults.
+    """Turn a function of hyper-parameters into an update rule; used as a decorator.
 
-    The arguments of the function are the hyper-parameters; an annotation (`nd.Fraction`,
-    `nd.Positive`, `nd.NonNegative`, `nd.Real`) states the domain, which is otherwise ≥ 0 and, for
-    a hyper-parameter used as the rate of an average, [0, 1). It returns the new weights.
+    The function is called once, with symbols in place of its defaults, and returns the new weights.
+    Its arguments are the hyper-parameters. An annotation (`nd.Fraction`, `nd.Positive`,
+    `nd.NonNegative`, `nd.Real`) states where one may lie; without it, in [0, ∞), or in [0, 1) for
+    the rate of an average.
 
     Raises:
         DeclarationError: if the function uses an undeclared name, or returns anything but an m×n
             expression built from the gradient.
+
+    Example:
+        >>> import normdsl as nd
+        >>> @nd.optimizer
+        ... def signum(lr=1e-3, beta=0.9):
+        ...     m = nd.ema(nd.G, beta)
+        ...     return nd.W - lr * nd.sign(m)
+        >>> print(signum)
+        signum(η: lr = 0.001, β: beta = 0.9)
+          m ← β m_old + (1 − β) G
+          W ← W − η sign(m)
     """
     return traced(function, Declaration)
 
@@ -208,6 +229,12 @@ def from_json(text: str) -> Declaration:
         SerializationError: if it is not one: malformed, beyond the limits of
             `normdsl.declarations.text_limits`, or with nodes, norms or functions that this version
             (and the modules already imported) do not define.
+
+    Example:
+        >>> import normdsl as nd
+        >>> text = nd.to_json(nd.algorithms.lion)
+        >>> nd.from_json(text).name
+        'lion'
     """
     from normdsl.declarations.serial import read
 

@@ -13,6 +13,14 @@ class NormdslError(ValueError):
         why: the reason, as a formula or a fact.
         hint: what to try instead.
         at: the smallest expression at fault (anything with a `where`), if there is one.
+
+    Example:
+        >>> import normdsl as nd
+        >>> try:
+        ...     nd.G @ nd.G
+        ... except nd.NormdslError as error:
+        ...     print(type(error).__name__)
+        ShapeError
     """
 
     def __init__(self, asked: str, *, why: str, hint: str, at: object | None = None) -> None:
@@ -54,28 +62,83 @@ def with_article(word: str) -> str:
 
 
 class ShapeError(NormdslError):
-    """Two expressions have shapes that the operation cannot join."""
+    """Two expressions have shapes that the operation cannot join.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.G @ nd.G
+        Traceback (most recent call last):
+            ...
+        normdsl.errors.ShapeError: ...
+    """
 
 
 class DomainError(NormdslError):
-    """A value lies, or cannot be shown to lie, where the operation is defined."""
+    """A value does not lie, or is not known to lie, where an operation is defined.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.sqrt(nd.G)
+        Traceback (most recent call last):
+            ...
+        normdsl.errors.DomainError: ...
+    """
 
 
 class DeclarationError(NormdslError):
-    """A declaration is not well formed: undeclared names, leaked states, a wrong result."""
+    """A declaration is not well formed: undeclared names, leaked states, a wrong result.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.optimizer(lambda lr=0.1: nd.G)
+        Traceback (most recent call last):
+            ...
+        normdsl.errors.DeclarationError: ...
+    """
 
 
 class HyperparameterError(NormdslError):
-    """A hyper-parameter is unknown, missing or outside its domain."""
+    """A hyper-parameter is unknown, missing or outside its domain.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.adam.bind(beta1=2)
+        Traceback (most recent call last):
+            ...
+        normdsl.errors.HyperparameterError: ...
+    """
 
 
 class GradientError(NormdslError):
-    """A gradient, loss or parameter was refused; weights and state are untouched."""
+    """A gradient, loss or parameter was refused; weights and state are untouched.
+
+    Example:
+        >>> import normdsl as nd
+        >>> import torch
+        >>> nd.functional(nd.algorithms.muon).init(torch.zeros(3))
+        Traceback (most recent call last):
+            ...
+        normdsl.errors.GradientError: ...
+    """
 
 
 class FactorisationError(GradientError):
-    """A matrix factorisation inside a step did not converge; weights and state are untouched."""
+    """A matrix factorisation inside a step did not converge; weights and state are untouched.
+
+    Example:
+        >>> import normdsl as nd
+        >>> issubclass(nd.FactorisationError, nd.GradientError)
+        True
+    """
 
 
 class SerializationError(NormdslError):
-    """A JSON text is not a declaration of this version of normdsl."""
+    """A JSON text is not a declaration of this version of normdsl.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.from_json("{}")
+        Traceback (most recent call last):
+            ...
+        normdsl.errors.SerializationError: ...
+    """

@@ -53,6 +53,14 @@ def route(
         HyperparameterError: for a role without a rule, two rules for one, an override or a hidden
             rule without parameters, or an unknown option.
         GradientError: for a parameter that its rule cannot take.
+
+    Example:
+        >>> import normdsl as nd
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> opt = nd.route(model, nd.algorithms.muon)
+        >>> [(g["rule"].name, len(g["params"])) for g in opt.param_groups]
+        [('muon', 1), ('adamw', 2), ('adamw', 1)]
     """
     from normdsl.compiler.routing.route import routed
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
@@ -66,7 +74,7 @@ def route(
 def whole(model: nn.Module, rule: Any, told: Mapping[str, Any]) -> DeclaredOptimizer:
     """Return the optimizer of a whole model, by one rule where it takes every kind of parameter.
 
-    A rule that knows matrices takes hidden ones, by `route`. What is told are options of an
+    A rule that knows matrices takes the hidden ones, by `route`. `told` holds options of an
     optimizer, hyper-parameters of the rule, and its view and schedule.
     """
     from normdsl.compiler.runtime.batch import stepper
@@ -90,6 +98,7 @@ def _with_default(rules: Mapping[str, AnyRule], default: AnyRule | None) -> dict
             why="the rule without a name is theirs, and so is hidden=…",
             hint="pass one of them",
         )
+    # Late, since algorithms are written in the language whose face lists this function.
     from normdsl.algorithms import adamw
 
     return {**dict.fromkeys(("embedding", "head", "vector"), adamw()), "hidden": default, **rules}

@@ -79,6 +79,12 @@ def audit(
 
     Raises:
         RefusedError: if the optimizer takes no ordinary step on matrices in any dtype.
+
+    Example:
+        >>> import normdsl as nd
+        >>> found = nd.audit(nd.optimizer(lambda lr=0.1: nd.W - lr * nd.G), steps=2, seeds=1)
+        >>> found["orthogonal"].answer
+        'holds'
     """
     with unchanged():
         subject, working = _ready(Subject(name or name_of(factory), factory))

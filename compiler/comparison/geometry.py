@@ -38,7 +38,7 @@ class Geometry:
 
 
 def geometry(declaration: Rule) -> Geometry | None:
-    """Return the geometry of a rule's step; None if it has none, or steps in several norms.
+    """Return the geometry of a rule's step; None if its step is not that of one norm.
 
     The step is an LMO or sharp operator at something made of gradients, times a number that may
     change; beside it, the new weights have summands without gradients only.

@@ -34,12 +34,12 @@ _HEAD = ("method", "base norm", "L", "R", "D", "step", "degree")
 
 @attrs.frozen
 class Remark:
-    """What somebody else says of a rule, and why it is said differently here.
+    """A claim about a rule that was published elsewhere, and why the table differs from it.
 
     Args:
-        rule: name of the rule. claim: what they say. why: the reason, a sentence or two.
+        rule: name of the rule. claim: what was published. why: the reason, a sentence or two.
         group: the group the claim is about, if it is about an invariance.
-        invariant: whether they say that it holds, possibly under conditions.
+        invariant: whether the claim is that it holds, possibly under conditions.
     """
 
     rule: str

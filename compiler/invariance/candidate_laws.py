@@ -78,7 +78,7 @@ def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
 
 
 def a_step_ago(group: Group, law: Law) -> Law:
-    """Return the law a value with `law` has one step later: unit and frames were others then."""
+    """Return the law of a value one step later, when its unit and frames are a step old."""
     law = law.aged if law.frames or law.varying else law
     if not group.each_step or law.unit in (ZERO, None):
         return law
@@ -186,8 +186,8 @@ def _completed(
 ) -> Iterator[Laws]:
     """Yield a proposal with its open places filled from the laws of the initial values.
 
-    Where these are fixed, the state may also be said to start transformed, by any law there is: a
-    metric that is given and stays. What reads it decides which law is of use.
+    Where these are fixed, it may also be assumed that the state starts transformed, by any law: a
+    metric that is given and stays. Which law is of use depends on what reads the state.
     """
     gaps = [ANY in (law.rows, law.cols, law.entries) for law in proposal]
     choices = [

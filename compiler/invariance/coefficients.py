@@ -29,7 +29,7 @@ _LARGEST = 200
 
 
 class Varying(sympy.Symbol):  # type: ignore[misc]  # sympy has no types
-    """The value of a scalar expression in the original run, so and so many steps ago.
+    """The value that a scalar expression had in the original run some steps ago.
 
     Equal expressions have equal symbols, however they were written.
     """

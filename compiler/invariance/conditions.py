@@ -18,11 +18,12 @@ from normdsl.show.text import text
 
 
 class Kind(enum.Enum):
-    """A property of a pair of runs that no hyper-parameter decides; the value says it of {}.
+    """A property of a pair of runs that no hyper-parameter decides; the value is a sentence on {}.
 
-    The last four are never asked of anyone, they say in which sense runs agree: values and draws
-    are the same in both runs, draws are moved by the group element, which leaves their distribution
-    as it is, states start as they do; a hyper-parameter whose domain excludes 0 tends to it.
+    The last four need not be assumed by anyone. They say in which sense runs agree: values and
+    draws are the same in both runs; draws are moved by the group element, which leaves their
+    distribution as it is; states start as they do; a hyper-parameter whose domain excludes 0 tends
+    to it.
     """
 
     TRANSPORTED = "{} starts transformed along with the weights"
@@ -41,7 +42,7 @@ class Assumption:
     """A named assumption on an expression.
 
     Args:
-        kind: what it says. of: of what. law: of a state's start, the law it starts by.
+        kind: what is assumed. of: about which expression. law: the law by which a state starts.
         along: whether weights move in the group, so that there is something to be moved along.
     """
 
@@ -52,7 +53,7 @@ class Assumption:
 
     @property
     def sentence(self) -> str:
-        """What it says, of {}; a start is multiplied by a power of c where no weight moves."""
+        """The assumption as a sentence on {}; without weights that move, starts are scaled by c."""
         if self.kind is not Kind.TRANSPORTED or self.along or self.law is None:
             return str(self.kind.value)
         power = "" if self.law.unit == ONE else f"^({self.law.unit})"
@@ -92,7 +93,7 @@ def coupled(conditions: Iterable[Condition]) -> bool:
 def show(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:
     """Return conditions as a phrase: equations first, then one clause per kind of assumption.
 
-    Full rank is said with the shapes that allow it.
+    Full rank is written with the shapes that allow it.
     """
     listed = list(conditions)
     assumed = [c for c in listed if isinstance(c, Assumption)]
@@ -116,7 +117,7 @@ def wanting(assumption: Assumption, names: Mapping[Expr, str]) -> str:
 def shapes(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:
     """Return for which rows m and columns n of W matrices can be what is assumed of them.
 
-    Where an author gave these letters to something else, they are called rows and cols.
+    Where an author uses these letters for something else, they are written rows and cols.
     """
     taken = LENGTHS.keys() & set(names.values())
     letters = ("rows", "cols") if taken else ("m", "n")

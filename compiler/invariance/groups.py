@@ -71,6 +71,13 @@ class Group:
         each_step: whether c is another number at every step, because the loss itself goes through
             another increasing function at every step.
         shift: whether a constant array is added to W. swap: whether W is transposed.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.groups.affine.formula)
+        W = A W̃ B with A, B invertible
+        >>> [group.name for group in nd.groups.ALL][:3]
+        ['affine', 'left_affine', 'right_affine']
     """
 
     name: str

@@ -12,7 +12,7 @@ from normdsl.expressions.matrix_classes import GENERAL, PERMUTATION, SIGNED_PERM
 
 
 class Refusal(Exception):  # noqa: N818 (not an error: the answer "this rule does not apply")
-    """A rule does not apply; carries the reason as one sentence."""
+    """Raised where a rule does not apply, with the reason as one sentence."""
 
 
 def same(x: Index, y: Index, x_spread: bool, y_spread: bool) -> tuple[Index, Conditions]:

@@ -1,4 +1,4 @@
-"""Recursions by induction: take a guess, show that the bodies keep it, then look at the start."""
+"""Recursions by induction: guess laws, show that the bodies keep them, then look at the start."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def judge_state(inference: Scope, expr: State) -> tuple[Judgement, ...]:
 def _supposed(inference: Scope, expr: State) -> tuple[Judgement, ...]:
     """Return what a state may move like where the laws of states around it are still open.
 
-    These are guesses for a guess, and prove nothing.
+    These only help to find candidates, and prove nothing.
     """
     found: list[Judgement] = []
     try:
@@ -239,7 +239,7 @@ def _start(
 ) -> tuple[Conditions, tuple[Judgement, ...]] | None:
     """Return the conditions under which the initial values have the laws; None if never.
 
-    Of a start that reads W, W's law decides; how another one starts can be assumed.
+    The law of a start that reads W follows from that of W; that of any other start can be assumed.
     """
     needed, used = NONE, []
     along = inference.group.weights != INVARIANT

@@ -26,7 +26,7 @@ from normdsl.show.latex import latex
 from normdsl.show.text import text
 from normdsl.source import Where
 
-#: Nodes whose rules are in every proof, and how many others are told in a sentence.
+#: Nodes whose rules are in every proof, and how many other rules a sentence names.
 _DULL = e.Add | e.Mul | e.MatMul | e.Transpose | State
 _MOST_TOLD = 2
 
@@ -113,7 +113,7 @@ def proof_lines(judgement: Judgement, names: Mapping[Expr, str]) -> list[ProofLi
 
 
 def _inside(law: Law) -> list[Expr]:
-    """Return the expressions that a law speaks of."""
+    """Return the expressions that a law mentions."""
     twins = [] if law.twin is None else [law.twin]
     return [*twins, *(frame.of for frame in law.frames), *(v.expr for v in law.varying)]
 
@@ -201,7 +201,7 @@ def _reads_gradient(expr: Expr) -> bool:
 def _telling(step: Judgement) -> list[str]:
     """Return the rules that a step rests on beyond sums, products and averages: a few, near ones.
 
-    What is said of something that does not move tells nothing.
+    Rules about what does not move explain nothing, and are left out.
     """
     found: dict[str, None] = {}
     level, seen = [step], {step}

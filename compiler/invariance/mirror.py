@@ -168,8 +168,8 @@ def image_names(names: Mapping[Expr, str]) -> dict[Expr, str]:
 def one_sided(update: Expr, names: Mapping[Expr, str]) -> Failure:
     """Return the failure of a rule that is not its own mirror image: its first one-sided part.
 
-    Parts that the author gave a name are looked at first; a part that the normal form writes in
-    another way is not spoken of.
+    Parts that the author named are looked at first; a part that the normal form writes in another
+    way is not mentioned.
     """
     mirror, present = Mirror(), occurring(normal_form(update))
     shown = {**image_names(names), **names}

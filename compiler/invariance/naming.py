@@ -1,4 +1,4 @@
-"""Names for everything a verdict speaks of: what its author named, wherever it turns up."""
+"""Names for everything that a verdict mentions: what its author named, wherever it turns up."""
 
 from __future__ import annotations
 

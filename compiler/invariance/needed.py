@@ -23,7 +23,7 @@ def reduced(
     """Return conditions in which no assumption on a matrix follows from another one.
 
     The full rank of a root, an inverse or a Cholesky factor is that of its argument. What has a
-    name keeps it; what has none is written with some hyper-parameters 0, which conditions say.
+    name keeps it; what has none is written with those hyper-parameters 0 that conditions set to 0.
     """
     found: dict[tuple[Kind, Expr], Condition] = {}
     rest = set()

@@ -118,6 +118,13 @@ def repair(declaration: Rule, group: Group | str) -> Repairs:
 
     Raises:
         NormdslError: for an unknown group.
+
+    Example:
+        >>> import normdsl as nd
+        >>> rule = nd.optimizer(lambda lr=0.1: nd.W - lr * nd.frobenius.sharp(nd.G))
+        >>> print(nd.repair(rule, "loss_scale"))
+        rule, loss_scale: not proved
+          1. line 1: an LMO for sharp[‖X‖_F](G): invariant
     """
     group = named(group) if isinstance(group, str) else group
     decision = decide(declaration, group)
@@ -134,6 +141,7 @@ def repair(declaration: Rule, group: Group | str) -> Repairs:
                 better = now is None or len(mended.verdict.conditions) < len(now.conditions)
                 if better:
                     found.setdefault(mended.declaration.update, mended)
+        # Pairs are for rules that no single edit repairs exactly.
         if any(not r.verdict.limits for r in found.values()):
             break
     listed = sorted(found.values(), key=lambda r: r.cost)

@@ -31,7 +31,7 @@ from normdsl.norms.iterated import Iterated
 GLANCE, FEW, MANY = 2**10, 2**12, 2**14
 #: How near to the rank cut runs are read that look for a limit, relative to it.
 CLOSER = 300.0
-#: After how many differences that were not seen again no more are looked for.
+#: After this many differences that did not show again, the search ends.
 DOUBTFUL = 2
 #: How long they are.
 RANDOM_STEPS = 2
@@ -39,7 +39,7 @@ RANDOM_STEPS = 2
 _GRADIENT = 10.0
 #: Literals within these bounds are met by problems of the usual size.
 _USUAL = (0.2, 5.0)
-#: Beyond these, squares of squares are no numbers.
+#: Beyond these, squares of squares overflow or vanish.
 _COMPUTABLE = (1e-40, 1e40)
 _MOST_LITERALS, _SIZED_STEPS = 2, 3
 
@@ -65,7 +65,7 @@ def search(
             return found
         doubtful += found is not None and experiment.pairs > 0
         if doubtful == DOUBTFUL:
-            break  # what part by distribution here and not there, samples do not settle
+            break  # samples are too coarse to settle a difference that only some of them show
     return None
 
 

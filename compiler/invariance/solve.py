@@ -93,14 +93,24 @@ def solve(declaration: Rule, group: Group | str, unknowns: str | Iterable[str]) 
     """Return the values of hyper-parameters that make a rule invariant under a group.
 
     Exponents and constants are hyper-parameters; annotate one that may be negative `nd.Real`. The
-    rule is typed with the unknowns as symbols, and the conditions met are solved for them.
+    laws of the rule are inferred with the unknowns as symbols, and their conditions are solved.
 
     Args:
         declaration: the rule. group: the group, or its name.
         unknowns: names of hyper-parameters, as a list or as "p, q".
 
     Raises:
-        HyperparameterError: for a name that is no hyper-parameter of the rule, or none at all.
+        HyperparameterError: for an unknown hyper-parameter, or none at all.
+
+    Example:
+        >>> import normdsl as nd
+        >>> @nd.optimizer
+        ... def power(lr=0.1, p: nd.Real = 1.0):
+        ...     return nd.W - lr * nd.sign(nd.G) * nd.abs(nd.G) ** p
+        >>> nd.solve(power, "loss_scale", "p")
+        power, loss_scale, for p: p = 0
+        >>> nd.solve(power, "scale", "p")
+        power, scale, for p: p = -1
     """
     group = named(group) if isinstance(group, str) else group
     listed = unknowns.split(",") if isinstance(unknowns, str) else unknowns
@@ -118,6 +128,7 @@ def solve(declaration: Rule, group: Group | str, unknowns: str | Iterable[str]) 
     for proof in decision.proofs:
         for solution in _solved(declaration, group, proof, symbols):
             found.setdefault(str(solution), solution)
+    # Mirrored rows and columns may ask for equal unknowns, which no equation of exponents says.
     if group.swap and not found:
         for solution in _equal(declaration, group, symbols):
             found.setdefault(str(solution), solution)

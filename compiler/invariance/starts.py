@@ -1,4 +1,4 @@
-"""Starts of states: every law by which a run may be told to start one.
+"""Starts of states: every law by which the states of the other run may start.
 
 A constant is what it is in both runs; that a state starts transformed along with the weights is an
 assumption, and the law it does so by is one of these.
@@ -40,7 +40,7 @@ class Start:
     """The ways in which a state of the other run may start.
 
     Args:
-        state: the state. laws: what its start may move by; without any, it starts as it does.
+        state: the state. laws: by which its start may move; if none, it is that of the other run.
     """
 
     state: After
@@ -77,9 +77,9 @@ def _powers(ix: Index) -> list[Index]:
 
 
 def told(given: Conditions, group: Group) -> tuple[Start, ...]:
-    """Return how states start in the other run, as far as assumptions say so.
+    """Return how states start in the other run, as far as assumptions fix it.
 
-    A transposed run has states of other shapes, and starts them as it does.
+    A transposed run has states of other shapes, and starts them by its own rule.
     """
     if group.swap:
         return ()
@@ -101,7 +101,7 @@ def ways(starts: Iterable[Start]) -> list[dict[After, Law]] | None:
 
 
 def _told(given: Conditions, kind: Kind) -> set[After]:
-    """Return the states that assumptions of a kind are about; W decides of starts made of it."""
+    """Return the states that assumptions of a kind are about; starts that read W follow W."""
     about = [c.of for c in given if isinstance(c, Assumption) and c.kind is kind]
     states = [x for x in about if isinstance(x, State) and not _starts_from_weights(x)]
     return {After(s.recursion, s.index, where=None) for s in states}

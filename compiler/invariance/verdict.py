@@ -69,11 +69,12 @@ class Verdict:
         proof: line by line, if it is (conditionally) invariant; else empty.
         culprit: where typing failed, if it did. witness: a counterexample, if one was found.
         mode: exact, in law (of random draws), or in the limit.
-        limits: what must tend to a value its domain excludes. assumed: what `check` was told.
+        limits: what must tend to a value its domain excludes.
+        assumed: the assumptions that were given to `check`.
         otherwise: of a conditional verdict, a counterexample where its conditions are violated.
         searched: whether a counterexample was looked for.
         remarks: where the rule's own run is not finite. stopped: whether it never is: the verdict
-            is then unknown, since trajectories that are NaN are none.
+            is then unknown, since NaN is not a trajectory.
     """
 
     declaration: Rule
@@ -247,7 +248,7 @@ def _names_in(declaration: Rule, expr: Expr) -> Mapping[Expr, str]:
 
 
 def without_run(declaration: Rule, group: Group, remark: Remark) -> Verdict:
-    """Return the verdict on a rule that makes no trajectory: unknown, whatever typing says."""
+    """Return the verdict on a rule whose runs are never finite: unknown, whatever typing finds."""
     reason = (
         f"{remark.reason} at step {remark.step}: the rule's own run is not finite from there on"
     )

@@ -22,7 +22,7 @@ SHAPES = ((3, 4), (4, 3), (4, 4))
 PARTED = 1e-6
 #: How long runs are.
 STEPS = 6
-#: Weights that have grown by such a factor are no longer those of the problem.
+#: Weights that have grown by such a factor have left the problem.
 REACH = 100.0
 #: How much shorter the steps are when a witness is looked at again, and the seeds it is tried with.
 SLOWER, OTHERS = 0.3, (3, 6, 9)

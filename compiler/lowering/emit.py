@@ -116,5 +116,5 @@ class Emitter(Printer):
         return name
 
     def type(self, expr: Expr) -> Type:
-        """Return what an expression is in the emitted code."""
+        """Return the type of an expression in the emitted code."""
         return self._types(expr)

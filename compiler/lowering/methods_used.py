@@ -1,4 +1,4 @@
-"""Chosen: which methods a lowered rule really uses, in words."""
+"""Which methods a lowered rule really uses, in words."""
 
 from __future__ import annotations
 

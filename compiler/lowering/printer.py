@@ -48,7 +48,7 @@ class Printer(abc.ABC):
 
     @abc.abstractmethod
     def type(self, expr: Expr) -> Type:
-        """Return what an expression is in the emitted code."""
+        """Return the type of an expression in the emitted code."""
 
     @abc.abstractmethod
     def variable(self, wish: str) -> str:

@@ -13,7 +13,7 @@ from normdsl.expressions.traversal import Pass
 
 
 class Type(enum.IntEnum):
-    """What an expression is in the emitted code."""
+    """The type of an expression in the emitted code."""
 
     NUMBER = 0  # a Python number, known from the shape
     HYPER = 1  # a number or a scalar tensor, made of hyper-parameters

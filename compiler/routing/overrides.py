@@ -29,8 +29,8 @@ def checked(overrides: Mapping[str, Override]) -> Checked:
     """Return overrides with their rules as choices.
 
     Raises:
-        HyperparameterError: for what is no mapping, no regular expression, and no rule, role or
-            view.
+        HyperparameterError: if they are not a mapping from regular expressions to rules, roles or
+            views.
     """
     if not isinstance(overrides, Mapping):
         raise HyperparameterError(
@@ -45,8 +45,8 @@ def as_choice(where: str, rule: Any) -> ConfiguredRule:
     """Return a rule as a choice.
 
     Raises:
-        HyperparameterError: if it is none, or its view or schedule is none; `where` says whose rule
-            it was to be.
+        HyperparameterError: if it is not a rule, or its view or schedule is not one; `where` says
+            for which parameters it was given.
     """
     if isinstance(rule, ConfiguredRule):
         settings({**_DEFAULTS, **rule.group()})

@@ -78,10 +78,23 @@ def assigned(model: nn.Module) -> list[Assignment]:
 
 
 def roles(model: nn.Module) -> Grid:
-    """Return a table of every parameter: shape, role, view, module, other names.
+    """Return a table of the parameters of a model: shape, role, view, module, other names.
 
     Raises:
         GradientError: for a parameter of a lazy module that has no shape yet.
+
+    Example:
+        >>> import normdsl as nd
+        >>> from torch import nn
+        >>> print(nd.roles(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))))
+        name      shape  role    view  module  tied to
+        0.weight  4×3    hidden        Linear
+        0.bias    4      vector        Linear
+        1.weight  2×4    head          Linear
+        1.bias    2      vector        Linear
+        hidden: 1 tensor, 12 entries
+        head: 1 tensor, 8 entries
+        vector: 2 tensors, 6 entries
     """
     entries = assigned(model)
     rows = [

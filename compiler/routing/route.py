@@ -58,7 +58,7 @@ def routed(
 
     Raises:
         HyperparameterError: for a role without a rule, a hidden rule or an override without
-            parameters, and for what is no rule.
+            parameters, or for anything that is not a rule.
         GradientError: for a parameter that its rule cannot take.
     """
     chosen = {role: as_choice(role, rule) for role, rule in rules.items()}

@@ -1,4 +1,4 @@
-"""Joint: scalars that a step combines over all layers, whatever rule or schedule they have."""
+"""Scalars that a step combines over all layers, whatever rule or schedule these have."""
 
 from __future__ import annotations
 

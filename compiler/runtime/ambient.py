@@ -1,4 +1,4 @@
-"""Ambient: what the process says about precision, which the schedule alone decides of a step.
+"""Ambient: precision settings of the process, which must not change what a step computes.
 
 A trainer calls `step` inside autocast, a script asks for TensorFloat-32 products: both are meant
 for the model. Here they are put aside, and put back as they were.
@@ -110,7 +110,7 @@ def _set_precision(backend: str, operation: str, value: str) -> None:
 
 
 def _said(backend: str, operation: str) -> str:
-    """Return what was set, which is "none" where what torch reports comes from the parent."""
+    """Return a setting as it was made, "none" where torch reports what its parent setting is."""
     assert _precision is not None
     reported = str(_precision(backend, operation))
     if backend == "generic":

@@ -85,6 +85,7 @@ class Capture:
         sums = self._sums.get(weight)
         if sums is None:
             return None
+        # For a mean of N terms, backward delivers gradients of the terms divided by N.
         scale = sums.terms**2 if self.reduction == "mean" else 1
         return {
             "input_moment": sums.inputs / sums.terms,
@@ -146,10 +147,22 @@ class Capture:
 
 
 def capture(*layers: nn.Module, reduction: str = "mean") -> Capture:
-    """Return a capture of every `Linear` and `Conv2d` in the given modules; see `Capture`.
+    """Record the second moments of layers, which rules such as K-FAC read.
+
+    Every `Linear` and `Conv2d` in the given modules is captured; see `Capture`.
 
     Args:
         layers: a model, or some of its layers. reduction: `"mean"` or `"sum"`, of the loss.
+
+    Example:
+        >>> import normdsl as nd
+        >>> import torch
+        >>> layer = torch.nn.Linear(2, 1, bias=False)
+        >>> seen = nd.capture(layer)
+        >>> layer(torch.tensor([[1.0, 2.0]])).sum().backward()
+        >>> seen.moments(layer.weight)["input_moment"]
+        tensor([[1., 2.],
+                [2., 4.]])
     """
     return Capture(layers, reduction)
 

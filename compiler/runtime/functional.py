@@ -27,7 +27,7 @@ _MOMENTS = "update(..., input_moment=…, output_moment=…)"
 
 
 class Functional:
-    """Pure functions of a declaration, usable under `torch.func` transforms and differentiable.
+    """A rule as pure functions, usable under `torch.func` transforms and differentiable.
 
     Parameters, gradients and each state are trees (dicts, lists, named tuples, …) of one structure,
     with tensors of any number of axes at their leaves; the state is `{"t": scalar, name: tree, …}`,
@@ -210,10 +210,10 @@ def _key(entry: Any) -> Any:
 
 
 def require_tensor(name: str, what: str, leaf: Any) -> None:
-    """Refuse a leaf that is no tensor.
+    """Refuse a leaf that is not a tensor.
 
     Raises:
-        GradientError: saying what it is.
+        GradientError: with its type.
     """
     if not isinstance(leaf, Tensor):
         raise GradientError(
@@ -233,5 +233,18 @@ def missing_loss(name: str, how: str) -> GradientError:
 
 
 def functional(declaration: Rule, schedule: Schedule | None = None) -> Functional:
-    """Return the pure functions of a declaration."""
+    """Return a rule as two pure functions, for torch.func, torch.compile and differentiation.
+
+    `init(params)` gives the state before the first step, `update(grads, state, params)` the
+    parameters and the state after one; see `Functional`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> import torch
+        >>> pure = nd.functional(nd.optimizer(lambda lr=0.5: nd.W - lr * nd.G))
+        >>> weights = {"a": torch.tensor([1.0, 2.0])}
+        >>> weights, state = pure.update(weights, pure.init(weights), weights)
+        >>> weights["a"]
+        tensor([0.5000, 1.0000])
+    """
     return Functional(declaration, schedule)

@@ -45,7 +45,7 @@ class Gathering:
 
         Raises:
             GradientError: for a gradient or loss the rule cannot take.
-            HyperparameterError: for a group that says something illegal.
+            HyperparameterError: for a group with illegal settings.
         """
         said, hyper = settings(group), parameter_groups.hyper(group)
         stepper, value = said.stepper, _told(said, loss)

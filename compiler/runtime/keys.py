@@ -63,13 +63,13 @@ class Group(dict[str, Any]):
 
 
 def require_others(rule: str, names: tuple[str, ...], keys: tuple[str, ...]) -> None:
-    """Refuse keys that look like one of ours written wrongly; all others are somebody else's.
+    """Refuse keys that look like a misspelled one of ours; all others belong to other packages.
 
     Args:
-        rule: whose group it is. names: its hyper-parameters. keys: those that are none of ours.
+        rule: whose group it is. names: its hyper-parameters. keys: those that are not ours.
 
     Raises:
-        HyperparameterError: saying which was meant.
+        HyperparameterError: naming the key that was meant.
     """
     for key in keys:
         meant = _meant(key, names)
@@ -88,7 +88,7 @@ def require_others(rule: str, names: tuple[str, ...], keys: tuple[str, ...]) -> 
 
 @lru_cache(maxsize=4096)
 def _meant(key: object, names: tuple[str, ...]) -> str | None:
-    """Return which name of ours a key was to be; None for a name of somebody else's.
+    """Return the name of ours that a key misspells; None for a name of another package.
 
     A name with further words is another one: lr_mult, weight_decay_mult, initial_lr. One that only
     goes on, lrate, epsilon, is not.

@@ -98,7 +98,7 @@ class Layout:
     def _require_slot(
         self, key: str, shape: tuple[int, ...], value: Any, device: torch.device
     ) -> None:
-        """Refuse a state of another shape, on another device, or that is no tensor."""
+        """Refuse a state of another shape, on another device, or that is not a tensor."""
         told = f"step a parameter of shape {self.shape} seen as: {self.view}"
         found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if found != shape:
@@ -200,9 +200,9 @@ def require_kind(stepper: Stepper, param: Tensor, view: View | None = None) -> N
 
     Raises:
         GradientError: for what is nested or sparse; for integers, and numbers of 8 bits or less;
-            for complex numbers, if the rule knows matrices or their size (as pairs of real numbers
-            these are others); for a tensor of another order than 2 that has no view, if the rule
-            knows matrices.
+            for complex numbers, if the rule knows matrices or their size (a complex matrix is not
+            the real one of twice the columns); for a tensor of another order than 2 that has no
+            view, if the rule knows matrices.
     """
     if param.is_nested or param.layout is not torch.strided:
         raise _refused(

@@ -1,4 +1,4 @@
-"""Finiteness: whether a step may be taken, and what to say if not."""
+"""Finiteness: whether a step may be taken, and the error if not."""
 
 from __future__ import annotations
 

@@ -46,9 +46,9 @@ class DeclaredOptimizer(Optimizer):
     Matrices of equal size, dtype and device step as one batch, if they are small. All new values
     are computed before any is written, so a refused step leaves weights and state as they were.
     States are made at the first gradient of a parameter; a parameter without one takes no step.
-    Complex parameters are pairs of real numbers, for rules that do not know matrices. What wrappers
-    keep in states and groups under names of their own is theirs. Parameters that need no gradient
-    may be of any kind.
+    Complex parameters step as pairs of real numbers, by rules that do not know matrices. What
+    wrappers keep in states and groups under names of their own is left alone. Parameters that need
+    no gradient may be of any kind.
 
     Args:
         declaration: the rule; None if every group brings its own.
@@ -236,8 +236,9 @@ class DeclaredOptimizer(Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer: tensors, numbers and text.
 
-        As of any torch optimizer, and each group says its rule as JSON (`nd.from_json` reads it),
-        its schedule and its view. Weights-only loading and `torch.distributed.checkpoint` take it.
+        As that of any torch optimizer; each group also has its rule as JSON (`nd.from_json` reads
+        it), its schedule and its view. Weights-only loading and `torch.distributed.checkpoint` take
+        it.
         """
         known = {p for g in self.param_groups for p in parameter_groups.parameters(g)}
         held = self.state

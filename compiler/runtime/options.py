@@ -20,7 +20,7 @@ def require_options(
     """Refuse what an optimizer cannot be made with.
 
     Raises:
-        HyperparameterError: saying which option, why, and what to do instead.
+        HyperparameterError: with the option, the reason, and what to do instead.
     """
     name = "an optimizer" if rule is None else rule.name
     if nonfinite not in ("raise", "skip"):
@@ -84,10 +84,10 @@ def require_capturable(rule: Rule, nonfinite: str, keeps: bool) -> None:
 
 
 def require_closure(closure: Any) -> None:
-    """Refuse what is no closure, such as the loss itself.
+    """Refuse anything but a closure, such as the loss itself.
 
     Raises:
-        HyperparameterError: saying how a loss is given.
+        HyperparameterError: with how to pass a loss.
     """
     if not callable(closure):
         raise HyperparameterError(

@@ -39,7 +39,7 @@ _ABSENT = {"seed": 0}
 
 @attrs.frozen
 class Settings:
-    """What a parameter group says.
+    """The settings of a parameter group.
 
     Args:
         rule: its declaration. schedule: how it is computed. view: how parameters are seen; None
@@ -67,7 +67,7 @@ class Settings:
 
 
 def settings(group: Mapping[str, Any]) -> Settings:
-    """Return what a parameter group says.
+    """Return the settings of a parameter group.
 
     Raises:
         HyperparameterError: if a setting is missing, or of another kind.
@@ -89,7 +89,7 @@ def settings(group: Mapping[str, Any]) -> Settings:
 def hyper(group: Mapping[str, Any]) -> dict[str, Any]:
     """Return the hyper-parameters of a parameter group, complete and legal.
 
-    Keys of wrappers and trainers are theirs, unless they look like one of ours written wrongly.
+    Keys of wrappers and trainers are left alone, unless they look like a misspelled one of ours.
 
     Raises:
         HyperparameterError: for a near miss, a missing value or one outside its domain.
@@ -105,7 +105,7 @@ def parameters(group: Mapping[str, Any]) -> Sequence[Tensor]:
     """Return the parameters of a group, which others may have replaced.
 
     Raises:
-        HyperparameterError: for what is no list of tensors.
+        HyperparameterError: for anything but a list of tensors.
     """
     params = group.get("params")
     if isinstance(params, list | tuple) and all(isinstance(p, Tensor) for p in params):
@@ -139,7 +139,7 @@ def filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
 
 
 def _spread(rule: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Return what a group was given with aliases replaced; what is no rule is refused later."""
+    """Return the hyper-parameters of a group by their own names; a wrong rule is refused later."""
     return spread(rule, given) if isinstance(rule, Rule) else given
 
 
@@ -179,7 +179,7 @@ def listed(group: Any) -> dict[str, Any]:
     """Return a group with its parameters as a list.
 
     Raises:
-        HyperparameterError: for what is no group, or has no parameters in an order.
+        HyperparameterError: for anything but a group, or parameters without an order.
     """
     params = group.get("params") if isinstance(group, dict) else None
     if isinstance(params, Tensor):

@@ -36,7 +36,7 @@ def _json(rule: Rule) -> str:
 
 
 def written(state_dict: dict[str, Any]) -> dict[str, Any]:
-    """Return a state dict with what groups say as text."""
+    """Return a state dict with the settings of groups as text."""
     packed = [
         {**_named(group), **(_as_text(group) if group.keys() >= _OWN else {})}
         for group in state_dict["param_groups"]
@@ -57,10 +57,10 @@ def _as_text(group: Group) -> Group:
 
 
 def require_dict(given: Any) -> None:
-    """Refuse what is no state dict.
+    """Refuse anything but a state dict.
 
     Raises:
-        SerializationError: saying what it is to have.
+        SerializationError: with what a state dict has.
     """
     if not (isinstance(given, dict) and isinstance(given.get("state"), dict)):
         raise _refused("it is no dict with the keys state and param_groups")
@@ -73,7 +73,8 @@ def fitted(live: list[Group], given: Any) -> dict[str, Any]:
     """Return a state dict with states by the names that these parameter groups have for them.
 
     Raises:
-        SerializationError: if it is not one of an optimizer with these groups, saying what differs.
+        SerializationError: if it is not that of an optimizer with these groups, with the
+            difference.
     """
     require_dict(given)
     saved, states, members = given["param_groups"], {}, list[Any]()
@@ -216,7 +217,7 @@ def _require_slot(rule: str, key: str, shape: tuple[int, ...], value: Any, nativ
     if not isinstance(value, Tensor):
         unknown = "" if native else ", which the version that saved it did not keep"
         raise _refused(f"a state of {rule} lacks {key}{unknown}")
-    # Before groups said their rule, states were kept as the matrices they are seen as.
+    # Older versions, whose groups had no rule, kept states as the matrices they are seen as.
     matrix = (shape[0] if shape else 1, math.prod(shape[1:]))
     legal = tuple(value.shape) == shape or (not native and tuple(value.shape) == matrix)
     if not legal or not value.is_floating_point():

@@ -96,7 +96,7 @@ def _require_one_gauge(found: Iterable[Held]) -> None:
 
 
 def _require_like(held: Held, shared: Shared | None) -> None:
-    """Refuse contributions of which a rule knows what is not true of another rule's."""
+    """Refuse contributions with facts in one rule that do not hold in another."""
     nodes = [node for nodes in held.values() for node in nodes]
     if shared is None or len(held) < 2:
         return

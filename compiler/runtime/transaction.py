@@ -122,8 +122,8 @@ class Change:
     def write(self, state: dict[str, Tensor]) -> None:
         """Write the new values over the old ones, in place where there are any.
 
-        What another schedule kept in the state is out of date from now on, and removed; what others
-        keep there stays.
+        Values that another schedule kept in the state are out of date now, and removed; entries of
+        other packages stay.
         """
         for key in [k for k in state.keys() - self.state.keys() if self.part.layout.owns(k)]:
             del state[key]

@@ -27,7 +27,15 @@ if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
 
 @attrs.frozen
 class View(ABC):
-    """A way to see a tensor as batches of matrices, and back; no entry is lost or repeated."""
+    """A way to see a tensor as batches of matrices, and back; no entry is lost or repeated.
+
+    Example:
+        >>> import normdsl as nd
+        >>> isinstance(nd.views.flat, nd.views.View)
+        True
+        >>> nd.views.flat.sizes((8, 3, 5, 5))
+        ((1, 8, 75),)
+    """
 
     @abstractmethod
     def pieces(self, x: Tensor) -> list[Tensor]:
@@ -52,6 +60,7 @@ class View(ABC):
 
 @lru_cache(maxsize=4096)
 def _sizes(view: View, shape: Sizes) -> tuple[tuple[int, int, int], ...]:
+    # Meta tensors have a shape and no memory.
     seen = view.pieces(torch.empty(shape, device="meta"))
     return tuple((x.shape[0], x.shape[1], x.shape[2]) for x in seen)
 
@@ -62,6 +71,11 @@ class Flat(View):
 
     The matrix of a convolution, out × in·k·k, that is applied to its patches. A vector is a
     column, a scalar 1×1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.flat.sizes((8, 3, 5, 5))
+        ((1, 8, 75),)
     """
 
     def pieces(self, x: Tensor) -> list[Tensor]:
@@ -79,7 +93,13 @@ class Flat(View):
 
 @attrs.frozen
 class Stack(View):
-    """A batch of matrices [..., m, n]: experts, heads, blocks. Each steps like one of its own."""
+    """A batch of matrices [..., m, n]: experts, heads, blocks. Each steps like one of its own.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.stack.sizes((4, 16, 32))
+        ((4, 16, 32),)
+    """
 
     def pieces(self, x: Tensor) -> list[Tensor]:
         """Return the matrices."""
@@ -96,7 +116,13 @@ class Stack(View):
 
 @attrs.frozen
 class Swapped(View):
-    """One matrix: the second axis by all others, as of a transposed convolution (in, out, k, k)."""
+    """One matrix: the second axis by all others, as of a transposed convolution (in, out, k, k).
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.swapped.sizes((3, 8, 5, 5))
+        ((1, 8, 75),)
+    """
 
     def pieces(self, x: Tensor) -> list[Tensor]:
         """Return the matrix."""
@@ -117,6 +143,11 @@ class Blocks(View):
 
     Args:
         count: how many blocks. axis: 0 for blocks of rows, 1 for blocks of columns.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.views.Blocks(4, axis=1))
+        4 blocks of columns
     """
 
     count: int
@@ -159,6 +190,11 @@ class Split(View):
     Args:
         parts: their sizes. axis: the axis that is cut.
         each: how a part is seen, one view for all, or one per part.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.views.Split((8, 4, 4)))
+        split 8+4+4 of axis 0
     """
 
     parts: tuple[int, ...]
@@ -220,7 +256,13 @@ swapped = Swapped()
 
 
 def heads(count: int, axis: int = 0) -> Blocks:
-    """Return the view of `count` equal blocks of rows (axis 0) or of columns (axis 1)."""
+    """Return the view of `count` equal blocks of rows (axis 0) or of columns (axis 1).
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.heads(4).sizes((16, 32))
+        ((4, 4, 32),)
+    """
     return Blocks(count, axis)
 
 
@@ -229,8 +271,13 @@ def split(*parts: int, axis: int = 0, each: View | Sequence[View] = flat) -> Spl
 
     Queries, keys and values of a grouped attention: `split(512, 128, 128)`; the queries head by
     head and the others whole: `split(512, 128, 128, each=(heads(8), flat, flat))`. Heads of one
-    size that lie side by side are `heads(12)`, whosever they are. Fused gates of experts
-    [E, m, 2n]: `split(n, n, axis=-1, each=stack)`.
+    size that lie side by side, of queries, keys and values alike, are `heads(12)`. Fused gates of
+    experts [E, m, 2n]: `split(n, n, axis=-1, each=stack)`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.views.split(8, 4, 4).sizes((16, 32))
+        ((1, 8, 32), (2, 4, 32))
     """
     return Split(parts, axis, each)
 

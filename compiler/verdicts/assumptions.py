@@ -1,4 +1,4 @@
-"""What `check` is told by name: parts of a rule, in the words in which verdicts print them."""
+"""Assumptions that `check` takes by name: parts of a rule, in the words of its verdicts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from normdsl.norms.base import NormOperation
 from normdsl.show.symbols import unicode_symbol
 from normdsl.show.text import text
 
-#: How `check` is told of assumptions that no number expresses.
+#: The words for assumptions that are not numbers.
 WORDS = {
     "transported": Kind.TRANSPORTED,
     "unmoved": Kind.UNMOVED,
@@ -41,15 +41,15 @@ _MISFITS = {
 
 
 def assumed(declaration: Rule, told: Mapping[str, Any], fixed: Mapping[str, float]) -> Conditions:
-    """Return the assumptions that `check` was told of; of everything, also the kind by itself.
+    """Return the assumptions given to `check`; one about every part also without a part.
 
     Args:
         declaration: the rule. told: names by word, such as `full_rank`.
         fixed: its hyper-parameters that were fixed to numbers.
 
     Raises:
-        NormdslError: for a name that is no part of the rule, or what names no parts, or a state
-            that is said to start unmoved although it starts from W.
+        NormdslError: for a name that no part of the rule has, for anything but names, or for a
+            state that is to start unmoved although it starts from W.
     """
     found: set[Any] = set()
     given = {w: names for w, names in told.items() if names is not None and names is not False}
@@ -67,7 +67,7 @@ def assumed(declaration: Rule, told: Mapping[str, Any], fixed: Mapping[str, floa
 
 
 def _moved_by_weights(kind: Kind, part: Expr) -> bool:
-    """Return whether the start of a state is said not to move, although it is made of W."""
+    """Return whether a start is assumed not to move, although it is made of W."""
     unmoved = kind is Kind.UNMOVED and isinstance(part, State)
     return unmoved and Origin.WEIGHTS in part.recursion.inits[part.index].origins
 
@@ -132,7 +132,7 @@ def _chosen(declaration: Rule, word: str, names: Any, parts: Mapping[str, Expr])
     """Return the parts that a text or a list names.
 
     Raises:
-        NormdslError: for a name that is none, or for what is neither a text nor a list of them.
+        NormdslError: for an unknown name, or for anything but a text or a list of texts.
     """
     if isinstance(names, Expr):
         listed: list[Any] = [names]

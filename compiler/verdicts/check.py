@@ -40,11 +40,11 @@ def check(
             or parts that start `transported` or `unmoved`, have `full_rank`, have `distinct`
             eigenvalues, or are `scaled` with the loss, as in `transported="L, R"`, or True for all.
             A part without a name is written as verdicts write it: `full_rank="G Gᵀ, chol(L)"`.
-            How a state starts is assumed only where its start does not read W, which decides it.
-            A counterexample honours all of them.
+            How a state starts is assumed only where its start does not read W; where it does, W
+            fixes it. A counterexample meets all of them.
 
     Raises:
-        NormdslError: for what is no group, or a name that is no part of the rule.
+        NormdslError: for an unknown group, or a name that no part of the rule has.
         HyperparameterError: for an unknown hyper-parameter or a value outside its domain.
     """
     known = {h.name for h in declaration.hyper}
@@ -60,10 +60,19 @@ def check(
 
 
 def compare(*declarations: Rule, **options: Any) -> Report:
-    """Return one report over several rules and all groups; options are those of `check`.
+    """Return the verdicts on several rules side by side, over all groups.
+
+    Options are those of `check`.
 
     Raises:
         NormdslError: without a rule, or for two rules of one name.
+
+    Example:
+        >>> import normdsl as nd
+        >>> descent = nd.optimizer(lambda lr=0.1: nd.W - lr * nd.G)
+        >>> report = nd.compare(descent, witnesses=False)
+        >>> [v.group.name for v in report if v.invariant][:3]
+        ['orthogonal', 'left_orthogonal', 'right_orthogonal']
     """
     names = [d.name for d in declarations]
     if not names or len(set(names)) < len(names):
@@ -123,7 +132,10 @@ def _runs(declaration: Rule) -> Remarks:
 
 
 def _simulate(experiment: Experiment) -> list[float]:
-    """Run twins, what says nothing left out; torch is imported here, for witnesses only."""
+    """Run the rule twice, before and after a change of the weights, and return how the runs differ.
+
+    Torch is imported here, for witnesses only.
+    """
     if experiment.pairs:
         from normdsl.compiler.verdicts.sampling import differences
 

@@ -1,8 +1,8 @@
 """Drift: how far runs and their twins part, where that can count as a witness.
 
-A witness honours every assumption that was given, or is none: states start by every law that they
-may be meant to start by, and what is said to have full rank has it, in both runs. Nor do runs count
-once a singular value comes close to the cut below which it is taken for zero.
+A witness meets every assumption that was given: states start by every law that the assumption
+allows, and what is assumed to have full rank has it, in both runs. Runs do not count from where a
+singular value comes close to the cut below which it is taken for zero.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def drifts(experiment: Experiment) -> list[float]:
 
 
 def ways(experiment: Experiment) -> list[Way] | None:
-    """Return how the other run may start, as far as assumptions say so; None if too many ways."""
+    """Return how the other run may start, by the assumptions; None if in too many ways."""
     given, group = experiment.given, experiment.group
     names = experiment.declaration.labels
     found = starts.ways(starts.told(given, group))
@@ -149,5 +149,5 @@ def distinct(x: Tensor) -> bool:
     return bool((gaps > 1e-6 * values.abs().max()).all())
 
 
-#: What assumptions say of a value along a run.
+#: How assumptions are tested on a value along a run.
 HOLDS: dict[Kind, Callable[[Tensor], bool]] = {Kind.FULL_RANK: full_rank, Kind.DISTINCT: distinct}

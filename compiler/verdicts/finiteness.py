@@ -1,6 +1,6 @@
 """Finiteness: whether a rule's own run is made of numbers, and which part of it is not.
 
-Trajectories that are NaN are no trajectories: that two of them agree says nothing.
+That two trajectories of NaN agree proves nothing.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def stopped(declaration: Rule, posed: Task, hyper: Mapping[str, Any]) -> Stop | 
 def blame(declaration: Rule, stop: Stop) -> Remark | None:
     """Return the smallest expression that is not finite where a run stops, and why.
 
-    None if it is too large only: it would be a number, had numbers no bound.
+    None if it only overflows.
     """
     roots = [declaration.update, *(x for x in walk(declaration.update) if isinstance(x, After))]
     node, above = next((x for x in roots if not _finite(declaration, stop, x)), None), None

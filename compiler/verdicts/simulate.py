@@ -135,7 +135,7 @@ def moved_hyper(experiment: Experiment, element: Element, way: Way) -> dict[str,
 def moved_start(
     experiment: Experiment, posed: Task, element: Element, way: Way
 ) -> dict[str, Tensor]:
-    """Return the starts of those states of the other run that it does not choose itself."""
+    """Return the starts of those states of the other run that assumptions fix."""
     if not way.laws:
         return {}
     hyper: Mapping[str, Any] = experiment.hyper

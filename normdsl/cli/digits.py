@@ -111,7 +111,7 @@ def _snapshot(model: nn.Module) -> list[Tensor]:
 def optimizers_for(
     model: nn.Module, rule: Declaration, vectors: Declaration, **hyper: float
 ) -> tuple[list[DeclaredOptimizer], str]:
-    """Return optimizers that cover a model, and a sentence about who gets what.
+    """Return optimizers that cover a model, and a sentence on which rule each parameter gets.
 
     Everything gets the rule; where the rule is for matrices only, biases get `vectors`.
     """

@@ -22,7 +22,7 @@ class Contrast:
         name: of the rule. raw: training losses on raw features. rescaled: on rescaled ones.
         distance: largest relative distance between the two trajectories.
         raw_accuracy: test accuracy on raw features. rescaled_accuracy: on rescaled ones.
-        verdict: what the checker said about scale.
+        verdict: that of the checker about scale.
     """
 
     name: str

@@ -47,7 +47,13 @@ def show(name: Name) -> None:
     rule = find(name)
     console.print(str(rule), markup=False)
     if rule.doc:
-        console.print("\n" + rule.doc, markup=False)
+        console.print("\n" + _described(rule.doc), markup=False)
+
+
+def _described(doc: str) -> str:
+    """Return a docstring without its examples, which are for readers at a Python prompt."""
+    parts = doc.split("\n\n")
+    return "\n\n".join(part for part in parts if ">>> " not in part)
 
 
 @app.command()

@@ -32,7 +32,7 @@ _PIECES = re.compile(rf" {{2,}}|\n|[{_RAISED}]+|[{_LOWERED}]+|√[\w\u0300-\u036
 
 
 def plain(text: str, encoding: str) -> str:
-    """Return a text in which symbols that an encoding has not are written by their names.
+    """Return a text with the names of symbols that an encoding does not have in their place.
 
     What a name is longer than its symbol is taken from the next gap, so that columns stay columns.
     """

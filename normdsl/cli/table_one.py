@@ -1,4 +1,4 @@
-"""The methods of Table 1 of arXiv:2510.10777, and where their rows are told otherwise here.
+"""The methods of Table 1 of arXiv:2510.10777, and where its rows differ from what was published.
 
 The wording and marks of the published table were not at hand: its rows are known from public
 restatements, its claims from the theorems. A remark that names a group is refused when the verdict
@@ -17,7 +17,7 @@ SIXTEEN = (
     "adagrad", "adam", "madgrad", "adam_sania",
     "soap", "splus", "muadam", "muadam_sania",
 )  # fmt: skip
-#: What the theory suggests beyond them, and the variants that a remark speaks of.
+#: What the theory suggests beyond them, and the variants that remarks mention.
 BEYOND = ("madgrad_ema", "rmsspectral", "affine_muon", "polyak_muadam_sania")
 
 REMARKS = (

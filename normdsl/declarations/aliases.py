@@ -27,7 +27,7 @@ def members(names: Iterable[str]) -> tuple[str, ...]:
 def spread(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return hyper-parameters by their own names: betas=(a, b) is beta1=a, beta2=b.
 
-    None says nothing, and so does a default beside betas: command lines fill in both.
+    None counts as not given, and so does a default beside betas: command lines fill in both.
 
     Raises:
         HyperparameterError: for another number of values, or for two values of one rate.

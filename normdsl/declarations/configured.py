@@ -21,7 +21,7 @@ class ConfiguredRule:
     have their defaults.
 
     Args:
-        rule: the declaration (its class, which makes choices, is not known here).
+        rule: the declaration.
         hyper: hyper-parameters, numbers or scalar tensors, by name; `betas` are kept as beta1, ….
         view: how parameters are seen as matrices, of `nd.views`; None for the natural view.
         schedule: how it is computed; None for that of the optimizer.

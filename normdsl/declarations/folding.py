@@ -25,9 +25,9 @@ class Folding(Rewriter):
         return assure(_fold(node), node.facts)
 
     def _rebuilt(self, expr: Expr) -> Expr:
-        """Return a node with folded parts; of what is no norm any more, what its definition says.
+        """Return a node with folded parts, or its definition if its norm stopped being one.
 
-        A weight that becomes zero is one of no norm, but the pseudo-inverses of the definition
+        With a weight that became zero it is not a norm, but the pseudo-inverses in the definition
         still have values there: those that the rule computes.
         """
         try:

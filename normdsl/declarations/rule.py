@@ -32,7 +32,8 @@ def remembered(
 ) -> Callable[[Callable[Concatenate[Rule, P], T]], Callable[Concatenate[Rule, P], T]]:
     """Return a decorator that remembers what a function returns for rules.
 
-    Equal rules may have given other names to their parts: these are others here.
+    Equal rules whose authors named their parts differently are kept apart here, since results
+    show these names.
     """
 
     def decorate(function: Callable[Concatenate[Rule, P], T]) -> Callable[Concatenate[Rule, P], T]:
@@ -64,11 +65,17 @@ def _plain(default: Any) -> Any:
 
 @attrs.frozen
 class Hyperparameter:
-    """A symbol of a declaration.
+    """A hyper-parameter of a rule: its name, its default, and the numbers it may be.
 
     Args:
         name: its name. default: its value if none is passed (None: it must be passed).
         domain: where its values lie.
+
+    Example:
+        >>> import normdsl as nd
+        >>> beta = nd.algorithms.signum.hyperparameter("beta")
+        >>> print(beta.default, beta.domain)
+        0.9 Fraction [0, 1)
     """
 
     name: str
@@ -76,7 +83,7 @@ class Hyperparameter:
     domain: Domain
 
     def check(self, value: Any) -> float:
-        """Return a real number of the domain, of any class of numbers, as a number of Python.
+        """Return a number of the domain as an int or float, also if it is one of numpy's.
 
         Raises:
             HyperparameterError: if the value is not a number of the domain.
@@ -119,11 +126,11 @@ class Rule:
 
     def __attrs_post_init__(self) -> None:
         _validate(self)
-        # Of a class these are facts of the class; a declaration has its own, as functions do.
+        # Instances have these from their class; a declaration has its own, as functions do.
         told: dict[str, Any] = {"__qualname__": self.qualname or self.name}
         told |= {"__doc__": self.doc or type(self).__doc__}
         told |= {"__module__": self.module} if self.module else {}
-        # Whoever asks a declaration, not its class, for fields is about to call it with them.
+        # Libraries that find fields on a declaration would call it with them, as a class.
         vars(self).update(told, __attrs_attrs__=None)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -183,7 +190,7 @@ class Rule:
         name, unless it is given another.
 
         Raises:
-            DeclarationError: for no function, or one that does not return an m×n expression of G.
+            DeclarationError: for anything but a function that returns an m×n expression of G.
         """
         asked = f"feed {self.name} another gradient"
         if not callable(function):

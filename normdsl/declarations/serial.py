@@ -33,7 +33,14 @@ T = TypeVar("T", bound=Rule)
 
 
 def to_json(declaration: Rule, indent: int | None = None) -> str:
-    """Return a declaration as JSON text; `nd.from_json` gives an equal declaration back."""
+    """Return a declaration as JSON text; `nd.from_json` gives an equal declaration back.
+
+    Example:
+        >>> import normdsl as nd
+        >>> text = nd.to_json(nd.algorithms.adam)
+        >>> nd.from_json(text) == nd.algorithms.adam
+        True
+    """
     converter = _converter([])
     table: dict[Expr, int] = {}
     nodes: list[dict[str, Any]] = []
@@ -183,7 +190,7 @@ def _fraction(value: Any, _: Any) -> Fraction:
 
 
 def _dim(value: Any, _: Any) -> Dim:
-    """Return a length that arrays of declarations have; min(m, n) is one that only passes know."""
+    """Return a length of arrays in declarations: 1, m or n; min(m, n) is for the compiler alone."""
     if value == Dim.K.value:
         raise _refused(f"an array has the length {value}, and W is m×n")
     return Dim(value)

@@ -1,7 +1,8 @@
 """What a text of a declaration may hold, checked before anything is built from it.
 
-The largest rule that comes along has 7,000 characters, 82 nodes and 7 names, so the limits leave
-room for a hundred times that, and keep reading and lowering of whatever passes a matter of seconds.
+The largest rule of normdsl.algorithms has 17,000 characters, 91 nodes and 7 names, so the limits
+leave room for fifty times that, and keep reading and lowering of whatever passes a matter of
+seconds.
 """
 
 from __future__ import annotations

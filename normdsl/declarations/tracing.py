@@ -36,6 +36,7 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     domains = {p.name: _domain(p) for p in signature.parameters.values()}
     for p in signature.parameters.values():
         _require_number(function.__name__, p, domains[p.name])
+    # Used as a rate, a hyper-parameter without an annotation turns out to lie in [0, 1): once more.
     while True:
         try:
             update, names = _trace(function, domains)

@@ -13,14 +13,20 @@ from normdsl.errors import DomainError, kind, shown
 
 @attrs.frozen
 class Domain:
-    """An interval of real numbers.
+    """An interval of real numbers, in which a hyper-parameter lies.
 
     Args:
-        name: how messages call it.
+        name: its name in messages.
         low: lower end. high: upper end.
         low_open: whether `low` itself is excluded. high_open: whether `high` is excluded.
         stated: False for the domain of an unannotated hyper-parameter, which a use may narrow.
         loss_unit: whether it is a value of the loss, measured in the units of the loss.
+
+    Example:
+        >>> import normdsl as nd
+        >>> unit = nd.Domain("Fraction", 0, 1, high_open=True)
+        >>> unit.contains(0.5), unit.contains(1)
+        (True, False)
     """
 
     name: str
@@ -38,7 +44,7 @@ class Domain:
         return above and below
 
     def borders(self, value: float) -> bool:
-        """Return whether `value` is a limit of numbers of the interval, but none of them."""
+        """Return whether `value` is an end of the interval that does not belong to it."""
         ends = ((self.low, self.low_open), (self.high, self.high_open))
         return any(is_open and value == end for end, is_open in ends)
 
@@ -73,12 +79,13 @@ UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)
 
 
 def number(value: Any) -> float | None:
-    """Return a real number as one of Python's; None for what is none, as truth values are not."""
+    """Return a real number as an int or float; None for anything else, truth values included."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     try:
         return value if isinstance(value, int) else float(value)
     except OverflowError:
+        # Of a fraction beyond floating point, which no domain contains.
         return math.inf
 
 

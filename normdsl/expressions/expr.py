@@ -49,13 +49,21 @@ class Expr(Symbolic, ABC):
         origins: what its values come from (`Origin`).
         fingerprint: digest of its structure; equality and hash rest on it.
         depth: how deeply operations are nested in it.
+
+    Example:
+        >>> import normdsl as nd
+        >>> step = -0.1 * nd.G
+        >>> print(nd.W + step)
+        W + (−1/10) G
+        >>> isinstance(step, nd.Expr), str(step.shape)
+        (True, 'm×n')
     """
 
     #: Whether it is the identity matrix, which products leave out.
     is_identity = False
     #: Whether ⟨f(x), x⟩ is never negative (1) or never positive (−1), for f(x) of one argument x.
     slope = 0
-    #: Whether only passes make it, so that no declaration read from a text may contain it.
+    #: Whether only the compiler builds it, so that no declaration in JSON may contain it.
     internal = False
 
     where: Where | None = attrs.field(factory=here, kw_only=True, metadata={"note": True})
@@ -94,7 +102,7 @@ class Expr(Symbolic, ABC):
     def simpler(self) -> Expr | None:
         """Return an equal expression that its operands show to be simpler, or None.
 
-        What constructors, folding and the compiler's simplification know of identities of one node.
+        Constructors, folding and the simplification of the compiler all use this one list.
         """
         return None
 
@@ -106,7 +114,7 @@ class Expr(Symbolic, ABC):
     @property
     @abstractmethod
     def role(self) -> Role | None:
-        """What a schedule names a method for, where sums and products alone do not compute it."""
+        """The role by which a schedule names its method; None for sums, products and functions."""
 
     @property
     @abstractmethod
@@ -136,12 +144,12 @@ class Expr(Symbolic, ABC):
         return assure(other, self.assured)
 
     def _infer_origins(self) -> Origin:
-        """Return what the values come from; a node that does not say is under suspicion."""
+        """Return what the values come from; a node that does not say so may depend on anything."""
         return ANYTHING
 
     @property
     def varies(self) -> bool:
-        """Whether it may be another in a run with other weights, another loss or other draws."""
+        """Whether runs with other weights, losses or random draws may have another value."""
         return not self.origins.within(SAME)
 
     @abstractmethod
@@ -524,7 +532,7 @@ class Transpose(Operation):
 
 
 def assure(expr: Expr, facts: Facts) -> Expr:
-    """Return an expression with facts that its structure does not tell.
+    """Return an expression with facts that its structure does not show.
 
     A rewrite knows them of what it replaces: ‖m‖_* ≥ 0 is not seen in ⟨m, polar(m)⟩. They are no
     part of equality, and passes hand them on (`structure.rebuild`).

@@ -1,9 +1,9 @@
 """What is known of an expression's values: ranges, symmetry, definiteness, orthogonality.
 
 Facts are inferred with the shape when a node is built, by interval arithmetic and the closure
-properties of the cone of positive semidefinite matrices. They are what lets `sqrt` and
-`matrix_power` refuse an argument that is not known to be in their domain, and a norm a rotation
-that is not known to be one.
+properties of the cone of positive semidefinite matrices. By them `sqrt` and
+`matrix_power` refuse an argument that is not known to be in their domain, and norms refuse a
+rotation that is not known to be orthogonal.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Facts:
         )
 
     def __mul__(self, other: Facts) -> Facts:
-        """Return the range of an entrywise product; matrix properties are the caller's."""
+        """Return the range of an entrywise product; matrix properties are left to the caller."""
         if self.low >= 0 and other.low >= 0:
             return Facts(_times(self.low, other.low), _times(self.high, other.high))
         ends = [_times(a, b) for a in (self.low, self.high) for b in (other.low, other.high)]

@@ -18,7 +18,7 @@ Map = Callable[[Expr], Expr]
 
 
 class Vector(ABC):
-    """Something whose entries a gauge can combine."""
+    """A vector as gauges need it: sums, maxima and lengths over its entries."""
 
     @abstractmethod
     def total(self, f: Map) -> Expr:
@@ -43,7 +43,15 @@ class Vector(ABC):
 
 @attrs.frozen
 class Gauge(ABC):
-    """A norm φ of vectors with φ(x) = φ(|x|), the same for every order of the entries."""
+    """A norm φ of vectors that ignores the signs and the order of their entries.
+
+    Example:
+        >>> import normdsl as nd
+        >>> isinstance(nd.lp(3), nd.Gauge)
+        True
+        >>> print(nd.lp(3).dual)
+        3/2
+    """
 
     @property
     @abstractmethod

@@ -1,6 +1,6 @@
 """What a value comes from: the inputs that it is computed from, all that it can vary with.
 
-A leaf says what it is, an operation has the origins of its operands, and a node that says nothing
+A leaf states its own, an operation has the origins of its operands, and a node that states none
 may come from anything. The checker asks these sets where a quantity must be the same in two runs.
 """
 
@@ -32,7 +32,7 @@ class Origin(enum.Flag):
     CHANCE = enum.auto()
     #: The other layers.
     LAYERS = enum.auto()
-    #: A node that does not say.
+    #: A node that does not state its origins.
     UNSTATED = enum.auto()
 
     def within(self, allowed: Origin) -> bool:
@@ -47,7 +47,7 @@ STILL = NUMBERS | Origin.STEP | Origin.LENGTHS | Origin.LAYERS
 SAME = STILL & ~Origin.LOSS_UNIT
 #: Origins that have a value before the first step.
 BEFORE_THE_FIRST_STEP = NUMBERS | Origin.LENGTHS | Origin.WEIGHTS | Origin.CHANCE
-#: All there are: a node that does not say is under suspicion.
+#: All there are, for nodes that do not state theirs.
 ANYTHING = ~Origin.NOTHING
 
 

@@ -236,7 +236,9 @@ def fix(
     init: Any,
     read: Callable[[Expr, Expr], Expr] | None = None,
 ) -> Any:
-    """Return the stream s_t = step(s_{t−1}), s_0 = init: the only way state enters.
+    """Return a state that every step updates: s_t = step(s_{t−1}), from s_0 = init.
+
+    This is the only way in which a rule remembers anything.
 
     A state in the coordinates of an eigenbasis turns along with it: where a step would join the old
     value with others in the coordinates of now, it reads the old one turned into them (`turning`).
@@ -253,12 +255,19 @@ def fix(
     Raises:
         ShapeError: if a new state's shape is not that of its initial value.
         DeclarationError: if the recursion is not causal, or the numbers of states differ.
+
+    Example:
+        >>> import normdsl as nd
+        >>> s = nd.fix(lambda old: 0.9 * old + nd.G, nd.zeros_like(nd.G))
+        >>> s == nd.momentum(nd.G, 0.9, normalized=False)
+        True
     """
     several = isinstance(init, tuple)
     inits = tuple(as_expr(x) for x in (init if several else (init,)))
     for start in inits:
         _require_causal_init(start)
     hopes = tuple(_kept(attrs.evolve(s.facts, low=0.0), s.facts) for s in inits)
+    # The strongest facts are tried first; what the step does not keep is given up, round by round.
     while True:
         bodies, level, axes = _close(step, inits, hopes, read)
         kept = tuple(map(_kept, hopes, (b.facts for b in bodies)))

@@ -33,19 +33,29 @@ from normdsl.vocabulary.functions import reciprocal
 
 @attrs.frozen(repr=False)
 class Norm(ABC):
-    """A norm of m×n matrices. A new one is a subclass with the `define_*` methods it needs."""
+    """A norm ‖X‖ of m×n matrices, with its dual norm, LMO and sharp operator.
+
+    A new norm is a subclass with the `define_*` methods it needs.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.spectral, nd.spectral.dual_norm)
+        ‖X‖₂ ‖X‖_*
+        >>> print(nd.W + 0.1 * nd.spectral.lmo(nd.G))
+        W + 1/10 lmo[‖X‖₂](G)
+    """
 
     @property
     @abstractmethod
     def isometries(self) -> Isometries | None:
-        """The norm's isometries; None if they depend on values and the definition must be typed.
+        """The norm's isometries; None if they depend on values: see its definition.
 
-        They are those of one norm: where a pair of runs has two (see `varies`), they say nothing.
+        They say nothing where two runs have different norms (see `varies`).
         """
 
     @property
     def varies(self) -> bool:
-        """Whether it may be another norm in a run with other weights, another loss or draws."""
+        """Whether runs with other weights, losses or random draws may have another norm."""
         return any(x.varies for x in parts(self, Expr))
 
     @property
@@ -163,7 +173,7 @@ class NormOperation(Operation):
 
     @property
     def jumps_with(self) -> tuple[Expr, ...]:
-        """The weights of the norm: where they vanish, it is none."""
+        """The weights of the norm: where they vanish, it is not a norm."""
         return tuple(weight for weight in self.children if weight != self.arg)
 
     @cached_property
@@ -303,6 +313,7 @@ class Scaled(Norm):
         return reciprocal(self.factor) * self.base.dual(m)
 
     def define_lmo(self, m: Expr) -> Expr:
+        # A factor known to be ≥ 0 may still vanish in a run; the step is then 0, not infinite.
         return reciprocal(self.factor) * self.base.lmo(m)
 
     def define_sharp(self, m: Expr) -> Expr:

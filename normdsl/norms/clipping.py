@@ -22,7 +22,7 @@ def clip(
     over: str = "tensor",
     name: str = CLIP,
 ) -> Expr:
-    """Return x · min(1, c / ‖x‖), which is x where ‖x‖ ≤ c, 0 at 0, and never longer than c.
+    """Return x shortened to length c if it is longer: x · min(1, c / ‖x‖), 0 at 0.
 
     torch.nn.utils.clip_grad_norm_ is `over="layers"` of the Frobenius norm with 1e-6 added to
     ‖x‖, which makes its result shorter than c by the share 1e-6 / ‖x‖.
@@ -36,6 +36,11 @@ def clip(
     Raises:
         DomainError: if the limit is not known to be ≥ 0.
         DeclarationError: for another `over`, or no norm.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.clip(nd.G, 0.5))
+        G min(1, ½ ‖G‖_F^+)
     """
     if over not in ("tensor", "layers"):
         raise DeclarationError(
@@ -50,16 +55,22 @@ def clip(
             hint="pass a norm of normdsl: nd.frobenius, nd.spectral, …",
         )
     measure = norm if over == "tensor" else over_layers(norm, lp(2), name)
+    # The pseudo-inverse makes x = 0 stay 0, where c / ‖x‖ would be infinite.
     return as_expr(x) * minimum(1, _limit(limit) * reciprocal(measure.value(x)))
 
 
 def clip_entries(x: Any, limit: Any) -> Expr:
-    """Return x with entries beyond ±c moved there, as torch.nn.utils.clip_grad_value_ does.
+    """Return x with every entry cut off at ±c, as torch.nn.utils.clip_grad_value_ does.
 
     Written as sign(x) ∘ min(|x|, c), which shows that it is odd.
 
     Raises:
         DomainError: if the limit is not known to be ≥ 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.clip_entries(nd.G, 0.5))
+        sign(G) ∘ min(abs(G), ½)
     """
     return sign(x) * minimum(abs(x), _limit(limit))
 

@@ -143,24 +143,50 @@ def _shared(parts: tuple[Norm, ...]) -> Isometries | None:
 
 
 def max_of(*norms: Norm) -> Combined:
-    """Return max(‖X‖_1, …, ‖X‖_k): the unit ball is the intersection of the balls."""
+    """Return the largest of several norms; its unit ball is the intersection of theirs.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.max_of(nd.spectral, 2 * nd.max_entry))
+        max(‖X‖₂, 2 ‖X‖∞)
+    """
     return Combined(norms, lp(_INFINITY))
 
 
 def sum_of(*norms: Norm) -> Combined:
-    """Return ‖X‖_1 + … + ‖X‖_k."""
+    """Return the sum of several norms, ‖X‖_1 + … + ‖X‖_k.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.sum_of(nd.nuclear, nd.frobenius))
+        sum(‖X‖_*, ‖X‖_F)
+    """
     return Combined(norms, lp(1))
 
 
 def l2_of(*norms: Norm) -> Combined:
-    """Return (‖X‖_1² + … + ‖X‖_k²)^½."""
+    """Return the Euclidean length of several norms, (‖X‖_1² + … + ‖X‖_k²)^½.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.l2_of(nd.nuclear, nd.frobenius))
+        ltwo(‖X‖_*, ‖X‖_F)
+    """
     return Combined(norms, lp(2))
 
 
 def infimal(*norms: Norm, by: Gauge | None = None) -> Infimal:
-    """Return the infimal combination of norms by an ℓp gauge, default their infimal sum (ℓ1).
+    """Return the norm of the cheapest split of X into parts, each measured by a norm of its own.
 
+    ‖X‖ = min φ(‖X_1‖_1, …, ‖X_k‖_k) over X_1 + … + X_k = X, with φ = `by`, an ℓp gauge (default
+    ℓ1): the infimal convolution of the norms, whose dual is the φ* combination of their duals.
     With by=nd.lp(float("inf")) the dual is the sum of the duals and the LMO the sum of the LMOs:
     `nd.infimal(a_1 * N_1, a_2 * N_2, by=…)` blends geometries without an inner problem.
+
+    Example:
+        >>> import normdsl as nd
+        >>> norm = nd.infimal(nd.spectral, nd.max_entry)
+        >>> print(norm.dual_norm)
+        max(‖X‖_*, ‖X‖_ℓ1)
     """
     return Infimal(norms, lp(1) if by is None else by)

@@ -45,6 +45,7 @@ class Entrywise(Norm):
         return vector.map(self.gauge.lmo(vector))
 
     def define_sharp(self, m: Expr) -> Expr:
+        # ‖M‖_F · M / ‖M‖_F is M, without a division at M = 0.
         return m if self.gauge.round else super().define_sharp(m)
 
     def write(self, inner: Piece, n: Notation) -> Piece:
@@ -60,18 +61,32 @@ sum_entries = Entrywise(Lp(Fraction(1)))
 
 
 def entrywise(p: Number) -> Entrywise:
-    """Return (Σ |x_ij|^p)^(1/p), 1 ≤ p ≤ ∞.
+    """Return the ℓp norm of the entries, (Σ |x_ij|^p)^(1/p) with 1 ≤ p ≤ ∞.
 
     Raises:
         DeclarationError: for p < 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.entrywise(3))
+        ‖X‖_ℓ3
+        >>> print(nd.entrywise(3).dual_norm)
+        ‖X‖_ℓ3/2
     """
     return Entrywise(lp(p))
 
 
 def top_entries(k: int) -> Entrywise:
-    """Return the sum of the k largest |x_ij|; `.dual_norm` is max(max |x_ij|, Σ |x_ij| / k).
+    """Return the norm that sums the k largest |x_ij|.
+
+    `.dual_norm` is max(max |x_ij|, Σ |x_ij| / k).
 
     Raises:
         DeclarationError: if k is not a whole number ≥ 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.top_entries(10))
+        ‖X‖_top10
     """
     return Entrywise(Top(k))

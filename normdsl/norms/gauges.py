@@ -1,4 +1,4 @@
-"""The symmetric gauges of the field: ℓp, and the sum of the k largest entries with its dual."""
+"""The symmetric gauges in use: ℓp, and the sum of the k largest entries with its dual."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class Lp(Gauge):
             return v.total(f.abs)
         if self.round:
             return v.length()
+        # Powers of entries divided by the largest one neither overflow nor vanish together.
         top = v.largest(f.abs)
         powers = v.total(lambda x: (f.reciprocal(top) * f.abs(x)) ** (1 / self.inverse))
         return top * powers**self.inverse
@@ -173,10 +174,19 @@ class TopDual(Gauge):
 
 
 def lp(p: Number) -> Lp:
-    """Return the ℓp gauge, 1 ≤ p ≤ ∞.
+    """Return the ℓp norm of vectors, (Σ |x_i|^p)^(1/p) with 1 ≤ p ≤ ∞, as a gauge.
+
+    Gauges make norms of rows, of columns, of several norms and of all layers.
 
     Raises:
         DeclarationError: for p < 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.lp(3), nd.lp(3).dual)
+        3 3/2
+        >>> print(nd.row_norm(nd.lp(2), nd.lp(1)))
+        ‖X‖_rows 2,1
     """
     if not (isinstance(p, int | float | Fraction) and p >= 1):
         raise DeclarationError(

@@ -71,10 +71,10 @@ class Iterated(Operation):
 
 
 def require_steps(steps: object) -> None:
-    """Refuse a number of iterations that does nothing, or that one step never comes back from.
+    """Refuse a number of iterations that does nothing, or that would take forever.
 
     Raises:
-        DeclarationError: if it is no whole number from 1 to 100,000.
+        DeclarationError: if it is not a whole number from 1 to 100,000.
     """
     if type(steps) is not int or not 1 <= steps <= 100_000:
         raise DeclarationError(

@@ -21,8 +21,8 @@ from normdsl.show.notation import Notation, Piece
 class OverLayers(Norm):
     """φ_k(‖X_k‖_k) over the layers k, the parameters that step together.
 
-    Rules of one optimizer may measure their layers by other norms: a norm per role, the modular
-    norm of Large et al., 2024. Norms over layers of one `name` (or without) are one norm then,
+    Rules of one optimizer may each measure their layers by a norm of their own, as in the modular
+    norm of Large et al., 2024. Norms over layers with the same `name` (or none) are then one norm,
     combined by one gauge.
 
     dual = φ*_k(d_k) with d_k = ‖M_k‖_*; the LMO of layer k is a_k lmo(M_k) with a = −lmo_φ(d). For
@@ -32,7 +32,7 @@ class OverLayers(Norm):
     layers, LMO and sharp the share of this one.
 
     Args:
-        base: the norm of each layer. gauge: φ. name: what tells it from other norms over layers.
+        base: the norm of each layer. gauge: φ. name: keeps it apart from other norms over layers.
     """
 
     base: Norm
@@ -44,7 +44,7 @@ class OverLayers(Norm):
 
     @property
     def isometries(self) -> None:
-        """None: what layers share is a scalar of the definition, which is typed."""
+        """None: the law of what layers share is inferred from the definition."""
         return None
 
     @property
@@ -80,13 +80,27 @@ class OverLayers(Norm):
 
 
 def over_layers(norm: Norm, by: Gauge, name: str | None = None) -> OverLayers:
-    """Return the norm of all layers by a gauge: nd.over_layers(nd.spectral, nd.lp(float("inf"))).
+    """Return one norm of all layers: the gauge `by` of the norms that the layers have.
 
     In an optimizer of several rules, such as `nd.route` makes, it is one norm of all their layers,
     whatever norm each rule has for its own; give norms a `name` each to keep them apart.
 
-    Large et al., 2024 (arXiv:2405.14813), and MuonMax of Crawshaw et al., 2025 (arXiv:2510.09827),
-    whose steps for matrices are the sharp operator of the maximum over layers.
+    Source: Large et al., 2024 (arXiv:2405.14813), and MuonMax of Crawshaw et al., 2025
+    (arXiv:2510.09827), whose steps for matrices are the sharp operator of the maximum over layers.
+
+    Args:
+        norm: of each layer. by: the gauge that joins them. name: keeps this norm apart from others.
+
+    Raises:
+        DeclarationError: for anything but a norm and a gauge.
+
+    Example:
+        >>> import normdsl as nd
+        >>> norm = nd.over_layers(nd.spectral, nd.lp(float("inf")))
+        >>> print(norm)
+        ‖‖X‖₂‖_layers ∞
+        >>> print(norm.dual_norm)
+        ‖‖X‖_*‖_layers 1
     """
     if not (isinstance(norm, Norm) and isinstance(by, Gauge)):
         raise DeclarationError(

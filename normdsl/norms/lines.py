@@ -73,24 +73,47 @@ class Lines(Norm):
 
 
 def row_norm(inner: Gauge, outer: Gauge) -> Lines:
-    """Return ‖X‖ = outer_i(inner(i-th row)), such as nd.row_norm(nd.lp(2), nd.lp(1))."""
+    """Return the norm that measures each row by `inner` and these lengths by `outer`.
+
+    ‖X‖ = outer_i(inner(x_i)) for the rows x_i.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.row_norm(nd.lp(2), nd.lp(1)).dual_norm)
+        ‖X‖_2→∞
+    """
     return Lines(inner, outer, rows=True)
 
 
 def column_norm(inner: Gauge, outer: Gauge) -> Lines:
-    """Return ‖X‖ = outer_j(inner(j-th column))."""
+    """Return the norm that measures each column by `inner` and these lengths by `outer`.
+
+    ‖X‖ = outer_j(inner(x_j)) for the columns x_j.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.column_norm(nd.lp(2), nd.lp(1)))
+        ‖X‖_cols 2,1
+    """
     return Lines(inner, outer, rows=False)
 
 
 def operator_norm(p: Number, q: Number) -> Entrywise | Unitary | Lines:
-    """Return the operator norm ‖X‖_{p→q} = max_{‖v‖_p ≤ 1} ‖X v‖_q where it can be computed.
+    """Return the operator norm from ℓp to ℓq, max ‖X v‖_q over ‖v‖_p ≤ 1.
 
-    1→q is the largest ℓq norm of a column, p→∞ the largest dual norm of a row (ℓ with 1/p + 1/p* =
-    1), 2→2 the spectral norm and 1→∞ the largest entry.
+    It is known in closed form for 1→q, the largest ℓq norm of a column; for p→∞, the largest ℓp*
+    norm of a row with 1/p + 1/p* = 1; and for 2→2, the spectral norm. 1→∞ is the largest entry.
 
     Raises:
         DeclarationError: for the others, such as ∞→2, 2→1 and ∞→1: computing them is NP-hard
             (Rohn, 2000; Steinberg, 2005).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.operator_norm(1, 2))
+        ‖X‖_1→2
+        >>> nd.operator_norm(2, 2) == nd.spectral
+        True
     """
     start, end = lp(p), lp(q)
     if start.inverse == 1 and end.inverse == 0:

@@ -30,7 +30,7 @@ class Preconditioned(Norm):
 
     @property
     def isometries(self) -> None:
-        """None: the step is equivariant when T̃ = U T ρ(g), which typing the definition decides."""
+        """None: the step is equivariant when T̃ = U T ρ(g), as its definition shows."""
         return None
 
     def define_value(self, x: Expr) -> Expr:
@@ -51,7 +51,7 @@ class Preconditioned(Norm):
 
 @attrs.frozen(repr=False)
 class Position(ABC):
-    """A preconditioner on one side of a norm's LMO alone, which is the LMO of no norm.
+    """A preconditioner on one side of a norm's LMO alone, which is not the LMO of any norm.
 
     Args:
         base: the norm. map: the linear map T.
@@ -75,7 +75,7 @@ class Position(ABC):
     def _outside(self, x: Expr) -> Expr: ...
 
     def dual(self, m: Any) -> Expr:
-        """Refuse: it is no norm.
+        """Raise an error, since it is not a norm.
 
         Raises:
             DeclarationError: always.
@@ -113,12 +113,32 @@ class OuterOnly(Position):
 
 
 def inner_only(norm: Norm, **parts: Any) -> InnerOnly:
-    """Return the position of `preconditioned`'s T with lmo(M) ↦ lmo(T⁻* M); same arguments."""
+    """Precondition what an LMO sees, and not its result: lmo(T⁻* M).
+
+    The arguments are those of `nd.preconditioned`; the result has `lmo` and `sharp`, and is not a
+    norm.
+
+    Example:
+        >>> import normdsl as nd
+        >>> position = nd.inner_only(nd.spectral, left=nd.matrix_power(nd.G @ nd.G.T, 1 / 4))
+        >>> print(position.lmo(nd.G))
+        lmo[‖X‖₂]((G Gᵀ)⁻¹ᐟ⁴ G)
+    """
     return InnerOnly(norm, _map(norm, **parts))
 
 
 def outer_only(norm: Norm, **parts: Any) -> OuterOnly:
-    """Return the position of `preconditioned`'s T with lmo(M) ↦ T⁻¹ lmo(M); same arguments."""
+    """Precondition the result of an LMO, and not what it sees: T⁻¹ lmo(M).
+
+    The arguments are those of `nd.preconditioned`; the result has `lmo` and `sharp`, and is not a
+    norm.
+
+    Example:
+        >>> import normdsl as nd
+        >>> position = nd.outer_only(nd.spectral, hadamard=nd.sqrt(nd.ema(nd.G * nd.G, 0.9)))
+        >>> print(position.lmo(nd.G))
+        (√fix(9/10 s_old + 1/10 G²))^+ ∘ lmo[‖X‖₂](G)
+    """
     return OuterOnly(norm, _map(norm, **parts))
 
 
@@ -130,7 +150,7 @@ def preconditioned(
     rotate: tuple[Any, Any] | None = None,
     hadamard: Any = None,
 ) -> Preconditioned:
-    """Return ‖X‖ = ‖D ∘ (L Q_Lᵀ X Q_R R)‖ for the parts that are given.
+    """Return the norm of X after a linear map: ‖D ∘ (L Q_Lᵀ X Q_R R)‖, with the parts given.
 
     Args:
         norm: the base norm.
@@ -143,6 +163,14 @@ def preconditioned(
         DeclarationError: if no part is given, or one that is zero.
         DomainError: if a rotation is not known to be orthogonal.
         ShapeError: if a part has another shape.
+
+    Example:
+        >>> import normdsl as nd
+        >>> norm = nd.preconditioned(nd.spectral, hadamard=nd.abs(nd.W))
+        >>> print(norm)
+        ‖abs(W) ∘ X‖₂
+        >>> print(norm.lmo(nd.G).definition)
+        abs(W)^+ ∘ lmo[‖X‖₂](abs(W)^+ ∘ G)
     """
     parts = {"left": left, "right": right, "rotate": rotate, "hadamard": hadamard}
     return Preconditioned(norm, _map(norm, **parts))

@@ -1,4 +1,4 @@
-"""The root-mean-square norms of the field: multiples by functions of the shape of W."""
+"""Root-mean-square norms: multiples of other norms by functions of the shape of W."""
 
 from __future__ import annotations
 

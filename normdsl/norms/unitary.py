@@ -67,6 +67,11 @@ def schatten(p: Number) -> Entrywise | Unitary:
 
     Raises:
         DeclarationError: for p < 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.schatten(3), nd.schatten(2))
+        ‖X‖_S3 ‖X‖_F
     """
     return frobenius if p == 2 else Unitary(lp(p))
 
@@ -78,5 +83,12 @@ def ky_fan(k: int) -> Unitary:
 
     Raises:
         DeclarationError: if k is not a whole number ≥ 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.ky_fan(2))
+        ‖X‖_KF2
+        >>> print(nd.ky_fan(2).dual_norm.lmo(nd.G))
+        lmo[‖X‖_KF2*](G)
     """
     return Unitary(Top(k))

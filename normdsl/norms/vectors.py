@@ -47,7 +47,7 @@ class Entries(Vector):
 
 @attrs.frozen(eq=False)
 class Layers(Vector):
-    """A scalar ≥ 0 of each layer, such as its norm; other rules' layers may have others.
+    """A scalar ≥ 0 of each layer, such as its norm, each rule having a formula of its own.
 
     Args:
         scalar: the expression. shared: what sums and maxima of it are for.

@@ -18,7 +18,10 @@ from normdsl.near import known_fields
 
 @attrs.frozen
 class Method:
-    """A way to compute something; what it is good for are the keys of `kernels`."""
+    """A way to compute a polar factor, a matrix root or an eigenbasis, as a value.
+
+    The keys of `kernels` say for which of these roles it can be used.
+    """
 
     #: Role ("polar", "root", "eigenbasis") → name of the kernel.
     kernels: ClassVar[Mapping[str, str]] = {}
@@ -41,7 +44,15 @@ class Method:
 
 @attrs.frozen
 class SVD(Method):
-    """Polar factor from the singular value decomposition, with a relative rank cut."""
+    """Polar factor U Vᵀ of X = U S Vᵀ from its singular value decomposition.
+
+    Singular values below a relative cut count as zero.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule().polar
+        SVD()
+    """
 
     kernels: ClassVar[Mapping[str, str]] = {"polar": "polar_svd"}
 
@@ -52,6 +63,11 @@ class QRSVD(Method):
 
     X = Q R for tall X gives polar(X) = Q polar(R): as exact as `SVD`, and cheaper where one side
     is much longer than the other.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule(polar=nd.QRSVD()).polar
+        QRSVD()
     """
 
     kernels: ClassVar[Mapping[str, str]] = {"polar": "polar_qr"}
@@ -59,11 +75,17 @@ class QRSVD(Method):
 
 @attrs.frozen
 class Eigh(Method):
-    """By eigenvalues of a symmetric matrix: exact roots and eigenbases, and a polar factor.
+    """Matrix roots, eigenbases and polar factors from the eigenvalues of a symmetric matrix.
 
-    The polar factor is (X Xᵀ)^{-1/2} X on the short side. Forming X Xᵀ squares the condition
-    number: singular values below about √(4 k eps) of the largest, k the short side, count as zero
-    (k = 64: 6e-3 in float32, 2e-7 in float64), and those just above it have few correct digits.
+    Roots and eigenbases are exact. The polar factor is (X Xᵀ)^{-1/2} X on the short side, and
+    forming X Xᵀ squares the condition number: singular values below about √(4 k eps) of the
+    largest, k the short side, count as zero (k = 64: 6e-3 in float32, 2e-7 in float64), and those
+    just above it have few correct digits.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule(polar=nd.Eigh()).polar
+        Eigh()
     """
 
     kernels: ClassVar[Mapping[str, str]] = {
@@ -76,7 +98,9 @@ class Eigh(Method):
 @known_fields
 @attrs.frozen
 class CoupledNewton(Method):
-    """S^{-1/r}, r = 1, 2, 3, …, by matrix products alone; other exponents by `Eigh`.
+    """Inverse roots S^{-1/r}, r = 1, 2, 3, …, by matrix products alone (coupled Newton).
+
+    Other exponents are computed by `Eigh`.
 
     X ← X T, M ← T^r M with T = ((r + 1) I − M) / r, from M = z (S + ρ I), X = z^{1/r} I,
     z = (r + 1) / (2 ‖S + ρ I‖_F), ρ = 4 k eps ‖S‖_F, k the size (Guo and Higham, 2006). An
@@ -90,6 +114,11 @@ class CoupledNewton(Method):
 
     Args:
         steps: how many; there is no test of convergence on the host.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule(root=nd.CoupledNewton(steps=20)).root
+        CoupledNewton(steps=20)
     """
 
     steps: int = 30
@@ -105,11 +134,16 @@ class CoupledNewton(Method):
 
 @attrs.frozen
 class QRPower(Method):
-    """Eigenbasis by one step of orthogonal iteration from the last basis: Q ← qr(S Q).
+    """Eigenbasis improved from the last one by one step of orthogonal iteration, Q ← qr(S Q).
 
     The columns of the last basis are ordered by diag(Qᵀ S Q) first, largest in front (Vyas et al.,
     2024, arXiv:2409.11321). The first basis is by `Eigh`. The last basis is a state. As under every
     method, second moments in its coordinates turn along; SOAP's code permutes them as the columns.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule(eigenbasis=nd.QRPower(), refresh=10).eigenbasis
+        QRPower()
     """
 
     kernels: ClassVar[Mapping[str, str]] = {"eigenbasis": "qr_power_step"}
@@ -117,7 +151,7 @@ class QRPower(Method):
 
 
 def require_count(what: str, number: object) -> None:
-    """Refuse what is not a whole number ≥ 1."""
+    """Raise an error for anything but a whole number ≥ 1."""
     if type(number) is not int or number < 1:
         raise DeclarationError(
             f"{what}={number!r}",

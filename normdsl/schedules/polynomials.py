@@ -22,7 +22,7 @@ Step = tuple[float, float, float]
 
 @attrs.frozen
 class Polynomials(Method):
-    """The methods of this module.
+    """A polar factor by odd polynomials of the singular values, one polynomial a step.
 
     Args:
         coefficients: (a, b, c) of each step.
@@ -30,7 +30,7 @@ class Polynomials(Method):
         covers: interval of singular values, relative to the Frobenius norm, it is meant for.
 
     Raises:
-        DeclarationError: for coefficients that are no numbers or flip a sign, an unknown dtype, or
+        DeclarationError: for coefficients that are not numbers or flip a sign, an unknown dtype, or
             an interval outside (0, 1].
     """
 
@@ -46,6 +46,7 @@ class Polynomials(Method):
                 why="they lie in (0, 1], since the input is divided by its Frobenius norm",
                 hint="use covers=(1e-3, 1.0)",
             )
+        # Beyond what it covers as well: no singular value at all may change its sign.
         low, high = self._image(0.0, 1.0)
         if not (low >= 0 and high < math.inf):
             raise DeclarationError(
@@ -74,7 +75,17 @@ class Polynomials(Method):
 
 @attrs.frozen
 class NewtonSchulz(Polynomials):
-    """X ← a X + (b A + c A²) X with A = X Xᵀ, X turned so that A is on the short side."""
+    """Polar factor by Newton–Schulz steps: odd polynomials of X, by matrix products alone.
+
+    X ← a X + (b A + c A²) X with A = X Xᵀ; a tall X is transposed first, so that A is small.
+
+    Example:
+        >>> import normdsl as nd
+        >>> cubic = nd.NewtonSchulz(((1.5, -0.5, 0.0),) * 10, covers=(0.1, 1.0))
+        >>> low, high = cubic.band()
+        >>> print(f"{low:.3f} to {high:.3f}")
+        1.000 to 1.000
+    """
 
     kernels: ClassVar[Mapping[str, str]] = {"polar": "polar_newton_schulz"}
 
@@ -85,18 +96,24 @@ class NewtonSchulz(Polynomials):
 
 @attrs.frozen
 class GramNewtonSchulz(Polynomials):
-    """The map of `NewtonSchulz` with few products along the long side: it iterates on A = X Xᵀ.
+    """Polar factor by the polynomials of `NewtonSchulz`, iterated on the small A = X Xᵀ.
 
-    With P = I: Z = a I + b A + c A², P ← Z P, A ← Z A Z, and P X at the end (Dao AI Lab, 2026,
-    "Gram Newton–Schulz"). On singular values it is the same map; in rounding it is not, since the
-    eigenvalues of A that rounding makes negative grow with every step. So P is applied, and A
-    formed anew, every `restart` steps. Measured on 64 × 256 matrices with singular values from 1 to
-    1e-3: restart=2 has the errors of `NewtonSchulz` in float32, bfloat16 and float16; 3 at most
-    three times those; from 4 on it overflows in bfloat16; in float32 no restart at all costs two
-    to three digits.
+    So few products run along the long side of X. From P = I: Z = a I + b A + c A², P ← Z P, A ← Z A
+    Z, and P X at the end (Dao AI Lab, 2026, "Gram Newton–Schulz"). On singular values it is the
+    same map; in rounding it is not, since the eigenvalues of A that rounding makes negative grow
+    with every step. So P is applied, and A formed anew, every `restart` steps. Measured on 64 × 256
+    matrices with singular values from 1 to 1e-3: restart=2 has the errors of `NewtonSchulz` in
+    float32, bfloat16 and float16; 3 at most three times those; from 4 on it overflows in bfloat16;
+    in float32 no restart at all costs two to three digits.
 
     Args:
         restart: number of steps after which A is formed anew.
+
+    Example:
+        >>> import normdsl as nd
+        >>> gram = nd.jordan().on_gram()
+        >>> isinstance(gram, nd.GramNewtonSchulz), gram.band() == nd.jordan().band()
+        (True, True)
     """
 
     restart: int = 2
@@ -117,7 +134,9 @@ _AOL = (
 
 @attrs.frozen
 class Turbo(Polynomials):
-    """Turbo-Muon's iteration (Boissin et al., 2025, arXiv:2512.04632). Not the polar factor of X!
+    """Polar factor of X with its rows scaled first, which is not that of X itself.
+
+    Turbo-Muon's iteration (Boissin et al., 2025, arXiv:2512.04632).
 
     Each row of X (of Xᵀ, if it is tall) is divided by s_i = (Σ_j |X Xᵀ|_ij)^½, which bounds the
     spectral norm by 1, and no Frobenius norm is divided by. The limit of many steps is
@@ -127,6 +146,12 @@ class Turbo(Polynomials):
 
     The default coefficients are those of the later AOL code; the first set published flips the sign
     of singular values above 0.884, and is refused.
+
+    Example:
+        >>> import normdsl as nd
+        >>> low, high = nd.Turbo().band()
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.94 to 1.05
     """
 
     coefficients: tuple[Step, ...] = _AOL

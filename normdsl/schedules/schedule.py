@@ -32,11 +32,11 @@ def _pairs(state: Any) -> Any:
 @known_fields
 @attrs.frozen
 class Schedule:
-    """The choices that decide speed and rounding.
+    """How a rule is computed: its methods, its precision, and how often; never what it means.
 
     Args:
         polar: method of polar factors: `SVD()`, `QRSVD()`, `Eigh()` or polynomials, whose `band`
-            is their error. `Turbo()` is the one exception to "never the meaning": see there.
+            is their error. `Turbo()` alone computes something else: see there.
         dtype: name of the floating dtype everything is computed and kept in; None for that of the
             parameter, at least float32. Roots of Gram matrices square the condition number: in
             float32, directions of G below about 1e-3 of the largest count as zero; with
@@ -56,7 +56,13 @@ class Schedule:
 
     Raises:
         DeclarationError: for an unknown dtype, a method without a kernel for its role, or a refresh
-            that is no whole number ≥ 1.
+            that is not a whole number ≥ 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> fast = nd.Schedule(polar=nd.polar_express(), refresh=10)
+        >>> fast.refresh, fast.root
+        (10, Eigh())
     """
 
     polar: Method = attrs.field(factory=SVD)

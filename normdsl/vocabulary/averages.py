@@ -1,4 +1,4 @@
-"""The recursions of the field, each an instance of `fix`: averages, momenta, sums, past values."""
+"""Averages, momenta, sums and past values of streams, each an instance of `fix`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from normdsl.expressions.streams import t
 
 
 def zeros_like(x: Any) -> Expr:
-    """Return the array of zeros with the shape of `x`."""
+    """Return the array of zeros with the shape of `x`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.zeros_like(nd.G @ nd.G.T)
+        <Constant m×m: 0>
+    """
     return Constant(Fraction(0), as_expr(x).shape)
 
 
@@ -23,6 +29,11 @@ def eye_like(x: Any) -> Expr:
 
     Raises:
         ShapeError: if `x` is not square.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.G @ nd.G.T + 0.1 * nd.eye_like(nd.G @ nd.G.T))
+        G Gᵀ + 1/10 I
     """
     x = as_expr(x)
     if not x.shape.square:
@@ -43,6 +54,7 @@ def rate(value: Any, *, closed: bool = False) -> Expr:
     """
     beta = as_expr(value)
     if isinstance(beta, Param) and not beta.domain.stated:
+        # Not an error of the user's: the rule is traced again, with this domain.
         raise NarrowDomain(beta.name, FRACTION)
     at_one = isinstance(beta, Constant) and beta.value == 1 and not closed
     if at_one or not (beta.facts.low >= 0 and beta.facts.high <= 1):
@@ -57,17 +69,26 @@ def rate(value: Any, *, closed: bool = False) -> Expr:
 
 
 def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = True) -> Expr:
-    """Return the two-rate momentum of a stream: s ← b s + (1 − b) x, read as r s₋ + (1 − r) x.
+    """Return the momentum of a stream, with one rate to store it and one to read it.
 
-    One node covers the field: r = b is the exponential average (the default), r = b² Nesterov's
-    form of it, r = 0.9 with b = 0.99 Lion's (Chen et al., arXiv:2302.06675). With
-    `normalized=False` everything is divided by 1 − b, which is the heavy ball s ← b s + x.
+    s ← b s + (1 − b) x is stored, and r s₋ + (1 − r) x is read, s₋ being the value before.
+
+    r = b is the exponential average (the default), r = b² Nesterov's form of it, r = 0.9 with
+    b = 0.99 that of Lion (Chen et al., 2023, arXiv:2302.06675). With `normalized=False` everything
+    is divided by 1 − b, which is the heavy ball s ← b s + x.
 
     Args:
         x: the stream.
         buffer: b, in [0, 1).
         readout: r, in [0, 1]; default b.
         normalized: average (True) or sum (False).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.momentum(nd.G, 0.9, normalized=False))
+        fix(9/10 s_old + G)
+        >>> print(nd.momentum(nd.G, 0.9, readout=0.5))
+        ½ before(fix(9/10 s_old + 1/10 G)) + ½ G
     """
     x, b = as_expr(x), rate(buffer)
     r = b if readout is None else rate(readout, closed=True)
@@ -75,6 +96,7 @@ def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = Tru
     share = 1 - r if normalized or r == b else (1 - r) / (1 - b)
 
     def read(old: Expr, new: Expr) -> Expr:
+        # With equal rates the new state is what is read, and the old one is not needed.
         return new if r == b else r * old + share * x
 
     averaged: Expr = fix(lambda s: b * s + gain * x, zeros_like(x), read)
@@ -88,14 +110,25 @@ def ema(x: Any, beta: Any, *, debias: bool = False) -> Expr:
         x: the stream.
         beta: β, in [0, 1).
         debias: divide by 1 − β^t, which removes the bias of the zero start
-            (Kingma and Ba, arXiv:1412.6980).
+            (Kingma and Ba, 2014, arXiv:1412.6980).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.ema(nd.G, 0.9))
+        fix(9/10 s_old + 1/10 G)
     """
     average = momentum(x, beta)
     return average / (1 - as_expr(beta) ** t) if debias else average
 
 
 def accumulate(x: Any, init: Any = None) -> Expr:
-    """Return the running sum s ← s + x, from `init` (default zero)."""
+    """Return the running sum s ← s + x, from `init` (default zero).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.accumulate(nd.G * nd.G))
+        fix(s_old + G²)
+    """
     x = as_expr(x)
     total: Expr = fix(lambda s: s + x, zeros_like(x) if init is None else init)
     return total
@@ -106,6 +139,11 @@ def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:
 
     Raises:
         DeclarationError: if `lag` is not a positive whole number (a non-causal recursion).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.G - nd.prev(nd.G))
+        G − before(fix(G))
     """
     x = as_expr(x)
     if not isinstance(lag, int) or lag < 1:

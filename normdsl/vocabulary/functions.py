@@ -1,4 +1,4 @@
-"""The user's words for functions of arrays and matrices; each builds one node."""
+"""Functions of arrays and matrices, by the names that users write; each builds one node."""
 
 from __future__ import annotations
 
@@ -31,60 +31,127 @@ def sqrt(x: Any) -> Expr:
 
     Raises:
         DomainError: if x is not known to be ≥ 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.sqrt(nd.G * nd.G))
+        √(G²)
+        >>> print(nd.sqrt(nd.ema(nd.G * nd.G, 0.9)))
+        √fix(9/10 s_old + 1/10 G²)
     """
     return _power(as_expr(x), Constant(Fraction(1, 2)))
 
 
 def abs(x: Any) -> Expr:
-    """Return |x| entry by entry."""
+    """Return |x| entry by entry.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.sign(nd.G) * nd.abs(nd.G))
+        sign(G) ∘ abs(G)
+    """
     return absolute(as_expr(x))
 
 
 def sign(x: Any) -> Expr:
-    """Return the sign of x entry by entry, 0 at 0."""
+    """Return the sign of x entry by entry, 0 at 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.W - 0.1 * nd.sign(nd.G))
+        W − 1/10 sign(G)
+    """
     return nodes.Apply(nodes.SIGN, as_expr(x))
 
 
 def reciprocal(x: Any) -> Expr:
-    """Return the pseudo-inverse of each entry: 1/x, and 0 where x = 0."""
+    """Return the pseudo-inverse of each entry: 1/x, and 0 where x = 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.G * nd.reciprocal(nd.frobenius.value(nd.G)))
+        G ‖G‖_F^+
+    """
     return simplest(nodes.Apply(nodes.RECIPROCAL, as_expr(x)))
 
 
 def exp(x: Any) -> Expr:
-    """Return e^x entry by entry."""
+    """Return e^x entry by entry.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.exp(-nd.t))
+        exp(−t)
+    """
     return nodes.Apply(nodes.EXP, as_expr(x))
 
 
 def log(x: Any) -> Expr:
-    """Return the natural logarithm entry by entry; the argument must be known to be ≥ 0."""
+    """Return the natural logarithm entry by entry, of a stream known to be ≥ 0.
+
+    Raises:
+        DomainError: if x is not known to be ≥ 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.log(1 + nd.abs(nd.G)))
+        log(1 + abs(G))
+    """
     return nodes.Apply(nodes.LOG, as_expr(x))
 
 
 def tanh(x: Any) -> Expr:
-    """Return the hyperbolic tangent entry by entry."""
+    """Return the hyperbolic tangent entry by entry.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.W - 0.1 * nd.tanh(nd.G))
+        W − 1/10 tanh(G)
+    """
     return nodes.Apply(nodes.TANH, as_expr(x))
 
 
 def maximum(x: Any, y: Any) -> Expr:
-    """Return the larger of the two, entry by entry."""
+    """Return the larger of the two, entry by entry.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.maximum(nd.abs(nd.G), 1))
+        max(abs(G), 1)
+    """
     return simplest(nodes.Maximum(as_expr(x), as_expr(y)))
 
 
 def minimum(x: Any, y: Any) -> Expr:
-    """Return the smaller of the two, entry by entry."""
+    """Return the smaller of the two, entry by entry.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.minimum(1, nd.t / 100))
+        min(1, 0.01 t)
+    """
+    # By the maximum, so that one node and one rule of each pass serve both.
     return -nodes.Maximum(-as_expr(x), -as_expr(y))
 
 
 def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
-    """Return the sum of entries over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
+    """Return the sum of the entries over `"rows"` (1×n), `"cols"` (m×1) or `"all"` (a scalar).
 
-    The sum of a product x ∘ y is the inner product ⟨x, y⟩, of rows or of columns if over one axis
-    only, and is built as such. Over `"layers"`: the sum of a scalar over the parameters that step
-    together. Several rules of one optimizer add to one sum if they sum the same expression, or
-    give their sums one `name`, whatever each of them adds.
+    Over `"rows"` the rows are added up, one sum per column. The sum of a product x ∘ y is built as
+    the inner product ⟨x, y⟩. Over `"layers"`: the sum of a scalar over the parameters that step
+    together. Rules of one optimizer add to one sum if they sum the same expression, or if they
+    give their sums the same `name`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.sum(nd.G, over="rows"))
+        sum[i](G)
+        >>> print(nd.sum(nd.G, over="rows").shape)
+        1×n
     """
     x = as_expr(x)
     reduced = _reduce(Reducer.SUM, x, over, name)
+    # ⟨x, y⟩ commutes with rotations of both, which x ∘ y on its own has already lost.
     if isinstance(reduced, nodes.Reduce):
         match x:
             case Mul(left=y, right=z) if y.shape == z.shape:
@@ -95,10 +162,15 @@ def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
 
 
 def max(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
-    """Return the largest entry over `"rows"` (a 1×n), `"cols"` (an m×1) or `"all"` (a scalar).
+    """Return the largest entry over `"rows"` (1×n), `"cols"` (m×1) or `"all"` (a scalar).
 
-    Over `"layers"`: the largest of a scalar over the parameters that step together; a `name` joins
-    those of several rules, as it does for `nd.sum`.
+    Over `"layers"`: the largest of a scalar over the parameters that step together; a common
+    `name` joins those of several rules, as for `nd.sum`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.max(nd.abs(nd.G), over="cols"))
+        max[j](abs(G))
     """
     return _reduce(Reducer.MAX, x, over, name)
 
@@ -135,6 +207,11 @@ def kth_largest(x: Any, k: int, *, over: str = "all") -> Expr:
 
     Raises:
         DomainError: if x is not known to be ≥ 0, or k < 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.kth_largest(nd.abs(nd.G), 3))
+        max3[ij](abs(G))
     """
     found = nodes.KthLargest(as_expr(x), k, *_axes(over))
     if found.arg.shape == SCALAR:
@@ -151,13 +228,24 @@ def block_mean(x: Any, *, rows: int = 1, cols: int = 1) -> Expr:
 
     Raises:
         DomainError: for a block without rows or columns.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.block_mean(nd.G * nd.G, cols=64))
+        blockmean[1x64](G²)
     """
     mean = nodes.BlockMean(as_expr(x), rows, cols)
     return mean.arg if mean.arg.shape == SCALAR or rows == cols == 1 else mean
 
 
 def inner(x: Any, y: Any) -> Expr:
-    """Return the Frobenius inner product ⟨x, y⟩."""
+    """Return the Frobenius inner product ⟨x, y⟩.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.inner(nd.G, nd.W))
+        inner(G, W)
+    """
     return nodes.Inner(as_expr(x), as_expr(y))
 
 
@@ -166,6 +254,11 @@ def trace(x: Any) -> Expr:
 
     Raises:
         ShapeError: if it is not square.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.trace(nd.G @ nd.G.T))
+        tr(G Gᵀ)
     """
     x = as_expr(x)
     if not x.shape.square:
@@ -179,7 +272,17 @@ def trace(x: Any) -> Expr:
 
 
 def polar(x: Any) -> Expr:
-    """Return the polar factor U_r V_rᵀ of X = U S Vᵀ; a partial isometry, 0 at 0."""
+    """Return the polar factor U Vᵀ of X = U S Vᵀ: X with all nonzero singular values set to 1.
+
+    For X of rank r it is U_r V_rᵀ, the sum over the r nonzero singular values; 0 at 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.polar(nd.G))
+        polar(G)
+        >>> print(nd.spectral.lmo(nd.G).definition)
+        −polar(G)
+    """
     return nodes.Polar(as_expr(x))
 
 
@@ -188,6 +291,11 @@ def matrix_power(s: Any, p: Any) -> Expr:
 
     Raises:
         DomainError: if S is not known to be positive semidefinite.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.matrix_power(nd.G @ nd.G.T, -1 / 4) @ nd.G)
+        (G Gᵀ)⁻¹ᐟ⁴ G
     """
     return simplest(nodes.MatrixPower(as_expr(s), as_expr(p)))
 
@@ -197,24 +305,40 @@ def cholesky(s: Any) -> Expr:
 
     Raises:
         DomainError: if S is not known to be positive semidefinite.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.inverse(nd.cholesky(nd.G @ nd.G.T)) @ nd.G)
+        chol(G Gᵀ)⁻¹ G
     """
     return nodes.Cholesky(as_expr(s))
 
 
 def normal_like(x: Any, key: int = 0) -> Expr:
-    """Return standard normal numbers in the shape of x, fresh at every step.
+    """Return independent standard normal numbers in the shape of x, new ones at every step.
 
     Draws of one shape with the same `key` are one and the same; give each its own. They are
     functions of the optimizer's `seed`, the parameter, the step and the entry.
+
+    Example:
+        >>> import normdsl as nd
+        >>> noise = nd.normal_like(nd.G)
+        >>> noise == nd.normal_like(nd.W), noise == nd.normal_like(nd.G, key=1)
+        (True, False)
     """
     return _draw(nodes.Distribution.NORMAL, x, key)
 
 
 def signs_like(x: Any, key: int = 0) -> Expr:
-    """Return ±1 with equal chances (Rademacher) in the shape of x, fresh at every step.
+    """Return random signs ±1 (Rademacher) in the shape of x, new ones at every step.
 
     Draws of one shape with the same `key` are one and the same; give each its own. They are
     functions of the optimizer's `seed`, the parameter, the step and the entry.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.signs_like(nd.G) * nd.G)
+        ζ ∘ G
     """
     return _draw(nodes.Distribution.SIGNS, x, key)
 
@@ -232,23 +356,38 @@ def _draw(distribution: nodes.Distribution, x: Any, key: int) -> Expr:
 def inverse(x: Any) -> Expr:
     """Return the inverse of a square matrix (its pseudo-inverse where singular).
 
-    Of a matrix that is orthogonal whatever its states start from it is the transpose.
+    For a matrix known to be orthogonal it is the transpose.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.inverse(nd.G @ nd.G.T) @ nd.G)
+        (G Gᵀ)⁻¹ G
+        >>> print(nd.inverse(nd.eigenbasis(nd.G @ nd.G.T)))
+        eigenbasis(G Gᵀ)ᵀ
     """
     x = as_expr(x)
     if isinstance(x, nodes.MatrixPower):
+        # Of pseudo-inverses as well: both powers live on the range of S.
         return matrix_power(x.arg, -x.exponent)
     if isinstance(x, nodes.Inverse):
         return x.arg
+    # A state may be started from another value, for which the transpose is not the inverse.
     if x.facts.orthogonal and not any(isinstance(y, State) and y.facts.orthogonal for y in walk(x)):
         return transpose(x)
     return nodes.MatrixPower(x, as_expr(-1)) if x.facts.psd else nodes.Inverse(x)
 
 
 def eigenbasis(s: Any) -> Expr:
-    """Return the orthogonal eigenvectors Q of a symmetric matrix as columns, largest value first.
+    """Return the eigenvectors of a symmetric matrix as columns of Q, largest eigenvalue first.
 
     The sign of a column is arbitrary, and columns change places where eigenvalues cross. A state in
     their coordinates, as an average of (Qᵀ G)², turns along: what it was is read in the coordinates
     of this step (`nd.fix`), so that it stays with its directions. The old basis is a state then.
+
+    Example:
+        >>> import normdsl as nd
+        >>> Q = nd.eigenbasis(nd.ema(nd.G @ nd.G.T, 0.9))
+        >>> print(Q.T @ nd.G)
+        eigenbasis(fix(9/10 s_old + 1/10 G Gᵀ))ᵀ G
     """
     return nodes.Eigenbasis(as_expr(s))

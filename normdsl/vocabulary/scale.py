@@ -34,6 +34,13 @@ class Scale:
     Args:
         name: its name. factor: a formula of `nd.rows`, `nd.cols` and numbers, above 0.
         reference: where it comes from.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.scale.shape
+        <scale shape: √max(1, m / n)>
+        >>> nd.scale.shape.at((256, 64))
+        2.0
     """
 
     name: str
@@ -48,6 +55,7 @@ class Scale:
                 why="a scale is one number per matrix",
                 hint="use nd.preconditioned(norm, hadamard=…) for factors of the entries",
             )
+        # One shape, not square, shows here already whether it is a formula of m and n.
         self.at((2, 3))
 
     def at(self, shape: Sequence[int]) -> float:
@@ -189,18 +197,39 @@ def convert(lr: float, source: Scale, target: Scale, shape: Sequence[int]) -> fl
     lr · s_source(m, n) / s_target(m, n): one rate for all layers becomes one for each shape,
     unless both factors have the same shape dependence. Decay that is multiplied by the rate
     changes along with it: divide λ by the same factor to keep it.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.scale.convert(0.02, nd.scale.shape, nd.scale.spectral, (64, 256))
+        0.04
     """
     return lr * source.at(shape) / target.at(shape)
 
 
 def table(*shapes: Sequence[int], scales: Sequence[Scale] = ALL) -> Grid:
-    """Return the factors of the conventions for matrices of some shapes."""
+    """Return a table of the factors of all scales for matrices of some shapes.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.scale.table((256, 64), scales=[nd.scale.shape, nd.scale.fan_in]))
+        scale   factor          256 × 64
+        shape   √max(1, m / n)  2
+        fan_in  1 / n           0.01562
+    """
     head = ["scale", "factor", *(f"{m} × {n}" for m, n in shapes)]
     return Grid(head, [[s.name, str(s), *(f"{s.at(x):.4g}" for x in shapes)] for s in scales])
 
 
 def conversions(shape: Sequence[int], scales: Sequence[Scale] = ALL) -> Grid:
-    """Return by what a rate of the row's convention is multiplied to be one of the column's."""
+    """Return a table of factors that turn a rate of the row's scale into one of the column's.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.scale.conversions((64, 256), scales=[nd.scale.shape, nd.scale.spectral]))
+        from ↓ to →  shape  spectral
+        shape        1      2
+        spectral     0.5    1
+    """
     head = ["from ↓ to →", *(s.name for s in scales)]
     cells = [[f"{convert(1.0, s, target, shape):.4g}" for target in scales] for s in scales]
     return Grid(head, [[s.name, *row] for s, row in zip(scales, cells, strict=True)])

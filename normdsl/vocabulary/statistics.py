@@ -1,4 +1,4 @@
-"""Statistics of a stream that preconditioners are made of, in the words of the field.
+"""Statistics of a stream, of which preconditioners are made.
 
 Most are one expression: `x * x` entry by entry, `x @ x.T` and `x.T @ x` (Gram matrices),
 `nd.sum(x * x, over="cols")` by rows, `nd.block_mean(x * x, cols=64)` by blocks; `nd.ema` averages
@@ -17,14 +17,20 @@ from normdsl.vocabulary.functions import inverse, maximum
 
 
 def running_max(x: Any) -> Expr:
-    """Return the largest value so far, entry by entry: s ← max(s, x) from zero."""
+    """Return the largest value so far, entry by entry: s ← max(s, x) from zero.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.running_max(nd.G * nd.G))
+        fix(max(s_old, G²))
+    """
     x = as_expr(x)
     largest: Expr = fix(lambda s: maximum(s, x), zeros_like(x))
     return largest
 
 
 def coupled_grams(x: Any, beta: Any, start: Any = 1) -> tuple[Expr, Expr]:
-    """Return the two factors L, m×m, and R, n×n, of which each whitens the other's statistic.
+    """Return KL-Shampoo's factors L (m×m) and R (n×n), averages that precondition each other.
 
         L ← β L + (1 − β)/n · X R⁻¹ Xᵀ,    R ← β R + (1 − β)/m · Xᵀ L⁻¹ X
 
@@ -34,9 +40,16 @@ def coupled_grams(x: Any, beta: Any, start: Any = 1) -> tuple[Expr, Expr]:
 
     Args:
         x: the stream. beta: β, in [0, 1). start: multiple of the identity they start from.
+
+    Example:
+        >>> import normdsl as nd
+        >>> L, R = nd.coupled_grams(nd.G, 0.9)
+        >>> print(L)
+        fix(9/10 s_old + (1/10 / n) G r_old⁻¹ Gᵀ)
     """
     x, b = as_expr(x), rate(beta)
 
+    # Divided by n and by m, the factors of x with entries of variance 1 stay near I.
     def step(left: Expr, right: Expr) -> tuple[Expr, Expr]:
         return (
             b * left + (1 - b) / cols * (x @ inverse(right) @ x.T),
@@ -48,7 +61,7 @@ def coupled_grams(x: Any, beta: Any, start: Any = 1) -> tuple[Expr, Expr]:
 
 
 def ema_in_basis(x: Any, beta: Any, left: Any, right: Any) -> Expr:
-    """Return the average of Qᵀ x P in the coordinates of bases Q = left and P = right that change.
+    """Return the moving average of Qᵀ x P, turned along as the bases Q and P change.
 
         s ← β (Qᵀ Q₋) s (P₋ᵀ P) + (1 − β) Qᵀ x P
 
@@ -58,6 +71,12 @@ def ema_in_basis(x: Any, beta: Any, left: Any, right: Any) -> Expr:
 
     Args:
         x: the stream. beta: β, in [0, 1). left: Q, m×m. right: P, n×n.
+
+    Example:
+        >>> import normdsl as nd
+        >>> Q, P = nd.eigenbasis(nd.G @ nd.G.T), nd.eigenbasis(nd.G.T @ nd.G)
+        >>> print(nd.ema_in_basis(nd.G, 0.9, Q, P).shape)
+        m×n
     """
     x, b, q, p = as_expr(x), rate(beta), as_expr(left), as_expr(right)
     turn, back = q.T @ prev(q), prev(p).T @ p

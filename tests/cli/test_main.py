@@ -6,6 +6,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from normdsl import algorithms
 from normdsl.cli import main
 
 MY_RULE = """
@@ -37,6 +38,14 @@ def test_show_prints_the_mathematics():
     told = normdsl("show", "muadam_sania").stdout
     assert "v_buffer ← β₂ v_buffer_old + (1 − β₂) G²" in told
     assert "arXiv:2510.10777" in told
+
+
+def test_show_leaves_out_the_examples_of_the_docstring():
+    told = normdsl("show", "sgd").stdout
+    assert "torch.optim.SGD" in told
+    assert ">>>" in algorithms.sgd.doc
+    assert ">>>" not in told
+    assert "Example" not in told
 
 
 @pytest.mark.parametrize(

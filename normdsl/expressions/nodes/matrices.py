@@ -149,7 +149,7 @@ class Eigenbasis(Operation):
 
     @property
     def jumps_with(self) -> tuple[Expr, ...]:
-        """S, whose eigenvectors 0 does not tell."""
+        """S, since any basis is one of eigenvectors at S = 0."""
         return (self.arg,)
 
     def _infer_shape(self) -> Shape:

@@ -212,8 +212,8 @@ class Shared:
     Scalars of several rules in one optimizer are one if theirs is the same.
 
     Args:
-        measure: a scalar of the user's, or the norm, or the dual norm, of all layers.
-        name: what the user called it, if anything.
+        measure: a scalar that the user combines, or the norm or dual norm of all layers.
+        name: the name that the user gave it, if any.
         by: the gauge that combines the norms of the layers, d.
         part: which of the gauge's sums and maxima it is, as a formula of d.
     """
