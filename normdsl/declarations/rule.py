@@ -74,8 +74,8 @@ class Hyperparameter:
     Example:
         >>> import normdsl as nd
         >>> beta = nd.algorithms.signum.hyperparameter("beta")
-        >>> print(beta.default, beta.domain)
-        0.9 Fraction [0, 1)
+        >>> print(f"{beta.default}, {beta.domain.in_words('beta')}")
+        0.9, a number with 0 ≤ beta < 1
     """
 
     name: str
