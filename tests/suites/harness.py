@@ -64,7 +64,7 @@ def _info(rule, cls):
         theirs = get_error_inputs_for_all_optims(device, dtype)
         return [
             *(e for e in theirs if e.optimizer_error_input.desc != "Tensor lr must be 1-element"),
-            _refused("one number", lr=torch.tensor([1e-3, 1e-3])),
+            _refused("one real number", lr=torch.tensor([1e-3, 1e-3])),
             _refused("lr must be a number", lr=-1e-2),
             _refused("learning_rate", learning_rate=1e-2),
         ]

@@ -7,7 +7,7 @@ import pytest
 import soundness
 from judging import WRONG, Outcome, judge_all
 
-COUNT, SEED, DEPTH = 32, 1, 2
+COUNT, SEED, DEPTH = 32, 3, 2
 
 
 @functools.cache
