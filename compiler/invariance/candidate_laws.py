@@ -25,6 +25,11 @@ from normdsl.expressions.shapes import Dim, Shape
 
 _ROUNDS = 4
 _MOST = 16
+#: How many proposals are followed in one check: where recursions stand in one another, each of the
+#: outer one asks for all of the inner one. Real rules and most random ones need fewer than thirty.
+_MOST_TRIED = 100
+#: The most operations in an exponent or shift of a proposal; those of real rules have about ten.
+_LONGEST = 50
 
 Laws = tuple[Law, ...]
 
@@ -53,7 +58,7 @@ def candidates(inference: Scope, recursion: Recursion, filled: bool = True) -> I
             except Failure as error:
                 failure = failure or error
                 continue
-            for proposal in read:
+            for proposal in filter(_is_short, read):
                 for completed in (
                     _completed(inference.group, recursion, proposal, starts)
                     if filled
@@ -70,6 +75,15 @@ def candidates(inference: Scope, recursion: Recursion, filled: bool = True) -> I
             yield completed
     if failure is not None:
         raise failure
+
+
+def _is_short(laws: Laws) -> bool:
+    """Return whether exponents and shifts are short enough to go on with.
+
+    Where no law holds, each round makes them longer, and solving for them takes ever more time.
+    """
+    parts = (x for law in laws for x in (law.unit, law.offset) if x is not None)
+    return all(x.count_ops() <= _LONGEST for x in parts)
 
 
 def assume(group: Group, recursion: Recursion, laws: Laws) -> dict[Carry, Law]:
@@ -121,11 +135,16 @@ def _read_off(
     starts: list[list[Law]],
 ) -> Iterator[Laws]:
     """Yield the laws the bodies have when the states have `laws`, units and shifts solved."""
+    tried = inference.memory["tried"] = inference.memory.get("tried", 0) + 1
+    if tried > _MOST_TRIED:
+        raise Failure(recursion.bodies[0], "its states depend on one another in too many ways")
     inner = inference.within(assume(inference.group, recursion, laws))
     bodies = [inner.judge(b) for b in recursion.bodies]
     initial = _equations(laws, [start[0] for start in starts])
     for choice in itertools.islice(itertools.product(*bodies), _MOST):
         found = tuple(j.law for j in choice)
+        if not _is_short(found):
+            continue
         needed = NONE.union(*(j.conditions for j in choice))
         kept = [c for c in needed if on_unknowns(c)]
         kept += _equations(laws, found)

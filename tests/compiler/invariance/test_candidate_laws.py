@@ -2,9 +2,11 @@
 
 import proofs
 import pytest
+from properties import within
 
 import normdsl as nd
 from normdsl import G, W
+from normdsl.compiler.invariance import candidate_laws
 from normdsl.compiler.invariance.induction import prove
 from normdsl.compiler.invariance.infer import Inference
 from normdsl.compiler.invariance.laws import ANY, Law
@@ -92,3 +94,23 @@ def test_open_guesses_prove_nothing():
     recursion = two_back(G).recursion
     with pytest.raises(AssertionError, match="an open guess"):
         prove(Inference(nd.groups.orthogonal), recursion, (Law(ANY, ANY, ANY),))
+
+
+def test_recursions_that_stand_in_one_another_are_given_up_in_time(monkeypatch):
+    """Each proposal for the outer states asks for all of the inner ones, whose shifts grow."""
+
+    @nd.optimizer
+    def tangled(lr=0.05, eps=0.1, beta: nd.Fraction = 0.9, gamma: nd.Fraction = 0.6):
+        def outer(s):
+            def middle(b):
+                a = nd.prev(nd.fix(lambda a: beta * a + (1 - beta) * b, nd.zeros_like(W)))
+                return gamma * (gamma * a + (1 - gamma) * b) + (s + eps * s)
+
+            return gamma * nd.fix(middle, W) + nd.top_entries(2).lmo(nd.ema(G, gamma))
+
+        return W - lr * nd.fix(outer, nd.zeros_like(W))
+
+    monkeypatch.setattr(candidate_laws, "_MOST_TRIED", 20)
+    with within(30):
+        verdict = tangled.check("translation", witnesses=False)
+    assert verdict.answer == "invariant if gamma = 0"
