@@ -150,7 +150,7 @@ class Stepper:
 
         Args:
             batch: what it steps from.
-            known: what `joint.shared` returned for it.
+            known: what `across_layers.shared` returned for it.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
