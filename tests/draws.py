@@ -19,9 +19,10 @@ from normdsl.compiler.invariance.conditions import Assumption, Condition
 from normdsl.compiler.invariance.laws import INVARIANT, Law
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.declaration import Declaration
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.facts import UNKNOWN
 from normdsl.expressions.nodes import Distribution, Draw
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import After, Carry, Recursion, State
 from normdsl.expressions.traversal import replace, walk

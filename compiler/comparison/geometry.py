@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from normdsl.declarations.rule import Rule
-from normdsl.expressions import expr as e
-from normdsl.expressions.expr import Expr, transpose
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Source, Stream
+from normdsl.expressions.nodes.products import transpose
 from normdsl.expressions.shapes import SCALAR
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import Lmo, Norm, Sharp
@@ -65,12 +66,12 @@ def geometry(declaration: Rule) -> Geometry | None:
 def _summands(update: Expr) -> Iterator[Expr]:
     """Yield the summands of the new weights, without the numbers they are multiplied by."""
     match update:
-        case e.Add(left=x, right=y):
+        case n.Add(left=x, right=y):
             yield from _summands(x)
             yield from _summands(y)
-        case e.Mul(left=c, right=x) if c.shape == SCALAR:
+        case n.Mul(left=c, right=x) if c.shape == SCALAR:
             yield from _summands(x)
-        case e.Mul(left=x, right=c) if c.shape == SCALAR:
+        case n.Mul(left=x, right=c) if c.shape == SCALAR:
             yield from _summands(x)
         case _:
             yield update

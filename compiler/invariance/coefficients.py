@@ -16,9 +16,10 @@ import sympy
 
 from normdsl.compiler.invariance.initial_values import FirstStep
 from normdsl.compiler.invariance.normal_form import normal_form
-from normdsl.expressions import expr as e
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param, Stream
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.origins import NUMBERS, Origin
 from normdsl.expressions.recursion import After, Before
 from normdsl.expressions.streams import t
@@ -99,11 +100,11 @@ def coefficient(expr: Expr) -> sympy.Expr:
             return sympy.Rational(value.numerator, value.denominator)
         case Param():
             return symbol(expr)
-        case e.Add(left=x, right=y):
+        case n.Add(left=x, right=y):
             found = coefficient(x) + coefficient(y)
-        case e.Mul(left=x, right=y):
+        case n.Mul(left=x, right=y):
             found = coefficient(x) * coefficient(y)
-        case e.Pow(base=x, exponent=p):
+        case n.Pow(base=x, exponent=p):
             found = coefficient(x) ** coefficient(p)
         case _:
             return Varying(expr)

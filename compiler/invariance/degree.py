@@ -15,7 +15,7 @@ from normdsl.compiler.invariance.laws import ANYTHING
 from normdsl.compiler.invariance.prove import idle_parameters, settled_starts
 from normdsl.declarations.folding import fold
 from normdsl.declarations.rule import Rule
-from normdsl.expressions import expr as e
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import After, Before, State
@@ -76,8 +76,8 @@ def degree(declaration: Rule) -> Degree | None:
 def _step(update: Expr) -> Expr:
     """Return the new weights without the summands c W."""
     match update:
-        case e.Add(left=x, right=y):
-            return e.add(_step(x), _step(y))
+        case n.Add(left=x, right=y):
+            return n.add(_step(x), _step(y))
         case _ if _linear_in_weights(update) and _reads_weights(update):
             return zeros_like(W)
         case _:
@@ -119,11 +119,11 @@ def _linear(expr: Expr, leaves: Set[Expr]) -> bool:
     if expr in leaves or leaves.isdisjoint(walk(expr)):
         return True
     match expr:
-        case e.Add(left=x, right=y):
+        case n.Add(left=x, right=y):
             return _linear(x, leaves) and _linear(y, leaves)
-        case e.Mul(left=c, right=x) if c.shape == SCALAR:
+        case n.Mul(left=c, right=x) if c.shape == SCALAR:
             return leaves.isdisjoint(walk(c)) and _linear(x, leaves)
-        case e.Mul(left=x, right=c) if c.shape == SCALAR:
+        case n.Mul(left=x, right=c) if c.shape == SCALAR:
             return leaves.isdisjoint(walk(c)) and _linear(x, leaves)
         case _:
             return False

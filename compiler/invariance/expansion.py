@@ -31,10 +31,11 @@ from normdsl.compiler.invariance.terms import (
     traced,
     turned,
 )
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Reducer
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.recursion import Carry, State
 from normdsl.expressions.shapes import SCALAR
 from normdsl.norms.base import NormOperation
@@ -75,21 +76,21 @@ class Expanded(Normal):
             case Constant(value=value, dims=dims):
                 ones = () if dims == SCALAR else (super()._visit(Constant(ONE, dims)),)
                 return {((), ones): value} if value else {}
-            case e.Add(left=x, right=y) if x.shape == y.shape:
+            case n.Add(left=x, right=y) if x.shape == y.shape:
                 return added([self.terms(x), self.terms(y)])
-            case e.Mul(left=x, right=y):
+            case n.Mul(left=x, right=y):
                 return self._multiple(expr, x, y)
-            case e.Pow(base=x, exponent=Constant(value=p)) if x.shape == SCALAR:
+            case n.Pow(base=x, exponent=Constant(value=p)) if x.shape == SCALAR:
                 return self._power(expr, self.terms(x), p)
-            case e.MatMul():
+            case n.MatMul():
                 found = self._product([self.terms(x) for x in factors(expr)])
                 return traced(found) if expr.shape == SCALAR else found
-            case e.Transpose(arg=x):
+            case n.Transpose(arg=x):
                 return {(scalars, turned(word)): c for (scalars, word), c in self.terms(x).items()}
             case nodes.Inner(left=nodes.Eye() as x, right=State() as y) if expr.whole:
                 return self._of_state(expr, y, lambda arg: nodes.Inner(x, arg))
             case nodes.Inner(left=x, right=y) if expr.whole or expr.shape == SCALAR:
-                return traced(self._product([self.terms(e.transpose(x)), self.terms(y)]))
+                return traced(self._product([self.terms(n.transpose(x)), self.terms(y)]))
             case nodes.Reduce():
                 return self._reduced(expr)
             case nodes.Polar(arg=x) | nodes.SingularLmo(arg=x):
@@ -183,10 +184,10 @@ def factors(expr: Expr) -> list[Expr]:
         top = stack.pop()
         room = len(found) + len(stack) < LONGEST
         match top:
-            case e.MatMul(left=x, right=y) if room:
+            case n.MatMul(left=x, right=y) if room:
                 stack += [y, x]
-            case e.Transpose(arg=e.MatMul(left=x, right=y)) if room:
-                stack += [e.transpose(x), e.transpose(y)]
+            case n.Transpose(arg=n.MatMul(left=x, right=y)) if room:
+                stack += [n.transpose(x), n.transpose(y)]
             case _:
                 found.append(top)
     return found

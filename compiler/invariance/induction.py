@@ -22,7 +22,9 @@ from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, ZE
 from normdsl.compiler.invariance.scope import Scope
 from normdsl.compiler.invariance.unit_equations import consistent, equal, on_unknowns
 from normdsl.declarations.folding import Folding
-from normdsl.expressions.expr import Expr, Mul, as_expr, is_constant
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.arithmetic import Mul
+from normdsl.expressions.nodes.constants import as_expr, is_constant
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import After, Before, Recursion, State, free_carries, release
 from normdsl.expressions.shapes import SCALAR

@@ -22,19 +22,14 @@ from normdsl.compiler.invariance.rules import outcomes
 from normdsl.compiler.invariance.unit_equations import equal, is_zero, on_unknowns
 from normdsl.declarations.folding import Folding
 from normdsl.errors import NormdslError
-from normdsl.expressions.expr import (
-    Add,
-    Constant,
-    Expr,
-    Pow,
-    as_expr,
-    is_constant,
-)
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
     Eye,
     MatrixPower,
     Param,
 )
+from normdsl.expressions.nodes.arithmetic import Add, Pow
+from normdsl.expressions.nodes.constants import Constant, as_expr, is_constant
 from normdsl.expressions.recursion import Carry, State
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from normdsl.declarations.folding import Folding
-from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.origins import STILL
 from normdsl.expressions.recursion import After, Before, release
 from normdsl.expressions.streams import t

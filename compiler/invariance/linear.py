@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from normdsl.expressions import expr as e
-from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.facts import UNKNOWN
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.recursion import Carry, Recursion, State, free_carries
 from normdsl.expressions.shapes import SCALAR
 
@@ -30,8 +31,8 @@ def carried_through(state: State, function: Callable[[Expr], Expr]) -> Expr | No
     for scalar, array in _terms(recursion.bodies[0], as_expr(1)):
         if old in free_carries(scalar) or (array != old and old in free_carries(array)):
             return None
-        term = e.mul(scalar, new if array == old else function(array))
-        total = term if total is None else e.add(total, term)
+        term = n.mul(scalar, new if array == old else function(array))
+        total = term if total is None else n.add(total, term)
     assert total is not None, "a body has a term"
     image = Recursion((start,), (total,), recursion.level, (UNKNOWN,))
     return type(state)(image, 0)
@@ -40,11 +41,11 @@ def carried_through(state: State, function: Callable[[Expr], Expr]) -> Expr | No
 def _terms(expr: Expr, scalar: Expr) -> list[tuple[Expr, Expr]]:
     """Return the terms of a sum, each as a scalar and an array."""
     match expr:
-        case e.Add(left=x, right=y) if x.shape == y.shape:
+        case n.Add(left=x, right=y) if x.shape == y.shape:
             return _terms(x, scalar) + _terms(y, scalar)
-        case e.Mul(left=c, right=x) if c.shape == SCALAR != x.shape:
-            return _terms(x, e.mul(scalar, c))
-        case e.Mul(left=x, right=c) if c.shape == SCALAR != x.shape:
-            return _terms(x, e.mul(scalar, c))
+        case n.Mul(left=c, right=x) if c.shape == SCALAR != x.shape:
+            return _terms(x, n.mul(scalar, c))
+        case n.Mul(left=x, right=c) if c.shape == SCALAR != x.shape:
+            return _terms(x, n.mul(scalar, c))
         case _:
             return [(scalar, expr)]

@@ -16,7 +16,7 @@ from normdsl.compiler.invariance.mirror import image_names
 from normdsl.compiler.invariance.naming import Zeros, complete, names_of
 from normdsl.compiler.invariance.normal_form import normal_form
 from normdsl.declarations.rule import Rule
-from normdsl.expressions import expr as e
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Stream
 from normdsl.expressions.origins import STILL, Origin
@@ -27,7 +27,7 @@ from normdsl.show.text import text
 from normdsl.source import Where
 
 #: Nodes whose rules are in every proof, and how many other rules a sentence names.
-_DULL = e.Add | e.Mul | e.MatMul | e.Transpose | State
+_DULL = n.Add | n.Mul | n.MatMul | n.Transpose | State
 _MOST_TOLD = 2
 
 
@@ -180,7 +180,7 @@ def carried(judgement: Judgement, names: Mapping[Expr, str]) -> str:
 
 def _step(judgement: Judgement) -> Judgement:
     """Return the judgement of what the gradient adds to the weights, number in front left out."""
-    while isinstance(judgement.expr, e.Add) or _is_multiple(judgement):
+    while isinstance(judgement.expr, n.Add) or _is_multiple(judgement):
         driven = [p for p in judgement.premises if _reads_gradient(p.expr)]
         if not driven:
             break
@@ -191,7 +191,7 @@ def _step(judgement: Judgement) -> Judgement:
 def _is_multiple(judgement: Judgement) -> bool:
     """Return whether it is a number that does not move times something else."""
     numbers = [p for p in judgement.premises if p.expr.shape == SCALAR and p.law == INVARIANT]
-    return isinstance(judgement.expr, e.Mul) and len(numbers) == 1
+    return isinstance(judgement.expr, n.Mul) and len(numbers) == 1
 
 
 def _reads_gradient(expr: Expr) -> bool:

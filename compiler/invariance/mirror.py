@@ -19,10 +19,11 @@ from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.naming import complete
 from normdsl.compiler.invariance.normal_form import normal_form, occurring
 from normdsl.compiler.invariance.scope import Scope
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Source
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.recursion import Before, Carry, State, last
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.expressions.structure import rebuild
@@ -81,32 +82,32 @@ def _carry(node: Carry, mirror: Mirror) -> Expr:
 
 
 @image.register
-def _matmul(node: e.MatMul, mirror: Mirror) -> Expr:
-    return e.matmul(mirror(node.right), mirror(node.left))
+def _matmul(node: n.MatMul, mirror: Mirror) -> Expr:
+    return n.matmul(mirror(node.right), mirror(node.left))
 
 
 @image.register
-def _transpose(node: e.Transpose, mirror: Mirror) -> Expr:
-    return e.transpose(mirror(node.arg))
+def _transpose(node: n.Transpose, mirror: Mirror) -> Expr:
+    return n.transpose(mirror(node.arg))
 
 
 @image.register
 def _eigenbasis(node: nodes.Eigenbasis, mirror: Mirror) -> Expr:
-    return e.transpose(nodes.Eigenbasis(mirror(node.arg)))
+    return n.transpose(nodes.Eigenbasis(mirror(node.arg)))
 
 
 @image.register
 def _before(node: Before, mirror: Mirror) -> Expr:
     remembered = node.recursion.remembers(node.index)
     if isinstance(remembered, nodes.Eigenbasis):  # the transpose of what its mirror image was
-        return e.transpose(last(nodes.Eigenbasis(mirror(remembered.arg))))
+        return n.transpose(last(nodes.Eigenbasis(mirror(remembered.arg))))
     rebuilt: Expr = rebuild(node, Expr, mirror)
     return rebuilt
 
 
 @image.register
 def _cholesky(node: nodes.Cholesky, mirror: Mirror) -> Expr:
-    return e.transpose(nodes.Cholesky(mirror(node.arg)))
+    return n.transpose(nodes.Cholesky(mirror(node.arg)))
 
 
 @image.register
@@ -187,7 +188,7 @@ def one_sided(update: Expr, names: Mapping[Expr, str]) -> Failure:
 def _wholes(root: Expr) -> list[Expr]:
     """Return the parts of an expression that are not a piece of a longer sum or product."""
     parts = walk(root)
-    joined = e.Add | e.Mul | e.MatMul
+    joined = n.Add | n.Mul | n.MatMul
     pieces = {c for x in parts if isinstance(x, joined) for c in x.children if type(c) is type(x)}
     leaves = Carry | nodes.Eye | Constant
     return [x for x in parts if x not in pieces and not isinstance(x, leaves)]

@@ -7,8 +7,10 @@ from functools import lru_cache
 from normdsl.declarations.folding import Folding, fold
 from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
-from normdsl.expressions.expr import Expr, Pow, is_constant
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param, Source, Stream
+from normdsl.expressions.nodes.arithmetic import Pow
+from normdsl.expressions.nodes.constants import is_constant
 from normdsl.expressions.recursion import After, Before, Recursion, State, release
 from normdsl.expressions.shapes import SCALAR
 from normdsl.expressions.streams import W

@@ -10,8 +10,9 @@ from normdsl.compiler.invariance.conditions import Assumption, Condition, Kind
 from normdsl.declarations.folding import Folding
 from normdsl.declarations.rule import Rule, remembered
 from normdsl.errors import NormdslError
-from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.recursion import After, Before, Carry, State, free_carries, release
 from normdsl.expressions.traversal import walk
 from normdsl.show.notation import LENGTHS

@@ -10,10 +10,11 @@ from normdsl.compiler.invariance.conditions import SHORT, Assumption, Condition,
 from normdsl.compiler.invariance.ranks import missing
 from normdsl.declarations.folding import Folding
 from normdsl.errors import NormdslError
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr, as_expr
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import Constant, as_expr
 from normdsl.expressions.shapes import SCALAR
 
 
@@ -50,15 +51,15 @@ def without(expr: Expr, zeros: Iterable[Param]) -> Expr:
 def basis(kind: Kind, expr: Expr) -> Iterator[Expr]:
     """Yield the matrices whose full rank, or distinct eigenvalues, are those of an expression."""
     match expr:
-        case e.Mul(left=c, right=x) | e.Mul(left=x, right=c) if c.shape == SCALAR and _nonzero(c):
+        case n.Mul(left=c, right=x) | n.Mul(left=x, right=c) if c.shape == SCALAR and _nonzero(c):
             yield from basis(kind, x)
-        case e.Transpose(arg=x) | nodes.Inverse(arg=x):
+        case n.Transpose(arg=x) | nodes.Inverse(arg=x):
             yield from basis(kind, x)
         case nodes.MatrixPower(arg=x, exponent=Constant(value=p)) if p != 0:
             yield from basis(kind, x)
         case nodes.Cholesky(arg=x) if kind is Kind.FULL_RANK:
             yield from basis(kind, x)
-        case e.MatMul(left=x, right=y) if kind is Kind.FULL_RANK and x.shape.square:
+        case n.MatMul(left=x, right=y) if kind is Kind.FULL_RANK and x.shape.square:
             yield from basis(kind, x)
             yield from basis(kind, y)
         case _:
@@ -67,7 +68,7 @@ def basis(kind: Kind, expr: Expr) -> Iterator[Expr]:
 
 def _nonzero(scalar: Expr) -> bool:
     """Return whether a scalar is known not to be 0."""
-    divides = isinstance(scalar, e.Pow) and scalar.exponent.facts.high < 0
+    divides = isinstance(scalar, n.Pow) and scalar.exponent.facts.high < 0
     return divides or scalar.facts.low > 0 or scalar.facts.high < 0
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from normdsl.compiler.invariance.forms import Form, by_digest, flipped, joined
 from normdsl.compiler.invariance.pushing import pushed
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import After, Carry, Recursion, State, free_carries
 from normdsl.expressions.shapes import SCALAR
@@ -41,11 +41,11 @@ class Normal(Pass[Form]):
             case Carry():
                 place = (expr.level, self._places.get(expr, expr.index), str(expr.dims))
                 return Form("Carry", (), place, expr.facts.symmetric, expr.shape == SCALAR)
-            case e.Add() | e.Mul() | nodes.Maximum():
+            case n.Add() | n.Mul() | nodes.Maximum():
                 return joined(type(expr).__name__, map(self, expr.children))
-            case e.MatMul():
+            case n.MatMul():
                 return chain(self(expr.left), self(expr.right))
-            case e.Transpose(arg=x):
+            case n.Transpose(arg=x):
                 return flipped(self(x))
             case nodes.Inner(left=x, right=y) if expr.whole:
                 return _inner(self(x), self(y))

@@ -38,8 +38,9 @@ from normdsl.compiler.invariance.unit_equations import (
 )
 from normdsl.declarations.folding import fold
 from normdsl.declarations.rule import Hyperparameter, Rule
-from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.traversal import walk
 
 #: Exponents that were free, as they were chosen.

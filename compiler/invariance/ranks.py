@@ -12,9 +12,10 @@ from functools import lru_cache
 import attrs
 
 from normdsl.compiler.invariance.initial_values import FirstStep
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr, is_constant
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.recursion import After, Before
 from normdsl.expressions.shapes import SCALAR, Dim, Shape
 from normdsl.expressions.traversal import replace, walk
@@ -118,13 +119,13 @@ def _bound(node: Expr, known: dict[Expr, Bound]) -> Bound:
     match node:
         case Constant():
             return frozenset({Form(rest=0 if node.value == 0 else 1)})
-        case e.Add(left=x, right=y):
+        case n.Add(left=x, right=y):
             return frozenset(a + b for a in known[x] for b in known[y])
-        case e.MatMul(left=x, right=y):
+        case n.MatMul(left=x, right=y):
             return known[x] | known[y]
-        case e.Mul(left=x, right=y):
+        case n.Mul(left=x, right=y):
             return _scaled(x, y, known) | _scaled(y, x, known)
-        case e.Transpose(arg=x) | nodes.Inverse(arg=x) | nodes.Cholesky(arg=x) | nodes.Polar(arg=x):
+        case n.Transpose(arg=x) | nodes.Inverse(arg=x) | nodes.Cholesky(arg=x) | nodes.Polar(arg=x):
             return known[x]
         case nodes.MatrixPower(arg=x, exponent=Constant(value=p)) if p != 0:
             return known[x]

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from normdsl.expressions.expr import Expr, Pow
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import LOG, Apply
+from normdsl.expressions.nodes.arithmetic import Pow
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation
 from normdsl.show.text import text

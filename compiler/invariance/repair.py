@@ -19,11 +19,12 @@ from normdsl.compiler.invariance.verdict import Verdict, proved
 from normdsl.declarations.folding import fold
 from normdsl.declarations.rule import Hyperparameter, Rule
 from normdsl.errors import NormdslError
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.domains import REAL
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.origins import NUMBERS
 from normdsl.expressions.streams import G, W
 from normdsl.expressions.traversal import replace, walk
@@ -225,8 +226,8 @@ def _exponents(part: Expr, k: int, names: Mapping[Expr, str]) -> Iterator[Edit]:
     """Yield the edit that leaves the exponent of a power open."""
     unknown = Param(f"p_{k}", REAL)
     match part:
-        case e.Pow(base=x, exponent=Constant(value=v)) if x.facts.nonnegative and v > 0:
-            new: Expr = e.Pow(x, unknown)
+        case n.Pow(base=x, exponent=Constant(value=v)) if x.facts.nonnegative and v > 0:
+            new: Expr = n.Pow(x, unknown)
         case nodes.MatrixPower(arg=x, exponent=Constant(value=v)):
             new = nodes.MatrixPower(x, unknown)
         case _:
@@ -237,7 +238,7 @@ def _exponents(part: Expr, k: int, names: Mapping[Expr, str]) -> Iterator[Edit]:
 def _constants(part: Expr, names: Mapping[Expr, str]) -> Iterator[Edit]:
     """Yield the edits that drop an added constant, or make it relative to what it is added to."""
     match part:
-        case e.Add(left=x, right=y) if _is_still(x) != _is_still(y):
+        case n.Add(left=x, right=y) if _is_still(x) != _is_still(y):
             x, y = (x, y) if _is_still(y) else (y, x)
             constant, whole = text(y, names), text(part, names)
             yield Edit(part, x, f"{whole} without {constant}")
@@ -258,7 +259,7 @@ def _decays(part: Expr, declaration: Rule) -> Iterator[Edit]:
     Decoupled, it is multiplied by the step size: what leaves no step when it is zero.
     """
     match part:
-        case e.Add(left=x, right=e.Mul(left=rate, right=y)) if (x, y) == (G, W):
+        case n.Add(left=x, right=n.Mul(left=rate, right=y)) if (x, y) == (G, W):
             steps = idle_parameters(declaration)
             sizes = [Param(h.name, h.domain) for h in declaration.hyper if h.name in steps]
             shrunk = -(sizes[0] * rate * W) if sizes else -(rate * W)

@@ -21,7 +21,8 @@ from normdsl.compiler.invariance.witness import (
     part,
 )
 from normdsl.declarations.rule import Rule
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation

@@ -18,9 +18,10 @@ from normdsl.compiler.invariance.conditions import (
     Kind,
     coupled,
 )
-from normdsl.expressions import expr as e
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import Constant
 
 #: Where the scalar unit changes at every step: c of the step before, as a power of today's c.
 OLD = sympy.Symbol("c₋₁/c", real=True)
@@ -49,7 +50,7 @@ def from_sympy(value: sympy.Expr, params: Iterable[Any]) -> Expr | None:
         return None
     parts = [from_sympy(x, params) for x in value.args]
     whole = [x for x in parts if x is not None]
-    join = e.add if value.is_Add else e.mul
+    join = n.add if value.is_Add else n.mul
     return reduce(join, whole) if len(whole) == len(parts) else None
 
 

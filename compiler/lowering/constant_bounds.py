@@ -11,9 +11,10 @@ import math
 from functools import lru_cache
 
 from normdsl.errors import DeclarationError
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import Constant
 
 #: log₂ of the largest floating number, of the largest whole one of torch, and of lengths of W.
 _MOST_BITS, _WHOLE_BITS, _LENGTH_BITS = 1024.0, 63.0, 31.0
@@ -51,13 +52,13 @@ def _bits(expr: Expr) -> float:
             return math.log2(abs(v)) if v and whole else 0.0
         case nodes.Stream():
             return _LENGTH_BITS
-        case e.Add(left=x, right=y):
+        case n.Add(left=x, right=y):
             return 1 + max(_bits(x), _bits(y))
-        case e.Mul(left=x, right=y):
+        case n.Mul(left=x, right=y):
             return _bits(x) + _bits(y)
-        case e.Pow(base=x, exponent=Constant(value=p)):
+        case n.Pow(base=x, exponent=Constant(value=p)):
             return _bits(x) * max(float(p), 0.0)
-        case e.Pow(base=x):
+        case n.Pow(base=x):
             return _bits(x) * 2 ** _bits(expr.exponent)
         case _:
             return max(map(_bits, expr.children), default=0.0)

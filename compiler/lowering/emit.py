@@ -9,8 +9,8 @@ from normdsl.compiler.lowering import kernel_calls, refresh
 from normdsl.compiler.lowering.printer import Printer
 from normdsl.compiler.lowering.value_types import Type, Types
 from normdsl.declarations.identifiers import CODE
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.streams import MOMENTS
 from normdsl.schedules.schedule import Schedule
@@ -87,7 +87,7 @@ class Emitter(Printer):
             piece = (
                 self._keep(expr, self._write(expr)) if given is None else Piece(given, Level.ATOM)
             )
-            cheap = self.type(expr) <= Type.HYPER or isinstance(expr, e.Transpose)
+            cheap = self.type(expr) <= Type.HYPER or isinstance(expr, n.Transpose)
             drawn = isinstance(expr, nodes.Draw) or expr in self.kept
             shared = self._uses.get(expr, 0) > 1 and not cheap
             leaf = piece.text.isidentifier()

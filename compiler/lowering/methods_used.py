@@ -10,8 +10,10 @@ from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.refresh import inside, kept_values
-from normdsl.expressions.expr import Constant, Expr, MatMul
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Cholesky, Eigenbasis, Inverse, MatrixPower, Polar
+from normdsl.expressions.nodes.constants import Constant
+from normdsl.expressions.nodes.products import MatMul
 from normdsl.norms.iterated import Iterated
 from normdsl.schedules.methods import Eigh, Method
 from normdsl.schedules.schedule import Schedule

@@ -22,9 +22,10 @@ from normdsl.compiler.lowering.fragments import (
     rational,
 )
 from normdsl.compiler.lowering.value_types import Type
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr, is_constant
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.shapes import SCALAR, Dim
 from normdsl.norms.iterated import Iterated, exponent, graph
 from normdsl.schedules.methods import Eigh, Method
@@ -94,30 +95,30 @@ class Printer(abc.ABC):
         return Piece(f"W.new_ones({size}).diag_embed()", Level.ATOM)
 
     @_write.register
-    def _add(self, expr: e.Add) -> Piece:
+    def _add(self, expr: n.Add) -> Piece:
         kind = self.type(expr)
         if (power := self._as_one_minus_power(expr)) is not None:
             return power
         first = self._put(expr.left, Level.SUM, kind)
         tail, sign = expr.right, "+"
-        if isinstance(tail, e.Mul) and is_constant(tail.left, -1) and tail not in self._wishes:
+        if isinstance(tail, n.Mul) and is_constant(tail.left, -1) and tail not in self._wishes:
             tail, sign = tail.right, "-"
         return Piece(f"{first} {sign} {self._put(tail, Level.PRODUCT, kind)}", Level.SUM)
 
     @_write.register
-    def _mul(self, expr: e.Mul) -> Piece:
+    def _mul(self, expr: n.Mul) -> Piece:
         kind, x, y = self.type(expr), expr.left, expr.right
         small = kind is not Type.NUMBER or is_small(expr)
         if is_constant(x, -1):
             return Piece(f"-{self._put(y, Level.POWER, kind)}", Level.PRODUCT)
         first = self._put(x, Level.PRODUCT if small else Level.SUM, kind)
         first = first if small else f"float({first})"
-        if isinstance(y, e.Pow) and is_constant(y.exponent, -1) and self._uses.get(y, 0) <= 1:
+        if isinstance(y, n.Pow) and is_constant(y.exponent, -1) and self._uses.get(y, 0) <= 1:
             return Piece(f"{first} / {self._put(y.base, Level.POWER, kind)}", Level.PRODUCT)
         return Piece(f"{first} * {self._put(y, Level.POWER, kind)}", Level.PRODUCT)
 
     @_write.register
-    def _pow(self, expr: e.Pow) -> Piece:
+    def _pow(self, expr: n.Pow) -> Piece:
         kind, p = self.type(expr), expr.exponent
         small = kind is not Type.NUMBER or is_small(expr)
         if is_constant(p, -1):
@@ -138,18 +139,18 @@ class Printer(abc.ABC):
     def _is_geometric(self, expr: Expr) -> bool:
         """Return whether an expression is b^t, of a number b ≥ 0 and the step index."""
         return (
-            isinstance(expr, e.Pow)
+            isinstance(expr, n.Pow)
             and self.type(expr.base) <= Type.HYPER
             and self.type(expr.exponent) is Type.CLOCK
             and expr.base.facts.low >= 0
         )
 
-    def _as_one_minus_power(self, expr: e.Add) -> Piece | None:
+    def _as_one_minus_power(self, expr: n.Add) -> Piece | None:
         """Return the code of 1 − b^t or b^t − 1; None for any other sum."""
         match expr:
-            case e.Add(left=one, right=e.Mul(left=minus, right=e.Pow() as p)):
+            case n.Add(left=one, right=n.Mul(left=minus, right=n.Pow() as p)):
                 sign = "" if is_constant(one, 1) and is_constant(minus, -1) else None
-            case e.Add(left=e.Pow() as p, right=minus):
+            case n.Add(left=n.Pow() as p, right=minus):
                 sign = "-" if is_constant(minus, -1) else None
             case _:
                 return None
@@ -182,12 +183,12 @@ class Printer(abc.ABC):
         return Piece(f"torch.maximum({', '.join(written)})", Level.ATOM)
 
     @_write.register
-    def _matmul(self, expr: e.MatMul) -> Piece:
+    def _matmul(self, expr: n.MatMul) -> Piece:
         first = self._put(expr.left, Level.PRODUCT, Type.ARRAY)
         return Piece(f"{first} @ {self._put(expr.right, Level.POWER, Type.ARRAY)}", Level.PRODUCT)
 
     @_write.register
-    def _transpose(self, expr: e.Transpose) -> Piece:
+    def _transpose(self, expr: n.Transpose) -> Piece:
         return Piece(f"{self._put(expr.arg, Level.ATOM, Type.ARRAY)}.mT", Level.ATOM)
 
     @_write.register
@@ -265,7 +266,7 @@ class Printer(abc.ABC):
 
     @_write.register
     def _inner(self, expr: nodes.Inner) -> Piece:
-        product = self(e.Mul(expr.left, expr.right))
+        product = self(n.Mul(expr.left, expr.right))
         axes = axes_of(expr.over_rows, expr.over_cols)
         return Piece(f"({product.text}).sum({axes}, keepdim=True)", Level.ATOM)
 

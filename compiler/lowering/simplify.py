@@ -11,9 +11,10 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from normdsl.errors import DeclarationError
-from normdsl.expressions import expr as e
-from normdsl.expressions.expr import Constant, Expr, assure, is_constant
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr, assure
 from normdsl.expressions.nodes import RECIPROCAL, Apply, MatrixPower
+from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.recursion import Before
 from normdsl.expressions.traversal import Equivalent
 from normdsl.vocabulary.functions import matrix_power
@@ -36,21 +37,21 @@ def identities_of_one_node(node: Expr) -> Expr | None:
 def pull_out_minus(node: Expr) -> Expr | None:
     """X · (−y) = −(x · y), for both products and either side."""
     match node:
-        case e.Mul(left=x, right=e.Mul(left=c, right=y)) if is_constant(c, -1):
-            return y if is_constant(x, 1) else e.mul(MINUS, e.mul(x, y))
-        case e.Mul(left=e.Mul(left=c, right=x), right=y) if is_constant(c, -1):
-            return e.mul(MINUS, e.mul(x, y))
-        case e.MatMul(left=x, right=e.Mul(left=c, right=y)) if is_constant(c, -1):
-            return e.mul(MINUS, e.matmul(x, y))
-        case e.MatMul(left=e.Mul(left=c, right=x), right=y) if is_constant(c, -1):
-            return e.mul(MINUS, e.matmul(x, y))
+        case n.Mul(left=x, right=n.Mul(left=c, right=y)) if is_constant(c, -1):
+            return y if is_constant(x, 1) else n.mul(MINUS, n.mul(x, y))
+        case n.Mul(left=n.Mul(left=c, right=x), right=y) if is_constant(c, -1):
+            return n.mul(MINUS, n.mul(x, y))
+        case n.MatMul(left=x, right=n.Mul(left=c, right=y)) if is_constant(c, -1):
+            return n.mul(MINUS, n.matmul(x, y))
+        case n.MatMul(left=n.Mul(left=c, right=x), right=y) if is_constant(c, -1):
+            return n.mul(MINUS, n.matmul(x, y))
     return None
 
 
 def cancel_two_minuses(node: Expr) -> Expr | None:
     """−(−x) = x."""
     match node:
-        case e.Mul(left=a, right=e.Mul(left=b, right=x)) if is_constant(a, -1) and is_constant(
+        case n.Mul(left=a, right=n.Mul(left=b, right=x)) if is_constant(a, -1) and is_constant(
             b, -1
         ):
             return x
@@ -60,36 +61,36 @@ def cancel_two_minuses(node: Expr) -> Expr | None:
 def join_constants(node: Expr) -> Expr | None:
     """A (b x) = (a b) x for numbers a and b."""
     match node:
-        case e.Mul(left=Constant() as a, right=e.Mul(left=Constant() as b, right=x)):
-            return e.mul(e.mul(a, b), x)
+        case n.Mul(left=Constant() as a, right=n.Mul(left=Constant() as b, right=x)):
+            return n.mul(n.mul(a, b), x)
     return None
 
 
 def power_of_power(node: Expr) -> Expr | None:
     """(x^a)^b = x^(a b) for x ≥ 0."""
     match node:
-        case e.Pow(base=e.Pow(base=x, exponent=a), exponent=b) if x.facts.nonnegative:
-            return e.power(x, e.mul(a, b))
+        case n.Pow(base=n.Pow(base=x, exponent=a), exponent=b) if x.facts.nonnegative:
+            return n.power(x, n.mul(a, b))
     return None
 
 
 def product_of_powers(node: Expr) -> Expr | None:
     """x^a ∘ x^b = x^(a + b) for x ≥ 0 and a, b > 0."""
     match node:
-        case e.Mul(left=e.Pow(base=x, exponent=a), right=e.Pow(base=y, exponent=b)) if (
+        case n.Mul(left=n.Pow(base=x, exponent=a), right=n.Pow(base=y, exponent=b)) if (
             x == y and x.facts.nonnegative and a.facts.low > 0 and b.facts.low > 0
         ):
-            return e.power(x, e.add(a, b))
+            return n.power(x, n.add(a, b))
     return None
 
 
 def product_of_reciprocals(node: Expr) -> Expr | None:
     """x⁺ ∘ (x⁺ ∘ y) = (x ∘ x)⁺ ∘ y."""
     match node:
-        case e.Mul(
-            left=Apply(function=f, arg=x), right=e.Mul(left=Apply(function=g, arg=y), right=z)
+        case n.Mul(
+            left=Apply(function=f, arg=x), right=n.Mul(left=Apply(function=g, arg=y), right=z)
         ) if f == g == RECIPROCAL and x == y:
-            return e.mul(Apply(RECIPROCAL, e.mul(x, x)), z)
+            return n.mul(Apply(RECIPROCAL, n.mul(x, x)), z)
     return None
 
 
@@ -99,25 +100,25 @@ def product_of_matrix_powers(node: Expr) -> Expr | None:
     Between two other factors as well: S^a ((S^b X) Y) = (S^(a+b) X) Y.
     """
     match node:
-        case e.MatMul(left=MatrixPower() as p, right=e.MatMul(left=MatrixPower() as q, right=x)):
+        case n.MatMul(left=MatrixPower() as p, right=n.MatMul(left=MatrixPower() as q, right=x)):
             joined = _joined_power(p, q)
-            return None if joined is None else e.matmul(joined, x)
-        case e.MatMul(
+            return None if joined is None else n.matmul(joined, x)
+        case n.MatMul(
             left=MatrixPower() as p,
-            right=e.MatMul(left=e.MatMul(left=MatrixPower() as q, right=x), right=y),
+            right=n.MatMul(left=n.MatMul(left=MatrixPower() as q, right=x), right=y),
         ):
             joined = _joined_power(p, q)
-            return None if joined is None else e.matmul(e.matmul(joined, x), y)
-        case e.MatMul(left=e.MatMul(left=x, right=MatrixPower() as p), right=MatrixPower() as q):
+            return None if joined is None else n.matmul(n.matmul(joined, x), y)
+        case n.MatMul(left=n.MatMul(left=x, right=MatrixPower() as p), right=MatrixPower() as q):
             joined = _joined_power(p, q)
-            return None if joined is None else e.matmul(x, joined)
+            return None if joined is None else n.matmul(x, joined)
     return None
 
 
 def _joined_power(p: MatrixPower, q: MatrixPower) -> Expr | None:
     a, b = p.exponent, q.exponent
     alike = isinstance(a, Constant) and isinstance(b, Constant) and a.value * b.value > 0
-    return matrix_power(p.arg, e.add(a, b)) if p.arg == q.arg and alike else None
+    return matrix_power(p.arg, n.add(a, b)) if p.arg == q.arg and alike else None
 
 
 IDENTITIES: tuple[Identity, ...] = (

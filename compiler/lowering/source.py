@@ -17,8 +17,9 @@ from normdsl.compiler.lowering.refresh import combined, is_scheduled
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError
-from normdsl.expressions.expr import Constant, Expr, is_constant
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across
+from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.shapes import Dim
 
 _ZERO = Constant(Fraction(0), where=None)

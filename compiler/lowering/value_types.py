@@ -6,8 +6,9 @@ import enum
 from collections.abc import Container
 
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Source
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.shapes import SCALAR
 from normdsl.expressions.traversal import Pass
 

@@ -17,12 +17,13 @@ from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.declarations.rule import Rule, remembered
 from normdsl.errors import FactorisationError, GradientError, HyperparameterError
-from normdsl.expressions.expr import Expr, Transpose
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
     Across,
     Source,
     Stream,
 )
+from normdsl.expressions.nodes.products import Transpose
 from normdsl.expressions.recursion import Before
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean

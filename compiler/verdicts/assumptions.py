@@ -12,8 +12,9 @@ from normdsl.compiler.invariance.naming import Names, complete, names_of, seen_f
 from normdsl.declarations.folding import Folding
 from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
-from normdsl.expressions.expr import Expr, as_expr, exact
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import as_expr, exact
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import State, free_carries
 from normdsl.expressions.traversal import walk

@@ -23,8 +23,9 @@ from normdsl.compiler.verdicts.probe import Probe, Seen
 from normdsl.compiler.verdicts.tasks import Task, task
 from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError
-from normdsl.expressions.expr import Expr, Mul, Pow
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import LOG, Apply
+from normdsl.expressions.nodes.arithmetic import Mul, Pow
 from normdsl.expressions.recursion import After, Before, State, release
 from normdsl.expressions.traversal import walk
 from normdsl.schedules.schedule import exact

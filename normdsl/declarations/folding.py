@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import Any
 
 from normdsl.errors import NormdslError
-from normdsl.expressions.expr import Constant, Expr, assure, is_constant, simplest
+from normdsl.expressions.expr import Expr, assure, simplest
+from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.traversal import Rewriter
 from normdsl.norms.base import NormOperation
 

@@ -15,8 +15,9 @@ from normdsl.declarations.labels import labels
 from normdsl.declarations.substitution import Substitution
 from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
 from normdsl.expressions.domains import Domain, number
-from normdsl.expressions.expr import Expr, as_expr, exact
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param, Source, Stream
+from normdsl.expressions.nodes.constants import as_expr, exact
 from normdsl.expressions.recursion import free_carries, placeholders
 from normdsl.expressions.shapes import MATRIX
 from normdsl.expressions.streams import MOMENTS, G

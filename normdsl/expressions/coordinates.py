@@ -15,9 +15,10 @@ from functools import singledispatch
 
 import attrs
 
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Constant, Expr
+from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.expressions.traversal import walk
 
@@ -135,7 +136,7 @@ def _eigenbasis(node: nodes.Eigenbasis, axes: Sequence[Axes]) -> Axes:
 
 
 @along.register
-def _transpose(node: e.Transpose, axes: Sequence[Axes]) -> Axes:
+def _transpose(node: n.Transpose, axes: Sequence[Axes]) -> Axes:
     (rows, cols), *_ = axes
     return cols, rows
 
@@ -159,18 +160,18 @@ def _singular_norm(node: nodes.SingularNorm, axes: Sequence[Axes]) -> Axes:
 
 
 @along.register
-def _matmul(node: e.MatMul, axes: Sequence[Axes]) -> Axes:
+def _matmul(node: n.MatMul, axes: Sequence[Axes]) -> Axes:
     (rows, inner), (other, cols) = axes
     if Kind.OPEN not in (inner, other):
         _summed(_product(inner, other))
     return rows, cols
 
 
-@along.register(e.Add)
+@along.register(n.Add)
 @along.register(nodes.Maximum)
 def _add(node: Expr, axes: Sequence[Axes]) -> Axes:
     (rows, cols), (below, beside) = axes
-    signed = isinstance(node, e.Add)
+    signed = isinstance(node, n.Add)
     return _sum(rows, below, signed), _sum(cols, beside, signed)
 
 
@@ -188,7 +189,7 @@ def _sum(x: Axis, y: Axis, signed: bool) -> Axis:
 
 
 @along.register
-def _mul(node: e.Mul, axes: Sequence[Axes]) -> Axes:
+def _mul(node: n.Mul, axes: Sequence[Axes]) -> Axes:
     (rows, cols), (below, beside) = axes
     return _product(rows, below), _product(cols, beside)
 
@@ -207,7 +208,7 @@ def _product(x: Axis, y: Axis) -> Axis:
 
 
 @along.register
-def _pow(node: e.Pow, axes: Sequence[Axes]) -> Axes:
+def _pow(node: n.Pow, axes: Sequence[Axes]) -> Axes:
     p = node.exponent.value if isinstance(node.exponent, Constant) else Fraction(1, 2)
     whole = p.denominator == 1
     return _through(axes[0], whole and p % 2 == 1, whole and p % 2 == 0)

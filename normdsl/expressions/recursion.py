@@ -14,8 +14,9 @@ from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expressions import coordinates
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.coordinates import Axes, Unknown, plain
-from normdsl.expressions.expr import Constant, Expr, as_expr, is_constant
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.facts import Facts
+from normdsl.expressions.nodes.constants import Constant, as_expr, is_constant
 from normdsl.expressions.origins import BEFORE_THE_FIRST_STEP, Origin, joined
 from normdsl.expressions.shapes import Shape
 from normdsl.expressions.traversal import Rewriter, replace, walk

@@ -43,6 +43,11 @@ class Shape:
         return self.rows is self.cols and self.rows is not Dim.ONE
 
     @property
+    def is_line(self) -> bool:
+        """Whether it is a single row or column, and no scalar."""
+        return self != SCALAR and Dim.ONE in (self.rows, self.cols)
+
+    @property
     def phrase(self) -> str:
         """The shape with its article: "an m×n", "a scalar"."""
         return with_article(str(self))

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from normdsl.expressions.coordinates import Along, Axes, Axis, Coordinates, Kind, Unknown, plain
-from normdsl.expressions.expr import Expr, as_expr, is_constant, matmul, transpose
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Eigenbasis, Maximum, Source, Stream
+from normdsl.expressions.nodes.constants import as_expr, is_constant
+from normdsl.expressions.nodes.products import matmul, transpose
 from normdsl.expressions.traversal import walk
 
 

@@ -18,9 +18,10 @@ import attrs
 
 from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expressions.conduct import Footprint
-from normdsl.expressions.expr import Expr, Operation, as_expr, assure
+from normdsl.expressions.expr import Expr, Operation, assure
 from normdsl.expressions.facts import NONNEGATIVE, Facts
 from normdsl.expressions.matrix_classes import Isometries
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.shapes import MATRIX, SCALAR, Shape
 from normdsl.expressions.structure import parts
 from normdsl.expressions.traversal import walk

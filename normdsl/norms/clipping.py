@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from normdsl.errors import DeclarationError, DomainError, ShapeError, kind
-from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.shapes import SCALAR
 from normdsl.near import did_you_mean
 from normdsl.norms import Norm, frobenius, lp, over_layers

@@ -14,9 +14,10 @@ from functools import reduce
 import attrs
 
 from normdsl.errors import DeclarationError
-from normdsl.expressions.expr import Expr, add
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.matrix_classes import Isometries, meet
+from normdsl.expressions.nodes.arithmetic import add
 from normdsl.norms.base import Norm
 from normdsl.norms.gauges import lp
 from normdsl.norms.iterated import Iterated, exponent, graph, require_steps

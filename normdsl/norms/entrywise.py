@@ -6,9 +6,10 @@ from fractions import Fraction
 
 import attrs
 
-from normdsl.expressions.expr import Expr, Number
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNED_PERMUTATION, Isometries
+from normdsl.expressions.nodes.constants import Number
 from normdsl.norms.base import Norm
 from normdsl.norms.gauges import Lp, Top, lp
 from normdsl.norms.vectors import Entries

@@ -7,8 +7,9 @@ from fractions import Fraction
 import attrs
 
 from normdsl.errors import DeclarationError
-from normdsl.expressions.expr import Expr, Number, exact
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Gauge, Map, Vector
+from normdsl.expressions.nodes.constants import Number, exact
 from normdsl.vocabulary import functions as f
 
 _LABELS = {

@@ -11,8 +11,9 @@ import attrs
 
 from normdsl.errors import DeclarationError
 from normdsl.expressions.conduct import Footprint, Role
-from normdsl.expressions.expr import Constant, Expr, Operation
+from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.shapes import Shape
 from normdsl.norms.base import Norm, Scaled
 from normdsl.norms.entrywise import Entrywise

@@ -5,9 +5,10 @@ from __future__ import annotations
 import attrs
 
 from normdsl.errors import DeclarationError
-from normdsl.expressions.expr import Expr, Number
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNED_PERMUTATION, SIGNS, Isometries
+from normdsl.expressions.nodes.constants import Number
 from normdsl.norms.base import Norm
 from normdsl.norms.entrywise import Entrywise, max_entry
 from normdsl.norms.gauges import Lp, lp

@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 import attrs
 
 from normdsl.errors import DeclarationError, DomainError, ShapeError
-from normdsl.expressions.expr import Expr, is_constant
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import is_constant
 from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, Shape, broadcast
 from normdsl.show.notation import Notation, Piece
 from normdsl.vocabulary.functions import inverse, reciprocal

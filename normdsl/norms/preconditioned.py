@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from normdsl.errors import DeclarationError
-from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.norms.base import Norm
 from normdsl.norms.maps import Compose, Hadamard, Left, LinearMap, Right, Rotate
 from normdsl.show.notation import Notation, Piece

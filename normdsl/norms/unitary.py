@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import attrs
 
-from normdsl.expressions.expr import Expr, Number
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.matrix_classes import ORTHOGONAL, TRIVIAL, Isometries
 from normdsl.expressions.nodes import SingularLmo, SingularNorm
+from normdsl.expressions.nodes.constants import Number
 from normdsl.norms.base import Norm
 from normdsl.norms.entrywise import Entrywise, frobenius
 from normdsl.norms.gauges import Lp, Top, lp

@@ -9,9 +9,10 @@ import attrs
 
 from normdsl.errors import DeclarationError
 from normdsl.expressions.domains import NON_NEGATIVE
-from normdsl.expressions.expr import Expr, add
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Map, Vector
 from normdsl.expressions.nodes import Across, Param, Reducer, Shared
+from normdsl.expressions.nodes.arithmetic import add
 from normdsl.expressions.traversal import replace
 from normdsl.vocabulary import functions as f
 

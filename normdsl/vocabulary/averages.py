@@ -7,8 +7,9 @@ from typing import Any
 
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expressions.domains import FRACTION, NarrowDomain
-from normdsl.expressions.expr import Constant, Expr, as_expr
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Eye, Param
+from normdsl.expressions.nodes.constants import Constant, as_expr
 from normdsl.expressions.recursion import After, Before, fix
 from normdsl.expressions.streams import t
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.streams import W
 from normdsl.near import module_getattr
 from normdsl.vocabulary.functions import minimum, sign

@@ -7,19 +7,13 @@ from typing import Any
 
 from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import (
-    Constant,
-    Expr,
-    Mul,
-    Pow,
-    as_expr,
-    is_constant,
-    simplest,
-    transpose,
-)
-from normdsl.expressions.expr import power as _power
+from normdsl.expressions.expr import Expr, simplest
 from normdsl.expressions.nodes import Reducer
+from normdsl.expressions.nodes.arithmetic import Mul, Pow
+from normdsl.expressions.nodes.arithmetic import power as _power
+from normdsl.expressions.nodes.constants import Constant, as_expr, is_constant
 from normdsl.expressions.nodes.entrywise import absolute
+from normdsl.expressions.nodes.products import transpose
 from normdsl.expressions.recursion import State
 from normdsl.expressions.shapes import SCALAR
 from normdsl.expressions.traversal import walk

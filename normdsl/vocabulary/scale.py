@@ -17,8 +17,10 @@ import attrs
 
 from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expressions import nodes
-from normdsl.expressions.expr import Add, Constant, Expr, Mul, Pow, as_expr
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Source, Stream
+from normdsl.expressions.nodes.arithmetic import Add, Mul, Pow
+from normdsl.expressions.nodes.constants import Constant, as_expr
 from normdsl.expressions.shapes import SCALAR, are_lengths
 from normdsl.expressions.streams import cols, rows
 from normdsl.near import module_getattr

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.recursion import fix
 from normdsl.expressions.streams import cols, rows
 from normdsl.vocabulary.averages import eye_like, prev, rate, zeros_like

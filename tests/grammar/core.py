@@ -14,7 +14,8 @@ import attrs
 import normdsl as nd
 from normdsl.expressions import nodes
 from normdsl.expressions.domains import FRACTION, LOSS_VALUE, NON_NEGATIVE, POSITIVE, REAL
-from normdsl.expressions.expr import Constant, Expr, as_expr
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import Constant, as_expr
 from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 
 FLIPPED = MATRIX.transposed
@@ -142,7 +143,7 @@ def same(sorts: Sequence[Sort], *functions: Callable[..., Expr]) -> list[Operati
 
 
 def zeros(sort: Sort) -> Expr:
-    return Constant(nd.expressions.expr.exact(0), sort.shape)
+    return Constant(nd.expressions.nodes.constants.exact(0), sort.shape)
 
 
 def loops(*sorts: Sort) -> Iterator[Loop]:

@@ -34,7 +34,8 @@ from grammar.leaves import (
     weighted,
 )
 from normdsl import G, W
-from normdsl.expressions.expr import Expr, as_expr
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes.constants import as_expr
 
 TWO_SIDED = (dual, metric_left, metric_right)
 

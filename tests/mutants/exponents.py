@@ -16,8 +16,8 @@ from normdsl import G, W, t
 from normdsl.compiler.invariance import coefficients, conditions, judgement, prove, unit_equations
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import NONE
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 
 original_equal, original_roots = unit_equations.equal, unit_equations.solutions
@@ -40,11 +40,11 @@ def sign_of(param: Any) -> Any:
 def added(expr: Expr) -> Any:
     """Read products as sums."""
     match expr:
-        case e.Constant(value=value):
+        case n.Constant(value=value):
             return sympy.Rational(value.numerator, value.denominator)
         case nodes.Param():
             return unit_equations.symbol(expr)
-        case e.Add(left=x, right=y) | e.Mul(left=x, right=y):
+        case n.Add(left=x, right=y) | n.Mul(left=x, right=y):
             return added(x) + added(y)
 
 

@@ -15,8 +15,8 @@ from normdsl import G, W
 from normdsl.compiler.invariance import forms, linear, mirror, normal_form, pushing, terms
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import NONE
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import Before, Carry, last
 from normdsl.norms import operator_norm
@@ -34,7 +34,7 @@ def commuting(left: Any, right: Any) -> Any:
 
 def one_way(node: Any, image: Any) -> Expr:
     x, y = image(node.left), image(node.right)
-    return e.matmul(x, y) if node.shape.square and node.left.shape.square else e.matmul(y, x)
+    return n.matmul(x, y) if node.shape.square and node.left.shape.square else n.matmul(y, x)
 
 
 def undrawn(inference: Any, expr: Expr) -> Any:
@@ -71,8 +71,8 @@ def untransposed(node: Any, image: Any) -> Expr:
 
 
 MIRRORS = [
-    Mutant("products are not read backwards", imaged(e.MatMul, one_way), TWO, g.transpose),
-    Mutant("an array of ones keeps its shape", imaged(e.Constant, as_it_is),
+    Mutant("products are not read backwards", imaged(n.MatMul, one_way), TWO, g.transpose),
+    Mutant("an array of ones keeps its shape", imaged(n.Constant, as_it_is),
            G.T @ (nd.zeros_like(ROWS) + 1), g.transpose),
     Mutant("m is not exchanged for n", imaged(nodes.Stream, as_it_is), nd.rows * G, g.transpose),
     Mutant("an identity keeps its size", imaged(nodes.Eye, as_it_is),
@@ -93,7 +93,7 @@ MIRRORS = [
     Mutant("the norms of an iteration are not turned",
            imaged(Iterated, lambda node, image: attrs.evolve(node, arg=image(node.arg))),
            nd.sum_of(nd.spectral, operator_norm(1, 2)).lmo(G).definition, g.transpose),
-    Mutant("a transpose is left out", imaged(e.Transpose, untransposed), (G @ W.T).T, g.transpose),
+    Mutant("a transpose is left out", imaged(n.Transpose, untransposed), (G @ W.T).T, g.transpose),
     Mutant("eigenvectors are not transposed",
            imaged(nodes.Eigenbasis, lambda node, image: nodes.Eigenbasis(image(node.arg))),
            nd.eigenbasis(GRAM), g.transpose),

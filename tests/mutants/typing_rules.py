@@ -19,8 +19,8 @@ from normdsl.compiler.invariance import rules
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, ONE, ZERO, Law
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.matrix_classes import GENERAL, ORTHOGONAL, Isometries
 from normdsl.norms import Entrywise, Lines, operator_norm
 from normdsl.norms.base import NormOperation
@@ -47,8 +47,8 @@ BOTH = Iterated(G, (nd.spectral, 2 * nd.max_entry), nd.lp(1), 20)
 anything = Isometries(GENERAL, GENERAL, GENERAL)
 
 RULES = [
-    Mutant("a constant array moves like W", claims(e.Constant, tamed), W + ONES, g.orthogonal),
-    Mutant("a number has a unit", claims(e.Constant, lambda _: Law(unit=ONE)),
+    Mutant("a constant array moves like W", claims(n.Constant, tamed), W + ONES, g.orthogonal),
+    Mutant("a number has a unit", claims(n.Constant, lambda _: Law(unit=ONE)),
            2 * G, g.loss_scale),
     Mutant("a hyper-parameter has a unit", claims(nodes.Param, lambda _: Law(unit=ONE)),
            nd.abs(G) + EPS, g.loss_scale),
@@ -61,26 +61,26 @@ RULES = [
            W + G, g.affine),
     Mutant("the identity is covariant", claims(nodes.Eye, covariant),
            GRAM + nd.eye_like(GRAM), g.left_affine),
-    Mutant("a sum takes any terms", lenient(e.Add), G + W, g.affine),
+    Mutant("a sum takes any terms", lenient(n.Add), G + W, g.affine),
     Mutant("a sum ignores the second shift",
-           law(e.Add, lambda o, known: {"offset": known[0].offset}), W + W, g.translation),
+           law(n.Add, lambda o, known: {"offset": known[0].offset}), W + W, g.translation),
     Mutant("a maximum ignores signs", lenient(nodes.Maximum), nd.maximum(G, 0), g.sign_flips),
     Mutant("a maximum ignores shifts", law(nodes.Maximum, lambda o, known: {"offset": ZERO}),
            nd.maximum(W, W + G), g.translation),
-    Mutant("a product takes one unit", law(e.Mul, same_unit), G * G, g.loss_scale),
+    Mutant("a product takes one unit", law(n.Mul, same_unit), G * G, g.loss_scale),
     Mutant("a product ignores shifts",
            replaced(rules.entrywise._shift_of_product, lambda *_: (ZERO, NONE)),
            W * G, g.translation),
-    Mutant("a power has the wrong exponent", law(e.Pow, doubled), (G * G) ** 0.25, g.loss_scale),
-    Mutant("a power takes signs for even", lenient(e.Pow), G**3 + 0 * G, g.orthogonal),
-    Mutant("an exponent may move", lenient(e.Pow), (G * G) ** nd.frobenius.value(G), g.loss_scale),
+    Mutant("a power has the wrong exponent", law(n.Pow, doubled), (G * G) ** 0.25, g.loss_scale),
+    Mutant("a power takes signs for even", lenient(n.Pow), G**3 + 0 * G, g.orthogonal),
+    Mutant("an exponent may move", lenient(n.Pow), (G * G) ** nd.frobenius.value(G), g.loss_scale),
     Mutant("a function keeps the unit", law(nodes.Apply, same_unit), nd.sign(G), g.loss_scale),
     Mutant("any function is homogeneous", lenient(nodes.Apply), nd.tanh(G), g.loss_scale),
     Mutant("a function of rotated entries", lenient(nodes.Apply), nd.sign(G), g.orthogonal),
-    Mutant("a matrix product contracts anything", lenient(e.MatMul), GRAM, g.affine),
-    Mutant("a matrix product takes one unit", law(e.MatMul, same_unit), GRAM, g.loss_scale),
+    Mutant("a matrix product contracts anything", lenient(n.MatMul), GRAM, g.affine),
+    Mutant("a matrix product takes one unit", law(n.MatMul, same_unit), GRAM, g.loss_scale),
     Mutant("a transpose exchanges nothing",
-           law(e.Transpose, lambda o, known: {"rows": o.cols, "cols": o.rows}),
+           law(n.Transpose, lambda o, known: {"rows": o.cols, "cols": o.rows}),
            G.T, g.left_orthogonal),
     Mutant("an inverse moves like its argument",
            law(nodes.Inverse, lambda o, known: {"rows": known[0].rows, "cols": known[0].cols}),

@@ -14,8 +14,8 @@ from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.judgement import Reason
 from normdsl.compiler.invariance.laws import ANYTHING, INVARIANT, ZERO, Law
 from normdsl.compiler.invariance.unit_equations import equal
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.matrix_classes import Isometries
 
@@ -38,7 +38,7 @@ def outcomes(node: Expr, laws: Laws, group: Group) -> list[Outcome]:
     Raises:
         Refusal: if nothing is proved.
     """
-    if not group.shift or isinstance(node, e.Add | e.Mul | e.Transpose | nodes.Maximum):
+    if not group.shift or isinstance(node, n.Add | n.Mul | n.Transpose | nodes.Maximum):
         return rule(node, laws, group)
     still = [unshifted(law, "the operation") for law in laws]
     proved = rule(node, [law for law, _ in still], group)

@@ -22,15 +22,15 @@ from normdsl.compiler.invariance.laws import (
 )
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule, unshifted
 from normdsl.compiler.invariance.unit_equations import equal
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.shapes import SCALAR, Dim
 
 
 @rule.register
-def _add(node: e.Add, laws: Laws, group: Group) -> list[Outcome]:
-    if e.negated(node.right) == node.left or e.negated(node.left) == node.right:
+def _add(node: n.Add, laws: Laws, group: Group) -> list[Outcome]:
+    if node.right.negated == node.left or node.left.negated == node.right:
         return [Outcome(ANYTHING, "x − x is zero")]
     law, conditions = _joined(node, laws)
     shift = tidy(laws[0].offset + laws[1].offset)
@@ -50,7 +50,7 @@ def _maximum(node: nodes.Maximum, laws: Laws, group: Group) -> list[Outcome]:
     return [Outcome(law, "a maximum of terms that move alike", conditions | shifted)]
 
 
-def _joined(node: e.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
+def _joined(node: n.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
     """Return the common law of two terms that are joined entry by entry."""
     x, y = laws
     if ANYTHING in (x, y):
@@ -77,7 +77,7 @@ def _spread(x: Expr, y: Expr) -> list[tuple[bool, bool]]:
 
 
 @rule.register
-def _mul(node: e.Mul, laws: Laws, group: Group) -> list[Outcome]:
+def _mul(node: n.Mul, laws: Laws, group: Group) -> list[Outcome]:
     x, y = laws
     if ANYTHING in (x, y):
         return [Outcome(ANYTHING, "zero times anything")]
@@ -92,7 +92,7 @@ def _mul(node: e.Mul, laws: Laws, group: Group) -> list[Outcome]:
     return [Outcome(Law(rows, cols, entries, unit, shift), why, conditions)]
 
 
-def _shift_of_product(node: e.Mul, x: Law, y: Law) -> tuple[sympy.Expr, Conditions]:
+def _shift_of_product(node: n.Mul, x: Law, y: Law) -> tuple[sympy.Expr, Conditions]:
     """Return the shift of a product: only a multiple by a number carries one over.
 
     Of c x with x = x̃ + o T, it is c o T, with the c of the original run.
@@ -108,7 +108,7 @@ def _shift_of_product(node: e.Mul, x: Law, y: Law) -> tuple[sympy.Expr, Conditio
 
 
 @rule.register
-def _pow(node: e.Pow, laws: Laws, group: Group) -> list[Outcome]:
+def _pow(node: n.Pow, laws: Laws, group: Group) -> list[Outcome]:
     base, exponent = laws
     if exponent not in (INVARIANT, ANYTHING):
         raise Refusal(f"the exponent itself moves: it is {moved(exponent)}")

@@ -10,14 +10,14 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, Index, Law
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNED_PERMUTATION
 from normdsl.expressions.shapes import MATRIX, SCALAR, Dim
 
 
 @rule.register
-def _constant(node: e.Constant, laws: Laws, group: Group) -> list[Outcome]:
+def _constant(node: n.Constant, laws: Laws, group: Group) -> list[Outcome]:
     if node.value == 0:
         return [Outcome(ANYTHING, "zero moves by every law")]
     if node.shape == SCALAR:

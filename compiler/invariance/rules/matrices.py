@@ -23,8 +23,8 @@ from normdsl.compiler.invariance.laws import (
 )
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, require_still, rule, within
 from normdsl.compiler.invariance.unit_equations import equal
-from normdsl.expressions import expr as e
 from normdsl.expressions import nodes
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNS, TRIVIAL, Isometries
 
@@ -34,7 +34,7 @@ SPECTRAL = Isometries(ORTHOGONAL, ORTHOGONAL, TRIVIAL)
 
 
 @rule.register
-def _matmul(node: e.MatMul, laws: Laws, group: Group) -> list[Outcome]:
+def _matmul(node: n.MatMul, laws: Laws, group: Group) -> list[Outcome]:
     x, y = laws
     if ANYTHING in (x, y):
         return [Outcome(ANYTHING, "zero times anything")]
@@ -45,7 +45,7 @@ def _matmul(node: e.MatMul, laws: Laws, group: Group) -> list[Outcome]:
 
 
 @rule.register
-def _transpose(node: e.Transpose, laws: Laws, group: Group) -> list[Outcome]:
+def _transpose(node: n.Transpose, laws: Laws, group: Group) -> list[Outcome]:
     return [Outcome(laws[0].transposed, "a transpose exchanges the indices")]
 
 

@@ -1,9 +1,11 @@
-"""The remaining nodes of the expression language, a file per kind of operation.
+"""The nodes of the expression language, a file per kind of operation.
 
-Together with the arithmetic in `expr`, the recursions in `recursion` and the norm operations in
-`norms.base`, this is the closed set that every pass of the compiler covers.
+Together with the recursions in `recursion` and the norm operations in `norms.base`, this is the
+closed set that every pass of the compiler covers.
 """
 
+from normdsl.expressions.nodes.arithmetic import Add, Mul, Pow, add, mul, power
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.nodes.entrywise import (
     ABS,
     EXP,
@@ -18,6 +20,7 @@ from normdsl.expressions.nodes.entrywise import (
 )
 from normdsl.expressions.nodes.leaves import Distribution, Draw, Eye, Param, Source, Stream
 from normdsl.expressions.nodes.matrices import Cholesky, Eigenbasis, Inverse, MatrixPower
+from normdsl.expressions.nodes.products import MatMul, Transpose, matmul, transpose
 from normdsl.expressions.nodes.reductions import (
     Across,
     BlockMean,
@@ -39,9 +42,11 @@ __all__ = [
     "SIGN",
     "TANH",
     "Across",
+    "Add",
     "Apply",
     "BlockMean",
     "Cholesky",
+    "Constant",
     "Distribution",
     "Draw",
     "Eigenbasis",
@@ -50,11 +55,14 @@ __all__ = [
     "Inner",
     "Inverse",
     "KthLargest",
+    "MatMul",
     "MatrixPower",
     "Maximum",
     "Measure",
+    "Mul",
     "Param",
     "Polar",
+    "Pow",
     "Reduce",
     "Reducer",
     "Shared",
@@ -62,4 +70,10 @@ __all__ = [
     "SingularNorm",
     "Source",
     "Stream",
+    "Transpose",
+    "add",
+    "matmul",
+    "mul",
+    "power",
+    "transpose",
 ]

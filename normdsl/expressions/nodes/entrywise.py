@@ -7,17 +7,12 @@ import math
 import attrs
 
 from normdsl.errors import DomainError
-from normdsl.expressions.expr import (
-    Constant,
-    Entrywise,
-    Expr,
-    how_nonnegative,
-    mutually_symmetric,
-    negated,
-    pointwise,
-)
+from normdsl.expressions.expr import Entrywise, Expr, how_nonnegative
 from normdsl.expressions.facts import Facts
+from normdsl.expressions.nodes.arithmetic import pointwise
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.shapes import SCALAR, Shape
+from normdsl.expressions.symmetry import mutually_symmetric
 from normdsl.show.notation import Level, Notation, Piece
 
 
@@ -114,10 +109,6 @@ def absolute(x: Expr) -> Expr:
     return Apply(ABS, x)
 
 
-# Python's own word for it: abs(G). Expressions cannot import this module, which is built on them.
-Expr.__abs__ = absolute  # type: ignore[attr-defined]
-
-
 @attrs.frozen(eq=False, repr=False)
 class Maximum(Entrywise):
     """The larger of two, entry by entry."""
@@ -148,7 +139,5 @@ class Maximum(Entrywise):
         return n.call("max", self.left, self.right)
 
     def _notate_negative(self, n: Notation) -> Piece:
-        smaller = negated(self.left), negated(self.right)
-        if smaller[0] is None or smaller[1] is None:
-            return n.negative(self)
-        return n.call("min", *smaller)
+        x, y = self.left.negated, self.right.negated
+        return n.negative(self) if x is None or y is None else n.call("min", x, y)

@@ -8,7 +8,7 @@ import attrs
 
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.domains import Domain
-from normdsl.expressions.expr import Expr, Operation
+from normdsl.expressions.expr import Leaf, Operation
 from normdsl.expressions.facts import UNIT, UNKNOWN, Facts
 from normdsl.expressions.origins import ANYTHING, Origin
 from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
@@ -47,13 +47,8 @@ _ORIGINS = {
 
 
 @attrs.frozen(eq=False, repr=False)
-class Stream(Expr):
+class Stream(Leaf):
     """An input: the gradient, weights, step index, loss, a layer's moments, or a length of W."""
-
-    role = None
-    commutes_with_transpose = False
-    zero_with = ()
-    jumps_with = ()
 
     source: Source
 
@@ -80,14 +75,11 @@ class Stream(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Param(Expr):
+class Param(Leaf):
     """A hyper-parameter: a scalar symbol with a domain."""
 
     footprint = Footprint.OWN
-    role = None
     commutes_with_transpose = True
-    zero_with = ()
-    jumps_with = ()
 
     name: str
     domain: Domain
@@ -113,7 +105,7 @@ class Distribution(enum.Enum):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Draw(Expr):
+class Draw(Leaf):
     """Fresh random entries at every step; draws with the same key and shape are one and the same.
 
     Args:
@@ -122,10 +114,6 @@ class Draw(Expr):
     """
 
     footprint = Footprint.OWN
-    role = None
-    commutes_with_transpose = False
-    zero_with = ()
-    jumps_with = ()
 
     distribution: Distribution
     dims: Shape
@@ -146,15 +134,11 @@ class Draw(Expr):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Eye(Operation):
+class Eye(Leaf, Operation):
     """The identity matrix of size m or n."""
 
     is_identity = True
     footprint = Footprint.MATRIX
-    role = None
-    commutes_with_transpose = False
-    zero_with = ()
-    jumps_with = ()
 
     dim: Dim
 

@@ -8,27 +8,42 @@ import attrs
 
 from normdsl.errors import DomainError, ShapeError
 from normdsl.expressions.conduct import Footprint, Role
-from normdsl.expressions.expr import Expr, Operation, is_constant
+from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.facts import ORTHOGONAL, UNKNOWN, Facts
+from normdsl.expressions.nodes.constants import is_constant
 from normdsl.expressions.nodes.leaves import Eye
 from normdsl.expressions.shapes import SCALAR, Shape
 from normdsl.show.notation import Notation, Piece
 
 
 @attrs.frozen(eq=False, repr=False)
-class MatrixPower(Operation):
+class OfMatrix(Operation):
+    """A function of one matrix as a whole: zero with it, and not continuous where it is zero."""
+
+    footprint = Footprint.MATRIX
+
+    arg: Expr
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """The matrix."""
+        return (self.arg,)
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """The matrix."""
+        return (self.arg,)
+
+
+@attrs.frozen(eq=False, repr=False)
+class MatrixPower(OfMatrix):
     """S^p of a symmetric positive semidefinite S; for p < 0 on its range (pseudo-inverse); S^0 = I.
 
     As 0^0 = 1 for the powers of entries, S^0 is the identity also where S is singular.
     """
 
-    footprint = Footprint.MATRIX
-    role = Role.ROOT
-    footprint = Footprint.MATRIX
     role = Role.ROOT
     commutes_with_transpose = True
-
-    arg: Expr
 
     exponent: Expr
 
@@ -69,20 +84,12 @@ class MatrixPower(Operation):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Cholesky(Operation):
+class Cholesky(OfMatrix):
     """The lower triangular C with C Cᵀ = S and a diagonal ≥ 0, of a positive semidefinite S."""
 
-    footprint = Footprint.MATRIX
     role = Role.FACTOR
     commutes_with_transpose = False
     jumps_with = ()
-
-    arg: Expr
-
-    @property
-    def zero_with(self) -> tuple[Expr, ...]:
-        """S."""
-        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         _require_square(self, "Cholesky factor", self.arg)
@@ -97,24 +104,11 @@ class Cholesky(Operation):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Inverse(Operation):
+class Inverse(OfMatrix):
     """Inverse of a square matrix (pseudo-inverse where it is singular)."""
 
-    footprint = Footprint.MATRIX
     role = Role.INVERSE
     commutes_with_transpose = True
-
-    arg: Expr
-
-    @property
-    def zero_with(self) -> tuple[Expr, ...]:
-        """What is inverted: the pseudo-inverse of 0 is 0."""
-        return (self.arg,)
-
-    @property
-    def jumps_with(self) -> tuple[Expr, ...]:
-        """What is inverted."""
-        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         _require_square(self, "inverse", self.arg)
@@ -133,24 +127,16 @@ class Inverse(Operation):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Eigenbasis(Operation):
+class Eigenbasis(OfMatrix):
     """Orthogonal Q of eigenvectors of a symmetric S, S = Q Λ Qᵀ, largest eigenvalue first.
 
     A function of S at this step alone; states in its coordinates turn along
     (`normdsl.expressions.turning`).
     """
 
-    footprint = Footprint.MATRIX
     role = Role.EIGENBASIS
     commutes_with_transpose = False
-    zero_with = ()
-
-    arg: Expr
-
-    @property
-    def jumps_with(self) -> tuple[Expr, ...]:
-        """S, since any basis is one of eigenvectors at S = 0."""
-        return (self.arg,)
+    zero_with = ()  # any basis is one of eigenvectors of 0
 
     def _infer_shape(self) -> Shape:
         _require_square(self, "eigenbasis", self.arg)

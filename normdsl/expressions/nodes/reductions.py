@@ -9,26 +9,26 @@ import attrs
 
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expressions.conduct import Footprint, summed
-from normdsl.expressions.expr import Expr, Mul, Operation, factors_of, how_nonnegative, sign_of
+from normdsl.expressions.expr import Expr, Operation, how_nonnegative
 from normdsl.expressions.facts import NONNEGATIVE, UNKNOWN, Facts
 from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.nodes.arithmetic import Mul
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.shapes import SCALAR, Dim, Shape
+from normdsl.expressions.signs import factors_of, sign_of
 from normdsl.show.notation import Level, Notation, Piece
 from normdsl.source import Operands
 
 
-@attrs.frozen(eq=False, repr=False)
-class Inner(Operation):
-    """Inner product ⟨x, y⟩ = Σ x_ij y_ij, over rows and columns, or over one of them alone."""
+class OverAxes(Operation):
+    """What takes the entries of rows, of columns, or of both together, and is continuous."""
 
+    __slots__ = ()
     role = None
     jumps_with = ()
 
-    left: Expr
-    right: Expr
-    over_rows: bool = True
-    over_cols: bool = True
+    over_rows: bool
+    over_cols: bool
 
     @property
     def footprint(self) -> Footprint:
@@ -36,14 +36,35 @@ class Inner(Operation):
         return summed(self.over_rows, self.over_cols)
 
     @property
+    def whole(self) -> bool:
+        """Whether it goes over both axes."""
+        return self.over_rows and self.over_cols
+
+    @property
     def commutes_with_transpose(self) -> bool:
-        """Whether it sums over both axes."""
+        """Whether it goes over both axes."""
         return self.whole
 
     @property
     def zero_with(self) -> tuple[Expr, ...]:
-        """Either factor."""
-        return (self.left, self.right)
+        """Each of what it goes over."""
+        return self.children
+
+    def _over(self, shape: Shape) -> Shape:
+        """Return the shape that is left of what it goes over."""
+        return Shape(
+            Dim.ONE if self.over_rows else shape.rows, Dim.ONE if self.over_cols else shape.cols
+        )
+
+
+@attrs.frozen(eq=False, repr=False)
+class Inner(OverAxes):
+    """Inner product ⟨x, y⟩ = Σ x_ij y_ij, over rows and columns, or over one of them alone."""
+
+    left: Expr
+    right: Expr
+    over_rows: bool = True
+    over_cols: bool = True
 
     def _infer_shape(self) -> Shape:
         if self.left.shape != self.right.shape:
@@ -53,7 +74,7 @@ class Inner(Operation):
                 why="⟨x, y⟩ = Σ x_ij y_ij needs two of one shape",
                 hint="transpose one with .T",
             )
-        return _shape_summed(self.left.shape, self.over_rows, self.over_cols)
+        return self._over(self.left.shape)
 
     def _infer_facts(self) -> Facts:
         x, y = self.left, self.right
@@ -62,11 +83,6 @@ class Inner(Operation):
             definite = x.facts.psd and y.facts.psd  # tr XY = ‖X^½ Y^½‖_F²
             sign = 1 if definite else _slope(x, y)
         return NONNEGATIVE if sign > 0 else Facts(high=0.0) if sign < 0 else UNKNOWN
-
-    @property
-    def whole(self) -> bool:
-        """Whether it sums over both axes."""
-        return self.over_rows and self.over_cols
 
     def _notate(self, n: Notation) -> Piece:
         if not self.whole:
@@ -106,34 +122,16 @@ class Reducer(enum.Enum):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Reduce(Operation):
+class Reduce(OverAxes):
     """Sum or maximum over the rows (axis 0 becomes 1), the columns, or both."""
-
-    role = None
-    jumps_with = ()
 
     reducer: Reducer
     arg: Expr
     over_rows: bool
     over_cols: bool
 
-    @property
-    def footprint(self) -> Footprint:
-        """All entries, or those of a row or column."""
-        return summed(self.over_rows, self.over_cols)
-
-    @property
-    def commutes_with_transpose(self) -> bool:
-        """Whether it goes over both axes."""
-        return self.over_rows and self.over_cols
-
-    @property
-    def zero_with(self) -> tuple[Expr, ...]:
-        """What it goes over."""
-        return (self.arg,)
-
     def _infer_shape(self) -> Shape:
-        return _shape_summed(self.arg.shape, self.over_rows, self.over_cols)
+        return self._over(self.arg.shape)
 
     def _infer_facts(self) -> Facts:
         return NONNEGATIVE if self.arg.facts.nonnegative else UNKNOWN
@@ -142,42 +140,19 @@ class Reduce(Operation):
         return _notate_reduced(n, self.reducer.value, self.arg, self.over_rows, self.over_cols)
 
 
-def _shape_summed(shape: Shape, over_rows: bool, over_cols: bool) -> Shape:
-    """Return the shape that is left of an array summed over some of its axes."""
-    return Shape(Dim.ONE if over_rows else shape.rows, Dim.ONE if over_cols else shape.cols)
-
-
 def _notate_reduced(n: Notation, name: str, arg: Expr, over_rows: bool, over_cols: bool) -> Piece:
     axes = ("i" if over_rows else "") + ("j" if over_cols else "")
     return n.call(name, arg, sub=Piece(axes, Level.ATOM))
 
 
 @attrs.frozen(eq=False, repr=False)
-class KthLargest(Operation):
+class KthLargest(OverAxes):
     """The k-th largest entry over axes, of entries ≥ 0; 0 where there are fewer than k."""
-
-    role = None
-    jumps_with = ()
 
     arg: Expr
     k: int
     over_rows: bool
     over_cols: bool
-
-    @property
-    def footprint(self) -> Footprint:
-        """All entries, or those of a row or column."""
-        return summed(self.over_rows, self.over_cols)
-
-    @property
-    def commutes_with_transpose(self) -> bool:
-        """Whether it goes over both axes."""
-        return self.over_rows and self.over_cols
-
-    @property
-    def zero_with(self) -> tuple[Expr, ...]:
-        """What it goes over."""
-        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         if not self.arg.facts.nonnegative or self.k < 1:
@@ -187,7 +162,7 @@ class KthLargest(Operation):
                 why="places count from 1, and entries must be known to be ≥ 0",
                 hint=how_nonnegative(self.arg),
             )
-        return _shape_summed(self.arg.shape, self.over_rows, self.over_cols)
+        return self._over(self.arg.shape)
 
     def _infer_facts(self) -> Facts:
         return NONNEGATIVE

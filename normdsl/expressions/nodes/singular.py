@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import attrs
 
-from normdsl.expressions.conduct import Footprint, Role
-from normdsl.expressions.expr import Expr, Operation
+from normdsl.expressions.conduct import Role
 from normdsl.expressions.facts import NONNEGATIVE, UNIT, Facts
 from normdsl.expressions.gauge import Gauge
+from normdsl.expressions.nodes.matrices import OfMatrix
 from normdsl.expressions.shapes import SCALAR, Shape
 from normdsl.show.notation import Level, Notation, Piece
 
 
 @attrs.frozen(eq=False, repr=False)
-class Polar(Operation):
+class Polar(OfMatrix):
     """Polar factor U_r V_rᵀ of X = U S Vᵀ: the partial isometry of the nonzero singular values."""
 
     slope = 1
-    footprint = Footprint.MATRIX
     role = Role.POLAR
     commutes_with_transpose = True
-
-    arg: Expr
-
-    @property
-    def zero_with(self) -> tuple[Expr, ...]:
-        """X."""
-        return (self.arg,)
-
-    @property
-    def jumps_with(self) -> tuple[Expr, ...]:
-        """X."""
-        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         return self.arg.shape
@@ -46,21 +33,14 @@ class Polar(Operation):
 
 
 @attrs.frozen(eq=False, repr=False)
-class SingularNorm(Operation):
+class SingularNorm(OfMatrix):
     """φ(σ(X)), a symmetric gauge of the singular values: a unitarily invariant norm."""
 
-    footprint = Footprint.MATRIX
     role = Role.SINGULAR
     commutes_with_transpose = True
     jumps_with = ()
 
-    arg: Expr
     gauge: Gauge
-
-    @property
-    def zero_with(self) -> tuple[Expr, ...]:
-        """X."""
-        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         return SCALAR
@@ -73,26 +53,14 @@ class SingularNorm(Operation):
 
 
 @attrs.frozen(eq=False, repr=False)
-class SingularLmo(Operation):
+class SingularLmo(OfMatrix):
     """U diag(lmo_φ(σ)) Vᵀ of X = U diag(σ) Vᵀ, for a symmetric gauge φ: the LMO of φ(σ(X))."""
 
     slope = -1
-    footprint = Footprint.MATRIX
     role = Role.SINGULAR
     commutes_with_transpose = True
 
-    arg: Expr
     gauge: Gauge
-
-    @property
-    def zero_with(self) -> tuple[Expr, ...]:
-        """X."""
-        return (self.arg,)
-
-    @property
-    def jumps_with(self) -> tuple[Expr, ...]:
-        """X."""
-        return (self.arg,)
 
     def _infer_shape(self) -> Shape:
         return self.arg.shape

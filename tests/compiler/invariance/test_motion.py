@@ -7,7 +7,7 @@ from normdsl import G, W, t
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.prove import idle_parameters, leaves_a_step
 from normdsl.compiler.verdicts.check import check
-from normdsl.expressions.expr import as_expr
+from normdsl.expressions.nodes.constants import as_expr
 
 
 @nd.optimizer

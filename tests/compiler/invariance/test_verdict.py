@@ -300,7 +300,7 @@ def test_only_the_square_root_makes_a_weighted_norm_scale_invariant(p):
         return W + lr * norm.lmo(G)
 
     assert (weighted.check(g.scale).status is Status.INVARIANT) == (
-        p == nd.expressions.expr.exact(0.5)
+        p == nd.expressions.nodes.constants.exact(0.5)
     )
 
 

@@ -8,7 +8,8 @@ from properties import evaluate, refuses, rule, within
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.expressions.expr import Constant, Mul, Pow
+from normdsl.expressions.nodes.arithmetic import Mul, Pow
+from normdsl.expressions.nodes.constants import Constant
 
 GRADIENT = torch.ones(3, 4, dtype=torch.float64)
 

@@ -32,7 +32,7 @@ def test_names_that_would_shadow_are_changed():
 
 
 def test_bias_corrections_are_cast_where_they_meet_a_matrix():
-    text, _ = code(G / (1 - nd.expressions.expr.as_expr(0.9) ** nd.t))
+    text, _ = code(G / (1 - nd.expressions.nodes.constants.as_expr(0.9) ** nd.t))
     assert text == "G / one_minus_power(0.9, t).to(W.dtype)"
 
 
@@ -40,9 +40,9 @@ def test_powers_of_the_step_index_keep_their_digits():
     """Once in float64, for the sake of 1 − β^t alone; not all devices know it."""
 
     def written(x):
-        return code(nd.expressions.expr.as_expr(x) * G)[0]
+        return code(nd.expressions.nodes.constants.as_expr(x) * G)[0]
 
-    beta = nd.expressions.expr.as_expr(0.9)
+    beta = nd.expressions.nodes.constants.as_expr(0.9)
     assert written(beta**nd.t - 1) == "(-one_minus_power(0.9, t)).to(W.dtype) * G"
     assert written(1 - beta ** (nd.t + 1)) == "one_minus_power(0.9, t + 1).to(W.dtype) * G"
     assert written(2 - beta**nd.t) == "(2 - power(0.9, t)).to(W.dtype) * G"
@@ -76,5 +76,5 @@ def test_singular_values_alone_need_no_vectors():
 
 
 def test_numbers_too_large_for_an_integer_are_floats():
-    assert code(nd.expressions.expr.as_expr(10**30) * G)[0] == "1e+30 * G"
+    assert code(nd.expressions.nodes.constants.as_expr(10**30) * G)[0] == "1e+30 * G"
     assert code(7 * G)[0] == "7 * G"

@@ -9,8 +9,10 @@ from normdsl import G, W
 from normdsl.compiler.lowering import simplify as s
 from normdsl.compiler.lowering.simplify import IDENTITIES, Simplification
 from normdsl.declaration import Declaration
-from normdsl.expressions.expr import Add, Mul, Pow, Transpose, as_expr
 from normdsl.expressions.nodes import Inverse, MatrixPower, Maximum
+from normdsl.expressions.nodes.arithmetic import Add, Mul, Pow
+from normdsl.expressions.nodes.constants import as_expr
+from normdsl.expressions.nodes.products import Transpose
 
 v = nd.ema(G * G, 0.5)
 L = nd.accumulate(G @ G.T, nd.eye_like(G @ G.T))

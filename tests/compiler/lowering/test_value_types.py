@@ -9,7 +9,7 @@ from normdsl.expressions.domains import Domain
 from normdsl.expressions.nodes import Param
 
 LR = Param("lr", Domain(0.0, 1.0))
-ONE = nd.expressions.expr.as_expr(1)
+ONE = nd.expressions.nodes.constants.as_expr(1)
 
 
 @pytest.mark.parametrize(

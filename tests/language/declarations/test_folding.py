@@ -6,7 +6,8 @@ from properties import evaluate, random_matrix
 import normdsl as nd
 from normdsl import G, W
 from normdsl.declarations.folding import fold
-from normdsl.expressions.expr import Add, Constant, Mul, Pow, as_expr
+from normdsl.expressions.nodes.arithmetic import Add, Mul, Pow
+from normdsl.expressions.nodes.constants import Constant, as_expr
 
 ZERO, ONE, TWO = as_expr(0), as_expr(1), as_expr(2)
 

@@ -213,7 +213,8 @@ def test_extra_keys_inside_are_refused():
 @pytest.mark.parametrize(
     "op",
     ["Nothing", "", None, 5, ["Mul"], "Expr", "State", "NormOperation", "Placeholder", "Recursion",
-     "Declaration", "object", "__class__", "normdsl.expressions.expr.Mul", "Spectral", "Left"],
+     "Declaration", "object", "__class__", "normdsl.expressions.nodes.arithmetic.Mul", "Spectral",
+     "Left"],
     ids=repr,
 )  # fmt: skip
 def test_unknown_and_abstract_nodes_are_refused(op):

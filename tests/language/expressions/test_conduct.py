@@ -11,18 +11,20 @@ from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.verdicts.probe import Probe
 from normdsl.expressions import nodes
 from normdsl.expressions.conduct import Footprint, Role
-from normdsl.expressions.expr import Expr, Operation, power
+from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.nodes import Reducer
+from normdsl.expressions.nodes.arithmetic import power
+from normdsl.expressions.nodes.constants import Constant, as_expr
 from normdsl.expressions.traversal import walk
 
 GRAM = G @ G.T
 POSITIVE = nd.abs(G)
 #: Operations on G, of every class and in every mode of one.
 OPERATIONS = [
-    G + W, G * W, G * G, POSITIVE**0.5, power(POSITIVE, nd.expressions.expr.as_expr(-1)),
+    G + W, G * W, G * G, POSITIVE**0.5, power(POSITIVE, as_expr(-1)),
     *(nodes.Apply(f, POSITIVE if f.nonnegative_domain else G) for f in nodes.FUNCTIONS.values()),
-    nodes.Maximum(G, W), G @ W.T, G.T, nodes.MatrixPower(GRAM, nd.expressions.expr.as_expr(0.5)),
-    nodes.MatrixPower(GRAM, nd.expressions.expr.as_expr(-0.25)),
+    nodes.Maximum(G, W), G @ W.T, G.T, nodes.MatrixPower(GRAM, as_expr(0.5)),
+    nodes.MatrixPower(GRAM, as_expr(-0.25)),
     nodes.Cholesky(GRAM), nodes.Inverse(GRAM), nodes.Eigenbasis(GRAM), nodes.Polar(G),
     nodes.SingularNorm(G, nd.lp(4)), nodes.SingularLmo(G, nd.lp(4)),
     *(nodes.Inner(G, W, *axes) for axes in ((True, True), (True, False), (False, True))),
@@ -62,7 +64,7 @@ def concrete() -> set[type]:
 
 def test_there_is_an_operation_of_every_class():
     inside = {type(x) for op in OPERATIONS for x in (op, *walk(Derivation()(op)))}
-    constants = {nodes.Eye, nd.expressions.expr.Constant}
+    constants = {nodes.Eye, Constant}
     assert concrete() - constants - inside == set()
 
 

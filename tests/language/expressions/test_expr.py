@@ -15,19 +15,12 @@ from properties import evaluate, quickly, random_matrix, refuses, within
 import normdsl as nd
 from normdsl import G, W, t
 from normdsl.errors import kind
-from normdsl.expressions.expr import (
-    Add,
-    Constant,
-    MatMul,
-    Mul,
-    Pow,
-    Transpose,
-    as_expr,
-    assure,
-    exact,
-)
+from normdsl.expressions.expr import assure
 from normdsl.expressions.facts import NONNEGATIVE
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.arithmetic import Add, Mul, Pow
+from normdsl.expressions.nodes.constants import Constant, as_expr, exact
+from normdsl.expressions.nodes.products import MatMul, Transpose
 from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 
 LR = Param("lr", nd.expressions.domains.NON_NEGATIVE)

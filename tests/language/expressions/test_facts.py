@@ -11,9 +11,9 @@ from properties import evaluate, quickly, random_matrix, refuses
 import normdsl as nd
 from normdsl import G, W
 from normdsl.expressions.domains import FRACTION, NON_NEGATIVE, REAL
-from normdsl.expressions.expr import as_expr
 from normdsl.expressions.facts import NONNEGATIVE, UNIT, UNKNOWN, Facts, real_power, square
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.traversal import replace
 
 INF = math.inf
@@ -111,6 +111,8 @@ PSD = {
     "gram": GRAM,
     "congruence": W @ (G.T @ G) @ W.T,
     "congruence, grouped otherwise": (W @ G.T) @ (G @ W.T),
+    "numbers added": (G + 1) @ (1 + G.T),
+    "rows added": (G + nd.sum(G, over="rows")) @ (G.T + nd.sum(G, over="rows").T),
     "sum": GRAM + W @ W.T,
     "nonnegative multiple": 3 * GRAM,
     "hyper-parameter": LR * GRAM,
@@ -179,6 +181,7 @@ SYMMETRIC = {
     "difference": GRAM - W @ W.T,
     "entrywise function": nd.tanh(GRAM),
     "entrywise product": (C + C.T) * GRAM,
+    "entrywise products in another order": C * nd.tanh(C) + nd.tanh(C.T) * C.T,
     "inverse": nd.inverse(C + C.T),
     "polar factor": nd.polar(C + C.T),
     "mirrored product": C @ (C + C.T) @ C.T,
@@ -198,6 +201,13 @@ def test_known_to_be_symmetric(name):
     assert SYMMETRIC[name].facts.symmetric
     assert nd.eigenbasis(SYMMETRIC[name]).shape == GRAM.shape
     assert SYMMETRIC[name] == SYMMETRIC[name].T
+
+
+def test_shared_parts_are_compared_once():
+    x, y = G, G.T
+    for _ in range(50):
+        x, y = x * x + 1, y * y + 1
+    assert (x @ y).facts.psd
 
 
 @pytest.mark.parametrize("name", ["product", "product of symmetric", "plus nonsymmetric"])

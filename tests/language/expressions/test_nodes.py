@@ -97,7 +97,7 @@ def test_identity():
 
 def test_maximum():
     same(Maximum(G, W), torch.maximum)
-    same(Maximum(G, nd.expressions.expr.as_expr(0)), lambda g, w: g.clamp_min(0))
+    same(Maximum(G, nd.expressions.nodes.constants.as_expr(0)), lambda g, w: g.clamp_min(0))
     assert Maximum(G, nd.sum(G, over="rows")).shape == MATRIX
     assert Maximum(GRAM, C).facts.symmetric is False
 

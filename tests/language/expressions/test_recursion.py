@@ -11,9 +11,9 @@ from properties import quickly, random_matrix, refuses, run
 import normdsl as nd
 from normdsl import G, W
 from normdsl.expressions.domains import FRACTION
-from normdsl.expressions.expr import as_expr
 from normdsl.expressions.facts import Facts
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.recursion import After, Before, Carry, Placeholder, Recursion, placeholders
 from normdsl.expressions.shapes import LEFT, MATRIX
 from normdsl.expressions.traversal import replace, walk

@@ -7,9 +7,10 @@ import pytest
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.expressions.expr import Constant, Expr, assure
+from normdsl.expressions.expr import Expr, assure
 from normdsl.expressions.facts import NONNEGATIVE, Facts
 from normdsl.expressions.nodes import Eye
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.shapes import Dim
 from normdsl.expressions.structure import content_fields, fingerprint, parts, rebuild
 from normdsl.norms.maps import Compose, Hadamard, Left

@@ -78,7 +78,7 @@ def test_exponents_below_one_are_refused(p):
 @pytest.mark.parametrize("inverse", [-1, 2])
 def test_inverse_exponents_outside_the_unit_interval_are_refused(inverse):
     with refuses(nd.DeclarationError, "p ≥ 1"):
-        Lp(nd.expressions.expr.exact(inverse))
+        Lp(nd.expressions.nodes.constants.exact(inverse))
 
 
 @pytest.mark.parametrize("kind", [Top, TopDual])

@@ -7,8 +7,8 @@ import pytest
 import normdsl as nd
 from normdsl import G, W, t
 from normdsl.expressions.domains import FRACTION, NON_NEGATIVE
-from normdsl.expressions.expr import as_expr
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.show.latex import latex
 
 LR, BETA = Param("lr", NON_NEGATIVE), Param("beta1", FRACTION)

@@ -8,9 +8,10 @@ import pytest
 import normdsl as nd
 from normdsl import G, W
 from normdsl.expressions.domains import FRACTION
-from normdsl.expressions.expr import Constant, Expr, as_expr
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.facts import Facts
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import Constant, as_expr
 from normdsl.expressions.recursion import After, Before, Carry, Placeholder
 from normdsl.expressions.shapes import MATRIX
 from normdsl.expressions.traversal import walk

@@ -9,7 +9,8 @@ from normdsl import G, W
 from normdsl.declarations.folding import fold
 from normdsl.expressions import nodes
 from normdsl.expressions.domains import NON_NEGATIVE
-from normdsl.expressions.expr import Pow, as_expr
+from normdsl.expressions.nodes.arithmetic import Pow
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.shapes import SCALAR, Dim, Shape
 
 GRAM = G @ G.T
