@@ -108,7 +108,7 @@ def settle(inference: Scope, recursion: Recursion, where: Where | None) -> list[
         try:
             for laws in candidates(inference, recursion):
                 try:
-                    settled += prove(inference, recursion, laws)
+                    settled += by_induction(inference, recursion, laws)
                 except Failure as failure:
                     first = first or failure
         except Failure as failure:
@@ -120,7 +120,7 @@ def settle(inference: Scope, recursion: Recursion, where: Where | None) -> list[
         raise Failure(release(first.expr, recursion, Before), first.reason, first.premises)
 
 
-def prove(inference: Scope, recursion: Recursion, laws: tuple[Law, ...]) -> list[Settled]:
+def by_induction(inference: Scope, recursion: Recursion, laws: tuple[Law, ...]) -> list[Settled]:
     """Return the proofs that the recursion keeps `laws`; empty if it does not.
 
     Raises:

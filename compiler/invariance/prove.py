@@ -98,7 +98,7 @@ class Decision:
         return self.proofs[0] if self.proofs else None
 
 
-def decide(declaration: Rule, group: Group, given: Conditions = frozenset()) -> Decision:
+def prove(declaration: Rule, group: Group, given: Conditions = frozenset()) -> Decision:
     """Type the new weights and compare their law with that of W, taking assumptions as given."""
     inference = Inference(group, idle_parameters(declaration))
     wanted = group.weights

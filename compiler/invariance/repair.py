@@ -13,7 +13,7 @@ import attrs
 import sympy
 
 from normdsl.compiler.invariance.groups import Group, named
-from normdsl.compiler.invariance.prove import decide, idle_parameters
+from normdsl.compiler.invariance.prove import idle_parameters, prove
 from normdsl.compiler.invariance.solve import solve
 from normdsl.compiler.invariance.verdict import Verdict, proved
 from normdsl.declarations.folding import fold
@@ -128,7 +128,7 @@ def repair(declaration: Rule, group: Group | str) -> Repairs:
           1. line 1: an LMO for sharp[‖X‖_F](G): invariant
     """
     group = named(group) if isinstance(group, str) else group
-    decision = decide(declaration, group)
+    decision = prove(declaration, group)
     now = proved(declaration, group, decision) if decision.proof else None
     if now is not None and now.invariant:
         return Repairs(declaration, group, (), now)
@@ -155,7 +155,7 @@ def _conditions_met(declaration: Rule, now: Verdict | None) -> Iterator[Repair]:
     values = {str(c.lhs): c.rhs for c in equations if c.lhs.is_Symbol and c.rhs.is_number}
     if values and now is not None:
         bound = declaration.bind(**{name: float(value) for name, value in values.items()})
-        decision = decide(bound, now.group)
+        decision = prove(bound, now.group)
         if decision.proof is not None:
             whats = tuple(f"{name} = {value}" for name, value in values.items())
             yield Repair(whats, bound, proved(bound, now.group, decision))
@@ -168,7 +168,7 @@ def _tried(declaration: Rule, group: Group, chosen: tuple[Edit, ...]) -> Iterato
         return
     unknowns = [edit.unknown.name for edit in chosen if edit.unknown is not None]
     if not unknowns:
-        decision = decide(changed, group)
+        decision = prove(changed, group)
         if decision.proof is not None:
             whats = tuple(edit.what for edit in chosen)
             yield Repair(whats, changed, proved(changed, group, decision))

@@ -14,7 +14,7 @@ from normdsl.compiler.invariance.conditions import Condition, show
 from normdsl.compiler.invariance.groups import Group, named
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.naming import at_zero, names_of
-from normdsl.compiler.invariance.prove import Decision, Proof, decide
+from normdsl.compiler.invariance.prove import Decision, Proof, prove
 from normdsl.compiler.invariance.unit_equations import solutions
 from normdsl.compiler.invariance.verdict import Verdict, proved, unproved
 from normdsl.declarations.folding import fold
@@ -123,7 +123,7 @@ def solve(declaration: Rule, group: Group | str, unknowns: str | Iterable[str]) 
         )
     params = [declaration.hyperparameter(name) for name in names]
     symbols = {h.name: symbol(Param(h.name, h.domain)) for h in params}
-    decision = decide(declaration, group)
+    decision = prove(declaration, group)
     found: dict[str, Solution] = {}
     for proof in decision.proofs:
         for solution in _solved(declaration, group, proof, symbols):
@@ -174,7 +174,7 @@ def _equal(
         first, second = map(declaration.hyperparameter, (one, two))
         table = {Param(two, second.domain): Param(one, first.domain)}
         joined = attrs.evolve(declaration, update=fold(declaration.update, table), names=())
-        proof = decide(joined, group).proof
+        proof = prove(joined, group).proof
         if first.domain == second.domain and proof is not None:
             rest = tuple(sorted(proof.conditions | proof.limits, key=str))
             yield Solution({two: symbols[one]}, rest, None, _names(declaration, rest))
@@ -198,7 +198,7 @@ def _again(
     if not all(v.is_number for v in values.values()):
         return None
     bound = declaration.bind(**{name: float(v) for name, v in values.items()})
-    decision = decide(bound, group)
+    decision = prove(bound, group)
     alike = [
         p for p in decision.proofs if set(map(str, p.conditions | p.limits)) == set(map(str, rest))
     ]

@@ -72,7 +72,7 @@ class Verdict:
         limits: what must tend to a value its domain excludes.
         assumed: the assumptions that were given to `check`.
         otherwise: of a conditional verdict, a counterexample where its conditions are violated.
-        searched: whether a counterexample was looked for.
+        searched: whether a counterexample was looked for; of a limit, runs that jump near it.
         remarks: where the rule's own run is not finite. stopped: whether it never is: the verdict
             is then unknown, since NaN is not a trajectory.
     """
@@ -159,6 +159,8 @@ class Verdict:
     def notes(self) -> list[str]:
         """Where its own runs are not finite, and for which shapes its conditions can be met."""
         remarks = [remark.show(self.names) for remark in self.remarks]
+        if self.limits and not self.searched:
+            remarks.append("no run was looked for in which the step jumps near the limit")
         told = [
             c
             for c in (*self.conditions, *self.assumed)
@@ -197,7 +199,7 @@ def _cells(line: ProofLine) -> tuple[str, ...]:
     return f"${line.latex}$", line.moves, line.rule, place
 
 
-def proved(declaration: Rule, group: Group, decision: Decision) -> Verdict:
+def proved(declaration: Rule, group: Group, decision: Decision, searched: bool = True) -> Verdict:
     """Return the verdict of a decision that has a proof."""
     found = decision.proof
     assert found is not None
@@ -215,6 +217,7 @@ def proved(declaration: Rule, group: Group, decision: Decision) -> Verdict:
         mode=found.mode,
         limits=limits,
         assumed=assumed,
+        searched=searched,
     )
 
 

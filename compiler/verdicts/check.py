@@ -11,7 +11,7 @@ from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.conditions import Assumption, Conditions
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.judgement import Failure
-from normdsl.compiler.invariance.prove import Decision, decide
+from normdsl.compiler.invariance.prove import Decision, prove
 from normdsl.compiler.invariance.remarks import Remarks, may_stop
 from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.search import can_sample, persists, search
@@ -102,13 +102,13 @@ def verdict(
 
 def _decided(declaration: Rule, group: Group, given: Conditions, witnesses: bool) -> Verdict:
     """Return the verdict of typing and, if asked for, of witnesses."""
-    decision = decide(declaration, group, given)
+    decision = prove(declaration, group, given)
+    searched = witnesses and can_sample(declaration)
     if decision.proof is None:
         witness = search(declaration, group, _simulate, given=given) if witnesses else None
-        searched = witnesses and can_sample(declaration)
         return unproved(declaration, group, decision, witness, searched=searched)
-    found = proved(declaration, group, decision)
-    if witnesses and found.limits:
+    found = proved(declaration, group, decision, searched=searched)
+    if searched and found.limits:
         vanishing = [c.of.name for c in found.limits]
         needed = frozenset(c for c in found.conditions if isinstance(c, Assumption))
         witness = persists(declaration, group, _simulate, vanishing, given | needed)

@@ -78,7 +78,7 @@ RECURSIONS = [
         rule),
     Mutant("what is guessed is proved", replaced(induction.settle, guessed),
            step(nd.fix(lambda s: nd.tanh(s) + G, nd.zeros_like(G))), g.loss_scale, rule),
-    Mutant("bodies need not keep the law", replaced(induction.prove, unproved),
+    Mutant("bodies need not keep the law", replaced(induction.by_induction, unproved),
            step(nd.fix(lambda s: nd.tanh(s) + G, nd.zeros_like(G))), g.loss_scale, rule),
     Mutant("the last value is today's", replaced(induction.judge_state, read_early),
            step(nd.sign(G + nd.prev(G))), g.loss_transform, rule),

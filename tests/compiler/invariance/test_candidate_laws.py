@@ -7,7 +7,7 @@ from properties import within
 import normdsl as nd
 from normdsl import G, W
 from normdsl.compiler.invariance import candidate_laws
-from normdsl.compiler.invariance.induction import prove
+from normdsl.compiler.invariance.induction import by_induction
 from normdsl.compiler.invariance.infer import Inference
 from normdsl.compiler.invariance.laws import ANY, Law
 from normdsl.compiler.verdicts.check import check
@@ -93,7 +93,7 @@ def test_a_state_without_a_law_is_still_refused():
 def test_open_guesses_prove_nothing():
     recursion = two_back(G).recursion
     with pytest.raises(AssertionError, match="an open guess"):
-        prove(Inference(nd.groups.orthogonal), recursion, (Law(ANY, ANY, ANY),))
+        by_induction(Inference(nd.groups.orthogonal), recursion, (Law(ANY, ANY, ANY),))
 
 
 def test_recursions_that_stand_in_one_another_are_given_up_in_time(monkeypatch):

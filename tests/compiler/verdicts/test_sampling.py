@@ -103,6 +103,18 @@ def test_distributions_of_a_rule_that_iterates_are_not_compared_and_it_says_so()
     assert "no run was looked for" in str(verdict)
 
 
+@pytest.mark.parametrize("witnesses", [True, False])
+def test_a_limit_near_which_no_run_was_looked_for_says_so(witnesses):
+    @nd.optimizer
+    def blended(lr=0.1, eps: nd.Positive = 1e-8):
+        norm, size = nd.max_of(nd.spectral, 2 * nd.max_entry), nd.sqrt(nd.sum(G * G))
+        return W + lr * size / (size + eps) * norm.lmo(G) * nd.exp(nd.normal_like(G))
+
+    verdict = blended.check(g.loss_scale, witnesses=witnesses)
+    assert verdict.answer == "invariant in the limit eps → 0, where continuous"
+    assert "no run was looked for in which the step jumps" in str(verdict)
+
+
 def test_a_state_that_becomes_a_number_goes_on_as_one_for_each_run():
     @nd.optimizer
     def held(lr=0.1, eps=0.5):
