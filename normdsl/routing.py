@@ -77,7 +77,7 @@ def whole(model: nn.Module, rule: Any, told: Mapping[str, Any]) -> DeclaredOptim
     A rule that knows matrices takes the hidden ones, by `route`. `told` holds options of an
     optimizer, hyper-parameters of the rule, and its view and schedule.
     """
-    from normdsl.compiler.runtime.batch import stepper
+    from normdsl.compiler.runtime.stepper import stepper
 
     if not stepper(rule, Schedule()).matrix_only:
         taken = [x for x in model.named_parameters() if x[1].requires_grad]

@@ -20,9 +20,9 @@ from normdsl.compiler.routing.overrides import (
     require_use,
 )
 from normdsl.compiler.routing.roles import Assignment, assigned
-from normdsl.compiler.runtime.batch import stepper
 from normdsl.compiler.runtime.layout import layout
 from normdsl.compiler.runtime.parameter_groups import copied
+from normdsl.compiler.runtime.stepper import stepper
 from normdsl.compiler.runtime.views import View
 from normdsl.declarations.configured import ConfiguredRule
 from normdsl.errors import GradientError, HyperparameterError, kind

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.batch import Inputs, Known, Stepper
 from normdsl.compiler.runtime.sharing import Scalar, scalars
+from normdsl.compiler.runtime.stepper import Inputs, Known, Stepper
 from normdsl.expressions.nodes import Reducer
 
 #: A scalar that is not known yet; what is computed before it does not read it.
@@ -65,7 +65,7 @@ def _counted(each: Tensor, batch: Inputs, reducer: Reducer) -> Tensor:
     if batch.counted is None:
         return each
     nothing = 0.0 if reducer is Reducer.SUM else -torch.inf
-    return torch.where(batch.column(batch.counted), each, nothing)
+    return torch.where(batch.counted, each, nothing)
 
 
 def _joined(each: Sequence[Tensor], reducer: Reducer) -> Tensor:

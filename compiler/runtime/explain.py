@@ -13,10 +13,10 @@ from torch.nn.parameter import is_lazy
 
 from normdsl.compiler.lowering.cost import cost
 from normdsl.compiler.lowering.methods_used import kernels
-from normdsl.compiler.runtime.batch import Stepper
 from normdsl.compiler.runtime.layout import Layout, is_judged
 from normdsl.compiler.runtime.parameter_groups import Settings, parameters, settings
 from normdsl.compiler.runtime.sharing import scalars
+from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import GradientError
 from normdsl.expressions.nodes import Across
 from normdsl.show.grid import Grid

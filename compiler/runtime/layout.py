@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from normdsl.compiler.lowering.fields import Field
-from normdsl.compiler.runtime.batch import Stepper
+from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.compiler.runtime.views import Flat, View
 from normdsl.errors import GradientError
 from normdsl.expressions.shapes import Dim

@@ -25,13 +25,29 @@ def has_values(x: Tensor) -> bool:
     return not (x.is_meta or isinstance(x, FakeTensor))
 
 
-def all_finite(values: Sequence[Tensor]) -> bool:
-    """Return whether tensors are finite: one synchronisation, however many there are.
+def magnitude(values: Sequence[Tensor]) -> float:
+    """Return the largest magnitude of an entry, NaN if there is one: one synchronisation.
 
-    What has no values is taken to be: a step of such tensors finds shapes, dtypes and costs.
+    What has no values counts as zero: a step of such tensors finds shapes, dtypes and costs.
     """
     told = [v for v in values if v.numel() and has_values(v)]
-    return not told or bool(torch.isfinite(get_total_norm(told, math.inf)))
+    return float(get_total_norm(told, math.inf)) if told else 0.0
+
+
+def all_finite(values: Sequence[Tensor]) -> bool:
+    """Return whether tensors are finite: one synchronisation, however many there are."""
+    return math.isfinite(magnitude(values))
+
+
+def all_true(flags: Sequence[Tensor]) -> bool:
+    """Return whether all are true, read from the device at once; those without values are."""
+    told = [x.all() for x in flags if has_values(x)]
+    return not told or bool(torch.stack([x.to(told[0].device) for x in told]).all())
+
+
+def largest(rows: Tensor) -> Tensor:
+    """Return the largest magnitude in each row, NaN where there is one."""
+    return torch.linalg.vector_norm(rows, torch.inf, dim=-1)
 
 
 def _largest(x: Tensor) -> Tensor:
@@ -64,12 +80,21 @@ def blame(
             )
 
 
-def refuse_result(rule: str, shape: tuple[int, ...]) -> GradientError:
-    """Return the error for a step from finite values to others."""
+def refuse_result(rule: str, shape: tuple[int, ...], written: bool = False) -> GradientError:
+    """Return the error for a step from finite values to others.
+
+    Args:
+        rule: name of the rule. shape: of the parameter. written: whether the step was taken.
+    """
+    fate = (
+        "; the step was taken"
+        if written
+        else ", although the gradient is finite; nothing was changed"
+    )
     return GradientError(
         f"take a step of {rule}",
-        why=f"its new value or state for a parameter of shape {shape} is NaN or "
-        "infinite, although the gradient is finite; nothing was changed",
+        why=f"its new value or state for a parameter of shape {shape} is NaN or infinite{fate}",
         hint="a division by zero: use nd.reciprocal(x), which is 0 at 0, or add an eps; "
-        "or an overflow: lower the learning rate",
+        "or an overflow: lower the learning rate"
+        + (", go back to a checkpoint, and see judged=True" if written else ""),
     )

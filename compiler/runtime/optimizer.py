@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from normdsl.compiler.runtime import parameter_groups, saving
+from normdsl.compiler.runtime import given, parameter_groups, saving
 from normdsl.compiler.runtime.ambient import as_scheduled
+from normdsl.compiler.runtime.buckets import Context
 from normdsl.compiler.runtime.capture import Capture
-from normdsl.compiler.runtime.clocks import Clocks
 from normdsl.compiler.runtime.explain import Explanation, explained
-from normdsl.compiler.runtime.gather import Gathering, is_probe, numbered, origins_of
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group
 from normdsl.compiler.runtime.layout import STEP, is_judged
@@ -26,13 +25,10 @@ from normdsl.compiler.runtime.options import (
     require_readers,
 )
 from normdsl.compiler.runtime.parameter_groups import settings
+from normdsl.compiler.runtime.plan import Plan, alike, origins_of, planned
 from normdsl.compiler.runtime.sharing import scalars
-from normdsl.compiler.runtime.transaction import (
-    changes,
-    finite_changes,
-    require_finite,
-    started,
-)
+from normdsl.compiler.runtime.starts import started
+from normdsl.compiler.runtime.step import Step
 from normdsl.compiler.runtime.views import View
 from normdsl.declarations.rule import Rule
 from normdsl.declarations.signature import OPTION_NAMES
@@ -94,6 +90,7 @@ class DeclaredOptimizer(Optimizer):
         view: View | None = None,
         maximize: bool = False,
         nonfinite: str | None = None,
+        judged: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
         capture: Capture | None = None,
@@ -104,9 +101,10 @@ class DeclaredOptimizer(Optimizer):
         require_options(declaration, params, nonfinite, differentiable, hyper)
         self.nonfinite = nonfinite
         self.capturable = capturable
+        self.judged = judged
         self._capture = capture
         self._given: dict[str, Any]
-        self._clocks = Clocks()
+        self._plan: Plan | None = None
         own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
         own |= {"schedule": schedule or Schedule(), "view": view, "maximize": maximize}
         own |= {"seed": seed}
@@ -184,21 +182,38 @@ class DeclaredOptimizer(Optimizer):
     @as_scheduled
     def _advance(self, loss: Any) -> None:
         """Take one step at a known loss."""
-        if not self.capturable and self._is_new() and is_probe(self.param_groups):
+        if not self.capturable and self._is_new() and given.is_probe(self.param_groups):
             self.init_state()
             return
-        skips = self.nonfinite == "skip"
-        gather = Gathering(self.state, self._clocks, self._capture, sure=not skips)
-        parts = [
-            part
-            for first, group in numbered(self.param_groups)
-            for part in gather.parts(group, loss, first)
-        ]
-        for change in finite_changes(parts) if skips else require_finite(changes(parts)):
-            change.write(self.state[change.part.param])
-            self._clocks.count(self.state[change.part.param][STEP])
+        plan, contexts = self._planned(loss)
+        self._plan = None  # a step that is refused leaves none behind
+        step = Step(plan, contexts, self.state, self.judged)
+        if self.nonfinite == "skip":
+            step.take_finite()
+        else:
+            step.take()
+        plan.settle(self.state)
+        self._plan = plan
         if self._capture is not None:
             self._capture.clear(p for group in self.param_groups for p in group["params"])
+
+    def _planned(self, loss: Any) -> tuple[Plan, list[Context]]:
+        """Return the plan of the next step, and what each of its buckets steps with."""
+        skips = self.nonfinite == "skip"
+        hypers = [parameter_groups.hyper(group) for group in self.param_groups]
+        same, plan = alike(hypers), self._plan
+        if plan is None or not plan.holds(self.param_groups, self.state, same, skips):
+            plan = planned(self.param_groups, hypers, same, self.state, skips)
+        told = [given.loss(settings(group), loss) for group in self.param_groups]
+        contexts = [
+            Context(
+                hypers[bucket.group],
+                told[bucket.group],
+                given.moments(bucket.members, self._capture),
+            )
+            for bucket in plan.buckets
+        ]
+        return plan, contexts
 
     def _is_new(self) -> bool:
         """Return whether no parameter has stepped, whatever others keep in their states."""
@@ -212,7 +227,7 @@ class DeclaredOptimizer(Optimizer):
 
         For those who want to read or load states before the first step.
         """
-        for first, group in numbered(self.param_groups):
+        for first, group in given.numbered(self.param_groups):
             said = settings(group)
             hyper = {h.name: group[h.name] for h in said.rule.hyper}
             origins = origins_of(group, first) if said.stepper.program.draws else {}
@@ -275,11 +290,12 @@ class DeclaredOptimizer(Optimizer):
             state = saving.restored(self.param_groups, state["param_groups"], self._given)
         told = [Group(group) for group in state["param_groups"]]
         super().__setstate__({**state, "param_groups": told})
-        self._clocks = Clocks()
+        self._plan = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or a copy holds: all but hooks and the capture, as torch does."""
-        told = {"nonfinite": self.nonfinite, "capturable": self.capturable, "_capture": None}
+        told = {"nonfinite": self.nonfinite, "capturable": self.capturable, "judged": self.judged}
+        told |= {"_capture": None}
         return {**super().__getstate__(), **told}
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from normdsl.compiler.runtime.batch import Stepper, stepper
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group, require_others
 from normdsl.compiler.runtime.layout import Layout, layout
+from normdsl.compiler.runtime.stepper import Stepper, stepper
 from normdsl.compiler.runtime.views import NAMES, View
 from normdsl.declarations.aliases import spread
 from normdsl.declarations.configured import ConfiguredRule

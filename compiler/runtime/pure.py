@@ -16,12 +16,14 @@ from torch import Tensor
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime import draws
 from normdsl.compiler.runtime.across_layers import shared
-from normdsl.compiler.runtime.batch import Inputs, Stepper
 from normdsl.compiler.runtime.layout import is_native, real
 from normdsl.compiler.runtime.nonfinite import blame
 from normdsl.compiler.runtime.sharing import Scalar
-from normdsl.compiler.runtime.transaction import STACKED_UP_TO
+from normdsl.compiler.runtime.stepper import Inputs, Stepper
 from normdsl.errors import FactorisationError
+
+#: Tensors with more entries step alone: copying them together costs more than it saves.
+STACKED_UP_TO = 2**16
 
 
 class Leaf(NamedTuple):
@@ -108,10 +110,9 @@ def stepped(
         for batch, (_, inputs), known in zip(
             batches, together, shared(together, joined), strict=True
         ):
-            weights, columns = stepper.step(inputs, known)
+            weights, states = stepper.step(inputs, known)
             for k, i in enumerate(batch):
-                new = [column[k] for column in columns]
-                found[i] = _after(stepper, leaves[i].param, weights[k], new)
+                found[i] = _after(stepper, leaves[i].param, weights[k], [x[k] for x in states])
     except FactorisationError:
         for x in leaves:
             given = {"gradient": x.grad, **x.moments, "value": x.param}
@@ -135,18 +136,27 @@ def _inputs(stepper: Stepper, batch: Sequence[Leaf], context: Context) -> Inputs
     first, lengths = batch[0], size(batch[0].param)
     shapes = [(1, *f.lengths(lengths)) for f in stepper.program.fields]
     clock = context.clock.to(first.param.device)
+    stream = places_ = None
+    origins = [x.origin for x in batch if x.origin is not None]
+    if origins:
+        stream = torch.stack([draws.stream(x, clock) for x in origins]).reshape(-1, 1, 1)
+        places_ = places(lengths, first.param.device).expand(len(batch), -1, -1)
     return Inputs(
-        [matrix(x.param, lengths) for x in batch],
-        [matrix(x.grad, lengths) for x in batch],
-        [[x.states[k].reshape(shape) for x in batch] for k, shape in enumerate(shapes)],
-        [clock] * len(batch),
+        _joined([matrix(x.param, lengths) for x in batch]),
+        _joined([matrix(x.grad, lengths) for x in batch]),
+        [_joined([x.states[k].reshape(shape) for x in batch]) for k, shape in enumerate(shapes)],
+        clock.expand(len(batch), 1, 1),
         context.loss,
         context.hyper,
-        {name: [x.moments[name].unsqueeze(0) for x in batch] for name in first.moments},
+        {name: torch.stack([x.moments[name] for x in batch]) for name in first.moments},
         context.phase,
-        streams=[draws.stream(x.origin, clock) for x in batch if x.origin is not None],
-        places=[places(lengths, x.param.device) for x in batch if x.origin is not None],
+        stream=stream,
+        places=places_,
     )
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _after(

@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 import attrs
 
 from normdsl.compiler.lowering.refresh import combined
-from normdsl.compiler.runtime.batch import Stepper
+from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import DeclarationError
 from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.nodes import Across, Measure, Reducer, Shared

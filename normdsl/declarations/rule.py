@@ -258,7 +258,11 @@ FOREIGN = frozenset(
     | {"base_momentum", "max_momentum"}
 )
 #: Names that no hyper-parameter may have: these, and the options of an optimizer.
-_TAKEN = RESERVED | FOREIGN | {*SETTINGS, "nonfinite", "capture", "capturable", "differentiable"}
+_TAKEN = (
+    RESERVED
+    | FOREIGN
+    | {*SETTINGS, "nonfinite", "judged", "capture", "capturable", "differentiable"}
+)
 
 
 def _fault(name: Any, hyper: list[str]) -> str:

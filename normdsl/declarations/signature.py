@@ -18,6 +18,7 @@ OPTIONS: tuple[tuple[str, Any, Any], ...] = (
     ("view", Any, None),
     ("maximize", bool, False),
     ("nonfinite", str | None, None),
+    ("judged", bool, False),
     ("capturable", bool, False),
     ("differentiable", bool, False),
     ("capture", Any, None),

@@ -5,8 +5,8 @@ import torch
 
 import normdsl as nd
 from normdsl.algorithms import adamw, muon, shampoo
-from normdsl.compiler.runtime.batch import stepper
 from normdsl.compiler.runtime.layout import STEP, layout
+from normdsl.compiler.runtime.stepper import stepper
 
 
 def of(rule, shape, view=None):

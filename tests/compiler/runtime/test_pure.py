@@ -6,7 +6,7 @@ import torch
 import normdsl as nd
 from normdsl.algorithms import adamw, shampoo
 from normdsl.compiler.runtime import pure
-from normdsl.compiler.runtime.batch import stepper
+from normdsl.compiler.runtime.stepper import stepper
 from normdsl.errors import FactorisationError
 
 

@@ -1,4 +1,4 @@
-"""One step of a program on a batch of matrices of one size, of several parameters."""
+"""One step of a program on a batch of matrices of one size."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.declarations.rule import Rule, remembered
 from normdsl.errors import FactorisationError, GradientError, HyperparameterError
+from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
+    LOG,
     Across,
+    Apply,
+    Pow,
     Source,
     Stream,
 )
 from normdsl.expressions.nodes.products import Transpose
 from normdsl.expressions.recursion import Before
+from normdsl.expressions.shapes import Dim
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
 from normdsl.schedules.schedule import Schedule
@@ -34,46 +39,49 @@ Known = dict[str, tuple[Tensor, ...]]
 
 
 class Inputs(NamedTuple):
-    """What a batch of matrices of one size steps from: matrices of several parameters.
+    """What a batch of matrices of one size steps from.
 
     A tuple, which `torch.compile` can build inside a graph.
 
     Args:
-        weights: per parameter its matrices, b × m × n, with one b for all. grads: likewise.
-        states: per state of the rule, its values for the matrices of each parameter.
-        clocks: step index of each parameter, scalars, from 1.
+        weights: the matrices, count × m × n. grads: their gradients, likewise.
+        states: per state of the rule, its values, count × ….
+        t: step index from 1, a scalar for all or count × 1 × 1.
         loss: value of the loss, if known. hyper: the hyper-parameters.
-        moments: per moment of the layer that the rule reads, its value for each parameter.
+        moments: per moment of the layer that the rule reads, its values, count × ….
         phase: what to do with values kept between steps, see `lowering.refresh`.
-        counted: for each parameter whether it counts among all layers, a tensor; None for yes.
-        streams: of its random numbers, scalars of 64 bits. places: its entries' numbers there.
+        counted: for each matrix whether it counts among all layers, count × 1 × 1; None for yes.
+        stream: of its random numbers, count × 1 × 1. places: its entries' numbers there.
     """
 
-    weights: Sequence[Tensor]
-    grads: Sequence[Tensor]
-    states: Sequence[Sequence[Tensor]]
-    clocks: Sequence[Tensor]
+    weights: Tensor
+    grads: Tensor
+    states: Sequence[Tensor]
+    t: Tensor
     loss: Tensor | None
     hyper: Mapping[str, Any]
-    moments: Mapping[str, Sequence[Tensor]] = MappingProxyType({})
+    moments: Mapping[str, Tensor] = MappingProxyType({})
     phase: int = refresh.FIRST
-    counted: Sequence[Tensor] | None = None
-    streams: Sequence[Tensor] = ()
-    places: Sequence[Tensor] = ()
-
-    @property
-    def each(self) -> int:
-        """How many matrices a parameter has."""
-        return self.weights[0].shape[0]
+    counted: Tensor | None = None
+    stream: Tensor | None = None
+    places: Tensor | None = None
 
     @property
     def count(self) -> int:  # type: ignore[override]
         """How many matrices there are."""
-        return len(self.weights) * self.each
+        return self.weights.shape[0]
 
-    def column(self, scalars: Sequence[Tensor]) -> Tensor:
-        """Return scalars of the parameters for each of their matrices, count × 1 × 1."""
-        return torch.stack([*scalars]).repeat_interleave(self.each).reshape(-1, 1, 1)
+    def part(self, which: slice) -> Inputs:
+        """Return what some of the matrices step from."""
+        each = {
+            name: x[which]
+            for name in ("weights", "grads", "counted", "stream", "places")
+            if (x := getattr(self, name)) is not None
+        }
+        states = [x[which] for x in self.states]
+        moments = {name: x[which] for name, x in self.moments.items()}
+        t = self.t[which] if self.t.ndim else self.t
+        return self._replace(**each, states=states, moments=moments, t=t)
 
 
 @attrs.frozen(eq=False)
@@ -84,6 +92,8 @@ class Stepper:
         program: the lowered declaration.
         run: its step, compiled if the schedule says so. surveys: its surveys, likewise.
         matrix_only: whether an entry of it depends on rows or columns, which vectors do not have.
+        entrywise: whether an entry depends on its own past alone, so that all may be one vector.
+        divides: whether finite numbers of a usual size may make infinite ones: 1/x at 0.
         reads_loss: whether it needs the value of the loss.
         reads_sizes: whether it needs the numbers of rows and columns.
         moments: names of the layer's moments that it needs.
@@ -94,6 +104,8 @@ class Stepper:
     run: Any
     surveys: tuple[Any, ...]
     matrix_only: bool
+    entrywise: bool
+    divides: bool
     reads_loss: bool
     reads_sizes: bool
     moments: tuple[str, ...]
@@ -140,14 +152,12 @@ class Stepper:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
         scalar = self._called(self.surveys[self.program.layers.index(node)], batch, known)[0]
-        first = batch.weights[0]
+        first = batch.weights
         seen = torch.as_tensor(scalar, dtype=self.dtype(first), device=first.device)
         return seen.reshape(-1, 1, 1).expand(batch.count, 1, 1)
 
-    def step(
-        self, batch: Inputs, known: Known | None = None
-    ) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Return new weights and states of a batch, per parameter b × … of tensors of their own.
+    def step(self, batch: Inputs, known: Known | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Return new weights and states of a batch, in memory of their own or expanded.
 
         Args:
             batch: what it steps from.
@@ -158,35 +168,33 @@ class Stepper:
         """
         new, *after = self._called(self.run, batch, known or {})
         lengths = [new.shape[-2:], *(f.lengths(new.shape[-2:]) for f in self.program.fields)]
-        columns = []
+        found = []
         for x, size, passed in zip([new, *after], lengths, self.passed, strict=True):
             whole = torch.as_tensor(x, dtype=new.dtype, device=new.device)
             whole = whole.expand(batch.count, *size)
-            whole = whole.clone() if passed else whole
-            columns.append(list(whole.reshape(-1, batch.each, *size).unbind()))
-        return columns[0], columns[1:]
+            found.append(whole.clone() if passed else whole)
+        return found[0], found[1:]
 
     def _called(self, function: Any, batch: Inputs, known: Known) -> Any:
-        """Call an emitted function on a batch, stacked."""
-        dtype, loss = self.dtype(batch.weights[0]), batch.loss
-        W, G = _stacked(batch.weights).to(dtype), _stacked(batch.grads).to(dtype)
-        t = batch.column(batch.clocks).to(dtype)
+        """Call an emitted function on a batch."""
+        dtype, loss = self.dtype(batch.weights), batch.loss
+        W, G = batch.weights.to(dtype), batch.grads.to(dtype)
         if loss is not None:
             loss = loss.to(W.device, dtype).reshape(1, 1, 1).expand(batch.count, 1, 1)
-        told: dict[str, Any] = {name: _stacked(x).to(W) for name, x in batch.moments.items()}
+        told: dict[str, Any] = {name: x.to(W) for name, x in batch.moments.items()}
         if self.program.draws:
-            told["stream"] = batch.column(batch.streams)
-            told["places"] = _stacked(batch.places)
+            told |= {"stream": batch.stream, "places": batch.places}
         if self.program.phase:
             told[self.program.phase] = batch.phase
-        states = [_stacked(s).to(dtype) for s in batch.states]
+        states = [x.to(dtype) for x in batch.states]
         hyper = self._numbers(batch.hyper)
+        t = batch.t.to(dtype)
         try:
             return function(W, G, *states, t=t, loss=loss, **told, **known, **hyper)
         except LinAlgError as error:
             raise FactorisationError(
                 f"take a step of {self.program.declaration.name}",
-                why=f"a factorisation failed ({error}); nothing was changed",
+                why=f"a factorisation failed ({error})",
                 hint="look for overflow in the weights or states: lower the learning rate",
             ) from error
         except ArithmeticError as error:
@@ -233,10 +241,6 @@ def _on_the_host(number: float | Tensor) -> Tensor:
     return torch.tensor(number, dtype=torch.float64, device="cpu")
 
 
-def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
-
-
 def _dtype(name: str) -> torch.dtype:
     found = getattr(torch, name)
     assert isinstance(found, torch.dtype)
@@ -248,6 +252,16 @@ def _passes_on(root: Expr) -> bool:
     while isinstance(root, Transpose):
         root = root.arg
     return isinstance(root, Before | Stream)
+
+
+def _divides(x: Expr) -> bool:
+    """Return whether an operation on finite numbers may be infinite, as 1/x is at 0."""
+    match x:
+        case Pow(base=base, exponent=p):
+            return not (p.facts.nonnegative or base.facts.low > 0 or base.facts.high < 0)
+        case Apply(function=function):
+            return function == LOG
+    return False
 
 
 @remembered(maxsize=256)
@@ -262,6 +276,10 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     everything = {x for root in program.graph for x in walk(root)}
     matrix_only = any(x.footprint.needs_matrix for x in everything)
     read = {x.source for x in everything if isinstance(x, Stream)}
+    reads_sizes = bool({Source.ROWS, Source.COLS} & read)
+    alone = all(x.footprint is Footprint.OWN for x in everything)
+    native = all(f.dims == (Dim.M, Dim.N) for f in program.fields)
+    entrywise = alone and native and not (reads_sizes or program.draws or declaration.moments)
     run, *surveys = (
         torch.compile(f, fullgraph=True) if schedule.compile else f
         for f in (program.step, *program.surveys)
@@ -273,8 +291,10 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
         run,
         tuple(surveys),
         matrix_only,
+        entrywise,
+        any(map(_divides, everything)),
         Source.LOSS in read,
-        bool({Source.ROWS, Source.COLS} & read),
+        reads_sizes,
         declaration.moments,
         tuple(passed),
     )

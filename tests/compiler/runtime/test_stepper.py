@@ -6,8 +6,8 @@ import torch
 import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import adamw, muon
-from normdsl.compiler.runtime.batch import stepper
 from normdsl.compiler.runtime.layout import layout
+from normdsl.compiler.runtime.stepper import stepper
 
 
 def test_vectors_and_tensors_become_matrices_for_entrywise_rules():

@@ -1,0 +1,188 @@
+"""Entry-wise rules: all parameters of a bucket as one vector, taken chunk by chunk.
+
+A chunk is small enough for its temporary values to stay in the cache, so that weights, gradients
+and states are read from memory and written to it once. Small parameters are copied into a chunk
+together; a large one is taken where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime.buckets import Bucket, Context, Member
+from normdsl.compiler.runtime.layout import real
+from normdsl.compiler.runtime.nonfinite import largest
+from normdsl.compiler.runtime.stepper import Inputs, Known
+
+#: Entries of a chunk.
+CHUNK = 2**17
+
+
+class Chunk(NamedTuple):
+    """A part of a bucket: whole members, or a part of a single one.
+
+    Args:
+        first: number of its first member. last: after its last one.
+        start: where it starts in the bucket. stop: where it ends.
+        part: of a part of a member, which one.
+    """
+
+    first: int
+    last: int
+    start: int
+    stop: int
+    part: int | None = None
+
+
+class Entries(Bucket):
+    """Parameters of an entry-wise rule, whatever their shapes."""
+
+    def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
+        super().__init__(members, maximize, uniform)
+        self.lengths = [real(p).numel() for p in self.params]
+        self.chunks = list(self._chunks())
+        first, total = members[0], sum(self.lengths)
+        device = first.param.device
+        self.states = []
+        fields = self.stepper.program.fields
+        for field, dtype in zip(fields, self._buffers(first), strict=True):
+            buffer = torch.empty(total, dtype=dtype, device=device)
+            self.states.append(buffer)
+            parts = buffer.split(self.lengths)
+            for views, member, part in zip(self.views, members, parts, strict=True):
+                views[field.name] = part.view(member.layout.shape)
+                views[field.name].copy_(member.state[field.name])
+        packed = [c.stop - c.start for c in self.chunks if c.part is None]
+        dtype = self.stepper.dtype(first.param)
+        self._work = [torch.empty(max(packed, default=0), dtype=dtype, device=device)
+                      for _ in range(2)]  # fmt: skip
+        self._places = [self._placed(c) for c in self.chunks]
+        self._slices = [
+            [x[c.start : c.stop].reshape(1, 1, -1) for x in self.states] for c in self.chunks
+        ]
+
+    @cached_property
+    def _numbers(self) -> list[Tensor]:
+        """For each chunk of whole members, the number of the member that has an entry."""
+        device = self.clocks.device
+        return [
+            torch.repeat_interleave(
+                torch.arange(c.first, c.last, device=device),
+                torch.tensor(self.lengths[c.first : c.last], device=device),
+                output_size=c.stop - c.start,
+            )
+            for c in self.chunks
+            if c.part is None
+        ]
+
+    def _chunks(self) -> Iterator[Chunk]:
+        """Yield chunks: of small members several together, of large ones parts."""
+        first = start = place = 0
+        for k, (p, length) in enumerate(zip(self.params, self.lengths, strict=True)):
+            large = length >= CHUNK and real(p).is_contiguous()
+            if place > start and (large or place + length > start + CHUNK):
+                yield Chunk(first, k, start, place)
+                first, start = k, place
+            place += length
+            if large:
+                for part, a in enumerate(range(start, place, CHUNK)):
+                    yield Chunk(k, k + 1, a, min(a + CHUNK, place), part)
+                first, start = k + 1, place
+        if place > start:
+            yield Chunk(first, len(self.params), start, place)
+
+    def _placed(self, chunk: Chunk) -> list[list[Tensor]]:
+        """Return the places of the members of a chunk in the memory it is gathered in."""
+        if chunk.part is not None:
+            return []
+        lengths, members = self.lengths[chunk.first : chunk.last], self.members[chunk.first :]
+        return [
+            [
+                part.view(m.layout.shape)
+                for m, part in zip(members, work[: sum(lengths)].split(lengths), strict=False)
+            ]
+            for work in self._work
+        ]
+
+    def inputs(self, context: Context) -> list[Inputs]:
+        """Return nothing: what is combined over layers is of matrices."""
+        return []
+
+    def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
+        if ok is not None:
+            good = self.tried(context, known)
+            self._each(context, ok & good)
+            return good
+        sizes = self._each(context, None)
+        return torch.isfinite(torch.stack(sizes)).all().reshape(1)
+
+    def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
+        bad = torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
+        numbers = iter(self._numbers)
+        for chunk, inputs in zip(self.chunks, self._inputs(context), strict=True):
+            values = self._values(inputs, *self.stepper.step(inputs))
+            finite = torch.stack([torch.isfinite(x).flatten() for x in values]).all(0)
+            if chunk.part is not None:
+                bad[chunk.first] += (~finite).sum()
+            else:
+                bad.index_add_(0, next(numbers), (~finite).long())
+        return bad == 0
+
+    def _each(self, context: Context, ok: Tensor | None) -> list[Tensor]:
+        """Take the step chunk by chunk; return the largest magnitudes of what is new."""
+        sizes, numbers = [], iter(() if ok is None else self._numbers)
+        for k, inputs in enumerate(self._inputs(context)):
+            chunk = self.chunks[k]
+            values = self._values(inputs, *self.stepper.step(inputs))
+            olds = [inputs.weights, *inputs.states]
+            if ok is not None:
+                mask = ok[chunk.first] if chunk.part is not None else ok[next(numbers)]
+                values = [
+                    torch.where(mask, new, old) for new, old in zip(values, olds, strict=True)
+                ]
+            else:
+                sizes += [largest(x.flatten()) for x in values]
+            for old, new in zip(olds, values, strict=True):
+                old.copy_(new)
+            if chunk.part is None:
+                params = self.params[chunk.first : chunk.last]
+                torch._foreach_copy_([real(p) for p in params], self._places[k][0])
+        return sizes
+
+    def _values(self, inputs: Inputs, weights: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
+        """Return what is new, in the dtypes in which it is kept."""
+        kept = [weights.to(real(self.params[0]).dtype)]
+        return kept + [new.to(old.dtype) for new, old in zip(states, inputs.states, strict=True)]
+
+    def _inputs(self, context: Context) -> Iterator[Inputs]:
+        """Yield what each chunk steps from; good until the next one."""
+        t = self.t()
+        parts: tuple[Sequence[Tensor], Sequence[Tensor]] = ((), ())
+        numbers = iter(() if self.uniform else self._numbers)
+        for chunk, places, states in zip(self.chunks, self._places, self._slices, strict=True):
+            clock = t
+            if chunk.part is None:
+                params = self.params[chunk.first : chunk.last]
+                torch._foreach_copy_(places[0], [real(p) for p in params])
+                torch._foreach_copy_(
+                    places[1], [real(p.grad) for p in params if p.grad is not None]
+                )
+                w, g = (x[: chunk.stop - chunk.start].view(1, 1, -1) for x in self._work)
+                clock = t if self.uniform else t[next(numbers)].reshape(1, 1, -1)
+            else:
+                param = self.params[chunk.first]
+                if chunk.part == 0:
+                    assert param.grad is not None
+                    parts = tuple(
+                        real(x).reshape(1, 1, -1).split(CHUNK, -1) for x in (param, param.grad)
+                    )  # type: ignore[assignment]
+                w, g = (x[chunk.part] for x in parts)
+                clock = t if self.uniform else t[chunk.first]
+            yield Inputs(
+                w, self.slope(g), states, clock, context.loss, context.hyper, phase=self.phase
+            )

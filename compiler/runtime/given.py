@@ -1,0 +1,90 @@
+"""What a step is given besides gradients: the loss, captured moments, or nothing but a probe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime import parameter_groups
+from normdsl.compiler.runtime.buckets import Member
+from normdsl.compiler.runtime.capture import Capture
+from normdsl.compiler.runtime.functional import missing_loss
+from normdsl.compiler.runtime.moments import missing_moments
+from normdsl.compiler.runtime.nonfinite import has_values
+from normdsl.compiler.runtime.parameter_groups import Settings
+from normdsl.compiler.runtime.stepper import as_loss
+from normdsl.errors import GradientError
+
+
+def loss(said: Settings, value: Any) -> Tensor | None:
+    """Return the loss that a group's rule minimises, if the rule reads it.
+
+    Raises:
+        GradientError: if it is missing, or not one number.
+    """
+    if not said.stepper.reads_loss:
+        return None
+    told = as_loss(value)
+    if told is None:
+        raise missing_loss(said.rule.name, "opt.step(closure) or opt.step(loss=value)")
+    return -told if said.maximize else told
+
+
+def moments(members: Sequence[Member], capture: Capture | None) -> dict[str, list[Tensor]]:
+    """Return the captured moments of parameters, by name; nothing if the rule reads none.
+
+    Raises:
+        GradientError: if there is no capture, or it has seen nothing of a parameter.
+    """
+    stepper = members[0].layout.stepper
+    rule, reads = stepper.program.declaration.name, stepper.moments
+    if not reads:
+        return {}
+    if capture is None:
+        raise missing_moments(rule, reads, f"{rule}(…, capture=capture)")
+    seen = [_seen(rule, m.param, capture) for m in members]
+    return {name: [x[name] for x in seen] for name in reads}
+
+
+def _seen(rule: str, param: Tensor, capture: Capture) -> dict[str, Tensor]:
+    found = capture.moments(param)
+    if found is None:
+        raise GradientError(
+            f"take a step of {rule}",
+            why=f"a parameter of shape {tuple(param.shape)} has a gradient, "
+            "but the capture has seen no backward pass of a Linear or Conv2d with it as its "
+            "weight since the last step",
+            hint="capture the layer before its forward pass, and give biases and other "
+            "parameters to another rule",
+        )
+    return found
+
+
+def numbered(param_groups: Iterable[dict[str, Any]]) -> Iterable[tuple[int, dict[str, Any]]]:
+    """Yield groups, each with the position of its first parameter among all."""
+    first = 0
+    for group in param_groups:
+        yield first, group
+        first += len(group["params"])
+
+
+def is_probe(param_groups: Iterable[dict[str, Any]]) -> bool:
+    """Return whether a first step is asked for the sake of its states alone.
+
+    `torch.distributed.checkpoint` makes states by a step from zero gradients at lr = 0, which moves
+    the weights of rules that decay at a rate of their own, or needs a loss.
+    """
+    listed = [g for g in param_groups if g["params"]]
+    rates = [g["lr"] for g in listed if "lr" in g]
+    if not rates or any(isinstance(r, Tensor) and r.device.type != "cpu" for r in rates):
+        return False
+    asked = [p for g in listed for p in parameter_groups.parameters(g) if p.requires_grad]
+    grads = [p.grad for p in asked if p.grad is not None]
+    if not all(map(has_values, filter(torch.is_tensor, [*rates, *grads]))):
+        return False
+    if any(float(r) for r in rates) or not grads or len(grads) < len(asked):
+        return False
+    return not any(g.is_sparse or bool(g.any()) for g in grads)

@@ -1,0 +1,251 @@
+"""Plan: which parameters step together; made once from metadata, and good for many steps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import is_
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime import draws, parameter_groups
+from normdsl.compiler.runtime.buckets import Bucket, Loose, Matrices, Member, stacks
+from normdsl.compiler.runtime.entries import Entries
+from normdsl.compiler.runtime.layout import STEP, layout
+from normdsl.compiler.runtime.nonfinite import has_values
+from normdsl.compiler.runtime.parameter_groups import Settings, settings
+from normdsl.compiler.runtime.sharing import Scalar, scalars
+from normdsl.compiler.runtime.starts import require_gradient, started
+
+State = Mapping[Tensor, dict[str, Any]]
+#: Entries of the largest batch of matrices, which bounds the memory that a step needs.
+LARGEST = 2**24
+
+
+@attrs.frozen(eq=False)
+class Listed:
+    """A parameter group as it was when its parameters were planned.
+
+    Args:
+        settings: rule, schedule, view and so on. params: its parameters, as they are listed.
+        idle: which of them had no gradient. live: those that step, each once.
+        sizes: shape, dtype and layout of these and of their gradients. names: of the parameters.
+    """
+
+    settings: Settings
+    params: Sequence[Tensor]
+    idle: Sequence[bool]
+    live: Sequence[Tensor]
+    sizes: Sequence[Sequence[Any]]
+    names: object
+
+    def holds(self, group: Mapping[str, Any]) -> bool:
+        """Return whether a group still steps as planned."""
+        params = group["params"]
+        return (
+            len(params) == len(self.params)
+            and all(map(is_, params, self.params))
+            and [p.grad is None for p in params] == self.idle
+            and sizes(self.live) == self.sizes
+            and group.get("param_names") == self.names
+            and settings(group) == self.settings
+        )
+
+
+def sizes(live: Sequence[Tensor]) -> list[list[Any]]:
+    """Return the metadata of parameters and their gradients on which a plan rests."""
+    grads = [p.grad for p in live]
+    told = [[x.shape for x in live], [x.dtype for x in live], [x.device for x in live]]
+    told += [[x.shape for x in grads if x is not None], [x.dtype for x in grads if x is not None]]
+    told += [[x.layout for x in grads if x is not None]]
+    return told + [list(map(Tensor.is_contiguous, live))]
+
+
+class Plan:
+    """The buckets of an optimizer's parameters, and what they share.
+
+    Args:
+        groups: as they were. alike: for each the first group with its hyper-parameters.
+        buckets: in order. skips: whether parameters may stop to step together.
+        joined: the scalars of all layers that their rules combine.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Listed],
+        alike: Sequence[int],
+        buckets: Sequence[Bucket],
+        skips: bool,
+    ) -> None:
+        self.groups, self.alike, self.buckets, self.skips = groups, alike, buckets, skips
+        steppers = dict.fromkeys(b.stepper for b in buckets)
+        self.joined: Sequence[Scalar] = scalars(tuple(steppers)) if steppers else ()
+        self._versions: list[int] = []
+        self._seen: list[Any] = []
+
+    def holds(
+        self,
+        param_groups: Sequence[Mapping[str, Any]],
+        state: State,
+        alike: Sequence[int],
+        skips: bool,
+    ) -> bool:
+        """Return whether the next step goes by this plan."""
+        return (
+            skips == self.skips
+            and alike == self.alike
+            and len(param_groups) == len(self.groups)
+            and all(x.holds(group) for x, group in zip(self.groups, param_groups, strict=True))
+            and self._is_seen(state)
+        )
+
+    def _is_seen(self, state: State) -> bool:
+        """Return whether the states that users see are those of the buckets."""
+        seen = list(state.values())
+        return (
+            len(seen) == len(self._seen)
+            and all(map(is_, seen, self._seen))
+            and all(bucket.holds() for bucket in self.buckets)
+        )
+
+    def settle(self, state: State) -> None:
+        """Note how things are after a step, by which the next one knows what others changed."""
+        self._seen = list(state.values())
+        self._versions = [p._version for bucket in self.buckets for p in bucket.params]
+
+    def unseen(self) -> list[Tensor]:
+        """Return the parameters, if others have written any since the last step."""
+        params = [p for bucket in self.buckets for p in bucket.params]
+        return [] if [p._version for p in params] == self._versions else params
+
+
+def planned(
+    param_groups: Sequence[dict[str, Any]],
+    hypers: Sequence[Mapping[str, Any]],
+    alike: Sequence[int],
+    state: State,
+    skips: bool,
+) -> Plan:
+    """Return the plan of the parameters that have a gradient.
+
+    Args:
+        param_groups: of the optimizer. hypers: their hyper-parameters, complete.
+        alike: for each the first group that steps with the same ones. state: of parameters.
+        skips: whether a step that is not finite is left out, parameter by parameter.
+
+    Raises:
+        GradientError: for a gradient the rule cannot take, or a state that is not the rule's.
+        DeclarationError: if it is not clear which scalars of all layers the rules share.
+    """
+    groups, members, first = [], list[Member](), 0
+    seen: set[Tensor] = set()
+    for k, group in enumerate(param_groups):
+        own = list(_members(group, k, hypers[k], state, first, seen))
+        members += own
+        params = list(parameter_groups.parameters(group))
+        live = [m.param for m in own]
+        groups.append(
+            Listed(
+                settings(group),
+                params,
+                [p.grad is None for p in params],
+                live,
+                sizes(live),
+                group.get("param_names"),
+            )
+        )
+        first += len(params)
+    buckets = list(_buckets(members, groups, alike, skips))
+    return Plan(groups, list(alike), buckets, skips)
+
+
+def _members(
+    group: Mapping[str, Any],
+    number: int,
+    hyper: Mapping[str, Any],
+    state: State,
+    first: int,
+    seen: set[Tensor],
+) -> Iterator[Member]:
+    """Yield the parameters of a group that step, with complete states."""
+    said = settings(group)
+    stepper = said.stepper
+    origins = origins_of(group, first) if stepper.program.draws else {}
+    found = []
+    for p in dict.fromkeys(parameter_groups.parameters(group)):
+        if p.grad is None or not p.numel() or p in seen:
+            continue
+        seen.add(p)
+        own = layout(stepper, p, said.view)
+        require_gradient(said.rule.name, p, p.grad)
+        had = state.get(p, {})
+        fresh = own.begins(had, p.device)
+        start = origins.get(p)
+        had = {**started(own, p, hyper, start), **had} if fresh else had
+        found.append(Member(p, own, number, had, 0, start))
+    old = [k for k, m in enumerate(found) if STEP in state.get(m.param, {})]
+    for k, done in zip(old, _counts([found[k].state[STEP] for k in old]), strict=True):
+        found[k] = attrs.evolve(found[k], done=done)
+    yield from found
+
+
+def _counts(clocks: Sequence[Tensor]) -> list[int]:
+    """Return step counts, read from the device at once; one without a value counts as none."""
+    if not clocks or not all(map(has_values, clocks)):
+        return [0] * len(clocks)
+    first = clocks[0]
+    told: list[int] = torch.stack([x.to(first.device, torch.int64) for x in clocks]).tolist()
+    return told
+
+
+def _buckets(
+    members: Iterable[Member], groups: Sequence[Listed], alike: Sequence[int], skips: bool
+) -> Iterator[Bucket]:
+    """Yield the buckets of parameters."""
+    found: dict[tuple[Any, ...], list[Member]] = defaultdict(list)
+    for m in members:
+        p, stepper = m.param, m.layout.stepper
+        assert p.grad is not None
+        maximize = groups[m.group].settings.maximize
+        kind: tuple[Any, ...]
+        if not stacks(m):
+            kind = (Loose, len(found))
+        elif stepper.entrywise:
+            kind = (Entries, None)
+        else:
+            kind = (Matrices, m.layout.sizes[0])
+        found[
+            kind, stepper, alike[m.group], maximize, m.done, p.dtype, p.device, p.grad.dtype
+        ].append(m)
+    for (kind, stepper, _, maximize, *_), same in found.items():
+        uniform = not skips
+        if kind[0] is Entries:
+            yield Entries(same, maximize, uniform)
+        elif kind[0] is Loose:
+            yield Loose(same, maximize, uniform)
+        else:
+            count, rows, cols = kind[1]
+            most = max(1, LARGEST // (count * rows * cols))
+            for k in range(0, len(same), most):
+                yield Matrices(same[k : k + most], maximize, uniform)
+
+
+def origins_of(group: Mapping[str, Any], first: int) -> dict[Tensor, Tensor]:
+    """Return where the random numbers of a group's parameters start: by name, or else position."""
+    count = len(group["params"])
+    names = group.get("param_names") or [str(first + k) for k in range(count)]
+    pairs = zip(group["params"], names, strict=True)
+    return {p: draws.origin(settings(group).seed, name, p.device) for p, name in pairs}
+
+
+def alike(hypers: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return for each group the first one with the same hyper-parameters."""
+    found: dict[tuple[Any, ...], int] = {}
+    keys = [
+        tuple((k, id(x) if isinstance(x, Tensor) else x) for k, x in hyper.items())
+        for hyper in hypers
+    ]
+    return [found.setdefault(key, k) for k, key in enumerate(keys)]

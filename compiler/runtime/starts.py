@@ -1,0 +1,68 @@
+"""Starts: the state of a parameter before its first step, and the gradients it can step by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime import draws
+from normdsl.compiler.runtime.layout import STEP, Layout, real
+from normdsl.errors import GradientError
+
+
+def started(
+    layout: Layout, param: Tensor, hyper: Mapping[str, Any], origin: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Return the state of a parameter before its first step.
+
+    Args:
+        layout: how it steps. param: the parameter. hyper: its hyper-parameters.
+        origin: where its random numbers start, if the rule draws any.
+    """
+    stepper = layout.stepper
+    state = {STEP: torch.zeros((), dtype=torch.int64, device=param.device)}
+    seen = layout.view.pieces(real(param))
+    drawn: list[dict[str, Tensor]] = [{} for _ in seen]
+    if origin is not None:
+        stream = draws.stream(origin, state[STEP]).reshape(1, 1, 1)
+        drawn = [{"stream": stream, "places": x} for x in draws.places(layout, param)]
+    starts = [
+        stepper.init(w.to(stepper.dtype(param)), hyper, x) for w, x in zip(seen, drawn, strict=True)
+    ]
+    for i, field in enumerate(layout.fields):
+        kept = layout.write(field, [start[i] for start in starts])
+        dtype = stepper.kept_dtype(field, param)
+        state.update({key: x.to(dtype) for key, x in kept.items()})
+    return state
+
+
+def require_gradient(rule: str, param: Tensor, grad: Tensor) -> None:
+    """Refuse a gradient that a step cannot be made from.
+
+    Raises:
+        GradientError: for a nested or sparse gradient, one of another shape, or of numbers that are
+            no derivative of the parameter's.
+    """
+    if grad.is_nested or grad.layout is not torch.strided:
+        raise GradientError(
+            f"apply {rule} to a gradient of layout {grad.layout}",
+            why="norms and factorisations need every entry",
+            hint="use sparse=False in the embedding",
+        )
+    if grad.shape != param.shape:
+        raise GradientError(
+            f"apply {rule} to a parameter of shape {tuple(param.shape)}",
+            why=f"its gradient has shape {tuple(grad.shape)}",
+            hint="pass the gradient of this parameter",
+        )
+    real = grad.is_floating_point() and not param.is_complex() and grad.dtype.itemsize > 1
+    if not real and not (grad.is_complex() and param.is_complex()):
+        raise GradientError(
+            f"apply {rule} to a parameter of dtype {param.dtype}",
+            why=f"its gradient has dtype {grad.dtype}",
+            hint="pass a gradient of real numbers of 16 bits at least, and a complex one for a "
+            "complex parameter",
+        )

@@ -1,0 +1,176 @@
+"""One step of a plan: what it is made from is judged first, then bucket after bucket is written.
+
+A gradient, loss or moment that is not finite changes nothing. What results is judged as well: before
+anything is written, where finite numbers may well make infinite ones (a division that may be one by
+zero, a very large gradient), otherwise after it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime.across_layers import shared
+from normdsl.compiler.runtime.buckets import Bucket, Context
+from normdsl.compiler.runtime.layout import STEP
+from normdsl.compiler.runtime.nonfinite import (
+    all_finite,
+    all_true,
+    blame,
+    finite,
+    magnitude,
+    refuse_result,
+)
+from normdsl.compiler.runtime.plan import Plan
+from normdsl.compiler.runtime.stepper import Known
+from normdsl.errors import FactorisationError
+
+State = Mapping[Tensor, dict[str, Any]]
+#: Of a gradient above this power of the largest number, results are judged before they are written.
+_LARGE = 0.375
+
+
+@attrs.frozen(eq=False)
+class Step:
+    """A step that is to be taken.
+
+    Args:
+        plan: the buckets. contexts: what each of them steps with. state: where states are seen.
+        judged: whether results are always judged before any is written.
+    """
+
+    plan: Plan
+    contexts: Sequence[Context]
+    state: State
+    judged: bool = False
+
+    def take(self) -> None:
+        """Take it, unless something that it is made from, or that it makes, is not finite.
+
+        Raises:
+            GradientError: naming the first parameter for which it is not.
+            FactorisationError: if a factorisation fails.
+        """
+        size = magnitude(self._given())
+        if not math.isfinite(size):
+            self._blame()
+        try:
+            known = self._known(self.contexts)
+            if self.judged or size > self._bound() or any(b.stepper.divides for b in self.buckets):
+                self._judge(known)
+            good = [
+                self._write(*both) for both in zip(self.buckets, self.contexts, known, strict=True)
+            ]
+        except FactorisationError:
+            self._blame()
+            raise
+        if not all_true(good):
+            raise self._refused(True)
+
+    def take_finite(self) -> None:
+        """Take it for the parameters for which all is finite; nothing is read on the host."""
+        contexts = [c._replace(given=self._finite(b, c)) for b, c in self._pairs()]
+        known = self._known(contexts)
+        together = self._together(contexts, known)
+        for bucket, context, told in zip(self.buckets, contexts, known, strict=True):
+            ok = context.given
+            assert ok is not None
+            if bucket.stepper.program.layers:
+                ok = ok & together.to(ok.device)
+            good = bucket.run(context, told, ok)
+            bucket.publish(self.state)
+            bucket.count(ok & good)
+
+    @property
+    def buckets(self) -> Sequence[Bucket]:
+        """The buckets of the plan."""
+        return self.plan.buckets
+
+    def _pairs(self) -> list[tuple[Bucket, Context]]:
+        return list(zip(self.buckets, self.contexts, strict=True))
+
+    def _given(self) -> list[Tensor]:
+        """Return what the step is made from."""
+        found = [p.grad for bucket in self.buckets for p in bucket.params if p.grad is not None]
+        for context in self.contexts:
+            found += [x for column in context.moments.values() for x in column]
+        losses = [c.loss for c in self.contexts if c.loss is not None]
+        return found + losses[:1] + self.plan.unseen()
+
+    def _bound(self) -> float:
+        dtypes = {p.dtype for bucket in self.buckets for p in bucket.params[:1]}
+        return min((torch.finfo(d).max for d in dtypes), default=1.0) ** _LARGE
+
+    def _known(self, contexts: Sequence[Context]) -> list[list[Known]]:
+        """Return for each batch of each bucket the scalars of all layers."""
+        joined = [bool(bucket.stepper.program.layers) for bucket in self.buckets]
+        batches = [
+            bucket.inputs(context) if joins else []
+            for bucket, context, joins in zip(self.buckets, contexts, joined, strict=True)
+        ]
+        flat = [
+            (bucket.stepper, inputs)
+            for bucket, own in zip(self.buckets, batches, strict=True)
+            for inputs in own
+        ]
+        found = iter(shared(flat, self.plan.joined) if flat else [])
+        return [
+            [next(found) for _ in own] if joins else [{} for _ in range(bucket.pieces)]
+            for bucket, own, joins in zip(self.buckets, batches, joined, strict=True)
+        ]
+
+    def _judge(self, known: Sequence[Sequence[Known]]) -> None:
+        """Refuse a step whose result is not finite, before anything is written."""
+        for (bucket, context), told in zip(self._pairs(), known, strict=True):
+            good = bucket.tried(context, told)
+            if not all_true([good]):
+                self._blame()
+                first = int(good.logical_not().long().argmax()) if good.numel() > 1 else 0
+                raise refuse_result(*bucket.members[first].where)
+
+    def _write(self, bucket: Bucket, context: Context, known: Sequence[Known]) -> Tensor:
+        good = bucket.run(context, known, None)
+        bucket.publish(self.state)
+        bucket.count(None)
+        return good
+
+    def _finite(self, bucket: Bucket, context: Context) -> Tensor:
+        """Return for each member whether what it steps from is finite, a tensor."""
+        grads = [p.grad for p in bucket.params if p.grad is not None]
+        ok = torch.isfinite(torch.stack(torch._foreach_norm(grads, math.inf)))
+        for column in context.moments.values():
+            ok = ok & torch.stack([finite(x) for x in column]).to(ok.device)
+        return ok if context.loss is None else ok & finite(context.loss).to(ok.device)
+
+    def _together(self, contexts: Sequence[Context], known: Sequence[Sequence[Known]]) -> Tensor:
+        """Return whether all parameters that are joined can step, those aside that are left out."""
+        found = []
+        for bucket, context, told in zip(self.buckets, contexts, known, strict=True):
+            if bucket.stepper.program.layers:
+                assert context.given is not None
+                found.append((bucket.tried(context, told) | ~context.given).all())
+        if not found:
+            return torch.ones((), dtype=torch.bool)
+        return torch.stack([x.to(found[0].device) for x in found]).all()
+
+    def _blame(self) -> None:
+        """Refuse a step made from something that is not finite, if it is."""
+        for bucket, context in self._pairs():
+            for k, member in enumerate(bucket.members):
+                moments = {name: column[k] for name, column in context.moments.items()}
+                given = {"gradient": member.param.grad, **moments, "value": member.param}
+                blame(*member.where, context.loss, given)
+
+    def _refused(self, written: bool) -> Exception:
+        """Return the error for the first parameter that is not finite any more."""
+        for bucket in self.buckets:
+            for member, own in zip(bucket.members, bucket.held, strict=True):
+                kept = [x for k, x in own.items() if k != STEP and member.layout.owns(k)]
+                if not all_finite([member.param, *kept]):
+                    return refuse_result(*member.where, written=written)
+        raise AssertionError("a result was not finite, and every parameter is")
