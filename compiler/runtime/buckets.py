@@ -35,7 +35,8 @@ class Member:
     Args:
         param: the parameter. layout: how it steps. group: the number of its group.
         state: its state, complete, as it is before the next step.
-        done: how many steps it took. origin: where its random numbers start, if the rule draws.
+        done: how many steps it took. fresh: whether anything in its state was just begun.
+        origin: where its random numbers start, if the rule draws.
     """
 
     param: Tensor
@@ -43,6 +44,7 @@ class Member:
     group: int
     state: Mapping[str, Tensor]
     done: int
+    fresh: bool = False
     origin: Tensor | None = None
 
     @property
@@ -80,7 +82,7 @@ class Bucket(ABC):
         self.stepper: Stepper = first.layout.stepper
         self.group = first.group
         self.params = [m.param for m in members]
-        self.done = first.done
+        self.done, self._fresh = first.done, first.fresh
         self.clocks = torch.full(
             (len(members),), first.done, dtype=torch.int64, device=first.param.device
         )
@@ -117,7 +119,7 @@ class Bucket(ABC):
     def count(self, ok: Tensor | None) -> None:
         """Count the step that members took, those of `ok` alone if that is given."""
         self.clocks.add_(1 if ok is None else ok)
-        self.done += 1
+        self.done, self._fresh = self.done + 1, False
         self._version = self.clocks._version
         if ok is not None and self.stepper.keeps and has_values(ok) and not bool(ok.all()):
             self._version = _STALE  # they do not refresh together any more
@@ -169,7 +171,7 @@ class Bucket(ABC):
     @property
     def phase(self) -> int:
         """What this step does with kept values."""
-        return self.stepper.phase(self.done)
+        return self.stepper.phase(0 if self._fresh else self.done)
 
     def _buffers(self, member: Member) -> Iterator[torch.dtype]:
         for field in self.stepper.program.fields:
@@ -199,7 +201,11 @@ class Matrices(Bucket):
                 for key, x in kept.items():
                     x.copy_(member.state[key])
                 views.update(kept)
-        self.alone = len(members) == 1 and real(first.param).is_contiguous()
+        self.alone = (
+            len(members) == 1
+            and first.param.is_contiguous()
+            and is_seen_in_place(first.layout.view, first.layout.shape)
+        )
         self._work: tuple[Tensor, Tensor] | None = None
         self._places: list[list[Tensor]] = []
 
@@ -319,15 +325,15 @@ class Matrices(Bucket):
 
 
 class Loose(Bucket):
-    """One parameter whose matrices cannot be part of a batch: several sizes, or a tensor subclass."""
+    """One parameter that cannot be part of a batch: of several sizes, or a tensor subclass."""
 
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
         super().__init__(members, maximize, uniform)
         (member,) = members
         layout = member.layout
         for field, dtype in zip(layout.fields, self._buffers(member), strict=True):
-            kept = {k: member.state[k].to(dtype, copy=True) for k in layout.stored(field)}
-            self.views[0].update(kept)
+            for key in layout.stored(field):
+                self.views[0][key] = _home(real(member.param), member.state[key], dtype)
 
     @property
     def pieces(self) -> int:
@@ -374,8 +380,9 @@ class Loose(Bucket):
         weight, states = self._made(context, known)
         good = self._good(weight, states)
         mask = None if ok is None else (ok & good)[0]
-        param = real(self.members[0].param)
-        param.copy_(weight if mask is None else torch.where(mask, weight, param))
+        param = self.members[0].param
+        weight = weight if mask is None else torch.where(mask, weight, real(param))
+        param.copy_(torch.view_as_complex(weight.contiguous()) if param.is_complex() else weight)
         for key, new in states.items():
             old = self.views[0][key]
             old.copy_(new if mask is None else torch.where(mask, new, old))
@@ -410,6 +417,12 @@ class Loose(Bucket):
         return torch.isfinite(torch.stack(sizes)).all(0)
 
 
+def _home(param: Tensor, state: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a state in memory of its own, laid out as the parameter if it has its shape."""
+    like = param if param.shape == state.shape else state.contiguous()
+    return torch.empty_like(like, dtype=dtype, requires_grad=False).copy_(state)
+
+
 @lru_cache(maxsize=4096)
 def is_resident(view: View, shape: tuple[int, ...]) -> bool:
     """Return whether the matrices of a parameter can be a part of a batch that it is a view of."""
@@ -420,7 +433,23 @@ def is_resident(view: View, shape: tuple[int, ...]) -> bool:
     return view.join([whole], shape)._base is whole
 
 
+@lru_cache(maxsize=4096)
+def is_seen_in_place(view: View, shape: tuple[int, ...]) -> bool:
+    """Return whether what is written to the matrices of a parameter is written to it."""
+    whole = torch.empty(shape, device="meta")
+    return all(x._base is whole for x in view.pieces(whole))
+
+
 def stacks(member: Member) -> bool:
-    """Return whether a parameter's matrices can stand in a batch, and its states in a buffer."""
-    plain = type(member.param) in (Tensor, torch.nn.Parameter)
-    return plain and is_resident(member.layout.view, member.layout.shape)
+    """Return whether a parameter's matrices can stand in a batch, and its states in a buffer.
+
+    States of its shape are laid out in memory as the parameter, which a batch of the matrices of a
+    tensor with more axes may not be.
+    """
+    param, layout = member.param, member.layout
+    plain = type(param) in (Tensor, torch.nn.Parameter) and not (param.is_conj() or param.is_neg())
+    if layout.stepper.entrywise:
+        like = torch.empty_like(param, device="meta")  # of the same strides, if these are dense
+        return plain and like.stride() == param.stride()
+    usual = param.ndim <= 2 or param.is_contiguous()
+    return plain and usual and is_resident(layout.view, layout.shape)

@@ -55,7 +55,7 @@ class Entries(Bucket):
             self.states.append(buffer)
             parts = buffer.split(self.lengths)
             for views, member, part in zip(self.views, members, parts, strict=True):
-                views[field.name] = part.view(member.layout.shape)
+                views[field.name] = laid_out(part, member)
                 views[field.name].copy_(member.state[field.name])
         packed = [c.stop - c.start for c in self.chunks if c.part is None]
         dtype = self.stepper.dtype(first.param)
@@ -103,7 +103,7 @@ class Entries(Bucket):
         lengths, members = self.lengths[chunk.first : chunk.last], self.members[chunk.first :]
         return [
             [
-                part.view(m.layout.shape)
+                laid_out(part, m)
                 for m, part in zip(members, work[: sum(lengths)].split(lengths), strict=False)
             ]
             for work in self._work
@@ -186,3 +186,9 @@ class Entries(Bucket):
             yield Inputs(
                 w, self.slope(g), states, clock, context.loss, context.hyper, phase=self.phase
             )
+
+
+def laid_out(part: Tensor, member: Member) -> Tensor:
+    """Return memory for the entries of a parameter in its shape, in the order that it has them."""
+    param = real(member.param)
+    return part.as_strided(param.shape, param.stride(), part.storage_offset())

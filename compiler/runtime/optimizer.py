@@ -200,11 +200,12 @@ class DeclaredOptimizer(Optimizer):
     def _planned(self, loss: Any) -> tuple[Plan, list[Context]]:
         """Return the plan of the next step, and what each of its buckets steps with."""
         skips = self.nonfinite == "skip"
+        said = [settings(group) for group in self.param_groups]
         hypers = [parameter_groups.hyper(group) for group in self.param_groups]
         same, plan = alike(hypers), self._plan
         if plan is None or not plan.holds(self.param_groups, self.state, same, skips):
             plan = planned(self.param_groups, hypers, same, self.state, skips)
-        told = [given.loss(settings(group), loss) for group in self.param_groups]
+        told = [given.loss(settings_, loss) for settings_ in said]
         contexts = [
             Context(
                 hypers[bucket.group],

@@ -185,7 +185,7 @@ def _members(
         fresh = own.begins(had, p.device)
         start = origins.get(p)
         had = {**started(own, p, hyper, start), **had} if fresh else had
-        found.append(Member(p, own, number, had, 0, start))
+        found.append(Member(p, own, number, had, 0, fresh, start))
     old = [k for k, m in enumerate(found) if STEP in state.get(m.param, {})]
     for k, done in zip(old, _counts([found[k].state[STEP] for k in old]), strict=True):
         found[k] = attrs.evolve(found[k], done=done)
@@ -218,7 +218,15 @@ def _buckets(
         else:
             kind = (Matrices, m.layout.sizes[0])
         found[
-            kind, stepper, alike[m.group], maximize, m.done, p.dtype, p.device, p.grad.dtype
+            kind,
+            stepper,
+            alike[m.group],
+            maximize,
+            m.done,
+            m.fresh,
+            p.dtype,
+            p.device,
+            p.grad.dtype,
         ].append(m)
     for (kind, stepper, _, maximize, *_), same in found.items():
         uniform = not skips

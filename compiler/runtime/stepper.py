@@ -255,10 +255,11 @@ def _passes_on(root: Expr) -> bool:
 
 
 def _divides(x: Expr) -> bool:
-    """Return whether an operation on finite numbers may be infinite, as 1/x is at 0."""
+    """Return whether an operation on finite values may be infinite, as 1/x is at 0."""
     match x:
         case Pow(base=base, exponent=p):
-            return not (p.facts.nonnegative or base.facts.low > 0 or base.facts.high < 0)
+            apart = base.facts.low > 0 or base.facts.high < 0
+            return base.varies and not (p.facts.nonnegative or apart)
         case Apply(function=function):
             return function == LOG
     return False

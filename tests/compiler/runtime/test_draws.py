@@ -134,7 +134,7 @@ def test_every_whole_number_is_a_seed(seed):
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_batches_draw_what_parameters_alone_do(rule, monkeypatch):
     together = step(rule(matrices()), 2)
-    monkeypatch.setattr("normdsl.compiler.runtime.transaction.STACKED_UP_TO", 0)
+    monkeypatch.setattr("normdsl.compiler.runtime.plan.LARGEST", 1)
     alone = step(rule(matrices()), 2)
     for x, y in zip(together, alone, strict=True):
         torch.testing.assert_close(x, y)

@@ -23,7 +23,8 @@ from normdsl.algorithms import (
 )
 from normdsl.cli.find import shipped
 from normdsl.compiler.lowering import refresh
-from normdsl.compiler.runtime import across_layers, batch
+from normdsl.compiler.runtime import across_layers
+from normdsl.compiler.runtime import stepper as batch
 from normdsl.declarations import rule
 from normdsl.expressions import traversal
 

@@ -21,7 +21,8 @@ from normdsl.algorithms import (
     shampoo,
 )
 from normdsl.compiler.lowering import program
-from normdsl.compiler.runtime import batch, saving
+from normdsl.compiler.runtime import saving
+from normdsl.compiler.runtime import stepper as batch
 
 
 def test_a_state_of_a_transposed_parameter_is_refused():
