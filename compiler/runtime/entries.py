@@ -53,14 +53,17 @@ class Entries(Bucket):
         for field, dtype in zip(fields, self._buffers(first), strict=True):
             buffer = torch.empty(total, dtype=dtype, device=device)
             self.states.append(buffer)
-            parts = buffer.split(self.lengths)
+            parts = torch.split(buffer, self.lengths)
             for views, member, part in zip(self.views, members, parts, strict=True):
                 views[field.name] = laid_out(part, member)
                 views[field.name].copy_(member.state[field.name])
         packed = [c.stop - c.start for c in self.chunks if c.part is None]
-        dtype = self.stepper.dtype(first.param)
-        self._work = [torch.empty(max(packed, default=0), dtype=dtype, device=device)
-                      for _ in range(2)]  # fmt: skip
+        most, own = max(packed, default=0), real(first.param).dtype
+        # Weights as they are, so that those that stay do so bit by bit.
+        self._work = (
+            torch.empty(most, dtype=own, device=device),
+            torch.empty(most, dtype=self.stepper.dtype(first.param), device=device),
+        )
         self._places = [self._placed(c) for c in self.chunks]
         self._slices = [
             [x[c.start : c.stop].reshape(1, 1, -1) for x in self.states] for c in self.chunks
@@ -104,7 +107,9 @@ class Entries(Bucket):
         return [
             [
                 laid_out(part, m)
-                for m, part in zip(members, work[: sum(lengths)].split(lengths), strict=False)
+                for m, part in zip(
+                    members, torch.split(work[: sum(lengths)], lengths), strict=False
+                )
             ]
             for work in self._work
         ]
@@ -178,14 +183,17 @@ class Entries(Bucket):
                 param = self.params[chunk.first]
                 if chunk.part == 0:
                     assert param.grad is not None
-                    parts = tuple(
-                        real(x).reshape(1, 1, -1).split(CHUNK, -1) for x in (param, param.grad)
-                    )  # type: ignore[assignment]
+                    parts = (_cut(param), _cut(param.grad))
                 w, g = (x[chunk.part] for x in parts)
                 clock = t if self.uniform else t[chunk.first]
             yield Inputs(
                 w, self.slope(g), states, clock, context.loss, context.hyper, phase=self.phase
             )
+
+
+def _cut(x: Tensor) -> Sequence[Tensor]:
+    """Return the entries of a tensor chunk by chunk."""
+    return torch.split(real(x).reshape(1, 1, -1), CHUNK, -1)
 
 
 def laid_out(part: Tensor, member: Member) -> Tensor:

@@ -47,7 +47,8 @@ def all_true(flags: Sequence[Tensor]) -> bool:
 
 def largest(rows: Tensor) -> Tensor:
     """Return the largest magnitude in each row, NaN where there is one."""
-    return torch.linalg.vector_norm(rows, torch.inf, dim=-1)
+    found: Tensor = torch.linalg.vector_norm(rows, torch.inf, dim=-1)
+    return found
 
 
 def _largest(x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import is_
@@ -12,9 +14,11 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime import draws, parameter_groups
-from normdsl.compiler.runtime.buckets import Bucket, Loose, Matrices, Member, stacks
+from normdsl.compiler.runtime.buckets import Bucket, Member
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.layout import STEP, layout
+from normdsl.compiler.runtime.loose import Loose
+from normdsl.compiler.runtime.matrices import Matrices, is_resident
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
 from normdsl.compiler.runtime.sharing import Scalar, scalars
@@ -58,10 +62,11 @@ class Listed:
 def sizes(live: Sequence[Tensor]) -> list[list[Any]]:
     """Return the metadata of parameters and their gradients on which a plan rests."""
     grads = [p.grad for p in live]
+    told: list[list[Any]]
     told = [[x.shape for x in live], [x.dtype for x in live], [x.device for x in live]]
-    told += [[x.shape for x in grads if x is not None], [x.dtype for x in grads if x is not None]]
-    told += [[x.layout for x in grads if x is not None]]
-    return told + [list(map(Tensor.is_contiguous, live))]
+    slopes = [x for x in grads if x is not None]
+    told += [[x.shape for x in slopes], [x.dtype for x in slopes], [x.layout for x in slopes]]
+    return [*told, list(map(Tensor.is_contiguous, live))]
 
 
 class Plan:
@@ -207,38 +212,44 @@ def _buckets(
     """Yield the buckets of parameters."""
     found: dict[tuple[Any, ...], list[Member]] = defaultdict(list)
     for m in members:
-        p, stepper = m.param, m.layout.stepper
-        assert p.grad is not None
-        maximize = groups[m.group].settings.maximize
-        kind: tuple[Any, ...]
-        if not stacks(m):
-            kind = (Loose, len(found))
-        elif stepper.entrywise:
-            kind = (Entries, None)
-        else:
-            kind = (Matrices, m.layout.sizes[0])
-        found[
-            kind,
-            stepper,
-            alike[m.group],
-            maximize,
-            m.done,
-            m.fresh,
-            p.dtype,
-            p.device,
-            p.grad.dtype,
-        ].append(m)
-    for (kind, stepper, _, maximize, *_), same in found.items():
-        uniform = not skips
-        if kind[0] is Entries:
-            yield Entries(same, maximize, uniform)
-        elif kind[0] is Loose:
-            yield Loose(same, maximize, uniform)
-        else:
-            count, rows, cols = kind[1]
-            most = max(1, LARGEST // (count * rows * cols))
-            for k in range(0, len(same), most):
-                yield Matrices(same[k : k + most], maximize, uniform)
+        found[_kind(m), alike[m.group], groups[m.group].settings.maximize].append(m)
+    for ((sort, *size, _), _, maximize), same in found.items():
+        for k in range(0, len(same), _most(sort, *size)):
+            yield sort(same[k : k + _most(sort, *size)], maximize, not skips)
+
+
+def _kind(m: Member) -> tuple[Any, ...]:
+    """Return the class of a parameter's bucket, and what its members have in common."""
+    p, stepper = m.param, m.layout.stepper
+    assert p.grad is not None
+    common = (stepper, m.done, m.fresh, p.dtype, p.device, p.grad.dtype)
+    if not _stacks(m):
+        return Loose, id(p), common
+    if stepper.entrywise:
+        return Entries, common
+    return Matrices, m.layout.sizes[0], common
+
+
+def _most(sort: type[Bucket], size: Sequence[int] = ()) -> int:
+    """Return how many parameters a bucket has at most."""
+    if sort is not Matrices:
+        return sys.maxsize
+    return max(1, LARGEST // math.prod(size))
+
+
+def _stacks(member: Member) -> bool:
+    """Return whether a parameter's matrices can stand in a batch, and its states in a buffer.
+
+    States of its shape are laid out in memory as the parameter, which a batch of the matrices of a
+    tensor with more axes may not be.
+    """
+    param, layout = member.param, member.layout
+    plain = type(param) in (Tensor, torch.nn.Parameter) and not (param.is_conj() or param.is_neg())
+    if layout.stepper.entrywise:
+        like = torch.empty_like(param, device="meta")  # of the same strides, if these are dense
+        return plain and like.stride() == param.stride()
+    usual = param.ndim <= 2 or param.is_contiguous()
+    return plain and usual and is_resident(layout.view, layout.shape)
 
 
 def origins_of(group: Mapping[str, Any], first: int) -> dict[Tensor, Tensor]:

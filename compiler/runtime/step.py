@@ -1,8 +1,8 @@
 """One step of a plan: what it is made from is judged first, then bucket after bucket is written.
 
-A gradient, loss or moment that is not finite changes nothing. What results is judged as well: before
-anything is written, where finite numbers may well make infinite ones (a division that may be one by
-zero, a very large gradient), otherwise after it was.
+A gradient, loss or moment that is not finite changes nothing. What results is judged as well:
+before anything is written, where finite numbers may well make infinite ones (a division that may be
+one by zero, a very large gradient), otherwise after it was.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class Step:
 
     def _bound(self) -> float:
         dtypes = {p.dtype for bucket in self.buckets for p in bucket.params[:1]}
-        return min((torch.finfo(d).max for d in dtypes), default=1.0) ** _LARGE
+        largest = min((torch.finfo(d).max for d in dtypes), default=1.0)
+        return float(largest**_LARGE)
 
     def _known(self, contexts: Sequence[Context]) -> list[list[Known]]:
         """Return for each batch of each bucket the scalars of all layers."""
@@ -163,7 +164,9 @@ class Step:
         for bucket, context in self._pairs():
             for k, member in enumerate(bucket.members):
                 moments = {name: column[k] for name, column in context.moments.items()}
-                given = {"gradient": member.param.grad, **moments, "value": member.param}
+                grad = member.param.grad
+                assert grad is not None
+                given = {"gradient": grad, **moments, "value": member.param}
                 blame(*member.where, context.loss, given)
 
     def _refused(self, written: bool) -> Exception:

@@ -1,0 +1,115 @@
+"""Parameters that step alone: of matrices of several sizes, or subclasses of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime import draws
+from normdsl.compiler.runtime.buckets import Bucket, Context, Member
+from normdsl.compiler.runtime.layout import STEP, real
+from normdsl.compiler.runtime.nonfinite import largest
+from normdsl.compiler.runtime.stepper import Inputs, Known
+from normdsl.errors import FactorisationError
+
+
+class Loose(Bucket):
+    """One parameter that cannot be part of a batch: of several sizes, or a tensor subclass."""
+
+    def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
+        super().__init__(members, maximize, uniform)
+        (member,) = members
+        layout = member.layout
+        for field, dtype in zip(layout.fields, self._buffers(member), strict=True):
+            for key in layout.stored(field):
+                self.views[0][key] = _home(real(member.param), member.state[key], dtype)
+
+    @property
+    def pieces(self) -> int:
+        """How many batches it is: one for each size of its matrices."""
+        return len(self.members[0].layout.sizes)
+
+    def inputs(self, context: Context) -> list[Inputs]:
+        """Return a batch for each of its pieces."""
+        (member,) = self.members
+        layout, param = member.layout, real(member.param)
+        assert member.param.grad is not None
+        grad, given = real(self.slope(member.param.grad)), None
+        if context.given is not None:
+            given = context.given.reshape(1, 1, 1)
+            grad = torch.where(context.given[0], grad, 0)
+        fields = self.stepper.program.fields
+        states = [layout.read(self.views[0], field) for field in fields]
+        moments = {k: torch.stack([*column]) for k, column in context.moments.items()}
+        drawn: dict[str, Any] = {}
+        if member.origin is not None:
+            drawn["stream"] = draws.stream(member.origin, self.clocks[0] + 1).reshape(1, 1, 1)
+        places = draws.places(layout, param) if drawn else [None for _ in layout.sizes]
+        weights, grads = layout.view.pieces(param), layout.view.pieces(grad)
+        return [
+            Inputs(
+                w,
+                g,
+                [pieces[k] for pieces in states],
+                self.clocks[0] + 1,
+                context.loss,
+                context.hyper,
+                moments
+                if given is None
+                else {n: torch.where(given, x, 0) for n, x in moments.items()},
+                self.phase,
+                given,
+                places=places[k],
+                **{k: x.expand(w.shape[0], 1, 1) for k, x in drawn.items()},
+            )
+            for k, (w, g) in enumerate(zip(weights, grads, strict=True))
+        ]
+
+    def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
+        weight, states = self._made(context, known)
+        good = self._good(weight, states)
+        mask = None if ok is None else (ok & good)[0]
+        param = self.members[0].param
+        weight = weight if mask is None else torch.where(mask, weight, real(param))
+        param.copy_(torch.view_as_complex(weight.contiguous()) if param.is_complex() else weight)
+        for key, new in states.items():
+            old = self.views[0][key]
+            old.copy_(new if mask is None else torch.where(mask, new, old))
+        return good
+
+    def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
+        return self._good(*self._made(context, known))
+
+    def _made(self, context: Context, known: Sequence[Known]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the new value and the new states, as they are kept."""
+        (member,) = self.members
+        layout, param = member.layout, real(member.param)
+        pieces = zip(self.inputs(context), known, strict=True)
+        try:
+            new = [self.stepper.step(inputs, told) for inputs, told in pieces]
+        except FactorisationError:
+            if context.given is None:
+                raise
+            return torch.full_like(param, torch.nan), {
+                k: self.views[0][k] for k in self.views[0] if k != STEP
+            }
+        weight = layout.view.join([w for w, _ in new], layout.shape).to(param.dtype)
+        states: dict[str, Tensor] = {}
+        for k, field in enumerate(layout.fields):
+            dtype = self.stepper.kept_dtype(field, member.param)
+            kept = layout.write(field, [after[k] for _, after in new])
+            states.update({key: x.to(dtype) for key, x in kept.items()})
+        return weight, states
+
+    def _good(self, weight: Tensor, states: Mapping[str, Tensor]) -> Tensor:
+        sizes = [largest(x.reshape(1, -1)) for x in (weight, *states.values())]
+        return torch.isfinite(torch.stack(sizes)).all(0)
+
+
+def _home(param: Tensor, state: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a state in memory of its own, laid out as the parameter if it has its shape."""
+    like = param if param.shape == state.shape else state.contiguous()
+    return torch.empty_like(like, dtype=dtype, requires_grad=False).copy_(state)

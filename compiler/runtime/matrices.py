@@ -1,0 +1,183 @@
+"""Rules of matrices: parameters that are seen as equally many matrices of one size, in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime import draws
+from normdsl.compiler.runtime.buckets import Bucket, Context, Member
+from normdsl.compiler.runtime.layout import real
+from normdsl.compiler.runtime.nonfinite import largest
+from normdsl.compiler.runtime.stepper import Inputs, Known
+from normdsl.compiler.runtime.views import View
+from normdsl.errors import FactorisationError
+
+#: New weights and states.
+New = tuple[Tensor, Sequence[Tensor]]
+
+
+class Matrices(Bucket):
+    """Parameters that are seen as equally many matrices of one size: one batch."""
+
+    def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
+        super().__init__(members, maximize, uniform)
+        first = members[0]
+        ((self.each, *size),) = first.layout.sizes
+        self.size = (size[0], size[1])
+        self.total = self.each * len(members)
+        device = first.param.device
+        self.states = []
+        fields = self.stepper.program.fields
+        for field, dtype in zip(fields, self._buffers(first), strict=True):
+            shape = (self.total, *field.lengths(self.size))
+            buffer = torch.empty(shape, dtype=dtype, device=device)
+            self.states.append(buffer)
+            for views, member, part in zip(
+                self.views, members, torch.split(buffer, self.each), strict=True
+            ):
+                kept = member.layout.write(field, [part])
+                for key, x in kept.items():
+                    x.copy_(member.state[key])
+                views.update(kept)
+        self.alone = (
+            len(members) == 1
+            and first.param.is_contiguous()
+            and is_seen_in_place(first.layout.view, first.layout.shape)
+        )
+        self._work: tuple[Tensor, Tensor] | None = None
+        self._places: list[list[Tensor]] = []
+
+    def inputs(self, context: Context) -> list[Inputs]:
+        """Return the batch."""
+        weights, grads = self._gathered()
+        counted = None
+        if context.given is not None:
+            counted = self._column(context.given)
+            grads = torch.where(counted, grads, 0)
+        t = self.t()
+        stream = places = None
+        if self.stepper.program.draws:
+            origins = torch.stack([m.origin for m in self.members if m.origin is not None])
+            stream = self._column(draws.stream(origins, self.clocks + 1))
+            places = torch.cat([draws.places(m.layout, m.param)[0] for m in self.members])
+        moments = {k: torch.stack([*column]) for k, column in context.moments.items()}
+        if counted is not None:
+            moments = {k: torch.where(counted, x, 0) for k, x in moments.items()}
+        return [
+            Inputs(
+                weights,
+                grads,
+                self.states,
+                t if t.ndim == 0 else self._column(t),
+                context.loss,
+                context.hyper,
+                moments,
+                self.phase,
+                counted,
+                stream,
+                places,
+            )
+        ]
+
+    def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
+        (inputs,) = self.inputs(context)
+        weights, states = self._stepped(inputs, known[0])
+        good = self._good(weights, states)
+        mask = None if ok is None else self._column(ok & good)
+        self._put(inputs, weights, states, mask)
+        return good
+
+    def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
+        (inputs,) = self.inputs(context)
+        return self._good(*self._stepped(inputs, known[0]))
+
+    def _stepped(self, inputs: Inputs, known: Known, alone: bool = False) -> New:
+        """Return what is new; where a factorisation fails and such steps are left out, NaN.
+
+        Members then step one by one, unless they are joined.
+        """
+        try:
+            return self.stepper.step(inputs, known)
+        except FactorisationError:
+            if inputs.counted is None:
+                raise
+        if known or alone or len(self.members) == 1:
+            return torch.full_like(inputs.weights, torch.nan), inputs.states
+        parts = [
+            self._stepped(inputs.part(slice(k, k + self.each)), known, alone=True)
+            for k in range(0, self.total, self.each)
+        ]
+        weights, states = zip(*parts, strict=True)
+        return torch.cat(weights), [torch.cat(column) for column in zip(*states, strict=True)]
+
+    def _good(self, weights: Tensor, states: Sequence[Tensor]) -> Tensor:
+        """Return for each member whether what it becomes is finite."""
+        kept = [weights.to(real(self.params[0]).dtype)]
+        kept += [new.to(old.dtype) for new, old in zip(states, self.states, strict=True)]
+        sizes = [largest(x.reshape(len(self.members), -1)) for x in kept]
+        return torch.isfinite(torch.stack(sizes)).all(0)
+
+    def _put(
+        self, inputs: Inputs, weights: Tensor, states: Sequence[Tensor], mask: Tensor | None
+    ) -> None:
+        if mask is not None:
+            weights = torch.where(mask, weights.to(inputs.weights.dtype), inputs.weights)
+        inputs.weights.copy_(weights)
+        if not self.alone:
+            torch._foreach_copy_([real(p) for p in self.params], self._places[0])
+        for old, new in zip(self.states, states, strict=True):
+            old.copy_(new if mask is None else torch.where(mask, new.to(old.dtype), old))
+
+    def _column(self, each: Tensor) -> Tensor:
+        """Return what belongs to each member for each of its matrices, total × 1 × 1."""
+        return each.repeat_interleave(self.each).reshape(-1, 1, 1)
+
+    def _gathered(self) -> tuple[Tensor, Tensor]:
+        """Return weights and gradients as batches."""
+        grads = [real(p.grad) for p in self.params if p.grad is not None]
+        if self.alone:
+            view = self.members[0].layout.view
+            return view.pieces(real(self.params[0]))[0], self.slope(view.pieces(grads[0])[0])
+        weights, slopes = self._workspace()
+        torch._foreach_copy_(self._places[0], [real(p) for p in self.params])
+        torch._foreach_copy_(self._places[1], grads)
+        return weights, slopes.neg_() if self.maximize else slopes
+
+    def _workspace(self) -> tuple[Tensor, Tensor]:
+        """Return memory for weights and gradients, and see to it that members have places there."""
+        if self._work is None:
+            first, shape = self.params[0], (self.total, *self.size)
+            # Weights as they are, so that those that stay do so bit by bit.
+            self._work = (
+                torch.empty(shape, dtype=real(first).dtype, device=first.device),
+                torch.empty(shape, dtype=self.stepper.dtype(first), device=first.device),
+            )
+            self._places = [
+                [
+                    m.layout.view.join([part], m.layout.shape)
+                    for m, part in zip(self.members, torch.split(work, self.each), strict=True)
+                ]
+                for work in self._work
+            ]
+        return self._work
+
+
+@lru_cache(maxsize=4096)
+def is_resident(view: View, shape: tuple[int, ...]) -> bool:
+    """Return whether the matrices of a parameter can be a part of a batch that it is a view of."""
+    sizes = view.sizes(shape)
+    if len(sizes) != 1:
+        return False
+    whole = torch.empty(sizes[0], device="meta")
+    return view.join([whole], shape)._base is whole
+
+
+@lru_cache(maxsize=4096)
+def is_seen_in_place(view: View, shape: tuple[int, ...]) -> bool:
+    """Return whether what is written to the matrices of a parameter is written to it."""
+    whole = torch.empty(shape, device="meta")
+    return all(x._base is whole for x in view.pieces(whole))
