@@ -28,6 +28,7 @@ class Emitter(Printer):
             states before the step, and what is known of all layers.
         schedule: which kernels to call. kept: names of the last results of values that are kept.
         phase: name of the argument that says what to do with them.
+        numbers: names of numbers that the function is given.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class Emitter(Printer):
         schedule: Schedule,
         kept: Mapping[Expr, str] | None = None,
         phase: str = "phase",
+        numbers: Mapping[Expr, str] | None = None,
     ) -> None:
         self.inputs = inputs
+        self.numbers = numbers or {}
         self.schedule = schedule
         self.kept = kept or {}
         self.phase = phase
@@ -46,9 +49,10 @@ class Emitter(Printer):
         self.lines: list[str] = []
         self._wishes = names
         self._pieces: dict[Expr, Piece] = {}
-        self._types = Types(inputs)
+        self._types = Types(inputs, self.numbers)
         self._uses: dict[Expr, int] = {}
         self._taken = {*_TAKEN} | set(inputs.values()) | kernel_calls.kernel_names()
+        self._taken |= set(self.numbers.values())
         self._taken |= {*self.kept.values(), phase} if kept else set()
 
     def reserve(self, names: Sequence[str]) -> None:
@@ -63,7 +67,7 @@ class Emitter(Printer):
             self._uses[root] = self._uses.get(root, 0) + 1
         while stack:
             expr = stack.pop()
-            if expr in seen or expr in self.inputs:
+            if expr in seen or expr in self.inputs or expr in self.numbers:
                 continue
             seen.add(expr)
             for child in expr.children:
@@ -83,7 +87,7 @@ class Emitter(Printer):
     def __call__(self, expr: Expr) -> Piece:
         """Return the code of an expression, emitting lines for what deserves a name."""
         if expr not in self._pieces:
-            given = self.inputs.get(expr)
+            given = self.inputs.get(expr, self.numbers.get(expr))
             piece = (
                 self._keep(expr, self._write(expr)) if given is None else Piece(given, Level.ATOM)
             )
@@ -106,6 +110,10 @@ class Emitter(Printer):
         if isinstance(expr, nodes.Eigenbasis) and method.iterative:
             later = self._by(method, "eigenbasis", self._arg(expr.arg), old).text
         return Piece(refresh.conditional(self.phase, first.text, later, old), Level.SUM)
+
+    def number(self, expr: Expr) -> str:
+        """Return the code of a number, as it meets matrices."""
+        return self._put(expr, Level.SUM, Type.ARRAY)
 
     def variable(self, wish: str) -> str:
         """Return a name that is still free, as wished or with a number, and take it."""

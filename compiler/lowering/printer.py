@@ -39,6 +39,7 @@ class Printer(abc.ABC):
     schedule: Schedule
     kernels: dict[str, Callable[..., object]]
     lines: list[str]
+    numbers: Mapping[Expr, str]
     _wishes: Mapping[Expr, str]
     _pieces: dict[Expr, Piece]
     _uses: dict[Expr, int]
@@ -113,7 +114,8 @@ class Printer(abc.ABC):
             return Piece(f"-{self._put(y, Level.POWER, kind)}", Level.PRODUCT)
         first = self._put(x, Level.PRODUCT if small else Level.SUM, kind)
         first = first if small else f"float({first})"
-        if isinstance(y, n.Pow) and is_constant(y.exponent, -1) and self._uses.get(y, 0) <= 1:
+        inverse = isinstance(y, n.Pow) and is_constant(y.exponent, -1) and y not in self.numbers
+        if inverse and self._uses.get(y, 0) <= 1:
             return Piece(f"{first} / {self._put(y.base, Level.POWER, kind)}", Level.PRODUCT)
         return Piece(f"{first} * {self._put(y, Level.POWER, kind)}", Level.PRODUCT)
 

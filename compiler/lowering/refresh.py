@@ -7,7 +7,7 @@ what to do with it, a Python int: 0 keep, 1 compute, 2 compute for the first tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Eigenbasis
@@ -27,11 +27,15 @@ def is_scheduled(expr: Expr, schedule: Schedule) -> bool:
     return _is_kept(expr, schedule) and _reads_a_state(expr)
 
 
-def inside(roots: Iterable[Expr]) -> list[Expr]:
-    """Return the sub-expressions of a derived step, children first; what states were is not one."""
+def inside(roots: Iterable[Expr], whole: Callable[[Expr], bool] = lambda _: False) -> list[Expr]:
+    """Return the sub-expressions of a derived step, children first; what states were is not one.
+
+    Args:
+        roots: where to begin. whole: of which expressions the parts are left out.
+    """
     found: dict[Expr, None] = {}
     for root in roots:
-        _collect(root, found)
+        _collect(root, found, whole)
     return list(found)
 
 
@@ -61,8 +65,8 @@ def _reads_a_state(expr: Expr) -> bool:
     return any(isinstance(x, Before) for x in inside([expr]))
 
 
-def _collect(root: Expr, found: dict[Expr, None]) -> None:
+def _collect(root: Expr, found: dict[Expr, None], whole: Callable[[Expr], bool]) -> None:
     if root not in found:
-        for child in () if isinstance(root, Before) else root.children:
-            _collect(child, found)
+        for child in () if isinstance(root, Before) or whole(root) else root.children:
+            _collect(child, found, whole)
         found[root] = None

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from fractions import Fraction
 
+from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fields import unused
 from normdsl.compiler.lowering.kernel_calls import with_helpers
 from normdsl.compiler.lowering.plan import Plan
-from normdsl.compiler.lowering.refresh import combined, is_scheduled
+from normdsl.compiler.lowering.refresh import combined, inside, is_scheduled
 from normdsl.compiler.lowering.simplify import Simplification
+from normdsl.compiler.lowering.value_types import Type, Types
+from normdsl.declarations.identifiers import CODE
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Across
+from normdsl.expressions.nodes import Across, Param
 from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.shapes import Dim
 
@@ -43,7 +47,9 @@ def write(plan: Plan) -> str:
     ]
     roots = [*((x, plan.names.get(x)) for x in plan.after), (plan.update, "W_new")]
     what = f"One step of {plan.declaration.name}"
-    steps.append(functions.write("step", what, roots, everywhere, plan.values))
+    numbers = functions.numbers([x for x, _ in roots], everywhere)
+    steps.append(functions.write_numbers(numbers))
+    steps.append(functions.write("step", what, roots, everywhere, plan.values, numbers))
     _require_no_clash(plan.declaration, kernels)
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
@@ -73,6 +79,7 @@ class _Functions:
         roots: Sequence[tuple[Expr, str | None]],
         found: Mapping[int, Across],
         kept: Sequence[Expr] = (),
+        numbers: Mapping[Expr, str] | None = None,
     ) -> str:
         """Return the source of a function.
 
@@ -80,10 +87,11 @@ class _Functions:
             name: its name. what: what it returns, in words.
             roots: what it returns, with wishes for names; the last one comes first.
             found: scalars of all layers that it is given. kept: what else it returns.
+            numbers: names of the numbers it is given, instead of step index and hyper-parameters.
         """
         plan = self.plan
         given = {**self.inputs, **_shared(found)}
-        emitter = Emitter(plan.names, given, plan.schedule, self.last, plan.phase or "")
+        emitter = Emitter(plan.names, given, plan.schedule, self.last, plan.phase or "", numbers)
         emitter.reserve([h.name for h in plan.declaration.hyper])
         emitter.count([x for x, _ in roots])
         results = [emitter.value(x, wish) for x, wish in roots]
@@ -91,15 +99,61 @@ class _Functions:
         results += [emitter.value(x) for x in kept]
         body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
         self.kernels.update(_helpers(emitter))
-        return _function(f"def {name}({self._arguments()}):", what, body)
+        return _function(f"def {name}({self._arguments(numbers)}):", what, body)
 
-    def _arguments(self) -> str:
+    def numbers(self, roots: Sequence[Expr], found: Mapping[int, Across]) -> dict[Expr, str]:
+        """Return names for the numbers of a step: its largest parts that no array is read for.
+
+        What is computed of lengths, hyper-parameters and the step index, and of nothing else.
+        """
+        given = {**self.inputs, **_shared(found)}
+        types, chosen = Types(given), dict[Expr, None]()
+        for x in inside(roots, lambda x: x in given or types(x) <= Type.CLOCK):
+            if x not in given and types(x) <= Type.CLOCK and not isinstance(x, Constant):
+                chosen[x] = None
+        taken = {h.name for h in self.plan.declaration.hyper} | {*self.olds, *self._asides()}
+        names: dict[Expr, str] = {}
+        for x in chosen:
+            wish = x.name if isinstance(x, Param) else self.plan.names.get(x, "c")
+            names[x] = wish if isinstance(x, Param) else _free(wish, taken)
+            taken.add(names[x])
+        return names
+
+    def write_numbers(self, numbers: Mapping[Expr, str]) -> str:
+        """Return the source of what computes the numbers of a step."""
+        plan = self.plan
+        emitter = Emitter({}, {}, plan.schedule)
+        emitter.reserve([h.name for h in plan.declaration.hyper])
+        emitter.count(list(numbers))
+        results = [f"{name}={emitter.number(x)}" for x, name in numbers.items()]
+        body = [*lengths(emitter.lines, results), *emitter.lines]
+        body += ["return dict(", *(f"    {x}," for x in results), ")"]
+        self.kernels.update(_helpers(emitter))
+        what = f"What one step of {plan.declaration.name} computes once for all entries"
+        return _function(f"def numbers(W, *, t{_hyper(plan)}):", what, body)
+
+    def _asides(self) -> set[str]:
+        """Return names of arguments besides weights, gradient, states and numbers."""
+        return {"layers", "own", *self.plan.declaration.moments, self.plan.phase or "phase"}
+
+    def _arguments(self, numbers: Mapping[Expr, str] | None = None) -> str:
         plan = self.plan
         known = "".join(f", {name}=None" for name in plan.declaration.moments)
         known += ", layers=(), own=()" if plan.layers else ""
         known += _drawn(plan)
         known += f", {plan.phase}" if plan.phase else ""
-        return ", ".join(["W", "G", *self.olds]) + f", *, t, loss=None{known}{_hyper(plan)}"
+        head = ", ".join(["W", "G", *self.olds])
+        if numbers is None:
+            return f"{head}, *, t, loss=None{known}{_hyper(plan)}"
+        own = "".join(f", {name}" for name in numbers.values())
+        return f"{head}, *{own}, loss=None{known}"
+
+
+def _free(wish: str, taken: Container[str]) -> str:
+    """Return a name that is not taken, as wished or with a number."""
+    names = (wish if k == 0 else f"{wish}{k}" for k in itertools.count())
+    reserved = CODE | kernel_calls.kernel_names()
+    return next(x for x in names if x not in taken and x not in reserved)
 
 
 def _drawn(plan: Plan) -> str:

@@ -27,15 +27,18 @@ class Types(Pass[Type]):
 
     Args:
         inputs: what the emitted function is given, in tensors.
+        numbers: what it is given in numbers or scalar tensors.
     """
 
-    def __init__(self, inputs: Container[Expr]) -> None:
+    def __init__(self, inputs: Container[Expr], numbers: Container[Expr] = ()) -> None:
         super().__init__()
-        self._inputs = inputs
+        self._inputs, self._numbers = inputs, numbers
 
     def _visit(self, expr: Expr) -> Type:
         if expr in self._inputs:
             return Type.ARRAY
+        if expr in self._numbers:
+            return Type.HYPER
         match expr:
             case Constant():
                 return Type.NUMBER if expr.shape == SCALAR else Type.ARRAY

@@ -15,7 +15,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.layout import STEP, Layout
+from normdsl.compiler.runtime.layout import STEP, Layout, real
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.stepper import Inputs, Known, Stepper
 
@@ -56,12 +56,14 @@ class Context(NamedTuple):
         hyper: the hyper-parameters. loss: the loss, if the rule reads it.
         moments: by name, of each parameter, if the rule reads those.
         given: whether what each of them steps from is finite, if one that is not is skipped.
+        numbers: what is computed once for all entries of a batch, for each of them.
     """
 
     hyper: Mapping[str, Any]
     loss: Tensor | None = None
     moments: Mapping[str, Sequence[Tensor]] = {}
     given: Tensor | None = None
+    numbers: Sequence[Mapping[str, Any]] = ()
 
 
 class Bucket(ABC):
@@ -79,6 +81,7 @@ class Bucket(ABC):
         self.group = first.group
         self.params = [m.param for m in members]
         self.done, self._fresh = first.done, first.fresh
+        self._complex = first.param.is_complex()
         self.clocks = torch.full(
             (len(members),), first.done, dtype=torch.int64, device=first.param.device
         )
@@ -95,6 +98,23 @@ class Bucket(ABC):
     @abstractmethod
     def inputs(self, context: Context) -> list[Inputs]:
         """Return what the matrices of the bucket step from; good until the next bucket's."""
+
+    def numbers(self, context: Context) -> list[dict[str, Any]]:
+        """Return what is computed once for all entries of each of its batches.
+
+        Raises:
+            GradientError: if there is no such number.
+        """
+        dtype, device = self.stepper.dtype(self.params[0]), self.params[0].device
+        likes = [
+            torch.empty((), dtype=dtype, device=device).expand(1, *size) for size in self.lengths
+        ]
+        return [self.stepper.numbers(like, self.t(), context.hyper) for like in likes]
+
+    @property
+    @abstractmethod
+    def lengths(self) -> Sequence[tuple[int, int]]:
+        """Rows and columns of the matrices of each of its batches."""
 
     @abstractmethod
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
@@ -156,8 +176,19 @@ class Bucket(ABC):
         """The states of the members, as users see them."""
         return self._held
 
+    def weights(self, first: int = 0, last: int | None = None) -> list[Tensor]:
+        """Return the parameters, or some of them, over the real numbers."""
+        return self._reals(self.params[first:last])
+
+    def grads(self, first: int = 0, last: int | None = None) -> list[Tensor]:
+        """Return their gradients, over the real numbers."""
+        return self._reals([p.grad for p in self.params[first:last] if p.grad is not None])
+
+    def _reals(self, values: list[Tensor]) -> list[Tensor]:
+        return [real(x) for x in values] if self._complex else values
+
     def t(self) -> Tensor:
-        """Return the index of this step, from 1: a scalar, or one for each member."""
+        """Return the index of this step, from 1: a scalar, or one for each matrix."""
         return self.clocks[0] + 1 if self.uniform else self.clocks + 1
 
     def slope(self, grads: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,16 +44,16 @@ class Entries(Bucket):
 
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
         super().__init__(members, maximize, uniform)
-        self.lengths = [real(p).numel() for p in self.params]
+        self.counts = [real(p).numel() for p in self.params]
         self.chunks = list(self._chunks())
-        first, total = members[0], sum(self.lengths)
+        first, total = members[0], sum(self.counts)
         device = first.param.device
         self.states = []
         fields = self.stepper.program.fields
         for field, dtype in zip(fields, self._buffers(first), strict=True):
             buffer = torch.empty(total, dtype=dtype, device=device)
             self.states.append(buffer)
-            parts = torch.split(buffer, self.lengths)
+            parts = torch.split(buffer, self.counts)
             for views, member, part in zip(self.views, members, parts, strict=True):
                 views[field.name] = laid_out(part, member)
                 views[field.name].copy_(member.state[field.name])
@@ -76,7 +76,7 @@ class Entries(Bucket):
         return [
             torch.repeat_interleave(
                 torch.arange(c.first, c.last, device=device),
-                torch.tensor(self.lengths[c.first : c.last], device=device),
+                torch.tensor(self.counts[c.first : c.last], device=device),
                 output_size=c.stop - c.start,
             )
             for c in self.chunks
@@ -86,7 +86,7 @@ class Entries(Bucket):
     def _chunks(self) -> Iterator[Chunk]:
         """Yield chunks: of small members several together, of large ones parts."""
         first = start = place = 0
-        for k, (p, length) in enumerate(zip(self.params, self.lengths, strict=True)):
+        for k, (p, length) in enumerate(zip(self.params, self.counts, strict=True)):
             large = length >= CHUNK and real(p).is_contiguous()
             if place > start and (large or place + length > start + CHUNK):
                 yield Chunk(first, k, start, place)
@@ -103,7 +103,7 @@ class Entries(Bucket):
         """Return the places of the members of a chunk in the memory it is gathered in."""
         if chunk.part is not None:
             return []
-        lengths, members = self.lengths[chunk.first : chunk.last], self.members[chunk.first :]
+        lengths, members = self.counts[chunk.first : chunk.last], self.members[chunk.first :]
         return [
             [
                 laid_out(part, m)
@@ -113,6 +113,10 @@ class Entries(Bucket):
             ]
             for work in self._work
         ]
+
+    @property
+    def lengths(self) -> list[tuple[int, int]]:
+        return [(1, 1)]  # which entrywise rules do not read
 
     def inputs(self, context: Context) -> list[Inputs]:
         """Return nothing: what is combined over layers is of matrices."""
@@ -155,8 +159,7 @@ class Entries(Bucket):
             for old, new in zip(olds, values, strict=True):
                 old.copy_(new)
             if chunk.part is None:
-                params = self.params[chunk.first : chunk.last]
-                torch._foreach_copy_([real(p) for p in params], self._places[k][0])
+                torch._foreach_copy_(self.weights(chunk.first, chunk.last), self._places[k][0])
         return sizes
 
     def _values(self, inputs: Inputs, weights: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
@@ -166,29 +169,40 @@ class Entries(Bucket):
 
     def _inputs(self, context: Context) -> Iterator[Inputs]:
         """Yield what each chunk steps from; good until the next one."""
-        t = self.t()
-        parts: tuple[Sequence[Tensor], Sequence[Tensor]] = ((), ())
-        numbers = iter(() if self.uniform else self._numbers)
-        for chunk, places, states in zip(self.chunks, self._places, self._slices, strict=True):
-            clock = t
+        (known,), t = context.numbers, self.t()
+        parts: Sequence[Sequence[Tensor]] = ()
+        places = iter(() if self.uniform else self._numbers)
+        for chunk, work, states in zip(self.chunks, self._places, self._slices, strict=True):
+            first, last = chunk.first, chunk.last
+            own: Tensor | int = first
             if chunk.part is None:
-                params = self.params[chunk.first : chunk.last]
-                torch._foreach_copy_(places[0], [real(p) for p in params])
-                torch._foreach_copy_(
-                    places[1], [real(p.grad) for p in params if p.grad is not None]
-                )
+                torch._foreach_copy_(work[0], self.weights(first, last))
+                torch._foreach_copy_(work[1], self.grads(first, last))
                 w, g = (x[: chunk.stop - chunk.start].view(1, 1, -1) for x in self._work)
-                clock = t if self.uniform else t[next(numbers)].reshape(1, 1, -1)
+                own = first if self.uniform else next(places)
             else:
-                param = self.params[chunk.first]
                 if chunk.part == 0:
-                    assert param.grad is not None
-                    parts = (_cut(param), _cut(param.grad))
+                    parts = [
+                        _cut(x) for x in (*self.weights(first, last), *self.grads(first, last))
+                    ]
                 w, g = (x[chunk.part] for x in parts)
-                clock = t if self.uniform else t[chunk.first]
+            numbers = known if self.uniform else {k: _of(x, own) for k, x in known.items()}
             yield Inputs(
-                w, self.slope(g), states, clock, context.loss, context.hyper, phase=self.phase
+                w,
+                self.slope(g),
+                states,
+                t,
+                context.loss,
+                context.hyper,
+                phase=self.phase,
+                numbers=numbers,
             )
+
+
+def _of(number: Any, own: Tensor | int) -> Any:
+    """Return of numbers of each member those of the members that have some entries."""
+    each = isinstance(number, Tensor) and number.ndim > 0
+    return number[own].reshape(1, 1, -1) if each else number
 
 
 def _cut(x: Tensor) -> Sequence[Tensor]:

@@ -32,6 +32,13 @@ class Loose(Bucket):
         """How many batches it is: one for each size of its matrices."""
         return len(self.members[0].layout.sizes)
 
+    @property
+    def lengths(self) -> list[tuple[int, int]]:
+        return [(rows, cols) for _, rows, cols in self.members[0].layout.sizes]
+
+    def t(self) -> Tensor:
+        return self.clocks[0] + 1
+
     def inputs(self, context: Context) -> list[Inputs]:
         """Return a batch for each of its pieces."""
         (member,) = self.members
@@ -54,7 +61,7 @@ class Loose(Bucket):
                 w,
                 g,
                 [pieces[k] for pieces in states],
-                self.clocks[0] + 1,
+                self.t(),
                 context.loss,
                 context.hyper,
                 moments
@@ -63,6 +70,7 @@ class Loose(Bucket):
                 self.phase,
                 given,
                 places=places[k],
+                numbers=context.numbers[k],
                 **{k: x.expand(w.shape[0], 1, 1) for k, x in drawn.items()},
             )
             for k, (w, g) in enumerate(zip(weights, grads, strict=True))

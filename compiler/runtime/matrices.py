@@ -1,4 +1,4 @@
-"""Rules of matrices: parameters that are seen as equally many matrices of one size, in one batch."""
+"""Rules of matrices: parameters seen as equally many matrices of one size, in one batch."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ class Matrices(Bucket):
         self._work: tuple[Tensor, Tensor] | None = None
         self._places: list[list[Tensor]] = []
 
+    @property
+    def lengths(self) -> list[tuple[int, int]]:
+        return [self.size]
+
+    def t(self) -> Tensor:
+        return super().t() if self.uniform else self._column(super().t())
+
     def inputs(self, context: Context) -> list[Inputs]:
         """Return the batch."""
         weights, grads = self._gathered()
@@ -58,7 +65,6 @@ class Matrices(Bucket):
         if context.given is not None:
             counted = self._column(context.given)
             grads = torch.where(counted, grads, 0)
-        t = self.t()
         stream = places = None
         if self.stepper.program.draws:
             origins = torch.stack([m.origin for m in self.members if m.origin is not None])
@@ -72,7 +78,7 @@ class Matrices(Bucket):
                 weights,
                 grads,
                 self.states,
-                t if t.ndim == 0 else self._column(t),
+                self.t(),
                 context.loss,
                 context.hyper,
                 moments,
@@ -80,6 +86,7 @@ class Matrices(Bucket):
                 counted,
                 stream,
                 places,
+                context.numbers[0],
             )
         ]
 
@@ -128,7 +135,7 @@ class Matrices(Bucket):
             weights = torch.where(mask, weights.to(inputs.weights.dtype), inputs.weights)
         inputs.weights.copy_(weights)
         if not self.alone:
-            torch._foreach_copy_([real(p) for p in self.params], self._places[0])
+            torch._foreach_copy_(self.weights(), self._places[0])
         for old, new in zip(self.states, states, strict=True):
             old.copy_(new if mask is None else torch.where(mask, new.to(old.dtype), old))
 
@@ -138,12 +145,12 @@ class Matrices(Bucket):
 
     def _gathered(self) -> tuple[Tensor, Tensor]:
         """Return weights and gradients as batches."""
-        grads = [real(p.grad) for p in self.params if p.grad is not None]
+        grads = self.grads()
         if self.alone:
             view = self.members[0].layout.view
             return view.pieces(real(self.params[0]))[0], self.slope(view.pieces(grads[0])[0])
         weights, slopes = self._workspace()
-        torch._foreach_copy_(self._places[0], [real(p) for p in self.params])
+        torch._foreach_copy_(self._places[0], self.weights())
         torch._foreach_copy_(self._places[1], grads)
         return weights, slopes.neg_() if self.maximize else slopes
 

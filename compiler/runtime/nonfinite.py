@@ -34,6 +34,11 @@ def magnitude(values: Sequence[Tensor]) -> float:
     return float(get_total_norm(told, math.inf)) if told else 0.0
 
 
+def largest_of(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the largest magnitude in each of several tensors of one device."""
+    return torch.stack(torch._foreach_norm(list(tensors), math.inf))
+
+
 def all_finite(values: Sequence[Tensor]) -> bool:
     """Return whether tensors are finite: one synchronisation, however many there are."""
     return math.isfinite(magnitude(values))

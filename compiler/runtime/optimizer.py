@@ -182,7 +182,8 @@ class DeclaredOptimizer(Optimizer):
     @as_scheduled
     def _advance(self, loss: Any) -> None:
         """Take one step at a known loss."""
-        if not self.capturable and self._is_new() and given.is_probe(self.param_groups):
+        begins = self._plan is None and not self.capturable and self._is_new()
+        if begins and given.is_probe(self.param_groups):
             self.init_state()
             return
         plan, contexts = self._planned(loss)
@@ -206,14 +207,11 @@ class DeclaredOptimizer(Optimizer):
         if plan is None or not plan.holds(self.param_groups, self.state, same, skips):
             plan = planned(self.param_groups, hypers, same, self.state, skips)
         told = [given.loss(settings_, loss) for settings_ in said]
-        contexts = [
-            Context(
-                hypers[bucket.group],
-                told[bucket.group],
-                given.moments(bucket.members, self._capture),
-            )
-            for bucket in plan.buckets
-        ]
+        contexts = []
+        for bucket in plan.buckets:
+            moments = given.moments(bucket.members, self._capture)
+            context = Context(hypers[bucket.group], told[bucket.group], moments)
+            contexts.append(context._replace(numbers=bucket.numbers(context)))
         return plan, contexts
 
     def _is_new(self) -> bool:

@@ -121,10 +121,10 @@ class Plan:
         self._seen = list(state.values())
         self._versions = [p._version for bucket in self.buckets for p in bucket.params]
 
-    def unseen(self) -> list[Tensor]:
-        """Return the parameters, if others have written any since the last step."""
-        params = [p for bucket in self.buckets for p in bucket.params]
-        return [] if [p._version for p in params] == self._versions else params
+    def unseen(self) -> Sequence[Bucket]:
+        """Return the buckets, if others have written any of their parameters since a step."""
+        now = [p._version for bucket in self.buckets for p in bucket.params]
+        return [] if now == self._versions else self.buckets
 
 
 def planned(

@@ -23,6 +23,7 @@ from normdsl.compiler.runtime.nonfinite import (
     all_true,
     blame,
     finite,
+    largest_of,
     magnitude,
     refuse_result,
 )
@@ -56,7 +57,7 @@ class Step:
             GradientError: naming the first parameter for which it is not.
             FactorisationError: if a factorisation fails.
         """
-        size = magnitude(self._given())
+        size = magnitude([*self._sizes(), *self._given()])
         if not math.isfinite(size):
             self._blame()
         try:
@@ -94,13 +95,15 @@ class Step:
     def _pairs(self) -> list[tuple[Bucket, Context]]:
         return list(zip(self.buckets, self.contexts, strict=True))
 
+    def _sizes(self) -> list[Tensor]:
+        """Return the largest magnitudes of gradients, and of weights that others wrote."""
+        slopes = [largest_of(bucket.grads()) for bucket in self.buckets]
+        return slopes + [largest_of(bucket.weights()) for bucket in self.plan.unseen()]
+
     def _given(self) -> list[Tensor]:
-        """Return what the step is made from."""
-        found = [p.grad for bucket in self.buckets for p in bucket.params if p.grad is not None]
-        for context in self.contexts:
-            found += [x for column in context.moments.values() for x in column]
-        losses = [c.loss for c in self.contexts if c.loss is not None]
-        return found + losses[:1] + self.plan.unseen()
+        """Return what else the step is made from."""
+        found = [x for c in self.contexts for column in c.moments.values() for x in column]
+        return found + [c.loss for c in self.contexts if c.loss is not None][:1]
 
     def _bound(self) -> float:
         dtypes = {p.dtype for bucket in self.buckets for p in bucket.params[:1]}
@@ -142,8 +145,7 @@ class Step:
 
     def _finite(self, bucket: Bucket, context: Context) -> Tensor:
         """Return for each member whether what it steps from is finite, a tensor."""
-        grads = [p.grad for p in bucket.params if p.grad is not None]
-        ok = torch.isfinite(torch.stack(torch._foreach_norm(grads, math.inf)))
+        ok = torch.isfinite(largest_of(bucket.grads()))
         for column in context.moments.values():
             ok = ok & torch.stack([finite(x) for x in column]).to(ok.device)
         return ok if context.loss is None else ok & finite(context.loss).to(ok.device)

@@ -52,6 +52,7 @@ class Inputs(NamedTuple):
         phase: what to do with values kept between steps, see `lowering.refresh`.
         counted: for each matrix whether it counts among all layers, count × 1 × 1; None for yes.
         stream: of its random numbers, count × 1 × 1. places: its entries' numbers there.
+        numbers: what is computed once for all entries, if it is known.
     """
 
     weights: Tensor
@@ -65,6 +66,7 @@ class Inputs(NamedTuple):
     counted: Tensor | None = None
     stream: Tensor | None = None
     places: Tensor | None = None
+    numbers: Mapping[str, Any] | None = None
 
     @property
     def count(self) -> int:  # type: ignore[override]
@@ -142,7 +144,7 @@ class Stepper:
             weights: the matrices. hyper: the hyper-parameters.
             drawn: the `stream` and `places` of random numbers, if the rule draws any.
         """
-        given = {**self._numbers(hyper), **drawn}
+        given = {**self._hyper(hyper), **drawn}
         return [s.contiguous() for s in self.program.init(weights, **given)]
 
     def survey(self, node: Across, batch: Inputs, known: Known) -> Tensor:
@@ -151,7 +153,10 @@ class Stepper:
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
-        scalar = self._called(self.surveys[self.program.layers.index(node)], batch, known)[0]
+        survey = self.surveys[self.program.layers.index(node)]
+        hyper = self._hyper(batch.hyper)
+        t = batch.t.to(self.dtype(batch.weights))
+        scalar = self._called(survey, batch, known, t=t, **hyper)[0]
         first = batch.weights
         seen = torch.as_tensor(scalar, dtype=self.dtype(first), device=first.device)
         return seen.reshape(-1, 1, 1).expand(batch.count, 1, 1)
@@ -166,7 +171,11 @@ class Stepper:
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
-        new, *after = self._called(self.run, batch, known or {})
+        numbers = batch.numbers
+        if numbers is None:
+            like = batch.weights.to(self.dtype(batch.weights))
+            numbers = self.numbers(like, batch.t, batch.hyper)
+        new, *after = self._called(self.run, batch, known or {}, **numbers)
         lengths = [new.shape[-2:], *(f.lengths(new.shape[-2:]) for f in self.program.fields)]
         found = []
         for x, size, passed in zip([new, *after], lengths, self.passed, strict=True):
@@ -175,7 +184,25 @@ class Stepper:
             found.append(whole.clone() if passed else whole)
         return found[0], found[1:]
 
-    def _called(self, function: Any, batch: Inputs, known: Known) -> Any:
+    def numbers(self, like: Tensor, t: Tensor, hyper: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a step computes once for all entries, by name.
+
+        Args:
+            like: a batch of matrices of the size, dtype and device of the computation.
+            t: step index from 1. hyper: the hyper-parameters.
+
+        Raises:
+            GradientError: if there is no such number, as after a division by zero.
+        """
+        try:
+            found = self.program.numbers(like, t=t.to(like.dtype), **hyper)
+        except ArithmeticError as error:
+            raise self._no_number(like, error) from error
+        if not self.program.schedule.compile:
+            return found
+        return {name: _scalar(x, like.dtype) for name, x in found.items()}
+
+    def _called(self, function: Any, batch: Inputs, known: Known, **given: Any) -> Any:
         """Call an emitted function on a batch."""
         dtype, loss = self.dtype(batch.weights), batch.loss
         W, G = batch.weights.to(dtype), batch.grads.to(dtype)
@@ -187,10 +214,8 @@ class Stepper:
         if self.program.phase:
             told[self.program.phase] = batch.phase
         states = [x.to(dtype) for x in batch.states]
-        hyper = self._numbers(batch.hyper)
-        t = batch.t.to(dtype)
         try:
-            return function(W, G, *states, t=t, loss=loss, **told, **known, **hyper)
+            return function(W, G, *states, loss=loss, **told, **known, **given)
         except LinAlgError as error:
             raise FactorisationError(
                 f"take a step of {self.program.declaration.name}",
@@ -198,14 +223,17 @@ class Stepper:
                 hint="look for overflow in the weights or states: lower the learning rate",
             ) from error
         except ArithmeticError as error:
-            raise GradientError(
-                f"take a step of {self.program.declaration.name}",
-                why=f"its hyper-parameters and the shape of W, {tuple(W.shape[-2:])}, make no "
-                f"number ({error}); nothing was changed",
-                hint="keep them away from where the rule divides by zero or overflows",
-            ) from error
+            raise self._no_number(W, error) from error
 
-    def _numbers(self, hyper: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _no_number(self, like: Tensor, error: ArithmeticError) -> GradientError:
+        return GradientError(
+            f"take a step of {self.program.declaration.name}",
+            why=f"its hyper-parameters and the shape of W, {tuple(like.shape[-2:])}, make no "
+            f"number ({error}); nothing was changed",
+            hint="keep them away from where the rule divides by zero or overflows",
+        )
+
+    def _hyper(self, hyper: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return hyper-parameters as compiled code takes them: tensors, whose values it ignores.
 
         What is on the host stays there, in double precision, wherever the parameters are.
@@ -213,6 +241,13 @@ class Stepper:
         if not self.program.schedule.compile:
             return hyper
         return {k: _on_the_host(v) for k, v in hyper.items()}
+
+
+def _scalar(number: float | Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a number as compiled code takes it, which then does not depend on its value."""
+    if isinstance(number, Tensor):
+        return number.to(dtype)
+    return torch.tensor(number, dtype=dtype, device="cpu")
 
 
 def as_loss(value: Any) -> Tensor | None:
@@ -281,10 +316,12 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     alone = all(x.footprint is Footprint.OWN for x in everything)
     native = all(f.dims == (Dim.M, Dim.N) for f in program.fields)
     entrywise = alone and native and not (reads_sizes or program.draws or declaration.moments)
-    run, *surveys = (
-        torch.compile(f, fullgraph=True) if schedule.compile else f
-        for f in (program.step, *program.surveys)
-    )
+    functions: list[Any] = [program.arrays, *program.surveys]
+    if schedule.compile:
+        # One graph for entries, however many they are.
+        dynamic = True if entrywise else None
+        functions = [torch.compile(f, fullgraph=True, dynamic=dynamic) for f in functions]
+    run, *surveys = functions
     passed = [_passes_on(root) for root in program.graph]
     passed += [False] * len(program.kept)
     return Stepper(
