@@ -124,9 +124,10 @@ def _counted(
     given = [meta(*shape), meta(*shape), *(meta(*f.lengths(shape)) for f in program.fields)]
     sides = {"output_moment": shape[0], "input_moment": shape[1]}
     declaration = program.declaration
-    told: dict[str, Any] = {k: 1.0 if v is None else v for k, v in declaration.defaults.items()}
-    told |= {name: meta(sides[name], sides[name]) for name in declaration.moments}
-    told |= {"t": meta(1, 1), "loss": meta(1, 1)}
+    numbers: dict[str, Any] = {k: 1.0 if v is None else v for k, v in declaration.defaults.items()}
+    numbers["t"] = meta(1, 1)
+    told: dict[str, Any] = {name: meta(sides[name], sides[name]) for name in declaration.moments}
+    told["loss"] = meta(1, 1)
     if program.draws:
         told |= {"stream": meta(1, 1, torch.int64), "places": meta(*shape, torch.int64)}
     told |= {program.phase: phase} if program.phase else {}
@@ -135,9 +136,10 @@ def _counted(
     def step() -> None:
         known: dict[str, tuple[Tensor, ...]] = {"layers": (), "own": ()} if program.layers else {}
         for survey in program.surveys:
-            known["own"] += tuple(shortened(survey, correction)(*given, **told, **known))
+            known["own"] += tuple(shortened(survey, correction)(*given, **numbers, **told, **known))
             known["layers"] += (meta(1, 1)[:1],)
-        shortened(program.step, correction)(*given, **told, **known)
+        once = program.numbers(given[0], **numbers)
+        shortened(program.arrays, correction)(*given, **once, **told, **known)
 
     return reduce(Tally.plus, correction, tally(step))
 

@@ -24,7 +24,8 @@ class Program(Plan):
         init: (W, **hyper) → states.
         numbers: (W, t=, **hyper) → what is computed once for all entries, by name.
         arrays: (W, G, *states, **numbers, loss=) → (W, *states), with the layer's moments where
-            the rule reads them; `step` in the source.
+            the rule reads them.
+        step: (W, G, *states, t=, loss=, **hyper) → (W, *states): both.
         surveys: what each layer contributes to the scalars of all layers.
     """
 
@@ -32,14 +33,8 @@ class Program(Plan):
     init: Callable[..., tuple[Tensor, ...]]
     numbers: Callable[..., dict[str, Any]]
     arrays: Callable[..., tuple[Tensor, ...]]
+    step: Callable[..., tuple[Tensor, ...]]
     surveys: tuple[Callable[..., Tensor], ...]
-
-    def step(
-        self, W: Tensor, G: Tensor, *states: Tensor, t: Any, loss: Any = None, **told: Any
-    ) -> tuple[Tensor, ...]:
-        """Return (W, *states) after one step, from hyper-parameters and what else it reads."""
-        hyper = {h.name: told.pop(h.name) for h in self.declaration.hyper}
-        return self.arrays(W, G, *states, **self.numbers(W, t=t, **hyper), loss=loss, **told)
 
     def source(self, shape: tuple[int, int]) -> str:
         """Return the code, headed by the shapes it has for weights of `shape`."""
@@ -60,8 +55,7 @@ def lower(declaration: Rule, schedule: Schedule) -> Program:
     loaded = _load(declaration, code)
     surveys = tuple(loaded[f"survey{k}"] for k in range(len(plan.layers)))
     parts = attrs.asdict(plan, recurse=False)
-    names = {"init": "init", "numbers": "numbers", "arrays": "step"}
-    functions = {name: loaded[called] for name, called in names.items()}
+    functions = {name: loaded[name] for name in ("init", "numbers", "arrays", "step")}
     return Program(**parts, code=code, surveys=surveys, **functions)
 
 

@@ -46,10 +46,11 @@ def write(plan: Plan) -> str:
         for k, x in everywhere.items()
     ]
     roots = [*((x, plan.names.get(x)) for x in plan.after), (plan.update, "W_new")]
-    what = f"One step of {plan.declaration.name}"
+    what = f"The arrays of one step of {plan.declaration.name}"
     numbers = functions.numbers([x for x, _ in roots], everywhere)
     steps.append(functions.write_numbers(numbers))
-    steps.append(functions.write("step", what, roots, everywhere, plan.values, numbers))
+    steps.append(functions.write("arrays", what, roots, everywhere, plan.values, numbers))
+    steps.append(functions.write_step())
     _require_no_clash(plan.declaration, kernels)
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
@@ -107,10 +108,13 @@ class _Functions:
         What is computed of lengths, hyper-parameters and the step index, and of nothing else.
         """
         given = {**self.inputs, **_shared(found)}
-        types, chosen = Types(given), dict[Expr, None]()
-        for x in inside(roots, lambda x: x in given or types(x) <= Type.CLOCK):
-            if x not in given and types(x) <= Type.CLOCK and not isinstance(x, Constant):
-                chosen[x] = None
+        types = Types(given)
+
+        def is_number(x: Expr) -> bool:
+            return x not in given and types(x) <= Type.CLOCK and x.negated is None
+
+        chosen = inside(roots, lambda x: x in given or is_number(x))
+        chosen = [x for x in chosen if is_number(x) and not isinstance(x, Constant)]
         taken = {h.name for h in self.plan.declaration.hyper} | {*self.olds, *self._asides()}
         names: dict[Expr, str] = {}
         for x in chosen:
@@ -131,6 +135,22 @@ class _Functions:
         self.kernels.update(_helpers(emitter))
         what = f"What one step of {plan.declaration.name} computes once for all entries"
         return _function(f"def numbers(W, *, t{_hyper(plan)}):", what, body)
+
+    def write_step(self) -> str:
+        """Return the source of a step: its numbers, then its arrays."""
+        plan = self.plan
+        hyper = "".join(f", {h.name}={h.name}" for h in plan.declaration.hyper)
+        head = ", ".join(["W", "G", *self.olds])
+        asides = [*plan.declaration.moments, *(["layers", "own"] if plan.layers else [])]
+        asides += ["stream", "places"] if plan.draws else []
+        asides += [plan.phase] if plan.phase else []
+        told = "".join(f", {name}={name}" for name in asides)
+        body = [
+            f"known = numbers(W, t=t{hyper})",
+            f"return arrays({head}, **known, loss=loss{told})",
+        ]
+        what = f"One step of {plan.declaration.name}"
+        return _function(f"def step({self._arguments()}):", what, body)
 
     def _asides(self) -> set[str]:
         """Return names of arguments besides weights, gradient, states and numbers."""

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.layout import STEP, Layout, real
-from normdsl.compiler.runtime.nonfinite import has_values
+from normdsl.compiler.runtime.nonfinite import has_values, lengths, trace
 from normdsl.compiler.runtime.stepper import Inputs, Known, Stepper
 
 New = tuple[Tensor, Sequence[Tensor]]
+#: Tensors with as many entries are measured one by one, which CPUs do faster.
+LARGE = 2**16
 #: No tensor has this version.
 _STALE = -1
 
@@ -89,6 +91,8 @@ class Bucket(ABC):
         self._columns: list[tuple[str, list[Tensor]]] = []
         self._held: list[dict[str, Any]] = []
         self._version = self.clocks._version
+        self._large = [k for k, p in enumerate(self.params) if p.numel() >= LARGE]
+        self._small = [k for k, p in enumerate(self.params) if p.numel() < LARGE]
 
     @property
     def pieces(self) -> int:
@@ -107,13 +111,13 @@ class Bucket(ABC):
         """
         dtype, device = self.stepper.dtype(self.params[0]), self.params[0].device
         likes = [
-            torch.empty((), dtype=dtype, device=device).expand(1, *size) for size in self.lengths
+            torch.empty((), dtype=dtype, device=device).expand(1, *size) for size in self.shapes
         ]
         return [self.stepper.numbers(like, self.t(), context.hyper) for like in likes]
 
     @property
     @abstractmethod
-    def lengths(self) -> Sequence[tuple[int, int]]:
+    def shapes(self) -> Sequence[tuple[int, int]]:
         """Rows and columns of the matrices of each of its batches."""
 
     @abstractmethod
@@ -183,6 +187,16 @@ class Bucket(ABC):
     def grads(self, first: int = 0, last: int | None = None) -> list[Tensor]:
         """Return their gradients, over the real numbers."""
         return self._reals([p.grad for p in self.params[first:last] if p.grad is not None])
+
+    def lengths(self, values: list[Tensor]) -> Tensor:
+        """Return a number for each of the values, weights or gradients of all members.
+
+        ‖x‖_F, which is not below the largest entry and finite only if all entries are.
+        """
+        found = [trace(values[k]).sqrt() for k in self._large]
+        if self._small:
+            found += lengths([values[k] for k in self._small])
+        return torch.stack(found)
 
     def _reals(self, values: list[Tensor]) -> list[Tensor]:
         return [real(x) for x in values] if self._complex else values

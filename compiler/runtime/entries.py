@@ -16,7 +16,7 @@ from torch import Tensor
 
 from normdsl.compiler.runtime.buckets import Bucket, Context, Member
 from normdsl.compiler.runtime.layout import real
-from normdsl.compiler.runtime.nonfinite import largest
+from normdsl.compiler.runtime.nonfinite import trace
 from normdsl.compiler.runtime.stepper import Inputs, Known
 
 #: Entries of a chunk.
@@ -43,7 +43,10 @@ class Entries(Bucket):
     """Parameters of an entry-wise rule, whatever their shapes."""
 
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
-        super().__init__(members, maximize, uniform)
+        # Large ones first, so that all small ones stand together.
+        ordered = sorted(members, key=_is_large, reverse=True)
+        super().__init__(ordered, maximize, uniform)
+        members = ordered
         self.counts = [real(p).numel() for p in self.params]
         self.chunks = list(self._chunks())
         first, total = members[0], sum(self.counts)
@@ -86,15 +89,16 @@ class Entries(Bucket):
     def _chunks(self) -> Iterator[Chunk]:
         """Yield chunks: of small members several together, of large ones parts."""
         first = start = place = 0
-        for k, (p, length) in enumerate(zip(self.params, self.counts, strict=True)):
-            large = length >= CHUNK and real(p).is_contiguous()
+        for k, (member, length) in enumerate(zip(self.members, self.counts, strict=True)):
+            large = _is_large(member)
             if place > start and (large or place + length > start + CHUNK):
                 yield Chunk(first, k, start, place)
                 first, start = k, place
             place += length
             if large:
-                for part, a in enumerate(range(start, place, CHUNK)):
-                    yield Chunk(k, k + 1, a, min(a + CHUNK, place), part)
+                size = length if self.stepper.fused is not None else CHUNK
+                for part, a in enumerate(range(start, place, size)):
+                    yield Chunk(k, k + 1, a, min(a + size, place), part)
                 first, start = k + 1, place
         if place > start:
             yield Chunk(first, len(self.params), start, place)
@@ -115,7 +119,7 @@ class Entries(Bucket):
         ]
 
     @property
-    def lengths(self) -> list[tuple[int, int]]:
+    def shapes(self) -> list[tuple[int, int]]:
         return [(1, 1)]  # which entrywise rules do not read
 
     def inputs(self, context: Context) -> list[Inputs]:
@@ -127,8 +131,9 @@ class Entries(Bucket):
             good = self.tried(context, known)
             self._each(context, ok & good)
             return good
-        sizes = self._each(context, None)
-        return torch.isfinite(torch.stack(sizes)).all().reshape(1)
+        if self.stepper.fused is not None:
+            return torch.stack(self._fused(context))
+        return torch.isfinite(torch.stack(self._each(context, None)))
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
         bad = torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
@@ -142,8 +147,22 @@ class Entries(Bucket):
                 bad.index_add_(0, next(numbers), (~finite).long())
         return bad == 0
 
+    def _fused(self, context: Context) -> list[Tensor]:
+        """Take the step in one pass over memory; return whether all that is new is finite."""
+        good = []
+        for k, inputs in enumerate(self._inputs(context)):
+            chunk, loss = self.chunks[k], inputs.loss
+            assert inputs.numbers is not None
+            arrays = (inputs.weights, inputs.grads, *inputs.states)
+            loss = None if loss is None else loss.to(inputs.weights.device, self._work[1].dtype)
+            good.append(self.stepper.fused(*arrays, loss=loss, **inputs.numbers))
+            if chunk.part is None:
+                weights = self.weights(chunk.first, chunk.last)
+                torch._foreach_copy_(weights, self._places[k][0])
+        return good
+
     def _each(self, context: Context, ok: Tensor | None) -> list[Tensor]:
-        """Take the step chunk by chunk; return the largest magnitudes of what is new."""
+        """Take the step chunk by chunk; return numbers that are finite if all that is new is."""
         sizes, numbers = [], iter(() if ok is None else self._numbers)
         for k, inputs in enumerate(self._inputs(context)):
             chunk = self.chunks[k]
@@ -155,7 +174,7 @@ class Entries(Bucket):
                     torch.where(mask, new, old) for new, old in zip(values, olds, strict=True)
                 ]
             else:
-                sizes += [largest(x.flatten()) for x in values]
+                sizes += [trace(x) for x in values]
             for old, new in zip(olds, values, strict=True):
                 old.copy_(new)
             if chunk.part is None:
@@ -182,9 +201,8 @@ class Entries(Bucket):
                 own = first if self.uniform else next(places)
             else:
                 if chunk.part == 0:
-                    parts = [
-                        _cut(x) for x in (*self.weights(first, last), *self.grads(first, last))
-                    ]
+                    both = (*self.weights(first, last), *self.grads(first, last))
+                    parts = [_cut(x, chunk.stop - chunk.start) for x in both]
                 w, g = (x[chunk.part] for x in parts)
             numbers = known if self.uniform else {k: _of(x, own) for k, x in known.items()}
             yield Inputs(
@@ -199,15 +217,20 @@ class Entries(Bucket):
             )
 
 
+def _is_large(member: Member) -> bool:
+    """Return whether the entries of a parameter are taken where they are."""
+    return member.param.numel() >= CHUNK and member.param.is_contiguous()
+
+
 def _of(number: Any, own: Tensor | int) -> Any:
     """Return of numbers of each member those of the members that have some entries."""
     each = isinstance(number, Tensor) and number.ndim > 0
     return number[own].reshape(1, 1, -1) if each else number
 
 
-def _cut(x: Tensor) -> Sequence[Tensor]:
+def _cut(x: Tensor, size: int) -> Sequence[Tensor]:
     """Return the entries of a tensor chunk by chunk."""
-    return torch.split(real(x).reshape(1, 1, -1), CHUNK, -1)
+    return torch.split(x.detach().reshape(1, 1, -1), size, -1)
 
 
 def laid_out(part: Tensor, member: Member) -> Tensor:

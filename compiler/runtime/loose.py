@@ -11,7 +11,7 @@ from torch import Tensor
 from normdsl.compiler.runtime import draws
 from normdsl.compiler.runtime.buckets import Bucket, Context, Member
 from normdsl.compiler.runtime.layout import STEP, real
-from normdsl.compiler.runtime.nonfinite import largest
+from normdsl.compiler.runtime.nonfinite import finite
 from normdsl.compiler.runtime.stepper import Inputs, Known
 from normdsl.errors import FactorisationError
 
@@ -33,7 +33,7 @@ class Loose(Bucket):
         return len(self.members[0].layout.sizes)
 
     @property
-    def lengths(self) -> list[tuple[int, int]]:
+    def shapes(self) -> list[tuple[int, int]]:
         return [(rows, cols) for _, rows, cols in self.members[0].layout.sizes]
 
     def t(self) -> Tensor:
@@ -113,8 +113,7 @@ class Loose(Bucket):
         return weight, states
 
     def _good(self, weight: Tensor, states: Mapping[str, Tensor]) -> Tensor:
-        sizes = [largest(x.reshape(1, -1)) for x in (weight, *states.values())]
-        return torch.isfinite(torch.stack(sizes)).all(0)
+        return finite(weight, *states.values()).reshape(1)
 
 
 def _home(param: Tensor, state: Tensor, dtype: torch.dtype) -> Tensor:

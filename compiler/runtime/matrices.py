@@ -11,7 +11,7 @@ from torch import Tensor
 from normdsl.compiler.runtime import draws
 from normdsl.compiler.runtime.buckets import Bucket, Context, Member
 from normdsl.compiler.runtime.layout import real
-from normdsl.compiler.runtime.nonfinite import largest
+from normdsl.compiler.runtime.nonfinite import rows_finite, trace
 from normdsl.compiler.runtime.stepper import Inputs, Known
 from normdsl.compiler.runtime.views import View
 from normdsl.errors import FactorisationError
@@ -52,7 +52,7 @@ class Matrices(Bucket):
         self._places: list[list[Tensor]] = []
 
     @property
-    def lengths(self) -> list[tuple[int, int]]:
+    def shapes(self) -> list[tuple[int, int]]:
         return [self.size]
 
     def t(self) -> Tensor:
@@ -93,9 +93,12 @@ class Matrices(Bucket):
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
         (inputs,) = self.inputs(context)
         weights, states = self._stepped(inputs, known[0])
+        if ok is None:
+            kept = self._kept(weights, states)
+            self._put(inputs, weights, states, None)
+            return torch.isfinite(torch.stack([trace(x) for x in kept]))
         good = self._good(weights, states)
-        mask = None if ok is None else self._column(ok & good)
-        self._put(inputs, weights, states, mask)
+        self._put(inputs, weights, states, self._column(ok & good))
         return good
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
@@ -123,10 +126,13 @@ class Matrices(Bucket):
 
     def _good(self, weights: Tensor, states: Sequence[Tensor]) -> Tensor:
         """Return for each member whether what it becomes is finite."""
+        each = [rows_finite(x.reshape(len(self.members), -1)) for x in self._kept(weights, states)]
+        return torch.stack(each).all(0)
+
+    def _kept(self, weights: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
+        """Return what is new in the dtypes in which it is kept."""
         kept = [weights.to(real(self.params[0]).dtype)]
-        kept += [new.to(old.dtype) for new, old in zip(states, self.states, strict=True)]
-        sizes = [largest(x.reshape(len(self.members), -1)) for x in kept]
-        return torch.isfinite(torch.stack(sizes)).all(0)
+        return kept + [new.to(old.dtype) for new, old in zip(states, self.states, strict=True)]
 
     def _put(
         self, inputs: Inputs, weights: Tensor, states: Sequence[Tensor], mask: Tensor | None

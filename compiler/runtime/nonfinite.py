@@ -34,9 +34,21 @@ def magnitude(values: Sequence[Tensor]) -> float:
     return float(get_total_norm(told, math.inf)) if told else 0.0
 
 
-def largest_of(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the largest magnitude in each of several tensors of one device."""
-    return torch.stack(torch._foreach_norm(list(tensors), math.inf))
+def lengths(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return ‖x‖_F of each of several tensors of one device and dtype, at least in float32."""
+    dtype = torch.promote_types(tensors[0].dtype, torch.float32)
+    return torch._foreach_norm(list(tensors), 2, dtype=dtype)
+
+
+def trace(x: Tensor) -> Tensor:
+    """Return ‖x‖_F², at least in float32, in the way that is cheap on CPUs."""
+    flat = x.reshape(-1).to(torch.promote_types(x.dtype, torch.float32))
+    return torch.dot(flat, flat)
+
+
+def rows_finite(x: Tensor) -> Tensor:
+    """Return for each index of the first axis whether all entries are finite."""
+    return torch.isfinite(x).reshape(x.shape[0], -1).all(1)
 
 
 def all_finite(values: Sequence[Tensor]) -> bool:
@@ -48,12 +60,6 @@ def all_true(flags: Sequence[Tensor]) -> bool:
     """Return whether all are true, read from the device at once; those without values are."""
     told = [x.all() for x in flags if has_values(x)]
     return not told or bool(torch.stack([x.to(told[0].device) for x in told]).all())
-
-
-def largest(rows: Tensor) -> Tensor:
-    """Return the largest magnitude in each row, NaN where there is one."""
-    found: Tensor = torch.linalg.vector_norm(rows, torch.inf, dim=-1)
-    return found
 
 
 def _largest(x: Tensor) -> Tensor:

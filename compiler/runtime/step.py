@@ -23,7 +23,6 @@ from normdsl.compiler.runtime.nonfinite import (
     all_true,
     blame,
     finite,
-    largest_of,
     magnitude,
     refuse_result,
 )
@@ -59,10 +58,11 @@ class Step:
         """
         size = magnitude([*self._sizes(), *self._given()])
         if not math.isfinite(size):
-            self._blame()
+            self._blame()  # of a very large gradient, the square alone is infinite
         try:
             known = self._known(self.contexts)
-            if self.judged or size > self._bound() or any(b.stepper.divides for b in self.buckets):
+            divides = any(bucket.stepper.divides for bucket in self.buckets)
+            if self.judged or divides or not size <= self._bound():
                 self._judge(known)
             good = [
                 self._write(*both) for both in zip(self.buckets, self.contexts, known, strict=True)
@@ -71,7 +71,7 @@ class Step:
             self._blame()
             raise
         if not all_true(good):
-            raise self._refused(True)
+            self._refuse()
 
     def take_finite(self) -> None:
         """Take it for the parameters for which all is finite; nothing is read on the host."""
@@ -97,8 +97,8 @@ class Step:
 
     def _sizes(self) -> list[Tensor]:
         """Return the largest magnitudes of gradients, and of weights that others wrote."""
-        slopes = [largest_of(bucket.grads()) for bucket in self.buckets]
-        return slopes + [largest_of(bucket.weights()) for bucket in self.plan.unseen()]
+        slopes = [bucket.lengths(bucket.grads()) for bucket in self.buckets]
+        return slopes + [b.lengths(b.weights()) for b in self.plan.unseen()]
 
     def _given(self) -> list[Tensor]:
         """Return what else the step is made from."""
@@ -145,7 +145,7 @@ class Step:
 
     def _finite(self, bucket: Bucket, context: Context) -> Tensor:
         """Return for each member whether what it steps from is finite, a tensor."""
-        ok = torch.isfinite(largest_of(bucket.grads()))
+        ok = torch.stack([finite(x) for x in bucket.grads()])
         for column in context.moments.values():
             ok = ok & torch.stack([finite(x) for x in column]).to(ok.device)
         return ok if context.loss is None else ok & finite(context.loss).to(ok.device)
@@ -171,11 +171,10 @@ class Step:
                 given = {"gradient": grad, **moments, "value": member.param}
                 blame(*member.where, context.loss, given)
 
-    def _refused(self, written: bool) -> Exception:
-        """Return the error for the first parameter that is not finite any more."""
+    def _refuse(self) -> None:
+        """Name the first parameter that is not finite any more, if there is one."""
         for bucket in self.buckets:
             for member, own in zip(bucket.members, bucket.held, strict=True):
                 kept = [x for k, x in own.items() if k != STEP and member.layout.owns(k)]
                 if not all_finite([member.param, *kept]):
-                    return refuse_result(*member.where, written=written)
-        raise AssertionError("a result was not finite, and every parameter is")
+                    raise refuse_result(*member.where, written=True)

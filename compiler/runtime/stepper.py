@@ -92,7 +92,8 @@ class Stepper:
 
     Args:
         program: the lowered declaration.
-        run: its step, compiled if the schedule says so. surveys: its surveys, likewise.
+        run: its arrays, compiled if the schedule says so. surveys: its surveys, likewise.
+        fused: of an entry-wise rule that is compiled, what writes all that is new in place.
         matrix_only: whether an entry of it depends on rows or columns, which vectors do not have.
         entrywise: whether an entry depends on its own past alone, so that all may be one vector.
         divides: whether finite numbers of a usual size may make infinite ones: 1/x at 0.
@@ -105,6 +106,7 @@ class Stepper:
     program: Program
     run: Any
     surveys: tuple[Any, ...]
+    fused: Any
     matrix_only: bool
     entrywise: bool
     divides: bool
@@ -250,6 +252,31 @@ def _scalar(number: float | Tensor, dtype: torch.dtype) -> Tensor:
     return torch.tensor(number, dtype=dtype, device="cpu")
 
 
+def _in_place(program: Program) -> Any:
+    """Return a compiled step of entries that writes what is new, and says whether it is finite.
+
+    One pass over memory, and one graph however many entries there are.
+    """
+
+    def written(W: Tensor, G: Tensor, *states: Tensor, loss: Any = None, **numbers: Any) -> Tensor:
+        dtype = torch.promote_types(W.dtype, torch.float32)
+        if program.schedule.dtype is not None:
+            dtype = _dtype(program.schedule.dtype)
+        new = program.arrays(
+            W.to(dtype), G.to(dtype), *(x.to(dtype) for x in states), loss=loss, **numbers
+        )
+        kept = [x.to(old.dtype) for x, old in zip(new, (W, *states), strict=True)]
+        total = kept[0].to(torch.float32)
+        for x in kept[1:]:
+            total = total + x.to(torch.float32)
+        good = torch.isfinite(total).all()
+        for x, old in zip(kept, (W, *states), strict=True):
+            old.copy_(x)
+        return good
+
+    return torch.compile(written, fullgraph=True, dynamic=True)
+
+
 def as_loss(value: Any) -> Tensor | None:
     """Return a loss as a tensor, a number on the host in double precision.
 
@@ -328,6 +355,7 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
         program,
         run,
         tuple(surveys),
+        _in_place(program) if schedule.compile and entrywise else None,
         matrix_only,
         entrywise,
         any(map(_divides, everything)),

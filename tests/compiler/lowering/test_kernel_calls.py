@@ -77,7 +77,7 @@ def test_the_source_with_each_polar_method_runs_with_torch_alone(method):
 
 
 def code(expr, method):
-    return lower(rule(expr), nd.Schedule(root=method)).code.split("def step(")[1]
+    return lower(rule(expr), nd.Schedule(root=method)).code.split("def arrays(")[1]
 
 
 def test_coupled_newton_is_called_for_inverse_roots():
@@ -107,7 +107,7 @@ def test_a_symbolic_exponent_too():
     def powered(p: nd.Positive = 0.5):
         return W - nd.matrix_power(nd.ema(G @ G.T, 0.9), -p) @ G
 
-    step = lower(powered, nd.Schedule(root=nd.CoupledNewton())).code.split("def step(")[1]
+    step = lower(powered, nd.Schedule(root=nd.CoupledNewton())).code.split("def arrays(")[1]
     assert "does not take the exponent" in step
     assert "symmetric_power(" in step
 

@@ -162,14 +162,19 @@ def test_an_initial_value_may_read_the_weights():
 
 def test_the_printed_code_has_a_golden_form():
     expected = '''
+    """The arrays of one step of adamw."""
+    m_buffer = beta1 * m_buffer_old + c * G
+    v_buffer = beta2 * v_buffer_old + c1 * (G * G)
+    v = v_buffer * c3
+    m = m_buffer * c4
+    W_new = c2 * W - lr * (reciprocal(torch.sqrt(v) + eps) * m)
+    return W_new, m_buffer, v_buffer
+
+
 def step(W, G, m_buffer_old, v_buffer_old, *, t, loss=None, lr, beta1, beta2, eps, weight_decay):
     """One step of adamw."""
-    m_buffer = beta1 * m_buffer_old + (1 - beta1) * G
-    v_buffer = beta2 * v_buffer_old + (1 - beta2) * (G * G)
-    v = v_buffer / one_minus_power(beta2, t).to(W.dtype)
-    m = m_buffer / one_minus_power(beta1, t).to(W.dtype)
-    W_new = (1 - lr * weight_decay) * W - lr * (reciprocal(torch.sqrt(v) + eps) * m)
-    return W_new, m_buffer, v_buffer
+    known = numbers(W, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+    return arrays(W, G, m_buffer_old, v_buffer_old, **known, loss=loss)
 '''
     source = shipped()["adamw"].source(shape=(2, 3))
     assert expected.strip() in source
