@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -176,6 +177,8 @@ def _goes_on(target: Subject, twin: Subject) -> bool:
     return same(target.held(), twin.held())
 
 
+#: How much of a file is written when its process is killed.
+FRACTIONS = (0.01, 0.5, 0.99)
 _KILLED = """
 import os, signal, sys, torch
 class Dying:
@@ -188,27 +191,36 @@ class Dying:
         return len(data)
     def flush(self): self.file.flush()
 state = torch.load(sys.argv[1])
-torch.save(state, Dying(open(sys.argv[2], "wb"), int(sys.argv[3])))
+for path, limit in zip(sys.argv[2::2], sys.argv[3::2]):
+    child = os.fork()
+    if not child: torch.save(state, Dying(open(path, "wb"), int(limit)))
+    ended = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(ended) and os.WTERMSIG(ended) == signal.SIGKILL
 """
 
 
-def killed(folder: Path, name: str, fraction: float) -> tuple[str, str]:
-    """Kill a process that overwrites a checkpoint; and one that writes beside it, to replace it.
+@cache
+def killed(name: str) -> dict[float, tuple[str, str]]:
+    """Kill processes that overwrite a checkpoint, and ones that write beside it, to replace it.
 
     Returns:
-        What comes of loading the first file, and the second.
+        For every fraction, what comes of loading the first file, and the second.
     """
-    good, torn, beside = (folder / f"{stem}.pt" for stem in ("good", "torn", "beside"))
-    made = subject(name)
-    for path in (good, torn):
-        torch.save(made.opt.state_dict(), path)
-    cut = str(int(fraction * good.stat().st_size))
-    for path in (torn, beside):
-        ended = subprocess.run([sys.executable, "-c", _KILLED, good, path, cut], check=False)
-        assert ended.returncode == -9
-    assert 0 < torn.stat().st_size < good.stat().st_size
-    assert beside.exists()
-    return loaded(torn, name), loaded(good, name)
+    saved = subject(name).opt.state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        good = Path(folder, "good.pt")
+        torch.save(saved, good)
+        size = good.stat().st_size
+        arguments: list[Path | str] = []
+        for fraction in FRACTIONS:
+            torn, beside = (Path(folder, f"{stem}{fraction}") for stem in ("torn", "beside"))
+            torch.save(saved, torn)
+            for path in (torn, beside):
+                arguments += [path, str(int(fraction * size))]
+        subprocess.run([sys.executable, "-c", _KILLED, good, *arguments], check=True)
+        assert all(0 < Path(path).stat().st_size < size for path in arguments[::2])
+        whole = loaded(good, name)
+        return {f: (loaded(Path(folder, f"torn{f}"), name), whole) for f in FRACTIONS}
 
 
 def loaded(path: Path, name: str) -> str:
