@@ -151,30 +151,39 @@ CORRUPTIONS = (
 @cache
 def outcome(name: str, fault: Corruption) -> str:
     """Load a changed state into an optimizer that has taken another step; say what came of it."""
-    saved = subject(name)
-    target, twin = (subject(name, steps=1) for _ in range(2))
+    saved, target = _saved(name), subject(name, steps=1)
     given = fault.change(copy.deepcopy(saved.opt.state_dict()))
     before, groups = target.held(), target.groups()
     try:
         target.opt.load_state_dict(given)
     except Exception as error:  # whatever it is, the table says so
         legal = same(target.held(), before) and target.groups() == groups
-        if not legal or not _goes_on(target, twin):
+        if not legal or not _goes_on(target, name):
             return "CHANGED"
         told = isinstance(error, nd.NormdslError) or type(error) is ValueError
         return REFUSED if told else f"{type(error).__name__}, nothing changed"
     return EXACT if same(_states(target), _states(saved)) else "LOADED WRONGLY"
 
 
+@cache
+def _saved(name: str) -> Subject:
+    """Return an optimizer that is saved, and does nothing else."""
+    return subject(name)
+
+
 def _states(made: Subject) -> list[torch.Tensor]:
     return [x for k in range(len(made.params)) for x in made.of(k)[1:]]
 
 
-def _goes_on(target: Subject, twin: Subject) -> bool:
+def _goes_on(target: Subject, name: str) -> bool:
     """Return whether the next step is that of an optimizer that was asked to load nothing."""
-    for made in (target, twin):
-        made.step(gradients(1))
-    return same(target.held(), twin.held())
+    target.step(gradients(1))
+    return same(target.held(), _undisturbed(name))
+
+
+@cache
+def _undisturbed(name: str) -> list[torch.Tensor]:
+    return subject(name, steps=2).held()
 
 
 #: How much of a file is written when its process is killed.
@@ -206,7 +215,7 @@ def killed(name: str) -> dict[float, tuple[str, str]]:
     Returns:
         For every fraction, what comes of loading the first file, and the second.
     """
-    saved = subject(name).opt.state_dict()
+    saved = _saved(name).opt.state_dict()
     with tempfile.TemporaryDirectory() as folder:
         good = Path(folder, "good.pt")
         torch.save(saved, good)
@@ -225,7 +234,7 @@ def killed(name: str) -> dict[float, tuple[str, str]]:
 
 def loaded(path: Path, name: str) -> str:
     """Say what comes of loading a file."""
-    target, saved = subject(name, steps=1), subject(name)
+    target, saved = subject(name, steps=1), _saved(name)
     before = target.held()
     try:
         target.opt.load_state_dict(torch.load(path, weights_only=True))
