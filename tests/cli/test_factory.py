@@ -40,9 +40,9 @@ def test_what_is_not_found_is_told(name, settings, told):
 
 def test_the_command_prints_the_report_and_saves_the_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    told = normdsl("audit", "torch.optim.SGD", "--set", "momentum=0.9", "--picture", "a.png")
+    told = normdsl("audit", "specimens.Plain", "--set", "beta=0.9", "--picture", "a.png")
     assert told.code == 0, told.complaint
-    assert told.told.startswith("audit of torch.optim.SGD momentum=0.9\n")
+    assert told.told.startswith("audit of specimens.Plain beta=0.9\n")
     assert "loss_transform" in told.told
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from commands import normdsl, process
+from pairwise import rotated
 
 from normdsl.cli.find import shipped
 from normdsl.cli.plain import Plain, named_symbols, plain
@@ -90,9 +91,9 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize(("args", "told"), COMMANDS.values(), ids=COMMANDS.keys())
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_every_command_works_on_a_console_without_symbols(args, told, encoding):
+@pytest.mark.parametrize(("name", "encoding"), rotated(COMMANDS, ["ascii", "cp1252"], 1))
+def test_every_command_works_on_a_console_without_symbols(name, encoding):
+    args, told = COMMANDS[name]
     done = normdsl(*args, encoding=encoding)
     assert done.code == 0, done.complaint
     assert told in done.told.replace("×", "x")
