@@ -167,6 +167,9 @@ def _converter() -> cattrs.Converter:
             raise _refused(f"it has an unknown {base.__name__} {name!r}")
         return _builder(known[name])(fields, known[name])
 
+    def write_open(value: Norm | LinearMap | Gauge) -> dict[str, Any]:
+        return {"type": type(value).__name__, **_writer(type(value))(value)}
+
     def structure_exactly(value: Any, cls: Any) -> Any:
         if type(value) is not cls:
             raise _refused(f"{str(value)[:50]!r} is not a {cls.__name__}")
@@ -175,9 +178,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_func(_is_expr, structure_place)
     converter.register_unstructure_hook_func(_is_expr, lambda x: _PLACES.get()[x])
     converter.register_structure_hook_func(_is_open, structure_open)
-    converter.register_unstructure_hook_func(
-        _is_open, lambda x: {"type": type(x).__name__, **_writer(type(x))(x)}
-    )
+    converter.register_unstructure_hook_func(_is_open, write_open)
     for exact_type in (int, bool, str):
         converter.register_structure_hook(exact_type, structure_exactly)
     converter.register_unstructure_hook(Fraction, str)
