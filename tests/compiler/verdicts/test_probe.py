@@ -49,7 +49,7 @@ def test_what_stands_inside_a_recursion_is_evaluated_at_its_old_states():
 
 def test_what_an_unrolled_iteration_shares_is_read_once():
     """Each value is used twice by the next: written out without sharing, 2²⁴ of them."""
-    x = nd.over_layers(nd.frobenius, nd.lp(2)).sharp(G)
+    x = nd.over_layers(nd.spectral, nd.lp(float("inf"))).sharp(G)
     for _ in range(24):
         x = (x + nd.tanh(x)) / 2
     rule = nd.Declaration("rule", (), W - x)
