@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 import normdsl as nd
 from normdsl.norms import Combined, Infimal, OverLayers, Preconditioned, Top, operator_norm
 
@@ -57,6 +59,11 @@ INEXACT = {name: x for name, x in NORMS.items() if isinstance(x, Combined | Infi
 EXACT = {name: x for name, x in NORMS.items() if name not in INEXACT}
 #: Norms of one matrix that depend on nothing else.
 PLAIN = {name: x for name, x in NORMS.items() if not isinstance(x, OverLayers | Preconditioned)}
+
+
+def brief(norm: nd.Norm) -> nd.Norm:
+    """Return a norm with few iterations of its LMO, for what holds after any number of them."""
+    return attrs.evolve(norm, steps=10) if isinstance(norm, Combined) else norm
 
 
 def of(kind: type) -> dict[str, nd.Norm]:
