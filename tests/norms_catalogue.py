@@ -44,7 +44,7 @@ NORMS: dict[str, nd.Norm] = {
     "3 nuclear": 3 * nd.nuclear,
     "max of spectral and max_entry": nd.max_of(nd.spectral, 2 * nd.max_entry),
     "sum of nuclear and frobenius": nd.sum_of(nd.nuclear, nd.frobenius),
-    "l2 of rows and columns": nd.l2_of(operator_norm(1, 2), operator_norm(2, INF)),
+    "l2 of columns and rows": nd.l2_of(operator_norm(1, 2), 2 * operator_norm(2, INF)),
     "infimal sum": nd.infimal(nd.spectral, 2 * nd.max_entry),
     "infimal l2": nd.infimal(nd.nuclear, nd.frobenius, by=TWO),
     "blend": nd.infimal(3 * nd.spectral, nd.frobenius, by=MOST),
