@@ -1,8 +1,11 @@
 """Facts that every node states: each is compared with the node's values."""
 
+import functools
+
 import attrs
 import pytest
 import torch
+from norms_catalogue import brief
 from properties import random_matrix
 
 import normdsl as nd
@@ -35,7 +38,7 @@ OPERATIONS = [
     nodes.Across(Reducer.SUM, nd.sum(G)), nodes.BlockMean(G, 2, 2),
     *(getattr(norm, name)(G) for name in ("lmo", "sharp", "dual", "value")
       for norm in (nd.spectral, nd.max_entry, nd.frobenius, nd.row_norm(nd.lp(2), nd.lp(1)))),
-    nd.max_of(nd.spectral, nd.max_entry).lmo(G),
+    brief(nd.max_of(nd.spectral, nd.max_entry)).lmo(G),
 ]  # fmt: skip
 M, N = 5, 6
 
@@ -43,10 +46,15 @@ M, N = 5, 6
 PLAIN = nd.Declaration("plain", (), W - G)
 
 
+@functools.cache
+def probe(expr: Expr) -> Probe:
+    return Probe(PLAIN, [expr])
+
+
 def value(expr: Expr, g: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Return an expression's value, whatever its shape."""
     loss = torch.ones(1, 1, dtype=torch.float64)
-    ((found,),) = Probe(PLAIN, [expr]).run([(w, g, loss, {})], [], {})
+    ((found,),) = probe(expr).run([(w, g, loss, {})], [], {})
     return found
 
 
