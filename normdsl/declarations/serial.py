@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import cattrs
@@ -42,13 +43,14 @@ def to_json(declaration: Rule, indent: int | None = None) -> str:
         True
     """
     converter = _converter([])
+    writer = cache(partial(_writer, converter))
     table: dict[Expr, int] = {}
     nodes: list[dict[str, Any]] = []
     converter.register_unstructure_hook_func(_is_expr, lambda x: table[x])
     roots = [declaration.update, *(x for _, x in declaration.names)]
     for node in (x for root in roots for x in walk(root)):
         if node not in table:
-            nodes.append({"op": type(node).__name__, **_fields(converter, node)})
+            nodes.append({"op": type(node).__name__, **writer(type(node))(node)})
             table[node] = len(nodes) - 1
     document = {
         "normdsl": FORMAT,
@@ -86,16 +88,14 @@ def _read(document: Any, made: type[T]) -> T:
     nodes: list[Expr] = []
     converter = _converter(nodes)
     classes: dict[str, type[Expr]] = _subclasses(Expr)
-    builders: dict[str, Any] = {}
+    builder = cache(partial(_builder, converter))
     with located(None):
         for entry in document["nodes"]:
             fields = dict(entry)
             op = fields.pop("op")
             if op not in classes or classes[op].internal:
                 raise _refused(f"it has an unknown node {op!r}")
-            if op not in builders:
-                builders[op] = _builder(converter, classes[op])
-            nodes.append(builders[op](fields, classes[op]))
+            nodes.append(builder(classes[op])(fields, classes[op]))
         place = converter.get_structure_hook(Expr)
         return made(
             name=converter.structure(document["name"], str),
@@ -118,6 +118,11 @@ def _builder(converter: cattrs.Converter, cls: type) -> Any:
     )
 
 
+def _writer(converter: cattrs.Converter, cls: type) -> Any:
+    """Return a function that returns the fields of a value of a class."""
+    return make_dict_unstructure_fn(cls, converter, where=override(omit=True))
+
+
 def _is_expr(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, Expr)
 
@@ -137,15 +142,11 @@ def _subclasses(cls: type) -> dict[str, type]:
     return found
 
 
-def _fields(converter: cattrs.Converter, value: Any) -> dict[str, Any]:
-    write = make_dict_unstructure_fn(type(value), converter, where=override(omit=True))
-    fields: dict[str, Any] = write(value)
-    return fields
-
-
 def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
     """Return a converter for fields; expressions are places in the table of nodes."""
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=False)
+    # Both are code that is generated for a class: once is enough.
+    builder, writer = (cache(partial(make, converter)) for make in (_builder, _writer))
 
     def structure_place(value: Any, _: Any) -> Any:
         if type(value) is not int or not 0 <= value < len(nodes):
@@ -159,7 +160,7 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
         known = _subclasses(base)
         if name not in known:
             raise _refused(f"it has an unknown {base.__name__} {name!r}")
-        return _builder(converter, known[name])(fields, known[name])
+        return builder(known[name])(fields, known[name])
 
     def structure_exactly(value: Any, cls: Any) -> Any:
         if type(value) is not cls:
@@ -169,7 +170,7 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
     converter.register_structure_hook_func(_is_expr, structure_place)
     converter.register_structure_hook_func(_is_open, structure_open)
     converter.register_unstructure_hook_func(
-        _is_open, lambda x: {"type": type(x).__name__, **_fields(converter, x)}
+        _is_open, lambda x: {"type": type(x).__name__, **writer(type(x))(x)}
     )
     for exact_type in (int, bool, str):
         converter.register_structure_hook(exact_type, structure_exactly)

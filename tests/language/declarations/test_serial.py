@@ -29,8 +29,11 @@ def rule(lr: nd.NonNegative = 0.1, beta: nd.Fraction = 0.9):
     return W + lr * norm.lmo(m) * nd.sum(nd.abs(G))
 
 
+TEXT = nd.to_json(rule)
+
+
 def document():
-    return json.loads(nd.to_json(rule))
+    return json.loads(TEXT)
 
 
 def read(doc):
