@@ -170,7 +170,7 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
     converter.register_structure_hook_func(_is_expr, structure_place)
     converter.register_structure_hook_func(_is_open, structure_open)
     converter.register_unstructure_hook_func(
-        _is_open, lambda x: {"type": type(x).__name__, **writer(type(x))(x)}
+        _is_open, lambda x: {"type": type(x).__name__, **writer(x.__class__)(x)}
     )
     for exact_type in (int, bool, str):
         converter.register_structure_hook(exact_type, structure_exactly)
