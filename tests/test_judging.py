@@ -29,7 +29,11 @@ def claimed(rule, group, *conditions):
     return Verdict(rule, group, status, conditions)
 
 
-@pytest.mark.parametrize("group", [x for x in g.ALL if check(a.adam, x).status is Status.REFUTED])
+#: What Adam is not invariant under; here as what is not proved of it, which takes no runs.
+BROKEN = [x for x in g.ALL if check(a.adam, x, witnesses=False).status is Status.UNKNOWN]
+
+
+@pytest.mark.parametrize("group", BROKEN)
 def test_false_claims_are_seen(group):
     rule = declared(W - LR * nd.ema(G, 0.9) / (nd.sqrt(nd.ema(G * G, 0.99)) + EPS))
     assert judging.settle(claimed(rule, group))[0] is Outcome.DISAGREEMENT

@@ -27,6 +27,8 @@ from normdsl.norms.maps import Hadamard, LinearMap, Rotate
 
 SHAPES = ((3, 4), (4, 3), (3, 3))
 SAMPLE = 120
+#: How long a run is: the second step is the first that reads what another one wrote.
+STEPS = 2
 #: How near to singular a weight may be, and how near to zero an argument.
 SINGULAR, SMALL = 1e-5, 1e-9
 TOLERANCE = 1e-7
@@ -49,13 +51,13 @@ def simplest():
         for production in grammar.productions:
             term = production.draw(lambda sort, *_, g=grammar: g.options(sort, 0)[0].draw(None))
             found.update(dict.fromkeys(lmos(term(()))))
-    return list(found)
+    return tuple(found)
 
 
 @functools.cache
 def programmed():
     """Return the LMOs of random programs."""
-    return [x for k in range(SAMPLE) for x in lmos(programs.drawn(k).update)]
+    return tuple(x for k in range(SAMPLE) for x in lmos(programs.drawn(k).update))
 
 
 def inside(norm):
@@ -80,16 +82,22 @@ def is_invertible(weight, value, entrywise):
     return finite and bool(sizes.min() > SINGULAR * max(1.0, float(sizes.max())))
 
 
-def measured(found, shape, seed):
-    """Yield, for every LMO, ‖lmo‖ − 1 and ⟨M, lmo⟩/‖M‖_* + 1, where there are both."""
+@functools.cache
+def probed(found):
+    """Return what evaluates ‖lmo‖, ⟨M, lmo⟩, ‖M‖_*, ‖M‖_F and the weights for every LMO."""
     exprs = []
     for x in found:
         norm, m = x.norm, x.arg
         exprs += [norm.value(x), nd.inner(m, x), norm.dual(m), nd.frobenius.value(m)]
         exprs += weights(norm)
-    probe = proofs.Probe(EVERYTHING, exprs)
+    return proofs.Probe(EVERYTHING, exprs)
+
+
+def measured(found, shape, seed):
+    """Yield, for every LMO, ‖lmo‖ − 1 and ⟨M, lmo⟩/‖M‖_* + 1, where there are both."""
+    probe = probed(found)
     hyper = {h.name: 0.3 for h in EVERYTHING.hyper}
-    streams = proofs.random_streams(shape, seed)
+    streams = proofs.random_streams(shape, seed)[:STEPS]
     values = iter(probe.run(streams, probe.start(streams[0][0], hyper), hyper)[-1])
     for x in found:
         size, product, dual, length = (float(next(values)) for _ in range(4))

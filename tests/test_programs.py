@@ -1,5 +1,6 @@
 """The grammar covers the language, and random programs are reproducible."""
 
+import functools
 import gc
 
 import programs
@@ -18,6 +19,7 @@ from normdsl.norms.maps import Compose, LinearMap
 from normdsl.norms.preconditioned import Preconditioned
 
 
+@functools.cache
 def built():
     """Return one value of every production, made of the simplest parts."""
     found = []
@@ -28,8 +30,10 @@ def built():
     return found
 
 
-BUILT = built()
-NODES = {x for _, value in BUILT for x in walk(value)}
+@functools.cache
+def nodes():
+    """Return every node of them."""
+    return {x for _, value in built() for x in walk(value)}
 
 
 def concrete(cls):
@@ -51,30 +55,30 @@ def test_every_sort_has_a_leaf(grammar):
 
 
 def test_productions_make_what_they_say():
-    wrong = [(p.makes, value) for p, value in BUILT if value.shape != p.makes.shape]
+    wrong = [(p.makes, value) for p, value in built() if value.shape != p.makes.shape]
     assert wrong == []
 
 
 def test_every_node_occurs():
     made = {c for c in ours(Expr) if not c.internal}
-    assert made - {type(x) for x in NODES} == set()
+    assert made - {type(x) for x in nodes()} == set()
 
 
 def test_every_function_stream_norm_map_and_domain_occurs():
-    assert {x.function.name for x in NODES if isinstance(x, Apply)} == set(FUNCTIONS)
-    assert {x.source for x in NODES if isinstance(x, Stream)} == set(Source)
-    pulled = [x.norm for x in NODES if isinstance(x, NormOperation)]
+    assert {x.function.name for x in nodes() if isinstance(x, Apply)} == set(FUNCTIONS)
+    assert {x.source for x in nodes() if isinstance(x, Stream)} == set(Source)
+    pulled = [x.norm for x in nodes() if isinstance(x, NormOperation)]
     assert {type(x) for x in pulled} == ours(Norm)
     maps = [x.map for x in pulled if isinstance(x, Preconditioned)]
     parts = [part for x in maps for part in (x.maps if isinstance(x, Compose) else (x,))]
     assert {type(x) for x in (*maps, *parts)} == ours(LinearMap)
-    domains = {x.domain for x in NODES if isinstance(x, Param)}
+    domains = {x.domain for x in nodes() if isinstance(x, Param)}
     assert domains == {REAL, NON_NEGATIVE, POSITIVE, FRACTION}
 
 
 def test_factors_and_weights_of_norms_come_from_everywhere():
     """Bodies of recursions are drawn, so that what is carried is met in a few programs."""
-    found = NODES | {x for k in range(200) for x in walk(programs.drawn(k).update)}
+    found = nodes() | {x for k in range(200) for x in walk(programs.drawn(k).update)}
     norms = {x.norm for x in found if isinstance(x, NormOperation)}
     made = {x for norm in norms for part in parts(norm, Expr) for x in walk(part)}
     assert {Carry, Draw, Param, After} <= {type(x) for x in made}
@@ -83,14 +87,14 @@ def test_factors_and_weights_of_norms_come_from_everywhere():
 
 
 def test_starts_read_the_weights_in_every_shape():
-    starts = {x.shape for s in NODES if isinstance(s, State) for x in s.recursion.inits
+    starts = {x.shape for s in nodes() if isinstance(s, State) for x in s.recursion.inits
               if Origin.WEIGHTS in x.origins}  # fmt: skip
     assert {str(x) for x in starts} >= {"m×n", "scalar", "m×m"}
 
 
 def test_states_are_carried_and_coupled():
-    states = [x for x in NODES if isinstance(x, State)]
-    assert any(isinstance(x, Carry) for x in NODES)
+    states = [x for x in nodes() if isinstance(x, State)]
+    assert any(isinstance(x, Carry) for x in nodes())
     assert any(len(x.recursion.inits) > 1 for x in states)
 
 

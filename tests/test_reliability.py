@@ -51,9 +51,9 @@ def test_a_saved_state_is_loaded_exactly_or_not_at_all(name, fault):
     assert checkpoints.outcome(name, fault) == fault.result
 
 
-@pytest.mark.parametrize("fraction", [0.01, 0.5, 0.99])
-def test_a_process_killed_while_it_saves(tmp_path, fraction):
-    assert checkpoints.killed(tmp_path, "adamw", fraction) == ("refused", "loaded exactly")
+@pytest.mark.parametrize("fraction", checkpoints.FRACTIONS)
+def test_a_process_killed_while_it_saves(fraction):
+    assert checkpoints.killed("adamw")[fraction] == ("refused", "loaded exactly")
 
 
 @pytest.mark.parametrize("name", checkpoints.OLDER)

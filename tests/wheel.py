@@ -66,11 +66,12 @@ def check_wheel(checkout, folder):
 
 def check_in_place(checkout, folder):
     """Install a checkout in place, in an environment of its own, and see that it runs."""
-    run(sys.executable, "-m", "venv", folder / "venv")
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
     python = folder / "venv" / "bin" / "python"
     (packages,) = (folder / "venv" / "lib").glob("*/site-packages")
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
-    run(python, "-m", "pip", "install", "-q", "--no-deps", "-e", checkout)
+    pip = (sys.executable, "-m", "pip", "--python", python)
+    run(*pip, "install", "-q", "--no-deps", "-e", checkout)
     run(python, "-c", PROGRAM.format(target=str(checkout)), cwd=folder)
 
 

@@ -103,12 +103,9 @@ def addresses(x: Tensor) -> set[int]:
     offsets = torch.zeros((), dtype=torch.int64)
     for size, stride in zip(x.shape, x.stride(), strict=True):
         offsets = offsets.unsqueeze(-1) + stride * torch.arange(size)
-    first = x.data_ptr()
-    return {
-        first + x.element_size() * int(k) + byte
-        for k in offsets.reshape(-1)
-        for byte in range(x.element_size())
-    }
+    size = x.element_size()
+    bytes_ = x.data_ptr() + size * offsets.reshape(-1, 1) + torch.arange(size)
+    return set(bytes_.flatten().tolist())
 
 
 def zero_gradient(subject: Subject, dtype: torch.dtype) -> Finding:

@@ -147,7 +147,9 @@ class Drive:
         """Yield the state tensors themselves, each with its name."""
         number = {id(p): str(k) for k, p in enumerate(self.params)}
         for key, value in self.optimizer.state.items():
-            yield from _tensors(number.get(id(key), str(key)), value)
+            # To write out a tensor takes as long as many steps: only what is no parameter.
+            name = number[id(key)] if id(key) in number else str(key)
+            yield from _tensors(name, value)
 
 
 def _tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:

@@ -12,7 +12,7 @@ from functools import cached_property
 import attrs
 
 from normdsl.compiler.comparison.geometry import Geometry, definitions, geometry
-from normdsl.compiler.invariance.degree import Degree, degree
+from normdsl.compiler.invariance.degree import Degree
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.verdict import Status, Verdict
@@ -124,6 +124,10 @@ class Comparison:
             return f"{verdict.status.mark} {self.letters[_condition(verdict.answer)]}"
         return verdict.status.mark
 
+    @cached_property
+    def _degrees(self) -> dict[Rule, Degree]:
+        return {d.declaration: d for d in self.report.degrees}
+
     def _degree(self, found: Degree | None) -> str:
         if found is None:
             return "—"
@@ -131,7 +135,7 @@ class Comparison:
 
     def _row(self, rule: Rule, n: Notation, text: bool) -> list[str]:
         name = rule.name + self._numbers(rule)
-        found, step = geometry(rule), self._degree(degree(rule))
+        found, step = geometry(rule), self._degree(self._degrees.get(rule))
         if not text:
             name, step = rf"\text{{{_escaped(name)}}}", step.replace(" if ", r"\text{ if }")
         if found is None:

@@ -19,8 +19,7 @@ from normdsl.expressions.nodes import Across
 from normdsl.expressions.recursion import Before, State, release
 from normdsl.expressions.shapes import Dim
 from normdsl.expressions.streams import MOMENTS
-from normdsl.expressions.structure import rebuild
-from normdsl.expressions.traversal import walk
+from normdsl.expressions.traversal import Rewriter, walk
 from normdsl.schedules.schedule import exact
 
 #: Arguments of what draws random numbers.
@@ -29,12 +28,14 @@ _DRAWN = ("stream=None", "places=None")
 Seen = tuple[Tensor, Tensor, Tensor, Mapping[str, Tensor]]
 
 
-def alone(expr: Expr) -> Expr:
-    """Return an expression with what layers share taken from the one layer there is."""
-    if isinstance(expr, Before):  # an input, whatever it once was made of
-        return expr
-    changed: Expr = rebuild(expr, Expr, alone)
-    return changed.arg if isinstance(changed, Across) else changed
+class Alone(Rewriter):
+    """Takes what layers share from the one layer there is, in many expressions."""
+
+    def _visit(self, expr: Expr) -> Expr:
+        if isinstance(expr, Before):  # an input, whatever it once was made of
+            return expr
+        changed = self._rebuilt(expr)
+        return changed.arg if isinstance(changed, Across) else changed
 
 
 def outside(declaration: Rule, expr: Expr) -> Expr:
@@ -55,7 +56,7 @@ class Probe:
     """
 
     def __init__(self, declaration: Rule, exprs: Sequence[Expr]) -> None:
-        derive = Derivation()
+        derive, alone = Derivation(), Alone()
         graph = [alone(derive(x)) for x in exprs]
         self.slots = closed(derive)
         after = [alone(derive(s.after)) for s in self.slots]

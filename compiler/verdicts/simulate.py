@@ -26,6 +26,10 @@ from normdsl.compiler.verdicts.trajectory import Run, run
 from normdsl.declarations.rule import Rule
 from normdsl.schedules.schedule import exact
 
+#: Original runs that are kept: all that a search makes for one rule, as it makes them for each
+#: group in the same order; were it a few less, none would still be there for the next group.
+ORIGINALS = 512
+
 
 @attrs.frozen(eq=False)
 class Twins:
@@ -143,7 +147,7 @@ def moved_start(
     return {name: element.undo(law, ours[name]) for name, law in way.laws.items()}
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=ORIGINALS)
 def _original(
     rule: Rule,
     shape: tuple[int, int],

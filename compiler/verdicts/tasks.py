@@ -67,9 +67,11 @@ class Task:
 
         def moments(w: Tensor, step: int) -> dict[str, Tensor]:
             at = element.act(group.weights, w)
+            seen = self.moments(at, step)
+            if not seen:
+                return {}
             slope = torch.func.grad(lambda value: changed(value, step))(self.loss(at, step))
             steeper = {"output_moment": (slope * factor) ** 2}
-            seen = self.moments(at, step)
             return {
                 name: x * steeper.get(name, 1.0)
                 for name, x in transported(group, element.undo, seen).items()

@@ -6,7 +6,9 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from contextvars import ContextVar
 from fractions import Fraction
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import cattrs
@@ -31,6 +33,10 @@ _OPEN = (Norm, LinearMap, Gauge)
 
 T = TypeVar("T", bound=Rule)
 
+#: The nodes that are written, each with its place, and those that have been read so far.
+_PLACES: ContextVar[dict[Expr, int]] = ContextVar("places")
+_NODES: ContextVar[Sequence[Expr]] = ContextVar("nodes")
+
 
 def to_json(declaration: Rule, indent: int | None = None) -> str:
     """Return a declaration as JSON text; `nd.from_json` gives an equal declaration back.
@@ -41,20 +47,19 @@ def to_json(declaration: Rule, indent: int | None = None) -> str:
         >>> nd.from_json(text) == nd.algorithms.adam
         True
     """
-    converter = _converter([])
     table: dict[Expr, int] = {}
     nodes: list[dict[str, Any]] = []
-    converter.register_unstructure_hook_func(_is_expr, lambda x: table[x])
+    _PLACES.set(table)
     roots = [declaration.update, *(x for _, x in declaration.names)]
     for node in (x for root in roots for x in walk(root)):
         if node not in table:
-            nodes.append({"op": type(node).__name__, **_fields(converter, node)})
+            nodes.append({"op": type(node).__name__, **_writer(type(node))(node)})
             table[node] = len(nodes) - 1
     document = {
         "normdsl": FORMAT,
         "name": declaration.name,
         "doc": declaration.doc,
-        "hyper": [converter.unstructure(h) for h in declaration.hyper],
+        "hyper": [_converter().unstructure(h) for h in declaration.hyper],
         "nodes": nodes,
         "update": table[declaration.update],
         "names": [[name, table[x]] for name, x in declaration.names],
@@ -84,18 +89,16 @@ def _read(document: Any, made: type[T]) -> T:
     if type(document["normdsl"]) is not int or document["normdsl"] != FORMAT:
         raise _refused(f"it is of format {document['normdsl']!r}, not {FORMAT}")
     nodes: list[Expr] = []
-    converter = _converter(nodes)
+    _NODES.set(nodes)
+    converter = _converter()
     classes: dict[str, type[Expr]] = _subclasses(Expr)
-    builders: dict[str, Any] = {}
     with located(None):
         for entry in document["nodes"]:
             fields = dict(entry)
             op = fields.pop("op")
             if op not in classes or classes[op].internal:
                 raise _refused(f"it has an unknown node {op!r}")
-            if op not in builders:
-                builders[op] = _builder(converter, classes[op])
-            nodes.append(builders[op](fields, classes[op]))
+            nodes.append(_builder(classes[op])(fields, classes[op]))
         place = converter.get_structure_hook(Expr)
         return made(
             name=converter.structure(document["name"], str),
@@ -106,16 +109,23 @@ def _read(document: Any, made: type[T]) -> T:
         )
 
 
-def _builder(converter: cattrs.Converter, cls: type) -> Any:
+@lru_cache(maxsize=512)  # each is compiled
+def _builder(cls: type) -> Any:
     """Return a function that builds a value of a class from its fields, and refuses others."""
     omitted: Any = {"where": override(omit=True)} if issubclass(cls, Expr) else {}
     return make_dict_structure_fn(
         cls,
-        converter,
+        _converter(),
         _cattrs_forbid_extra_keys=True,
         _cattrs_detailed_validation=False,
         **omitted,
     )
+
+
+@lru_cache(maxsize=512)
+def _writer(cls: type) -> Any:
+    """Return a function that writes the fields of a value of a class."""
+    return make_dict_unstructure_fn(cls, _converter(), where=override(omit=True))
 
 
 def _is_expr(cls: Any) -> bool:
@@ -137,17 +147,13 @@ def _subclasses(cls: type) -> dict[str, type]:
     return found
 
 
-def _fields(converter: cattrs.Converter, value: Any) -> dict[str, Any]:
-    write = make_dict_unstructure_fn(type(value), converter, where=override(omit=True))
-    fields: dict[str, Any] = write(value)
-    return fields
-
-
-def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
-    """Return a converter for fields; expressions are places in the table of nodes."""
+@cache
+def _converter() -> cattrs.Converter:
+    """Return the converter for fields; expressions are places in the table of nodes."""
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=False)
 
     def structure_place(value: Any, _: Any) -> Any:
+        nodes = _NODES.get()
         if type(value) is not int or not 0 <= value < len(nodes):
             raise _refused(f"a node refers to {value!r}, which does not come before it")
         return nodes[value]
@@ -159,7 +165,10 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
         known = _subclasses(base)
         if name not in known:
             raise _refused(f"it has an unknown {base.__name__} {name!r}")
-        return _builder(converter, known[name])(fields, known[name])
+        return _builder(known[name])(fields, known[name])
+
+    def write_open(value: Norm | LinearMap | Gauge) -> dict[str, Any]:
+        return {"type": type(value).__name__, **_writer(type(value))(value)}
 
     def structure_exactly(value: Any, cls: Any) -> Any:
         if type(value) is not cls:
@@ -167,10 +176,9 @@ def _converter(nodes: Sequence[Expr]) -> cattrs.Converter:
         return value
 
     converter.register_structure_hook_func(_is_expr, structure_place)
+    converter.register_unstructure_hook_func(_is_expr, lambda x: _PLACES.get()[x])
     converter.register_structure_hook_func(_is_open, structure_open)
-    converter.register_unstructure_hook_func(
-        _is_open, lambda x: {"type": type(x).__name__, **_fields(converter, x)}
-    )
+    converter.register_unstructure_hook_func(_is_open, write_open)
     for exact_type in (int, bool, str):
         converter.register_structure_hook(exact_type, structure_exactly)
     converter.register_unstructure_hook(Fraction, str)

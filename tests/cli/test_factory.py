@@ -1,25 +1,12 @@
 """Optimizers are found by dotted name or as rules, and audited from the command line."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
+from commands import normdsl
 
 from normdsl.algorithms import muon
 from normdsl.cli.factory import factory
 from normdsl.errors import NormdslError
-
-
-def audit(*args, cwd=None):
-    code = "from normdsl.cli.main import run; run()"
-    return subprocess.run(
-        [sys.executable, "-c", code, "audit", *args],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-    )
 
 
 def test_dotted_names_and_rules_are_found():
@@ -51,17 +38,18 @@ def test_what_is_not_found_is_told(name, settings, told):
         factory(name, settings)
 
 
-def test_the_command_prints_the_report_and_saves_the_picture(tmp_path):
-    told = audit("torch.optim.SGD", "--set", "momentum=0.9", "--picture", "a.png", cwd=tmp_path)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith("audit of torch.optim.SGD momentum=0.9\n")
-    assert "loss_transform" in told.stdout
+def test_the_command_prints_the_report_and_saves_the_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = normdsl("audit", "specimens.Plain", "--set", "beta=0.9", "--picture", "a.png")
+    assert told.code == 0, told.complaint
+    assert told.told.startswith("audit of specimens.Plain beta=0.9\n")
+    assert "loss_transform" in told.told
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_an_optimizer_that_cannot_be_built_is_a_message():
-    told = audit("torch.optim.SGD", "--set", "lr=-1")
-    assert told.returncode == 2
-    assert "Traceback" not in told.stderr
-    assert "Invalid learning rate" in told.stderr
-    assert "  try: " in told.stderr
+    told = normdsl("audit", "torch.optim.SGD", "--set", "lr=-1")
+    assert told.code == 2
+    assert "Traceback" not in told.complaint
+    assert "Invalid learning rate" in told.complaint
+    assert "  try: " in told.complaint

@@ -2,14 +2,13 @@
 
 import io
 import os
-import subprocess
 import sys
 
-import attrs
 import pytest
+from commands import normdsl, process
+from pairwise import rotated
 
 from normdsl.cli.find import shipped
-from normdsl.cli.main import run
 from normdsl.cli.plain import Plain, named_symbols, plain
 
 WRITTEN = {
@@ -70,44 +69,12 @@ def test_a_stream_that_can_write_symbols_is_left_alone():
         sys.stdout, sys.stderr = before
 
 
-@attrs.frozen
-class Done:
-    """What a command wrote on consoles of an encoding, and how it ended."""
-
-    code: int
-    out: bytes
-    err: bytes
-
-
-@pytest.fixture
-def normdsl(monkeypatch):
-    def call(*args, encoding):
-        out, err = io.BytesIO(), io.BytesIO()
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["normdsl", *args])
-            streams = [io.TextIOWrapper(x, encoding=encoding) for x in (out, err)]
-            patch.setattr(sys, "stdout", streams[0])
-            patch.setattr(sys, "stderr", streams[1])
-            try:
-                run()
-            except SystemExit as ended:
-                code = ended.code
-            for stream in streams:
-                stream.flush()
-            return Done(code or 0, out.getvalue(), err.getvalue())
-
-    return call
-
-
 def test_a_process_on_a_console_without_symbols():
     """Once: UnicodeEncodeError."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from normdsl.cli.main import run; run()", "show", "adam"],
-        capture_output=True,
-        check=True,
-        env={**os.environ, "PYTHONIOENCODING": "ascii", "NO_COLOR": "1"},
-    )
-    assert b"beta1 m_buffer_old" in done.stdout
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "NO_COLOR": "1"}
+    done = process("show", "adam", env=env)
+    assert done.code == 0
+    assert b"beta1 m_buffer_old" in done.out
 
 
 COMMANDS = {
@@ -124,27 +91,27 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize(("args", "told"), COMMANDS.values(), ids=COMMANDS.keys())
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_every_command_works_on_a_console_without_symbols(normdsl, args, told, encoding):
+@pytest.mark.parametrize(("name", "encoding"), rotated(COMMANDS, ["ascii", "cp1252"], 1))
+def test_every_command_works_on_a_console_without_symbols(name, encoding):
+    args, told = COMMANDS[name]
     done = normdsl(*args, encoding=encoding)
-    assert done.code == 0, done.err
-    assert told in done.out.decode(encoding).replace("×", "x")
+    assert done.code == 0, done.complaint
+    assert told in done.told.replace("×", "x")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
-def test_errors_are_written_by_names(normdsl, encoding, tmp_path):
+def test_errors_are_written_by_names(encoding, tmp_path):
     code = "import normdsl as nd\n@nd.optimizer\ndef f(beta1=0.9):\n"
     (tmp_path / "bad.py").write_text(code + "    return nd.W - nd.sqrt(beta1 * nd.G)\n")
     done = normdsl("check", f"{tmp_path}/bad.py:f", encoding=encoding)
     assert done.code == 2
-    told = done.err.decode(encoding)
+    told = done.complaint
     assert "beta1 G" in told
     assert "known to be >= 0" in told
     assert "\\u" not in told
 
 
-def test_code_is_python_on_every_console(normdsl, tmp_path):
+def test_code_is_python_on_every_console(tmp_path):
     """A file is read as UTF-8, whatever the encoding of the console that it was piped from."""
     for encoding in ("cp1252", "latin-1", "utf-8"):
         path = tmp_path / "ejected.py"
@@ -152,11 +119,11 @@ def test_code_is_python_on_every_console(normdsl, tmp_path):
         compile(path.read_bytes(), str(path), "exec")
 
 
-def test_a_rule_with_neighbours_is_found_by_every_command(normdsl, tmp_path):
+def test_a_rule_with_neighbours_is_found_by_every_command(tmp_path):
     (tmp_path / "helper.py").write_text("import normdsl as nd\nstep = nd.sign(nd.G)\n")
     code = "import normdsl as nd, helper\n@nd.optimizer\ndef f(lr=0.1):\n"
     (tmp_path / "mine.py").write_text(code + "    return nd.W - lr * helper.step\n")
     commands = ["show"], ["check"], ["source"], ["table"], ["repair", "--group", "scale"]
     for command, *options in (*commands, ["solve", "lr", "--group", "scale"]):
         done = normdsl(command, f"{tmp_path}/mine.py:f", *options, encoding="ascii")
-        assert done.code == 0, done.err
+        assert done.code == 0, done.complaint

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -150,32 +151,43 @@ CORRUPTIONS = (
 @cache
 def outcome(name: str, fault: Corruption) -> str:
     """Load a changed state into an optimizer that has taken another step; say what came of it."""
-    saved = subject(name)
-    target, twin = (subject(name, steps=1) for _ in range(2))
+    saved, target = _saved(name), subject(name, steps=1)
     given = fault.change(copy.deepcopy(saved.opt.state_dict()))
     before, groups = target.held(), target.groups()
     try:
         target.opt.load_state_dict(given)
     except Exception as error:  # whatever it is, the table says so
         legal = same(target.held(), before) and target.groups() == groups
-        if not legal or not _goes_on(target, twin):
+        if not legal or not _goes_on(target, name):
             return "CHANGED"
         told = isinstance(error, nd.NormdslError) or type(error) is ValueError
         return REFUSED if told else f"{type(error).__name__}, nothing changed"
     return EXACT if same(_states(target), _states(saved)) else "LOADED WRONGLY"
 
 
+@cache
+def _saved(name: str) -> Subject:
+    """Return an optimizer that is saved, and does nothing else."""
+    return subject(name)
+
+
 def _states(made: Subject) -> list[torch.Tensor]:
     return [x for k in range(len(made.params)) for x in made.of(k)[1:]]
 
 
-def _goes_on(target: Subject, twin: Subject) -> bool:
+def _goes_on(target: Subject, name: str) -> bool:
     """Return whether the next step is that of an optimizer that was asked to load nothing."""
-    for made in (target, twin):
-        made.step(gradients(1))
-    return same(target.held(), twin.held())
+    target.step(gradients(1))
+    return same(target.held(), _undisturbed(name))
 
 
+@cache
+def _undisturbed(name: str) -> list[torch.Tensor]:
+    return subject(name, steps=2).held()
+
+
+#: How much of a file is written when its process is killed.
+FRACTIONS = (0.01, 0.5, 0.99)
 _KILLED = """
 import os, signal, sys, torch
 class Dying:
@@ -188,32 +200,41 @@ class Dying:
         return len(data)
     def flush(self): self.file.flush()
 state = torch.load(sys.argv[1])
-torch.save(state, Dying(open(sys.argv[2], "wb"), int(sys.argv[3])))
+for path, limit in zip(sys.argv[2::2], sys.argv[3::2]):
+    child = os.fork()
+    if not child: torch.save(state, Dying(open(path, "wb"), int(limit)))
+    ended = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(ended) and os.WTERMSIG(ended) == signal.SIGKILL
 """
 
 
-def killed(folder: Path, name: str, fraction: float) -> tuple[str, str]:
-    """Kill a process that overwrites a checkpoint; and one that writes beside it, to replace it.
+@cache
+def killed(name: str) -> dict[float, tuple[str, str]]:
+    """Kill processes that overwrite a checkpoint, and ones that write beside it, to replace it.
 
     Returns:
-        What comes of loading the first file, and the second.
+        For every fraction, what comes of loading the first file, and the second.
     """
-    good, torn, beside = (folder / f"{stem}.pt" for stem in ("good", "torn", "beside"))
-    made = subject(name)
-    for path in (good, torn):
-        torch.save(made.opt.state_dict(), path)
-    cut = str(int(fraction * good.stat().st_size))
-    for path in (torn, beside):
-        ended = subprocess.run([sys.executable, "-c", _KILLED, good, path, cut], check=False)
-        assert ended.returncode == -9
-    assert 0 < torn.stat().st_size < good.stat().st_size
-    assert beside.exists()
-    return loaded(torn, name), loaded(good, name)
+    saved = _saved(name).opt.state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        good = Path(folder, "good.pt")
+        torch.save(saved, good)
+        size = good.stat().st_size
+        arguments: list[Path | str] = []
+        for fraction in FRACTIONS:
+            torn, beside = (Path(folder, f"{stem}{fraction}") for stem in ("torn", "beside"))
+            torch.save(saved, torn)
+            for path in (torn, beside):
+                arguments += [path, str(int(fraction * size))]
+        subprocess.run([sys.executable, "-c", _KILLED, good, *arguments], check=True)
+        assert all(0 < Path(path).stat().st_size < size for path in arguments[::2])
+        whole = loaded(good, name)
+        return {f: (loaded(Path(folder, f"torn{f}"), name), whole) for f in FRACTIONS}
 
 
 def loaded(path: Path, name: str) -> str:
     """Say what comes of loading a file."""
-    target, saved = subject(name, steps=1), subject(name)
+    target, saved = subject(name, steps=1), _saved(name)
     before = target.held()
     try:
         target.opt.load_state_dict(torch.load(path, weights_only=True))

@@ -140,7 +140,14 @@ def _skipped(made: Subject, k: int, before: list[Tensor], steps: int) -> bool:
 
 def _others_go_on(name: str, fault: Fault, dtype: torch.dtype, made: Subject) -> bool:
     """Return whether the others took the step that they take beside one without a gradient."""
-    beside = subject(name, dtype, "skip", fault.shapes, steps=fault.steps)
-    grads = gradients(fault.steps, fault.shapes)
-    beside.step([None, *grads[1:]])
+    beside = _beside(name, dtype, tuple(fault.shapes), fault.steps)
     return all(same(made.of(k), beside.of(k)) for k in (1, 2))
+
+
+@cache
+def _beside(
+    name: str, dtype: torch.dtype, shapes: Sequence[tuple[int, int]], steps: int
+) -> Subject:
+    made = subject(name, dtype, "skip", shapes, steps=steps)
+    made.step([None, *gradients(steps, shapes)[1:]])
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import attrs
 import torch
@@ -63,6 +64,7 @@ class Run:
         )
 
 
+@cache
 def run(name: str, scale: float, dtype: torch.dtype) -> Run:
     """Run a rule at a scale, on gradients that both precisions have exactly."""
     grads = [[(scale * g).to(dtype) for g in gradients(k, _SHAPES)] for k in range(STEPS)]

@@ -73,14 +73,14 @@ class Row:
         make = lambda p: declaration(p, schedule=self.schedule, **hyper)  # noqa: E731
         return run_optimizer(make, moved, self.steps, loss=True)
 
-    def rule_distances(self):
+    def rule_distances(self, cases=slice(None)):
         """Distance of the shipped rule from the public code, case by case."""
         rule = shipped()[self.rule]
-        return [worst(self.ours(rule, case), self.public(case)) for case in self.cases]
+        return [worst(self.ours(rule, case), self.public(case)) for case in self.cases[cases]]
 
-    def variant_distances(self):
+    def variant_distances(self, cases=slice(None)):
         """Distance of the changed rule from the public code, case by case."""
-        return [worst(self.changed(case), self.public(case)) for case in self.cases]
+        return [worst(self.changed(case), self.public(case)) for case in self.cases[cases]]
 
     def changed(self, case):
         if isinstance(self.variant, nd.Declaration):

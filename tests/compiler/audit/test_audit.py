@@ -78,11 +78,11 @@ def test_a_homogeneous_optimizer_holds_everywhere_it_should():
 
 
 def test_a_rule_of_normdsl_holds_at_all_scales():
-    audit = audited(nd.algorithms.muon)
+    audit = audited(normalised)
     assert all(f.status is Status.HOLDS for f in audit.of("gradient_scale"))
     assert audit["orthogonal"].status is Status.HOLDS
     assert audit["orthogonal"].factor < 1e-10
-    assert audit.name == "muon"
+    assert audit.name == "normalised"
 
 
 @nd.optimizer
@@ -134,7 +134,7 @@ def test_a_closure_is_given_where_one_is_needed():
 
 
 def test_audits_repeat_themselves():
-    assert nd.audit(Plain).findings == audited(Plain).findings
+    assert nd.audit(NeedsLoss).findings == audited(NeedsLoss).findings
 
 
 @pytest.mark.parametrize(

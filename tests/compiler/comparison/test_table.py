@@ -8,9 +8,11 @@ from normdsl import G, W
 from normdsl import algorithms as a
 from normdsl.compiler.comparison.geometry import definitions, geometry
 from normdsl.compiler.comparison.table import Comparison, Remark, table
+from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance import report
 from normdsl.norms.maps import Hadamard
 
-RULES = [a.sign_sgd, a.adam_sania, a.soap, a.muon]
+RULES = [a.sign_sgd, a.adam_sania, a.shampoo, a.muon]
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,16 @@ def test_it_is_written_four_ways(found):
     assert r"\left\|X\right\|_{\mathrm{F}}" in found.latex()
     assert found.markdown().startswith("| method | base norm |")
     assert found.latex().count(r"\begin{array}") == found.latex().count(r"\end{array}") == 2
+
+
+def test_a_degree_is_found_once_however_often_it_is_written(monkeypatch):
+    asked = []
+    found = report.degree
+    monkeypatch.setattr(report, "degree", lambda rule: asked.append(rule.name) or found(rule))
+    both = table([a.sign_sgd, a.sgd], group=g.loss_scale)
+    assert both.text() + both.html() + both.latex() + both.markdown()
+    assert asked == ["sign_sgd", "sgd"]
+    assert [row[-1] for row in both.methods.rows] == ["0", "1 if a"]
 
 
 @pytest.mark.parametrize("width", [60, 100, None])

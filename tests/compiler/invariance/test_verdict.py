@@ -97,16 +97,35 @@ TABLE = {
 }  # fmt: skip
 
 
+CELLS = [(rule.name, group.name) for rule in RULES for group in g.ALL]
+REFUSED = [(rule, group) for rule, group in CELLS if group not in TABLE[rule]]
+#: Where witnesses are looked for, which takes long: every third cell of those that are refused, and
+#: of the others, so that all rules and groups have their turns. `make table` looks for all.
+SEARCHED = {*REFUSED[1::3], *[cell for cell in CELLS if cell not in REFUSED][::3]}
+
+
 @functools.cache
 def checked(rule):
-    """Return the report of a rule, made once for all tests here."""
-    return rule.check()
+    """Return the verdicts on a rule, made once for all tests here."""
+    return [rule.check(x, witnesses=(rule.name, x.name) in SEARCHED) for x in g.ALL]
+
+
+def expected(rule, group):
+    """Return the answer; what does not hold is unknown where no witness is looked for."""
+    refused = NO if (rule.name, group.name) in SEARCHED else "unknown"
+    return TABLE[rule.name].get(group.name, refused)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_the_verdicts_are_those_of_the_theory(rule):
     found = {v.group.name: v.answer for v in checked(rule)}
-    assert found == {group.name: TABLE[rule.name].get(group.name, NO) for group in g.ALL}
+    assert found == {group.name: expected(rule, group) for group in g.ALL}
+
+
+def test_witnesses_are_looked_for_wherever_a_rule_or_a_group_has_some():
+    for axis in (0, 1):
+        assert {c[axis] for c in REFUSED if c in SEARCHED} == {c[axis] for c in REFUSED}
+        assert {c[axis] for c in SEARCHED} == {c[axis] for c in CELLS}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
@@ -122,7 +141,7 @@ def test_every_refutation_has_a_witness_that_replays(rule):
         if verdict.status is Status.REFUTED:
             drift = verdict.witness.replay()
             assert drift[verdict.witness.step - 1] > PARTED
-            assert drift == verdict.witness.replay()
+            assert drift[-1] == verdict.witness.drift
             assert verdict.culprit.where is not None
 
 
@@ -299,7 +318,7 @@ def test_only_the_square_root_makes_a_weighted_norm_scale_invariant(p):
         norm = nd.preconditioned(nd.spectral, hadamard=nd.ema(G * G, 0.9) ** p)
         return W + lr * norm.lmo(G)
 
-    assert (weighted.check(g.scale).status is Status.INVARIANT) == (
+    assert (weighted.check(g.scale, witnesses=False).status is Status.INVARIANT) == (
         p == nd.expressions.nodes.constants.exact(0.5)
     )
 

@@ -46,7 +46,8 @@ def settled(verdict):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_conditions_can_be_given_back_as_they_are_printed(rule):
-    for group in groups.ALL:
+    """In every other group, neighbours among the rules in the others."""
+    for group in groups.ALL[RULES.index(rule) % 2 :: 2]:
         verdict = check(rule, group, witnesses=False)
         if not verdict.conditions:
             continue

@@ -47,6 +47,19 @@ def test_what_stands_inside_a_recursion_is_evaluated_at_its_old_states():
     torch.testing.assert_close(value, torch.eye(3).double() + grad @ grad.mT)
 
 
+def test_what_an_unrolled_iteration_shares_is_read_once():
+    """Each value is used twice by the next: written out without sharing, 2²⁴ of them."""
+    x = nd.over_layers(nd.spectral, nd.lp(float("inf"))).sharp(G)
+    for _ in range(24):
+        x = (x + nd.tanh(x)) / 2
+    rule = nd.Declaration("rule", (), W - x)
+    posed = task(rule, (3, 4), 0)
+    path = run(rule, posed, 1, {})
+    probe = Probe(rule, [x])
+    ((value,),) = probe.run(path.seen, probe.start(posed.start, {}), {})
+    torch.testing.assert_close(path.weights[0] - value, path.weights[1])
+
+
 def test_a_state_that_becomes_a_number_is_read_as_a_matrix():
     @nd.optimizer
     def held(lr=0.1, eps=0.5):

@@ -7,7 +7,9 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import muon, sgd
 from normdsl.compiler.invariance import groups as g
+from normdsl.compiler.invariance import search
 from normdsl.compiler.invariance.witness import Experiment
+from normdsl.compiler.verdicts import drift, simulate
 from normdsl.compiler.verdicts.simulate import twins
 from normdsl.compiler.verdicts.tasks import problem
 
@@ -41,6 +43,22 @@ def test_a_run_that_overflows_is_cut_not_raised():
 
     run = twins(Experiment(explosive, g.orthogonal, {"lr": 1.0}, steps=8))
     assert len(run.drift) < 8
+
+
+def test_original_runs_are_made_once_for_all_groups():
+    """A number far from one adds experiments: more than a few dozen for one group."""
+
+    @nd.optimizer
+    def small(lr=0.1, eps=1e-8):
+        return W - lr * G / (nd.sqrt(nd.ema(G * G, 0.999)) + eps) - lr * 1e-9 * G
+
+    simulate._original.cache_clear()
+    searched = []
+    for group in (g.sign_flips, g.permutations):
+        assert search.search(small, group, drift.drifts) is None
+        searched.append(simulate._original.cache_info().misses)
+    assert searched[0] > 50
+    assert searched[1] == searched[0]
 
 
 def test_rules_that_read_one_side_of_the_layer():

@@ -29,8 +29,11 @@ def rule(lr: nd.NonNegative = 0.1, beta: nd.Fraction = 0.9):
     return W + lr * norm.lmo(m) * nd.sum(nd.abs(G))
 
 
+TEXT = nd.to_json(rule)
+
+
 def document():
-    return json.loads(nd.to_json(rule))
+    return json.loads(TEXT)
 
 
 def read(doc):
@@ -230,7 +233,8 @@ def test_abstract_nodes_with_fitting_fields_are_refused():
 
 
 def test_placeholders_are_refused():
-    refused(extended({"op": "Placeholder", "number": 0, "dims": MATRIX, "known": UNKNOWN}))
+    node = {"op": "Placeholder", "number": 0, "dims": MATRIX, "known": UNKNOWN}
+    assert "unknown node 'Placeholder'" in str(refused(extended(node)))
 
 
 @pytest.mark.parametrize("to", [10**6, -1, "0", 0.0, None, True, [0], {}, {"op": "Stream"}])

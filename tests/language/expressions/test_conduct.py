@@ -1,8 +1,11 @@
 """Facts that every node states: each is compared with the node's values."""
 
+import functools
+
 import attrs
 import pytest
 import torch
+from norms_catalogue import brief
 from properties import random_matrix
 
 import normdsl as nd
@@ -19,11 +22,12 @@ from normdsl.expressions.traversal import walk
 
 GRAM = G @ G.T
 POSITIVE = nd.abs(G)
+BOTH = brief(nd.max_of(nd.spectral, 2 * nd.operator_norm(1, 2))).lmo(G)
 #: Operations on G, of every class and in every mode of one.
 OPERATIONS = [
     G + W, G * W, G * G, POSITIVE**0.5, power(POSITIVE, as_expr(-1)),
     *(nodes.Apply(f, POSITIVE if f.nonnegative_domain else G) for f in nodes.FUNCTIONS.values()),
-    nodes.Maximum(G, W), G @ W.T, G.T, nodes.MatrixPower(GRAM, as_expr(0.5)),
+    nodes.Maximum(G, W), G @ W.T, GRAM, G.T, nodes.MatrixPower(GRAM, as_expr(0.5)),
     nodes.MatrixPower(GRAM, as_expr(-0.25)),
     nodes.Cholesky(GRAM), nodes.Inverse(GRAM), nodes.Eigenbasis(GRAM), nodes.Polar(G),
     nodes.SingularNorm(G, nd.lp(4)), nodes.SingularLmo(G, nd.lp(4)),
@@ -35,7 +39,7 @@ OPERATIONS = [
     nodes.Across(Reducer.SUM, nd.sum(G)), nodes.BlockMean(G, 2, 2),
     *(getattr(norm, name)(G) for name in ("lmo", "sharp", "dual", "value")
       for norm in (nd.spectral, nd.max_entry, nd.frobenius, nd.row_norm(nd.lp(2), nd.lp(1)))),
-    nd.max_of(nd.spectral, nd.max_entry).lmo(G),
+    BOTH, BOTH.definition,
 ]  # fmt: skip
 M, N = 5, 6
 
@@ -43,10 +47,15 @@ M, N = 5, 6
 PLAIN = nd.Declaration("plain", (), W - G)
 
 
+@functools.cache
+def probe(expr: Expr) -> Probe:
+    return Probe(PLAIN, [expr])
+
+
 def value(expr: Expr, g: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Return an expression's value, whatever its shape."""
     loss = torch.ones(1, 1, dtype=torch.float64)
-    ((found,),) = Probe(PLAIN, [expr]).run([(w, g, loss, {})], [], {})
+    ((found,),) = probe(expr).run([(w, g, loss, {})], [], {})
     return found
 
 

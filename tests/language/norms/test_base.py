@@ -3,7 +3,7 @@
 import attrs
 import pytest
 import torch
-from norms_catalogue import EXACT, NORMS, PLAIN
+from norms_catalogue import EXACT, NORMS, PLAIN, brief
 from properties import (
     NORM_PROPERTIES,
     Probe,
@@ -121,15 +121,23 @@ def test_the_dual_of_the_dual_is_the_norm(name):
 @pytest.mark.parametrize("name", [name for name in PLAIN if name in EXACT])
 def test_the_dual_norm_measures_by_the_dual_value(name):
     norm = PLAIN[name]
+    value, dual = Probe(norm.dual_norm).value, Probe(norm).dual
     for x in matrices():
-        value, dual = Probe(norm.dual_norm).value(x), Probe(norm).dual(x)
-        torch.testing.assert_close(value, dual, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(value(x), dual(x), rtol=1e-9, atol=1e-9)
+
+
+#: The dual norms that are not norms of the catalogue themselves, whose own tests they then have.
+DUALS = {
+    name: dual
+    for name in PLAIN
+    if name in EXACT and (dual := PLAIN[name].dual_norm) not in NORMS.values()
+}
 
 
 @pytest.mark.parametrize("holds", [*NORM_PROPERTIES, assert_isometries])
-@pytest.mark.parametrize("name", [name for name in PLAIN if name in EXACT])
+@pytest.mark.parametrize("name", DUALS)
 def test_the_dual_norm_is_a_norm_with_its_operators(name, holds):
-    holds(PLAIN[name].dual_norm)
+    holds(DUALS[name])
 
 
 def test_a_dual_norm_that_is_not_known_is_refused():
@@ -145,11 +153,11 @@ FACTORS = {torch.float32: (1e-30, 1e-20, 1e20, 1e30), torch.float64: (1e-150, 1e
 @pytest.mark.parametrize("name", NORMS)
 def test_steps_ignore_the_scale_of_the_gradient(name, dtype):
     def step(m):
-        return pure.update(m, {"t": torch.tensor(0.0)}, torch.ones_like(m))[0]
+        return pure.update(m, {"t": torch.tensor(0)}, torch.ones_like(m))[0]
 
-    pure = nd.functional(rule(NORMS[name].lmo(G)))
+    pure = nd.functional(rule(brief(NORMS[name]).lmo(G)))
     close = 1e-3 if dtype is torch.float32 else 1e-6
-    for m in matrices() if name in EXACT else matrices()[:2]:
+    for m in matrices():
         expected = step(m.to(dtype))
         for factor in FACTORS[dtype]:
             torch.testing.assert_close(step(factor * m.to(dtype)), expected, rtol=close, atol=close)
