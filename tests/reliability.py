@@ -22,6 +22,13 @@ Made by `make reliability`; everything is measured, by `tests/failures/`, which 
 *Refused* is a `GradientError`, or a `SerializationError` for what is loaded: weights, states and
 step counts are bit for bit what they were, and the optimizer goes on as if it had not been asked.
 *CHANGED* or *NOT FINITE* would be something else; a test sees to it that neither occurs.
+
+What is promised: a gradient, loss, moment or weight that is NaN or infinite changes nothing, and
+neither does a very large gradient (above the largest number to the power 3/8, 3e14 in float32), nor
+a division by zero in a rule that divides. Of an ordinary gradient, steps are written in place,
+without a second copy of weights and states; if a result overflows then, the error says so after it
+was written. `judged=True` computes each step twice, and promises that nothing was written then
+either; `nonfinite="skip"` never writes what is not finite.
 """
 GRADIENTS = """## One step
 

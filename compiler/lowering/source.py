@@ -146,8 +146,8 @@ class _Functions:
         asides += [plan.phase] if plan.phase else []
         told = "".join(f", {name}={name}" for name in asides)
         body = [
-            f"known = numbers(W, t=t{hyper})",
-            f"return arrays({head}, **known, loss=loss{told})",
+            f"once = numbers(W, t=t{hyper})",
+            f"return arrays({head}, **once, loss=loss{told})",
         ]
         what = f"One step of {plan.declaration.name}"
         return _function(f"def step({self._arguments()}):", what, body)
@@ -191,7 +191,7 @@ def _helpers(emitter: Emitter) -> dict[Callable[..., object], None]:
 
 def _require_no_clash(declaration: Rule, kernels: Iterable[Callable[..., object]]) -> None:
     """Refuse a hyper-parameter called like a function that the code calls: it would hide it."""
-    called = {k.__name__ for k in kernels}
+    called = {k.__name__ for k in kernels} | {"numbers", "arrays"}
     for h in declaration.hyper:
         if h.name in called:
             raise DeclarationError(

@@ -68,6 +68,11 @@ class Context(NamedTuple):
     numbers: Sequence[Mapping[str, Any]] = ()
 
 
+def _is_large(param: Tensor) -> bool:
+    plain = type(param) in (Tensor, torch.nn.Parameter) and param.device.type == "cpu"
+    return plain and param.numel() >= LARGE
+
+
 class Bucket(ABC):
     """Parameters of one rule, dtype and device that step together.
 
@@ -91,8 +96,8 @@ class Bucket(ABC):
         self._columns: list[tuple[str, list[Tensor]]] = []
         self._held: list[dict[str, Any]] = []
         self._version = self.clocks._version
-        self._large = [k for k, p in enumerate(self.params) if p.numel() >= LARGE]
-        self._small = [k for k, p in enumerate(self.params) if p.numel() < LARGE]
+        self._large = [k for k, p in enumerate(self.params) if _is_large(p)]
+        self._small = [k for k, p in enumerate(self.params) if not _is_large(p)]
 
     @property
     def pieces(self) -> int:

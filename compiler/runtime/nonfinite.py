@@ -108,5 +108,5 @@ def refuse_result(rule: str, shape: tuple[int, ...], written: bool = False) -> G
         why=f"its new value or state for a parameter of shape {shape} is NaN or infinite{fate}",
         hint="a division by zero: use nd.reciprocal(x), which is 0 at 0, or add an eps; "
         "or an overflow: lower the learning rate"
-        + (", go back to a checkpoint, and see judged=True" if written else ""),
+        + (", go back to a checkpoint, and make the optimizer with judged=True" if written else ""),
     )

@@ -39,12 +39,15 @@ class DeclaredOptimizer(Optimizer):
     """The optimizer of a declaration, or of one for each parameter group.
 
     A group holds its `rule`, `schedule`, `view`, `maximize`, `seed` and the hyper-parameters.
-    Matrices of equal size, dtype and device step as one batch, if they are small. All new values
-    are computed before any is written, so a refused step leaves weights and state as they were.
-    States are made at the first gradient of a parameter; a parameter without one takes no step.
-    Complex parameters step as pairs of real numbers, by rules that do not know matrices. What
-    wrappers keep in states and groups under names of their own is left alone. Parameters that need
-    no gradient may be of any kind.
+    Matrices of equal size, dtype and device step as one batch; the entries of an entry-wise rule
+    are one vector, whatever their shapes. Which parameters step together is planned once, and again
+    when groups, shapes, hyper-parameters that groups have in common, or the set of parameters with
+    a gradient change. Their states are views of one tensor for each of the rule's states. A step
+    that is refused for what it is given leaves weights and states as they were. States are made at
+    the first gradient of a parameter; a parameter without one takes no step. Complex parameters
+    step as pairs of real numbers, by rules that do not know matrices. What wrappers keep in states
+    and groups under names of their own is left alone. Parameters that need no gradient may be of
+    any kind.
 
     Args:
         declaration: the rule; None if every group brings its own.
@@ -55,11 +58,17 @@ class DeclaredOptimizer(Optimizer):
             which a rule that knows matrices takes matrices only.
         maximize: ascend the gradient; a loss the rule reads is negated as well.
         nonfinite: what a gradient, or a new value, that is NaN or infinite does: `"raise"` a
-            `GradientError` (costs a host synchronisation a step), or `"skip"` the parameter's
-            step without one, unless the schedule keeps values between steps: then the step count
-            is read, since it does not advance in a step that was skipped. What layers share
-            leaves those out whose gradient is not finite; if it is not finite for another reason,
-            none of the parameters that share it steps.
+            `GradientError`, or `"skip"` the parameter's step without a host synchronisation, unless
+            the schedule keeps values between steps: then the step count is read, since it does not
+            advance in a step that was skipped. To raise costs two synchronisations a step:
+            gradients are judged before anything is written, and what results afterwards. What
+            layers share leaves those out whose gradient is not finite; if it is not finite for
+            another reason, none of the parameters that share it steps.
+        judged: whether what results is always judged before anything is written as well, so that
+            a refused step never changes anything; a step then computes twice. Without it, this is
+            done where finite values may well make infinite ones: for a rule that divides by what
+            may be zero, and for very large gradients. Otherwise a result that overflows is
+            reported after it was written. `"skip"` never writes one.
         capturable: promise that a step never waits for the device, as CUDA graphs ask for:
             non-finite steps are skipped, and schedules that keep values refused.
         differentiable: refused if true: `nd.functional` is differentiable, this class writes in

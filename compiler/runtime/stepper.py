@@ -82,8 +82,10 @@ class Inputs(NamedTuple):
         }
         states = [x[which] for x in self.states]
         moments = {name: x[which] for name, x in self.moments.items()}
-        t = self.t[which] if self.t.ndim else self.t
-        return self._replace(**each, states=states, moments=moments, t=t)
+        known = self.numbers or {}
+        numbers = {name: _part(x, which) for name, x in known.items()} if known else None
+        t = _part(self.t, which)
+        return self._replace(**each, states=states, moments=moments, t=t, numbers=numbers)
 
 
 @attrs.frozen(eq=False)
@@ -245,6 +247,11 @@ class Stepper:
         return {k: _on_the_host(v) for k, v in hyper.items()}
 
 
+def _part(number: Any, which: slice) -> Any:
+    """Return what belongs to some of the matrices, of a number for each; one for all as it is."""
+    return number[which] if isinstance(number, Tensor) and number.ndim else number
+
+
 def _scalar(number: float | Tensor, dtype: torch.dtype) -> Tensor:
     """Return a number as compiled code takes it, which then does not depend on its value."""
     if isinstance(number, Tensor):
@@ -255,7 +262,8 @@ def _scalar(number: float | Tensor, dtype: torch.dtype) -> Tensor:
 def _in_place(program: Program) -> Any:
     """Return a compiled step of entries that writes what is new, and says whether it is finite.
 
-    One pass over memory, and one graph however many entries there are.
+    One pass over memory, and one graph however many entries there are. Not for rules with results
+    that are old tensors passed on: inductor (torch 2.13) drops the copy of one that is written.
     """
 
     def written(W: Tensor, G: Tensor, *states: Tensor, loss: Any = None, **numbers: Any) -> Tensor:
@@ -355,7 +363,7 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
         program,
         run,
         tuple(surveys),
-        _in_place(program) if schedule.compile and entrywise else None,
+        _in_place(program) if schedule.compile and entrywise and not any(passed) else None,
         matrix_only,
         entrywise,
         any(map(_divides, everything)),

@@ -173,8 +173,8 @@ def test_the_printed_code_has_a_golden_form():
 
 def step(W, G, m_buffer_old, v_buffer_old, *, t, loss=None, lr, beta1, beta2, eps, weight_decay):
     """One step of adamw."""
-    known = numbers(W, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
-    return arrays(W, G, m_buffer_old, v_buffer_old, **known, loss=loss)
+    once = numbers(W, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+    return arrays(W, G, m_buffer_old, v_buffer_old, **once, loss=loss)
 '''
     source = shipped()["adamw"].source(shape=(2, 3))
     assert expected.strip() in source

@@ -1,0 +1,255 @@
+"""Plans: which parameters step together, and what a step costs in calls and dispatches."""
+
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from stepping import parameter, train
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.algorithms import adamw, lion, muon, soap
+from normdsl.compiler.runtime.entries import Entries
+from normdsl.compiler.runtime.loose import Loose
+from normdsl.compiler.runtime.matrices import Matrices
+
+
+def parameters(*shapes, dtype=torch.float64):
+    g = torch.Generator().manual_seed(0)
+    params = [nn.Parameter(torch.randn(s, generator=g).to(dtype)) for s in shapes]
+    for p in params:
+        p.grad = torch.randn(p.shape, generator=g).to(dtype)
+    return params
+
+
+def stepped(rule, *shapes, **options):
+    """Return an optimizer after two steps, so that the third one goes by a plan."""
+    opt = rule(parameters(*shapes, dtype=torch.float32), **options)
+    opt.step()
+    opt.step()
+    return opt
+
+
+def calls(opt):
+    """Count the functions that a step calls, those of Python and those of C."""
+    found = Counter()
+
+    def seen(frame, event, arg):
+        found[event] += event in ("call", "c_call")
+
+    sys.setprofile(seen)
+    try:
+        opt.step()
+    finally:
+        sys.setprofile(None)
+    return sum(found.values())
+
+
+@pytest.mark.parametrize("rule", [adamw, lion, muon], ids=lambda r: r.name)
+def test_calls_do_not_grow_with_the_number_of_parameters(rule):
+    few, many = (calls(stepped(rule, *[(4, 4)] * count)) for count in (100, 1000))
+    assert abs(few - many) < 10
+    assert many < 1000
+
+
+class Dispatches(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("rule", [adamw, muon], ids=lambda r: r.name)
+def test_dispatches_do_not_grow_with_the_number_of_parameters(rule):
+    found = []
+    for count in (10, 100):
+        opt = stepped(rule, *[(8, 8)] * count)
+        with Dispatches() as seen:
+            opt.step()
+        found.append(seen.count)
+    assert found[0] == found[1] <= 100
+
+
+def kinds(opt):
+    return [type(bucket) for bucket in opt._plan.buckets]
+
+
+def test_parameters_fall_into_buckets():
+    assert kinds(stepped(adamw, (2, 3), (4,), (2, 2, 2))) == [Entries]
+    assert kinds(stepped(muon, (2, 3), (2, 3), (3, 2))) == [Matrices, Matrices]
+    halves = nd.views.split(1, 1)
+    assert kinds(stepped(muon, (2, 3), view=nd.views.split(1, 2, axis=1))) == [Loose]
+    assert kinds(stepped(muon, (2, 3), view=halves)) == [Loose]
+    assert kinds(stepped(soap, (4, 3), view=nd.views.heads(2))) == [Matrices]
+
+
+def test_groups_with_equal_hyper_parameters_are_one_bucket_until_they_differ():
+    first, second = parameters((2, 3), (2, 3))
+    opt = muon([{"params": [first]}, {"params": [second]}], schedule=nd.exact)
+    opt.step()
+    assert len(opt._plan.buckets) == 1
+    opt.param_groups[1]["lr"] /= 2
+    opt.step()
+    assert len(opt._plan.buckets) == 2
+    assert {int(opt.state[p]["step"]) for p in (first, second)} == {2}
+
+
+def test_states_are_views_of_one_tensor_for_each():
+    opt = stepped(adamw, (2, 3), (4,))
+    a, b = (opt.state[p]["m_buffer"] for p in opt.param_groups[0]["params"])
+    assert a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+    assert (a.shape, b.shape) == ((2, 3), (4,))
+
+
+@pytest.mark.parametrize("rule", [adamw, muon, soap], ids=lambda r: r.name)
+def test_what_others_change_between_steps_counts(rule):
+    """States, counts, parameters and the set of gradients: each makes a new plan, or none."""
+
+    def run(change):
+        opt = rule(parameters((3, 3), (3, 3)), schedule=nd.exact)
+        params = opt.param_groups[0]["params"]
+        for k in range(4):
+            train(opt, 1, seed=k)
+            if k == 1:
+                change(opt, params)
+        return [p.detach().clone() for p in params], opt
+
+    plain, _ = run(lambda opt, params: None)
+
+    def reload(opt, params):
+        opt.load_state_dict(opt.state_dict())
+
+    def own_memory(opt, params):
+        for p in params:
+            opt.state[p] = {k: x.clone() for k, x in opt.state[p].items()}
+
+    def moved(opt, params):
+        params[0].data = params[0].data.clone()
+
+    for change in (reload, own_memory, moved):
+        for x, y in zip(run(change)[0], plain, strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-12)
+
+    def forgotten(opt, params):
+        del opt.state[params[0]]
+
+    changed, opt = run(forgotten)
+    assert not torch.equal(changed[0], plain[0])
+    torch.testing.assert_close(changed[1], plain[1], rtol=1e-12, atol=1e-12)
+    assert sorted(int(opt.state[p]["step"]) for p in opt.param_groups[0]["params"]) == [2, 4]
+
+
+def test_a_state_is_written_by_hand_and_read():
+    @nd.optimizer
+    def averaged(lr=0.1, beta=0.5):
+        return W - lr * nd.ema(G, beta)
+
+    p = parameter(2, 2)
+    opt = train(averaged([p]), 1)
+    (name,) = (k for k in opt.state[p] if k != "step")
+    opt.state[p][name].zero_()
+    before, p.grad = p.detach().clone(), torch.ones_like(p)
+    opt.step()
+    torch.testing.assert_close(p.detach(), before - 0.05)
+
+
+def test_a_parameter_that_begins_later_counts_for_itself():
+    params = parameters((3, 3), (3, 3))
+    opt = adamw(params, lr=0.1, weight_decay=0.0)
+    params[1].grad = None
+    opt.step()
+    twin = parameters((3, 3), (3, 3))
+    params[1].grad = twin[1].grad.clone()
+    opt.step()
+    alone = adamw([twin[1]], lr=0.1, weight_decay=0.0)
+    alone.step()
+    torch.testing.assert_close(params[1], twin[1])
+    assert [int(opt.state[p]["step"]) for p in params] == [2, 1]
+
+
+@nd.optimizer
+def cubes(lr=1.0):
+    return W - lr * G**3
+
+
+def test_what_overflows_is_reported_after_it_was_written_or_before():
+    for judged in (False, True):
+        (p,) = parameters((2, 2), dtype=torch.float32)
+        p.grad.fill_(1e13)
+        before = p.detach().clone()
+        opt = cubes([p], judged=judged)
+        with pytest.raises(nd.GradientError) as error:
+            opt.step()
+        assert ("nothing was changed" in str(error.value)) == judged
+        assert ("the step was taken" in str(error.value)) != judged
+        assert torch.equal(p, before) == judged
+        assert bool(opt.state) != judged
+
+
+def test_a_very_large_gradient_is_judged_before_anything_is_written():
+    first, second = parameters((2, 2), (3, 2), dtype=torch.float32)
+    second.grad.fill_(1e20)
+    opt, before = cubes([first, second]), [p.detach().clone() for p in (first, second)]
+    with pytest.raises(nd.GradientError, match="nothing was changed"):
+        opt.step()
+    assert all(torch.equal(p, b) for p, b in zip((first, second), before, strict=True))
+    assert not opt.state
+
+
+def test_a_large_finite_gradient_of_which_the_square_overflows_is_one():
+    (p,) = parameters((2, 2), dtype=torch.float32)
+    p.grad.fill_(1e30)
+    before = p.detach().clone()
+    lion([p], lr=0.5, weight_decay=0.0).step()
+    torch.testing.assert_close(p.detach(), before - 0.5)
+
+
+@pytest.mark.parametrize("options", [{}, {"nonfinite": "skip"}], ids=["raise", "skip"])
+def test_chunks_are_the_whole(options, monkeypatch):
+    """Parts of large parameters, several small ones together, and one that is not contiguous."""
+    shapes = [(40, 5), (3,), (7, 2), (50, 4), ()]
+    whole = train(adamw(parameters(*shapes), **options), 3)
+    monkeypatch.setattr("normdsl.compiler.runtime.entries.CHUNK", 64)
+    params = parameters(*shapes)
+    params[3] = nn.Parameter(params[3].detach().T.contiguous().T)
+    assert not params[3].is_contiguous()
+    parts = train(adamw(params, **options), 3)
+    (bucket,) = parts._plan.buckets
+    assert len(bucket.chunks) > 5
+    for p, q in zip(params, whole.param_groups[0]["params"], strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
+
+
+@nd.optimizer
+def remembers(lr=0.1, beta: nd.Fraction = 0.5):
+    return W + beta * (W - nd.prev(W, init=W)) - lr * nd.prev(G) - lr * G
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"nonfinite": "skip"}], ids=["raise", "skip"])
+def test_compiled_states_may_be_old_weights(options):
+    quick = nd.Schedule(compile=True)
+    ours = train(remembers(parameters((3, 2), (4,)), schedule=quick, **options), 3)
+    theirs = train(remembers(parameters((3, 2), (4,))), 3)
+    for p, q in zip(*(o.param_groups[0]["params"] for o in (ours, theirs)), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_compiled_entries_are_one_graph_and_step_alike():
+    shapes = [(8, 5), (3,), (2, 2, 2)]
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    plain, quick = (
+        train(adamw(parameters(*shapes), schedule=nd.Schedule(compile=x)), 3) for x in (False, True)
+    )
+    for p, q in zip(*(o.param_groups[0]["params"] for o in (plain, quick)), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
+    train(adamw(parameters((6, 2), (9,)), schedule=nd.Schedule(compile=True)), 2)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
