@@ -267,7 +267,7 @@ def test_states_may_be_called_like_anything_of_the_code(name):
     assert torch.equal(path("a", name), wanted)
 
 
-@pytest.mark.parametrize("name", ["polar_svd", "symmetric_power"])
+@pytest.mark.parametrize("name", ["polar_svd", "symmetric_power", "arrays"])
 def test_a_hyper_parameter_that_would_hide_a_function_of_the_code_is_refused(name):
     hyper = Hyperparameter(name, 0.1, POSITIVE)
     step = nd.polar(nd.matrix_power(G @ G.T, 1 / 2) @ G)
