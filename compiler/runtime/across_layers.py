@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.sharing import Scalar, scalars
-from normdsl.compiler.runtime.stepper import Inputs, Known, Stepper
+from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.expressions.nodes import Reducer
 
 #: A scalar that is not known yet; what is computed before it does not read it.

@@ -15,9 +15,10 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import STEP, Layout, real
 from normdsl.compiler.runtime.nonfinite import has_values, lengths, trace
-from normdsl.compiler.runtime.stepper import Inputs, Known, Stepper
+from normdsl.compiler.runtime.stepper import Stepper
 
 New = tuple[Tensor, Sequence[Tensor]]
 #: Tensors with as many entries are measured one by one, which CPUs do faster.

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.buckets import Bucket, Context, Member
+from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.nonfinite import trace
-from normdsl.compiler.runtime.stepper import Inputs, Known
 
 #: Entries of a chunk.
 CHUNK = 2**17

@@ -12,12 +12,13 @@ from torch.utils import _pytree as pytree
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.draws import origin
 from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.runtime.inputs import as_loss
 from normdsl.compiler.runtime.layout import require_kind
 from normdsl.compiler.runtime.moments import missing_moments, require_read, require_shapes
 from normdsl.compiler.runtime.pure import Context, Leaf, size, started, stepped
 from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.starts import require_gradient
-from normdsl.compiler.runtime.stepper import as_loss, stepper
+from normdsl.compiler.runtime.stepper import stepper
 from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError, kind
 from normdsl.schedules.schedule import Schedule

@@ -16,10 +16,11 @@ from torch import Tensor
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime import draws
 from normdsl.compiler.runtime.across_layers import shared
+from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import is_native, real
 from normdsl.compiler.runtime.nonfinite import blame
 from normdsl.compiler.runtime.sharing import Scalar
-from normdsl.compiler.runtime.stepper import Inputs, Stepper
+from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import FactorisationError
 
 #: Tensors with more entries step alone: copying them together costs more than it saves.

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from normdsl.compiler.runtime.across_layers import shared
 from normdsl.compiler.runtime.buckets import Bucket, Context
+from normdsl.compiler.runtime.inputs import Known
 from normdsl.compiler.runtime.layout import STEP
 from normdsl.compiler.runtime.nonfinite import (
     all_finite,
@@ -27,7 +28,6 @@ from normdsl.compiler.runtime.nonfinite import (
     refuse_result,
 )
 from normdsl.compiler.runtime.plan import Plan
-from normdsl.compiler.runtime.stepper import Known
 from normdsl.errors import FactorisationError
 
 State = Mapping[Tensor, dict[str, Any]]

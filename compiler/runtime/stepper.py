@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from numbers import Real
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import torch
@@ -15,6 +13,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.lowering.program import Program, lower
+from normdsl.compiler.runtime.inputs import Inputs, Known, on_the_host
 from normdsl.declarations.rule import Rule, remembered
 from normdsl.errors import FactorisationError, GradientError, HyperparameterError
 from normdsl.expressions.conduct import Footprint
@@ -33,59 +32,6 @@ from normdsl.expressions.shapes import Dim
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
 from normdsl.schedules.schedule import Schedule
-
-#: Scalars of all layers, and what a batch contributed to them, by their names.
-Known = dict[str, tuple[Tensor, ...]]
-
-
-class Inputs(NamedTuple):
-    """What a batch of matrices of one size steps from.
-
-    A tuple, which `torch.compile` can build inside a graph.
-
-    Args:
-        weights: the matrices, count × m × n. grads: their gradients, likewise.
-        states: per state of the rule, its values, count × ….
-        t: step index from 1, a scalar for all or count × 1 × 1.
-        loss: value of the loss, if known. hyper: the hyper-parameters.
-        moments: per moment of the layer that the rule reads, its values, count × ….
-        phase: what to do with values kept between steps, see `lowering.refresh`.
-        counted: for each matrix whether it counts among all layers, count × 1 × 1; None for yes.
-        stream: of its random numbers, count × 1 × 1. places: its entries' numbers there.
-        numbers: what is computed once for all entries, if it is known.
-    """
-
-    weights: Tensor
-    grads: Tensor
-    states: Sequence[Tensor]
-    t: Tensor
-    loss: Tensor | None
-    hyper: Mapping[str, Any]
-    moments: Mapping[str, Tensor] = MappingProxyType({})
-    phase: int = refresh.FIRST
-    counted: Tensor | None = None
-    stream: Tensor | None = None
-    places: Tensor | None = None
-    numbers: Mapping[str, Any] | None = None
-
-    @property
-    def count(self) -> int:  # type: ignore[override]
-        """How many matrices there are."""
-        return self.weights.shape[0]
-
-    def part(self, which: slice) -> Inputs:
-        """Return what some of the matrices step from."""
-        each = {
-            name: x[which]
-            for name in ("weights", "grads", "counted", "stream", "places")
-            if (x := getattr(self, name)) is not None
-        }
-        states = [x[which] for x in self.states]
-        moments = {name: x[which] for name, x in self.moments.items()}
-        known = self.numbers or {}
-        numbers = {name: _part(x, which) for name, x in known.items()} if known else None
-        t = _part(self.t, which)
-        return self._replace(**each, states=states, moments=moments, t=t, numbers=numbers)
 
 
 @attrs.frozen(eq=False)
@@ -244,12 +190,7 @@ class Stepper:
         """
         if not self.program.schedule.compile:
             return hyper
-        return {k: _on_the_host(v) for k, v in hyper.items()}
-
-
-def _part(number: Any, which: slice) -> Any:
-    """Return what belongs to some of the matrices, of a number for each; one for all as it is."""
-    return number[which] if isinstance(number, Tensor) and number.ndim else number
+        return {k: on_the_host(v) for k, v in hyper.items()}
 
 
 def _scalar(number: float | Tensor, dtype: torch.dtype) -> Tensor:
@@ -283,32 +224,6 @@ def _in_place(program: Program) -> Any:
         return good
 
     return torch.compile(written, fullgraph=True, dynamic=True)
-
-
-def as_loss(value: Any) -> Tensor | None:
-    """Return a loss as a tensor, a number on the host in double precision.
-
-    Raises:
-        GradientError: if it is not one number.
-    """
-    if value is None:
-        return None
-    if isinstance(value, Real):
-        return _on_the_host(float(value))
-    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
-        return value if value.is_floating_point() else value.float()
-    raise GradientError(
-        "take a step with the loss " + str(value)[:50],
-        why="a rule reads the loss as one real number",
-        hint="pass the mean loss, opt.step(loss=loss), or let the closure return it",
-    )
-
-
-def _on_the_host(number: float | Tensor) -> Tensor:
-    """Return a number as a tensor on the host, in double precision; one of a device stays there."""
-    if isinstance(number, Tensor):
-        return number.double() if number.device.type == "cpu" else number
-    return torch.tensor(number, dtype=torch.float64, device="cpu")
 
 
 def _dtype(name: str) -> torch.dtype:
