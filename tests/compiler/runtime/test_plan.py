@@ -1,5 +1,6 @@
 """Plans: which parameters step together, and what a step costs in calls and dispatches."""
 
+import gc
 import sys
 from collections import Counter
 
@@ -40,19 +41,22 @@ def calls(opt):
     def seen(frame, event, arg):
         found[event] += event in ("call", "c_call")
 
+    gc.disable()  # what it finalises is counted as well
     sys.setprofile(seen)
     try:
         opt.step()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return sum(found.values())
 
 
 @pytest.mark.parametrize("rule", [adamw, lion, muon], ids=lambda r: r.name)
 def test_calls_do_not_grow_with_the_number_of_parameters(rule):
-    few, many = (calls(stepped(rule, *[(4, 4)] * count)) for count in (100, 1000))
-    assert abs(few - many) < 10
-    assert many < 1000
+    # One schedule, so that looking it up compares no fields; and once before, so that all is loaded.
+    options = {"schedule": nd.Schedule(dtype="float32")}
+    _, few, many = (calls(stepped(rule, *[(4, 4)] * count, **options)) for count in (10, 100, 1000))
+    assert few == many < 1000
 
 
 class Dispatches(TorchDispatchMode):
@@ -232,10 +236,9 @@ def remembers(lr=0.1, beta: nd.Fraction = 0.5):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"nonfinite": "skip"}], ids=["raise", "skip"])
-def test_compiled_states_may_be_old_weights(options):
+def test_compiled_states_may_be_old_weights():
     quick = nd.Schedule(compile=True)
-    ours = train(remembers(parameters((3, 2), (4,)), schedule=quick, **options), 3)
+    ours = train(remembers(parameters((3, 2), (4,)), schedule=quick), 3)
     theirs = train(remembers(parameters((3, 2), (4,))), 3)
     for p, q in zip(*(o.param_groups[0]["params"] for o in (ours, theirs)), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
