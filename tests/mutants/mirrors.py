@@ -8,6 +8,7 @@ import attrs
 from falsify import answer, rule
 from faults import Fault, dispatched, replaced
 from grammar.core import EPS
+from norms_catalogue import brief
 
 import normdsl as nd
 from mutants.common import GRAM, NO, NOISE, ROWS, UNDER, Mutant, kept, step
@@ -92,7 +93,7 @@ MIRRORS = [
            nd.block_mean(G, rows=2, cols=3), g.transpose),
     Mutant("the norms of an iteration are not turned",
            imaged(Iterated, lambda node, image: attrs.evolve(node, arg=image(node.arg))),
-           nd.sum_of(nd.spectral, operator_norm(1, 2)).lmo(G).definition, g.transpose),
+           brief(nd.sum_of(nd.spectral, operator_norm(1, 2))).lmo(G).definition, g.transpose),
     Mutant("a transpose is left out", imaged(n.Transpose, untransposed), (G @ W.T).T, g.transpose),
     Mutant("eigenvectors are not transposed",
            imaged(nodes.Eigenbasis, lambda node, image: nodes.Eigenbasis(image(node.arg))),

@@ -53,7 +53,7 @@ def calls(opt):
 
 @pytest.mark.parametrize("rule", [adamw, lion, muon], ids=lambda r: r.name)
 def test_calls_do_not_grow_with_the_number_of_parameters(rule):
-    # One schedule, so that looking it up compares no fields; and once before, so that all is loaded.
+    # One schedule, so that looking it up compares no fields; and a first time that loads things.
     options = {"schedule": nd.Schedule(dtype="float32")}
     _, few, many = (calls(stepped(rule, *[(4, 4)] * count, **options)) for count in (10, 100, 1000))
     assert few == many < 1000
