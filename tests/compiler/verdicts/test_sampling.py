@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from norms_catalogue import brief
 
 import normdsl as nd
 from normdsl import G, W
@@ -95,7 +96,7 @@ def test_the_global_generator_is_left_alone():
 def test_distributions_of_a_rule_that_iterates_are_not_compared_and_it_says_so():
     @nd.optimizer
     def blended(lr=0.1):
-        norm = nd.max_of(nd.spectral, 2 * nd.max_entry)
+        norm = brief(nd.max_of(nd.spectral, 2 * nd.max_entry))
         return W + lr * norm.lmo(G) * nd.exp(nd.normal_like(G))
 
     verdict = check(blended, g.orthogonal)
@@ -107,7 +108,7 @@ def test_distributions_of_a_rule_that_iterates_are_not_compared_and_it_says_so()
 def test_a_limit_near_which_no_run_was_looked_for_says_so(witnesses):
     @nd.optimizer
     def blended(lr=0.1, eps: nd.Positive = 1e-8):
-        norm, size = nd.max_of(nd.spectral, 2 * nd.max_entry), nd.sqrt(nd.sum(G * G))
+        norm, size = brief(nd.max_of(nd.spectral, 2 * nd.max_entry)), nd.sqrt(nd.sum(G * G))
         return W + lr * size / (size + eps) * norm.lmo(G) * nd.exp(nd.normal_like(G))
 
     verdict = blended.check(g.loss_scale, witnesses=witnesses)
