@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pairwise import rotated
 
 import normdsl as nd
 from normdsl import G, W
@@ -75,8 +76,7 @@ USES = {
 }
 
 
-@pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("dual", DUALS)
+@pytest.mark.parametrize(("dual", "use"), rotated(DUALS, USES, 4))
 def test_a_rule_that_can_be_written_can_be_checked_and_run(dual, use):
     """What takes the place of a norm is known to be ≥ 0, as the norm is."""
     rule = nd.optimizer(lambda lr=0.1: W - lr * USES[use](DUALS[dual]))
