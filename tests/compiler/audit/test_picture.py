@@ -5,7 +5,7 @@ import functools
 import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
-from specimens import CorruptsState, OnlyFloat32, Plain
+from specimens import CorruptsState, OnlyFloat32
 
 import normdsl as nd
 from normdsl.compiler.audit.picture import draw
@@ -16,7 +16,7 @@ def audited(factory):
     return nd.audit(factory, steps=2, seeds=1)
 
 
-@pytest.mark.parametrize("factory", [Plain, CorruptsState, OnlyFloat32])
+@pytest.mark.parametrize("factory", [CorruptsState, OnlyFloat32])
 def test_a_png_is_saved(factory, tmp_path):
     audit = audited(factory)
     backend, settings = mpl.get_backend(), dict(mpl.rcParams)

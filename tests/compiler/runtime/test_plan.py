@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import weakref
 from collections import Counter
 
 import pytest
@@ -9,11 +10,12 @@ import torch
 from stepping import parameter, train
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import adamw, lion, muon, soap
-from normdsl.compiler.runtime.entries import Entries
+from normdsl.compiler.runtime.entries import CHUNK, Entries
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices
 
@@ -78,6 +80,50 @@ def test_dispatches_do_not_grow_with_the_number_of_parameters(rule):
             opt.step()
         found.append(seen.count)
     assert found[0] == found[1] <= 100
+
+
+class Alive(TorchDispatchMode):
+    """The most bytes, at a time, of memory that was not there before."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.most = 0
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = {id_of(x) for x in tensors((args, kwargs))}
+        out = func(*args, **(kwargs or {}))
+        for x in tensors(out):
+            if id_of(x) not in given | self.seen:
+                storage = x.untyped_storage()
+                self.seen.add(id_of(x))
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self.gone, id_of(x), storage.nbytes())
+        self.most = max(self.most, self.now)
+        return out
+
+    def gone(self, key, size):
+        self.seen.discard(key)
+        self.now -= size
+
+
+def tensors(values):
+    return [x for x in tree_leaves(values) if isinstance(x, torch.Tensor)]
+
+
+def id_of(x):
+    return x.untyped_storage()._cdata
+
+
+@pytest.mark.parametrize("options", [{}, {"nonfinite": "skip"}, {"judged": True}], ids=str)
+def test_memory_of_an_entrywise_step_is_that_of_a_chunk(options):
+    most = []
+    for count in (4, 16):
+        opt = stepped(adamw, *[(512, 256)] * count, **options)
+        with Alive() as memory:
+            opt.step()
+        most.append(memory.most)
+    assert most[1] < 1.01 * most[0] < 15 * 4 * CHUNK
 
 
 def kinds(opt):
