@@ -2,6 +2,14 @@
 
 import gc
 
+#: Objects that are made before the garbage collector looks at them; 700 by default.
+PATIENCE = 50_000
+
+
+def pytest_configure():
+    """Let the garbage collector wait: expressions are many small objects, and seldom in circles."""
+    gc.set_threshold(PATIENCE, 20, 20)
+
 
 def pytest_collection_finish():
     """Spare what has been imported, a few million objects, the search of the garbage collector.
