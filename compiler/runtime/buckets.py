@@ -33,7 +33,7 @@ class Member:
 
     Args:
         param: the parameter. layout: how it steps. group: the number of its group.
-        state: its state, complete, as it is before the next step.
+        state: its state, complete, as it is before the next step; empty once it was copied.
         done: how many steps it took. fresh: whether anything in its state was just begun.
         origin: where its random numbers start, if the rule draws.
     """
@@ -141,6 +141,10 @@ class Bucket(ABC):
     @abstractmethod
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
         """Return what `run` would, for each member; nothing is written."""
+
+    def forget(self) -> None:
+        """Let go of the states that members came with, once they are in the buffers."""
+        self.members = tuple(attrs.evolve(m, state={}) for m in self.members)
 
     def count(self, ok: Tensor | None) -> None:
         """Count the step that members took, those of `ok` alone if that is given."""

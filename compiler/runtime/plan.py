@@ -215,7 +215,9 @@ def _buckets(
         found[_kind(m), alike[m.group], groups[m.group].settings.maximize].append(m)
     for ((sort, *size, _), _, maximize), same in found.items():
         for k in range(0, len(same), _most(sort, *size)):
-            yield sort(same[k : k + _most(sort, *size)], maximize, not skips)
+            bucket = sort(same[k : k + _most(sort, *size)], maximize, not skips)
+            bucket.forget()
+            yield bucket
 
 
 def _kind(m: Member) -> tuple[Any, ...]:

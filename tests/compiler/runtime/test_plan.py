@@ -139,6 +139,15 @@ def test_parameters_fall_into_buckets():
     assert kinds(stepped(soap, (4, 3), view=nd.views.heads(2))) == [Matrices]
 
 
+@pytest.mark.parametrize("rule", [adamw, muon], ids=lambda r: r.name)
+def test_states_are_held_once(rule):
+    """What they were copied from, as a first step makes or a checkpoint has, is let go."""
+    (bucket,) = stepped(rule, (6, 6), (6, 6))._plan.buckets
+    assert all(member.state == {} for member in bucket.members)
+    kept = {id_of(x) for views in bucket.views for name, x in views.items() if name != "step"}
+    assert len(kept) == len(bucket.stepper.program.fields)
+
+
 def test_groups_with_equal_hyper_parameters_are_one_bucket_until_they_differ():
     first, second = parameters((2, 3), (2, 3))
     opt = muon([{"params": [first]}, {"params": [second]}], schedule=nd.exact)
