@@ -97,8 +97,9 @@ class Declaration(Rule):
         """Return a `torch.optim.Optimizer` for `params`.
 
         Options are hyper-parameters (`betas=` for beta1, beta2), `schedule=`, `view=`, `maximize=`,
-        `capturable=`, `nonfinite="raise" | "skip"`, `seed=` of the random numbers that the rule
-        draws, and `capture=`, the `nd.capture(model)` of a rule that reads moments of the layers.
+        `capturable=`, `nonfinite="raise" | "skip"`, `judged=` (results before they are written),
+        `seed=` of the random numbers that the rule draws, and `capture=`, the `nd.capture(model)`
+        of a rule that reads moments of the layers.
         Without parameters: the rule with hyper-parameters, view and schedule, for `nd.route` or a
         parameter group.
 

@@ -28,7 +28,9 @@ neither does a very large gradient (above the largest number to the power 3/8, 3
 a division by zero in a rule that divides. Of an ordinary gradient, steps are written in place,
 without a second copy of weights and states; if a result overflows then, the error says so after it
 was written. `judged=True` computes each step twice, and promises that nothing was written then
-either; `nonfinite="skip"` never writes what is not finite.
+either; `nonfinite="skip"` never writes what is not finite. Two limits: weights are judged where
+their version says that others wrote them, which a write through `p.data` does not change; and a
+factorisation that fails for finite, ordinary values stops a step that other layers have taken.
 """
 GRADIENTS = """## One step
 

@@ -145,7 +145,7 @@ class Step:
 
     def _finite(self, bucket: Bucket, context: Context) -> Tensor:
         """Return for each member whether what it steps from is finite, a tensor."""
-        ok = torch.stack([finite(x) for x in bucket.grads()])
+        ok = torch.isfinite(torch.stack(torch._foreach_norm(bucket.grads(), math.inf)))
         for column in context.moments.values():
             ok = ok & torch.stack([finite(x) for x in column]).to(ok.device)
         return ok if context.loss is None else ok & finite(context.loss).to(ok.device)
