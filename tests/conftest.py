@@ -1,14 +1,19 @@
 """What holds for every test."""
 
 import gc
+import os
+
+import torch
 
 #: Objects that are made before the garbage collector looks at them; 700 by default.
 PATIENCE = 50_000
 
 
 def pytest_configure():
-    """Let the garbage collector wait: expressions are many small objects, and seldom in circles."""
+    """Let the garbage collector wait, as expressions are many small objects; interpret Triton."""
     gc.set_threshold(PATIENCE, 20, 20)
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"
 
 
 def pytest_collection_finish():

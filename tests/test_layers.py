@@ -20,6 +20,7 @@ LAYERS = [
     ("declarations", ("normdsl.declarations",)),
     ("kernels", ("normdsl.compiler.kernels",)),
     ("lowering", ("normdsl.compiler.lowering",)),
+    ("native", ("normdsl.compiler.native",)),
     ("runtime", ("normdsl.compiler.runtime",)),
     ("routing", ("normdsl.compiler.routing",)),
     ("invariance", ("normdsl.compiler.invariance",)),
@@ -33,8 +34,8 @@ LAYERS = [
 ]
 #: Layers that may not import these, although they come later.
 FORBIDDEN = {
-    "invariance": ("kernels", "lowering", "runtime", "routing"),
-    "algorithms": ("kernels", "lowering", "runtime", "routing", "invariance", "verdicts"),
+    "invariance": ("kernels", "lowering", "native", "runtime", "routing"),
+    "algorithms": ("kernels", "lowering", "native", "runtime", "routing", "invariance", "verdicts"),
 }
 LANGUAGE = {"ground", "show", "schedules", "expressions", "vocabulary", "norms", "declarations"}
 TORCH_FREE = {*LANGUAGE, "invariance", "algorithms"}

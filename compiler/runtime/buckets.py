@@ -6,6 +6,7 @@ and `opt.state[p]` looks as if each had its own.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from operator import is_
@@ -198,11 +199,19 @@ class Bucket(ABC):
         """Return their gradients, over the real numbers."""
         return self._reals([p.grad for p in self.params[first:last] if p.grad is not None])
 
-    def lengths(self, values: list[Tensor]) -> Tensor:
-        """Return a number for each of the values, weights or gradients of all members.
+    def sizes(self, name: str) -> Tensor:
+        """Return numbers not below the largest magnitude, and finite only if all entries are.
 
-        ‖x‖_F, which is not below the largest entry and finite only if all entries are.
+        Args:
+            name: W for the weights of all members, G for their gradients.
         """
+        return self._lengths(self.weights() if name == "W" else self.grads())
+
+    def finite(self) -> Tensor:
+        """Return for each member whether its gradient is finite, a tensor."""
+        return torch.isfinite(torch.stack(torch._foreach_norm(self.grads(), math.inf)))
+
+    def _lengths(self, values: list[Tensor]) -> Tensor:
         found = [trace(values[k]).sqrt() for k in self._large]
         if self._small:
             found += lengths([values[k] for k in self._small])

@@ -1,122 +1,39 @@
-"""Entry-wise rules: all parameters of a bucket as one vector, taken chunk by chunk.
-
-A chunk is small enough for its temporary values to stay in the cache, so that weights, gradients
-and states are read from memory and written to it once. Small parameters are copied into a chunk
-together; a large one is taken where it is.
-"""
+"""Entry-wise rules: parameters of any shapes in one bucket, each state in one vector."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.buckets import Bucket, Context, Member
-from normdsl.compiler.runtime.inputs import Inputs, Known
+from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import real
-from normdsl.compiler.runtime.nonfinite import trace
-
-#: Entries of a chunk.
-CHUNK = 2**17
-
-
-class Chunk(NamedTuple):
-    """A part of a bucket: whole members, or a part of a single one.
-
-    Args:
-        first: number of its first member. last: after its last one.
-        start: where it starts in the bucket. stop: where it ends.
-        part: of a part of a member, which one.
-    """
-
-    first: int
-    last: int
-    start: int
-    stop: int
-    part: int | None = None
 
 
 class Entries(Bucket):
-    """Parameters of an entry-wise rule, whatever their shapes."""
+    """Parameters of an entry-wise rule.
+
+    The states of a parameter start at a multiple of `align` entries.
+    """
+
+    align = 1
 
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
-        # Large ones first, so that all small ones stand together.
-        ordered = sorted(members, key=_is_large, reverse=True)
-        super().__init__(ordered, maximize, uniform)
-        members = ordered
+        super().__init__(members, maximize, uniform)
         self.counts = [real(p).numel() for p in self.params]
-        self.chunks = list(self._chunks())
-        first, total = members[0], sum(self.counts)
-        device = first.param.device
+        first, device = members[0], self.clocks.device
+        padded = [-(-count // self.align) * self.align for count in self.counts]
         self.states = []
         fields = self.stepper.program.fields
         for field, dtype in zip(fields, self._buffers(first), strict=True):
-            buffer = torch.empty(total, dtype=dtype, device=device)
+            buffer = torch.zeros(sum(padded), dtype=dtype, device=device)
             self.states.append(buffer)
-            parts = torch.split(buffer, self.counts)
+            parts = torch.split(buffer, padded)
             for views, member, part in zip(self.views, members, parts, strict=True):
                 views[field.name] = laid_out(part, member)
                 views[field.name].copy_(member.state[field.name])
-        packed = [c.stop - c.start for c in self.chunks if c.part is None]
-        most, own = max(packed, default=0), real(first.param).dtype
-        # Weights as they are, so that those that stay do so bit by bit.
-        self._work = (
-            torch.empty(most, dtype=own, device=device),
-            torch.empty(most, dtype=self.stepper.dtype(first.param), device=device),
-        )
-        self._places = [self._placed(c) for c in self.chunks]
-        self._slices = [
-            [x[c.start : c.stop].reshape(1, 1, -1) for x in self.states] for c in self.chunks
-        ]
-
-    @cached_property
-    def _numbers(self) -> list[Tensor]:
-        """For each chunk of whole members, the number of the member that has an entry."""
-        device = self.clocks.device
-        return [
-            torch.repeat_interleave(
-                torch.arange(c.first, c.last, device=device),
-                torch.tensor(self.counts[c.first : c.last], device=device),
-                output_size=c.stop - c.start,
-            )
-            for c in self.chunks
-            if c.part is None
-        ]
-
-    def _chunks(self) -> Iterator[Chunk]:
-        """Yield chunks: of small members several together, of large ones parts."""
-        first = start = place = 0
-        for k, (member, length) in enumerate(zip(self.members, self.counts, strict=True)):
-            large = _is_large(member)
-            if place > start and (large or place + length > start + CHUNK):
-                yield Chunk(first, k, start, place)
-                first, start = k, place
-            place += length
-            if large:
-                size = length if self.stepper.fused is not None else CHUNK
-                for part, a in enumerate(range(start, place, size)):
-                    yield Chunk(k, k + 1, a, min(a + size, place), part)
-                first, start = k + 1, place
-        if place > start:
-            yield Chunk(first, len(self.params), start, place)
-
-    def _placed(self, chunk: Chunk) -> list[list[Tensor]]:
-        """Return the places of the members of a chunk in the memory it is gathered in."""
-        if chunk.part is not None:
-            return []
-        lengths, members = self.counts[chunk.first : chunk.last], self.members[chunk.first :]
-        return [
-            [
-                laid_out(part, m)
-                for m, part in zip(
-                    members, torch.split(work[: sum(lengths)], lengths), strict=False
-                )
-            ]
-            for work in self._work
-        ]
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -125,112 +42,6 @@ class Entries(Bucket):
     def inputs(self, context: Context) -> list[Inputs]:
         """Return nothing: what is combined over layers is of matrices."""
         return []
-
-    def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
-        if ok is not None:
-            good = self.tried(context, known)
-            self._each(context, ok & good)
-            return good
-        if self.stepper.fused is not None:
-            return torch.stack(self._fused(context))
-        return torch.isfinite(torch.stack(self._each(context, None)))
-
-    def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
-        bad = torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
-        numbers = iter(self._numbers)
-        for chunk, inputs in zip(self.chunks, self._inputs(context), strict=True):
-            values = self._values(inputs, *self.stepper.step(inputs))
-            finite = torch.stack([torch.isfinite(x).flatten() for x in values]).all(0)
-            if chunk.part is not None:
-                bad[chunk.first] += (~finite).sum()
-            else:
-                bad.index_add_(0, next(numbers), (~finite).long())
-        return bad == 0
-
-    def _fused(self, context: Context) -> list[Tensor]:
-        """Take the step in one pass over memory; return whether all that is new is finite."""
-        good = []
-        for k, inputs in enumerate(self._inputs(context)):
-            chunk, loss = self.chunks[k], inputs.loss
-            assert inputs.numbers is not None
-            arrays = (inputs.weights, inputs.grads, *inputs.states)
-            loss = None if loss is None else loss.to(inputs.weights.device, self._work[1].dtype)
-            good.append(self.stepper.fused(*arrays, loss=loss, **inputs.numbers))
-            if chunk.part is None:
-                weights = self.weights(chunk.first, chunk.last)
-                torch._foreach_copy_(weights, self._places[k][0])
-        return good
-
-    def _each(self, context: Context, ok: Tensor | None) -> list[Tensor]:
-        """Take the step chunk by chunk; return numbers that are finite if all that is new is."""
-        sizes, numbers = [], iter(() if ok is None else self._numbers)
-        for k, inputs in enumerate(self._inputs(context)):
-            chunk = self.chunks[k]
-            values = self._values(inputs, *self.stepper.step(inputs))
-            olds = [inputs.weights, *inputs.states]
-            if ok is not None:
-                mask = ok[chunk.first] if chunk.part is not None else ok[next(numbers)]
-                values = [
-                    torch.where(mask, new, old) for new, old in zip(values, olds, strict=True)
-                ]
-            else:
-                sizes += [trace(x) for x in values]
-            for old, new in zip(olds, values, strict=True):
-                old.copy_(new)
-            if chunk.part is None:
-                torch._foreach_copy_(self.weights(chunk.first, chunk.last), self._places[k][0])
-        return sizes
-
-    def _values(self, inputs: Inputs, weights: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
-        """Return what is new, in the dtypes in which it is kept."""
-        kept = [weights.to(real(self.params[0]).dtype)]
-        return kept + [new.to(old.dtype) for new, old in zip(states, inputs.states, strict=True)]
-
-    def _inputs(self, context: Context) -> Iterator[Inputs]:
-        """Yield what each chunk steps from; good until the next one."""
-        (known,), t = context.numbers, self.t()
-        parts: Sequence[Sequence[Tensor]] = ()
-        places = iter(() if self.uniform else self._numbers)
-        for chunk, work, states in zip(self.chunks, self._places, self._slices, strict=True):
-            first, last = chunk.first, chunk.last
-            own: Tensor | int = first
-            if chunk.part is None:
-                torch._foreach_copy_(work[0], self.weights(first, last))
-                torch._foreach_copy_(work[1], self.grads(first, last))
-                w, g = (x[: chunk.stop - chunk.start].view(1, 1, -1) for x in self._work)
-                own = first if self.uniform else next(places)
-            else:
-                if chunk.part == 0:
-                    both = (*self.weights(first, last), *self.grads(first, last))
-                    parts = [_cut(x, chunk.stop - chunk.start) for x in both]
-                w, g = (x[chunk.part] for x in parts)
-            numbers = known if self.uniform else {k: _of(x, own) for k, x in known.items()}
-            yield Inputs(
-                w,
-                self.slope(g),
-                states,
-                t,
-                context.loss,
-                context.hyper,
-                phase=self.phase,
-                numbers=numbers,
-            )
-
-
-def _is_large(member: Member) -> bool:
-    """Return whether the entries of a parameter are taken where they are."""
-    return member.param.numel() >= CHUNK and member.param.is_contiguous()
-
-
-def _of(number: Any, own: Tensor | int) -> Any:
-    """Return of numbers of each member those of the members that have some entries."""
-    each = isinstance(number, Tensor) and number.ndim > 0
-    return number[own].reshape(1, 1, -1) if each else number
-
-
-def _cut(x: Tensor, size: int) -> Sequence[Tensor]:
-    """Return the entries of a tensor chunk by chunk."""
-    return torch.split(x.detach().reshape(1, 1, -1), size, -1)
 
 
 def laid_out(part: Tensor, member: Member) -> Tensor:

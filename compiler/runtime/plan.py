@@ -16,6 +16,7 @@ from torch import Tensor
 from normdsl.compiler.runtime import draws, parameter_groups
 from normdsl.compiler.runtime.buckets import Bucket, Member
 from normdsl.compiler.runtime.entries import Entries
+from normdsl.compiler.runtime.executors import executor
 from normdsl.compiler.runtime.layout import STEP, layout
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
@@ -66,7 +67,7 @@ def sizes(live: Sequence[Tensor]) -> list[list[Any]]:
     told = [[x.shape for x in live], [x.dtype for x in live], [x.device for x in live]]
     slopes = [x for x in grads if x is not None]
     told += [[x.shape for x in slopes], [x.dtype for x in slopes], [x.layout for x in slopes]]
-    return [*told, list(map(Tensor.is_contiguous, live))]
+    return [*told, list(map(Tensor.stride, live))]
 
 
 class Plan:
@@ -215,7 +216,8 @@ def _buckets(
         found[_kind(m), alike[m.group], groups[m.group].settings.maximize].append(m)
     for ((sort, *size, _), _, maximize), same in found.items():
         for k in range(0, len(same), _most(sort, *size)):
-            bucket = sort(same[k : k + _most(sort, *size)], maximize, not skips)
+            part = same[k : k + _most(sort, *size)]
+            bucket = (executor(part) if sort is Entries else sort)(part, maximize, not skips)
             bucket.forget()
             yield bucket
 

@@ -97,8 +97,8 @@ class Step:
 
     def _sizes(self) -> list[Tensor]:
         """Return the largest magnitudes of gradients, and of weights that others wrote."""
-        slopes = [bucket.lengths(bucket.grads()) for bucket in self.buckets]
-        return slopes + [b.lengths(b.weights()) for b in self.plan.unseen()]
+        slopes = [bucket.sizes("G") for bucket in self.buckets]
+        return slopes + [bucket.sizes("W") for bucket in self.plan.unseen()]
 
     def _given(self) -> list[Tensor]:
         """Return what else the step is made from."""
@@ -145,7 +145,7 @@ class Step:
 
     def _finite(self, bucket: Bucket, context: Context) -> Tensor:
         """Return for each member whether what it steps from is finite, a tensor."""
-        ok = torch.isfinite(torch.stack(torch._foreach_norm(bucket.grads(), math.inf)))
+        ok = bucket.finite()
         for column in context.moments.values():
             ok = ok & torch.stack([finite(x) for x in column]).to(ok.device)
         return ok if context.loss is None else ok & finite(context.loss).to(ok.device)

@@ -41,7 +41,6 @@ class Stepper:
     Args:
         program: the lowered declaration.
         run: its arrays, compiled if the schedule says so. surveys: its surveys, likewise.
-        fused: of an entry-wise rule that is compiled, what writes all that is new in place.
         matrix_only: whether an entry of it depends on rows or columns, which vectors do not have.
         entrywise: whether an entry depends on its own past alone, so that all may be one vector.
         divides: whether finite numbers of a usual size may make infinite ones: 1/x at 0.
@@ -54,7 +53,6 @@ class Stepper:
     program: Program
     run: Any
     surveys: tuple[Any, ...]
-    fused: Any
     matrix_only: bool
     entrywise: bool
     divides: bool
@@ -125,6 +123,9 @@ class Stepper:
         if numbers is None:
             like = batch.weights.to(self.dtype(batch.weights))
             numbers = self.numbers(like, batch.t, batch.hyper)
+        if self.program.schedule.compile:
+            dtype = self.dtype(batch.weights)
+            numbers = {name: _scalar(x, dtype) for name, x in numbers.items()}
         new, *after = self._called(self.run, batch, known or {}, **numbers)
         lengths = [new.shape[-2:], *(f.lengths(new.shape[-2:]) for f in self.program.fields)]
         found = []
@@ -145,12 +146,9 @@ class Stepper:
             GradientError: if there is no such number, as after a division by zero.
         """
         try:
-            found = self.program.numbers(like, t=t.to(like.dtype), **hyper)
+            return self.program.numbers(like, t=t.to(like.dtype), **hyper)
         except ArithmeticError as error:
             raise self._no_number(like, error) from error
-        if not self.program.schedule.compile:
-            return found
-        return {name: _scalar(x, like.dtype) for name, x in found.items()}
 
     def _called(self, function: Any, batch: Inputs, known: Known, **given: Any) -> Any:
         """Call an emitted function on a batch."""
@@ -198,32 +196,6 @@ def _scalar(number: float | Tensor, dtype: torch.dtype) -> Tensor:
     if isinstance(number, Tensor):
         return number.to(dtype)
     return torch.tensor(number, dtype=dtype, device="cpu")
-
-
-def _in_place(program: Program) -> Any:
-    """Return a compiled step of entries that writes what is new, and says whether it is finite.
-
-    One pass over memory, and one graph however many entries there are. Not for rules with results
-    that are old tensors passed on: inductor (torch 2.13) drops the copy of one that is written.
-    """
-
-    def written(W: Tensor, G: Tensor, *states: Tensor, loss: Any = None, **numbers: Any) -> Tensor:
-        dtype = torch.promote_types(W.dtype, torch.float32)
-        if program.schedule.dtype is not None:
-            dtype = _dtype(program.schedule.dtype)
-        new = program.arrays(
-            W.to(dtype), G.to(dtype), *(x.to(dtype) for x in states), loss=loss, **numbers
-        )
-        kept = [x.to(old.dtype) for x, old in zip(new, (W, *states), strict=True)]
-        total = kept[0].to(torch.float32)
-        for x in kept[1:]:
-            total = total + x.to(torch.float32)
-        good = torch.isfinite(total).all()
-        for x, old in zip(kept, (W, *states), strict=True):
-            old.copy_(x)
-        return good
-
-    return torch.compile(written, fullgraph=True, dynamic=True)
 
 
 def _dtype(name: str) -> torch.dtype:
@@ -278,7 +250,6 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
         program,
         run,
         tuple(surveys),
-        _in_place(program) if schedule.compile and entrywise and not any(passed) else None,
         matrix_only,
         entrywise,
         any(map(_divides, everything)),

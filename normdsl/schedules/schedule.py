@@ -41,7 +41,10 @@ class Schedule:
             parameter, at least float32. Roots of Gram matrices square the condition number: in
             float32, directions of G below about 1e-3 of the largest count as zero; with
             dtype="float64" below about 1e-7.
-        compile: pass the emitted function through `torch.compile`.
+        compile: whether to compile. Entry-wise rules become native code, which reads and writes
+            each tensor once: C++ on CPUs, Triton on GPUs; None does so where a compiler is found
+            and the entries are many. Of other rules True passes the emitted function through
+            `torch.compile`.
         root: method of matrix powers, `Eigh()` or `CoupledNewton()`. An exponent it does not take
             is computed by `Eigh()`, which the emitted source says.
         eigenbasis: method of eigenbases, `Eigh()` or `QRPower()`.
@@ -67,7 +70,7 @@ class Schedule:
 
     polar: Method = attrs.field(factory=SVD)
     dtype: str | None = None
-    compile: bool = False
+    compile: bool | None = None
     root: Method = attrs.field(factory=Eigh)
     eigenbasis: Method = attrs.field(factory=Eigh)
     refresh: int = 1

@@ -1,0 +1,94 @@
+"""Building: C++ of a kernel to a library of this machine, kept between runs of Python."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+#: Operations stay as they are written: their results do not depend on what is fused to what.
+_FLAGS = ["-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fopenmp", "-w"]
+_FLAGS += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+
+
+@lru_cache
+def compiler() -> str | None:
+    """Return the C++ compiler of this machine: that of `CXX`, or `c++`; None if there is none."""
+    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
+        if name and (found := shutil.which(name)):
+            return found
+    return None
+
+
+@lru_cache
+def build(source: str) -> ctypes.CDLL:
+    """Return a library compiled from C++, or found where an earlier run has put it.
+
+    Raises:
+        OSError: if there is no compiler, or it fails.
+    """
+    where = _folder() / f"{_key(source)}.so"
+    if not where.exists():
+        _compile(source, where)
+    return ctypes.CDLL(str(where))
+
+
+def _compile(source: str, where: Path) -> None:
+    """Compile to a file, which appears when it is complete."""
+    command = compiler()
+    if command is None:
+        raise OSError("there is no C++ compiler: install g++ or clang++, or set CXX")
+    with tempfile.TemporaryDirectory(dir=where.parent) as folder:
+        code, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
+        code.write_text(source)
+        # The threads are those of torch's own OpenMP: two pools would wait for each other.
+        told = [command, *_FLAGS, str(code), "-o", str(made), "-Wl,--as-needed", *_threads()]
+        done = subprocess.run(told, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise OSError(f"{' '.join(told)} failed:\n{done.stderr}")
+        os.replace(made, where)
+
+
+def _threads() -> list[str]:
+    """Return the OpenMP library that torch has loaded, where Linux tells."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return []
+    paths = (line.split()[-1] for line in maps.read_text().splitlines() if ".so" in line)
+    return sorted({p for p in paths if "libgomp" in Path(p).name})[:1]
+
+
+@lru_cache
+def _folder() -> Path:
+    """Return the folder of built libraries: `NORMDSL_CACHE`, or one in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("NORMDSL_CACHE") or Path(base) / "normdsl")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="normdsl"))
+    return folder
+
+
+def _key(source: str) -> str:
+    """Return a name that differs for other code, flags, compilers and processors."""
+    told = [source, *_FLAGS, str(compiler()), sys.platform, platform.machine(), _processor()]
+    return sha256("\n".join(told).encode()).hexdigest()[:32]
+
+
+@lru_cache
+def _processor() -> str:
+    """Return what tells processors with other instructions apart."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor()
+    lines = info.read_text().splitlines()
+    return next((x for x in lines if x.startswith(("flags", "Features"))), platform.processor())

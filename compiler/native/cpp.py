@@ -1,0 +1,169 @@
+"""Native code of CPUs: an entry-wise program as one C++ function over a table of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from normdsl.compiler.native.operations import OPERATIONS
+from normdsl.compiler.native.scalars import Operand, Scalars
+
+#: For each dtype in which tensors are kept: its type in C++.
+_STORED = {
+    torch.float32: "float",
+    torch.float64: "double",
+    torch.float16: "_Float16",
+    torch.bfloat16: "brain",
+}
+
+#: Types and functions, before a definition of `T`. Operations are those of IEEE 754, none fused;
+#: vector versions of the other functions come with glibc on x86.
+_HEAD = """\
+#include <cstdint>
+#include <cstring>
+#include <math.h>
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
+extern "C" {
+#pragma omp declare simd notinbranch
+float expf(float) noexcept;
+#pragma omp declare simd notinbranch
+float logf(float) noexcept;
+#pragma omp declare simd notinbranch
+float powf(float, float) noexcept;
+#pragma omp declare simd notinbranch
+double exp(double) noexcept;
+#pragma omp declare simd notinbranch
+double log(double) noexcept;
+#pragma omp declare simd notinbranch
+double pow(double, double) noexcept;
+}
+#endif
+struct brain {
+  uint16_t bits;
+  explicit brain(float x) {
+    uint32_t all;
+    std::memcpy(&all, &x, 4);
+    bits = x == x ? uint16_t((all + 0x7fff + ((all >> 16) & 1)) >> 16) : uint16_t(0x7fc0);
+  }
+  explicit operator float() const {
+    uint32_t all = uint32_t(bits) << 16;
+    float x;
+    std::memcpy(&x, &all, 4);
+    return x;
+  }
+};
+static inline float absolute(float x) { return __builtin_fabsf(x); }
+static inline double absolute(double x) { return __builtin_fabs(x); }
+static inline float root(float x) { return __builtin_sqrtf(x); }
+static inline double root(double x) { return __builtin_sqrt(x); }
+static inline float exponential(float x) { return expf(x); }
+static inline double exponential(double x) { return exp(x); }
+static inline float logarithm(float x) { return logf(x); }
+static inline double logarithm(double x) { return log(x); }
+static inline float tangent(float x) { return tanhf(x); }
+static inline double tangent(double x) { return tanh(x); }
+static inline float power(float x, float p) { return powf(x, p); }
+static inline double power(double x, double p) { return pow(x, p); }
+"""
+
+#: Largest magnitude in each block of some tensors; NaN for one that is not finite.
+_MEASURE = """
+template <class S>
+static void largest(int64_t blocks, const int32_t* member, const int64_t* first,
+                    const int64_t* last, const int64_t* table, int64_t, double* found,
+                    int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t b = 0; b < blocks; ++b) {
+    const S* x = reinterpret_cast<const S*>(table[member[b]]) + first[b];
+    const int64_t n = last[b] - first[b];
+    T big = 0, wrong = 0;
+#pragma omp simd reduction(max : big) reduction(+ : wrong)
+    for (int64_t i = 0; i < n; ++i) {
+      T size = absolute(T(x[i]));
+      big = size > big ? size : big;
+      wrong += size * 0;
+    }
+    found[b] = double(big) + double(wrong);
+  }
+}
+"""
+
+
+def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch.dtype) -> str:
+    """Return the source of `step` and of `largest_W` and `largest_G`.
+
+    `step(blocks, member, first, last, table, count, numbers, row, ok, good, write, threads)` acts
+    on entries `first` to `last` of the tensors of each block's member, whose addresses stand in
+    `table`, `count` for each array. Numbers of members are `row` apart, 0 if all have the same. It
+    writes those for which `ok` holds, or all if there is none, and nothing if not `write`; `good`
+    becomes false for members of which anything new is not finite.
+
+    Args:
+        scalars: what happens to an entry. dtypes: of each of its arrays.
+        computed: the dtype in which it happens, float32 or float64.
+    """
+    kinds = {name: _STORED[dtypes[name]] for name in scalars.arrays}
+    lines = [_HEAD, f"typedef {_STORED[computed]} T;", _MEASURE]
+    for name in ("W", "G"):
+        lines += [
+            f'extern "C" void largest_{name}(int64_t blocks, const int32_t* member,',
+            "    const int64_t* first, const int64_t* last, const int64_t* table, int64_t count,",
+            "    double* found, int threads) {",
+            f"  largest<{kinds[name]}>(blocks, member, first, last, table, count, found, threads);",
+            "}",
+        ]
+    return "\n".join([*lines, *_step(scalars, kinds)]) + "\n"
+
+
+def _step(scalars: Scalars, kinds: Mapping[str, str]) -> list[str]:
+    names, stored = scalars.arrays, dict(scalars.stored)
+    pointers = [
+        f"    {'' if name in stored else 'const '}{kinds[name]}* __restrict p{name} ="
+        f" reinterpret_cast<{kinds[name]}*>(table[{k} * count + k]) + first[b];"
+        for k, name in enumerate(names)
+    ]
+    numbers = [f"    const T n{k} = T(own[{k}]);" for k in range(len(scalars.numbers))]
+    reads = [f"const T {name} = T(p{name}[i]);" for name in names]
+    lines = [f"const auto {x.name} = {_code(x.operation, x.operands)};" for x in scalars.lines]
+    news = [f"const {kinds[k]} new{k} = {kinds[k]}({_operand(x)});" for k, x in stored.items()]
+    checks = [f"wrong += T(new{k}) * 0;" for k in stored]
+    puts = [f"p{k}[i] = new{k};" for k in stored]
+    body = [*reads, *lines, *news, *checks]
+    return [
+        'extern "C" void step(int64_t blocks, const int32_t* member, const int64_t* first,',
+        "    const int64_t* last, const int64_t* table, int64_t count, const double* numbers,",
+        "    int64_t row, const bool* ok, bool* good, int write, int threads) {",
+        "#pragma omp parallel for num_threads(threads) schedule(static)",
+        "  for (int64_t b = 0; b < blocks; ++b) {",
+        "    const int64_t k = member[b], n = last[b] - first[b];",
+        "    const double* own = numbers + k * row;",
+        *pointers,
+        *numbers,
+        "    T wrong = 0;",
+        "    if (write && (ok == nullptr || ok[k])) {",
+        *_loop([*body, *puts]),
+        "    } else {",
+        *_loop(body),
+        "    }",
+        "    if (wrong != 0) __atomic_store_n(good + k, false, __ATOMIC_RELAXED);",
+        "  }",
+        "}",
+    ]
+
+
+def _loop(body: Sequence[str]) -> list[str]:
+    return [
+        "#pragma omp simd reduction(+ : wrong)",
+        "      for (int64_t i = 0; i < n; ++i) {",
+        *(f"        {line}" for line in body),
+        "      }",
+    ]
+
+
+def _code(operation: str, operands: Sequence[Operand]) -> str:
+    return OPERATIONS[operation].cpp.format(*map(_operand, operands))
+
+
+def _operand(x: Operand) -> str:
+    return x if isinstance(x, str) else f"T({x!r})"

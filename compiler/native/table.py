@@ -1,0 +1,56 @@
+"""Tables: where a kernel finds the tensors of a bucket, and the blocks in which it takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+#: Bytes to which addresses are multiples where a GPU is to read several entries at once.
+_ALIGNED = 16
+
+
+class Table:
+    """The addresses of several arrays of each member of a bucket, and the blocks of their entries.
+
+    Args:
+        lengths: how many entries each member has. arrays: how many arrays.
+        block: how many entries a kernel takes at once. device: of all of them.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], arrays: int, block: int, device: torch.device
+    ) -> None:
+        parts = torch.tensor([-(-length // block) for length in lengths], device=device)
+        numbers = torch.arange(len(lengths), device=device)
+        member = torch.repeat_interleave(numbers, parts)
+        own = torch.arange(len(member), device=device) - (parts.cumsum(0) - parts)[member]
+        # For each block the number of its member, its first entry there, and its end.
+        self.member = member.to(torch.int32)
+        self.first = own * block
+        self.last = torch.minimum(self.first + block, torch.tensor(lengths, device=device)[member])
+        self.addresses = torch.zeros((arrays, len(lengths)), dtype=torch.int64, device=device)
+        self._seen: list[list[int]] = [[] for _ in range(arrays)]
+
+    @property
+    def members(self) -> int:
+        """How many members there are."""
+        return self.addresses.shape[1]
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all arrays start at multiples of 16 bytes."""
+        return all(not x % _ALIGNED for row in self._seen for x in row)
+
+    def put(self, array: int, tensors: Sequence[Tensor]) -> None:
+        """Note where an array of each member is now; nothing is done for those that are there."""
+        now = list(map(Tensor.data_ptr, tensors))
+        if now != self._seen[array]:
+            self._seen[array] = now
+            self.addresses[array].copy_(torch.tensor(now), non_blocking=True)
+
+    def largest(self, found: Tensor) -> Tensor:
+        """Return for each member the largest of what was found in its blocks, NaN if any is."""
+        start = torch.zeros(self.members, dtype=found.dtype, device=found.device)
+        return start.scatter_reduce(0, self.member.long(), found, "amax")

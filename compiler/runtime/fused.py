@@ -1,0 +1,98 @@
+"""Fused: entry-wise rules as native code, which reads and writes each tensor once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.native.kernel import Kernel
+from normdsl.compiler.native.kernels import kernel
+from normdsl.compiler.native.scalars import scalars
+from normdsl.compiler.native.table import Table
+from normdsl.compiler.runtime.buckets import Context, Member
+from normdsl.compiler.runtime.entries import Entries
+from normdsl.compiler.runtime.inputs import Known
+from normdsl.compiler.runtime.layout import real
+
+
+class Fused(Entries):
+    """Parameters of an entry-wise rule, which one kernel takes where they are."""
+
+    align = 64
+
+    def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
+        super().__init__(members, maximize, uniform)
+        self.kernel = compiled(members[0])
+        arrays = len(self.kernel.scalars.arrays)
+        self.table = Table(self.counts, arrays, self.kernel.block, self.clocks.device)
+        for k, field in enumerate(self.stepper.program.fields):
+            self.table.put(2 + k, [views[field.name] for views in self.views])
+        self._strides = [real(p).stride() for p in self.params]
+        self._grads: Sequence[Tensor] = ()
+
+    def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
+        self._locate()
+        numbers = self._numbers(context)
+        if ok is None:
+            return self.kernel.step(self.table, numbers, None, write=True)
+        good = self.kernel.step(self.table, numbers, None, write=False)
+        self.kernel.step(self.table, numbers, ok & good, write=True)
+        return good
+
+    def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
+        self._locate()
+        return self.kernel.step(self.table, self._numbers(context), None, write=False)
+
+    def sizes(self, name: str) -> Tensor:
+        self._locate()
+        return self.kernel.largest(self.table, "WG".index(name))
+
+    def finite(self) -> Tensor:
+        return torch.isfinite(self.table.largest(self.sizes("G")))
+
+    def _locate(self) -> None:
+        """Note where weights and gradients are at this step."""
+        self._grads = self._laid(self.grads())  # a copy must outlive the kernel
+        self.table.put(0, self.weights())
+        self.table.put(1, self._grads)
+
+    def _laid(self, grads: list[Tensor]) -> list[Tensor]:
+        """Return gradients with their entries in the order in which the weights have theirs."""
+        if list(map(Tensor.stride, grads)) == self._strides:
+            return grads
+        return [
+            g if g.stride() == own else torch.empty_like(w, dtype=g.dtype).copy_(g)
+            for g, own, w in zip(grads, self._strides, self.weights(), strict=True)
+        ]
+
+    def _numbers(self, context: Context) -> Tensor:
+        """Return the numbers of the kernel, in a row for all members or one for each."""
+        loss = 0.0 if context.loss is None else context.loss
+        told = {"loss": loss, "slope": -1.0 if self.maximize else 1.0, **context.numbers[0]}
+        values = [told[name] for name in self.kernel.scalars.numbers]
+        device = self.clocks.device
+        if self.uniform and device.type == "cpu":
+            return torch.tensor([[float(x) for x in values]], dtype=torch.float64)
+        rows = 1 if self.uniform else len(self.members)
+        columns = [
+            torch.as_tensor(x, dtype=torch.float64, device=device).reshape(-1).expand(rows)
+            for x in values
+        ]
+        return torch.stack(columns, 1)
+
+
+def compiled(member: Member) -> Kernel:
+    """Return the kernel of a parameter's rule, for its dtypes and its type of device.
+
+    Raises:
+        OSError: if it cannot be compiled.
+        NotScalarError: if there is an operation without native code.
+    """
+    param, stepper = member.param, member.layout.stepper
+    assert param.grad is not None
+    line, computed = scalars(stepper.program), stepper.dtype(param)
+    kept = [stepper.kept_dtype(field, param) for field in stepper.program.fields]
+    dtypes = (real(param).dtype, real(param.grad).dtype, *kept)
+    return kernel(line, dtypes, computed, param.device.type)

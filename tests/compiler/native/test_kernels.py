@@ -1,0 +1,126 @@
+"""Kernels: native code of entries gives what the emitted torch code gives, on CPUs bit for bit."""
+
+import pytest
+import torch
+
+import normdsl as nd
+from normdsl import G, W, algorithms
+from normdsl.compiler.lowering.program import lower
+from normdsl.compiler.native.kernels import kernel
+from normdsl.compiler.native.scalars import scalars
+from normdsl.compiler.native.table import Table
+
+SIZES = (5, 70, 1)
+NAMES = ("adamw", "adam_sania", "adamax", "amsgrad", "lion", "rmsprop", "sgd")
+FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+@nd.optimizer
+def invented(lr: nd.NonNegative = 0.1):
+    v = nd.ema(nd.exp(-abs(G)), 0.9)
+    u = nd.maximum(nd.tanh(G), v) * nd.log(1 + v**3) + nd.sign(G) / (1 + v**0.7) ** 2
+    return W - lr * u * nd.reciprocal(G)
+
+
+@nd.optimizer
+def polyak(eps: nd.NonNegative = 0.1):
+    return W - eps * nd.loss * G
+
+
+@pytest.fixture(params=["cpu", "cuda"], ids=["C++", "Triton"])
+def device(request):
+    """The type of device whose kernel runs; that of GPUs in Triton's interpreter."""
+    if request.param == "cuda":
+        pytest.importorskip("triton")
+    return request.param
+
+
+def arrays(count, dtype=torch.float32):
+    g = torch.Generator().manual_seed(1)
+    drawn = [[torch.randn(n, generator=g).to(dtype) for n in SIZES] for _ in range(count)]
+    drawn[1][0][2] = 0.0
+    return [drawn[0], drawn[1], *([x.abs() for x in row] for row in drawn[2:])]
+
+
+def ran(rule, device, dtype=torch.float32, slope=1.0, loss=2.0, **options):
+    """Return what a kernel writes, what it is to write, and what it says of each member."""
+    program = lower(rule, nd.Schedule())
+    line, computed = scalars(program), torch.promote_types(dtype, torch.float32)
+    made = kernel(line, (dtype,) * len(line.arrays), computed, device)
+    hyper = {h.name: h.default for h in rule.hyper}
+    known = program.numbers(torch.ones(1, 1, 1, dtype=computed), t=torch.tensor(3.0), **hyper)
+    table = Table(SIZES, len(line.arrays), made.block, torch.device("cpu"))
+    given = arrays(len(line.arrays), dtype)
+    expected = []
+    for weights, grads, *states in zip(*given, strict=True):
+        own = [x.to(computed).reshape(1, 1, -1) for x in (weights, slope * grads, *states)]
+        new = program.arrays(*own, loss=torch.tensor(loss), **known)
+        expected.append([x.flatten().to(dtype) for x in new])
+    for k, row in enumerate(given):
+        table.put(k, row)
+    told = {"loss": loss, "slope": slope, **known}
+    numbers = torch.tensor([[float(told[name]) for name in line.numbers]], dtype=torch.float64)
+    good = made.step(table, numbers, **{"ok": None, "write": True, **options})
+    return [[row[k] for row in (given[0], *given[2:])] for k in range(len(SIZES))], expected, good
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_entries_step_bit_for_bit_as_the_emitted_code_says(name, device):
+    found, expected, good = ran(getattr(algorithms, name), device)
+    assert good.all()
+    if device == "cpu":
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_states_are_rounded_to_their_dtype(dtype, device):
+    found, expected, _ = ran(algorithms.adamw, device, dtype)
+    tolerance = {"rtol": 0, "atol": 0} if device == "cpu" else {}
+    torch.testing.assert_close(found, expected, **tolerance)
+
+
+def test_every_function_of_entries_has_native_code(device):
+    found, expected, good = ran(invented, device)
+    assert good.all()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_loss_and_the_direction_are_numbers(device):
+    for slope in (1.0, -1.0):
+        found, expected, _ = ran(polyak, device, slope=slope, loss=0.5)
+        torch.testing.assert_close(found, expected)
+
+
+def test_members_that_do_not_step_stay(device):
+    rule, before = algorithms.adamw, arrays(4)
+    ok = torch.tensor([True, False, True])
+    found, expected, _ = ran(rule, device, ok=ok)
+    torch.testing.assert_close(found[0], expected[0])
+    assert all(map(torch.equal, found[1], [before[k][1] for k in (0, 2, 3)]))
+    found, _, good = ran(rule, device, write=False)
+    assert good.all()
+    assert all(map(torch.equal, found[0], [before[k][0] for k in (0, 2, 3)]))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_noticed_in_its_member(bad, device):
+    line = scalars(lower(algorithms.sgd, nd.Schedule()))
+    made = kernel(line, (torch.float32,) * len(line.arrays), torch.float32, device)
+    grads = [torch.ones(n) for n in SIZES]
+    grads[1][69] = bad
+    table = Table(SIZES, len(line.arrays), made.block, torch.device("cpu"))
+    weights = [torch.full((n,), -3.0) for n in SIZES]
+    table.put(0, weights)
+    table.put(1, grads)
+    assert made.largest(table, 0).tolist() == [3, 3, 3]
+    assert table.largest(made.largest(table, 1)).isfinite().tolist() == [True, False, True]
+    numbers = torch.ones(1, len(line.numbers), dtype=torch.float64)
+    assert made.step(table, numbers, None, write=False).tolist() == [True, False, True]
+
+
+def test_blocks_cover_all_entries_once():
+    table = Table((5, 70, 16), 1, 16, torch.device("cpu"))
+    assert table.member.tolist() == [0, 1, 1, 1, 1, 1, 2]
+    assert table.first.tolist() == [0, 0, 16, 32, 48, 64, 0]
+    assert table.last.tolist() == [5, 16, 32, 48, 64, 70, 16]
