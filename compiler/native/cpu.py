@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,14 +25,16 @@ class Cpu(Kernel):
         OSError: if it cannot be compiled.
     """
 
-    block = 2**14  # whose entries stay in the cache together
+    block, language = 2**14, "C++"  # a block's entries stay in the cache together
 
     def __init__(
         self, scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch.dtype
     ) -> None:
         super().__init__(scalars, dtypes, computed)
+        begun = time.perf_counter()
         library = build.build(cpp.written(scalars, dtypes, computed))
-        parts = [_LONG, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _LONG]
+        self.seconds = time.perf_counter() - begun
+        parts: list[Any] = [_LONG, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _LONG]
         self._step, self._largest = library.step, [library.largest_W, library.largest_G]
         self._step.argtypes = [*parts, _ADDRESS, _LONG, _ADDRESS, _ADDRESS, _INT, _INT]
         for function in self._largest:

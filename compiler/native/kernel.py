@@ -21,8 +21,11 @@ class Kernel(ABC):
         computed: the dtype in which it happens, float32 or float64.
     """
 
-    #: Entries that it takes at once.
+    #: Entries that it takes at once, and the language that it is written in.
     block: ClassVar[int]
+    language: ClassVar[str]
+    #: How long it took to compile.
+    seconds: float = 0.0
 
     def __init__(
         self, scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch.dtype

@@ -107,6 +107,10 @@ class Bucket(ABC):
         return 1
 
     @abstractmethod
+    def told(self) -> str:
+        """Return how the members step together, for people."""
+
+    @abstractmethod
     def inputs(self, context: Context) -> list[Inputs]:
         """Return what the matrices of the bucket step from; good until the next bucket's."""
 

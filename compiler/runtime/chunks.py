@@ -43,7 +43,8 @@ class Chunk(NamedTuple):
 class Chunks(Entries):
     """Parameters of an entry-wise rule, by torch's own operations."""
 
-    def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
+    def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool, why: str) -> None:
+        self._why = why
         # Large ones first, so that all small ones stand together.
         members = sorted(members, key=_is_large, reverse=True)
         super().__init__(members, maximize, uniform)
@@ -105,6 +106,9 @@ class Chunks(Entries):
             ]
             for work in self._work
         ]
+
+    def told(self) -> str:
+        return f"in {len(self.chunks)} chunks by torch's operations, {self._why}"
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
         if ok is not None:

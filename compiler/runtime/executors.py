@@ -16,13 +16,16 @@ from normdsl.errors import HyperparameterError
 MANY = 2**18
 
 
-def executor(members: Sequence[Member]) -> type[Entries]:
-    """Return how parameters of an entry-wise rule step: by native code or by torch's operations.
+def entries(members: Sequence[Member], maximize: bool, uniform: bool) -> Entries:
+    """Return a bucket of an entry-wise rule, which steps by native code or by torch's operations.
 
     Raises:
         HyperparameterError: if native code is asked for and there can be none.
     """
-    return Chunks if why_not_native(members) else Fused
+    why = why_not_native(members)
+    if why:
+        return Chunks(members, maximize, uniform, why)
+    return Fused(members, maximize, uniform)
 
 
 def why_not_native(members: Sequence[Member]) -> str:
@@ -34,10 +37,10 @@ def why_not_native(members: Sequence[Member]) -> str:
     program = members[0].layout.stepper.program
     asked = program.schedule.compile
     if asked is False:
-        return "compile=False"
+        return "as compile=False asks"
     count = sum(m.param.numel() for m in members)
     if asked is None and count < MANY:
-        return f"{count:,} entries are few"
+        return f"as {count:,} entries are few"
     why = refusal(members[0].param.device.type)
     try:
         scalars(program)

@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from normdsl.compiler.lowering.cost import cost
 from normdsl.compiler.lowering.methods_used import kernels
+from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.layout import Layout, is_judged
 from normdsl.compiler.runtime.parameter_groups import Settings, parameters, settings
 from normdsl.compiler.runtime.sharing import scalars
@@ -90,10 +91,12 @@ class Explanation:
     Args:
         lines: one for each parameter, in the order of the groups.
         shares: the scalars that the steps of several layers have in common.
+        runs: how parameters step together, once they have stepped.
     """
 
     lines: tuple[Line, ...]
     shares: tuple[Share, ...] = ()
+    runs: tuple[str, ...] = ()
 
     def grid(self) -> Grid:
         """Return the table, with totals below."""
@@ -103,7 +106,8 @@ class Explanation:
             f"{len(self.lines)} parameters with {entries:,} entries; states take "
             f"{_scaled(state)}B; a step takes {_scaled(flops)}FLOP."
         )
-        return Grid(_HEAD, [x.cells() for x in self.lines], notes=[total, *map(str, self.shares)])
+        notes = [total, *map(str, self.shares), *self.runs]
+        return Grid(_HEAD, [x.cells() for x in self.lines], notes=notes)
 
     def __str__(self) -> str:
         return self.grid().text()
@@ -115,8 +119,14 @@ class Explanation:
         return self.grid().html()
 
 
-def explained(param_groups: Iterable[dict[str, Any]]) -> Explanation:
-    """Return what is done with every parameter of these groups."""
+def explained(
+    param_groups: Iterable[dict[str, Any]], buckets: Sequence[Bucket] = ()
+) -> Explanation:
+    """Return what is done with every parameter of these groups.
+
+    Args:
+        param_groups: of an optimizer. buckets: those of its plan, once it has one.
+    """
     lines: list[Line] = []
     contributing: dict[Stepper, list[str]] = {}
     for k, group in enumerate(param_groups):
@@ -124,7 +134,13 @@ def explained(param_groups: Iterable[dict[str, Any]]) -> Explanation:
         lines += made
         names = [line.name for line in made if not line.frozen]
         contributing.setdefault(settings(group).stepper, []).extend(names)
-    return Explanation(tuple(lines), tuple(_shares(contributing)))
+    return Explanation(tuple(lines), tuple(_shares(contributing)), tuple(map(_run, buckets)))
+
+
+def _run(bucket: Bucket) -> str:
+    count, rule = len(bucket.params), bucket.stepper.program.declaration.name
+    steps = "1 parameter steps" if count == 1 else f"{count} parameters step"
+    return f"{rule}: {steps} {bucket.told()}."
 
 
 def _lines(group: dict[str, Any], title: object) -> Iterator[Line]:

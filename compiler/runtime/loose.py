@@ -39,6 +39,9 @@ class Loose(Bucket):
     def t(self) -> Tensor:
         return self.clocks[0] + 1
 
+    def told(self) -> str:
+        return "alone, its matrices in batches of one size, made anew at each step"
+
     def inputs(self, context: Context) -> list[Inputs]:
         """Return a batch for each of its pieces."""
         (member,) = self.members

@@ -55,6 +55,10 @@ class Matrices(Bucket):
     def shapes(self) -> list[tuple[int, int]]:
         return [self.size]
 
+    def told(self) -> str:
+        m, n = self.size
+        return f"as one batch, {self.total} × {m} × {n}"
+
     def t(self) -> Tensor:
         return super().t() if self.uniform else self._column(super().t())
 

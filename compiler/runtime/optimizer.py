@@ -247,9 +247,10 @@ class DeclaredOptimizer(Optimizer):
     def explain(self) -> Explanation:
         """Return what is done with every parameter: its view, rule, kernels, states and cost.
 
-        A parameter that the rule cannot take was refused before; none is left out silently.
+        After a step it also says which parameters step together, how, and why so. A parameter that
+        the rule cannot take was refused before; none is left out silently.
         """
-        return explained(self.param_groups)
+        return explained(self.param_groups, self._plan.buckets if self._plan else ())
 
     def __repr__(self) -> str:
         """Return a line for each group: its name, rule, hyper-parameters and parameters."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from normdsl.compiler.runtime import draws, parameter_groups
 from normdsl.compiler.runtime.buckets import Bucket, Member
 from normdsl.compiler.runtime.entries import Entries
-from normdsl.compiler.runtime.executors import executor
+from normdsl.compiler.runtime.executors import entries
 from normdsl.compiler.runtime.layout import STEP, layout
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
@@ -217,7 +217,7 @@ def _buckets(
     for ((sort, *size, _), _, maximize), same in found.items():
         for k in range(0, len(same), _most(sort, *size)):
             part = same[k : k + _most(sort, *size)]
-            bucket = (executor(part) if sort is Entries else sort)(part, maximize, not skips)
+            bucket = (entries if sort is Entries else sort)(part, maximize, not skips)
             bucket.forget()
             yield bucket
 

@@ -111,3 +111,21 @@ def test_a_parameter_without_entries_is_explained():
     text = str(adamw([nn.Parameter(torch.ones(0, 3))]).explain())
     assert "0×3" in text
     assert "0 FLOP" in text
+
+
+def test_after_a_step_it_says_what_steps_together_and_how():
+    params = [nn.Parameter(torch.ones(512, 300)) for _ in range(2)]
+    opt = adamw(params)
+    assert opt.explain().runs == ()
+    for p in params:
+        p.grad = torch.ones_like(p)
+    opt.step()
+    (told,) = opt.explain().runs
+    assert told.startswith("adamw: 2 parameters step by one kernel in C++, which took ")
+    assert told in str(opt.explain())
+    params[0].grad = None
+    opt.step()
+    (told,) = opt.explain().runs
+    assert told == (
+        "adamw: 1 parameter steps in 2 chunks by torch's operations, as 153,600 entries are few."
+    )

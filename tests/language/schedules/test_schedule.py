@@ -33,7 +33,7 @@ def test_other_dtypes_are_refused(dtype):
 
 
 def test_the_default_is_the_specification_in_the_parameters_dtype():
-    assert Schedule() == Schedule(polar=SVD(), dtype=None, compile=False)
+    assert Schedule() == Schedule(polar=SVD(), dtype=None, compile=None)
     assert exact == Schedule(dtype="float64")
     assert nd.exact is exact
 
