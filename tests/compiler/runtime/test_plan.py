@@ -346,3 +346,12 @@ def test_native_code_that_cannot_be_is_refused(monkeypatch):
     with pytest.raises(nd.HyperparameterError, match=r"C\+\+ compiler"):
         stepped(adamw, (2, 2), schedule=nd.Schedule(compile=True))
     assert kinds(stepped(adamw, *[(512, 256)] * 3)) == [Chunks]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradients_are_let_go_with_the_step(compiled):
+    opt = stepped(adamw, (4, 3), schedule=nd.Schedule(compile=compiled))
+    (p,) = opt.param_groups[0]["params"]
+    grad = weakref.ref(p.grad)
+    p.grad = None
+    assert grad() is None
