@@ -102,6 +102,15 @@ class Bucket(ABC):
         self._small = [k for k, p in enumerate(self.params) if not _is_large(p)]
 
     @property
+    def decides(self) -> bool:
+        """Whether it can leave it to its device whether it steps, and that saves time."""
+        return False
+
+    def run_if(self, flag: Tensor, context: Context) -> Tensor:
+        """Take the step if a flag is true; see `run`, for buckets that decide."""
+        raise NotImplementedError
+
+    @property
     def pieces(self) -> int:
         """How many batches it is."""
         return 1
@@ -109,6 +118,10 @@ class Bucket(ABC):
     @abstractmethod
     def told(self) -> str:
         """Return how the members step together, for people."""
+
+    def locate(self) -> None:
+        """Note where weights and gradients are at this step, once before anything else."""
+        return
 
     @abstractmethod
     def inputs(self, context: Context) -> list[Inputs]:
@@ -225,8 +238,8 @@ class Bucket(ABC):
         return [real(x) for x in values] if self._complex else values
 
     def t(self) -> Tensor:
-        """Return the index of this step, from 1: a scalar, or one for each matrix."""
-        return self.clocks[0] + 1 if self.uniform else self.clocks + 1
+        """Return the index of this step, from 1: a scalar on the host, or one for each matrix."""
+        return torch.tensor(self.done + 1, device="cpu") if self.uniform else self.clocks + 1
 
     def slope(self, grads: Tensor) -> Tensor:
         """Return gradients of what is minimised."""

@@ -30,13 +30,13 @@ class Fused(Entries):
         for k, field in enumerate(self.stepper.program.fields):
             self.table.put(2 + k, [views[field.name] for views in self.views])
         self._strides = [real(p).stride() for p in self.params]
-        self._copies: list[Tensor] = []
+        # Of this step's gradients those that had to be copied, which must outlive the kernel.
+        self._copies: dict[int, Tensor] = {}
 
     def told(self) -> str:
         return f"by one kernel in {self.kernel.language}, which took {self.kernel.seconds:.1f} s"
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
-        self._locate()
         numbers = self._numbers(context)
         if ok is None:
             return self.kernel.step(self.table, numbers, None, write=True)
@@ -44,34 +44,39 @@ class Fused(Entries):
         self.kernel.step(self.table, numbers, ok & good, write=True)
         return good
 
+    @property
+    def decides(self) -> bool:
+        return self.clocks.device.type != "cpu"
+
+    def run_if(self, flag: Tensor, context: Context) -> Tensor:
+        ok = flag.expand(len(self.members)).contiguous()
+        return self.kernel.step(self.table, self._numbers(context), ok, write=True)
+
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
-        self._locate()
         return self.kernel.step(self.table, self._numbers(context), None, write=False)
 
     def sizes(self, name: str) -> Tensor:
-        self._locate()
         return self.kernel.largest(self.table, "WG".index(name))
 
     def finite(self) -> Tensor:
         return torch.isfinite(self.table.largest(self.sizes("G")))
 
-    def _locate(self) -> None:
-        """Note where weights and gradients are at this step."""
-        grads = self.grads()
-        laid = self._laid(grads)
-        # Copies must outlive the kernel; the gradients themselves are let go with the step.
-        self._copies = [x for x, g in zip(laid, grads, strict=True) if x is not g]
-        self.table.put(0, self.weights())
-        self.table.put(1, laid)
+    def locate(self) -> None:
+        grads, weights = self.grads(), self.weights()
+        self._copies = {}
+        if list(map(Tensor.stride, grads)) != self._strides:
+            self._copies = self._laid(grads, weights)
+            grads = [self._copies.get(k, g) for k, g in enumerate(grads)]
+        self.table.put(0, weights)
+        self.table.put(1, grads)
 
-    def _laid(self, grads: list[Tensor]) -> list[Tensor]:
-        """Return gradients with their entries in the order in which the weights have theirs."""
-        if list(map(Tensor.stride, grads)) == self._strides:
-            return grads
-        return [
-            g if g.stride() == own else torch.empty_like(w, dtype=g.dtype).copy_(g)
-            for g, own, w in zip(grads, self._strides, self.weights(), strict=True)
-        ]
+    def _laid(self, grads: Sequence[Tensor], weights: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Return copies of the gradients whose entries do not lie as those of their weights do."""
+        return {
+            k: torch.empty_like(w, dtype=g.dtype).copy_(g)
+            for k, (g, own, w) in enumerate(zip(grads, self._strides, weights, strict=True))
+            if g.stride() != own
+        }
 
     def _numbers(self, context: Context) -> Tensor:
         """Return the numbers of the kernel, in a row for all members or one for each."""

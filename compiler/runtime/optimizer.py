@@ -218,6 +218,7 @@ class DeclaredOptimizer(Optimizer):
         told = [given.loss(settings_, loss) for settings_ in said]
         contexts = []
         for bucket in plan.buckets:
+            bucket.locate()
             moments = given.moments(bucket.members, self._capture)
             context = Context(hypers[bucket.group], told[bucket.group], moments)
             contexts.append(context._replace(numbers=bucket.numbers(context)))

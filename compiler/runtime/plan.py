@@ -62,12 +62,10 @@ class Listed:
 
 def sizes(live: Sequence[Tensor]) -> list[list[Any]]:
     """Return the metadata of parameters and their gradients on which a plan rests."""
-    grads = [p.grad for p in live]
-    told: list[list[Any]]
-    told = [[x.shape for x in live], [x.dtype for x in live], [x.device for x in live]]
-    slopes = [x for x in grads if x is not None]
-    told += [[x.shape for x in slopes], [x.dtype for x in slopes], [x.layout for x in slopes]]
-    return [*told, list(map(Tensor.stride, live))]
+    grads = [p.grad for p in live if p.grad is not None]
+    every, own = [*live, *grads], list(map(Tensor.stride, live))
+    told = [[x.shape for x in every], [x.dtype for x in every], [x.layout for x in grads]]
+    return [*told, [x.device for x in live], own]
 
 
 class Plan:

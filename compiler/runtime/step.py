@@ -56,13 +56,14 @@ class Step:
             GradientError: naming the first parameter for which it is not.
             FactorisationError: if a factorisation fails.
         """
+        if self._is_ahead() and self._taken_ahead():
+            return
         size = magnitude([*self._sizes(), *self._given()])
         if not math.isfinite(size):
             self._blame()  # of a very large gradient, the square alone is infinite
         try:
             known = self._known(self.contexts)
-            divides = any(bucket.stepper.divides for bucket in self.buckets)
-            if self.judged or divides or not size <= self._bound():
+            if self._is_judged() or not size <= self._bound():
                 self._judge(known)
             good = [
                 self._write(*both) for both in zip(self.buckets, self.contexts, known, strict=True)
@@ -72,6 +73,35 @@ class Step:
             raise
         if not all_true(good):
             self._refuse()
+
+    def _is_judged(self) -> bool:
+        """Return whether results are judged before any is written, whatever the gradient."""
+        return self.judged or any(bucket.stepper.divides for bucket in self.buckets)
+
+    def _is_ahead(self) -> bool:
+        """Return whether the device decides whether to write, and the host asks it once, after."""
+        devices = {bucket.clocks.device for bucket in self.buckets}
+        decide = len(devices) == 1 and all(bucket.decides for bucket in self.buckets)
+        return decide and not self._is_judged()
+
+    def _taken_ahead(self) -> bool:
+        """Take the step unless a gradient is very large or not finite; return whether it did.
+
+        Raises:
+            GradientError: for a result that is not finite.
+        """
+        sizes = torch.cat([*self._sizes(), *(x.reshape(1) for x in self._given())])
+        usual = sizes.max() <= self._bound()
+        good = [bucket.run_if(usual, context).all() for bucket, context in self._pairs()]
+        taken, *finite = torch.stack([usual, *good]).tolist()
+        if not taken:
+            return False
+        for bucket in self.buckets:
+            bucket.publish(self.state)
+            bucket.count(None)
+        if not all(finite):
+            self._refuse()
+        return True
 
     def take_finite(self) -> None:
         """Take it for the parameters for which all is finite; nothing is read on the host."""

@@ -355,3 +355,37 @@ def test_gradients_are_let_go_with_the_step(compiled):
     grad = weakref.ref(p.grad)
     p.grad = None
     assert grad() is None
+
+
+@pytest.fixture
+def ahead(monkeypatch):
+    """Let buckets of native code on CPUs decide as those of other devices do."""
+    monkeypatch.setattr(Fused, "decides", True)
+
+
+def test_a_device_that_decides_leaves_everything_for_a_gradient_that_is_not_finite(ahead):
+    params = parameters((4, 3), (5,), dtype=torch.float32)
+    twins = parameters((4, 3), (5,), dtype=torch.float32)
+    opt, twin = (adamw(ps, schedule=nd.Schedule(compile=True)) for ps in (params, twins))
+    params[1].grad[2] = torch.nan
+    for _ in range(2):
+        before = [p.detach().clone() for p in params]
+        with pytest.raises(nd.GradientError, match="nothing was changed"):
+            opt.step()
+        assert all(map(torch.equal, params, before))
+    params[1].grad[2] = twins[1].grad[2]
+    train(opt, 3)
+    train(twin, 3)
+    assert all(map(torch.equal, params, twins))
+    assert int(opt.state[params[0]]["step"]) == 3
+
+
+def test_a_device_that_decides_judges_a_very_large_gradient_first(ahead):
+    (p,) = parameters((2, 2), dtype=torch.float32)
+    opt = cubes([p], schedule=nd.Schedule(compile=True))
+    opt.step()
+    p.grad.fill_(1e20)
+    before = p.detach().clone()
+    with pytest.raises(nd.GradientError, match="nothing was changed"):
+        opt.step()
+    assert torch.equal(p, before)
