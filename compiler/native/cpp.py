@@ -118,13 +118,15 @@ def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch
 
 def _step(scalars: Scalars, kinds: Mapping[str, str]) -> list[str]:
     names, stored = scalars.arrays, dict(scalars.stored)
+    used = [name for name in names if name in stored or name in scalars.read]
     pointers = [
         f"    {'' if name in stored else 'const '}{kinds[name]}* __restrict p{name} ="
         f" reinterpret_cast<{kinds[name]}*>(table[{k} * count + k]) + first[b];"
         for k, name in enumerate(names)
+        if name in used
     ]
     numbers = [f"    const T n{k} = T(own[{k}]);" for k in range(len(scalars.numbers))]
-    reads = [f"const T {name} = T(p{name}[i]);" for name in names]
+    reads = [f"const T {name} = T(p{name}[i]);" for name in scalars.read]
     lines = [f"const auto {x.name} = {_code(x.operation, x.operands)};" for x in scalars.lines]
     news = [f"const {kinds[k]} new{k} = {kinds[k]}({_operand(x)});" for k, x in stored.items()]
     checks = [f"wrong += T(new{k}) * 0;" for k in stored]

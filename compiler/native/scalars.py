@@ -45,28 +45,23 @@ class Line:
 
 @attrs.frozen
 class Scalars:
-    """An entry-wise program, as it acts on one entry.
+    """A function of entries of some arrays, as it acts on one entry of each.
 
     Args:
-        states: names of an entry's states. numbers: names of what is the same for all entries.
-        lines: what is computed, in order. results: the new weight and the new states.
+        arrays: names of the arrays. numbers: names of what is the same for all entries of a member.
+        lines: what is computed, in order. stored: the arrays that change, with what they become.
     """
 
-    states: tuple[str, ...]
+    arrays: tuple[str, ...]
     numbers: tuple[str, ...]
     lines: tuple[Line, ...]
-    results: tuple[Operand, ...]
+    stored: tuple[tuple[str, Operand], ...]
 
     @property
-    def arrays(self) -> tuple[str, ...]:
-        """Names of what an entry has: its weight, its gradient, its states."""
-        return ("W", "G", *self.states)
-
-    @property
-    def stored(self) -> list[tuple[str, Operand]]:
-        """The arrays that change, with the scalars that they become."""
-        pairs = zip(("W", *self.states), self.results, strict=True)
-        return [(name, new) for name, new in pairs if name != new]
+    def read(self) -> list[str]:
+        """The arrays of which entries are read."""
+        used = {x for line in self.lines for x in line.operands} | {x for _, x in self.stored}
+        return [name for name in self.arrays if name in used]
 
 
 class NotScalarError(Exception):
@@ -84,17 +79,42 @@ def scalars(program: Program) -> Scalars:
         NotScalarError: if there is an operation without native code.
     """
     states = tuple(f"S{k}" for k in range(len(program.fields)))
-    numbers = (*_GIVEN, *_numbers(program))
+    numbers = _numbers(program)
 
-    def entry(W: Tensor, G: Tensor, states: Sequence[Tensor], *given: Tensor) -> Sequence[Tensor]:
-        told = dict(zip(numbers, given, strict=True))
-        return program.arrays(W, told.pop("slope") * G, *states, **told)
+    def entry(W: Tensor, G: Tensor, *old: Tensor, slope: Tensor, **told: Any) -> Sequence[Tensor]:
+        return program.arrays(W, slope * G, *old, **told)
 
-    W, G, *old = (torch.ones(1, 1, 1) for _ in range(2 + len(states)))
+    return traced(entry, ("W", "G", *states), ("W", *states), (*_GIVEN, *numbers))
+
+
+def traced(
+    function: Callable[..., Sequence[Tensor]],
+    arrays: tuple[str, ...],
+    stored: Sequence[str],
+    numbers: tuple[str, ...],
+) -> Scalars:
+    """Return a function of arrays and of numbers as it acts on one entry.
+
+    Args:
+        function: returns new values of the stored arrays. arrays: names of its arguments.
+        stored: which of them, or which others, it makes. numbers: names of its keywords.
+
+    Raises:
+        NotScalarError: if there is an operation without native code.
+    """
+
+    def called(given: Sequence[Tensor], plain: Sequence[Tensor]) -> Sequence[Tensor]:
+        return list(function(*given, **dict(zip(numbers, plain, strict=True))))
+
+    entries = [torch.ones(1, 1, 1) for _ in arrays]
     plain = [torch.ones((), dtype=torch.float64) for _ in numbers]
-    traced = make_fx(entry)(W, G, old, *plain)
-    names = ("W", "G", *states, *(f"n{k}" for k in range(len(numbers))))
-    return _read(traced, names, states, numbers)
+    noted = make_fx(called)(entries, plain)
+    names = (*arrays, *(f"n{k}" for k in range(len(numbers))))
+    lines, results = _read(noted, names)
+    pairs = zip(stored, results, strict=True)
+    changed = tuple((name, new) for name, new in pairs if name != new)
+    every = tuple(dict.fromkeys((*arrays, *stored)))
+    return Scalars(every, numbers, _used(lines, results), changed)
 
 
 def _numbers(program: Program) -> list[str]:
@@ -103,10 +123,8 @@ def _numbers(program: Program) -> list[str]:
     return list(program.numbers(torch.ones(1, 1, 1), t=torch.tensor(1.0), **hyper))
 
 
-def _read(
-    traced: GraphModule, names: Sequence[str], states: tuple[str, ...], numbers: tuple[str, ...]
-) -> Scalars:
-    """Return what was noted, line by line."""
+def _read(noted: GraphModule, names: Sequence[str]) -> tuple[list[Line], tuple[Operand, ...]]:
+    """Return what was noted, line by line, and the results."""
     known: dict[Node, Operand] = {}
     lines: list[Line] = []
 
@@ -120,16 +138,16 @@ def _read(
 
     places = iter(names)
     results: tuple[Operand, ...] = ()
-    for node in traced.graph.nodes:
+    for node in noted.graph.nodes:
         if node.op == "placeholder":
             known[node] = next(places)
         elif node.op == "output":
             results = tuple(operand(x) for x in node.args[0])
         elif node.op == "get_attr":
-            known[node] = float(operator.attrgetter(node.target)(traced))
+            known[node] = float(operator.attrgetter(node.target)(noted))
         else:
             known[node] = _written(node, [operand(x) for x in _operands(node)], put)
-    return Scalars(states, numbers, _used(lines, results), results)
+    return lines, results
 
 
 def _operands(node: Node) -> list[Any]:

@@ -67,8 +67,9 @@ def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch
     pointers = [
         f"p{name} = pointer(table, {k}, (k, count), {kinds[name]}, ALIGNED) + at"
         for k, name in enumerate(scalars.arrays)
+        if name in scalars.read or name in dict(scalars.stored)
     ]
-    reads = [f"{k} = tl.load(p{k}, mask=inside, other=0).to(T)" for k in scalars.arrays]
+    reads = [f"{k} = tl.load(p{k}, mask=inside, other=0).to(T)" for k in scalars.read]
     body = [f"{x.name} = {_code(x.operation, x.operands)}" for x in scalars.lines]
     stores = []
     for name, new in scalars.stored:
