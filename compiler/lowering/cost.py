@@ -121,7 +121,8 @@ def _counted(
     def meta(rows: int, cols: int, kind: torch.dtype = dtype) -> Tensor:
         return torch.empty(batch, rows, cols, dtype=kind, device="meta")
 
-    given = [meta(*shape), meta(*shape), *(meta(*f.lengths(shape)) for f in program.fields)]
+    states = [meta(*f.lengths(shape)) for f in program.fields]
+    given, kept = [meta(*shape), meta(*shape), *states], [states[k] for k in program.homes]
     sides = {"output_moment": shape[0], "input_moment": shape[1]}
     declaration = program.declaration
     numbers: dict[str, Any] = {k: 1.0 if v is None else v for k, v in declaration.defaults.items()}
@@ -130,16 +131,19 @@ def _counted(
     told["loss"] = meta(1, 1)
     if program.draws:
         told |= {"stream": meta(1, 1, torch.int64), "places": meta(*shape, torch.int64)}
-    told |= {program.phase: phase} if program.phase else {}
     correction: list[Tally] = []
 
     def step() -> None:
         known: dict[str, tuple[Tensor, ...]] = {"layers": (), "own": ()} if program.layers else {}
-        for survey in program.surveys:
-            known["own"] += tuple(shortened(survey, correction)(*given, **numbers, **told, **known))
+        for scalar, survey in zip(program.layers, program.surveys, strict=True):
+            arrays = given + (kept if scalar in program.waiting else [])
+            called = shortened(survey, correction)
+            known["own"] += tuple(called(*arrays, **numbers, **told, **known))
             known["layers"] += (meta(1, 1)[:1],)
-        once = program.numbers(given[0], **numbers)
-        shortened(program.arrays, correction)(*given, **once, **told, **known)
+        once = {**program.numbers(given[0], **numbers), **told, **known}
+        if phase and program.renew:
+            shortened(program.renew, correction)(*given, **once, **{program.phase: phase})
+        shortened(program.arrays, correction)(*given, *kept, **once)
 
     return reduce(Tally.plus, correction, tally(step))
 

@@ -26,8 +26,8 @@ class Emitter(Printer):
     Args:
         names: variable names for some expressions. inputs: code for what the function is given: the
             states before the step, and what is known of all layers.
-        schedule: which kernels to call. kept: names of the last results of values that are kept.
-        phase: name of the argument that says what to do with them.
+        schedule: which kernels to call. kept: names of the last results of values that are kept, if
+            the function computes them anew. phase: name of the argument that says if there are any.
         numbers: names of numbers that the function is given.
     """
 
@@ -103,13 +103,12 @@ class Emitter(Printer):
         return self._pieces[expr]
 
     def _keep(self, expr: Expr, first: Piece) -> Piece:
-        """Return the code that computes a kept value when it is time, or takes the old one."""
-        if expr not in self.kept:
+        """Return the code that computes a kept value; a method may improve the last one."""
+        method = self.schedule.eigenbasis
+        if expr not in self.kept or not isinstance(expr, nodes.Eigenbasis) or not method.iterative:
             return first
-        old, later, method = self.kept[expr], None, self.schedule.eigenbasis
-        if isinstance(expr, nodes.Eigenbasis) and method.iterative:
-            later = self._by(method, "eigenbasis", self._arg(expr.arg), old).text
-        return Piece(refresh.conditional(self.phase, first.text, later, old), Level.SUM)
+        later = self._by(method, "eigenbasis", self._arg(expr.arg), self.kept[expr]).text
+        return Piece(f"{first.text} if {self.phase} == {refresh.FIRST} else {later}", Level.SUM)
 
     def number(self, expr: Expr) -> str:
         """Return the code of a number, as it meets matrices."""

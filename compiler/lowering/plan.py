@@ -9,7 +9,7 @@ import attrs
 
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.fields import Field, kept_fields, state_fields, unused
-from normdsl.compiler.lowering.refresh import combined, inside, kept_values
+from normdsl.compiler.lowering.refresh import combined, inside, kept_values, turning
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
@@ -35,6 +35,8 @@ class Plan:
         names: the author's names of expressions.
         phase: name of a further argument of `step`, what to do with values that are kept between
             steps (see `refresh`); None if there are none.
+        renewed: what is computed when kept values are: they, and the old states that turn along.
+        homes: the numbers of the states that hold these from step to step.
         owned: names of the states that the rule has under any schedule.
     """
 
@@ -49,6 +51,8 @@ class Plan:
     layers: tuple[Across, ...]
     names: Mapping[Expr, str]
     phase: str | None
+    renewed: tuple[Expr, ...]
+    homes: tuple[int, ...]
     owned: frozenset[str]
 
     @property
@@ -60,6 +64,19 @@ class Plan:
     def graph(self) -> tuple[Expr, ...]:
         """The primitive expressions of the new weights and of the rule's new states."""
         return (self.update, *self.after)
+
+    @cached_property
+    def reads_last(self) -> bool:
+        """Whether a step also reads what kept values, or states that turn, were before it."""
+        olds = {self.slots[k].before for k in self.homes if k < len(self.slots)}
+        roots = [*self.graph, *(x.arg for x in self.layers)]
+        return not olds.isdisjoint(inside(roots, lambda x: x in self.renewed))
+
+    @cached_property
+    def waiting(self) -> tuple[Across, ...]:
+        """The scalars of all layers to which a layer adds what reads kept values."""
+        kept = set(self.renewed)
+        return tuple(x for x in self.layers if not kept.isdisjoint(inside([x.arg])))
 
     @cached_property
     def draws(self) -> bool:
@@ -83,6 +100,9 @@ def planned(declaration: Rule, schedule: Schedule) -> Plan:
     graph = (update, *after)
     scheduled = kept_values(graph, schedule)
     values = tuple(x for x in scheduled if x not in after)
+    before, held = [slot.before for slot in slots], [*after, *values]
+    last = {x: before[after.index(x)] for x in scheduled if x in after}
+    turns = turning(graph, last)
     states = state_fields(declaration, slots)
     taken = {f.name for f in states}
     most = [x for x in kept_values(graph, _KEEPING) if x not in after]
@@ -100,6 +120,8 @@ def planned(declaration: Rule, schedule: Schedule) -> Plan:
         combined(graph),
         called,
         unused("phase", {h.name for h in declaration.hyper}) if scheduled else None,
+        (*scheduled, *turns),
+        (*map(held.index, scheduled), *map(before.index, turns.values())),
         frozenset(f.name for f in (*states, *kept, *owned)),
     )
 

@@ -23,15 +23,18 @@ class Program(Plan):
         code: the source of `init` and `step`, and of the kernels they call.
         init: (W, **hyper) → states.
         numbers: (W, t=, **hyper) → what is computed once for all entries, by name.
-        arrays: (W, G, *states, **numbers, loss=) → (W, *states), with the layer's moments where
-            the rule reads them.
-        step: (W, G, *states, t=, loss=, **hyper) → (W, *states): both.
+        renew: (W, G, *states, **numbers, loss=, phase=) → what a step keeps for some steps; None
+            if that is nothing.
+        arrays: (W, G, *states, *kept, **numbers, loss=) → (W, *states), with the layer's moments
+            where the rule reads them.
+        step: (W, G, *states, t=, loss=, **hyper) → (W, *states): all of these.
         surveys: what each layer contributes to the scalars of all layers.
     """
 
     code: str
     init: Callable[..., tuple[Tensor, ...]]
     numbers: Callable[..., dict[str, Any]]
+    renew: Callable[..., tuple[Tensor, ...]] | None
     arrays: Callable[..., tuple[Tensor, ...]]
     step: Callable[..., tuple[Tensor, ...]]
     surveys: tuple[Callable[..., Tensor], ...]
@@ -55,7 +58,7 @@ def lower(declaration: Rule, schedule: Schedule) -> Program:
     loaded = _load(declaration, code)
     surveys = tuple(loaded[f"survey{k}"] for k in range(len(plan.layers)))
     parts = attrs.asdict(plan, recurse=False)
-    functions = {name: loaded[name] for name in ("init", "numbers", "arrays", "step")}
+    functions = {x: loaded.get(x) for x in ("init", "numbers", "renew", "arrays", "step")}
     return Program(**parts, code=code, surveys=surveys, **functions)
 
 

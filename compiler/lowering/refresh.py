@@ -1,16 +1,20 @@
-"""Refresh: which values a schedule keeps between steps, and how each is written.
+"""Refresh: which values a schedule keeps between steps, and what is computed with them.
 
 A kept value V(S) of a state S becomes one more state of the program, unless it is one already, as
-an eigenbasis is in whose coordinates another state is kept. And `step` gets an argument that says
-what to do with it, a Python int: 0 keep, 1 compute, 2 compute for the first time.
+an eigenbasis is in whose coordinates another state is kept. What was kept, and old states that turn
+along with an eigenbasis, are given to `arrays`; `renew` computes them anew, for those matrices of a
+batch whose turn it is. An int says what a step does: 0 keep, 1 compute, 2 compute for the first
+time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Eigenbasis
+from normdsl.expressions.nodes.constants import is_constant
 from normdsl.expressions.recursion import Before
 from normdsl.schedules.schedule import Schedule
 
@@ -18,13 +22,34 @@ KEEP, COMPUTE, FIRST = 0, 1, 2
 
 
 def kept_values(roots: Iterable[Expr], schedule: Schedule) -> list[Expr]:
-    """Return the values of a derived step that a schedule keeps, operands first."""
-    return [x for x in inside(roots) if is_scheduled(x, schedule)]
+    """Return the values of a derived step that a schedule keeps, operands first.
+
+    What reads a scalar of all layers that depends on kept values itself is not kept: layers keep
+    theirs for different times.
+    """
+    found: dict[Expr, None] = {}
+    for x in inside(roots):
+        if _is_kept(x, schedule) and _reads_a_state(x):
+            shared = [y for scalar in combined([x]) for y in inside([scalar])]
+            if not any(y in found for y in shared):
+                found[x] = None
+    return list(found)
 
 
-def is_scheduled(expr: Expr, schedule: Schedule) -> bool:
-    """Return whether a schedule says at which steps an expression of a derived step is computed."""
-    return _is_kept(expr, schedule) and _reads_a_state(expr)
+def turning(roots: Iterable[Expr], last: Mapping[Expr, Before]) -> dict[Expr, Before]:
+    """Return old values that are read in the coordinates of kept eigenbases, and their states.
+
+    (Qᵀ Q₋) s₋ is s₋ itself as long as Q is Q₋, since QᵀQ = I, and so is (Qᵀ Q₋)² s₋.
+
+    Args:
+        roots: a derived step. last: for kept values that are states, their last values.
+    """
+    found: dict[Expr, Before] = {}
+    for x in reversed(inside(roots)):  # the largest first
+        old = _unturned(x, last)
+        if old is not None and old is not x and old not in found.values():
+            found[x] = old
+    return found
 
 
 def inside(roots: Iterable[Expr], whole: Callable[[Expr], bool] = lambda _: False) -> list[Expr]:
@@ -44,15 +69,9 @@ def combined(roots: Iterable[Expr]) -> tuple[Across, ...]:
     return tuple(x for x in inside(roots) if isinstance(x, Across))
 
 
-def phase(done: int, refresh: int) -> int:
+def phase(done: int, refresh: int, offset: int = 0) -> int:
     """Return what the step after `done` steps does with kept values."""
-    return FIRST if done == 0 else COMPUTE if done % refresh == 0 else KEEP
-
-
-def conditional(argument: str, first: str, later: str | None, old: str) -> str:
-    """Return the code of a kept value; `later` computes it from the old one, if that differs."""
-    fresh = first if later is None else f"{first} if {argument} == {FIRST} else {later}"
-    return f"{fresh} if {argument} else {old}"
+    return FIRST if done == 0 else COMPUTE if (done + offset) % refresh == 0 else KEEP
 
 
 def _is_kept(expr: Expr, schedule: Schedule) -> bool:
@@ -63,6 +82,28 @@ def _is_kept(expr: Expr, schedule: Schedule) -> bool:
 
 def _reads_a_state(expr: Expr) -> bool:
     return any(isinstance(x, Before) for x in inside([expr]))
+
+
+def _unturned(expr: Expr, last: Mapping[Expr, Before]) -> Expr | None:
+    """Return the state that an expression is while eigenbases stay; None if it is not one."""
+    match expr:
+        case Before():
+            return expr
+        case n.MatMul(left=x, right=y):
+            rest = y if _stays(x, last) else x if _stays(y, last) else None
+            return None if rest is None else _unturned(rest, last)
+    return None
+
+
+def _stays(expr: Expr, last: Mapping[Expr, Before]) -> bool:
+    """Return whether an expression is Qᵀ Q₋ or Q₋ᵀ Q of a kept eigenbasis, or its square."""
+    match expr:
+        case n.Pow(base=x, exponent=p) if is_constant(p, 2):
+            return _stays(x, last)
+        case n.MatMul(left=n.Transpose(arg=x), right=y):
+            bases = [q for q in last if isinstance(q, Eigenbasis)]
+            return any({x, y} == {q, last[q]} for q in bases)
+    return False
 
 
 def _collect(root: Expr, found: dict[Expr, None], whole: Callable[[Expr], bool]) -> None:

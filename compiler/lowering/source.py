@@ -15,7 +15,7 @@ from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fields import unused
 from normdsl.compiler.lowering.kernel_calls import with_helpers
 from normdsl.compiler.lowering.plan import Plan
-from normdsl.compiler.lowering.refresh import combined, inside, is_scheduled
+from normdsl.compiler.lowering.refresh import combined, inside
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.compiler.lowering.value_types import Type, Types
 from normdsl.declarations.identifiers import CODE
@@ -42,6 +42,7 @@ def write(plan: Plan) -> str:
             f"What a layer adds to layers[{k}]",
             [(x.arg, "x")],
             {place[y]: y for y in combined([x.arg])},
+            functions.kept if x in plan.waiting else {},
         )
         for k, x in everywhere.items()
     ]
@@ -49,7 +50,11 @@ def write(plan: Plan) -> str:
     what = f"The arrays of one step of {plan.declaration.name}"
     numbers = functions.numbers([x for x, _ in roots], everywhere)
     steps.append(functions.write_numbers(numbers))
-    steps.append(functions.write("arrays", what, roots, everywhere, plan.values, numbers))
+    if plan.renewed:
+        early = {place[x]: x for x in combined(plan.renewed)}
+        steps.append(functions.write_renew(early, numbers))
+    roots = [*roots[:-1], *((x, None) for x in plan.values), roots[-1]]
+    steps.append(functions.write("arrays", what, roots, everywhere, functions.kept, numbers))
     steps.append(functions.write_step())
     _require_no_clash(plan.declaration, kernels)
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
@@ -70,8 +75,17 @@ class _Functions:
         before = zip(plan.slots, self.olds, strict=False)
         self.inputs: dict[Expr, str] = {s.before: x for s, x in before}
         # A kept value that a state remembers anyway has its last value there.
-        held = zip([*plan.after, *plan.values], self.olds, strict=True)
-        self.last = {x: old for x, old in held if is_scheduled(x, plan.schedule)}
+        self.kept: dict[Expr, str] = {}
+        for x, k in zip(plan.renewed, plan.homes, strict=True):
+            name = plan.fields[k].name
+            turned = x not in plan.after and x not in plan.values
+            self.kept[x] = unused(f"{name}_turned" if turned else name, used - {name})
+            used.add(self.kept[x])
+
+    @property
+    def last(self) -> dict[Expr, str]:
+        """Names of what is renewed, as it was before the step."""
+        return {x: self.olds[k] for x, k in zip(self.plan.renewed, self.plan.homes, strict=True)}
 
     def write(
         self,
@@ -79,7 +93,7 @@ class _Functions:
         what: str,
         roots: Sequence[tuple[Expr, str | None]],
         found: Mapping[int, Across],
-        kept: Sequence[Expr] = (),
+        kept: Mapping[Expr, str],
         numbers: Mapping[Expr, str] | None = None,
     ) -> str:
         """Return the source of a function.
@@ -87,20 +101,40 @@ class _Functions:
         Args:
             name: its name. what: what it returns, in words.
             roots: what it returns, with wishes for names; the last one comes first.
-            found: scalars of all layers that it is given. kept: what else it returns.
+            found: scalars of all layers that it is given. kept: names of kept values, likewise.
             numbers: names of the numbers it is given, instead of step index and hyper-parameters.
         """
         plan = self.plan
+        given = {**self.inputs, **_shared(found), **kept}
+        emitter = Emitter(plan.names, given, plan.schedule, numbers=numbers)
+        results = self._results(emitter, roots)
+        results.insert(0, results.pop())
+        body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
+        return _function(f"def {name}({self._arguments(numbers, kept)}):", what, body)
+
+    def write_renew(self, found: Mapping[int, Across], numbers: Mapping[Expr, str]) -> str:
+        """Return the source of what computes kept values anew.
+
+        Args:
+            found: scalars of all layers that it is given. numbers: names of numbers, likewise.
+        """
+        plan = self.plan
         given = {**self.inputs, **_shared(found)}
-        emitter = Emitter(plan.names, given, plan.schedule, self.last, plan.phase or "", numbers)
-        emitter.reserve([h.name for h in plan.declaration.hyper])
+        emitter = Emitter(
+            plan.names, given, plan.schedule, self.last, plan.phase or "", numbers=numbers
+        )
+        results = self._results(emitter, [(x, None) for x in plan.renewed])
+        body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
+        what = f"What {plan.declaration.name} keeps between steps, computed anew"
+        return _function(f"def renew({self._arguments(numbers)}, {plan.phase}):", what, body)
+
+    def _results(self, emitter: Emitter, roots: Sequence[tuple[Expr, str | None]]) -> list[str]:
+        """Emit what a function returns, and note its kernels."""
+        emitter.reserve([h.name for h in self.plan.declaration.hyper])
         emitter.count([x for x, _ in roots])
         results = [emitter.value(x, wish) for x, wish in roots]
-        results.insert(0, results.pop())
-        results += [emitter.value(x) for x in kept]
-        body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
         self.kernels.update(_helpers(emitter))
-        return _function(f"def {name}({self._arguments(numbers)}):", what, body)
+        return results
 
     def numbers(self, roots: Sequence[Expr], found: Mapping[int, Across]) -> dict[Expr, str]:
         """Return names for the numbers of a step: its largest parts that no array is read for.
@@ -143,28 +177,36 @@ class _Functions:
         head = ", ".join(["W", "G", *self.olds])
         asides = [*plan.declaration.moments, *(["layers", "own"] if plan.layers else [])]
         asides += ["stream", "places"] if plan.draws else []
-        asides += [plan.phase] if plan.phase else []
-        told = "".join(f", {name}={name}" for name in asides)
-        body = [
-            f"once = numbers(W, t=t{hyper})",
-            f"return arrays({head}, **once, loss=loss{told})",
-        ]
+        told = "".join(f", {name}={name}" for name in ["loss", *asides])
+        body = [f"once = numbers(W, t=t{hyper})"]
+        if plan.renewed:
+            olds = _tuple(list(self.last.values()))
+            renewed = f"renew({head}, **once{told}, {plan.phase}={plan.phase})"
+            body.append(f"kept = {renewed} if {plan.phase} else {olds}")
+            head += ", *kept"
+        body.append(f"return arrays({head}, **once{told})")
         what = f"One step of {plan.declaration.name}"
-        return _function(f"def step({self._arguments()}):", what, body)
+        phase = f", {plan.phase}" if plan.phase else ""
+        return _function(f"def step({self._arguments(phase=phase)}):", what, body)
 
     def _asides(self) -> set[str]:
         """Return names of arguments besides weights, gradient, states and numbers."""
-        return {"layers", "own", *self.plan.declaration.moments, self.plan.phase or "phase"}
+        known = {"layers", "own", *self.plan.declaration.moments, self.plan.phase or "phase"}
+        return known | {*self.kept.values()}
 
-    def _arguments(self, numbers: Mapping[Expr, str] | None = None) -> str:
+    def _arguments(
+        self,
+        numbers: Mapping[Expr, str] | None = None,
+        kept: Mapping[Expr, str] | None = None,
+        phase: str = "",
+    ) -> str:
         plan = self.plan
         known = "".join(f", {name}=None" for name in plan.declaration.moments)
         known += ", layers=(), own=()" if plan.layers else ""
         known += _drawn(plan)
-        known += f", {plan.phase}" if plan.phase else ""
-        head = ", ".join(["W", "G", *self.olds])
+        head = ", ".join(["W", "G", *self.olds, *(kept or {}).values()])
         if numbers is None:
-            return f"{head}, *, t, loss=None{known}{_hyper(plan)}"
+            return f"{head}, *, t, loss=None{known}{phase}{_hyper(plan)}"
         own = "".join(f", {name}" for name in numbers.values())
         return f"{head}, *{own}, loss=None{known}"
 
@@ -191,7 +233,7 @@ def _helpers(emitter: Emitter) -> dict[Callable[..., object], None]:
 
 def _require_no_clash(declaration: Rule, kernels: Iterable[Callable[..., object]]) -> None:
     """Refuse a hyper-parameter called like a function that the code calls: it would hide it."""
-    called = {k.__name__ for k in kernels} | {"numbers", "arrays"}
+    called = {k.__name__ for k in kernels} | {"numbers", "renew", "arrays"}
     for h in declaration.hyper:
         if h.name in called:
             raise DeclarationError(
@@ -243,11 +285,11 @@ def lengths(lines: list[str], results: list[str]) -> list[str]:
 
 
 def _returned(results: list[str]) -> str:
-    return (
-        f"return {', '.join(results)}"
-        if len(results) > 1
-        else f"return ({''.join(r + ',' for r in results)})"
-    )
+    return f"return {', '.join(results) if len(results) > 1 else _tuple(results)}"
+
+
+def _tuple(parts: list[str]) -> str:
+    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
 
 def _function(head: str, what: str, body: list[str]) -> str:

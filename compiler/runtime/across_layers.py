@@ -31,12 +31,16 @@ def shared(
         FactorisationError: if a factorisation does not converge (rare for finite input).
         DeclarationError: if it is not clear which scalars of several rules are one.
     """
+    batches = list(batches)
     known = [_unknown(len(stepper.program.layers)) for stepper, _ in batches]
     if joined is None:
         joined = scalars(tuple(dict.fromkeys(stepper for stepper, _ in batches)))
     for scalar in joined:
         holders = [i for i, (stepper, _) in enumerate(batches) if stepper in scalar.nodes]
         nodes = [scalar.nodes[batches[i][0]] for i in holders]
+        for node, i in zip(nodes, holders, strict=True):
+            if node in batches[i][0].program.waiting:
+                batches[i] = batches[i][0], batches[i][0].renewed(batches[i][1], known[i])
         each = [
             batches[i][0].survey(node, batches[i][1], known[i])
             for node, i in zip(nodes, holders, strict=True)

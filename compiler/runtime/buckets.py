@@ -16,8 +16,9 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime.inputs import Inputs, Known
-from normdsl.compiler.runtime.layout import STEP, Layout, real
+from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
 from normdsl.compiler.runtime.nonfinite import has_values, lengths, trace
 from normdsl.compiler.runtime.stepper import Stepper
 
@@ -36,6 +37,7 @@ class Member:
         param: the parameter. layout: how it steps. group: the number of its group.
         state: its state, complete, as it is before the next step; empty once it was copied.
         done: how many steps it took. fresh: whether anything in its state was just begun.
+        offset: which says when its kept values are computed, see `staggering`; None if not yet.
         origin: where its random numbers start, if the rule draws.
     """
 
@@ -45,6 +47,7 @@ class Member:
     state: Mapping[str, Tensor]
     done: int
     fresh: bool = False
+    offset: int | None = None
     origin: Tensor | None = None
 
     @property
@@ -75,11 +78,20 @@ def _is_large(param: Tensor) -> bool:
     return plain and param.numel() >= LARGE
 
 
+def _turns(places: Sequence[int]) -> dict[int, slice]:
+    """Return which members have each place, which are next to one another."""
+    found: dict[int, slice] = {}
+    for k, place in enumerate(places):
+        found[place] = slice(found[place].start if place in found else k, k + 1)
+    return found
+
+
 class Bucket(ABC):
     """Parameters of one rule, dtype and device that step together.
 
     Args:
-        members: the parameters, of one step count. maximize: whether gradients are negated.
+        members: the parameters, of one step count, by their offsets in the period of refreshes.
+        maximize: whether gradients are negated.
         uniform: whether they always step together, so that one step count is that of all.
     """
 
@@ -91,10 +103,17 @@ class Bucket(ABC):
         self.params = [m.param for m in members]
         self.done, self._fresh = first.done, first.fresh
         self._complex = first.param.is_complex()
-        self.clocks = torch.full(
-            (len(members),), first.done, dtype=torch.int64, device=first.param.device
+        counts = torch.tensor(
+            [[first.done] * len(members), [m.offset or 0 for m in members]],
+            dtype=torch.int64,
+            device=first.param.device,
         )
+        self.clocks, offsets = counts.unbind()
         self.views: list[dict[str, Tensor]] = [{STEP: x} for x in self.clocks.unbind()]
+        if self.stepper.keeps:
+            for views, x in zip(self.views, offsets.unbind(), strict=True):
+                views[OFFSET] = x
+        self._turns = _turns([self.stepper.place(m.offset or 0) for m in members])
         self._columns: list[tuple[str, list[Tensor]]] = []
         self._held: list[dict[str, Any]] = []
         self._version = self.clocks._version
@@ -246,9 +265,16 @@ class Bucket(ABC):
         return -grads if self.maximize else grads
 
     @property
-    def phase(self) -> int:
-        """What this step does with kept values."""
-        return self.stepper.phase(0 if self._fresh else self.done)
+    def turn(self) -> tuple[int, slice | None]:
+        """What this step does with kept values, and for which members; None for all."""
+        if not self.stepper.keeps:
+            return refresh.KEEP, None
+        if self._fresh or not self.done:
+            return refresh.FIRST, None
+        due = self._turns.get(self.stepper.place(-self.done))
+        if due is None:
+            return refresh.KEEP, None
+        return refresh.COMPUTE, None if due == slice(0, len(self.params)) else due
 
     def _buffers(self, member: Member) -> Iterator[torch.dtype]:
         for field in self.stepper.program.fields:

@@ -180,7 +180,6 @@ class Chunks(Entries):
                 t,
                 context.loss,
                 context.hyper,
-                phase=self.phase,
                 numbers=numbers,
             )
 

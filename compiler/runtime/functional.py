@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.draws import origin
 from normdsl.compiler.runtime.hyper import complete
@@ -17,6 +18,7 @@ from normdsl.compiler.runtime.layout import require_kind
 from normdsl.compiler.runtime.moments import missing_moments, require_read, require_shapes
 from normdsl.compiler.runtime.pure import Context, Leaf, size, started, stepped
 from normdsl.compiler.runtime.sharing import scalars
+from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import require_gradient
 from normdsl.compiler.runtime.stepper import stepper
 from normdsl.declarations.rule import Rule
@@ -106,6 +108,7 @@ class Functional:
         seen = self._moments(tree, {"input_moment": input_moment, "output_moment": output_moment})
         columns = [self._like(tree, name, state[name]) for name in self._names]
         origins = self._origins(state, params)
+        phase, due = self._phase(state["t"], params_)
         going = [i for i, p in enumerate(params_) if self._steps(p, slopes[i])]
         leaves = [
             Leaf(
@@ -114,11 +117,12 @@ class Functional:
                 [x[i] for x in columns],
                 {k: x[i] for k, x in seen.items()},
                 origins[i],
+                due[i],
             )
             for i in going
         ]
         self._require(leaves)
-        context = Context(state["t"] + 1, self._loss(loss), values, self._phase(state["t"]))
+        context = Context(state["t"] + 1, self._loss(loss), values, phase)
         for i, (weight, after) in zip(
             going,
             stepped(self._stepper, leaves, context, self._joined) if leaves else (),
@@ -164,9 +168,19 @@ class Functional:
             raise missing_loss(self.declaration.name, "update(..., loss=value)")
         return as_loss(loss)
 
-    def _phase(self, done: Tensor) -> int:
-        """Return what is done with kept values."""
-        return self._stepper.phase(int(done) if self._stepper.keeps else 0)
+    def _phase(self, done: Tensor, leaves: list[Any]) -> tuple[int, list[bool]]:
+        """Return what is done with kept values that are due, and which leaves have such ones.
+
+        Offsets are dealt to all leaves by their sizes, which do not change, so no state has them.
+        """
+        count = int(done) if self._stepper.keeps else 0
+        if count == 0:
+            return refresh.FIRST, [True for _ in leaves]
+        program = self._stepper.program
+        held = [i for i, p in enumerate(leaves) if isinstance(p, Tensor) and p.numel()]
+        offsets = dealt([Turn(program, [(1, *size(leaves[i]))]) for i in held])
+        due = {i for i, o in zip(held, offsets, strict=True) if not self._stepper.place(count + o)}
+        return refresh.COMPUTE, [i in due for i in range(len(leaves))]
 
     def _moments(self, tree: Any, given: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Return the moments that the rule reads, by name, leaf by leaf."""

@@ -29,6 +29,8 @@ class Inputs(NamedTuple):
         loss: value of the loss, if known. hyper: the hyper-parameters.
         moments: per moment of the layer that the rule reads, its values, count × ….
         phase: what to do with values kept between steps, see `lowering.refresh`.
+        due: the matrices whose kept values are computed, if it is to be done; None for all.
+        kept: kept values and what turns along with them, once it is done; see `Plan.renewed`.
         counted: for each matrix whether it counts among all layers, count × 1 × 1; None for yes.
         stream: of its random numbers, count × 1 × 1. places: its entries' numbers there.
         numbers: what is computed once for all entries, if it is known.
@@ -46,6 +48,8 @@ class Inputs(NamedTuple):
     stream: Tensor | None = None
     places: Tensor | None = None
     numbers: Mapping[str, Any] | None = None
+    due: slice | None = None
+    kept: Sequence[Tensor] | None = None
 
     @property
     def count(self) -> int:  # type: ignore[override]
@@ -53,18 +57,30 @@ class Inputs(NamedTuple):
         return self.weights.shape[0]
 
     def part(self, which: slice) -> Inputs:
-        """Return what some of the matrices step from."""
+        """Return what some of the matrices step from: all of those that are due, or none."""
         each = {
             name: x[which]
             for name in ("weights", "grads", "counted", "stream", "places")
             if (x := getattr(self, name)) is not None
         }
-        states = [x[which] for x in self.states]
+        several = {
+            name: [x[which] for x in found]
+            for name in ("states", "kept")
+            if (found := getattr(self, name)) is not None
+        }
         moments = {name: x[which] for name, x in self.moments.items()}
         known = self.numbers or {}
         numbers = {name: _part(x, which) for name, x in known.items()} if known else None
-        t = _part(self.t, which)
-        return self._replace(**each, states=states, moments=moments, t=t, numbers=numbers)
+        idle = self.due is not None and not self.due.start <= which.start < self.due.stop
+        return self._replace(
+            **each,
+            **several,
+            moments=moments,
+            t=_part(self.t, which),
+            numbers=numbers,
+            phase=refresh.KEEP if idle else self.phase,
+            due=None,
+        )
 
 
 def _part(number: Any, which: slice) -> Any:

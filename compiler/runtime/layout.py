@@ -19,6 +19,8 @@ from normdsl.expressions.shapes import Dim
 
 #: Key of the step count in a parameter's state.
 STEP = "step"
+#: Key of what says at which steps its kept values are computed, if it has any.
+OFFSET = "refresh_offset"
 
 
 @attrs.frozen
@@ -67,7 +69,7 @@ class Layout:
         What wrappers and hooks keep under other keys is theirs.
         """
         name = key.partition("[")[0] if isinstance(key, str) else None
-        return name == STEP or name in self.stepper.program.owned
+        return name in (STEP, OFFSET) or name in self.stepper.program.owned
 
     def own(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the rule's part of a parameter's state."""
@@ -81,7 +83,7 @@ class Layout:
                 device, or if a key of the rule's was taken by others before the first step.
         """
         stored = [pair for field in self.fields for pair in self.stored(field).items()]
-        for key, shape in (*stored, (STEP, ())):
+        for key, shape in (*stored, (STEP, ()), (OFFSET, ())):
             if key in state:
                 self._require_slot(key, shape, state[key], device)
         needed = [key for field in self.required for key in self.stored(field)]
@@ -110,7 +112,7 @@ class Layout:
                 hint="keep the view of a group as it was when its parameters first stepped, and "
                 "what is yours under another key; of another size, start anew: del opt.state[p]",
             )
-        if key != STEP and value.device != device:
+        if key not in (STEP, OFFSET) and value.device != device:
             raise GradientError(
                 told,
                 why=f"its state {key} is on {value.device}, and the parameter on {device}",

@@ -70,7 +70,7 @@ class Loose(Bucket):
                 moments
                 if given is None
                 else {n: torch.where(given, x, 0) for n, x in moments.items()},
-                self.phase,
+                self.turn[0],
                 given,
                 places=places[k],
                 numbers=context.numbers[k],

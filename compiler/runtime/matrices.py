@@ -74,6 +74,8 @@ class Matrices(Bucket):
             origins = torch.stack([m.origin for m in self.members if m.origin is not None])
             stream = self._column(draws.stream(origins, self.clocks + 1))
             places = torch.cat([draws.places(m.layout, m.param)[0] for m in self.members])
+        phase, members = self.turn
+        rows = members and slice(members.start * self.each, members.stop * self.each)
         moments = {k: torch.stack([*column]) for k, column in context.moments.items()}
         if counted is not None:
             moments = {k: torch.where(counted, x, 0) for k, x in moments.items()}
@@ -86,16 +88,19 @@ class Matrices(Bucket):
                 context.loss,
                 context.hyper,
                 moments,
-                self.phase,
+                phase,
                 counted,
                 stream,
                 places,
                 context.numbers[0],
+                rows,
             )
         ]
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
         (inputs,) = self.inputs(context)
+        if ok is None:
+            inputs = self._renewed(inputs, known[0])
         weights, states = self._stepped(inputs, known[0])
         if ok is None:
             kept = self._kept(weights, states)
@@ -108,6 +113,21 @@ class Matrices(Bucket):
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
         (inputs,) = self.inputs(context)
         return self._good(*self._stepped(inputs, known[0]))
+
+    def _renewed(self, inputs: Inputs, known: Known) -> Inputs:
+        """Return the batch with kept values that are due computed in their places, if they can be.
+
+        Where the step reads the old ones as well, or they are rounded there, they are not.
+        """
+        program = self.stepper.program
+        homes = [self.states[k] for k in program.homes]
+        exact = all(x.dtype == self.stepper.dtype(self.params[0]) for x in homes)
+        if not inputs.phase or program.reads_last or not exact:
+            return inputs
+        rows = slice(None) if inputs.due is None else inputs.due
+        for old, new in zip(homes, self.stepper.due(inputs, known), strict=True):
+            old[rows].copy_(new)
+        return inputs._replace(kept=homes)
 
     def _stepped(self, inputs: Inputs, known: Known, alone: bool = False) -> New:
         """Return what is new; where a factorisation fails and such steps are left out, NaN.

@@ -17,7 +17,7 @@ from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.explain import Explanation, explained
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group
-from normdsl.compiler.runtime.layout import STEP, is_judged
+from normdsl.compiler.runtime.layout import OFFSET, STEP, is_judged
 from normdsl.compiler.runtime.options import (
     require_capturable,
     require_closure,
@@ -27,6 +27,7 @@ from normdsl.compiler.runtime.options import (
 from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.compiler.runtime.plan import Plan, alike, origins_of, planned
 from normdsl.compiler.runtime.sharing import scalars
+from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import started
 from normdsl.compiler.runtime.step import Step
 from normdsl.compiler.runtime.views import View
@@ -236,6 +237,7 @@ class DeclaredOptimizer(Optimizer):
 
         For those who want to read or load states before the first step.
         """
+        turns: dict[Tensor, Turn] = {}
         for first, group in given.numbered(self.param_groups):
             said = settings(group)
             hyper = {h.name: group[h.name] for h in said.rule.hyper}
@@ -244,6 +246,10 @@ class DeclaredOptimizer(Optimizer):
                 if is_judged(p) and p.numel() and not said.layout(p).own(self.state.get(p, {})):
                     state = started(said.layout(p), p, hyper, origins.get(p))
                     self.state[p].update({key: x.clone() for key, x in state.items()})
+                    if said.stepper.keeps:
+                        turns[p] = Turn(said.stepper.program, said.layout(p).sizes)
+        for p, offset in zip(turns, dealt(list(turns.values())), strict=True):
+            self.state[p][OFFSET] = torch.full((), offset, dtype=torch.int64, device=p.device)
 
     def explain(self) -> Explanation:
         """Return what is done with every parameter: its view, rule, kernels, states and cost.

@@ -17,12 +17,13 @@ from normdsl.compiler.runtime import draws, parameter_groups
 from normdsl.compiler.runtime.buckets import Bucket, Member
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.executors import entries
-from normdsl.compiler.runtime.layout import STEP, layout
+from normdsl.compiler.runtime.layout import OFFSET, STEP, layout
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
 from normdsl.compiler.runtime.sharing import Scalar, scalars
+from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import require_gradient, started
 
 State = Mapping[Tensor, dict[str, Any]]
@@ -162,7 +163,7 @@ def planned(
             )
         )
         first += len(params)
-    buckets = list(_buckets(members, groups, alike, skips))
+    buckets = list(_buckets(_staggered(members), groups, alike, skips))
     return Plan(groups, list(alike), buckets, skips)
 
 
@@ -189,11 +190,33 @@ def _members(
         fresh = own.begins(had, p.device)
         start = origins.get(p)
         had = {**started(own, p, hyper, start), **had} if fresh else had
-        found.append(Member(p, own, number, had, 0, fresh, start))
+        found.append(Member(p, own, number, had, 0, fresh, None, start))
     old = [k for k, m in enumerate(found) if STEP in state.get(m.param, {})]
-    for k, done in zip(old, _counts([found[k].state[STEP] for k in old]), strict=True):
+    told = [found[k].state[STEP] for k in old]
+    keeping = [k for k in old if stepper.keeps and OFFSET in found[k].state]
+    counts = _counts([*told, *(found[k].state[OFFSET] for k in keeping)])
+    for k, done in zip(old, counts, strict=False):
         found[k] = attrs.evolve(found[k], done=done)
+    for k, offset in zip(keeping, counts[len(old) :], strict=True):
+        found[k] = attrs.evolve(found[k], offset=offset)
     yield from found
+
+
+def _staggered(members: Sequence[Member]) -> list[Member]:
+    """Return the members with an offset each, which those that begin to keep values are dealt.
+
+    One whose values were kept by a version that knew no offsets goes on as it did there.
+    """
+    turns = {m.param: Turn(m.layout.stepper.program, m.layout.sizes) for m in members}
+    keeping = [m for m in members if m.layout.stepper.keeps]
+    new = [m for m in keeping if m.offset is None and (m.fresh or not m.done)]
+    begun = [(turns[m.param], m.done + m.offset) for m in keeping if m.offset is not None]
+    offsets = dict(
+        zip([m.param for m in new], dealt([turns[m.param] for m in new], begun), strict=True)
+    )
+    return [
+        attrs.evolve(m, offset=offsets.get(m.param, 0)) if m.offset is None else m for m in members
+    ]
 
 
 def _counts(clocks: Sequence[Tensor]) -> list[int]:
@@ -212,7 +235,8 @@ def _buckets(
     found: dict[tuple[Any, ...], list[Member]] = defaultdict(list)
     for m in members:
         found[_kind(m), alike[m.group], groups[m.group].settings.maximize].append(m)
-    for ((sort, *size, _), _, maximize), same in found.items():
+    for ((sort, *size, _), _, maximize), listed in found.items():
+        same = sorted(listed, key=lambda m: m.layout.stepper.place(m.offset or 0))
         for k in range(0, len(same), _most(sort, *size)):
             part = same[k : k + _most(sort, *size)]
             bucket = (entries if sort is Entries else sort)(part, maximize, not skips)

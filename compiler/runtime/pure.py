@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime import draws
 from normdsl.compiler.runtime.across_layers import shared
@@ -34,6 +35,7 @@ class Leaf(NamedTuple):
         param: the tensor. grad: its gradient. states: those of the rule, in order.
         moments: of its layer, by name, if the rule reads those.
         origin: where its random numbers start, if the rule draws any.
+        due: whether its kept values are computed at this step, if any are.
     """
 
     param: Tensor
@@ -41,6 +43,7 @@ class Leaf(NamedTuple):
     states: Sequence[Tensor]
     moments: Mapping[str, Tensor]
     origin: Tensor | None = None
+    due: bool = True
 
 
 class Context(NamedTuple):
@@ -48,7 +51,7 @@ class Context(NamedTuple):
 
     Args:
         clock: the step index, from 1. loss: the loss, if the rule reads it.
-        hyper: the hyper-parameters. phase: what is done with kept values.
+        hyper: the hyper-parameters. phase: what is done with kept values that are due.
     """
 
     clock: Tensor
@@ -129,7 +132,7 @@ def _batches(leaves: Sequence[Leaf]) -> list[list[int]]:
         alone = i if x.param.numel() > STACKED_UP_TO else None
         kind = (*size(x.param), x.param.dtype, x.param.device, x.grad.dtype, alone)
         found.setdefault(kind, []).append(i)
-    return list(found.values())
+    return [sorted(same, key=lambda i: not leaves[i].due) for same in found.values()]
 
 
 def _inputs(stepper: Stepper, batch: Sequence[Leaf], context: Context) -> Inputs:
@@ -142,6 +145,7 @@ def _inputs(stepper: Stepper, batch: Sequence[Leaf], context: Context) -> Inputs
     if origins:
         stream = torch.stack([draws.stream(x, clock) for x in origins]).reshape(-1, 1, 1)
         places_ = places(lengths, first.param.device).expand(len(batch), -1, -1)
+    count, phase = sum(x.due for x in batch), context.phase
     return Inputs(
         _joined([matrix(x.param, lengths) for x in batch]),
         _joined([matrix(x.grad, lengths) for x in batch]),
@@ -150,9 +154,10 @@ def _inputs(stepper: Stepper, batch: Sequence[Leaf], context: Context) -> Inputs
         context.loss,
         context.hyper,
         {name: torch.stack([x.moments[name] for x in batch]) for name in first.moments},
-        context.phase,
+        phase if count else refresh.KEEP,
         stream=stream,
         places=places_,
+        due=slice(0, count) if 0 < count < len(batch) else None,
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime import parameter_groups
-from normdsl.compiler.runtime.layout import STEP, Layout
+from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout
 from normdsl.compiler.runtime.nonfinite import finite, has_values
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
 from normdsl.declarations.rule import FOREIGN, Rule, remembered
@@ -132,7 +132,7 @@ class Renaming:
     """
 
     names: Mapping[str, str] = MappingProxyType({})
-    owned: frozenset[str] = frozenset({STEP})
+    owned: frozenset[str] = frozenset({STEP, OFFSET})
 
 
 def _require_rule(live: Group, saved: Group) -> Renaming:
@@ -170,7 +170,7 @@ def _renaming(theirs: Program, ours: Program) -> Renaming:
     called = dict(zip(ours.after, ours.states, strict=True))
     pairs = zip(theirs.after, theirs.states, strict=True)
     names = {field.name: called[after].name for after, field in pairs}
-    return Renaming(names, theirs.owned | {STEP})
+    return Renaming(names, theirs.owned | {STEP, OFFSET})
 
 
 def _renamed(layout: Layout, state: Any, how: Renaming) -> Any:
@@ -196,11 +196,18 @@ def _require_state(layout: Layout, state: Any, native: bool) -> None:
         for key, shape in layout.stored(field).items():
             if not (optional and key not in state):
                 _require_slot(rule, key, shape, state.get(key), native)
-    if not isinstance(state[STEP], Tensor | int | float):
-        raise _refused(f"{STEP} is a {type(state[STEP]).__name__}, not a count")
-    step = _number(state[STEP])
-    if step.numel() != 1 or (has_values(step) and not _is_count(step.item())):
-        raise _refused(f"{STEP} is {_described(step)}, not a count")
+    for key in (STEP, OFFSET):
+        if key in state:
+            _require_count(key, state[key])
+
+
+def _require_count(key: str, value: Any) -> None:
+    """Refuse anything but a whole number that is not negative."""
+    if not isinstance(value, Tensor | int | float):
+        raise _refused(f"{key} is a {type(value).__name__}, not a count")
+    count = _number(value)
+    if count.numel() != 1 or (has_values(count) and not _is_count(count.item())):
+        raise _refused(f"{key} is {_described(count)}, not a count")
 
 
 def _number(value: Tensor | float) -> Tensor:
@@ -253,7 +260,9 @@ def _placed(layout: Layout, param: Tensor, told: Mapping[str, Any]) -> dict[str,
     state = {k: _copied(x, param.device) for k, x in told.items() if not layout.owns(k)}
     if STEP not in told:
         return state
-    state[STEP] = _number(told[STEP]).to(torch.int64).to(param.device, copy=True).reshape(())
+    counts = (STEP, OFFSET) if layout.stepper.keeps else (STEP,)
+    for key in [x for x in counts if x in told]:
+        state[key] = _number(told[key]).to(torch.int64).to(param.device, copy=True).reshape(())
     for field in layout.fields:
         dtype = layout.stepper.kept_dtype(field, param)
         stored = layout.stored(field)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime.inputs import Inputs, Known, on_the_host
@@ -40,7 +39,8 @@ class Stepper:
 
     Args:
         program: the lowered declaration.
-        run: its arrays, compiled if the schedule says so. surveys: its surveys, likewise.
+        run: its arrays, compiled if the schedule says so. renew: what computes kept values.
+        surveys: its surveys, likewise.
         matrix_only: whether an entry of it depends on rows or columns, which vectors do not have.
         entrywise: whether an entry depends on its own past alone, so that all may be one vector.
         divides: whether finite numbers of a usual size may make infinite ones: 1/x at 0.
@@ -52,6 +52,7 @@ class Stepper:
 
     program: Program
     run: Any
+    renew: Any
     surveys: tuple[Any, ...]
     matrix_only: bool
     entrywise: bool
@@ -79,9 +80,9 @@ class Stepper:
         """Whether values are kept between steps, so that `phase` matters."""
         return self.program.phase is not None
 
-    def phase(self, done: int) -> int:
-        """Return what the step after `done` steps does with kept values."""
-        return refresh.phase(done, self.program.schedule.refresh)
+    def place(self, offset: int) -> int:
+        """Return the place of an offset in the period of refreshes."""
+        return offset % self.program.schedule.refresh
 
     def init(
         self, weights: Tensor, hyper: Mapping[str, Any], drawn: Mapping[str, Tensor]
@@ -102,9 +103,10 @@ class Stepper:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
         survey = self.surveys[self.program.layers.index(node)]
+        kept = (batch.kept or ()) if node in self.program.waiting else ()
         hyper = self._hyper(batch.hyper)
         t = batch.t.to(self.dtype(batch.weights))
-        scalar = self._called(survey, batch, known, t=t, **hyper)[0]
+        scalar = self._called(survey, batch, known, *kept, t=t, **hyper)[0]
         first = batch.weights
         seen = torch.as_tensor(scalar, dtype=self.dtype(first), device=first.device)
         return seen.reshape(-1, 1, 1).expand(batch.count, 1, 1)
@@ -119,14 +121,9 @@ class Stepper:
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
-        numbers = batch.numbers
-        if numbers is None:
-            like = batch.weights.to(self.dtype(batch.weights))
-            numbers = self.numbers(like, batch.t, batch.hyper)
-        if self.program.schedule.compile:
-            dtype = self.dtype(batch.weights)
-            numbers = {name: _scalar(x, dtype) for name, x in numbers.items()}
-        new, *after = self._called(self.run, batch, known or {}, **numbers)
+        batch = self.renewed(batch, known or {})
+        numbers = self._numbers(batch)
+        new, *after = self._called(self.run, batch, known or {}, *(batch.kept or ()), **numbers)
         lengths = [new.shape[-2:], *(f.lengths(new.shape[-2:]) for f in self.program.fields)]
         found = []
         for x, size, passed in zip([new, *after], lengths, self.passed, strict=True):
@@ -134,6 +131,43 @@ class Stepper:
             whole = whole.expand(batch.count, *size)
             found.append(whole.clone() if passed else whole)
         return found[0], found[1:]
+
+    def renewed(self, batch: Inputs, known: Known) -> Inputs:
+        """Return a batch with its kept values, computed anew where they are due.
+
+        Raises:
+            FactorisationError: if a factorisation does not converge (rare for finite input).
+        """
+        if not self.keeps or batch.kept is not None:
+            return batch
+        kept = [batch.states[k].to(self.dtype(batch.weights)) for k in self.program.homes]
+        if batch.phase:
+            new = self.due(batch, known)
+            if batch.due is not None:
+                first, last = batch.due.start, batch.due.stop
+                new = [torch.cat([x[:first], y, x[last:]]) for x, y in zip(kept, new, strict=True)]
+            kept = new
+        return batch._replace(kept=kept)
+
+    def due(self, batch: Inputs, known: Known) -> list[Tensor]:
+        """Return kept values of those matrices that are due, and what turns along with them."""
+        if batch.due is not None:
+            own = {"own": tuple(_rows(x, batch.due) for x in known.get("own", ()))}
+            batch, known = batch.part(batch.due), {**known, **own} if known else known
+        told = {self.program.phase: batch.phase}
+        new = self._called(self.renew, batch, known, **told, **self._numbers(batch))
+        size = batch.weights.shape[-2:]
+        fields = [self.program.fields[k] for k in self.program.homes]
+        return [x.expand(batch.count, *f.lengths(size)) for x, f in zip(new, fields, strict=True)]
+
+    def _numbers(self, batch: Inputs) -> Mapping[str, Any]:
+        """Return what a step computes once for all entries of a batch."""
+        numbers, dtype = batch.numbers, self.dtype(batch.weights)
+        if numbers is None:
+            numbers = self.numbers(batch.weights.to(dtype), batch.t, batch.hyper)
+        if not self.program.schedule.compile:
+            return numbers
+        return {name: _scalar(x, dtype) for name, x in numbers.items()}
 
     def numbers(self, like: Tensor, t: Tensor, hyper: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a step computes once for all entries, by name.
@@ -150,7 +184,9 @@ class Stepper:
         except ArithmeticError as error:
             raise self._no_number(like, error) from error
 
-    def _called(self, function: Any, batch: Inputs, known: Known, **given: Any) -> Any:
+    def _called(
+        self, function: Any, batch: Inputs, known: Known, *kept: Tensor, **given: Any
+    ) -> Any:
         """Call an emitted function on a batch."""
         dtype, loss = self.dtype(batch.weights), batch.loss
         W, G = batch.weights.to(dtype), batch.grads.to(dtype)
@@ -159,11 +195,9 @@ class Stepper:
         told: dict[str, Any] = {name: x.to(W) for name, x in batch.moments.items()}
         if self.program.draws:
             told |= {"stream": batch.stream, "places": batch.places}
-        if self.program.phase:
-            told[self.program.phase] = batch.phase
         states = [x.to(dtype) for x in batch.states]
         try:
-            return function(W, G, *states, loss=loss, **told, **known, **given)
+            return function(W, G, *states, *kept, loss=loss, **told, **known, **given)
         except LinAlgError as error:
             raise FactorisationError(
                 f"take a step of {self.program.declaration.name}",
@@ -189,6 +223,11 @@ class Stepper:
         if not self.program.schedule.compile:
             return hyper
         return {k: on_the_host(v) for k, v in hyper.items()}
+
+
+def _rows(own: Tensor, which: slice) -> Tensor:
+    """Return what some of the matrices contributed to a scalar; a placeholder as it is."""
+    return own[which] if own.ndim else own
 
 
 def _scalar(number: float | Tensor, dtype: torch.dtype) -> Tensor:
@@ -238,17 +277,18 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     alone = all(x.footprint is Footprint.OWN for x in everything)
     native = all(f.dims == (Dim.M, Dim.N) for f in program.fields)
     entrywise = alone and native and not (reads_sizes or program.draws or declaration.moments)
-    functions: list[Any] = [program.arrays, *program.surveys]
+    functions: list[Any] = [program.arrays, program.renew, *program.surveys]
     if schedule.compile:
         # One graph for entries, however many they are.
         dynamic = True if entrywise else None
-        functions = [torch.compile(f, fullgraph=True, dynamic=dynamic) for f in functions]
-    run, *surveys = functions
+        functions = [f and torch.compile(f, fullgraph=True, dynamic=dynamic) for f in functions]
+    run, renew, *surveys = functions
     passed = [_passes_on(root) for root in program.graph]
     passed += [False] * len(program.kept)
     return Stepper(
         program,
         run,
+        renew,
         tuple(surveys),
         matrix_only,
         entrywise,

@@ -6,7 +6,7 @@ import keyword
 import unicodedata
 
 #: Names with a meaning of their own in formulas and in optimizer states.
-FORMULAS = frozenset({"W", "G", "t", "loss", "step", "init", "torch"})
+FORMULAS = frozenset({"W", "G", "t", "loss", "step", "refresh_offset", "init", "torch"})
 #: Names that emitted code uses besides.
 CODE = FORMULAS | {"rows", "cols", "batch", "max", "layers", "own", "stream", "places"}
 

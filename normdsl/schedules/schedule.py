@@ -52,6 +52,11 @@ class Schedule:
             state are computed at steps 1, 1 + refresh, 1 + 2 refresh, … and kept in between, as
             further states. Parameters count steps of their own. An approximation in time, as the
             methods are in value; `nd.schedule_error` measures both.
+        stagger: whether parameters take turns, so that no step computes the kept values of all:
+            one with the offset o computes them at its first step, and after s steps whenever
+            s + o is a multiple of `refresh`. Offsets are dealt at first steps, by cost; they are
+            part of the state (`refresh_offset`) and hold however this is set later. Kept values
+            are never older than without; a parameter alone has offset 0.
         state: name of the dtype in which states are kept between steps, `"bfloat16"`, or one for
             some of them, `{"m": "bfloat16"}`; None for the dtype of the computation. Rounding at
             the end of each step is the error it makes. One dtype for all leaves out eigenbases by
@@ -74,6 +79,7 @@ class Schedule:
     root: Method = attrs.field(factory=Eigh)
     eigenbasis: Method = attrs.field(factory=Eigh)
     refresh: int = 1
+    stagger: bool = True
     state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
 
     def kept_dtype(self, name: str, turns: bool = False) -> str | None:
