@@ -196,9 +196,14 @@ def _require_state(layout: Layout, state: Any, native: bool) -> None:
         for key, shape in layout.stored(field).items():
             if not (optional and key not in state):
                 _require_slot(rule, key, shape, state.get(key), native)
-    for key in (STEP, OFFSET):
+    for key in _counts(layout):
         if key in state:
             _require_count(key, state[key])
+
+
+def _counts(layout: Layout) -> tuple[str, ...]:
+    """Return the keys of a state that are whole numbers."""
+    return (STEP, OFFSET) if layout.stepper.keeps else (STEP,)
 
 
 def _require_count(key: str, value: Any) -> None:
@@ -260,8 +265,7 @@ def _placed(layout: Layout, param: Tensor, told: Mapping[str, Any]) -> dict[str,
     state = {k: _copied(x, param.device) for k, x in told.items() if not layout.owns(k)}
     if STEP not in told:
         return state
-    counts = (STEP, OFFSET) if layout.stepper.keeps else (STEP,)
-    for key in [x for x in counts if x in told]:
+    for key in [x for x in _counts(layout) if x in told]:
         state[key] = _number(told[key]).to(torch.int64).to(param.device, copy=True).reshape(())
     for field in layout.fields:
         dtype = layout.stepper.kept_dtype(field, param)
