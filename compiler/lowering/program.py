@@ -55,16 +55,16 @@ def lower(declaration: Rule, schedule: Schedule) -> Program:
     """Lower a declaration: derive, simplify, emit, and load what was emitted."""
     plan = planned(declaration, schedule)
     code = write(plan)
-    loaded = _load(declaration, code)
+    loaded = load(declaration.name, code)
     surveys = tuple(loaded[f"survey{k}"] for k in range(len(plan.layers)))
     parts = attrs.asdict(plan, recurse=False)
     functions = {x: loaded.get(x) for x in ("init", "numbers", "renew", "arrays", "step")}
     return Program(**parts, code=code, surveys=surveys, **functions)
 
 
-def _load(declaration: Rule, code: str) -> dict[str, Any]:
-    """Run the emitted source; it imports torch alone."""
-    name = f"<normdsl {declaration.name} {hash(code):x}>"
+def load(what: str, code: str) -> dict[str, Any]:
+    """Run emitted source, which imports torch alone, and return what it defines."""
+    name = f"<normdsl {what} {hash(code):x}>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
     # No `__name__`: `torch.compile` would import a module of that name when it inlines the code.
     namespace: dict[str, Any] = {}

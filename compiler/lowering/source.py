@@ -33,7 +33,7 @@ def write(plan: Plan) -> str:
     """Return the source of `init`, of `step` and its surveys, and of the kernels they call."""
     kernels: dict[Callable[..., object], None] = {}
     init = _emit_init(plan, kernels)
-    functions = _Functions(plan, kernels)
+    functions = Functions(plan, kernels)
     everywhere = dict(enumerate(plan.layers))
     place = {x: k for k, x in everywhere.items()}
     steps = [
@@ -57,12 +57,17 @@ def write(plan: Plan) -> str:
     steps.append(functions.write("arrays", what, roots, everywhere, functions.kept, numbers))
     steps.append(functions.write_step())
     _require_no_clash(plan.declaration, kernels)
+    return module(kernels, [init, *steps])
+
+
+def module(kernels: Iterable[Callable[..., object]], functions: Iterable[str]) -> str:
+    """Return the source of functions, after that of the kernels that they call."""
     head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
     pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
-    return "\n\n".join([head, *pasted, init, *steps])
+    return "\n\n".join([head, *pasted, *functions])
 
 
-class _Functions:
+class Functions:
     """Writes functions of the weights, the gradient and the states, and collects their kernels."""
 
     def __init__(self, plan: Plan, kernels: dict[Callable[..., object], None]) -> None:
@@ -105,12 +110,12 @@ class _Functions:
             numbers: names of the numbers it is given, instead of step index and hyper-parameters.
         """
         plan = self.plan
-        given = {**self.inputs, **_shared(found), **kept}
+        given = {**self.inputs, **shared(found), **kept}
         emitter = Emitter(plan.names, given, plan.schedule, numbers=numbers)
-        results = self._results(emitter, roots)
+        results = self.results(emitter, roots)
         results.insert(0, results.pop())
-        body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
-        return _function(f"def {name}({self._arguments(numbers, kept)}):", what, body)
+        body = [*lengths(emitter.lines, results), *emitter.lines, returned(results)]
+        return function(f"def {name}({self.arguments(numbers, kept)}):", what, body)
 
     def write_renew(self, found: Mapping[int, Across], numbers: Mapping[Expr, str]) -> str:
         """Return the source of what computes kept values anew.
@@ -119,16 +124,16 @@ class _Functions:
             found: scalars of all layers that it is given. numbers: names of numbers, likewise.
         """
         plan = self.plan
-        given = {**self.inputs, **_shared(found)}
+        given = {**self.inputs, **shared(found)}
         emitter = Emitter(
             plan.names, given, plan.schedule, self.last, plan.phase or "", numbers=numbers
         )
-        results = self._results(emitter, [(x, None) for x in plan.renewed])
-        body = [*lengths(emitter.lines, results), *emitter.lines, _returned(results)]
+        results = self.results(emitter, [(x, None) for x in plan.renewed])
+        body = [*lengths(emitter.lines, results), *emitter.lines, returned(results)]
         what = f"What {plan.declaration.name} keeps between steps, computed anew"
-        return _function(f"def renew({self._arguments(numbers)}, {plan.phase}):", what, body)
+        return function(f"def renew({self.arguments(numbers)}, {plan.phase}):", what, body)
 
-    def _results(self, emitter: Emitter, roots: Sequence[tuple[Expr, str | None]]) -> list[str]:
+    def results(self, emitter: Emitter, roots: Sequence[tuple[Expr, str | None]]) -> list[str]:
         """Emit what a function returns, and note its kernels."""
         emitter.reserve([h.name for h in self.plan.declaration.hyper])
         emitter.count([x for x, _ in roots])
@@ -141,7 +146,7 @@ class _Functions:
 
         What is computed of lengths, hyper-parameters and the step index, and of nothing else.
         """
-        given = {**self.inputs, **_shared(found)}
+        given = {**self.inputs, **shared(found)}
         types = Types(given)
 
         def is_number(x: Expr) -> bool:
@@ -168,7 +173,7 @@ class _Functions:
         body += ["return dict(", *(f"    {x}," for x in results), ")"]
         self.kernels.update(_helpers(emitter))
         what = f"What one step of {plan.declaration.name} computes once for all entries"
-        return _function(f"def numbers(W, *, t{_hyper(plan)}):", what, body)
+        return function(f"def numbers(W, *, t{_hyper(plan)}):", what, body)
 
     def write_step(self) -> str:
         """Return the source of a step: its numbers, then its arrays."""
@@ -187,19 +192,20 @@ class _Functions:
         body.append(f"return arrays({head}, **once{told})")
         what = f"One step of {plan.declaration.name}"
         phase = f", {plan.phase}" if plan.phase else ""
-        return _function(f"def step({self._arguments(phase=phase)}):", what, body)
+        return function(f"def step({self.arguments(phase=phase)}):", what, body)
 
     def _asides(self) -> set[str]:
         """Return names of arguments besides weights, gradient, states and numbers."""
         known = {"layers", "own", *self.plan.declaration.moments, self.plan.phase or "phase"}
         return known | {*self.kept.values()}
 
-    def _arguments(
+    def arguments(
         self,
         numbers: Mapping[Expr, str] | None = None,
         kept: Mapping[Expr, str] | None = None,
         phase: str = "",
     ) -> str:
+        """Return the arguments of a function: of a step, or of its numbers and kept values."""
         plan = self.plan
         known = "".join(f", {name}=None" for name in plan.declaration.moments)
         known += ", layers=(), own=()" if plan.layers else ""
@@ -243,7 +249,7 @@ def _require_no_clash(declaration: Rule, kernels: Iterable[Callable[..., object]
             )
 
 
-def _shared(found: Mapping[int, Across]) -> dict[Expr, str]:
+def shared(found: Mapping[int, Across]) -> dict[Expr, str]:
     """Return the code of scalars of all layers, and of what this layer contributed to each.
 
     A contribution is not computed again: a layer that holds the maximum must find itself equal to
@@ -271,11 +277,11 @@ def _emit_init(plan: Plan, kernels: dict[Callable[..., object], None]) -> str:
         emitter.lines.append(f"{results[-1]} = {code}")
     kernels.update(_helpers(emitter))
     unpack = ["*batch, rows, cols = W.shape"] if plan.slots else []
-    body = [*unpack, *emitter.lines, _returned(results)]
+    body = [*unpack, *emitter.lines, returned(results)]
     given = _drawn(plan) + _hyper(plan)
     star = f", *{given}" if given else ""
     what = f"Initial states of {plan.declaration.name}"
-    return _function(f"def init(W{star}):", what, body)
+    return function(f"def init(W{star}):", what, body)
 
 
 def lengths(lines: list[str], results: list[str]) -> list[str]:
@@ -284,7 +290,8 @@ def lengths(lines: list[str], results: list[str]) -> list[str]:
     return ["rows, cols = W.shape[-2:]"] if needed else []
 
 
-def _returned(results: list[str]) -> str:
+def returned(results: list[str]) -> str:
+    """Return the line with which a function returns its results."""
     return f"return {', '.join(results) if len(results) > 1 else _tuple(results)}"
 
 
@@ -292,6 +299,7 @@ def _tuple(parts: list[str]) -> str:
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
 
-def _function(head: str, what: str, body: list[str]) -> str:
+def function(head: str, what: str, body: list[str]) -> str:
+    """Return the source of a function, from its head, what it is, and its lines."""
     lines = [f'"""{what}."""', *body]
     return head + "\n" + "\n".join("    " + line for line in lines) + "\n"

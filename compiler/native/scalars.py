@@ -80,41 +80,43 @@ def scalars(program: Program) -> Scalars:
     """
     states = tuple(f"S{k}" for k in range(len(program.fields)))
     numbers = _numbers(program)
-
-    def entry(W: Tensor, G: Tensor, *old: Tensor, slope: Tensor, **told: Any) -> Sequence[Tensor]:
-        return program.arrays(W, slope * G, *old, **told)
-
-    return traced(entry, ("W", "G", *states), ("W", *states), (*_GIVEN, *numbers))
+    return traced(program.arrays, ("W", "G", *states), ("W", *states), numbers)
 
 
 def traced(
     function: Callable[..., Sequence[Tensor]],
     arrays: tuple[str, ...],
     stored: Sequence[str],
-    numbers: tuple[str, ...],
+    numbers: Sequence[str],
 ) -> Scalars:
     """Return a function of arrays and of numbers as it acts on one entry.
 
+    The loss is one more number, and so is the slope, by which gradients are multiplied.
+
     Args:
-        function: returns new values of the stored arrays. arrays: names of its arguments.
-        stored: which of them, or which others, it makes. numbers: names of its keywords.
+        function: (W, G, *arrays, loss=, **numbers) → new values of the stored arrays.
+        arrays: names of its arguments. stored: which of them, or which others, it makes.
+        numbers: names of its keywords, besides the loss.
 
     Raises:
         NotScalarError: if there is an operation without native code.
     """
+    every_number = (*_GIVEN, *numbers)
 
     def called(given: Sequence[Tensor], plain: Sequence[Tensor]) -> Sequence[Tensor]:
-        return list(function(*given, **dict(zip(numbers, plain, strict=True))))
+        told = dict(zip(every_number, plain, strict=True))
+        W, G, *others = given
+        return list(function(W, told.pop("slope") * G, *others, **told))
 
     entries = [torch.ones(1, 1, 1) for _ in arrays]
-    plain = [torch.ones((), dtype=torch.float64) for _ in numbers]
+    plain = [torch.ones((), dtype=torch.float64) for _ in every_number]
     noted = make_fx(called)(entries, plain)
-    names = (*arrays, *(f"n{k}" for k in range(len(numbers))))
+    names = (*arrays, *(f"n{k}" for k in range(len(every_number))))
     lines, results = _read(noted, names)
     pairs = zip(stored, results, strict=True)
     changed = tuple((name, new) for name, new in pairs if name != new)
     every = tuple(dict.fromkeys((*arrays, *stored)))
-    return Scalars(every, numbers, _used(lines, results), changed)
+    return Scalars(every, every_number, _used(lines, results), changed)
 
 
 def _numbers(program: Program) -> list[str]:

@@ -45,7 +45,10 @@ class Table:
 
     def put(self, array: int, tensors: Sequence[Tensor]) -> None:
         """Note where an array of each member is now; nothing is done for those that are there."""
-        now = list(map(Tensor.data_ptr, tensors))
+        self.place(array, list(map(Tensor.data_ptr, tensors)))
+
+    def place(self, array: int, now: list[int]) -> None:
+        """Note addresses of an array, one for each member."""
         if now != self._seen[array]:
             self._seen[array] = now
             self.addresses[array].copy_(torch.tensor(now), non_blocking=True)

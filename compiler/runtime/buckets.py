@@ -19,6 +19,7 @@ from torch import Tensor
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
+from normdsl.compiler.runtime.memory import Memory
 from normdsl.compiler.runtime.nonfinite import has_values, lengths, trace
 from normdsl.compiler.runtime.stepper import Stepper
 
@@ -97,6 +98,7 @@ class Bucket(ABC):
 
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
         self.members, self.maximize, self.uniform = tuple(members), maximize, uniform
+        self.memory = Memory()  # until it is given one that others use as well
         first = members[0]
         self.stepper: Stepper = first.layout.stepper
         self.group = first.group

@@ -1,4 +1,4 @@
-"""Executors: how a bucket of an entry-wise rule steps, and why."""
+"""Executors: how a bucket steps, by native code or by torch's operations, and why."""
 
 from __future__ import annotations
 
@@ -6,39 +6,43 @@ from collections.abc import Sequence
 
 from normdsl.compiler.native.kernels import refusal
 from normdsl.compiler.native.scalars import NotScalarError, scalars
-from normdsl.compiler.runtime.buckets import Member
+from normdsl.compiler.runtime.buckets import Bucket, Member
 from normdsl.compiler.runtime.chunks import Chunks
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.fused import Fused
+from normdsl.compiler.runtime.matrices import Matrices
+from normdsl.compiler.runtime.staged import Staged, is_staged, lines
 from normdsl.errors import HyperparameterError
 
 #: From so many entries on, native code pays for its compilation within a few dozen steps.
 MANY = 2**18
 
 
-def entries(members: Sequence[Member], maximize: bool, uniform: bool) -> Entries:
-    """Return a bucket of an entry-wise rule, which steps by native code or by torch's operations.
+def bucket(sort: type[Bucket], members: Sequence[Member], maximize: bool, uniform: bool) -> Bucket:
+    """Return a bucket of a sort, with the executor of its members.
+
+    Args:
+        sort: `Entries`, `Matrices` or `Loose`. members: its parameters.
+        maximize: whether gradients are negated. uniform: whether they always step together.
 
     Raises:
         HyperparameterError: if native code is asked for and there can be none.
     """
-    why = why_not_native(members)
-    if why:
-        return Chunks(members, maximize, uniform, why)
-    return Fused(members, maximize, uniform)
+    if sort is Entries:
+        why = _why_not_fused(members)
+        return Chunks(members, maximize, uniform, why) if why else Fused(members, maximize, uniform)
+    if sort is Matrices and uniform and _can_be_staged(members):
+        return Staged(members, maximize, uniform)
+    return sort(members, maximize, uniform)
 
 
-def why_not_native(members: Sequence[Member]) -> str:
-    """Return why parameters of an entry-wise rule do not step by native code; empty if they do.
-
-    Raises:
-        HyperparameterError: if native code is asked for and there can be none.
-    """
+def _why_not_fused(members: Sequence[Member]) -> str:
+    """Return why parameters of an entry-wise rule do not step by native code; empty if they do."""
     program = members[0].layout.stepper.program
     asked = program.schedule.compile
     if asked is False:
         return "as compile=False asks"
-    count = sum(m.param.numel() for m in members)
+    count = _count(members)
     if asked is None and count < MANY:
         return f"as {count:,} entries are few"
     why = refusal(members[0].param.device.type)
@@ -53,3 +57,22 @@ def why_not_native(members: Sequence[Member]) -> str:
             hint="install a C++ compiler or triton, or leave out compile=True",
         )
     return why or ""
+
+
+def _can_be_staged(members: Sequence[Member]) -> bool:
+    """Return whether the entry-wise parts of a matrix rule are native code."""
+    first = members[0]
+    program = first.layout.stepper.program
+    if program.schedule.compile is not None or _count(members) < MANY:
+        return False
+    if refusal(first.param.device.type) or not all(map(is_staged, members)):
+        return False
+    try:
+        lines(program)
+    except NotScalarError:
+        return False
+    return True
+
+
+def _count(members: Sequence[Member]) -> int:
+    return sum(m.param.numel() for m in members)

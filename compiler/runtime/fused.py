@@ -11,6 +11,7 @@ from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import scalars
 from normdsl.compiler.native.table import Table
+from normdsl.compiler.runtime import kernel_numbers
 from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.inputs import Known
@@ -79,19 +80,8 @@ class Fused(Entries):
         }
 
     def _numbers(self, context: Context) -> Tensor:
-        """Return the numbers of the kernel, in a row for all members or one for each."""
-        loss = 0.0 if context.loss is None else context.loss
-        told = {"loss": loss, "slope": -1.0 if self.maximize else 1.0, **context.numbers[0]}
-        values = [told[name] for name in self.kernel.scalars.numbers]
-        device = self.clocks.device
-        if self.uniform and device.type == "cpu":
-            return torch.tensor([[float(x) for x in values]], dtype=torch.float64)
-        rows = 1 if self.uniform else len(self.members)
-        columns = [
-            torch.as_tensor(x, dtype=torch.float64, device=device).reshape(-1).expand(rows)
-            for x in values
-        ]
-        return torch.stack(columns, 1)
+        told, names = kernel_numbers.known(self, context), self.kernel.scalars.numbers
+        return kernel_numbers.rows(names, told, len(self.members), self.clocks.device)
 
 
 def compiled(member: Member) -> Kernel:

@@ -74,8 +74,7 @@ class Matrices(Bucket):
             origins = torch.stack([m.origin for m in self.members if m.origin is not None])
             stream = self._column(draws.stream(origins, self.clocks + 1))
             places = torch.cat([draws.places(m.layout, m.param)[0] for m in self.members])
-        phase, members = self.turn
-        rows = members and slice(members.start * self.each, members.stop * self.each)
+        phase, rows = self._turn()
         moments = {k: torch.stack([*column]) for k, column in context.moments.items()}
         if counted is not None:
             moments = {k: torch.where(counted, x, 0) for k, x in moments.items()}
@@ -96,6 +95,11 @@ class Matrices(Bucket):
                 rows,
             )
         ]
+
+    def _turn(self) -> tuple[int, slice | None]:
+        """Return what this step does with kept values, and for which matrices."""
+        phase, members = self.turn
+        return phase, members and slice(members.start * self.each, members.stop * self.each)
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
         (inputs,) = self.inputs(context)

@@ -16,10 +16,11 @@ from torch import Tensor
 from normdsl.compiler.runtime import draws, parameter_groups
 from normdsl.compiler.runtime.buckets import Bucket, Member
 from normdsl.compiler.runtime.entries import Entries
-from normdsl.compiler.runtime.executors import entries
+from normdsl.compiler.runtime.executors import bucket
 from normdsl.compiler.runtime.layout import OFFSET, STEP, layout
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
+from normdsl.compiler.runtime.memory import Memory
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
 from normdsl.compiler.runtime.sharing import Scalar, scalars
@@ -65,7 +66,11 @@ def sizes(live: Sequence[Tensor]) -> list[list[Any]]:
     """Return the metadata of parameters and their gradients on which a plan rests."""
     grads = [p.grad for p in live if p.grad is not None]
     every, own = [*live, *grads], list(map(Tensor.stride, live))
-    told = [[x.shape for x in every], [x.dtype for x in every], [x.layout for x in grads]]
+    told: list[list[Any]] = [
+        [x.shape for x in every],
+        [x.dtype for x in every],
+        [x.layout for x in grads],
+    ]
     return [*told, [x.device for x in live], own]
 
 
@@ -233,15 +238,17 @@ def _buckets(
 ) -> Iterator[Bucket]:
     """Yield the buckets of parameters."""
     found: dict[tuple[Any, ...], list[Member]] = defaultdict(list)
+    memory = Memory()
     for m in members:
         found[_kind(m), alike[m.group], groups[m.group].settings.maximize].append(m)
     for ((sort, *size, _), _, maximize), listed in found.items():
         same = sorted(listed, key=lambda m: m.layout.stepper.place(m.offset or 0))
         for k in range(0, len(same), _most(sort, *size)):
             part = same[k : k + _most(sort, *size)]
-            bucket = (entries if sort is Entries else sort)(part, maximize, not skips)
-            bucket.forget()
-            yield bucket
+            made = bucket(sort, part, maximize, not skips)
+            made.memory = memory
+            made.forget()
+            yield made
 
 
 def _kind(m: Member) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -131,6 +131,19 @@ class Stepper:
             whole = whole.expand(batch.count, *size)
             found.append(whole.clone() if passed else whole)
         return found[0], found[1:]
+
+    def valued(self, function: Any, batch: Inputs, fed: Sequence[Tensor]) -> list[Tensor]:
+        """Return what the matrix operations of a step in stages make.
+
+        Args:
+            function: `Stages.value`. batch: what it steps from. fed: what they read.
+
+        Raises:
+            FactorisationError: if a factorisation does not converge (rare for finite input).
+        """
+        batch = self.renewed(batch, {})
+        found = self._called(function, batch, {}, *(batch.kept or ()), *fed, **self._numbers(batch))
+        return list(found)
 
     def renewed(self, batch: Inputs, known: Known) -> Inputs:
         """Return a batch with its kept values, computed anew where they are due.

@@ -1,0 +1,193 @@
+"""Stages: the arrays of a step in three parts, of which the first and the last are entry-wise.
+
+What matrix operations read is made of weights, gradient and states entry by entry (what is *fed*),
+then come these operations (their *values*), and new weights and states are made of all that, again
+entry by entry. So a runtime can take each entry-wise part in one pass over memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+
+import attrs
+from torch import Tensor
+
+from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.program import Program, load
+from normdsl.compiler.lowering.refresh import inside
+from normdsl.compiler.lowering.source import Functions, function, lengths, module, returned
+from normdsl.compiler.lowering.value_types import Type, Types
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Add, Apply, Maximum, Mul, Pow, Source, Stream
+from normdsl.expressions.shapes import MATRIX
+
+_W, _G = (Stream(source, where=None) for source in (Source.WEIGHTS, Source.GRADIENT))
+_LOSS = Stream(Source.LOSS, where=None)
+
+
+@attrs.frozen(eq=False)
+class Stages:
+    """A step in three parts.
+
+    Args:
+        code: their source. arrays: names of the matrices m × n from which entries step: W, G, and
+            S with the number of a state for each state of this shape.
+        fed: names of what matrix operations read. reads: which of W and G are fed as they are.
+        numbers: names of what is computed once for all entries.
+        values: names of their results m × n. scalars: of those that are a number for each matrix.
+        changed: for each result of `entries` the array that it becomes.
+        rest: numbers of the states that matrix operations return, after values and scalars.
+        feed: (*arrays, **numbers, loss=) → what is fed.
+        value: (W, G, *states, *kept, *fed, **numbers, loss=) → values, scalars and states.
+        entries: (*arrays, *values, **numbers, **scalars, loss=) → what is changed.
+    """
+
+    code: str
+    arrays: tuple[str, ...]
+    fed: tuple[str, ...]
+    reads: Mapping[str, str]
+    numbers: tuple[str, ...]
+    values: tuple[str, ...]
+    scalars: tuple[str, ...]
+    changed: tuple[str, ...]
+    rest: tuple[int, ...]
+    feed: Callable[..., Sequence[Tensor]]
+    value: Callable[..., Sequence[Tensor]]
+    entries: Callable[..., Sequence[Tensor]]
+
+
+@lru_cache(maxsize=256)
+def stages(program: Program) -> Stages | None:
+    """Return a step in three parts; None for a rule that has not all of them.
+
+    Rules that join layers, or read moments or random numbers, are left whole, and so are those
+    whose kept values are computed of the weights, or whose step reads their last values.
+    """
+    moments = program.declaration.moments
+    if program.layers or program.draws or moments or program.reads_last:
+        return None
+    return None if _W in inside(program.renewed) else _Split(program).made()
+
+
+class _Split:
+    """Divides a step at its matrix operations."""
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.functions = program, Functions(program, {})
+        self.numbers = self.functions.numbers([*program.after, program.update], {})
+        self.kept = self.functions.kept
+        self.given = {**self.functions.inputs, **self.kept}
+        self._types = Types(self.given, self.numbers)
+        homes: dict[Expr, int] = {slot.before: k for k, slot in enumerate(program.slots)}
+        homes.update(zip(program.renewed, program.homes, strict=True))
+        states = {x: f"S{k}" for x, k in homes.items() if x.shape == MATRIX}
+        #: Matrices m × n from which a step starts; kept ones are where their states are.
+        self.arrays: dict[Expr, str] = {_W: "W", _G: "G", **states}
+
+    def made(self) -> Stages | None:
+        """Return the parts, if there are all."""
+        program = self.program
+        every = [program.update, *program.after, *program.values]
+        new = [k for k, x in enumerate(every) if x not in self.given]
+        own = [k for k in new if every[k].shape == MATRIX]
+        rest = [k for k in new if k not in own]
+        leaves = dict.fromkeys(y for k in own for y in self._leaves(every[k]))
+        values = [x for x in leaves if x.shape == MATRIX]
+        scalars = [x for x in leaves if x not in values]
+        fed = dict.fromkeys(y for x in [*leaves, *(every[k] for k in rest)] for y in self._fed(x))
+        if program.renewed:
+            fed[_G] = None
+        if 0 not in own or not leaves or not fed:
+            return None
+        return self._written(every, own, rest, list(fed), values, scalars)
+
+    def _is_number(self, x: Expr) -> bool:
+        return x in self.numbers or x == _LOSS or self._types(x) <= Type.CLOCK
+
+    def _is_entry(self, x: Expr) -> bool:
+        """Return whether an entry of x is made of the same entry of matrices, and of numbers."""
+        return x.shape == MATRIX and isinstance(x, Add | Mul | Pow | Apply | Maximum)
+
+    def _leaves(self, x: Expr) -> Iterator[Expr]:
+        """Yield what entries of x are made of besides the arrays of the step and its numbers."""
+        if self._is_number(x) or x in self.arrays:
+            return
+        line = any(child.shape.is_line for child in x.children)
+        if not self._is_entry(x) or line:
+            yield x
+            return
+        for child in x.children:
+            yield from self._leaves(child)
+
+    def _fed(self, x: Expr) -> Iterator[Expr]:
+        """Yield the largest entry-wise parts of x that are made of arrays and numbers alone.
+
+        Not of kept values, which may be computed anew after that.
+        """
+        if self._is_number(x) or x in self.given:
+            return
+        alone = not list(self._leaves(x)) and not any(y in self.kept for y in inside([x]))
+        if x in (_W, _G) or (self._is_entry(x) and alone):
+            yield x
+            return
+        for child in x.children:
+            yield from self._fed(child)
+
+    def _written(
+        self,
+        every: Sequence[Expr],
+        own: Sequence[int],
+        rest: Sequence[int],
+        fed: Sequence[Expr],
+        values: Sequence[Expr],
+        scalars: Sequence[Expr],
+    ) -> Stages:
+        """Return the parts as source and functions."""
+        named = {x: f"F{k}" for k, x in enumerate(fed)}
+        made = {x: f"V{k}" for k, x in enumerate(values)}
+        told = {x: f"scalar{k}" for k, x in enumerate(scalars)}
+        arrays = list(dict.fromkeys(self.arrays.values()))
+        scalar = "".join(f", {name}=None" for name in told.values())
+        keys = ", ".join(["", "*", *self.numbers.values(), "loss=None"]) + scalar
+        feed = self._function("feed", ", ".join(arrays) + keys, self.arrays, fed)
+        known = {**self.given, **named}
+        head = self.functions.arguments(self.numbers, self.functions.kept)
+        first, _, last = head.partition(", *,")
+        results = [*values, *scalars, *(every[k] for k in rest)]
+        value = self._function(
+            "value", f"{first}, {', '.join(named.values())}, *,{last}", known, results
+        )
+        ready = {**self.arrays, **made, **told}
+        entries = self._function(
+            "entries",
+            ", ".join([*arrays, *made.values()]) + keys,
+            ready,
+            [every[k] for k in own],
+        )
+        code = module(self.functions.kernels, [feed, value, entries])
+        loaded = load(f"{self.program.declaration.name} in stages", code)
+        return Stages(
+            code,
+            tuple(arrays),
+            tuple(named.values()),
+            {self.arrays[x]: named[x] for x in (_W, _G) if x in named},
+            tuple(self.numbers.values()),
+            tuple(made.values()),
+            tuple(told.values()),
+            tuple("W" if k == 0 else f"S{k - 1}" for k in own),
+            tuple(k - 1 for k in rest),
+            loaded["feed"],
+            loaded["value"],
+            loaded["entries"],
+        )
+
+    def _function(
+        self, name: str, arguments: str, given: Mapping[Expr, str], roots: Sequence[Expr]
+    ) -> str:
+        """Return the source of a part, which returns some expressions."""
+        emitter = Emitter({}, given, self.program.schedule, numbers=self.numbers)
+        results = self.functions.results(emitter, [(x, None) for x in roots])
+        body = [*lengths(emitter.lines, results), *emitter.lines, returned(results)]
+        what = f"A part of one step of {self.program.declaration.name}"
+        return function(f"def {name}({arguments}):", what, body)

@@ -1,0 +1,171 @@
+"""Staged: matrix rules whose entry-wise parts are native code, before and after the products.
+
+What matrix operations read is made in one pass over gradients and states, where they are, and the
+new weights and states in another. Neither weights nor gradients are copied together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.lowering.program import Program
+from normdsl.compiler.lowering.stages import Stages, stages
+from normdsl.compiler.native.kernel import Kernel
+from normdsl.compiler.native.kernels import kernel
+from normdsl.compiler.native.scalars import Scalars, traced
+from normdsl.compiler.native.table import Table
+from normdsl.compiler.runtime import kernel_numbers
+from normdsl.compiler.runtime.buckets import Context, Member
+from normdsl.compiler.runtime.inputs import Inputs, Known
+from normdsl.compiler.runtime.layout import real
+from normdsl.compiler.runtime.matrices import Matrices, is_seen_in_place
+from normdsl.compiler.runtime.nonfinite import trace
+
+
+class Staged(Matrices):
+    """Parameters that are seen as matrices of one size, whose entries native code takes."""
+
+    def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
+        super().__init__(members, maximize, uniform)
+        parts = stages(self.stepper.program)
+        assert parts is not None
+        self.parts = parts
+        self._feed, self._step = compiled(members[0], parts)
+        self._names = self._feed.scalars.arrays
+        lengths = [self.size[0] * self.size[1]] * self.total
+        self.table = Table(lengths, len(self._names), self._feed.block, self.clocks.device)
+        for name in parts.arrays[2:]:
+            self._note(name, self.states[int(name[1:])])
+        # Of this step's gradients those that had to be copied, which must outlive the kernels.
+        self._copies: dict[int, Tensor] = {}
+
+    def told(self) -> str:
+        took = self._feed.seconds + self._step.seconds
+        return f"{super().told()}, entries by two kernels in {self._feed.language} ({took:.1f} s)"
+
+    def locate(self) -> None:
+        grads = self.grads()
+        uneven = {k: g.contiguous() for k, g in enumerate(grads) if not g.is_contiguous()}
+        self._copies = uneven
+        self._place("W", self.weights())
+        self._place("G", [uneven.get(k, g) for k, g in enumerate(grads)])
+
+    def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
+        if ok is not None:
+            return super().run(context, known, ok)
+        told = kernel_numbers.known(self, context)
+        batch, fed = self._fed(context, self._rows(self._feed, told))
+        batch = self._renewed(batch, known[0])
+        found = self.stepper.valued(self.parts.value, batch, fed)
+        count, last = len(self.parts.values), len(self.parts.values) + len(self.parts.scalars)
+        values = [self._whole(x) for x in found[:count]]
+        for name, x in zip(self.parts.values, values, strict=True):
+            self._note(name, x)
+        told |= dict(zip(self.parts.scalars, found[count:last], strict=True))
+        good = self._step.step(self.table, self._rows(self._step, told), None, write=True)
+        rest = [self.states[k].copy_(x) for k, x in zip(self.parts.rest, found[last:], strict=True)]
+        return torch.stack([good.all(), *(torch.isfinite(trace(x)) for x in rest)])
+
+    def _fed(self, context: Context, numbers: Tensor) -> tuple[Inputs, list[Tensor]]:
+        """Return what matrix operations step from, and what they are fed."""
+        shape, dtype = (self.total, *self.size), self._feed.computed
+        fed = self.memory.batches(len(self.parts.fed), shape, dtype, self.clocks.device)
+        for name, x in zip(self.parts.fed, fed, strict=True):
+            self._note(name, x)
+        self._feed.step(self.table, numbers, None, write=True)
+        own = dict(zip(self.parts.fed, fed, strict=True))
+        # Where neither is read, they still tell the shape.
+        nothing = torch.empty((), dtype=dtype, device=self.clocks.device).expand(shape)
+        weights, grads = (own.get(self.parts.reads.get(x, ""), nothing) for x in ("W", "G"))
+        phase, rows = self._turn()
+        return (
+            Inputs(
+                weights,
+                grads,
+                self.states,
+                self.t(),
+                context.loss,
+                context.hyper,
+                phase=phase,
+                numbers=context.numbers[0],
+                due=rows,
+            ),
+            fed,
+        )
+
+    def _rows(self, kernel: Kernel, told: dict[str, object]) -> Tensor:
+        names = kernel.scalars.numbers
+        return kernel_numbers.rows(names, told, self.total, self.clocks.device)
+
+    def _note(self, name: str, batch: Tensor) -> None:
+        """Note where the matrices of a batch are."""
+        first, step = batch.data_ptr(), batch.stride(0) * batch.element_size()
+        places = [first + k * step for k in range(self.total)]
+        self.table.place(self._names.index(name), places)
+
+    def _place(self, name: str, tensors: Sequence[Tensor]) -> None:
+        """Note where the matrices of each of several tensors are."""
+        step = self.size[0] * self.size[1] * tensors[0].element_size()
+        first = map(Tensor.data_ptr, tensors)
+        places = [x + k * step for x in first for k in range(self.each)]
+        self.table.place(self._names.index(name), places)
+
+    def _whole(self, value: Tensor) -> Tensor:
+        """Return a value as one matrix after the other, in the dtype of the computation."""
+        return value.to(self._step.computed).expand(self.total, *self.size).contiguous()
+
+
+def is_staged(member: Member) -> bool:
+    """Return whether a parameter's step has stages, and its matrices stand in it one by one."""
+    stepper, layout = member.layout.stepper, member.layout
+    if member.param.is_complex() or stages(stepper.program) is None:
+        return False
+    program, param = stepper.program, member.param
+    homes = [program.fields[k] for k in program.homes]
+    exact = all(stepper.kept_dtype(f, param) == stepper.dtype(param) for f in homes)
+    return exact and param.is_contiguous() and is_seen_in_place(layout.view, layout.shape)
+
+
+def compiled(member: Member, parts: Stages) -> tuple[Kernel, Kernel]:
+    """Return the kernels of what comes before the matrix operations of a rule, and after them.
+
+    Raises:
+        OSError: if they cannot be compiled.
+        NotScalarError: if there is an operation without native code.
+    """
+    param, stepper = member.param, member.layout.stepper
+    assert param.grad is not None
+    computed, fields = stepper.dtype(param), stepper.program.fields
+    states = [stepper.kept_dtype(fields[int(x[1:])], param) for x in parts.arrays[2:]]
+    made = [computed] * (len(parts.fed) + len(parts.values))
+    dtypes = (real(param).dtype, real(param.grad).dtype, *states, *made)
+    feed, step = lines(stepper.program)
+    device = param.device.type
+    return kernel(feed, dtypes, computed, device), kernel(step, dtypes, computed, device)
+
+
+@lru_cache(maxsize=256)
+def lines(program: Program) -> tuple[Scalars, Scalars]:
+    """Return what both entry-wise parts do to an entry, of the same arrays in the same order.
+
+    Raises:
+        NotScalarError: if there is an operation without native code.
+    """
+    parts = stages(program)
+    assert parts is not None
+    arrays = (*parts.arrays, *parts.fed, *parts.values)
+    first, last = len(parts.arrays), len(parts.arrays) + len(parts.fed)
+
+    def feed(*given: Tensor, **told: Tensor) -> Sequence[Tensor]:
+        return parts.feed(*given[:first], **told)
+
+    def entries(*given: Tensor, **told: Tensor) -> Sequence[Tensor]:
+        return parts.entries(*given[:first], *given[last:], **told)
+
+    numbers, all_numbers = parts.numbers, (*parts.numbers, *parts.scalars)
+    before = traced(feed, arrays, parts.fed, numbers)
+    return before, traced(entries, arrays, parts.changed, all_numbers)

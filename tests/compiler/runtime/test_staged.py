@@ -1,0 +1,124 @@
+"""Stages: entry-wise parts of matrix rules as native code, the same steps as whole."""
+
+import pytest
+import torch
+from torch import nn
+
+import normdsl as nd
+from normdsl import G, W, algorithms
+from normdsl.compiler.lowering.program import lower
+from normdsl.compiler.lowering.stages import stages
+from normdsl.compiler.runtime import executors
+from normdsl.compiler.runtime.matrices import Matrices
+from normdsl.compiler.runtime.staged import Staged
+
+RULES = ("muon", "muadam_sania", "shampoo", "soap", "splus", "scion", "normalized_sgd")
+SHAPES = [(6, 4), (6, 4), (4, 6)]
+
+
+def trained(rule, many, monkeypatch, shapes=SHAPES, steps=4, **options):
+    """Return parameters and their optimizer after some steps on drawn gradients."""
+    monkeypatch.setattr(executors, "MANY", many)
+    g = torch.Generator().manual_seed(0)
+    params = [nn.Parameter(torch.randn(s, generator=g)) for s in shapes]
+    opt = rule(params, **options)
+    for _ in range(steps):
+        for p in params:
+            p.grad = torch.randn(p.shape[::-1], generator=g).T
+            p.grad = p.grad if len(params) > 1 else p.grad.contiguous()
+        opt.step()
+    return params, opt
+
+
+@pytest.mark.parametrize("refresh", [1, 2])
+@pytest.mark.parametrize("name", RULES)
+def test_stages_make_the_same_step_bit_for_bit(name, refresh, monkeypatch):
+    rule, schedule = getattr(algorithms, name), nd.Schedule(refresh=refresh)
+    whole, before = trained(rule, 10**9, monkeypatch, schedule=schedule)
+    parts, after = trained(rule, 1, monkeypatch, schedule=schedule)
+    assert {type(x) for x in before._plan.buckets} == {Matrices}
+    assert {type(x) for x in after._plan.buckets} == {Staged}
+    for p, q in zip(whole, parts, strict=True):
+        assert torch.equal(p, q)
+        for key, x in before.state[p].items():
+            assert torch.equal(x, after.state[q][key])
+
+
+@pytest.mark.parametrize("options", [{"maximize": True}, {"judged": True}], ids=str)
+def test_options_mean_the_same(options, monkeypatch):
+    whole, _ = trained(algorithms.muon, 10**9, monkeypatch, **options)
+    parts, opt = trained(algorithms.muon, 1, monkeypatch, **options)
+    assert type(opt._plan.buckets[0]) is Staged
+    assert all(map(torch.equal, whole, parts))
+
+
+def test_several_matrices_of_one_parameter_are_members_of_the_table(monkeypatch):
+    shapes, view = [(3, 4, 4), (3, 4, 4)], nd.views.stack
+    whole, _ = trained_stacks(10**9, monkeypatch, shapes, view)
+    parts, opt = trained_stacks(1, monkeypatch, shapes, view)
+    (bucket,) = opt._plan.buckets
+    assert (type(bucket), bucket.table.members) == (Staged, 6)
+    assert all(map(torch.equal, whole, parts))
+
+
+def trained_stacks(many, monkeypatch, shapes, view):
+    monkeypatch.setattr(executors, "MANY", many)
+    g = torch.Generator().manual_seed(0)
+    params = [nn.Parameter(torch.randn(s, generator=g)) for s in shapes]
+    opt = algorithms.muon(params, view=view)
+    for _ in range(3):
+        for p in params:
+            p.grad = torch.randn(p.shape, generator=g)
+        opt.step()
+    return params, opt
+
+
+def test_a_step_that_is_refused_changes_nothing(monkeypatch):
+    params, opt = trained(algorithms.muon, 1, monkeypatch)
+    before = [x.detach().clone() for p in params for x in (p, *opt.state[p].values())]
+    params[2].grad = torch.full_like(params[2], torch.nan)
+    with pytest.raises(nd.GradientError, match="nothing was changed"):
+        opt.step()
+    after = [x for p in params for x in (p, *opt.state[p].values())]
+    assert all(map(torch.equal, before, after))
+
+
+def test_what_overflows_is_reported(monkeypatch):
+    @nd.optimizer
+    def cubed(lr=1.0):
+        return W - lr * (G @ G.T @ G) ** 3
+
+    params, opt = trained(cubed, 1, monkeypatch)
+    assert type(opt._plan.buckets[0]) is Staged
+    params[1].grad = torch.full_like(params[1], 1e7)
+    with pytest.raises(nd.GradientError, match="the step was taken"):
+        opt.step()
+
+
+def test_gradients_are_not_copied_together():
+    params = [nn.Parameter(torch.ones(600, 500)) for _ in range(2)]
+    opt = algorithms.muon(params, schedule=nd.Schedule(polar=nd.jordan()))
+    for p in params:
+        p.grad = torch.randn_like(p)
+    opt.step()
+    (bucket,) = opt._plan.buckets
+    assert type(bucket) is Staged
+    assert bucket._work is None
+    assert "by two kernels in C++" in opt.explain().runs[0]
+
+
+def test_the_parts_of_a_rule_are_entries_around_matrix_operations():
+    parts = stages(lower(algorithms.muon, nd.Schedule()))
+    assert (parts.arrays, parts.fed, parts.values) == (("W", "G", "S0"), ("F0",), ("V0",))
+    assert parts.changed == ("W", "S0")
+    assert stages(lower(algorithms.adamw, nd.Schedule())) is None
+
+
+def test_rows_are_no_entries():
+    @nd.optimizer
+    def by_rows(lr=1.0):
+        return W - lr * nd.polar(G) * nd.sum(G * G, over="cols")
+
+    parts = stages(lower(by_rows, nd.Schedule()))
+    assert parts.values == ("V0",)
+    assert "sum" in parts.code.split("def value")[1].split("def entries")[0]
