@@ -32,6 +32,7 @@ class Table:
         self.last = torch.minimum(self.first + block, torch.tensor(lengths, device=device)[member])
         self.addresses = torch.zeros((arrays, len(lengths)), dtype=torch.int64, device=device)
         self._seen: list[list[int]] = [[] for _ in range(arrays)]
+        self._uneven: set[int] = set()
 
     @property
     def members(self) -> int:
@@ -41,7 +42,7 @@ class Table:
     @property
     def aligned(self) -> bool:
         """Whether all arrays start at multiples of 16 bytes."""
-        return all(not x % _ALIGNED for row in self._seen for x in row)
+        return not self._uneven
 
     def put(self, array: int, tensors: Sequence[Tensor]) -> None:
         """Note where an array of each member is now; nothing is done for those that are there."""
@@ -51,6 +52,8 @@ class Table:
         """Note addresses of an array, one for each member."""
         if now != self._seen[array]:
             self._seen[array] = now
+            change = self._uneven.add if any(x % _ALIGNED for x in now) else self._uneven.discard
+            change(array)
             self.addresses[array].copy_(torch.tensor(now), non_blocking=True)
 
     def largest(self, found: Tensor) -> Tensor:

@@ -27,13 +27,16 @@ def rows(
         members: how many there are. device: where they are read.
     """
     values = [told[name] for name in names]
-    several = any(isinstance(x, Tensor) and x.numel() > 1 for x in values)
-    if not several and device.type == "cpu":
-        return torch.tensor([[float(x) for x in values]], dtype=torch.float64)
-    columns = [
-        torch.as_tensor(x, dtype=torch.float64, device=device)
-        .reshape(-1)
-        .expand(members if several else 1)
-        for x in values
-    ]
-    return torch.stack(columns, 1)
+    apart = {k: x for k, x in enumerate(values) if _is_apart(x)}
+    host = [0.0 if k in apart else float(x) for k, x in enumerate(values)]
+    found = torch.tensor([host], dtype=torch.float64).to(device, non_blocking=True)
+    if any(x.numel() > 1 for x in apart.values()):
+        found = found.repeat(members, 1)
+    for k, x in apart.items():
+        found[:, k] = x.reshape(-1)
+    return found
+
+
+def _is_apart(number: Any) -> bool:
+    """Return whether a number is on a device, or several are, so that the host does not read it."""
+    return isinstance(number, Tensor) and (number.numel() > 1 or number.device.type != "cpu")

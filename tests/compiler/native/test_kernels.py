@@ -29,10 +29,15 @@ def polyak(eps: nd.NonNegative = 0.1):
 
 @pytest.fixture(params=["cpu", "cuda"], ids=["C++", "Triton"])
 def device(request):
-    """The type of device whose kernel runs; that of GPUs in Triton's interpreter."""
+    """The type of device whose kernel runs; without a GPU, Triton is interpreted."""
     if request.param == "cuda":
         pytest.importorskip("triton")
     return request.param
+
+
+def home(device):
+    """Return where the tensors of a kernel are."""
+    return torch.device("cuda" if device == "cuda" and torch.cuda.is_available() else "cpu")
 
 
 def arrays(count, dtype=torch.float32):
@@ -49,19 +54,22 @@ def ran(rule, device, dtype=torch.float32, slope=1.0, loss=2.0, **options):
     made = kernel(line, (dtype,) * len(line.arrays), computed, device)
     hyper = {h.name: h.default for h in rule.hyper}
     known = program.numbers(torch.ones(1, 1, 1, dtype=computed), t=torch.tensor(3.0), **hyper)
-    table = Table(SIZES, len(line.arrays), made.block, torch.device("cpu"))
+    where = home(device)
+    table = Table(SIZES, len(line.arrays), made.block, where)
     given = arrays(len(line.arrays), dtype)
     expected = []
     for weights, grads, *states in zip(*given, strict=True):
         own = [x.to(computed).reshape(1, 1, -1) for x in (weights, slope * grads, *states)]
         new = program.arrays(*own, loss=torch.tensor(loss), **known)
         expected.append([x.flatten().to(dtype) for x in new])
+    given = [[x.to(where) for x in row] for row in given]
     for k, row in enumerate(given):
         table.put(k, row)
     told = {"loss": loss, "slope": slope, **known}
     numbers = torch.tensor([[float(told[name]) for name in line.numbers]], dtype=torch.float64)
-    good = made.step(table, numbers, **{"ok": None, "write": True, **options})
-    return [[row[k] for row in (given[0], *given[2:])] for k in range(len(SIZES))], expected, good
+    good = made.step(table, numbers.to(where), **{"ok": None, "write": True, **options})
+    found = [[row[k].cpu() for row in (given[0], *given[2:])] for k in range(len(SIZES))]
+    return found, expected, good
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,7 +102,7 @@ def test_the_loss_and_the_direction_are_numbers(device):
 
 def test_members_that_do_not_step_stay(device):
     rule, before = algorithms.adamw, arrays(4)
-    ok = torch.tensor([True, False, True])
+    ok = torch.tensor([True, False, True], device=home(device))
     found, expected, _ = ran(rule, device, ok=ok)
     torch.testing.assert_close(found[0], expected[0])
     assert all(map(torch.equal, found[1], [before[k][1] for k in (0, 2, 3)]))
@@ -107,15 +115,16 @@ def test_members_that_do_not_step_stay(device):
 def test_what_is_not_finite_is_noticed_in_its_member(bad, device):
     line = scalars(lower(algorithms.sgd, nd.Schedule()))
     made = kernel(line, (torch.float32,) * len(line.arrays), torch.float32, device)
-    grads = [torch.ones(n) for n in SIZES]
+    where = home(device)
+    grads = [torch.ones(n, device=where) for n in SIZES]
     grads[1][69] = bad
-    table = Table(SIZES, len(line.arrays), made.block, torch.device("cpu"))
-    weights = [torch.full((n,), -3.0) for n in SIZES]
+    table = Table(SIZES, len(line.arrays), made.block, where)
+    weights = [torch.full((n,), -3.0, device=where) for n in SIZES]
     table.put(0, weights)
     table.put(1, grads)
     assert made.largest(table, 0).tolist() == [3, 3, 3]
     assert table.largest(made.largest(table, 1)).isfinite().tolist() == [True, False, True]
-    numbers = torch.ones(1, len(line.numbers), dtype=torch.float64)
+    numbers = torch.ones(1, len(line.numbers), dtype=torch.float64, device=where)
     assert made.step(table, numbers, None, write=False).tolist() == [True, False, True]
 
 

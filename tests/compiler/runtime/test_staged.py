@@ -122,3 +122,23 @@ def test_rows_are_no_entries():
     parts = stages(lower(by_rows, nd.Schedule()))
     assert parts.values == ("V0",)
     assert "sum" in parts.code.split("def value")[1].split("def entries")[0]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["adamw", "muadam", "shampoo"])
+def test_native_code_of_gpus_steps_as_that_of_cpus(name, monkeypatch):
+    monkeypatch.setattr(executors, "MANY", 1)
+    rule, schedule = getattr(algorithms, name), nd.Schedule(polar=nd.jordan(dtype="float32"))
+    drawn = [torch.randn(48, 32) for _ in range(3)]
+    ours = [[nn.Parameter(x.to(kind)) for x in drawn] for kind in ("cpu", "cuda")]
+    opts = [rule(params, schedule=schedule) for params in ours]
+    for _ in range(3):
+        grads = [torch.randn(48, 32) for _ in drawn]
+        for params, opt in zip(ours, opts, strict=True):
+            for p, g in zip(params, grads, strict=True):
+                p.grad = g.to(p.device)
+            opt.step()
+    assert "Triton" in str(opts[1].explain())
+    for p, q in zip(*ours, strict=True):
+        torch.testing.assert_close(p, q.cpu(), rtol=1e-4, atol=1e-5)
