@@ -29,12 +29,13 @@ def soap(
         'invariant if L has distinct eigenvalues'
     """
     go = nd.minimum(t - 1, 1)
-    m = nd.ema(go * G, beta1) * nd.reciprocal(1 - beta1 ** (t - 1))
     L, R = (nd.prev(nd.ema(s, beta2)) + (1 - go) * s for s in (G @ G.T, G.T @ G))
     Q, P = nd.eigenbasis(L), nd.eigenbasis(R)
-    v = nd.ema((go * (Q.T @ G @ P)) ** 2, beta2) * nd.reciprocal(1 - beta2 ** (t - 1))
+    g = go * (Q.T @ G @ P)
+    m = nd.ema(g, beta1) * nd.reciprocal(1 - beta1 ** (t - 1))
+    v = nd.ema(g * g, beta2) * nd.reciprocal(1 - beta2 ** (t - 1))
     norm = nd.preconditioned(nd.frobenius, rotate=(Q, P), hadamard=nd.sqrt(nd.sqrt(v) + eps))
-    return (1 - lr * go * weight_decay) * W - lr * norm.sharp(m)
+    return (1 - lr * go * weight_decay) * W - lr * norm.sharp(Q @ m @ P.T)
 
 
 @nd.optimizer

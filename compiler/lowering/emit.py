@@ -12,6 +12,7 @@ from normdsl.declarations.identifiers import CODE
 from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
+from normdsl.expressions.recursion import Before
 from normdsl.expressions.streams import MOMENTS
 from normdsl.schedules.schedule import Schedule
 from normdsl.show.notation import Level, Piece
@@ -29,6 +30,7 @@ class Emitter(Printer):
         schedule: which kernels to call. kept: names of the last results of values that are kept, if
             the function computes them anew. phase: name of the argument that says if there are any.
         numbers: names of numbers that the function is given.
+        reuse: name of the argument that says whether it may use the memory of weights and states.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Emitter(Printer):
         kept: Mapping[Expr, str] | None = None,
         phase: str = "phase",
         numbers: Mapping[Expr, str] | None = None,
+        reuse: str = "",
     ) -> None:
+        self.reuse = reuse
         self.inputs = inputs
         self.numbers = numbers or {}
         self.schedule = schedule
@@ -113,6 +117,11 @@ class Emitter(Printer):
     def number(self, expr: Expr) -> str:
         """Return the code of a number, as it meets matrices."""
         return self._put(expr, Level.SUM, Type.ARRAY)
+
+    def owned(self, expr: Expr) -> bool:
+        """Return whether an expression is the weights, or a state before the step."""
+        weights = isinstance(expr, nodes.Stream) and expr.source is nodes.Source.WEIGHTS
+        return weights or isinstance(expr, Before)
 
     def variable(self, wish: str) -> str:
         """Return a name that is still free, as wished or with a number, and take it."""

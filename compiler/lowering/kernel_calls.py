@@ -13,6 +13,7 @@ from normdsl.compiler.kernels import (
     iterative,
     newton_schulz,
     polar,
+    products,
     singular,
     symmetric,
 )
@@ -20,7 +21,17 @@ from normdsl.schedules.methods import Method
 
 Kernel = Callable[..., object]
 #: Where kernels are looked up.
-MODULES = (entrywise, polar, newton_schulz, symmetric, iterative, singular, combined, draws)
+MODULES = (
+    entrywise,
+    polar,
+    newton_schulz,
+    symmetric,
+    iterative,
+    singular,
+    combined,
+    draws,
+    products,
+)
 
 
 def kernel(method: Method, role: str) -> Kernel:

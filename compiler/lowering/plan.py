@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 
 import attrs
@@ -35,6 +35,8 @@ class Plan:
         names: the author's names of expressions.
         phase: name of a further argument of `step`, what to do with values that are kept between
             steps (see `refresh`); None if there are none.
+        reuse: name of a further argument of `arrays`, whether it may write new states where old
+            ones were; empty if it may fail half-way, in a factorisation.
         renewed: what is computed when kept values are: they, and the old states that turn along.
         homes: the numbers of the states that hold these from step to step.
         owned: names of the states that the rule has under any schedule.
@@ -51,6 +53,7 @@ class Plan:
     layers: tuple[Across, ...]
     names: Mapping[Expr, str]
     phase: str | None
+    reuse: str
     renewed: tuple[Expr, ...]
     homes: tuple[int, ...]
     owned: frozenset[str]
@@ -101,6 +104,7 @@ def planned(declaration: Rule, schedule: Schedule) -> Plan:
     scheduled = kept_values(graph, schedule)
     values = tuple(x for x in scheduled if x not in after)
     before, held = [slot.before for slot in slots], [*after, *values]
+    hyper = {h.name for h in declaration.hyper}
     last = {x: before[after.index(x)] for x in scheduled if x in after}
     turns = turning(graph, last)
     states = state_fields(declaration, slots)
@@ -119,11 +123,17 @@ def planned(declaration: Rule, schedule: Schedule) -> Plan:
         after,
         combined(graph),
         called,
-        unused("phase", {h.name for h in declaration.hyper}) if scheduled else None,
+        unused("phase", hyper) if scheduled else None,
+        "" if _may_fail(graph, {*scheduled, *turns}) else unused("reuse", hyper),
         (*scheduled, *turns),
         (*map(held.index, scheduled), *map(before.index, turns.values())),
         frozenset(f.name for f in (*states, *kept, *owned)),
     )
+
+
+def _may_fail(graph: Iterable[Expr], given: Container[Expr]) -> bool:
+    """Return whether a step calls a factorisation, besides those of what it is given."""
+    return any(x.role is not None and x not in given for x in inside(graph, lambda x: x in given))
 
 
 def closed(derive: Derivation) -> list[Slot]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import singledispatchmethod
 
-from normdsl.compiler.kernels import combined, draws, entrywise, singular, symmetric
+from normdsl.compiler.kernels import combined, draws, entrywise, products, singular, symmetric
 from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.constant_bounds import is_small
 from normdsl.compiler.lowering.derive import Part, Singular
@@ -40,6 +40,8 @@ class Printer(abc.ABC):
     kernels: dict[str, Callable[..., object]]
     lines: list[str]
     numbers: Mapping[Expr, str]
+    inputs: Mapping[Expr, str]
+    reuse: str
     _wishes: Mapping[Expr, str]
     _pieces: dict[Expr, Piece]
     _uses: dict[Expr, int]
@@ -51,6 +53,10 @@ class Printer(abc.ABC):
     @abc.abstractmethod
     def type(self, expr: Expr) -> Type:
         """Return the type of an expression in the emitted code."""
+
+    @abc.abstractmethod
+    def owned(self, expr: Expr) -> bool:
+        """Return whether an expression is the weights, or a state before the step."""
 
     @abc.abstractmethod
     def variable(self, wish: str) -> str:
@@ -100,11 +106,43 @@ class Printer(abc.ABC):
         kind = self.type(expr)
         if (power := self._as_one_minus_power(expr)) is not None:
             return power
+        if (joined := self._as_plus_product(expr)) is not None:
+            return joined
         first = self._put(expr.left, Level.SUM, kind)
         tail, sign = expr.right, "+"
         if isinstance(tail, n.Mul) and is_constant(tail.left, -1) and tail not in self._wishes:
             tail, sign = tail.right, "-"
         return Piece(f"{first} {sign} {self._put(tail, Level.PRODUCT, kind)}", Level.SUM)
+
+    def _as_plus_product(self, expr: n.Add) -> Piece | None:
+        """Return the code of β s + α x y, for a state or the weights s; None for any other sum.
+
+        In the memory of s, if the function may use it and nothing else reads it.
+        """
+        for first, second in ((expr.left, expr.right), (expr.right, expr.left)):
+            (beta, base), (alpha, product) = self._multiple(first), self._multiple(second)
+            taken = product in self.inputs or product in self._wishes
+            if not isinstance(product, n.MatMul) or taken or self._uses.get(product, 0) > 1:
+                continue
+            if not self.owned(base) or base.shape != product.shape:
+                continue
+            factors = [self._put(x, Level.SUM, Type.ARRAY) for x in (product.left, product.right)]
+            told = [self._arg(base), *factors]
+            told += [f"{name}={code}" for name, code in (("beta", beta), ("alpha", alpha)) if code]
+            if self.reuse and self._uses.get(base, 0) <= 1:
+                told.append(f"into={told[0]} if {self.reuse} else None")
+            return self._call(products.plus_product, *told)
+        return None
+
+    def _multiple(self, expr: Expr) -> tuple[str, Expr]:
+        """Return the code of a number, empty for 1, and what it multiplies."""
+        if isinstance(expr, n.Mul) and expr not in self._wishes and self._uses.get(expr, 0) <= 1:
+            if is_constant(expr.left, -1):
+                code, rest = self._multiple(expr.right)
+                return f"-{code or 1}", rest
+            if self.type(expr.left) <= Type.HYPER:
+                return bracketed(self(expr.left), Level.ATOM), expr.right
+        return "", expr
 
     @_write.register
     def _mul(self, expr: n.Mul) -> Piece:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from normdsl.errors import DeclarationError
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr, assure
-from normdsl.expressions.nodes import RECIPROCAL, Apply, MatrixPower
+from normdsl.expressions.nodes import RECIPROCAL, Apply, Eigenbasis, MatrixPower
 from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.recursion import Before
 from normdsl.expressions.traversal import Equivalent
@@ -94,6 +94,28 @@ def product_of_reciprocals(node: Expr) -> Expr | None:
     return None
 
 
+def basis_and_back(node: Expr) -> Expr | None:
+    """Qᵀ (Q x) = x and (x Qᵀ) Q = x for the orthonormal columns Q of an eigenbasis.
+
+    Between two other factors as well: Qᵀ ((Q x) y) = x y.
+    """
+    match node:
+        case n.MatMul(left=n.Transpose(arg=Eigenbasis() as q), right=n.MatMul(left=p, right=x)) if (
+            p == q
+        ):
+            return x
+        case n.MatMul(
+            left=n.Transpose(arg=Eigenbasis() as q),
+            right=n.MatMul(left=n.MatMul(left=p, right=x), right=y),
+        ) if p == q:
+            return n.matmul(x, y)
+        case n.MatMul(left=n.MatMul(left=x, right=n.Transpose(arg=p)), right=Eigenbasis() as q) if (
+            p == q
+        ):
+            return x
+    return None
+
+
 def product_of_matrix_powers(node: Expr) -> Expr | None:
     """S^a (S^b X) = S^(a+b) X and (X S^a) S^b = X S^(a+b), for a and b of one sign.
 
@@ -130,6 +152,7 @@ IDENTITIES: tuple[Identity, ...] = (
     product_of_powers,
     product_of_reciprocals,
     product_of_matrix_powers,
+    basis_and_back,
 )
 
 

@@ -111,11 +111,14 @@ class Functions:
         """
         plan = self.plan
         given = {**self.inputs, **shared(found), **kept}
-        emitter = Emitter(plan.names, given, plan.schedule, numbers=numbers)
+        reuse = plan.reuse if name == "arrays" else ""
+        names = {**plan.names, **{x: wish for x, wish in roots if wish}}
+        emitter = Emitter(names, given, plan.schedule, numbers=numbers, reuse=reuse)
         results = self.results(emitter, roots)
         results.insert(0, results.pop())
         body = [*lengths(emitter.lines, results), *emitter.lines, returned(results)]
-        return function(f"def {name}({self.arguments(numbers, kept)}):", what, body)
+        last = f", {reuse}=False" if reuse else ""
+        return function(f"def {name}({self.arguments(numbers, kept)}{last}):", what, body)
 
     def write_renew(self, found: Mapping[int, Across], numbers: Mapping[Expr, str]) -> str:
         """Return the source of what computes kept values anew.
@@ -196,7 +199,8 @@ class Functions:
 
     def _asides(self) -> set[str]:
         """Return names of arguments besides weights, gradient, states and numbers."""
-        known = {"layers", "own", *self.plan.declaration.moments, self.plan.phase or "phase"}
+        plan = self.plan
+        known = {"layers", "own", *plan.declaration.moments, plan.phase or "phase", plan.reuse}
         return known | {*self.kept.values()}
 
     def arguments(

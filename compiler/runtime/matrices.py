@@ -105,7 +105,9 @@ class Matrices(Bucket):
         (inputs,) = self.inputs(context)
         if ok is None:
             inputs = self._renewed(inputs, known[0])
-        weights, states = self._stepped(inputs, known[0])
+            weights, states = self.stepper.step(inputs, known[0], reuse=True)
+        else:
+            weights, states = self._stepped(inputs, known[0])
         if ok is None:
             kept = self._kept(weights, states)
             self._put(inputs, weights, states, None)

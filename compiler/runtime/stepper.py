@@ -111,19 +111,24 @@ class Stepper:
         seen = torch.as_tensor(scalar, dtype=self.dtype(first), device=first.device)
         return seen.reshape(-1, 1, 1).expand(batch.count, 1, 1)
 
-    def step(self, batch: Inputs, known: Known | None = None) -> tuple[Tensor, list[Tensor]]:
+    def step(
+        self, batch: Inputs, known: Known | None = None, *, reuse: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         """Return new weights and states of a batch, in memory of their own or expanded.
 
         Args:
             batch: what it steps from.
             known: what `across_layers.shared` returned for it.
+            reuse: whether what is new may take the memory of the batch's weights and states.
 
         Raises:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
         batch = self.renewed(batch, known or {})
-        numbers = self._numbers(batch)
-        new, *after = self._called(self.run, batch, known or {}, *(batch.kept or ()), **numbers)
+        told = dict(self._numbers(batch))
+        if reuse and self.program.reuse and not self.program.schedule.compile:
+            told[self.program.reuse] = True
+        new, *after = self._called(self.run, batch, known or {}, *(batch.kept or ()), **told)
         lengths = [new.shape[-2:], *(f.lengths(new.shape[-2:]) for f in self.program.fields)]
         found = []
         for x, size, passed in zip([new, *after], lengths, self.passed, strict=True):

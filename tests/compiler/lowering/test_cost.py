@@ -20,6 +20,7 @@ SCHEDULES = {
     "refreshed": nd.Schedule(polar=nd.QRSVD(), eigenbasis=nd.QRPower(), refresh=10),
 }
 M, N = 8, 4
+PRODUCTS = ("aten::mm", "aten::bmm", "aten::baddbmm")
 
 
 def of(rule, schedule=nd.Schedule(), shape=(M, N), **options):  # noqa: B008
@@ -135,7 +136,7 @@ def test_the_profiler_counts_the_same_products(name):
     clock = torch.full((3, 1, 1), 2.0, dtype=torch.float64)
     with profile(activities=[ProfilerActivity.CPU], with_flops=True) as seen:
         program.step(w, g, *states, t=clock, **rule.defaults)
-    products = [e.flops for e in seen.events() if e.name in ("aten::mm", "aten::bmm")]
+    products = [e.flops for e in seen.events() if e.name in PRODUCTS]
     assert sum(products) == cost(program, (M, N), batch=3).products
 
 
