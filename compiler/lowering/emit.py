@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from normdsl.compiler.lowering import kernel_calls, refresh
 from normdsl.compiler.lowering.printer import Printer
@@ -30,7 +30,8 @@ class Emitter(Printer):
         schedule: which kernels to call. kept: names of the last results of values that are kept, if
             the function computes them anew. phase: name of the argument that says if there are any.
         numbers: names of numbers that the function is given.
-        reuse: name of the argument that says whether it may use the memory of weights and states.
+        reuse: name of the argument that says whether it may use the memory of weights and states,
+            except those that are needed after it.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class Emitter(Printer):
         phase: str = "phase",
         numbers: Mapping[Expr, str] | None = None,
         reuse: str = "",
+        needed: Container[Expr] = (),
     ) -> None:
-        self.reuse = reuse
+        self.reuse, self.needed = reuse, needed
         self.inputs = inputs
         self.numbers = numbers or {}
         self.schedule = schedule

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from fractions import Fraction
 from functools import singledispatchmethod
 
@@ -42,6 +42,7 @@ class Printer(abc.ABC):
     numbers: Mapping[Expr, str]
     inputs: Mapping[Expr, str]
     reuse: str
+    needed: Container[Expr]
     _wishes: Mapping[Expr, str]
     _pieces: dict[Expr, Piece]
     _uses: dict[Expr, int]
@@ -129,7 +130,7 @@ class Printer(abc.ABC):
             factors = [self._put(x, Level.SUM, Type.ARRAY) for x in (product.left, product.right)]
             told = [self._arg(base), *factors]
             told += [f"{name}={code}" for name, code in (("beta", beta), ("alpha", alpha)) if code]
-            if self.reuse and self._uses.get(base, 0) <= 1:
+            if self.reuse and base not in self.needed and self._uses.get(base, 0) <= 1:
                 told.append(f"into={told[0]} if {self.reuse} else None")
             return self._call(products.plus_product, *told)
         return None

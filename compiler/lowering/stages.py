@@ -155,8 +155,10 @@ class _Split:
         head = self.functions.arguments(self.numbers, self.functions.kept)
         first, _, last = head.partition(", *,")
         results = [*values, *scalars, *(every[k] for k in rest)]
+        reuse = self.program.reuse
+        last += f", {reuse}=False" if reuse else ""
         value = self._function(
-            "value", f"{first}, {', '.join(named.values())}, *,{last}", known, results
+            "value", f"{first}, {', '.join(named.values())}, *,{last}", known, results, reuse
         )
         ready = {**self.arrays, **made, **told}
         entries = self._function(
@@ -183,10 +185,25 @@ class _Split:
         )
 
     def _function(
-        self, name: str, arguments: str, given: Mapping[Expr, str], roots: Sequence[Expr]
+        self,
+        name: str,
+        arguments: str,
+        given: Mapping[Expr, str],
+        roots: Sequence[Expr],
+        reuse: str = "",
     ) -> str:
-        """Return the source of a part, which returns some expressions."""
-        emitter = Emitter({}, given, self.program.schedule, numbers=self.numbers)
+        """Return the source of a part, which returns some expressions.
+
+        With `reuse`, it may write in the memory of states that `entries` does not read.
+        """
+        emitter = Emitter(
+            {},
+            given,
+            self.program.schedule,
+            numbers=self.numbers,
+            reuse=reuse,
+            needed=self.arrays,
+        )
         results = self.functions.results(emitter, [(x, None) for x in roots])
         body = [*lengths(emitter.lines, results), *emitter.lines, returned(results)]
         what = f"A part of one step of {self.program.declaration.name}"

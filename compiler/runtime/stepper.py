@@ -125,9 +125,7 @@ class Stepper:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
         batch = self.renewed(batch, known or {})
-        told = dict(self._numbers(batch))
-        if reuse and self.program.reuse and not self.program.schedule.compile:
-            told[self.program.reuse] = True
+        told = self._told(batch, reuse)
         new, *after = self._called(self.run, batch, known or {}, *(batch.kept or ()), **told)
         lengths = [new.shape[-2:], *(f.lengths(new.shape[-2:]) for f in self.program.fields)]
         found = []
@@ -147,8 +145,8 @@ class Stepper:
             FactorisationError: if a factorisation does not converge (rare for finite input).
         """
         batch = self.renewed(batch, {})
-        found = self._called(function, batch, {}, *(batch.kept or ()), *fed, **self._numbers(batch))
-        return list(found)
+        told = self._told(batch, reuse=True)
+        return list(self._called(function, batch, {}, *(batch.kept or ()), *fed, **told))
 
     def renewed(self, batch: Inputs, known: Known) -> Inputs:
         """Return a batch with its kept values, computed anew where they are due.
@@ -177,6 +175,11 @@ class Stepper:
         size = batch.weights.shape[-2:]
         fields = [self.program.fields[k] for k in self.program.homes]
         return [x.expand(batch.count, *f.lengths(size)) for x, f in zip(new, fields, strict=True)]
+
+    def _told(self, batch: Inputs, reuse: bool) -> dict[str, Any]:
+        """Return the numbers of a step, and whether it may write where its states are."""
+        told, name = dict(self._numbers(batch)), self.program.reuse
+        return told | {name: True} if name and reuse and not self.program.schedule.compile else told
 
     def _numbers(self, batch: Inputs) -> Mapping[str, Any]:
         """Return what a step computes once for all entries of a batch."""
