@@ -7,6 +7,7 @@ together; a large one is taken where it is.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime import draws, rounding
 from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.entries import Entries, laid_out
 from normdsl.compiler.runtime.inputs import Inputs, Known
@@ -121,7 +123,7 @@ class Chunks(Entries):
         bad = torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
         numbers = iter(self._numbers)
         for chunk, inputs in zip(self.chunks, self._inputs(context), strict=True):
-            values = self._values(inputs, *self.stepper.step(inputs))
+            values = self._values(chunk, inputs, *self.stepper.step(inputs))
             finite = torch.stack([torch.isfinite(x).flatten() for x in values]).all(0)
             if chunk.part is not None:
                 bad[chunk.first] += (~finite).sum()
@@ -134,7 +136,7 @@ class Chunks(Entries):
         sizes, numbers = [], iter(() if ok is None else self._numbers)
         for k, inputs in enumerate(self._inputs(context)):
             chunk = self.chunks[k]
-            values = self._values(inputs, *self.stepper.step(inputs))
+            values = self._values(chunk, inputs, *self.stepper.step(inputs))
             olds = [inputs.weights, *inputs.states]
             if ok is not None:
                 mask = ok[chunk.first] if chunk.part is not None else ok[next(numbers)]
@@ -149,10 +151,37 @@ class Chunks(Entries):
                 torch._foreach_copy_(self.weights(chunk.first, chunk.last), self._places[k][0])
         return sizes
 
-    def _values(self, inputs: Inputs, weights: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
+    def _values(
+        self, chunk: Chunk, inputs: Inputs, weights: Tensor, states: Sequence[Tensor]
+    ) -> list[Tensor]:
         """Return what is new, in the dtypes in which it is kept."""
-        kept = [weights.to(real(self.params[0]).dtype)]
-        return kept + [new.to(old.dtype) for new, old in zip(states, inputs.states, strict=True)]
+        fields, dtype = self.stepper.program.fields, torch.bfloat16
+        pairs = list(zip(fields, states, inputs.states, strict=True))
+        by_chance = self.stepper.rounds and any(old.dtype == dtype for old in inputs.states)
+        noise = self._noise(chunk) if by_chance else None
+        return [
+            weights.to(real(self.params[0]).dtype),
+            *(
+                new.to(old.dtype)
+                if noise is None or old.dtype != dtype
+                else rounding.by_chance(field, new, *noise)
+                for field, new, old in pairs
+            ),
+        ]
+
+    def _noise(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+        """Return the stream of each entry of a chunk, and its number in its parameter."""
+        which = slice(chunk.first, chunk.last)
+        origins = [m.origin for m in self.members[which] if m.origin is not None]
+        streams = draws.stream(torch.stack(origins), self.clocks[which] + 1)
+        firsts = [0, *itertools.accumulate(self.counts)][which]
+        device = streams.device
+        places = torch.arange(chunk.start, chunk.stop, device=device).reshape(1, 1, -1)
+        if len(origins) == 1:
+            return streams.reshape(1, 1, 1), places - firsts[0]
+        counts = torch.tensor(self.counts[which], device=device)
+        own = torch.repeat_interleave(counts, output_size=chunk.stop - chunk.start)
+        return streams[own].reshape(1, 1, -1), places - torch.tensor(firsts, device=device)[own]
 
     def _inputs(self, context: Context) -> Iterator[Inputs]:
         """Yield what each chunk steps from; good until the next one."""

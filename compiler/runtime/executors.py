@@ -42,6 +42,8 @@ def _why_not_fused(members: Sequence[Member]) -> str:
     asked = program.schedule.compile
     if asked is False:
         return "as compile=False asks"
+    if members[0].layout.stepper.rounds:
+        return "as states are rounded by chance"
     count = _count(members)
     if asked is None and count < MANY:
         return f"as {count:,} entries are few"
@@ -64,6 +66,8 @@ def _can_be_staged(members: Sequence[Member]) -> bool:
     first = members[0]
     program = first.layout.stepper.program
     if program.schedule.compile is not None or _count(members) < MANY:
+        return False
+    if first.layout.stepper.rounds:
         return False
     if refusal(first.param.device.type) or not all(map(is_staged, members)):
         return False

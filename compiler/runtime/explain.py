@@ -213,6 +213,8 @@ _cost = lru_cache(maxsize=1024)(cost)
 def _states(layout: Layout, p: Tensor) -> Iterator[tuple[str, tuple[int, ...], str]]:
     for field in layout.fields:
         dtype = str(layout.stepper.kept_dtype(field, p)).removeprefix("torch.")
+        if layout.stepper.rounds and dtype == "bfloat16":
+            dtype += " by stochastic rounding"
         for key, shape in layout.stored(field).items():
             yield key, shape, dtype
 

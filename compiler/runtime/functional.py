@@ -67,7 +67,7 @@ class Functional:
         leaves, tree = pytree.tree_flatten(params)
         device = next((p.device for p in leaves if isinstance(p, Tensor)), torch.device("cpu"))
         state: State = {"t": torch.zeros((), dtype=torch.int64, device=device)}
-        if self._stepper.program.draws:
+        if self._stepper.draws:
             state["seed"] = torch.as_tensor(seed, dtype=torch.int64, device=device)
         origins = self._origins(state, params)
         starts = [self._started(p, values, o) for p, o in zip(leaves, origins, strict=True)]

@@ -21,6 +21,8 @@ from normdsl.expressions.shapes import Dim
 STEP = "step"
 #: Key of what says at which steps its kept values are computed, if it has any.
 OFFSET = "refresh_offset"
+#: Keys of whole numbers in a parameter's state.
+COUNTS = (STEP, OFFSET)
 
 
 @attrs.frozen
@@ -69,7 +71,7 @@ class Layout:
         What wrappers and hooks keep under other keys is theirs.
         """
         name = key.partition("[")[0] if isinstance(key, str) else None
-        return name in (STEP, OFFSET) or name in self.stepper.program.owned
+        return name in COUNTS or name in self.stepper.program.owned
 
     def own(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the rule's part of a parameter's state."""
@@ -83,7 +85,7 @@ class Layout:
                 device, or if a key of the rule's was taken by others before the first step.
         """
         stored = [pair for field in self.fields for pair in self.stored(field).items()]
-        for key, shape in (*stored, (STEP, ()), (OFFSET, ())):
+        for key, shape in (*stored, *((count, ()) for count in COUNTS)):
             if key in state:
                 self._require_slot(key, shape, state[key], device)
         needed = [key for field in self.required for key in self.stored(field)]
@@ -112,7 +114,7 @@ class Layout:
                 hint="keep the view of a group as it was when its parameters first stepped, and "
                 "what is yours under another key; of another size, start anew: del opt.state[p]",
             )
-        if key not in (STEP, OFFSET) and value.device != device:
+        if key not in COUNTS and value.device != device:
             raise GradientError(
                 told,
                 why=f"its state {key} is on {value.device}, and the parameter on {device}",

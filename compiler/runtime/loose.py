@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime import draws
+from normdsl.compiler.kernels.draws import folded
+from normdsl.compiler.runtime import draws, rounding
 from normdsl.compiler.runtime.buckets import Bucket, Context, Member
 from normdsl.compiler.runtime.inputs import Inputs, Known
-from normdsl.compiler.runtime.layout import STEP, real
+from normdsl.compiler.runtime.layout import COUNTS, real
 from normdsl.compiler.runtime.nonfinite import finite
 from normdsl.errors import FactorisationError
 
@@ -57,7 +58,8 @@ class Loose(Bucket):
         drawn: dict[str, Any] = {}
         if member.origin is not None:
             drawn["stream"] = draws.stream(member.origin, self.clocks[0] + 1).reshape(1, 1, 1)
-        places = draws.places(layout, param) if drawn else [None for _ in layout.sizes]
+        draws_ = self.stepper.program.draws
+        places = draws.places(layout, param) if draws_ else [None for _ in layout.sizes]
         weights, grads = layout.view.pieces(param), layout.view.pieces(grad)
         return [
             Inputs(
@@ -98,22 +100,32 @@ class Loose(Bucket):
         """Return the new value and the new states, as they are kept."""
         (member,) = self.members
         layout, param = member.layout, real(member.param)
-        pieces = zip(self.inputs(context), known, strict=True)
+        batches = self.inputs(context)
+        pieces = zip(batches, known, strict=True)
         try:
             new = [self.stepper.step(inputs, told) for inputs, told in pieces]
         except FactorisationError:
             if context.given is None:
                 raise
             return torch.full_like(param, torch.nan), {
-                k: self.views[0][k] for k in self.views[0] if k != STEP
+                k: self.views[0][k] for k in self.views[0] if k not in COUNTS
             }
         weight = layout.view.join([w for w, _ in new], layout.shape).to(param.dtype)
         states: dict[str, Tensor] = {}
         for k, field in enumerate(layout.fields):
             dtype = self.stepper.kept_dtype(field, member.param)
-            kept = layout.write(field, [after[k] for _, after in new])
-            states.update({key: x.to(dtype) for key, x in kept.items()})
+            rounded = [
+                rounding.kept(field, after[k], dtype, self._noise(inputs, piece), len(after[k]))
+                for piece, (inputs, (_, after)) in enumerate(zip(batches, new, strict=True))
+            ]
+            states.update(layout.write(field, rounded))
         return weight, states
+
+    def _noise(self, inputs: Inputs, piece: int) -> Tensor | None:
+        """Return the stream by which the states of a piece are rounded, if it is by chance."""
+        if not self.stepper.rounds or inputs.stream is None:
+            return None
+        return folded(inputs.stream, torch.full_like(inputs.stream, piece))
 
     def _good(self, weight: Tensor, states: Mapping[str, Tensor]) -> Tensor:
         return finite(weight, *states.values()).reshape(1)

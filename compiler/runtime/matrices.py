@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime import draws
+from normdsl.compiler.runtime import draws, rounding
 from normdsl.compiler.runtime.buckets import Bucket, Context, Member
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
@@ -70,9 +70,10 @@ class Matrices(Bucket):
             counted = self._column(context.given)
             grads = torch.where(counted, grads, 0)
         stream = places = None
-        if self.stepper.program.draws:
+        if self.stepper.draws:
             origins = torch.stack([m.origin for m in self.members if m.origin is not None])
             stream = self._column(draws.stream(origins, self.clocks + 1))
+        if self.stepper.program.draws:
             places = torch.cat([draws.places(m.layout, m.param)[0] for m in self.members])
         phase, rows = self._turn()
         moments = {k: torch.stack([*column]) for k, column in context.moments.items()}
@@ -109,16 +110,17 @@ class Matrices(Bucket):
         else:
             weights, states = self._stepped(inputs, known[0])
         if ok is None:
-            kept = self._kept(weights, states)
-            self._put(inputs, weights, states, None)
+            kept = self._kept(inputs, weights, states)
+            self._put(inputs, kept, None)
             return torch.isfinite(torch.stack([trace(x) for x in kept]))
-        good = self._good(weights, states)
-        self._put(inputs, weights, states, self._column(ok & good))
+        kept = self._kept(inputs, weights, states)
+        good = self._good(kept)
+        self._put(inputs, kept, self._column(ok & good))
         return good
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
         (inputs,) = self.inputs(context)
-        return self._good(*self._stepped(inputs, known[0]))
+        return self._good(self._kept(inputs, *self._stepped(inputs, known[0])))
 
     def _renewed(self, inputs: Inputs, known: Known) -> Inputs:
         """Return the batch with kept values that are due computed in their places, if they can be.
@@ -154,26 +156,26 @@ class Matrices(Bucket):
         weights, states = zip(*parts, strict=True)
         return torch.cat(weights), [torch.cat(column) for column in zip(*states, strict=True)]
 
-    def _good(self, weights: Tensor, states: Sequence[Tensor]) -> Tensor:
+    def _good(self, kept: Sequence[Tensor]) -> Tensor:
         """Return for each member whether what it becomes is finite."""
-        each = [rows_finite(x.reshape(len(self.members), -1)) for x in self._kept(weights, states)]
+        each = [rows_finite(x.reshape(len(self.members), -1)) for x in kept]
         return torch.stack(each).all(0)
 
-    def _kept(self, weights: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
+    def _kept(self, inputs: Inputs, weights: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
         """Return what is new in the dtypes in which it is kept."""
-        kept = [weights.to(real(self.params[0]).dtype)]
-        return kept + [new.to(old.dtype) for new, old in zip(states, self.states, strict=True)]
+        stream = inputs.stream if self.stepper.rounds else None
+        fields = zip(self.stepper.program.fields, states, self.states, strict=True)
+        return [
+            weights.to(real(self.params[0]).dtype),
+            *(rounding.kept(f, new, old.dtype, stream, self.each) for f, new, old in fields),
+        ]
 
-    def _put(
-        self, inputs: Inputs, weights: Tensor, states: Sequence[Tensor], mask: Tensor | None
-    ) -> None:
-        if mask is not None:
-            weights = torch.where(mask, weights.to(inputs.weights.dtype), inputs.weights)
-        inputs.weights.copy_(weights)
+    def _put(self, inputs: Inputs, kept: Sequence[Tensor], mask: Tensor | None) -> None:
+        """Write what is new."""
+        for old, new in zip((inputs.weights, *self.states), kept, strict=True):
+            old.copy_(new if mask is None else torch.where(mask, new, old))
         if not self.alone:
             torch._foreach_copy_(self.weights(), self._places[0])
-        for old, new in zip(self.states, states, strict=True):
-            old.copy_(new if mask is None else torch.where(mask, new.to(old.dtype), old))
 
     def _column(self, each: Tensor) -> Tensor:
         """Return what belongs to each member for each of its matrices, total × 1 × 1."""

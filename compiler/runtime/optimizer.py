@@ -241,7 +241,7 @@ class DeclaredOptimizer(Optimizer):
         for first, group in given.numbered(self.param_groups):
             said = settings(group)
             hyper = {h.name: group[h.name] for h in said.rule.hyper}
-            origins = origins_of(group, first) if said.stepper.program.draws else {}
+            origins = origins_of(group, first) if said.stepper.draws else {}
             for p in parameter_groups.parameters(group):
                 if is_judged(p) and p.numel() and not said.layout(p).own(self.state.get(p, {})):
                     state = started(said.layout(p), p, hyper, origins.get(p))

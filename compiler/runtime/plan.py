@@ -183,7 +183,7 @@ def _members(
     """Yield the parameters of a group that step, with complete states."""
     said = settings(group)
     stepper = said.stepper
-    origins = origins_of(group, first) if stepper.program.draws else {}
+    origins = origins_of(group, first) if stepper.draws else {}
     found = []
     for p in dict.fromkeys(parameter_groups.parameters(group)):
         if p.grad is None or not p.numel() or p in seen:

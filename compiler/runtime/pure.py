@@ -15,7 +15,7 @@ from torch import Tensor
 
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.fields import Field
-from normdsl.compiler.runtime import draws
+from normdsl.compiler.runtime import draws, rounding
 from normdsl.compiler.runtime.across_layers import shared
 from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import is_native, real
@@ -116,7 +116,10 @@ def stepped(
         ):
             weights, states = stepper.step(inputs, known)
             for k, i in enumerate(batch):
-                found[i] = _after(stepper, leaves[i].param, weights[k], [x[k] for x in states])
+                noise = None if not stepper.rounds or inputs.stream is None else inputs.stream[k]
+                found[i] = _after(
+                    stepper, leaves[i].param, weights[k], [x[k] for x in states], noise
+                )
     except FactorisationError:
         for x in leaves:
             given = {"gradient": x.grad, **x.moments, "value": x.param}
@@ -166,17 +169,26 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _after(
-    stepper: Stepper, param: Tensor, weight: Tensor, states: Sequence[Tensor]
+    stepper: Stepper,
+    param: Tensor,
+    weight: Tensor,
+    states: Sequence[Tensor],
+    noise: Tensor | None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Return a new value and new states in the shapes and dtypes in which they are kept."""
     value = weight.reshape(real(param).shape).to(real(param).dtype)
     if param.is_complex():
         value = torch.view_as_complex(value.contiguous())
     fields = stepper.program.fields
-    return value, [_kept(stepper, f, param, x) for f, x in zip(fields, states, strict=True)]
+    return value, [_kept(stepper, f, param, x, noise) for f, x in zip(fields, states, strict=True)]
 
 
-def _kept(stepper: Stepper, field: Field, param: Tensor, state: Tensor) -> Tensor:
+def _kept(
+    stepper: Stepper, field: Field, param: Tensor, state: Tensor, noise: Tensor | None = None
+) -> Tensor:
     """Return a state as it is kept: in the tensor's own shape, if it has as many rows, columns."""
     shape = real(param).shape if is_native(field) else field.lengths(size(param))
-    return state.reshape(shape).to(stepper.kept_dtype(field, param))
+    dtype = stepper.kept_dtype(field, param)
+    if noise is not None:
+        state = rounding.kept(field, state.unsqueeze(0), dtype, noise.unsqueeze(0), 1)
+    return state.reshape(shape).to(dtype)

@@ -18,7 +18,7 @@ from torch import Tensor
 from normdsl.compiler.runtime.across_layers import shared
 from normdsl.compiler.runtime.buckets import Bucket, Context
 from normdsl.compiler.runtime.inputs import Known
-from normdsl.compiler.runtime.layout import STEP
+from normdsl.compiler.runtime.layout import COUNTS
 from normdsl.compiler.runtime.nonfinite import (
     all_finite,
     all_true,
@@ -205,6 +205,6 @@ class Step:
         """Name the first parameter that is not finite any more, if there is one."""
         for bucket in self.buckets:
             for member, own in zip(bucket.members, bucket.held, strict=True):
-                kept = [x for k, x in own.items() if k != STEP and member.layout.owns(k)]
+                kept = [x for k, x in own.items() if k not in COUNTS and member.layout.owns(k)]
                 if not all_finite([member.param, *kept]):
                     raise refuse_result(*member.where, written=True)

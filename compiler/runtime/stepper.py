@@ -76,6 +76,16 @@ class Stepper:
         return self.dtype(param) if name is None else _dtype(name)
 
     @property
+    def draws(self) -> bool:
+        """Whether random numbers are drawn, by the rule or to round its states."""
+        return self.program.draws or self.rounds
+
+    @property
+    def rounds(self) -> bool:
+        """Whether states are rounded by chance."""
+        return self.program.schedule.rounding == "stochastic"
+
+    @property
     def keeps(self) -> bool:
         """Whether values are kept between steps, so that `phase` matters."""
         return self.program.phase is not None

@@ -21,6 +21,7 @@ _WHAT = {
     "root": "inverses and roots of matrices",
     "eigenbasis": "eigenbases",
 }
+_ROUNDINGS = ("nearest", "stochastic")
 _KEPT = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -61,10 +62,16 @@ class Schedule:
             some of them, `{"m": "bfloat16"}`; None for the dtype of the computation. Rounding at
             the end of each step is the error it makes. One dtype for all leaves out eigenbases by
             which other states turn: columns rounded to another length stretch those every time.
+        rounding: how states are rounded to bfloat16, `"nearest"` or `"stochastic"`: to one of both
+            neighbours, with the chance that makes the mean exact. A step that is smaller than half
+            the gap between two numbers, 2⁻⁸ of them and less, is lost if rounded to the nearest, so
+            that an average with β = 0.999 stands still; by chance it arrives on average. The random
+            bits are functions of seed, parameter, step and entry.
 
     Raises:
-        DeclarationError: for an unknown dtype, a method without a kernel for its role, or a refresh
-            that is not a whole number ≥ 1.
+        DeclarationError: for an unknown dtype, a method without a kernel for its role, a refresh
+            that is not a whole number ≥ 1, or stochastic rounding of states in another dtype than
+            bfloat16.
 
     Example:
         >>> import normdsl as nd
@@ -81,6 +88,7 @@ class Schedule:
     refresh: int = 1
     stagger: bool = True
     state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
+    rounding: str = "nearest"
 
     def kept_dtype(self, name: str, turns: bool = False) -> str | None:
         """Return the name of the dtype in which a state is kept; None for the computation's.
@@ -116,6 +124,7 @@ class Schedule:
                     why="states are kept in a floating dtype",
                     hint=did_you_mean(name, _KEPT, "the dtypes are"),
                 )
+        _require_rounding(self.rounding, kept)
 
 
 def _require_role(role: str, method: object, methods: str) -> None:
@@ -124,6 +133,22 @@ def _require_role(role: str, method: object, methods: str) -> None:
             f"schedule {role}={shown(method)}",
             why=f"that is not a method that computes {_WHAT[role]}",
             hint=f"use {methods}",
+        )
+
+
+def _require_rounding(rounding: object, dtypes: list[str | None]) -> None:
+    if rounding not in _ROUNDINGS:
+        raise DeclarationError(
+            f"schedule rounding={shown(rounding)}",
+            why="it says how new states become those that are kept",
+            hint=did_you_mean(str(rounding), _ROUNDINGS, "the choices are"),
+        )
+    if rounding == "stochastic" and set(dtypes) != {"bfloat16"}:
+        raise DeclarationError(
+            "schedule stochastic rounding",
+            why="it fills the 16 bits by which float32 is longer than bfloat16, and the states "
+            f"are kept in {', '.join(d or 'the dtype of the computation' for d in dtypes)}",
+            hint='add state="bfloat16", or state={"v": "bfloat16"} for some of them',
         )
 
 
