@@ -103,7 +103,7 @@ class Stepper:
             weights: the matrices. hyper: the hyper-parameters.
             drawn: the `stream` and `places` of random numbers, if the rule draws any.
         """
-        given = {**self._hyper(hyper), **drawn}
+        given = {**self._hyper(hyper), **(drawn if self.program.draws else {})}
         return [s.contiguous() for s in self.program.init(weights, **given)]
 
     def survey(self, node: Across, batch: Inputs, known: Known) -> Tensor:
