@@ -278,6 +278,12 @@ class Bucket(ABC):
             return refresh.KEEP, None
         return refresh.COMPUTE, None if due == slice(0, len(self.params)) else due
 
+    def next_turn(self) -> tuple[int, int]:
+        """Return the next step that computes kept values, and of how many members one does."""
+        period = self.stepper.program.schedule.refresh
+        waits = (k for k in range(period) if self.stepper.place(-self.done - k) in self._turns)
+        return self.done + next(waits) + 1, max(x.stop - x.start for x in self._turns.values())
+
     def _buffers(self, member: Member) -> Iterator[torch.dtype]:
         for field in self.stepper.program.fields:
             yield self.stepper.kept_dtype(field, member.param)

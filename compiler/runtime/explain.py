@@ -140,7 +140,17 @@ def explained(
 def _run(bucket: Bucket) -> str:
     count, rule = len(bucket.params), bucket.stepper.program.declaration.name
     steps = "1 parameter steps" if count == 1 else f"{count} parameters step"
-    return f"{rule}: {steps} {bucket.told()}."
+    return f"{rule}: {steps} {bucket.told()}{_turns(bucket)}."
+
+
+def _turns(bucket: Bucket) -> str:
+    """Return when kept values are computed again, and of how many parameters at once."""
+    refresh = bucket.stepper.program.schedule.refresh
+    if not bucket.stepper.keeps or refresh == 1:
+        return ""
+    due, most = bucket.next_turn()
+    who = "1 of them" if most == 1 else f"{most} of them"
+    return f"; kept values are computed every {refresh} steps, of {who} at once, next at step {due}"
 
 
 def _lines(group: dict[str, Any], title: object) -> Iterator[Line]:

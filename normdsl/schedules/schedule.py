@@ -50,9 +50,9 @@ class Schedule:
             is computed by `Eigh()`, which the emitted source says.
         eigenbasis: method of eigenbases, `Eigh()` or `QRPower()`.
         refresh: matrix powers, inverses, Cholesky factors and eigenbases of what depends on a
-            state are computed at steps 1, 1 + refresh, 1 + 2 refresh, … and kept in between, as
-            further states. Parameters count steps of their own. An approximation in time, as the
-            methods are in value; `nd.schedule_error` measures both.
+            state are computed every `refresh` steps and kept in between, as further states, so
+            that none is older. Parameters count steps of their own. An approximation in time, as
+            the methods are in value; `nd.schedule_error` measures both.
         stagger: whether parameters take turns, so that no step computes the kept values of all:
             one with the offset o computes them at its first step, and after s steps whenever
             s + o is a multiple of `refresh`. Offsets are dealt at first steps, by cost; they are

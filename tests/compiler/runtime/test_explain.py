@@ -65,6 +65,17 @@ def test_kept_values_and_the_dtypes_of_a_schedule_are_told():
     assert "every 5 steps" in line.kernels[0]
 
 
+def test_turns_are_told():
+    ps = [nn.Parameter(torch.randn(6, 4)) for _ in range(4)]
+    opt = soap(ps, schedule=nd.Schedule(refresh=3))
+    for p in ps:
+        p.grad = torch.ones_like(p)
+    for _ in range(2):
+        opt.step()
+    (run,) = opt.explain().runs
+    assert run.endswith("computed every 3 steps, of 2 of them at once, next at step 3.")
+
+
 def test_kernels_and_costs_follow_the_schedule():
     def line(rule, **options):
         return rule([nn.Parameter(torch.zeros(16, 8))], **options).explain().lines[0]
