@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Signature
+from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
 from normdsl.declarations.rule import Rule
@@ -20,12 +21,16 @@ from normdsl.expressions.shapes import are_lengths
 from normdsl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from normdsl.compiler.invariance.groups import Group
     from normdsl.compiler.invariance.report import Report
     from normdsl.compiler.invariance.verdict import Verdict
+    from normdsl.compiler.lowering.passes import Passes
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
+    from normdsl.compiler.runtime.views import View
     from normdsl.declarations.configured import ConfiguredRule
 
 
@@ -63,10 +68,10 @@ class Method:
 class Declaration(Rule):
     """An update rule W ← f(W, G, t, loss, moments) that can be checked, printed and run.
 
-    `check` proves or refutes its invariances, `source` prints its torch code, and a call makes an
-    optimizer. It stands where a class of optimizers is asked for: it has a name, a module and a
-    signature, `issubclass(rule, torch.optim.Optimizer)` holds, and `rule.Optimizer` is a class
-    proper.
+    `check` proves or refutes its invariances, `source` prints its torch code, `eject` writes it as
+    a file of its own, and a call makes an optimizer. It stands where a class of optimizers is asked
+    for: it has a name, a module and a signature, `issubclass(rule, torch.optim.Optimizer)` holds,
+    and `rule.Optimizer` is a class proper.
 
     Args:
         name: the name of the rule.
@@ -190,6 +195,61 @@ class Declaration(Rule):
         from normdsl.compiler.lowering.program import lower
 
         return lower(self, schedule or Schedule()).source(shape)
+
+    def passes(self, schedule: Schedule | None = None) -> Passes:
+        """Return the rule after each pass of its lowering, to print or to show in a notebook.
+
+        What norms are replaced by, every identity that simplifies, with examples, what is shared
+        and computed once, the methods, and the code at last.
+
+        Args:
+            schedule: how the rule is computed.
+
+        Example:
+            >>> import normdsl as nd
+            >>> print(nd.algorithms.sign_sgd.passes()["derive"])
+            derive: norms become what defines them, and recursions one step of theirs
+              lmo: argmin_{‖X‖≤1} ⟨arg, X⟩.
+                lmo[‖X‖∞](G) = −sign(G)
+              W ← W − η sign(G)
+        """
+        from normdsl.compiler.lowering.passes import passes
+
+        return passes(self, schedule or Schedule())
+
+    def eject(
+        self,
+        path: str | PathLike[str],
+        schedule: Schedule | None = None,
+        view: View | None = None,
+    ) -> Path:
+        """Write one Python file with the optimizer as a class of plain torch, and return its path.
+
+        The file needs nothing of normdsl. It has the mathematics in its docstring, the kernels that
+        the schedule chooses as functions, and a `torch.optim.Optimizer` called after the rule,
+        `MuadamSania`, which steps in batches and in place to the same bits: groups, tensors as
+        hyper-parameters, closures, checkpoints, and a refusal of gradients that are not finite.
+
+        Args:
+            path: where the file is written; one that is there is replaced.
+            schedule: how the rule is computed, which the file then holds fixed.
+            view: how parameters are seen: None, `nd.views.flat` or `nd.views.stack`.
+
+        Raises:
+            DeclarationError: for a rule that combines layers, reads moments of a layer or draws
+                random numbers, and for another view.
+
+        Example:
+            >>> import tempfile
+            >>> import normdsl as nd
+            >>> folder = tempfile.mkdtemp()
+            >>> file = nd.algorithms.lion.eject(f"{folder}/lion.py")
+            >>> "class Lion(torch.optim.Optimizer):" in file.read_text(encoding="utf-8")
+            True
+        """
+        from normdsl.compiler.eject.eject import eject
+
+        return eject(self, path, schedule, view)
 
 
 #: `@nd.optimizer()` is refused in words, rather than for a missing argument.

@@ -25,6 +25,7 @@ LAYERS = [
     ("routing", ("normdsl.compiler.routing",)),
     ("invariance", ("normdsl.compiler.invariance",)),
     ("verdicts", ("normdsl.compiler.verdicts",)),
+    ("eject", ("normdsl.compiler.eject",)),
     ("comparison", ("normdsl.compiler.comparison", "normdsl.compiler.audit", "normdsl.compiler")),
     ("algorithms", ("normdsl.algorithms",)),
     ("route", ("normdsl.routing",)),

@@ -6,6 +6,7 @@ import enum
 
 import attrs
 
+from normdsl.compiler.lowering.rewrites import RewritingPass
 from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.facts import NONNEGATIVE, UNIT, Facts
@@ -13,7 +14,6 @@ from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.nodes import SingularLmo, SingularNorm
 from normdsl.expressions.recursion import After, Before, Recursion, State, release
 from normdsl.expressions.shapes import Dim, Shape
-from normdsl.expressions.traversal import Equivalent
 from normdsl.norms.base import NormOperation
 from normdsl.norms.vectors import Entries
 from normdsl.show.notation import Notation, Piece
@@ -87,11 +87,14 @@ class Singular(Operation):
         return n.call(self.part.name.lower(), self.arg)
 
 
-class Derivation(Equivalent):
+class Derivation(RewritingPass):
     """Rewrites expressions into primitive ones over `Before` states; collects the states met.
 
     Norm operations become what defines them, recursions are opened into one step.
     """
+
+    name = "derive"
+    does = "norms become what defines them, and recursions one step of theirs"
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,16 +103,19 @@ class Derivation(Equivalent):
     def _visit(self, expr: Expr) -> Expr:
         match expr:
             case NormOperation():
-                return self(expr.definition)
+                return self._defined(expr, expr.definition)
             case SingularNorm(arg=x, gauge=gauge):
-                return self(gauge.value(_singular_values(x)))
+                return self._defined(expr, gauge.value(_singular_values(x)))
             case SingularLmo(arg=x, gauge=gauge):
-                return self(_singular_lmo(x, gauge))
+                return self._defined(expr, _singular_lmo(x, gauge))
             case State():
                 self._register(expr.recursion)
                 return expr if isinstance(expr, Before) else self(opened(expr))
             case _:
                 return self._rebuilt(expr)
+
+    def _defined(self, expr: Expr, definition: Expr) -> Expr:
+        return self(self.note(type(expr).__name__.lower(), type(expr).__doc__, expr, definition))
 
     def _register(self, recursion: Recursion) -> None:
         for i in range(len(recursion.inits)):

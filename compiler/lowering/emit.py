@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from normdsl.compiler.lowering import kernel_calls, refresh
 from normdsl.compiler.lowering.printer import Printer
@@ -19,6 +20,22 @@ from normdsl.show.notation import Level, Piece
 
 _LINE = 92
 _TAKEN = CODE | {*MOMENTS.values()}
+
+
+def uses(roots: Iterable[Expr], given: Container[Expr]) -> dict[Expr, int]:
+    """Return how often each sub-expression of the roots is used; what is given has no parts."""
+    found = dict(Counter(roots))
+    seen: set[Expr] = set()
+    stack = list(found)
+    while stack:
+        expr = stack.pop()
+        if expr in seen or expr in given:
+            continue
+        seen.add(expr)
+        for child in expr.children:
+            found[child] = found.get(child, 0) + 1
+            stack.append(child)
+    return found
 
 
 class Emitter(Printer):
@@ -67,18 +84,7 @@ class Emitter(Printer):
 
     def count(self, roots: Sequence[Expr]) -> None:
         """Count how often each sub-expression of the roots is used, to share what is used twice."""
-        seen: set[Expr] = set()
-        stack = list(roots)
-        for root in roots:
-            self._uses[root] = self._uses.get(root, 0) + 1
-        while stack:
-            expr = stack.pop()
-            if expr in seen or expr in self.inputs or expr in self.numbers:
-                continue
-            seen.add(expr)
-            for child in expr.children:
-                self._uses[child] = self._uses.get(child, 0) + 1
-                stack.append(child)
+        self._uses = uses(roots, {*self.inputs, *self.numbers})
 
     def value(self, expr: Expr, name: str | None = None) -> str:
         """Emit what `expr` needs and return the name of a variable that holds it."""

@@ -10,6 +10,7 @@ import attrs
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.fields import Field, kept_fields, state_fields, unused
 from normdsl.compiler.lowering.refresh import combined, inside, kept_values, turning
+from normdsl.compiler.lowering.rewrites import RewritingPass
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
@@ -18,6 +19,24 @@ from normdsl.schedules.schedule import Schedule
 
 #: A schedule that keeps all values that any schedule keeps.
 _KEEPING = Schedule(refresh=2)
+
+
+class Rewriting:
+    """The passes that rewrite a step, in order; each takes what the one before made.
+
+    Args:
+        last: how many of them; all if None.
+    """
+
+    def __init__(self, last: int | None = None) -> None:
+        self.derivation = Derivation()
+        self.passes: list[RewritingPass] = [self.derivation, Simplification()][:last]
+
+    def __call__(self, expr: Expr) -> Expr:
+        """Return what the passes make of an expression."""
+        for each in self.passes:
+            expr = each(expr)
+        return expr
 
 
 @attrs.frozen(eq=False)
@@ -94,12 +113,13 @@ class Plan:
 
 def planned(declaration: Rule, schedule: Schedule) -> Plan:
     """Return the plan of a rule's step: derived, simplified, its states named."""
-    derive, simplify = Derivation(), Simplification()
-    update = simplify(derive(declaration.update))
+    rewrite = Rewriting()
+    derive = rewrite.derivation
+    update = rewrite(declaration.update)
     place = {x: k for k, x in enumerate(declaration.labels)}
     slots = sorted(closed(derive), key=lambda slot: place.get(slot.after, len(place)))
-    after = tuple(simplify(derive(slot.after)) for slot in slots)
-    called = {simplify(derive(x)): name for x, name in declaration.labels.items()}
+    after = tuple(rewrite(slot.after) for slot in slots)
+    called = {rewrite(x): name for x, name in declaration.labels.items()}
     graph = (update, *after)
     scheduled = kept_values(graph, schedule)
     values = tuple(x for x in scheduled if x not in after)

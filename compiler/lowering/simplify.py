@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
+from normdsl.compiler.lowering.rewrites import RewritingPass
 from normdsl.errors import DeclarationError
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr, assure
 from normdsl.expressions.nodes import RECIPROCAL, Apply, Eigenbasis, MatrixPower
 from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.recursion import Before
-from normdsl.expressions.traversal import Equivalent
 from normdsl.vocabulary.functions import matrix_power
 
 Identity = Callable[[Expr], Expr | None]
@@ -156,8 +156,11 @@ IDENTITIES: tuple[Identity, ...] = (
 )
 
 
-class Simplification(Equivalent):
+class Simplification(RewritingPass):
     """Applies `IDENTITIES` to expressions, remembering what it has simplified."""
+
+    name = "simplify"
+    does = "identities, until none applies"
 
     def _visit(self, expr: Expr) -> Expr:
         if isinstance(expr, Before):
@@ -166,5 +169,6 @@ class Simplification(Equivalent):
         for rule in IDENTITIES:
             better = rule(node)
             if better is not None and better != node:
+                self.note(rule.__name__, rule.__doc__, node, better)
                 return self(assure(better, node.facts))
         return node

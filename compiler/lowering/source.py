@@ -10,13 +10,11 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from normdsl.compiler.lowering import kernel_calls
-from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fields import unused
 from normdsl.compiler.lowering.kernel_calls import with_helpers
-from normdsl.compiler.lowering.plan import Plan
+from normdsl.compiler.lowering.plan import Plan, Rewriting
 from normdsl.compiler.lowering.refresh import combined, inside
-from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.compiler.lowering.value_types import Type, Types
 from normdsl.declarations.identifiers import CODE
 from normdsl.declarations.rule import Rule
@@ -29,42 +27,61 @@ from normdsl.expressions.shapes import Dim
 _ZERO = Constant(Fraction(0), where=None)
 
 
+#: The longest line of a head.
+WIDTH = 100
+#: What every source begins with.
+HEAD = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
+
+
 def write(plan: Plan) -> str:
     """Return the source of `init`, of `step` and its surveys, and of the kernels they call."""
+    return "\n\n".join([HEAD, *parts(plan).values()])
+
+
+def parts(plan: Plan) -> dict[str, str]:
+    """Return the functions of a program by name: kernels, then what calls them, in order."""
     kernels: dict[Callable[..., object], None] = {}
-    init = _emit_init(plan, kernels)
+    written = {"init": _emit_init(plan, kernels)}
     functions = Functions(plan, kernels)
     everywhere = dict(enumerate(plan.layers))
     place = {x: k for k, x in everywhere.items()}
-    steps = [
-        functions.write(
+    for k, x in everywhere.items():
+        written[f"survey{k}"] = functions.write(
             f"survey{k}",
             f"What a layer adds to layers[{k}]",
             [(x.arg, "x")],
             {place[y]: y for y in combined([x.arg])},
             functions.kept if x in plan.waiting else {},
         )
-        for k, x in everywhere.items()
-    ]
     roots = [*((x, plan.names.get(x)) for x in plan.after), (plan.update, "W_new")]
     what = f"The arrays of one step of {plan.declaration.name}"
-    numbers = functions.numbers([x for x, _ in roots], everywhere)
-    steps.append(functions.write_numbers(numbers))
+    numbers = numbers_of(plan)
+    written["numbers"] = functions.write_numbers(numbers)
     if plan.renewed:
         early = {place[x]: x for x in combined(plan.renewed)}
-        steps.append(functions.write_renew(early, numbers))
+        written["renew"] = functions.write_renew(early, numbers)
     roots = [*roots[:-1], *((x, None) for x in plan.values), roots[-1]]
-    steps.append(functions.write("arrays", what, roots, everywhere, functions.kept, numbers))
-    steps.append(functions.write_step())
+    kept = functions.kept
+    written["arrays"] = functions.write("arrays", what, roots, everywhere, kept, numbers)
+    written["step"] = functions.write_step()
     _require_no_clash(plan.declaration, kernels)
-    return module(kernels, [init, *steps])
+    return {**_pasted(kernels), **written}
+
+
+def numbers_of(plan: Plan) -> dict[Expr, str]:
+    """Return what a step computes once for all entries, with its names."""
+    roots = [*plan.after, plan.update]
+    return Functions(plan, {}).numbers(roots, dict(enumerate(plan.layers)))
 
 
 def module(kernels: Iterable[Callable[..., object]], functions: Iterable[str]) -> str:
     """Return the source of functions, after that of the kernels that they call."""
-    head = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
-    pasted = [textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels]
-    return "\n\n".join([head, *pasted, *functions])
+    return "\n\n".join([HEAD, *_pasted(kernels).values(), *functions])
+
+
+def _pasted(kernels: Iterable[Callable[..., object]]) -> dict[str, str]:
+    """Return the sources of kernels, by name."""
+    return {k.__name__: textwrap.dedent(inspect.getsource(k)).rstrip() + "\n" for k in kernels}
 
 
 class Functions:
@@ -265,8 +282,8 @@ def shared(found: Mapping[int, Across]) -> dict[Expr, str]:
 
 def _emit_init(plan: Plan, kernels: dict[Callable[..., object], None]) -> str:
     """Return the source of `init`, and add the kernels it calls."""
-    simplify, derive = Simplification(), Derivation()
-    starts = [simplify(derive(s.init)) for s in plan.slots]
+    rewrite = Rewriting()
+    starts = [rewrite(s.init) for s in plan.slots]
     starts += [_ZERO] * len(plan.kept)
     emitter = Emitter({}, {}, plan.schedule)
     emitter.reserve([h.name for h in plan.declaration.hyper])
@@ -306,4 +323,23 @@ def _tuple(parts: list[str]) -> str:
 def function(head: str, what: str, body: list[str]) -> str:
     """Return the source of a function, from its head, what it is, and its lines."""
     lines = [f'"""{what}."""', *body]
+    name, _, rest = head.partition("(")
+    head = bracketed_call(name, rest.removesuffix("):").split(", "), ":")
     return head + "\n" + "\n".join("    " + line for line in lines) + "\n"
+
+
+def bracketed_call(name: str, arguments: Sequence[str], after: str = "", indent: int = 0) -> str:
+    """Return a name with its arguments in brackets, on as few lines as code formatters would use.
+
+    Args:
+        name: what stands before the brackets. arguments: what stands in them.
+        after: what follows them. indent: by how many spaces the line is indented.
+    """
+    line = f"{name}({', '.join(arguments)}){after}"
+    if indent + len(line) <= WIDTH:
+        return line
+    within, space = ", ".join(arguments), " " * indent
+    if indent + 4 + len(within) <= WIDTH:
+        return f"{name}(\n{space}    {within}\n{space}){after}"
+    each = "".join(f"\n{space}    {x}," for x in arguments)
+    return f"{name}({each}\n{space}){after}"

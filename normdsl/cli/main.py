@@ -15,6 +15,7 @@ from rich.text import Text
 
 from normdsl.cli.find import find, shipped
 from normdsl.cli.plain import named_symbols, plain
+from normdsl.declarations.display import described
 from normdsl.errors import NormdslError
 from normdsl.near import did_you_mean
 from normdsl.show.colours import Tone
@@ -47,13 +48,7 @@ def show(name: Name) -> None:
     rule = find(name)
     console.print(str(rule), markup=False)
     if rule.doc:
-        console.print("\n" + _described(rule.doc), markup=False)
-
-
-def _described(doc: str) -> str:
-    """Return a docstring without its examples, which are for readers at a Python prompt."""
-    parts = doc.split("\n\n")
-    return "\n\n".join(part for part in parts if ">>> " not in part)
+        console.print("\n" + described(rule.doc), markup=False)
 
 
 @app.command()
@@ -174,6 +169,25 @@ def source(
     else:
         # Python reads a file as UTF-8, or ASCII, whatever the console it came from.
         print(code if console.encoding.startswith("utf") else plain(code, "ascii"), end="")
+
+
+@app.command()
+def passes(name: Name) -> None:
+    """Show a rule after each pass of its lowering, every identity by name."""
+    console.print(str(find(name).passes()), markup=False, soft_wrap=True)
+
+
+@app.command()
+def eject(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="The file to write; one that is there is replaced.")],
+) -> None:
+    """Write a rule as one Python file: an optimizer class in plain torch, without normdsl."""
+    from normdsl.compiler.eject.eject import class_name
+
+    rule = find(name)
+    rule.eject(file)
+    console.print(f"wrote {file}: the class {class_name(rule)}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -58,6 +58,11 @@ def declared_text(declaration: Declared) -> str:
     return "\n".join([f"{declaration.name}({head})", *body])
 
 
+def described(doc: str) -> str:
+    """Return a docstring without its examples, which are for readers at a Python prompt."""
+    return "\n\n".join(part for part in doc.split("\n\n") if ">>> " not in part)
+
+
 def _setting(name: str, default: float | None, plain: frozenset[str]) -> str:
     symbol = name if name in plain else unicode_symbol(name)
     shown = name if symbol == name else f"{symbol}: {name}"

@@ -84,6 +84,16 @@ def test_source_is_python_that_imports_torch_alone():
     assert "# adamw: W, G: 4 × 3" in told
 
 
+def test_eject_writes_a_class(tmp_path):
+    told = normdsl("eject", "sign_sgd", str(tmp_path / "made.py")).told
+    assert told == f"wrote {tmp_path / 'made.py'}: the class SignSgd\n"
+    assert "class SignSgd(torch.optim.Optimizer):" in (tmp_path / "made.py").read_text("utf-8")
+
+
+def test_passes_shows_each_stage():
+    assert "\nsimplify: identities, until none applies\n" in normdsl("passes", "muon").told
+
+
 def test_a_users_own_file_works(tmp_path):
     (tmp_path / "my_optimizer.py").write_text(MY_RULE)
     told = process("check", "my_optimizer.py:my_rule", "--group", "scale", cwd=tmp_path)
@@ -107,6 +117,7 @@ BAD = {
     "no number": ["check", "adam", "--assume", "eps=tiny"],
     "value outside its domain": ["check", "adam", "--assume", "beta1=2"],
     "bad shape": ["source", "adam", "--shape", "256"],
+    "no folder": ["eject", "adam", "nowhere/adam.py"],
     "missing file": ["show", "nowhere.py:rule"],
     "unknown data": ["train", "adam", "--data", "imagenet"],
     "negative rate": ["train", "adam", "--lr", "-1"],

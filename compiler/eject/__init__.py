@@ -1,0 +1,1 @@
+"""Eject: a rule as one file of plain torch, which needs nothing of normdsl."""

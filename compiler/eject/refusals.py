@@ -1,0 +1,44 @@
+"""Refusals: what an ejected file cannot hold, said before it is written."""
+
+from __future__ import annotations
+
+from normdsl.compiler.lowering.program import Program
+from normdsl.compiler.runtime.views import Flat, Stack, View
+from normdsl.errors import DeclarationError
+
+
+def require(program: Program, view: View | None) -> None:
+    """Refuse what cannot be ejected.
+
+    Raises:
+        DeclarationError: for a rule that combines layers, reads moments of a layer or draws random
+            numbers, and for a view that cuts parameters into parts.
+    """
+    rule = program.declaration
+    asked = f"eject {rule.name}"
+    hint = f"use the optimizer itself, {rule.name}(params)"
+    if program.layers:
+        raise DeclarationError(
+            asked,
+            at=program.layers[0],
+            why="it combines what all layers have, and an ejected step takes bucket after bucket",
+            hint=hint,
+        )
+    if rule.moments:
+        raise DeclarationError(
+            asked,
+            why=f"it reads {' and '.join(rule.moments)}, which nd.capture(model) records",
+            hint=hint,
+        )
+    if program.draws:
+        raise DeclarationError(
+            asked,
+            why="it draws random numbers, by the names of parameters and the seed of an optimizer",
+            hint=hint,
+        )
+    if not isinstance(view, Flat | Stack | None):
+        raise DeclarationError(
+            f"{asked} with the view: {view}",
+            why="an ejected step sees a parameter as one matrix, or as those of its last axes",
+            hint="leave the view out, or use nd.views.flat or nd.views.stack",
+        )
