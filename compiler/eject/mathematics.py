@@ -45,13 +45,8 @@ def summary(rule: Rule) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text as it may stand in a docstring."""
-    return text.replace("\\", "\\\\").replace('"', '\\"') if '"""' in text else _plain(text)
-
-
-def _plain(text: str) -> str:
-    text = text.replace("\\", "\\\\")
-    return text[:-1] + '\\"' if text.endswith('"') else text
+    """Return a text as it may stand in a docstring, followed by a line break."""
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
 
 
 def _argument(h: Hyperparameter) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 
+import attrs
 import pytest
 import torch
 from torch import nn
@@ -284,6 +285,27 @@ def test_a_file_needs_torch_alone(tmp_path):
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.stdout.strip() == "[[0.5, 0.0], [0.0, 0.5]]", done.stderr
+
+
+def test_a_description_is_quoted():
+    doc = 'Signs """of\\n the gradient\\'
+    made = loaded(attrs.evolve(rules.sign_sgd, doc=doc, name="tensor"))
+    assert made.__doc__.startswith(doc + "\n")
+    assert made.__name__ == "TensorOptimizer"
+
+
+@pytest.mark.slow
+def test_compiled_files_are_compiled_once():
+    made = loaded(rules.adamw, nd.Schedule(compile=True))
+    ours, theirs = made(parameters(ANY)), rules.adamw(parameters(ANY))
+    torch._dynamo.utils.counters.clear()
+    run([ours, theirs], 1)
+    for opt in (ours, theirs):
+        opt.param_groups[0]["lr"] = 0.1
+    run([ours, theirs], 2)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    for p, q in zip(bits(ours)[0], bits(theirs)[0], strict=True):
+        torch.testing.assert_close(p, q)
 
 
 def test_the_docstring_has_the_mathematics():
