@@ -20,9 +20,9 @@ def soap(
     Qᵀ G P: sharp of ‖v^¼ ∘ (Qᵀ X P)‖_F (Vyas et al., 2024, arXiv:2409.11321). The paper averages G
     and turns that, which is the same, as m turns along with Q and P. As in the code, the bases know
     the gradients before this one only, and the first step takes none (it is all they would know).
-    The code refreshes the bases every ten steps by one QR step (`schedule=` here), permutes v as the
-    columns where here it turns along with them (`nd.eigenbasis`), which is the same if they only
-    change places, and decays after the step.
+    The code refreshes the bases every ten steps by one QR step (`schedule=` here), permutes v as
+    the columns where here it turns along with them (`nd.eigenbasis`), which is the same if they
+    only change places, and decays after the step.
 
     Example:
         >>> import normdsl as nd

@@ -57,7 +57,9 @@ class Matrices(Bucket):
 
     def told(self) -> str:
         m, n = self.size
-        return f"as one batch, {self.total} × {m} × {n}"
+        took = self.stepper.seconds
+        compiled = "" if took is None else f", compiled; the first step took {took:.1f} s"
+        return f"as one batch, {self.total} × {m} × {n}{compiled}"
 
     def t(self) -> Tensor:
         return super().t() if self.uniform else self._column(super().t())

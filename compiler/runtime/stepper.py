@@ -12,6 +12,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.lowering.program import Program, lower
+from normdsl.compiler.runtime.compiled import Compiled
 from normdsl.compiler.runtime.inputs import Inputs, Known, on_the_host
 from normdsl.declarations.rule import Rule, remembered
 from normdsl.errors import FactorisationError, GradientError, HyperparameterError
@@ -84,6 +85,11 @@ class Stepper:
     def rounds(self) -> bool:
         """Whether states are rounded by chance."""
         return self.program.schedule.rounding == "stochastic"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the first call of the compiled step took; None if it is not compiled."""
+        return self.run.seconds if isinstance(self.run, Compiled) else None
 
     @property
     def keeps(self) -> bool:
@@ -310,9 +316,7 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     entrywise = alone and native and not (reads_sizes or program.draws or declaration.moments)
     functions: list[Any] = [program.arrays, program.renew, *program.surveys]
     if schedule.compile:
-        # One graph for entries, however many they are.
-        dynamic = True if entrywise else None
-        functions = [f and torch.compile(f, fullgraph=True, dynamic=dynamic) for f in functions]
+        functions = [f and Compiled(f) for f in functions]
     run, renew, *surveys = functions
     passed = [_passes_on(root) for root in program.graph]
     passed += [False] * len(program.kept)

@@ -116,6 +116,11 @@ def test_the_step_is_captured_in_one_graph_and_schedulers_do_not_recompile():
     with torch.compiler.set_stance("fail_on_recompile"):
         rate.mul_(0.5)
         step()
+        others = [torch.nn.Parameter(torch.randn(9, 7)) for _ in range(2)]
+        for w in others:
+            w.grad = torch.randn(9, 7)
+        rule(others, lr=rate, schedule=schedule).step()
+    assert "compiled; the first step took" in opt.explain().runs[0]
     plain = [torch.nn.Parameter(w) for w in start]
     eager = rule(plain, lr=1e-2, schedule=NEWTON)
     for factor in (1.0, 1.0, 0.5):
