@@ -67,7 +67,8 @@ static inline float power(float x, float p) { return powf(x, p); }
 static inline double power(double x, double p) { return pow(x, p); }
 """
 
-#: Largest magnitude in each block of some tensors; NaN for one that is not finite.
+#: Largest magnitude in each block of some tensors; NaN for one that is not finite. Four parts of a
+#: block at a time: a processor reads several streams faster than one.
 _MEASURE = """
 template <class S>
 static void largest(int64_t blocks, const int32_t* member, const int64_t* first,
@@ -77,10 +78,18 @@ static void largest(int64_t blocks, const int32_t* member, const int64_t* first,
   for (int64_t b = 0; b < blocks; ++b) {
     const S* x = reinterpret_cast<const S*>(table[member[b]]) + first[b];
     const int64_t n = last[b] - first[b];
+    const int64_t part = n / 4;
     T big = 0, wrong = 0;
 #pragma omp simd reduction(max : big) reduction(+ : wrong)
-    for (int64_t i = 0; i < n; ++i) {
-      T size = absolute(T(x[i]));
+    for (int64_t i = 0; i < part; ++i) {
+      const T p = absolute(T(x[i])), q = absolute(T(x[i + part]));
+      const T r = absolute(T(x[i + 2 * part])), s = absolute(T(x[i + 3 * part]));
+      const T pq = p > q ? p : q, rs = r > s ? r : s, most = pq > rs ? pq : rs;
+      big = most > big ? most : big;
+      wrong += (p * 0 + q * 0) + (r * 0 + s * 0);
+    }
+    for (int64_t i = 4 * part; i < n; ++i) {
+      const T size = absolute(T(x[i]));
       big = size > big ? size : big;
       wrong += size * 0;
     }
