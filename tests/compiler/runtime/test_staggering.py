@@ -7,6 +7,7 @@ import pytest
 import torch
 from stepping import parameter, train
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
 import normdsl as nd
 from normdsl.algorithms import shampoo, soap
@@ -203,3 +204,21 @@ def test_a_parameter_of_several_sizes_takes_its_turn_as_a_whole():
     opt = shampoo(groups, schedule=SCHEDULES["shampoo"][1])
     train(opt, 7)
     assert sorted(offsets(opt, [p, q])) == [0, 4]
+
+
+def test_after_one_period_nothing_is_compiled_again(monkeypatch):
+    made, compiled = [], torch.compile
+
+    def counting(function, **options):
+        made.append(CompileCounter())
+        return compiled(function, backend=made[-1], **options)
+
+    monkeypatch.setattr(torch, "compile", counting)
+    ps = [*params(7), *(nn.Parameter(torch.ones(8, 5).double()) for _ in range(3))]
+    schedule = nd.Schedule(refresh=4, eigenbasis=nd.QRPower(), compile=True)
+    opt = soap(ps, schedule=schedule)
+    run(opt, ps, 5)
+    before = [counter.frame_count for counter in made]
+    run(opt, ps, 10, first=5)
+    assert [counter.frame_count for counter in made] == before
+    assert sum(before) < 10
