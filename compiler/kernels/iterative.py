@@ -42,4 +42,4 @@ def qr_power_step(s: Tensor, q: Tensor) -> Tensor:
     order = (q * image).sum(-2, keepdim=True).argsort(dim=-1, descending=True, stable=True)
     vectors = torch.linalg.qr(image.gather(-1, order.expand_as(image))).Q
     top = vectors.gather(-2, vectors.abs().argmax(-2, keepdim=True))
-    return torch.where(top < 0, -vectors, vectors)
+    return vectors * torch.where(top < 0, -1.0, 1.0).to(vectors.dtype)

@@ -16,6 +16,7 @@ from normdsl.expressions.nodes.products import Transpose
 
 v = nd.ema(G * G, 0.5)
 L = nd.accumulate(G @ G.T, nd.eye_like(G @ G.T))
+Q = nd.eigenbasis(L)
 half, minus = as_expr(0.5), as_expr(-1)
 
 CASES = {
@@ -33,6 +34,11 @@ CASES = {
          MatrixPower(L, as_expr(-0.5)) @ G),
         ((G.T @ MatrixPower(L, half)) @ MatrixPower(L, half), G.T @ L),
         (MatrixPower(L, half) @ ((MatrixPower(L, half) @ G) @ (W.T @ G)), (L @ G) @ (W.T @ G)),
+    ],
+    s.basis_and_back: [
+        (Q.T @ (Q @ G), G),
+        (Q.T @ ((Q @ G) @ (W.T @ G)), G @ (W.T @ G)),
+        ((G.T @ Q.T) @ Q, G.T),
     ],
     s.identities_of_one_node: [
         (Transpose(Transpose(G)), G),
@@ -68,6 +74,8 @@ def test_the_rule_fires_and_keeps_the_value(rule):
         (s.product_of_matrix_powers,
          MatrixPower(L, half) @ (MatrixPower(L, as_expr(-0.5)) @ G)),
         (s.pull_out_minus, Mul(G, W)),
+        (s.basis_and_back, Q.T @ (nd.eigenbasis(W @ W.T) @ G)),
+        (s.basis_and_back, nd.cholesky(L).T @ (nd.cholesky(L) @ G)),
     ],
 )  # fmt: skip
 def test_the_rule_does_not_fire_where_it_would_be_wrong(rule, expr):
