@@ -62,10 +62,13 @@ def stages(program: Program) -> Stages | None:
     """Return a step in three parts; None for a rule that has not all of them.
 
     Rules that join layers, or read moments or random numbers, are left whole, and so are those
-    whose kept values are computed of the weights, or whose step reads their last values.
+    whose kept values are computed of the weights, whose step reads their last values, or may fail
+    after they were computed.
     """
     moments = program.declaration.moments
     if program.layers or program.draws or moments or program.reads_last:
+        return None
+    if program.renewed and not program.reuse:
         return None
     return None if _W in inside(program.renewed) else _Split(program).made()
 

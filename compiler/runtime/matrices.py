@@ -127,12 +127,13 @@ class Matrices(Bucket):
     def _renewed(self, inputs: Inputs, known: Known) -> Inputs:
         """Return the batch with kept values that are due computed in their places, if they can be.
 
-        Where the step reads the old ones as well, or they are rounded there, they are not.
+        They are not where the step reads the old ones as well, where it may still fail and must
+        leave them then, and where they are rounded.
         """
         program = self.stepper.program
         homes = [self.states[k] for k in program.homes]
         exact = all(x.dtype == self.stepper.dtype(self.params[0]) for x in homes)
-        if not inputs.phase or program.reads_last or not exact:
+        if not inputs.phase or program.reads_last or not program.reuse or not exact:
             return inputs
         rows = slice(None) if inputs.due is None else inputs.due
         for old, new in zip(homes, self.stepper.due(inputs, known), strict=True):

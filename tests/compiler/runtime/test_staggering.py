@@ -10,6 +10,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 
 import normdsl as nd
+from normdsl import G, W
 from normdsl.algorithms import shampoo, soap
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.runtime.staggering import Turn, dealt
@@ -178,6 +179,27 @@ def test_a_step_that_fails_in_a_factorisation_writes_nothing(monkeypatch):
     monkeypatch.setattr(torch.linalg, "qr", fails)
     with pytest.raises(nd.FactorisationError):
         run(opt, ps, 3, first=2)
+    for p, old in zip(ps, kept, strict=True):
+        assert all(torch.equal(opt.state[p][k], x) for k, x in old.items())
+
+
+def test_a_step_that_fails_after_its_kept_values_leaves_those(monkeypatch):
+    @nd.optimizer
+    def both(lr=0.1):
+        L = nd.ema(G @ G.T, 0.9)
+        return W - lr * nd.polar(nd.matrix_power(L, -1 / 4) @ G)
+
+    ps = params(2)
+    opt = both(ps, schedule=nd.Schedule(refresh=2))
+    run(opt, ps, 2)
+    kept = copy.deepcopy([opt.state[p] for p in ps])
+
+    def fails(*_, **__):
+        raise torch.linalg.LinAlgError("no convergence")
+
+    monkeypatch.setattr(torch.linalg, "svd", fails)
+    with pytest.raises(nd.FactorisationError):
+        run(opt, ps, 1, first=2)
     for p, old in zip(ps, kept, strict=True):
         assert all(torch.equal(opt.state[p][k], x) for k, x in old.items())
 
