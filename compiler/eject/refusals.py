@@ -11,8 +11,8 @@ def require(program: Program, view: View | None) -> None:
     """Refuse what cannot be ejected.
 
     Raises:
-        DeclarationError: for a rule that combines layers, reads moments of a layer or draws random
-            numbers, and for a view that cuts parameters into parts.
+        DeclarationError: for a rule that combines layers, reads moments of a layer, draws random numbers or
+            rounds by them, and for a view that cuts parameters into parts.
     """
     rule = program.declaration
     asked = f"eject {rule.name}"
@@ -29,6 +29,12 @@ def require(program: Program, view: View | None) -> None:
             asked,
             why=f"it reads {' and '.join(rule.moments)}, which nd.capture(model) records",
             hint=hint,
+        )
+    if program.schedule.rounding != "nearest":
+        raise DeclarationError(
+            asked,
+            why="its states are rounded by chance, by the names of parameters and a seed",
+            hint=f'{hint}, or eject it with rounding="nearest"',
         )
     if program.draws:
         raise DeclarationError(

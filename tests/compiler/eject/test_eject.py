@@ -261,6 +261,12 @@ def test_what_cannot_be_ejected_is_refused_before_a_file_is_written(tmp_path, ru
     assert not list(tmp_path.iterdir())
 
 
+def test_rounding_by_chance_is_refused(tmp_path):
+    schedule = nd.Schedule(state="bfloat16", rounding="stochastic")
+    with pytest.raises(nd.DeclarationError, match="rounded by chance"):
+        rules.adamw.eject(tmp_path / "made.py", schedule=schedule)
+
+
 def test_a_file_needs_torch_alone(tmp_path):
     rules.muon.eject(tmp_path / "muon.py")
     code = f"""
