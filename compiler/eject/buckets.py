@@ -26,7 +26,8 @@ def fuses(stepper: Stepper) -> bool:
 
     Inductor (torch 2.13) drops the copy of an old tensor that is passed on and written.
     """
-    return stepper.program.schedule.compile and stepper.entrywise and not any(stepper.passed)
+    compiled = bool(stepper.program.schedule.compile)
+    return compiled and stepper.entrywise and not any(stepper.passed)
 
 
 def _decorator(stepper: Stepper) -> str:

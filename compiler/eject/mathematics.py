@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from normdsl.compiler.invariance.groups import ALL
 from normdsl.compiler.lowering.methods_used import kernels
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.verdicts.check import check
+from normdsl.compiler.verdicts.check import verdict
 from normdsl.declarations.display import described
 from normdsl.declarations.rule import Hyperparameter, Rule
 from normdsl.show.text import Text, wrapped
@@ -82,7 +83,7 @@ def _methods(program: Program, seen: str) -> Iterator[str]:
 
 def _proved(rule: Rule) -> Iterator[str]:
     """Yield lines on what is proved of the rule."""
-    found = [v for v in check(rule, witnesses=False) if v.proof]
+    found = [v for v in (verdict(rule, group, witnesses=False) for group in ALL) if v.proof]
     if not found:
         yield "No invariance of it is proved."
         return

@@ -9,8 +9,9 @@ from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.expressions.shapes import Dim
 
 #: The places that they fill; of a rule that keeps nothing they are empty.
-PLACES = ("turns_constants", "turns_held", "turns_renewed", "turns_dealt", "turns_sorted")
-PLACES += ("turns_method",)
+PLACES = tuple(
+    f"turns_{name}" for name in ("constants", "held", "renewed", "dealt", "sorted", "method")
+)
 
 _CONSTANTS = '''\
 #: For how many steps values are kept; numbers of the states that hold them, and what turns along.
