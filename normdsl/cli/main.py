@@ -181,12 +181,14 @@ def passes(name: Name) -> None:
 def eject(
     name: Name,
     file: Annotated[Path, typer.Argument(help="The file to write; one that is there is replaced.")],
+    compiled: Annotated[bool, typer.Option("--compile", help="Step by torch.compile.")] = False,
 ) -> None:
     """Write a rule as one Python file: an optimizer class in plain torch, without normdsl."""
     from normdsl.compiler.eject.eject import class_name
+    from normdsl.schedules.schedule import Schedule
 
     rule = find(name)
-    rule.eject(file)
+    rule.eject(file, Schedule(compile=compiled))
     console.print(f"wrote {file}: the class {class_name(rule)}", markup=False, soft_wrap=True)
 
 

@@ -87,7 +87,11 @@ def test_source_is_python_that_imports_torch_alone():
 def test_eject_writes_a_class(tmp_path):
     told = normdsl("eject", "sign_sgd", str(tmp_path / "made.py")).told
     assert told == f"wrote {tmp_path / 'made.py'}: the class SignSgd\n"
-    assert "class SignSgd(torch.optim.Optimizer):" in (tmp_path / "made.py").read_text("utf-8")
+    text = (tmp_path / "made.py").read_text("utf-8")
+    assert "class SignSgd(torch.optim.Optimizer):" in text
+    assert "torch.compile" not in text
+    normdsl("eject", "sign_sgd", str(tmp_path / "made.py"), "--compile")
+    assert "torch.compile" in (tmp_path / "made.py").read_text("utf-8")
 
 
 def test_passes_shows_each_stage():
