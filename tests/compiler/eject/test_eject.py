@@ -268,7 +268,7 @@ def test_rounding_by_chance_is_refused(tmp_path):
 
 
 def test_a_file_needs_torch_alone(tmp_path):
-    rules.muon.eject(tmp_path / "muon.py")
+    rules.muon.eject(tmp_path / "muon.py", schedule=nd.Schedule(polar=nd.SVD()))
     code = f"""
     import sys
 
@@ -315,7 +315,9 @@ def test_compiled_files_are_compiled_once():
 
 
 def test_the_docstring_has_the_mathematics():
-    told = compile(ejected(rules.shampoo, nd.Schedule(refresh=10)), "x", "exec").co_consts[0]
+    told = compile(
+        ejected(rules.shampoo, nd.Schedule(root=nd.Eigh(), refresh=10)), "x", "exec"
+    ).co_consts[0]
     for part in (
         str(rules.shampoo).splitlines()[1],
         "arXiv:",

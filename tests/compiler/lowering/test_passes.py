@@ -51,7 +51,7 @@ def test_the_rewrites_of_a_rule_are_identities(rule):
 
 
 def test_a_pass_tells_its_identities_by_name():
-    told = str(nd.algorithms.shampoo.passes(nd.Schedule(refresh=5)))
+    told = str(nd.algorithms.shampoo.passes(nd.Schedule(root=nd.Eigh(), refresh=5)))
     for part in (
         "L⁻¹ᐟ⁸ (L⁻¹ᐟ⁸ G R⁻¹ᐟ⁴) = L⁻¹ᐟ⁴ G R⁻¹ᐟ⁴",
         "product_of_matrix_powers: S^a (S^b X) = S^(a+b) X",
