@@ -13,13 +13,15 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("normdsl", "compiler", "algorithms")
+FOLDERS = ("normdsl", "compiler", "algorithms", "benchmarks")
 PROGRAM = """
 import normdsl as nd
 assert {target!r} in nd.__file__, nd.__file__
 rule = nd.algorithms.muadam_sania
 print(nd.__version__, rule.check(nd.groups.scale).answer)
 assert rule.source(shape=(2, 3))
+from normdsl.benchmarks.bench import bench
+assert bench(["square"], only="no peer|normdsl Scion", rounds=1).rows
 """
 
 

@@ -259,6 +259,41 @@ def train(
 
 
 @app.command()
+def bench(
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="gpt, small, wide, …; repeatable; or all.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    only: Annotated[str, typer.Option(help="Names to measure, as a regular expression.")] = "",
+    rounds: Annotated[int, typer.Option(min=1, help="How often all step in turn.")] = 9,
+    minutes: Annotated[float | None, typer.Option(help="After these, begin no more.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Where to save the measurements.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Where to save a picture.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Where to save a page like speed.md.")] = None,
+    read: Annotated[
+        list[Path] | None, typer.Option(help="Show such measurements, and make none; repeatable.")
+    ] = None,
+) -> None:
+    """Time steps of our rules beside other packages, as ratios, and beside what hardware allows."""
+    from normdsl.benchmarks import results
+    from normdsl.benchmarks.bench import bench as measure
+    from normdsl.benchmarks.figure import draw
+    from normdsl.benchmarks.page import write
+    from normdsl.benchmarks.table import text
+
+    reports = [results.read(path) for path in read or []]
+    reports = reports or [measure(sets or (), device, only, rounds, minutes)]
+    for report in reports:
+        print(text(report))
+        if json is not None:
+            report.write(json)
+        if figure is not None:
+            draw(report, figure)
+    if page is not None:
+        write({report.device: report for report in reports}, page)
+
+
+@app.command()
 def tour(
     picture: Annotated[Path, typer.Option(help="Where to save the picture.")] = Path("tour.png"),
     steps: Annotated[int, typer.Option(min=10, help="Training steps per run.")] = 250,

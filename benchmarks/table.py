@@ -1,0 +1,98 @@
+"""Tables of a run, in plain text for a console and as Markdown for a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from normdsl.benchmarks.contestants import FIELDS
+from normdsl.benchmarks.results import Report, Row, part_key
+
+Cells = list[str]
+REFERENCES = {field.name: field.reference for field in FIELDS}
+
+
+def columns(report: Report, rows: Sequence[Row]) -> Cells:
+    """Return the heads of the columns that the rows of a field have."""
+    heads = ["contestant", "median ms (min … max)", "mean ms", "slowest / median"]
+    heads += ["× reference", "× floor", "extra memory", "first step s"]
+    if report.device == "cuda":
+        heads.append("launch ms")
+    if any(row.spread is not None for row in rows):
+        heads.append("σ off by")
+    return heads
+
+
+def cells(report: Report, row: Row, heads: Cells) -> Cells:
+    """Return a row's entries, one for each head."""
+    reference = report.row(row.set, REFERENCES[row.field])
+    told = {
+        "contestant": row.name,
+        "median ms (min … max)": f"{ms(row.median)} ({ms(min(row.times))} … {ms(max(row.times))})",
+        "mean ms": ms(row.mean),
+        "slowest / median": f"{row.slowest:.2f}",
+        "× reference": "–" if reference is None else f"{row.median / reference.median:.2f}",
+        "× floor": f"{row.over_floor:.2f}",
+        "extra memory": f"{row.memory:.2f} ×",
+        "first step s": f"{row.first:.2f}",
+        "launch ms": "–" if row.launch is None else ms(row.launch),
+        "σ off by": "–" if row.spread is None else f"{row.spread:.0e}",
+    }
+    return [told[head] for head in heads]
+
+
+def ms(seconds: float) -> str:
+    """Return milliseconds with three digits or more."""
+    value = 1e3 * seconds
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def head(set_name: str, field: str) -> str:
+    """Return what a part of a run is about: its set, its field and what 1 is."""
+    return f"{set_name}, {field} (reference: {REFERENCES[field]})"
+
+
+def rates(report: Report, set_name: str, field: str) -> str:
+    """Return the measured rates of the machine in words."""
+    rate = report.rates[part_key(set_name, field)]
+    half = "" if rate.half is None else f", {rate.half / 1e9:,.0f} in bfloat16"
+    return f"{rate.bandwidth / 1e9:.3g} GB/s, {rate.single / 1e9:,.0f} GFLOP/s in float32{half}"
+
+
+def text(report: Report) -> str:
+    """Return all tables in plain text."""
+    return "\n\n".join("\n".join(_part(report, *part, _aligned)) for part in report.parts())
+
+
+def markdown(report: Report, set_name: str, field: str) -> str:
+    """Return the table of a field on a set as Markdown."""
+    rows = report.part(set_name, field)
+    heads = columns(report, rows)
+    return "\n".join(_piped([heads, *[cells(report, row, heads) for row in rows]]))
+
+
+def _part(
+    report: Report, set_name: str, field: str, written: Callable[[list[Cells]], Iterator[str]]
+) -> Iterator[str]:
+    rows = report.part(set_name, field)
+    yield head(set_name, field) + "; " + rates(report, set_name, field)
+    heads = columns(report, rows)
+    yield from written([heads, *[cells(report, row, heads) for row in rows]])
+    for lost in report.skipped:
+        if (lost.set, lost.field) == (set_name, field):
+            yield f"  {lost.name}: skipped, {lost.why}"
+
+
+def _aligned(lines: list[Cells]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        name, *rest = zip(line, widths, strict=True)
+        yield "  " + name[0].ljust(name[1]) + "".join("  " + x.rjust(width) for x, width in rest)
+
+
+def _piped(lines: list[Cells]) -> Iterator[str]:
+    first, *rest = lines
+    yield "| " + " | ".join(first) + " |"
+    yield "| --- |" + " --: |" * (len(first) - 1)
+    for name, *others in rest:
+        shown = f"**{name}**" if name.startswith("normdsl") else name
+        yield "| " + " | ".join([shown, *others]) + " |"

@@ -1,0 +1,204 @@
+"""Timing: contestants of a field step in turn, so that a machine that slows down slows them all."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from unittest import mock
+
+import attrs
+import torch
+from torch.nn import Parameter
+
+from normdsl.benchmarks.contestants import Contestant, Field, Steps
+from normdsl.benchmarks.floors import Probes, Rates, wait
+from normdsl.benchmarks.memory import extra
+from normdsl.benchmarks.results import Row, Skipped, rounded
+from normdsl.benchmarks.sets import Set, Shape, give_gradients, parameters
+
+#: Steps before any is timed: what is compiled at a second step counts as warm-up. Memory is
+#: measured in those after the second.
+WARM_UP = 3
+#: Cycles of refreshes that are timed.
+CYCLES = 2
+#: Seconds of steps of a contestant, by device, after which its rounds are enough.
+ENOUGH = {"cpu": 12.0, "cuda": 3.0}
+
+
+@attrs.define
+class Runner:
+    """A contestant that steps.
+
+    Args:
+        contestant: who. params: its own. optimizer: of them. device: the type of theirs.
+        times: of its steps, in seconds. launches: until each returned. first: of the first one.
+        memory: bytes of a step. typical: seconds of one, once warm.
+    """
+
+    contestant: Contestant
+    params: list[Parameter]
+    optimizer: Steps
+    device: str
+    times: list[float] = attrs.field(factory=list)
+    launches: list[float] = attrs.field(factory=list)
+    first: float = 0.0
+    memory: int = 0
+    typical: float = 0.0
+
+    def step(self) -> float:
+        """Take a step on new gradients, and return how long it took."""
+        give_gradients(self.params)
+        wait(self.device)
+        start = time.perf_counter()
+        self.optimizer.step()
+        returned = time.perf_counter()
+        wait(self.device)
+        ended = time.perf_counter()
+        self.launches.append(returned - start)
+        self.times.append(ended - start)
+        for p in self.params:
+            p.grad = None
+        return ended - start
+
+    def warm_up(self) -> None:
+        """Take the steps that compile, make states and, of a cycle, every one."""
+        self.first = self.step()
+        self.step()
+        for _ in range(max(WARM_UP, 1 + self.contestant.refresh) - 2):
+            give_gradients(self.params)
+            self.memory = max(self.memory, extra(self.optimizer.step, self.device))
+        self.typical = self.step()
+        self.times.clear()
+        self.launches.clear()
+
+    def round(self, k: int, rounds: int) -> None:
+        """Take the steps of a round: some if they are short, a part of the cycles otherwise."""
+        refresh = self.contestant.refresh
+        if refresh > 1:
+            count = CYCLES * refresh * (k + 1) // rounds - CYCLES * refresh * k // rounds
+        elif len(self.times) >= 3 and sum(self.times) > ENOUGH[self.device]:
+            count = 0
+        else:
+            count = max(1, min(3, int(0.1 / self.typical)))
+        for _ in range(count):
+            self.step()
+
+    def row(self, set_name: str, rates: Rates, spread: float | None) -> Row:
+        """Return what was measured."""
+        shapes = tuple(tuple(p.shape) for p in self.params)
+        return Row(
+            set=set_name,
+            field=self.contestant.field,
+            name=self.contestant.name,
+            times=tuple(map(rounded, self.times)),
+            first=rounded(self.first),
+            floor=rounded(rates.floor(self.contestant.work, shapes)),
+            memory=rounded(self.memory / sum(p.nbytes for p in self.params)),
+            launch=rounded(statistics.median(self.launches)) if self.device == "cuda" else None,
+            spread=spread,
+        )
+
+
+def measure(
+    field: Field,
+    where: Set,
+    contestants: Sequence[Contestant],
+    device: str,
+    rounds: int,
+    ends: float = float("inf"),
+) -> tuple[list[Row], list[Skipped], Rates]:
+    """Measure the contestants of a field on a set, in turn.
+
+    Args:
+        field: that they compete in. where: the set. contestants: who. device: "cpu" or "cuda".
+        rounds: how many. ends: the time, as `time.monotonic` tells it, after which none is begun.
+    """
+    shapes = where.shapes(field.matrices)
+    skipped, runners = [], []
+    with compiled_anew():
+        for contestant in contestants:
+            started = _start(contestant, where.name, shapes, device, ends)
+            (runners if isinstance(started, Runner) else skipped).append(started)
+        rates = _rounds(runners, Probes(sum(map(prod, shapes)), device), rounds)
+        rows = [r.row(where.name, rates, spread(r.contestant, shapes, device)) for r in runners]
+    return rows, skipped, rates
+
+
+def _start(
+    contestant: Contestant, set_name: str, shapes: tuple[Shape, ...], device: str, ends: float
+) -> Runner | Skipped:
+    """Return a warm contestant, or why there is none."""
+    why = contestant.why_not(set_name, device)
+    if why is None and time.monotonic() > ends:
+        why = "there was no time left"
+    if why is None:
+        gc.collect()
+        try:
+            params = parameters(shapes, device)
+            runner = Runner(contestant, params, contestant.make(params, device), device)
+            runner.warm_up()
+        except ImportError as error:
+            why = f"not importable: {error}"
+        except Exception as error:  # whatever a peer raises is told, and the others go on
+            why = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+        else:
+            _tell(f"{set_name}: {contestant.name}, first step {runner.first:.2f} s")
+            return runner
+    _tell(f"{set_name}: {contestant.name} skipped: {why}")
+    return Skipped(set_name, contestant.field, contestant.name, why)
+
+
+def _rounds(runners: list[Runner], probes: Probes, rounds: int) -> Rates:
+    """Let every contestant step in each round, another one first each time."""
+    seen = []
+    for k in range(rounds):
+        gc.collect()
+        seen.append(probes.measure())
+        begin = k % max(1, len(runners))
+        for runner in runners[begin:] + runners[:begin]:
+            runner.round(k, rounds)
+    half = [r.half for r in seen if r.half is not None]
+    return Rates(
+        bandwidth=rounded(statistics.median(r.bandwidth for r in seen)),
+        single=rounded(statistics.median(r.single for r in seen)),
+        half=rounded(statistics.median(half)) if half else None,
+    )
+
+
+def spread(contestant: Contestant, shapes: tuple[Shape, ...], device: str) -> float | None:
+    """Return how far singular values of a first step are from their median, at most.
+
+    From W = 0 the step is a multiple of the polar factor of a random gradient.
+    """
+    if not contestant.polar:
+        return None
+    params = parameters(dict.fromkeys(shapes), device)
+    optimizer = contestant.make(params, device)
+    give_gradients(params)
+    with torch.no_grad():
+        for p in params:
+            p.zero_()
+    optimizer.step()
+    values = [torch.linalg.svdvals(p.detach().double().cpu()) for p in params]
+    return rounded(max(float((s / s.median() - 1).abs().max()) for s in values))
+
+
+@contextmanager
+def compiled_anew() -> Iterator[None]:
+    """Forget what was compiled, here and on disk, so that first steps say what compiling takes."""
+    torch._dynamo.reset()
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        mock.patch.dict("os.environ", {"TORCHINDUCTOR_CACHE_DIR": folder}),
+    ):
+        yield
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
