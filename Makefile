@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials wheel soundness parity reliability table suites clean
+.PHONY: tour test check lint types layers tutorials wheel soundness parity reliability table bench suites clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -41,6 +41,11 @@ reliability: $(STAMP)  ## the tables of docs/reliability.md: faults, and what co
 
 table: $(STAMP)  ## docs/table.*: the methods of the paper, computed from their declarations
 	$(BIN)/python tests/table.py
+
+bench: $(STAMP)  ## docs/speed.*: steps beside other packages, on this CPU; leave the machine alone
+	$(BIN)/normdsl bench --json docs/speed.json --figure docs/speed.png
+	$(BIN)/normdsl bench --page docs/speed.md --read docs/speed.json \
+	  $(patsubst %,--read %,$(wildcard docs/speed-cuda.json))
 
 suites: $(STAMP)  ## suites of others against our optimizers, from their sdists; docs/suites.md
 	PYTHONPATH=tests $(BIN)/python -m suites.run

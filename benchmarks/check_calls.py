@@ -11,16 +11,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import normdsl as nd
+import normdsl.algorithms as algorithms
 from normdsl.declaration import Declaration
 
-ROOT = Path(nd.__file__).resolve().parent.parent
+ROOT = Path(algorithms.__file__).resolve().parent.parent
 FOLDERS = tuple(str(ROOT / name) for name in ("normdsl", "compiler", "algorithms"))
 
 
 def calls(rule: Declaration, group: str) -> Counter[str]:
     """Return the number of calls per function, once everything is imported."""
-    nd.algorithms.sgd.check("orthogonal", witnesses=False)
+    algorithms.sgd.check("orthogonal", witnesses=False)
     found: Counter[str] = Counter()
 
     def count(frame: FrameType, event: str, _: Any) -> None:
@@ -37,7 +37,7 @@ def calls(rule: Declaration, group: str) -> Counter[str]:
 
 
 if __name__ == "__main__":
-    found = calls(nd.algorithms.adamw, "scale")
+    found = calls(algorithms.adamw, "scale")
     print(f"check(scale) of adamw without a witness: {found.total():,} calls")
     for name, number in found.most_common(15):
         print(f"{number:>7,}  {name}")

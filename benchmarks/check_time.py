@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
-from normdsl import algorithms
+import normdsl.algorithms as algorithms
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.verdicts.check import check
 

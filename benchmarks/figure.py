@@ -12,6 +12,8 @@ from normdsl.show.colours import ASIDE, FIRST, SECOND
 
 PEER = "#9aa4ad"
 COLUMNS = 2
+#: Bars end here, and say how long they are.
+LONGEST = 4.0
 
 
 def draw(report: Report, path: Path) -> None:
@@ -70,15 +72,20 @@ def _panel(axes: Any, report: Report, set_name: str, field: str, rows: list[Row]
     places = range(len(rows))[::-1]
     ratios = [row.median / unit for row in rows]
     colours = [FIRST if row.name.startswith("normdsl") else PEER for row in rows]
-    axes.barh(places, ratios, color=colours, height=0.66)
+    end = min(LONGEST, 1.12 * max(1, *ratios))
+    axes.barh(places, [min(r, end) for r in ratios], color=colours, height=0.66)
     axes.scatter(
         [row.floor / unit for row in rows], places, marker="|", s=120, color=SECOND, zorder=3
     )
     axes.axvline(1, color=ASIDE, lw=0.8, ls=":")
     axes.set_yticks(places, [row.name for row in rows])
-    for place, ratio in zip(places, ratios, strict=True):
-        axes.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=9, color=ASIDE)
-    axes.set_xlim(0, 1.12 * max(1, *ratios))
+    for place, ratio, row in zip(places, ratios, rows, strict=True):
+        beyond = ratio > end
+        at = end if beyond else max(ratio, row.floor / unit)
+        text = f"{ratio:.1f} → " if beyond else f" {ratio:.2f}"
+        how = {"ha": "right", "color": "white"} if beyond else {"ha": "left", "color": ASIDE}
+        axes.text(at, place, text, va="center", fontsize=9, **how)
+    axes.set_xlim(0, end)
     told = "quickest" if reference is None else REFERENCES[field]
     axes.set_title(f"{set_name}, {field}", loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(f"× {told}   ( | floor of the hardware )", fontsize=9, color=ASIDE)

@@ -1,4 +1,4 @@
-"""A rule that no package has, written as a user writes one: it must be as fast as the known ones."""
+"""A rule that no package has, as a user writes one: it has to be as fast as the known ones."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.nn import Parameter
 
-from normdsl import algorithms
+import normdsl.algorithms as algorithms
 from normdsl.benchmarks.contestants import REFRESH, Contestant, Steps
 from normdsl.benchmarks.floors import Work, both_sides, five_products, rotations
 from normdsl.benchmarks.invented import tempered

@@ -10,39 +10,47 @@ from normdsl.benchmarks.sets import BY_NAME
 from normdsl.benchmarks.table import head, markdown, rates
 from normdsl.benchmarks.targets import TARGETS, Verdict
 
-HEAD = """# Speed: a step beside other packages, and what the hardware allows
+HEAD = """# Speed: a step beside other packages, and beside what the hardware allows
 
-Made by `make bench` (`normdsl bench`). All contestants of a table step in turn in one process, on new
-gradients each time, so that a machine that slows down slows them all: compare ratios within a table, not
-times between tables. Losses stand beside wins.
+Made by `make bench`. All contestants of a table step in turn in one process, on new gradients each
+time, so that a machine that slows down slows them all: compare ratios within a table, not times
+between tables. Losses stand beside wins.
 
-- *median ms (min … max)* and *mean ms*: of single steps. Rules with refreshes, which all packages make every
-  tenth step here, run two whole cycles; *slowest / median* shows what a refresh costs.
+- *median ms (min … max)* and *mean ms* are of single steps. Rules with refreshes, which all
+  packages make every tenth step here, run two whole cycles; *slowest / median* shows what a
+  refresh costs.
 - *× reference*: the median over that of the contestant named above the table.
-- *× floor*: the median over the least time by bytes and FLOPs, at the rates that were measured between the
-  steps: bytes of y ← y + x in place, FLOPs of a large matrix product. Bytes: each of weights, states and
-  gradients read once, weights and states written once. FLOPs: five Newton–Schulz steps on the cheaper side for
-  Muon, also where a rule does otherwise; statistics and rotations for SOAP, and for Shampoo without its roots.
-- *extra memory*: bytes that a step holds, at a time, beyond parameters, gradients and states, over those of the
-  parameters, as allocators report them.
+- *× floor*: the median over the least time by bytes and FLOPs, at the rates that were measured
+  between the steps: bytes of y ← y + x in place, FLOPs of a large matrix product. Bytes: weights,
+  states and gradients read once, weights and states written once. FLOPs: for Muon those of five
+  Newton–Schulz steps on the cheaper side, also where a rule does otherwise; statistics and
+  rotations for SOAP; those of Shampoo without its roots.
+- *extra memory*: bytes that a step holds, at a time, beyond parameters, gradients and states, over
+  those of the parameters, as the allocator reports them.
 - *first step s*: with nothing compiled before. *launch ms* (GPUs): until `step()` returns.
-- *σ off by*: how far the singular values of a first step from W = 0 are from their median, where they should
-  all be equal.
+- *σ off by*: how far the singular values of a first step from W = 0 are from their median, for a
+  gradient with singular values from 1 to 0.1; an exact polar factor has equal ones.
 
-Matrix rules are given hidden matrices only. On CPUs, matrix products of peers are kept in float32: bfloat16, which most of
-them use, takes half a minute a step where it is emulated. heavyball is compiled in the mode "default".
+Matrix rules are given hidden matrices only. On CPUs, matrix products of peers are kept in float32:
+bfloat16, which most of them use, takes half a minute a step where it is emulated. heavyball is
+compiled in the mode "default".
 """
 RUN = """## How to run it
 
 ```bash
-make bench                                                # this page, on a CPU, in about eight minutes
-normdsl bench --set square --only 'Muon' --rounds 3       # a part of it
-normdsl bench --device cuda --set all --minutes 4 --json docs/speed-cuda.json --figure docs/speed-cuda.png
+make bench                                            # this page, on a CPU, in about eight minutes
+normdsl bench --set square --only Muon --rounds 3     # a part of it
+```
+
+On a GPU the first of these measures every row in four minutes; the second writes both runs on
+this page, without measuring anything:
+
+```bash
+normdsl bench --device cuda --set all --rounds 7 --minutes 4 --json docs/speed-cuda.json
 normdsl bench --read docs/speed.json --read docs/speed-cuda.json --page docs/speed.md
 ```
 
-The third line measures every row of a GPU in four minutes; the last writes both runs on this page, without
-measuring anything. Contestants that aren't installed, or fail, are listed with the reason.
+Contestants that are not installed, or fail, are listed with the reason.
 """
 PLACES = {"cpu": "CPU", "cuda": "GPU"}
 

@@ -74,7 +74,8 @@ class Report:
 
     Args:
         device: "cpu" or "cuda". hardware: its name. date: of the run. threads: of torch.
-        versions: of packages. rates: median ones, by set and field. rows, skipped: of all contestants.
+        versions: of packages. rates: median ones, by set and field.
+        rows: of who was measured. skipped: who was not.
     """
 
     device: str
