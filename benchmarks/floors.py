@@ -17,6 +17,8 @@ from normdsl.benchmarks.sets import Shape
 
 #: Largest vector of which bandwidth is measured: it is longer than any cache.
 LONGEST = 2**28
+#: Side of the matrices, by device, of which products are measured in float32; twice in bfloat16.
+SIDE = {"cpu": 1024, "cuda": 4096}
 #: A probe is timed so many times in a row, and the quickest counts.
 REPEATS = 4
 
@@ -85,7 +87,7 @@ class Probes:
     def __init__(self, entries: int, device: str) -> None:
         self.device = device
         self.x, self.y = torch.randn(2, min(entries, LONGEST), device=device).unbind()
-        side = 1024 if device == "cpu" else 4096
+        side = SIDE[device]
         self.single = _square(side, device, torch.float32)
         self.half = _square(2 * side, device, torch.bfloat16) if has_half(device) else None
 

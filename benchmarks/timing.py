@@ -22,9 +22,6 @@ from normdsl.benchmarks.memory import extra
 from normdsl.benchmarks.results import Row, Skipped, rounded
 from normdsl.benchmarks.sets import Set, Shape, give_gradients, parameters
 
-#: Steps before any is timed: what is compiled at a second step counts as warm-up. Memory is
-#: measured in those after the second.
-WARM_UP = 3
 #: Cycles of refreshes that are timed.
 CYCLES = 2
 #: Seconds of steps of a contestant, by device, after which its rounds are enough.
@@ -67,12 +64,14 @@ class Runner:
         return ended - start
 
     def warm_up(self) -> None:
-        """Take the steps that compile, make states and, of a cycle, every one."""
+        """Take the steps that compile and make states, and see the memory of those of a cycle."""
         self.first = self.step()
-        self.step()
-        for _ in range(max(WARM_UP, 1 + self.contestant.refresh) - 2):
-            give_gradients(self.params)
-            self.memory = max(self.memory, extra(self.optimizer.step, self.device))
+        self.memory = extra(
+            lambda: give_gradients(self.params),
+            self.optimizer.step,
+            self.contestant.refresh,
+            self.device,
+        )
         self.typical = self.step()
         self.times.clear()
         self.launches.clear()
