@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from normdsl.benchmarks import ours, peers
+from normdsl.benchmarks.company import Clock, since
 from normdsl.benchmarks.contestants import FIELDS, Contestant
 from normdsl.benchmarks.floors import Rates
 from normdsl.benchmarks.results import Report, Row, Skipped, part_key
@@ -53,6 +54,7 @@ def bench(
     _require_device(device)
     names, wanted = chosen(sets, device), _matching(only)
     ends = time.monotonic() + 60 * minutes if minutes else float("inf")
+    began = Clock.now()
     rows: list[Row] = []
     skipped: list[Skipped] = []
     rates: dict[str, Rates] = {}
@@ -73,6 +75,7 @@ def bench(
         rates=rates,
         rows=tuple(rows),
         skipped=tuple(skipped),
+        company=since(began),
     )
 
 

@@ -103,4 +103,7 @@ def _run(report: Report) -> str:
 def _machine(report: Report) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     threads = f", {report.threads} threads" if report.device == "cpu" else ""
-    return f"{report.hardware}{threads}, {report.date}. {versions}."
+    company = ""
+    if report.company is not None:
+        company = f" Meanwhile other processes kept {report.company:.2f} processors busy."
+    return f"{report.hardware}{threads}, {report.date}. {versions}.{company}"

@@ -74,6 +74,7 @@ class Report:
 
     Args:
         device: "cpu" or "cuda". hardware: its name. date: of the run. threads: of torch.
+        company: how many processors others kept busy meanwhile, if the system tells.
         versions: of packages. rates: median ones, by set and field.
         rows: of who was measured. skipped: who was not.
     """
@@ -86,6 +87,7 @@ class Report:
     rates: dict[str, Rates]
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...]
+    company: float | None = None
 
     def row(self, set_name: str, name: str) -> Row | None:
         """Return what was measured of a contestant on a set, if it was."""
