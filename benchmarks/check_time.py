@@ -8,11 +8,12 @@ import time
 import normdsl.algorithms as algorithms
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.verdicts.check import check
+from normdsl.declarations.rule import Rule
 
 ROUNDS = 3
 
 
-def seconds(rule: object, witnesses: bool) -> float:
+def seconds(rule: Rule, witnesses: bool) -> float:
     """Return the median time of a check."""
     times = []
     for _ in range(ROUNDS + 1):

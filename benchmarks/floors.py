@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from math import prod
+from typing import Any
 
 import attrs
 import torch
@@ -115,8 +116,9 @@ def _square(side: int, device: str, dtype: torch.dtype) -> torch.Tensor:
 def has_half(device: str) -> bool:
     """Return whether the hardware multiplies in bfloat16; on other CPUs it is emulated."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    flags = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.9
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    tell: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    flags = tell()
     return any(flags.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 

@@ -6,7 +6,7 @@ which most of them use, is emulated where the hardware lacks it, and takes half 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -86,9 +86,9 @@ def _muon() -> Iterator[Contestant]:
 
 
 def _compiled_adamw(params: list[Parameter], device: str) -> Steps:
-    optimizer: Any = torch.optim.AdamW(params, foreach=True, capturable=device == "cuda")
-    optimizer.step = torch.compile(optimizer.step)
-    return optimizer  # type: ignore[no-any-return]
+    optimizer = torch.optim.AdamW(params, foreach=True, capturable=device == "cuda")
+    optimizer.step = torch.compile(optimizer.step)  # type: ignore[method-assign]
+    return optimizer
 
 
 def _lion(params: list[Parameter], device: str) -> Steps:
@@ -167,5 +167,7 @@ def _shampoo(params: list[Parameter], device: str) -> Steps:
     return make(params, preconditioning_compute_steps=REFRESH)
 
 
-def _class(package: str, name: str) -> Any:
-    return getattr(import_module(package), name)
+def _class(package: str, name: str) -> Callable[..., Steps]:
+    """Return a class of a peer, of which nothing is known but that its instances step."""
+    found: Callable[..., Steps] = getattr(import_module(package), name)
+    return found

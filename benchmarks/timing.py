@@ -21,6 +21,7 @@ from normdsl.benchmarks.floors import Probes, Rates, wait
 from normdsl.benchmarks.memory import extra
 from normdsl.benchmarks.results import Row, Skipped, rounded
 from normdsl.benchmarks.sets import Set, Shape, give_gradients, parameters
+from normdsl.benchmarks.spread import spread
 
 #: Cycles of refreshes that are timed.
 CYCLES = 2
@@ -119,11 +120,15 @@ def measure(
         rounds: how many. ends: the time, as `time.monotonic` tells it, after which none is begun.
     """
     shapes = where.shapes(field.matrices)
-    skipped, runners = [], []
+    skipped: list[Skipped] = []
+    runners: list[Runner] = []
     with compiled_anew():
         for contestant in contestants:
             started = _start(contestant, where.name, shapes, device, ends)
-            (runners if isinstance(started, Runner) else skipped).append(started)
+            if isinstance(started, Runner):
+                runners.append(started)
+            else:
+                skipped.append(started)
         rates = _rounds(runners, Probes(sum(map(prod, shapes)), device), rounds)
         rows = [r.row(where.name, rates, spread(r.contestant, shapes, device)) for r in runners]
     return rows, skipped, rates
@@ -168,32 +173,6 @@ def _rounds(runners: list[Runner], probes: Probes, rounds: int) -> Rates:
         single=rounded(statistics.median(r.single for r in seen)),
         half=rounded(statistics.median(half)) if half else None,
     )
-
-
-def spread(contestant: Contestant, shapes: tuple[Shape, ...], device: str) -> float | None:
-    """Return how far singular values of a first step are from their median, at most.
-
-    From W = 0 the step is a multiple of the polar factor of the gradient, of which the singular
-    values go from 1 to 0.1.
-    """
-    if not contestant.polar:
-        return None
-    params = parameters(dict.fromkeys(shapes), device)
-    optimizer = contestant.make(params, device)
-    for p in params:
-        p.grad = _conditioned(p.shape).to(p)
-        p.detach().zero_()
-    optimizer.step()
-    values = [torch.linalg.svdvals(p.detach().double().cpu()) for p in params]
-    return rounded(max(float((s / s.median() - 1).abs().max()) for s in values))
-
-
-def _conditioned(shape: torch.Size) -> torch.Tensor:
-    """Return a random matrix with singular values from 1 to 0.1."""
-    draw = torch.Generator().manual_seed(1)
-    k = min(shape)
-    u, v = (torch.linalg.qr(torch.randn(n, k, generator=draw).double()).Q for n in shape)
-    return (u * torch.logspace(0, -1, k, dtype=torch.float64)) @ v.mT
 
 
 @contextmanager

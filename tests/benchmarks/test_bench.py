@@ -1,13 +1,12 @@
 """A whole run: tiny sets, one round, quick contestants; what it says, not how long it took."""
 
-import attrs
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import normdsl as nd
 from normdsl.benchmarks import bench as module
-from normdsl.benchmarks import floors, ours, peers, timing
+from normdsl.benchmarks import floors, peers, timing
 from normdsl.benchmarks.bench import bench
 from normdsl.benchmarks.contestants import FIELDS, Contestant
 from normdsl.benchmarks.floors import Work
@@ -92,18 +91,6 @@ def test_who_cannot_run_is_listed_with_the_reason(monkeypatch):
     ]
     _, skipped, _ = timing.measure(FIELDS[1], TINY, never[:1], "cpu", 1, ends=0.0)
     assert skipped[0].why == "there was no time left"
-
-
-def test_singular_values_of_exact_and_of_iterated_polar_factors():
-    shapes = ((6, 4), (4, 6))
-    everybody = {c.name: c for c in (*peers.contestants(), *ours.contestants())}
-    assert timing.spread(everybody["torch AdamW fused"], shapes, "cpu") is None
-    assert timing.spread(everybody["torch Muon"], shapes, "cpu") > 1e-2
-    exact = attrs.evolve(
-        everybody["normdsl Muon"],
-        make=lambda params, device: nd.algorithms.muon(params, schedule=nd.exact),
-    )
-    assert timing.spread(exact, shapes, "cpu") < 1e-6
 
 
 def test_peers_multiply_in_float32_on_a_cpu():
