@@ -20,11 +20,13 @@ from normdsl.benchmarks.floors import Work, both_sides, five_products, rotations
 ADAMW, LION = Work(2.0), Work(1.0)
 MUON = Work(1.0, five_products, half=True)
 SOAP, SHAMPOO = Work(2.0, rotations), Work(0.0, both_sides)
-#: It compiles a function of as many tensors as there are parameters.
+#: What compiles a function of as many tensors as there are parameters.
 SLOW = {
-    "small on cpu": "it compiles for two minutes there",
-    "gpt-0.9b": "it compiles for longer than everything else takes",
+    "small": "it compiles for two minutes on a CPU",
+    "gpt-0.9b": "it compiles for longer than the others take",
 }
+#: What is left out besides, so that all of a GPU takes four minutes.
+SLOWER = {**SLOW, "gpt-124m": "it compiles for a large part of the four minutes"}
 
 
 @attrs.frozen
@@ -55,7 +57,7 @@ def contestants() -> Iterator[Contestant]:
     yield from _entrywise()
     yield from _muon()
     yield Contestant("pytorch_optimizer SOAP", "SOAP", _soap, SOAP, REFRESH)
-    yield Contestant("heavyball SOAP", "SOAP", _heavyball_soap, SOAP, REFRESH)
+    yield Contestant("heavyball SOAP", "SOAP", _heavyball_soap, SOAP, REFRESH, left_out=SLOWER)
     yield Contestant("pytorch_optimizer Shampoo", "Shampoo", _shampoo, SHAMPOO, REFRESH)
 
 
@@ -67,7 +69,7 @@ def _entrywise() -> Iterator[Contestant]:
         yield Contestant(name, "entry-wise", make, ADAMW)
     compiled = "torch AdamW compiled"
     yield Contestant(compiled, "entry-wise", _compiled_adamw, ADAMW, left_out=SLOW)
-    yield Contestant("heavyball AdamW", "entry-wise", _heavyball_adamw, ADAMW, left_out=SLOW)
+    yield Contestant("heavyball AdamW", "entry-wise", _heavyball_adamw, ADAMW, left_out=SLOWER)
     yield Contestant("pytorch_optimizer Lion", "entry-wise", _lion, LION)
 
 

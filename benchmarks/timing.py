@@ -29,14 +29,14 @@ CYCLES = 2
 ENOUGH = {"cpu": 12.0, "cuda": 3.0}
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Runner:
     """A contestant that steps.
 
     Args:
         contestant: who. params: its own. optimizer: of them. device: the type of theirs.
         times: of its steps, in seconds. launches: until each returned. first: of the first one.
-        memory: bytes of a step. typical: seconds of one, once warm.
+        memory: bytes of a step. typical: seconds of one, once warm. failed: why it stopped.
     """
 
     contestant: Contestant
@@ -48,6 +48,7 @@ class Runner:
     first: float = 0.0
     memory: int = 0
     typical: float = 0.0
+    failed: str | None = None
 
     def step(self) -> float:
         """Take a step on new gradients, and return how long it took."""
@@ -78,16 +79,21 @@ class Runner:
         self.launches.clear()
 
     def round(self, k: int, rounds: int) -> None:
-        """Take the steps of a round: some if they are short, a part of the cycles otherwise."""
+        """Take the steps of a round, unless there was an error before."""
+        try:
+            for _ in range(0 if self.failed else self.share(k, rounds)):
+                self.step()
+        except Exception as error:
+            self.failed = told(error)
+
+    def share(self, k: int, rounds: int) -> int:
+        """Return how many steps a round has: some if they are short, a part of the cycles."""
         refresh = self.contestant.refresh
         if refresh > 1:
-            count = CYCLES * refresh * (k + 1) // rounds - CYCLES * refresh * k // rounds
-        elif len(self.times) >= 3 and sum(self.times) > ENOUGH[self.device]:
-            count = 0
-        else:
-            count = max(1, min(3, int(0.1 / self.typical)))
-        for _ in range(count):
-            self.step()
+            return CYCLES * refresh * (k + 1) // rounds - CYCLES * refresh * k // rounds
+        if len(self.times) >= 3 and sum(self.times) > ENOUGH[self.device]:
+            return 0
+        return max(1, min(3, int(0.1 / self.typical)))
 
     def row(self, set_name: str, rates: Rates, spread: float | None) -> Row:
         """Return what was measured."""
@@ -130,7 +136,13 @@ def measure(
             else:
                 skipped.append(started)
         rates = _rounds(runners, Probes(sum(map(prod, shapes)), device), rounds)
-        rows = [r.row(where.name, rates, spread(r.contestant, shapes, device)) for r in runners]
+        lost = [r for r in runners if r.failed is not None]
+        skipped += [_skipped(r.contestant, where.name, str(r.failed)) for r in lost]
+        rows = [
+            r.row(where.name, rates, spread(r.contestant, shapes, device))
+            for r in runners
+            if r not in lost
+        ]
     return rows, skipped, rates
 
 
@@ -150,12 +162,21 @@ def _start(
         except ImportError as error:
             why = f"not importable: {error}"
         except Exception as error:  # whatever a peer raises is told, and the others go on
-            why = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+            why = told(error)
         else:
             _tell(f"{set_name}: {contestant.name}, first step {runner.first:.2f} s")
             return runner
+    return _skipped(contestant, set_name, why)
+
+
+def _skipped(contestant: Contestant, set_name: str, why: str) -> Skipped:
     _tell(f"{set_name}: {contestant.name} skipped: {why}")
     return Skipped(set_name, contestant.field, contestant.name, why)
+
+
+def told(error: Exception) -> str:
+    """Return an error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(": ")
 
 
 def _rounds(runners: list[Runner], probes: Probes, rounds: int) -> Rates:

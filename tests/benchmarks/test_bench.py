@@ -69,8 +69,13 @@ def broken(params, device):
 
 
 class Fails:
+    def __init__(self, after=0):
+        self.left = after
+
     def step(self):
-        raise RuntimeError("not today\nor ever")
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("not today\nor ever")
 
 
 def test_who_cannot_run_is_listed_with_the_reason(monkeypatch):
@@ -79,15 +84,17 @@ def test_who_cannot_run_is_listed_with_the_reason(monkeypatch):
         Contestant("a", "Muon", broken, Work(1.0)),
         Contestant("b", "Muon", lambda params, device: Fails(), Work(1.0)),
         Contestant("c", "Muon", broken, Work(1.0), device="cuda"),
+        Contestant("e", "Muon", lambda params, device: Fails(after=4), Work(1.0)),
         Contestant("d", "Muon", broken, Work(1.0), left_out={"gpt on cpu": "it is slow"}),
     ]
     rows, skipped, _ = timing.measure(FIELDS[1], TINY, never, "cpu", 1)
     assert rows == []
     assert [(x.name, x.why) for x in skipped] == [
         ("a", "not importable: No module named 'dion'"),
-        ("b", "RuntimeError: not today"),
+        ("b", "RuntimeError: not today or ever"),
         ("c", "it needs cuda"),
         ("d", "it is slow"),
+        ("e", "RuntimeError: not today or ever"),
     ]
     _, skipped, _ = timing.measure(FIELDS[1], TINY, never[:1], "cpu", 1, ends=0.0)
     assert skipped[0].why == "there was no time left"
