@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from normdsl.benchmarks.results import Report, Row
-from normdsl.benchmarks.table import REFERENCES
+from normdsl.benchmarks.table import BY_NAME, cost, part, reference
 from normdsl.errors import NormdslError
 from normdsl.show.colours import ASIDE, FIRST, SECOND
 
@@ -32,7 +32,7 @@ def draw(report: Report, path: Path) -> None:
             why="matplotlib is not installed",
             hint="pip install 'normdsl[tour]'",
         ) from None
-    parts = [(part, report.part(*part)) for part in report.parts() if report.part(*part)]
+    parts = [(p, rows) for p in report.parts() if (rows := part(report, *p))]
     stacks = _stacks(parts)
     style: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
     with rc_context(style):
@@ -60,17 +60,17 @@ Part = tuple[tuple[str, str], list[Row]]
 def _stacks(parts: list[Part]) -> list[list[Part]]:
     """Return the parts in columns of about equal height."""
     stacks: list[list[Part]] = [[] for _ in range(min(COLUMNS, len(parts)))]
-    for part in parts:
+    for each in parts:
         shortest = min(stacks, key=lambda stack: sum(len(rows) + 3 for _, rows in stack))
-        shortest.append(part)
+        shortest.append(each)
     return stacks
 
 
 def _panel(axes: Any, report: Report, set_name: str, field: str, rows: list[Row]) -> None:
-    reference = report.row(set_name, REFERENCES[field])
-    unit = rows[0].median if reference is None else reference.median
+    other = reference(report, set_name, field)
+    unit = cost(rows[0] if other is None else other)
     places = range(len(rows))[::-1]
-    ratios = [row.median / unit for row in rows]
+    ratios = [cost(row) / unit for row in rows]
     colours = [FIRST if row.name.startswith("normdsl") else PEER for row in rows]
     end = min(LONGEST, 1.12 * max(1, *ratios))
     axes.barh(places, [min(r, end) for r in ratios], color=colours, height=0.66)
@@ -86,6 +86,6 @@ def _panel(axes: Any, report: Report, set_name: str, field: str, rows: list[Row]
         how = {"ha": "right", "color": "white"} if beyond else {"ha": "left", "color": ASIDE}
         axes.text(at, place, text, va="center", fontsize=9, **how)
     axes.set_xlim(0, end)
-    told = "quickest" if reference is None else REFERENCES[field]
+    told = "the quickest" if other is None else BY_NAME[field].reference
     axes.set_title(f"{set_name}, {field}", loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(f"× {told}   ( | floor of the hardware )", fontsize=9, color=ASIDE)

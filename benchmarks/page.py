@@ -19,8 +19,9 @@ between tables. Losses stand beside wins.
 - *median ms (min … max)* and *mean ms* are of single steps. Rules with refreshes, which all
   packages make every tenth step here, run two whole cycles; *slowest / median* shows what a
   refresh costs.
-- *× reference*: the median over that of the contestant named above the table.
-- *× floor*: the median over the least time by bytes and FLOPs, at the rates that were measured
+- *× reference*: the median over that of the contestant named above the table; of rules with
+  refreshes the mean, as it is what they cost.
+- *× floor*: the same over the least time by bytes and FLOPs, at the rates that were measured
   between the steps: bytes of y ← y + x in place, FLOPs of a large matrix product. Bytes: weights,
   states and gradients read once, weights and states written once. FLOPs: for Muon those of five
   Newton–Schulz steps on the cheaper side, also where a rule does otherwise; statistics and

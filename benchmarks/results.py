@@ -100,9 +100,8 @@ class Report:
         return list(dict.fromkeys((row.set, row.field) for row in every))
 
     def part(self, set_name: str, field: str) -> list[Row]:
-        """Return the rows of a field on a set, quickest first."""
-        rows = [row for row in self.rows if (row.set, row.field) == (set_name, field)]
-        return sorted(rows, key=lambda row: row.median)
+        """Return the rows of a field on a set."""
+        return [row for row in self.rows if (row.set, row.field) == (set_name, field)]
 
     def write(self, path: Path) -> None:
         """Write JSON."""

@@ -8,7 +8,22 @@ from normdsl.benchmarks.contestants import FIELDS
 from normdsl.benchmarks.results import Report, Row, part_key
 
 Cells = list[str]
-REFERENCES = {field.name: field.reference for field in FIELDS}
+BY_NAME = {field.name: field for field in FIELDS}
+
+
+def cost(row: Row) -> float:
+    """Return the time by which a row is compared: the mean where refreshes make steps differ."""
+    return row.mean if BY_NAME[row.field].cycles else row.median
+
+
+def part(report: Report, set_name: str, field: str) -> list[Row]:
+    """Return the rows of a field on a set, quickest first."""
+    return sorted(report.part(set_name, field), key=cost)
+
+
+def reference(report: Report, set_name: str, field: str) -> Row | None:
+    """Return the row that the others are compared with."""
+    return report.row(set_name, BY_NAME[field].reference)
 
 
 def columns(report: Report, rows: Sequence[Row]) -> Cells:
@@ -24,14 +39,14 @@ def columns(report: Report, rows: Sequence[Row]) -> Cells:
 
 def cells(report: Report, row: Row, heads: Cells) -> Cells:
     """Return a row's entries, one for each head."""
-    reference = report.row(row.set, REFERENCES[row.field])
+    other = reference(report, row.set, row.field)
     told = {
         "contestant": row.name,
         "median ms (min … max)": f"{ms(row.median)} ({ms(min(row.times))} … {ms(max(row.times))})",
         "mean ms": ms(row.mean),
         "slowest / median": f"{row.slowest:.2f}",
-        "× reference": "–" if reference is None else f"{row.median / reference.median:.2f}",
-        "× floor": f"{row.over_floor:.2f}",
+        "× reference": "–" if other is None else f"{cost(row) / cost(other):.2f}",
+        "× floor": f"{cost(row) / row.floor:.2f}",
         "extra memory": f"{row.memory:.2f} ×",
         "first step s": f"{row.first:.2f}",
         "launch ms": "–" if row.launch is None else ms(row.launch),
@@ -48,7 +63,8 @@ def ms(seconds: float) -> str:
 
 def head(set_name: str, field: str) -> str:
     """Return what a part of a run is about: its set, its field and what 1 is."""
-    return f"{set_name}, {field} (reference: {REFERENCES[field]})"
+    what = "means" if BY_NAME[field].cycles else "medians"
+    return f"{set_name}, {field} ({what} over that of {BY_NAME[field].reference})"
 
 
 def rates(report: Report, set_name: str, field: str) -> str:
@@ -65,7 +81,7 @@ def text(report: Report) -> str:
 
 def markdown(report: Report, set_name: str, field: str) -> str:
     """Return the table of a field on a set as Markdown."""
-    rows = report.part(set_name, field)
+    rows = part(report, set_name, field)
     heads = columns(report, rows)
     return "\n".join(_piped([heads, *[cells(report, row, heads) for row in rows]]))
 
@@ -73,7 +89,7 @@ def markdown(report: Report, set_name: str, field: str) -> str:
 def _part(
     report: Report, set_name: str, field: str, written: Callable[[list[Cells]], Iterator[str]]
 ) -> Iterator[str]:
-    rows = report.part(set_name, field)
+    rows = part(report, set_name, field)
     yield head(set_name, field) + "; " + rates(report, set_name, field)
     heads = columns(report, rows)
     yield from written([heads, *[cells(report, row, heads) for row in rows]])

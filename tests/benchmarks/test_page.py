@@ -1,11 +1,9 @@
-"""The page docs/speed.md, and the picture."""
+"""The page docs/speed.md."""
 
 from pathlib import Path
 
-import pytest
 from measurements import REPORT, report, row
 
-from normdsl.benchmarks.figure import draw
 from normdsl.benchmarks.page import page
 from normdsl.benchmarks.results import read
 
@@ -41,9 +39,3 @@ def test_a_gpu_is_not_measured_until_it_is():
 def test_the_document_is_the_page_of_its_measurements():
     reports = [read(path) for path in sorted(DOCS.glob("speed*.json"))]
     assert (DOCS / "speed.md").read_text() == page({r.device: r for r in reports})
-
-
-@pytest.mark.slow
-def test_the_picture_is_drawn(tmp_path):
-    draw(REPORT, tmp_path / "speed.png")
-    assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")

@@ -2,6 +2,7 @@
 
 import pytest
 from commands import normdsl, process
+from measurements import REPORT
 
 from normdsl import algorithms
 from normdsl.cli import main
@@ -125,6 +126,8 @@ BAD = {
     "missing file": ["show", "nowhere.py:rule"],
     "unknown data": ["train", "adam", "--data", "imagenet"],
     "negative rate": ["train", "adam", "--lr", "-1"],
+    "unknown set": ["bench", "--set", "large"],
+    "unknown device": ["bench", "--device", "gpu"],
 }
 
 
@@ -143,6 +146,15 @@ def test_a_users_mistake_is_shown_with_its_line(tmp_path):
     assert told.code == 2
     assert "bad.py:8" in told.complaint
     assert "Traceback" not in told.complaint
+
+
+def test_measurements_are_shown_again(tmp_path):
+    saved, page, picture = (tmp_path / name for name in ("speed.json", "speed.md", "speed.png"))
+    REPORT.write(saved)
+    told = normdsl("bench", "--read", str(saved), "--page", str(page), "--figure", str(picture))
+    assert "normdsl AdamW compiled" in told.told
+    assert "**missed**" in page.read_text()
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_solve_and_repair():
