@@ -7,7 +7,7 @@ from pathlib import Path
 
 from normdsl.benchmarks.results import Report
 from normdsl.benchmarks.sets import BY_NAME
-from normdsl.benchmarks.table import head, markdown, rates
+from normdsl.benchmarks.table import head, lost, markdown, rates
 from normdsl.benchmarks.targets import TARGETS, Verdict
 
 HEAD = """# Speed: a step beside other packages, and beside what the hardware allows
@@ -95,15 +95,13 @@ def _run(report: Report) -> str:
         lines.append(f"### {head(set_name, field)}")
         lines.append(f"{BY_NAME[set_name].what}. {rates(report, set_name, field)}.")
         lines.append(markdown(report, set_name, field))
-        lost = [x for x in report.skipped if (x.set, x.field) == (set_name, field)]
-        if lost:
-            lines.append("\n".join(f"- {x.name}: skipped, {x.why}." for x in lost))
+        lines += lost(report, set_name, field)
     return "\n\n".join(lines)
 
 
 def _machine(report: Report) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    threads = f", {report.threads} threads" if report.device == "cpu" else ""
+    threads = f", threads: {report.threads}" if report.device == "cpu" else ""
     company = ""
     if report.company is not None:
         company = f" Meanwhile other processes kept {report.company:.2f} processors busy."

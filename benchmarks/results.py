@@ -103,6 +103,14 @@ class Report:
         """Return the rows of a field on a set."""
         return [row for row in self.rows if (row.set, row.field) == (set_name, field)]
 
+    def lost(self, set_name: str, field: str) -> dict[str, list[str]]:
+        """Return who was not measured in a field on a set, by the reason."""
+        found: dict[str, list[str]] = {}
+        for x in self.skipped:
+            if (x.set, x.field) == (set_name, field):
+                found.setdefault(x.why, []).append(x.name)
+        return found
+
     def write(self, path: Path) -> None:
         """Write JSON."""
         path.write_text(json.dumps(cattrs.unstructure(self), indent=1) + "\n", encoding="utf-8")

@@ -93,9 +93,13 @@ def _part(
     yield head(set_name, field) + "; " + rates(report, set_name, field)
     heads = columns(report, rows)
     yield from written([heads, *[cells(report, row, heads) for row in rows]])
-    for lost in report.skipped:
-        if (lost.set, lost.field) == (set_name, field):
-            yield f"  {lost.name}: skipped, {lost.why}"
+    yield from ("  " + line for line in lost(report, set_name, field))
+
+
+def lost(report: Report, set_name: str, field: str) -> Iterator[str]:
+    """Yield who was skipped, and why, a line for each reason."""
+    for why, names in report.lost(set_name, field).items():
+        yield f"Skipped: {', '.join(names)} ({why})."
 
 
 def _aligned(lines: list[Cells]) -> Iterator[str]:

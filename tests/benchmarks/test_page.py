@@ -18,7 +18,7 @@ def test_losses_are_told_as_wins_are():
     )
     compiled = "normdsl AdamW compiled, median against torch AdamW fused | 1.05 × | 1.50 ×"
     assert f"| CPU | gpt | {compiled} | **missed** |" in told
-    assert "- heavyball Muon: skipped, not importable: no heavyball." in told
+    assert "Skipped: heavyball Muon (not importable: no heavyball)." in told
 
 
 def test_a_gpu_is_not_measured_until_it_is():
