@@ -77,6 +77,7 @@ from normdsl.schedules.coefficients import polar_express as polar_express
 from normdsl.schedules.coefficients import quintic as quintic
 from normdsl.schedules.methods import QRSVD as QRSVD
 from normdsl.schedules.methods import SVD as SVD
+from normdsl.schedules.methods import Automatic as Automatic
 from normdsl.schedules.methods import CoupledNewton as CoupledNewton
 from normdsl.schedules.methods import Eigh as Eigh
 from normdsl.schedules.methods import QRPower as QRPower

@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterator
 from types import FunctionType
 
 from normdsl.compiler.kernels import (
+    automatic,
     combined,
     draws,
     entrywise,
+    express,
+    halley,
     iterative,
     newton_schulz,
     polar,
     products,
     singular,
+    sums,
     symmetric,
 )
 from normdsl.schedules.methods import Method
@@ -24,14 +28,19 @@ Kernel = Callable[..., object]
 MODULES = (
     entrywise,
     polar,
+    products,
     newton_schulz,
+    express,
+    halley,
     symmetric,
     iterative,
+    automatic,
     singular,
     combined,
     draws,
-    products,
+    sums,
 )
+_NAMES = {module.__name__ for module in MODULES}
 
 
 def kernel(method: Method, role: str) -> Kernel:
@@ -71,11 +80,7 @@ def with_helpers(function: Kernel) -> Iterator[Kernel]:
         codes += [c for c in code.co_consts if inspect.iscode(c)]
     for name in dict.fromkeys(name for code in codes for name in code.co_names):
         found = function.__globals__.get(name)
-        if (
-            isinstance(found, FunctionType)
-            and found.__module__ == function.__module__
-            and found is not function
-        ):
+        if isinstance(found, FunctionType) and found.__module__ in _NAMES and found is not function:
             yield from with_helpers(found)
     yield function
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Mapping
 from fractions import Fraction
 from functools import singledispatchmethod
 
-from normdsl.compiler.kernels import combined, draws, entrywise, products, singular, symmetric
+from normdsl.compiler.kernels import combined, draws, entrywise, singular, sums, symmetric
 from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.constant_bounds import is_small
 from normdsl.compiler.lowering.derive import Part, Singular
@@ -132,7 +132,7 @@ class Printer(abc.ABC):
             told += [f"{name}={code}" for name, code in (("beta", beta), ("alpha", alpha)) if code]
             if self.reuse and base not in self.needed and self._uses.get(base, 0) <= 1:
                 told.append(f"into={told[0]} if {self.reuse} else None")
-            return self._call(products.plus_product, *told)
+            return self._call(sums.plus_product, *told)
         return None
 
     def _multiple(self, expr: Expr) -> tuple[str, Expr]:

@@ -43,6 +43,36 @@ class Method:
 
 
 @attrs.frozen
+class Automatic(Method):
+    """Whatever is fastest for the device, the dtype and the shape, within a stated error.
+
+    Polar factors. In float64: by the SVD. On a CPU in float32: short side below 256: seven
+    polynomials of degree 9; long side at least twice the short one: four of them, on the small Gram
+    matrix; else: two rational steps (weighted Halley) and a polynomial. With ρ = ‖X Xᵀ‖_F^½, which
+    is between the largest singular value and k^¼ times it, k the short side, singular values above
+    1e-5 ρ, 4e-3 ρ and 1e-5 ρ come within 1e-4 of 1, and smaller ones end below. Elsewhere: Polar
+    Express on the Gram matrix, five steps in bfloat16 where CUDA devices have it (singular values
+    above 1e-3 ‖X‖_F end in [0.83, 1.16]), else seven in float32 (within 1e-2 of 1).
+
+    Matrix powers. By `Eigh`; off CPUs, for exponents −1/r with r ≥ 2, by `CoupledNewton`.
+    Eigenbases. By `Eigh`.
+
+    `nd.exact` is the specification; a method that is named is the method.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule().polar
+        Automatic()
+    """
+
+    kernels: ClassVar[Mapping[str, str]] = {
+        "polar": "polar_automatic",
+        "root": "root_automatic",
+        "eigenbasis": "sorted_eigenvectors",
+    }
+
+
+@attrs.frozen
 class SVD(Method):
     """Polar factor U Vᵀ of X = U S Vᵀ from its singular value decomposition.
 
@@ -50,7 +80,7 @@ class SVD(Method):
 
     Example:
         >>> import normdsl as nd
-        >>> nd.Schedule().polar
+        >>> nd.Schedule(polar=nd.SVD()).polar
         SVD()
     """
 

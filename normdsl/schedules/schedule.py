@@ -9,12 +9,12 @@ import attrs
 
 from normdsl.errors import DeclarationError, shown
 from normdsl.near import did_you_mean, known_fields
-from normdsl.schedules.methods import SVD, Eigh, Method, require_count
+from normdsl.schedules.methods import SVD, Automatic, Eigh, Method, require_count
 
 _HINTS = {
-    "polar": "nd.SVD(), nd.QRSVD(), nd.Eigh(), nd.jordan() or nd.polar_express()",
-    "root": "nd.Eigh() or nd.CoupledNewton()",
-    "eigenbasis": "nd.Eigh() or nd.QRPower()",
+    "polar": "nd.Automatic(), nd.SVD(), nd.QRSVD(), nd.Eigh(), nd.jordan() or nd.polar_express()",
+    "root": "nd.Automatic(), nd.Eigh() or nd.CoupledNewton()",
+    "eigenbasis": "nd.Automatic(), nd.Eigh() or nd.QRPower()",
 }
 _WHAT = {
     "polar": "polar factors",
@@ -36,8 +36,9 @@ class Schedule:
     """How a rule is computed: its methods, its precision, and how often; never what it means.
 
     Args:
-        polar: method of polar factors: `SVD()`, `QRSVD()`, `Eigh()` or polynomials, whose `band`
-            is their error. `Turbo()` alone computes something else: see there.
+        polar: method of polar factors: `Automatic()`, which says within which error, `SVD()`,
+            `QRSVD()`, `Eigh()` or polynomials, whose `band` is their error. `Turbo()` alone
+            computes something else: see there.
         dtype: name of the floating dtype everything is computed and kept in; None for that of the
             parameter, at least float32. Roots of Gram matrices square the condition number: in
             float32, directions of G below about 1e-3 of the largest count as zero; with
@@ -46,9 +47,9 @@ class Schedule:
             each tensor once: C++ on CPUs, Triton on GPUs; None does so where a compiler is found
             and the entries are many. Of other rules True passes the emitted function through
             `torch.compile`.
-        root: method of matrix powers, `Eigh()` or `CoupledNewton()`. An exponent it does not take
-            is computed by `Eigh()`, which the emitted source says.
-        eigenbasis: method of eigenbases, `Eigh()` or `QRPower()`.
+        root: method of matrix powers, `Automatic()`, `Eigh()` or `CoupledNewton()`. An exponent it
+            does not take is computed by `Eigh()`, which the emitted source says.
+        eigenbasis: method of eigenbases, `Automatic()`, `Eigh()` or `QRPower()`.
         refresh: matrix powers, inverses, Cholesky factors and eigenbases of what depends on a
             state are computed every `refresh` steps and kept in between, as further states, so
             that none is older. Parameters count steps of their own. An approximation in time, as
@@ -77,14 +78,14 @@ class Schedule:
         >>> import normdsl as nd
         >>> fast = nd.Schedule(polar=nd.polar_express(), refresh=10)
         >>> fast.refresh, fast.root
-        (10, Eigh())
+        (10, Automatic())
     """
 
-    polar: Method = attrs.field(factory=SVD)
+    polar: Method = attrs.field(factory=Automatic)
     dtype: str | None = None
     compile: bool | None = None
-    root: Method = attrs.field(factory=Eigh)
-    eigenbasis: Method = attrs.field(factory=Eigh)
+    root: Method = attrs.field(factory=Automatic)
+    eigenbasis: Method = attrs.field(factory=Automatic)
     refresh: int = 1
     stagger: bool = True
     state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
@@ -153,4 +154,4 @@ def _require_rounding(rounding: object, dtypes: list[str | None]) -> None:
 
 
 #: The specification: SVD and symmetric eigenvalues, in float64.
-exact = Schedule(dtype="float64")
+exact = Schedule(polar=SVD(), dtype="float64", root=Eigh(), eigenbasis=Eigh())

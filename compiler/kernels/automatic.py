@@ -1,0 +1,76 @@
+"""The methods of a schedule that names none: chosen by device, dtype and shape."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.kernels.express import polar_express_small, polar_express_wide
+from normdsl.compiler.kernels.halley import polar_halley
+from normdsl.compiler.kernels.iterative import coupled_newton
+from normdsl.compiler.kernels.newton_schulz import polar_gram_newton_schulz
+from normdsl.compiler.kernels.polar import polar_svd
+from normdsl.compiler.kernels.symmetric import symmetric_power
+
+
+def polar_way(device: str, exact: bool, rows: int, cols: int) -> str:
+    """Return how polar factors are computed: "svd", "small", "wide", "halley" or "products".
+
+    Args:
+        device: its type. exact: whether in float64. rows: of the matrices. cols: likewise.
+    """
+    short, long = min(rows, cols), max(rows, cols)
+    if exact:
+        return "svd"
+    if device != "cpu":
+        return "products"
+    if short < 256:
+        return "small"
+    return "wide" if long >= 2 * short else "halley"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device multiplies matrices in bfloat16 by itself."""
+    return device.type == "cuda" and torch.cuda.get_device_properties(device).major >= 8
+
+
+def polar_automatic(x: Tensor) -> Tensor:
+    """Return the polar factor, by what is fastest where x is and within a stated error.
+
+    Nothing is read but metadata. float64 is for exact work: by the SVD.
+    """
+    way = polar_way(x.device.type, x.dtype == torch.float64, x.shape[-2], x.shape[-1])
+    if way == "svd":
+        return polar_svd(x)
+    if way == "small":
+        return polar_express_small(x)
+    if way == "wide":
+        return polar_express_wide(x)
+    if way == "halley":
+        return polar_halley(x)
+    steps = (
+        (8.28721202, -23.5958865, 17.3003873),
+        (4.10705911, -2.94784992, 0.54484311),
+        (3.94869085, -2.90890212, 0.55181914),
+        (3.31841966, -2.48848802, 0.51004895),
+        (2.30065202, -1.66890398, 0.41880731),
+        (1.89130141, -1.26799583, 0.37680409),
+        (1.87500148, -1.25000165, 0.37500016),
+    )
+    half = has_bfloat16(x.device)
+    # The largest singular value is 1 up to rounding, beyond which the first step grows steeply.
+    safe = 1.01 if half else 1.001
+    steps = tuple((a / safe, b / safe**3, c / safe**5) for a, b, c in steps)
+    dtype = torch.bfloat16 if half else x.dtype
+    return polar_gram_newton_schulz(x, steps[:5] if half else steps, dtype, 2)
+
+
+def root_automatic(s: Tensor, p: float | Tensor) -> Tensor:
+    """Return s^p: by eigenvalues, or off CPUs by matrix products for p = −1/r, r = 2, 3, ….
+
+    Eigenvalues of a batch are slow on GPUs, where they are found one matrix after the other.
+    """
+    r = 0.0 if isinstance(p, Tensor) or p >= 0 or s.dtype == torch.float64 else round(-1 / p)
+    if s.device.type == "cpu" or r < 2 or abs(p * r + 1) > 1e-12:
+        return symmetric_power(s, p)
+    return coupled_newton(s, p, 30)

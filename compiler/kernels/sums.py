@@ -1,0 +1,26 @@
+"""Matrix products joined with what they are added to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def plus_product(
+    base: Tensor,
+    x: Tensor,
+    y: Tensor,
+    beta: float | Tensor = 1,
+    alpha: float | Tensor = 1,
+    into: Tensor | None = None,
+) -> Tensor:
+    """Return beta base + alpha x y: one pass over memory, if beta and alpha are numbers.
+
+    Args:
+        base: a batch of matrices. x: as many. y: as many. beta: of base. alpha: of the product.
+        into: memory that the result may take, that of `base` as well.
+    """
+    numbers = not isinstance(beta, Tensor) and not isinstance(alpha, Tensor)
+    if numbers and x.ndim == 3 and x.shape[0] == y.shape[0] == base.shape[0]:
+        return torch.baddbmm(base, x, y, beta=beta, alpha=alpha, out=into)
+    return beta * base + alpha * (x @ y)
