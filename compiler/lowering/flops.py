@@ -21,6 +21,11 @@ def cholesky(a: Shape, *_: Any, **__: Any) -> int:
     return _batch(a) * a[-1] ** 3 // 3
 
 
+def cholesky_inverse(a: Shape, *_: Any, **__: Any) -> int:
+    """Count 2n³/3 for the inverse of C Cᵀ from C: that of C, and a product (section 4.2)."""
+    return _batch(a) * 2 * a[-1] ** 3 // 3
+
+
 def triangular_solve(a: Shape, b: Shape, *_: Any, **__: Any) -> int:
     """Count n² for each of the right-hand sides (section 3.1)."""
     return prod(b) * a[-1]
@@ -90,6 +95,7 @@ def _long_first(a: Shape) -> tuple[int, int]:
 #: What torch calls them → their counts, from the shapes of the operands and torch's own options.
 FACTORISATIONS: dict[Any, Callable[..., int]] = {
     aten.linalg_cholesky_ex: cholesky,
+    aten.cholesky_inverse: cholesky_inverse,
     aten.linalg_solve_triangular: triangular_solve,
     aten.linalg_lu_factor_ex: lu,
     aten.linalg_inv_ex: inverse,

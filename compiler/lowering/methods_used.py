@@ -7,6 +7,13 @@ import inspect
 import attrs
 
 from normdsl.compiler.lowering import kernel_calls
+from normdsl.compiler.lowering.choices import (
+    Choice,
+    Spot,
+    eigenbasis_choice,
+    polar_choices,
+    root_choice,
+)
 from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.refresh import inside, kept_values
@@ -15,28 +22,55 @@ from normdsl.expressions.nodes import Cholesky, Eigenbasis, Inverse, MatrixPower
 from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.nodes.products import MatMul
 from normdsl.norms.iterated import Iterated
-from normdsl.schedules.methods import Eigh, Method
+from normdsl.schedules.methods import Automatic, Eigh, Method
 from normdsl.schedules.schedule import Schedule
 
 
-def kernels(program: Program) -> tuple[str, ...]:
+def kernels(program: Program, spot: Spot | None = None) -> tuple[str, ...]:
     """Return what a step calls, a line for each role: "power −¼: Eigh(), every 10 steps".
 
     Where a method does not take an exponent or has no last basis to start from, the line names what
     takes its place. Without factorisations and iterations it is "matrix products" or "entrywise".
+
+    Args:
+        program: the lowered rule. spot: where it is computed, which decides what `Automatic` is.
     """
     found, schedule = inside(program.graph), program.schedule
     kept = set(kept_values(program.graph, schedule))
-    written = [_line(x, schedule, x in kept, found) for x in found]
+    written = [_line(x, schedule, x in kept, found, spot) for x in found]
     lines = tuple(dict.fromkeys(line for line in written if line))
     products = any(isinstance(x, MatMul) for x in found)
     return lines or ("matrix products" if products else "entrywise",)
 
 
-def _line(expr: Expr, schedule: Schedule, kept: bool, found: list[Expr]) -> str | None:
+def choices(program: Program, spot: Spot) -> tuple[str, ...]:
+    """Return what `Automatic` is somewhere, why and within which error, a line for each role."""
+    schedule, lines = program.schedule, dict[str, None]()
+    for x in inside(program.graph):
+        role, chosen = "", tuple[Choice, ...]()
+        match x:
+            case Polar() if schedule.polar == Automatic():
+                role, chosen = "polar", polar_choices(spot)
+            case MatrixPower(exponent=p) if schedule.root == Automatic():
+                role, chosen = f"power {p}", (root_choice(spot, p),)
+            case Eigenbasis() if schedule.eigenbasis == Automatic():
+                role, chosen = "eigenbasis", (eigenbasis_choice(),)
+        lines |= {f"{role}: {choice}": None for choice in chosen}
+    return tuple(lines)
+
+
+def _line(
+    expr: Expr, schedule: Schedule, kept: bool, found: list[Expr], spot: Spot | None
+) -> str | None:
     """Return the line of an expression, if it has a role; every role has one."""
     often = f", every {schedule.refresh} steps" if kept and schedule.refresh > 1 else ""
     match expr:
+        case Polar() if spot and schedule.polar == Automatic():
+            return f"polar: {' or '.join(choice.what for choice in polar_choices(spot))}"
+        case MatrixPower(exponent=p) if spot and schedule.root == Automatic():
+            return f"power {p}: {root_choice(spot, p).what}{often}"
+        case Eigenbasis() if spot and schedule.eigenbasis == Automatic():
+            return f"eigenbasis: {eigenbasis_choice().what}{often}"
         case Polar():
             return f"polar: {_method(schedule.polar, 'polar')}"
         case MatrixPower(exponent=p):

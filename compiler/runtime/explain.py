@@ -11,8 +11,9 @@ import attrs
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
+from normdsl.compiler.lowering.choices import Spot
 from normdsl.compiler.lowering.cost import cost
-from normdsl.compiler.lowering.methods_used import kernels
+from normdsl.compiler.lowering.methods_used import choices, kernels
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.layout import Layout, is_judged
 from normdsl.compiler.runtime.parameter_groups import Settings, parameters, settings
@@ -36,6 +37,7 @@ class Line:
         kernels: what computes its step. frozen: whether it needs no gradient.
         state: name, shape and dtype of each of its states. state_bytes: what they take.
         flops: operations of one step. moved: bytes it moves, if nothing is fused.
+        choices: what was chosen where the schedule names no method, why, and within which error.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Line:
     state_bytes: int
     flops: int
     moved: int
+    choices: tuple[str, ...] = ()
 
     def cells(self) -> list[str]:
         """Return the line as texts."""
@@ -106,7 +109,8 @@ class Explanation:
             f"{len(self.lines)} parameters with {entries:,} entries; states take "
             f"{_scaled(state)}B; a step takes {_scaled(flops)}FLOP."
         )
-        notes = [total, *map(str, self.shares), *self.runs]
+        chosen = dict.fromkeys(x for line in self.lines for x in line.choices)
+        notes = [total, *map(str, self.shares), *chosen, *self.runs]
         return Grid(_HEAD, [x.cells() for x in self.lines], notes=notes)
 
     def __str__(self) -> str:
@@ -200,6 +204,9 @@ def _purpose(node: Across) -> str:
 def _line(name: str, group: str, layout: Layout, p: Tensor, view: object) -> Line:
     program = layout.stepper.program
     each = [_cost(program, (m, n), b, p.dtype) for b, m, n in layout.sizes if b * m * n]
+    spot = Spot(
+        p.device, layout.stepper.dtype(p), tuple(s[1:] for s in layout.sizes if math.prod(s))
+    )
     state = tuple(_states(layout, p))
     return Line(
         name,
@@ -208,12 +215,13 @@ def _line(name: str, group: str, layout: Layout, p: Tensor, view: object) -> Lin
         "natural" if view is None else str(view),
         program.declaration.name,
         layout.sizes,
-        kernels(program),
+        kernels(program, spot),
         not p.requires_grad,
         state,
         sum(c.state_bytes for c in each),
         sum(c.flops for c in each),
         sum(c.moved for c in each),
+        choices(program, spot),
     )
 
 

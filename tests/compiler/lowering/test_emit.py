@@ -16,19 +16,19 @@ def code(expr, **names):
 def test_what_is_used_twice_is_computed_once():
     polar = nd.polar(G)
     text, emitter = code(polar * polar + W)
-    assert (text + "".join(emitter.lines)).count("polar_svd(") == 1
+    assert (text + "".join(emitter.lines)).count("polar_automatic(") == 1
 
 
 def test_the_authors_names_are_kept():
     u = nd.polar(G)
     _, emitter = code(W - u, direction=u)
-    assert emitter.lines == ["direction = polar_svd(G)"]
+    assert emitter.lines == ["direction = polar_automatic(G)"]
 
 
 def test_names_that_would_shadow_are_changed():
     u = nd.polar(G)
-    _, emitter = code(W - u, polar_svd=u)
-    assert emitter.lines == ["polar_svd1 = polar_svd(G)"]
+    _, emitter = code(W - u, polar_automatic=u)
+    assert emitter.lines == ["polar_automatic1 = polar_automatic(G)"]
 
 
 def test_bias_corrections_are_cast_where_they_meet_a_matrix():

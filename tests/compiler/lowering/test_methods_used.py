@@ -2,6 +2,7 @@
 
 import re
 
+import attrs
 import pytest
 
 import normdsl as nd
@@ -11,7 +12,7 @@ from normdsl.compiler.lowering.methods_used import kernels
 from normdsl.compiler.lowering.program import lower
 
 RULES = shipped()
-PLAIN = nd.Schedule()
+PLAIN = attrs.evolve(nd.exact, dtype=None)
 FAST = nd.Schedule(
     polar=nd.quintic("bfloat16").on_gram(),
     root=nd.CoupledNewton(9),
@@ -95,7 +96,7 @@ def test_what_takes_the_place_of_a_method():
 
 def test_only_what_is_kept_has_a_period():
     of_gradient = nd.matrix_power(G @ G.T, -1 / 4) @ G
-    both = of(of_gradient + nd.matrix_power(L, -1 / 4) @ G, refresh=3)
+    both = of(of_gradient + nd.matrix_power(L, -1 / 4) @ G, root=nd.Eigh(), refresh=3)
     assert sorted(both) == ["power −¼: Eigh()", "power −¼: Eigh(), every 3 steps"]
 
 

@@ -83,7 +83,7 @@ def test_what_is_used_twice_is_kept_once_and_operands_come_first():
     assert [f.name for f in both.fields][1:] == ["kept1", "kept2"]
     found = kept_values(both.graph, nd.Schedule(refresh=2))
     assert [type(x).__name__ for x in found] == ["MatrixPower", "Cholesky"]
-    assert both.code.split("def renew(")[1].count("symmetric_power(") == 1
+    assert both.code.split("def renew(")[1].count("root_automatic(") == 1
 
 
 def test_the_authors_names_are_kept_and_never_meet_others():

@@ -32,9 +32,10 @@ def test_other_dtypes_are_refused(dtype):
         Schedule(dtype=dtype)
 
 
-def test_the_default_is_the_specification_in_the_parameters_dtype():
-    assert Schedule() == Schedule(polar=SVD(), dtype=None, compile=None)
-    assert exact == Schedule(dtype="float64")
+def test_the_specification_names_its_methods_and_the_default_none():
+    chosen = nd.Automatic()
+    assert Schedule() == Schedule(polar=chosen, root=chosen, eigenbasis=chosen, compile=None)
+    assert exact == Schedule(polar=SVD(), root=nd.Eigh(), eigenbasis=nd.Eigh(), dtype="float64")
     assert nd.exact is exact
 
 
@@ -86,7 +87,3 @@ def test_other_methods_are_refused(polar):
 def test_a_refresh_is_a_whole_number(refresh):
     with refuses(nd.DeclarationError, "schedule refresh"):
         Schedule(refresh=refresh)
-
-
-def test_the_defaults_refresh_every_step_by_eigenvalues():
-    assert Schedule() == Schedule(root=nd.Eigh(), eigenbasis=nd.Eigh(), refresh=1)
