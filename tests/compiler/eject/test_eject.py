@@ -52,9 +52,9 @@ def loaded(rule, schedule=None, view=None, proofs=False):
     return space[class_name(rule)]
 
 
-def parameters(shapes, dtype=torch.float32):
+def parameters(shapes, dtype=torch.float32, device="cpu"):
     torch.manual_seed(0)
-    return [nn.Parameter(torch.randn(shape).to(dtype)) for shape in shapes]
+    return [nn.Parameter(torch.randn(shape).to(device, dtype)) for shape in shapes]
 
 
 def given(optimizers, step, without=()):
@@ -62,7 +62,7 @@ def given(optimizers, step, without=()):
     for opt in optimizers:
         torch.manual_seed(step)
         for k, p in enumerate(p for group in opt.param_groups for p in group["params"]):
-            p.grad = torch.randn(p.shape).to(p.dtype)
+            p.grad = torch.randn(p.shape).to(p)
             if k in without:
                 p.grad = None
 
@@ -129,6 +129,17 @@ def test_an_ejected_optimizer_takes_the_same_steps_to_the_bit(rule, shapes, opti
         assert any(
             (p != q).any() for p, q in zip(bits(ours)[0], parameters(shapes, dtype), strict=True)
         )
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("rule", [rules.adamw, rules.madgrad, rules.muon, rules.soap])
+def test_the_bits_are_the_same_on_a_gpu(rule):
+    schedule = nd.Schedule(compile=False, refresh=2)
+    ours = loaded(rule, schedule)(parameters(MATRICES, device="cuda"))
+    theirs = rule(parameters(MATRICES, device="cuda"), schedule=schedule)
+    run([ours, theirs], without=(1,))
+    require_equal(bits(ours), bits(theirs))
 
 
 @pytest.mark.parametrize("rule", [polyak, loss_sign])
