@@ -11,8 +11,8 @@ def require(program: Program, view: View | None) -> None:
     """Refuse what cannot be ejected.
 
     Raises:
-        DeclarationError: for a rule that combines layers, reads moments of a layer, draws random numbers or
-            rounds by them, and for a view that cuts parameters into parts.
+        DeclarationError: for a rule that combines layers, reads moments of a layer, draws random
+            numbers or rounds by them, and for a view that cuts parameters into parts.
     """
     rule = program.declaration
     asked = f"eject {rule.name}"
