@@ -76,7 +76,9 @@ class Step:
 
     def _is_judged(self) -> bool:
         """Return whether results are judged before any is written, whatever the gradient."""
-        return self.judged or any(bucket.stepper.divides for bucket in self.buckets)
+        return self.judged or any(
+            bucket.stepper.divisors.may_vanish(context.hyper) for bucket, context in self._pairs()
+        )
 
     def _is_ahead(self) -> bool:
         """Return whether the device decides whether to write, and the host asks it once, after."""

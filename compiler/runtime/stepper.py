@@ -13,16 +13,14 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime.compiled import Compiled
+from normdsl.compiler.runtime.dividing import Divisors
 from normdsl.compiler.runtime.inputs import Inputs, Known, on_the_host
 from normdsl.declarations.rule import Rule, remembered
 from normdsl.errors import FactorisationError, GradientError, HyperparameterError
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
-    LOG,
     Across,
-    Apply,
-    Pow,
     Source,
     Stream,
 )
@@ -44,7 +42,7 @@ class Stepper:
         surveys: its surveys, likewise.
         matrix_only: whether an entry of it depends on rows or columns, which vectors do not have.
         entrywise: whether an entry depends on its own past alone, so that all may be one vector.
-        divides: whether finite numbers of a usual size may make infinite ones: 1/x at 0.
+        divisors: what it divides by, which may make infinite numbers of usual ones.
         reads_loss: whether it needs the value of the loss.
         reads_sizes: whether it needs the numbers of rows and columns.
         moments: names of the layer's moments that it needs.
@@ -57,7 +55,7 @@ class Stepper:
     surveys: tuple[Any, ...]
     matrix_only: bool
     entrywise: bool
-    divides: bool
+    divisors: Divisors
     reads_loss: bool
     reads_sizes: bool
     moments: tuple[str, ...]
@@ -287,17 +285,6 @@ def _passes_on(root: Expr) -> bool:
     return isinstance(root, Before | Stream)
 
 
-def _divides(x: Expr) -> bool:
-    """Return whether an operation on finite values may be infinite, as 1/x is at 0."""
-    match x:
-        case Pow(base=base, exponent=p):
-            apart = base.facts.low > 0 or base.facts.high < 0
-            return base.varies and not (p.facts.nonnegative or apart)
-        case Apply(function=function):
-            return function == LOG
-    return False
-
-
 @remembered(maxsize=256)
 def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     """Return the stepper of a declaration under a schedule.
@@ -327,7 +314,7 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
         tuple(surveys),
         matrix_only,
         entrywise,
-        any(map(_divides, everything)),
+        Divisors(everything),
         Source.LOSS in read,
         reads_sizes,
         declaration.moments,
