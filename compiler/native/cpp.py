@@ -63,6 +63,24 @@ static inline float logarithm(float x) { return logf(x); }
 static inline double logarithm(double x) { return log(x); }
 static inline float tangent(float x) { return tanhf(x); }
 static inline double tangent(double x) { return tanh(x); }
+
+// By the bits of x, whose exponent is divided by 3, then by Halley's method: 0.05, 1e-4, 1e-12, ...
+static inline float cube_root(float x) {
+  const float scale = x < 1e-30f ? 16777216.0f : x > 1e30f ? 5.9604645e-8f : 1.0f;
+  const float z = x * scale;
+  uint32_t bits;
+  std::memcpy(&bits, &z, 4);
+  bits = bits / 3 + 709921077u;
+  float y;
+  std::memcpy(&y, &bits, 4);
+  for (int k = 0; k < 2; ++k) {
+    const float cube = y * y * y;
+    y = y * ((cube + 2 * z) / (2 * cube + z));
+  }
+  y *= scale > 1 ? 0.00390625f : scale < 1 ? 256.0f : 1.0f;
+  return x == 0 || x * 0 != 0 ? x : x < 0 ? __builtin_nanf("") : y;
+}
+static inline double cube_root(double x) { return x < 0 ? __builtin_nan("") : cbrt(x); }
 static inline float power(float x, float p) { return powf(x, p); }
 static inline double power(double x, double p) { return pow(x, p); }
 """

@@ -1,7 +1,7 @@
 """What torch does to one number, as C++ and as Triton write it.
 
 Of operands that are numbers both give what torch gives, to the last bit but for `exp`, `log`,
-`tanh` and `pow`.
+`tanh`, `cube_root` and `pow`.
 """
 
 from __future__ import annotations
@@ -47,5 +47,6 @@ OPERATIONS = {
     "exp": Operation("exponential({0})", "tl.exp({0})"),
     "log": Operation("logarithm({0})", "tl.log({0})"),
     "tanh": Operation("tangent({0})", "2.0 / (1.0 + tl.exp(-2.0 * {0})) - 1.0"),
+    "cube_root": Operation("cube_root({0})", "tl.exp2(tl.log2({0}) / 3)"),
     "pow": Operation("power({0}, {1})", "tl.exp2({1} * tl.log2({0}))"),
 }

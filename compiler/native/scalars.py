@@ -176,10 +176,12 @@ def _written(node: Node, given: Sequence[Operand], put: Callable[..., str]) -> O
 
 def _power(x: Operand, p: float, put: Callable[..., str]) -> Operand:
     """Write x^p, with products and square roots for the p for which torch has them."""
-    if p < 0 and _is_simple(p):
+    if p < 0 and (_is_simple(p) or p == -1 / 3):
         return put("div", 1.0, _power(x, -p, put))
     if p == 0.5:
         return put("sqrt", x)
+    if p == 1 / 3:
+        return put("cube_root", x)
     if not _is_simple(p):
         return put("pow", x, p)
     found = x

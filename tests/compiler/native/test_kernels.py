@@ -81,6 +81,31 @@ def test_entries_step_bit_for_bit_as_the_emitted_code_says(name, device):
     torch.testing.assert_close(found, expected)
 
 
+@nd.optimizer
+def cubic():
+    return W - W + abs(G) ** (1 / 3)
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64), ids=str)
+def test_cube_roots_are_exact_up_to_rounding(dtype, device):
+    line = scalars(lower(cubic, nd.Schedule()))
+    made = kernel(line, (dtype, dtype), dtype, device)
+    where, info = home(device), torch.finfo(dtype)
+    special = torch.tensor([0.0, torch.inf, info.max, info.tiny, info.tiny / 1000], dtype=dtype)
+    drawn = torch.logspace(-30, 30, 2000, dtype=dtype) * torch.rand(2000, dtype=dtype)
+    x = torch.cat([special, drawn]).to(where)
+    y = torch.zeros_like(x)
+    table = Table([len(x)], 2, made.block, where)
+    table.put(0, [y])
+    table.put(1, [x])
+    numbers = torch.ones(1, len(line.numbers), dtype=torch.float64, device=where)
+    made.step(table, numbers, None, write=True)
+    # In torch the exponent is rounded, which matters far from 1.
+    bound = max((4 if device == "cpu" else 100) * info.eps, 1e-13)
+    expected = (x.cpu().double() ** (1 / 3)).to(dtype)
+    torch.testing.assert_close(y.cpu(), expected, rtol=bound, atol=0)
+
+
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_states_are_rounded_to_their_dtype(dtype, device):
     found, expected, _ = ran(algorithms.adamw, device, dtype)
