@@ -14,8 +14,10 @@ from hashlib import sha256
 from pathlib import Path
 
 #: Operations stay as they are written: their results do not depend on what is fused to what.
-_FLAGS = ["-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fopenmp", "-w"]
+_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-w"]
 _FLAGS += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+#: What not all compilers take: the first of these that works is used.
+_EXTRA = (["-march=native", "-fopenmp"], ["-march=native"], [])
 
 
 @lru_cache
@@ -48,21 +50,27 @@ def _compile(source: str, where: Path) -> None:
     with tempfile.TemporaryDirectory(dir=where.parent) as folder:
         code, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
         code.write_text(source)
-        # The threads are those of torch's own OpenMP: two pools would wait for each other.
-        told = [command, *_FLAGS, str(code), "-o", str(made), "-Wl,--as-needed", *_threads()]
-        done = subprocess.run(told, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise OSError(f"{' '.join(told)} failed:\n{done.stderr}")
+        for extra in _EXTRA:
+            told = [command, *_FLAGS, *extra, str(code), "-o", str(made), *_threads(extra)]
+            done = subprocess.run(told, capture_output=True, text=True, check=False)
+            if not done.returncode:
+                break
+        else:
+            raise OSError(f"{Path(command).name} failed: {done.stderr.strip()}")
         os.replace(made, where)
 
 
-def _threads() -> list[str]:
-    """Return the OpenMP library that torch has loaded, where Linux tells."""
+def _threads(flags: list[str]) -> list[str]:
+    """Return the OpenMP library that torch has loaded, where Linux tells.
+
+    Of two pools of threads, each would wait for the other.
+    """
     maps = Path("/proc/self/maps")
-    if not maps.exists():
+    if "-fopenmp" not in flags or not maps.exists():
         return []
     paths = (line.split()[-1] for line in maps.read_text().splitlines() if ".so" in line)
-    return sorted({p for p in paths if "libgomp" in Path(p).name})[:1]
+    found = sorted({p for p in paths if "libgomp" in Path(p).name})
+    return ["-Wl,--as-needed", found[0]] if found else []
 
 
 @lru_cache
@@ -80,7 +88,15 @@ def _folder() -> Path:
 
 def _key(source: str) -> str:
     """Return a name that differs for other code, flags, compilers and processors."""
-    told = [source, *_FLAGS, str(compiler()), sys.platform, platform.machine(), _processor()]
+    told = [
+        source,
+        *_FLAGS,
+        str(_EXTRA),
+        str(compiler()),
+        sys.platform,
+        platform.machine(),
+        _processor(),
+    ]
     return sha256("\n".join(told).encode()).hexdigest()[:32]
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from normdsl.compiler.native.kernels import refusal
-from normdsl.compiler.native.scalars import NotScalarError, scalars
+from normdsl.compiler.native.scalars import NotScalarError
+from normdsl.compiler.runtime import staged
 from normdsl.compiler.runtime.buckets import Bucket, Member
 from normdsl.compiler.runtime.chunks import Chunks
 from normdsl.compiler.runtime.entries import Entries
-from normdsl.compiler.runtime.fused import Fused
+from normdsl.compiler.runtime.fused import Fused, compiled
 from normdsl.compiler.runtime.matrices import Matrices
-from normdsl.compiler.runtime.staged import Staged, is_staged, lines
+from normdsl.compiler.runtime.staged import Staged, is_staged
 from normdsl.errors import HyperparameterError
 
 #: From so many entries on, native code pays for its compilation within a few dozen steps.
@@ -47,18 +48,23 @@ def _why_not_fused(members: Sequence[Member]) -> str:
     count = _count(members)
     if asked is None and count < MANY:
         return f"as {count:,} entries are few"
-    why = refusal(members[0].param.device.type)
-    try:
-        scalars(program)
-    except NotScalarError as error:
-        why = why or str(error)
+    why = refusal(members[0].param.device.type) or _failure(lambda: compiled(members[0]))
     if asked and why:
         raise HyperparameterError(
             f"compile {program.declaration.name}",
             why=why,
             hint="install a C++ compiler or triton, or leave out compile=True",
         )
-    return why or ""
+    return why
+
+
+def _failure(compile: Callable[[], object]) -> str:
+    """Return why native code cannot be compiled; empty if it was."""
+    try:
+        compile()
+    except (NotScalarError, OSError) as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 def _can_be_staged(members: Sequence[Member]) -> bool:
@@ -71,11 +77,7 @@ def _can_be_staged(members: Sequence[Member]) -> bool:
         return False
     if refusal(first.param.device.type) or not all(map(is_staged, members)):
         return False
-    try:
-        lines(program)
-    except NotScalarError:
-        return False
-    return True
+    return not _failure(lambda: staged.compiled(first))
 
 
 def _count(members: Sequence[Member]) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.lowering.stages import Stages, stages
+from normdsl.compiler.lowering.stages import stages
 from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
@@ -34,7 +34,7 @@ class Staged(Matrices):
         parts = stages(self.stepper.program)
         assert parts is not None
         self.parts = parts
-        self._feed, self._step = compiled(members[0], parts)
+        self._feed, self._step = compiled(members[0])
         self._names = self._feed.scalars.arrays
         lengths = [self.size[0] * self.size[1]] * self.total
         self.table = Table(lengths, len(self._names), self._feed.block, self.clocks.device)
@@ -130,7 +130,7 @@ def is_staged(member: Member) -> bool:
     return exact and param.is_contiguous() and is_seen_in_place(layout.view, layout.shape)
 
 
-def compiled(member: Member, parts: Stages) -> tuple[Kernel, Kernel]:
+def compiled(member: Member) -> tuple[Kernel, Kernel]:
     """Return the kernels of what comes before the matrix operations of a rule, and after them.
 
     Raises:
@@ -138,7 +138,9 @@ def compiled(member: Member, parts: Stages) -> tuple[Kernel, Kernel]:
         NotScalarError: if there is an operation without native code.
     """
     param, stepper = member.param, member.layout.stepper
+    parts = stages(stepper.program)
     assert param.grad is not None
+    assert parts is not None
     computed, fields = stepper.dtype(param), stepper.program.fields
     states = [stepper.kept_dtype(fields[int(x[1:])], param) for x in parts.arrays[2:]]
     made = [computed] * (len(parts.fed) + len(parts.values))

@@ -86,7 +86,7 @@ def cubic():
     return W - W + abs(G) ** (1 / 3)
 
 
-@pytest.mark.parametrize("dtype", (torch.float32, torch.float64), ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_cube_roots_are_exact_up_to_rounding(dtype, device):
     line = scalars(lower(cubic, nd.Schedule()))
     made = kernel(line, (dtype, dtype), dtype, device)

@@ -348,6 +348,21 @@ def test_native_code_that_cannot_be_is_refused(monkeypatch):
     assert kinds(stepped(adamw, *[(512, 256)] * 3)) == [Chunks]
 
 
+def test_a_compiler_that_fails_is_told_and_not_needed(monkeypatch, tmp_path):
+    broken = tmp_path / "c++"
+    broken.write_text("#!/bin/sh\necho no such header >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr("normdsl.compiler.native.build.compiler", lambda: str(broken))
+    opt = stepped(sgd_like, *[(512, 256)] * 3)
+    assert kinds(opt) == [Chunks]
+    assert "no such header" in str(opt.explain())
+
+
+@nd.optimizer
+def sgd_like(lr=0.123):
+    return W - lr * (G + G * G)
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_gradients_are_let_go_with_the_step(compiled):
     opt = stepped(adamw, (4, 3), schedule=nd.Schedule(compile=compiled))
