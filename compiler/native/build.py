@@ -17,7 +17,7 @@ from pathlib import Path
 _FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-w"]
 _FLAGS += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 #: What not all compilers take: the first of these that works is used.
-_EXTRA = (["-march=native", "-fopenmp"], ["-march=native"], [])
+_EXTRA: tuple[list[str], ...] = (["-march=native", "-fopenmp"], ["-march=native"], [])
 
 
 @lru_cache
