@@ -20,7 +20,7 @@ def plus_product(
         base: a batch of matrices. x: as many. y: as many. beta: of base. alpha: of the product.
         into: memory that the result may take, that of `base` as well.
     """
-    numbers = not isinstance(beta, Tensor) and not isinstance(alpha, Tensor)
-    if numbers and x.ndim == 3 and x.shape[0] == y.shape[0] == base.shape[0]:
-        return torch.baddbmm(base, x, y, beta=beta, alpha=alpha, out=into)
-    return beta * base + alpha * (x @ y)
+    fits = x.ndim == 3 and x.shape[0] == y.shape[0] == base.shape[0]
+    if isinstance(beta, Tensor) or isinstance(alpha, Tensor) or not fits:
+        return beta * base + alpha * (x @ y)
+    return torch.baddbmm(base, x, y, beta=beta, alpha=alpha, out=into)

@@ -141,7 +141,7 @@ def _counted(
             known["own"] += tuple(called(*arrays, **numbers, **told, **known))
             known["layers"] += (meta(1, 1)[:1],)
         once = {**program.numbers(given[0], **numbers), **told, **known}
-        if phase and program.renew:
+        if phase and program.renew and program.phase:
             shortened(program.renew, correction)(*given, **once, **{program.phase: phase})
         shortened(program.arrays, correction)(*given, *kept, **once)
 

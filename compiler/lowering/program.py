@@ -58,6 +58,7 @@ def lower(declaration: Rule, schedule: Schedule) -> Program:
     loaded = load(declaration.name, code)
     surveys = tuple(loaded[f"survey{k}"] for k in range(len(plan.layers)))
     parts = attrs.asdict(plan, recurse=False)
+    functions: dict[str, Any]
     functions = {x: loaded.get(x) for x in ("init", "numbers", "renew", "arrays", "step")}
     return Program(**parts, code=code, surveys=surveys, **functions)
 

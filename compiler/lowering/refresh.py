@@ -84,7 +84,7 @@ def _reads_a_state(expr: Expr) -> bool:
     return any(isinstance(x, Before) for x in inside([expr]))
 
 
-def _unturned(expr: Expr, last: Mapping[Expr, Before]) -> Expr | None:
+def _unturned(expr: Expr, last: Mapping[Expr, Before]) -> Before | None:
     """Return the state that an expression is while eigenbases stay; None if it is not one."""
     match expr:
         case Before():

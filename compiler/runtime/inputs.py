@@ -63,7 +63,7 @@ class Inputs(NamedTuple):
             for name in ("weights", "grads", "counted", "stream", "places")
             if (x := getattr(self, name)) is not None
         }
-        several = {
+        several: dict[str, Any] = {
             name: [x[which] for x in found]
             for name in ("states", "kept")
             if (found := getattr(self, name)) is not None

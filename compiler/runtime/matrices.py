@@ -108,14 +108,10 @@ class Matrices(Bucket):
         (inputs,) = self.inputs(context)
         if ok is None:
             inputs = self._renewed(inputs, known[0])
-            weights, states = self.stepper.step(inputs, known[0], reuse=True)
-        else:
-            weights, states = self._stepped(inputs, known[0])
-        if ok is None:
-            kept = self._kept(inputs, weights, states)
+            kept = self._kept(inputs, *self.stepper.step(inputs, known[0], reuse=True))
             self._put(inputs, kept, None)
             return torch.isfinite(torch.stack([trace(x) for x in kept]))
-        kept = self._kept(inputs, weights, states)
+        kept = self._kept(inputs, *self._stepped(inputs, known[0]))
         good = self._good(kept)
         self._put(inputs, kept, self._column(ok & good))
         return good

@@ -33,7 +33,7 @@ def kept(field: Field, new: Tensor, dtype: torch.dtype, stream: Tensor | None, e
     size = new.shape[1:].numel()
     first = (torch.arange(len(new), device=new.device) % each * size).reshape(-1, 1, 1)
     most = max(1, _MANY // max(1, size))
-    parts = zip(new.split(most), stream.split(most), first.split(most), strict=True)
+    parts = zip(*(torch.split(x, most) for x in (new, stream, first)), strict=True)
     places = torch.arange(size, device=new.device).reshape(new.shape[1:])
     return joined([by_chance(field, x, s, places + k) for x, s, k in parts])
 

@@ -184,11 +184,12 @@ class Stepper:
         if batch.due is not None:
             own = {"own": tuple(_rows(x, batch.due) for x in known.get("own", ()))}
             batch, known = batch.part(batch.due), {**known, **own} if known else known
+        assert self.program.phase is not None, "there are kept values"
         told = {self.program.phase: batch.phase}
         new = self._called(self.renew, batch, known, **told, **self._numbers(batch))
-        size = batch.weights.shape[-2:]
-        fields = [self.program.fields[k] for k in self.program.homes]
-        return [x.expand(batch.count, *f.lengths(size)) for x, f in zip(new, fields, strict=True)]
+        rows, cols = batch.weights.shape[-2:]
+        sizes = [self.program.fields[k].lengths((rows, cols)) for k in self.program.homes]
+        return [x.expand(batch.count, *size) for x, size in zip(new, sizes, strict=True)]
 
     def _told(self, batch: Inputs, reuse: bool) -> dict[str, Any]:
         """Return the numbers of a step, and whether it may write where its states are."""

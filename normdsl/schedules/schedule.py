@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -137,7 +137,7 @@ def _require_role(role: str, method: object, methods: str) -> None:
         )
 
 
-def _require_rounding(rounding: object, dtypes: list[str | None]) -> None:
+def _require_rounding(rounding: object, dtypes: Sequence[str | None]) -> None:
     if rounding not in _ROUNDINGS:
         raise DeclarationError(
             f"schedule rounding={shown(rounding)}",
