@@ -169,19 +169,27 @@ class Chunks(Entries):
             ),
         ]
 
+    @cached_property
+    def _spans(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each member the start of its random numbers, its entries, and its first one."""
+        device, firsts = self.clocks.device, [0, *itertools.accumulate(self.counts)][:-1]
+        origins = [m.origin for m in self.members if m.origin is not None]
+        return (
+            torch.stack(origins),
+            torch.tensor(self.counts, device=device),
+            torch.tensor(firsts, device=device),
+        )
+
     def _noise(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
         """Return the stream of each entry of a chunk, and its number in its parameter."""
-        which = slice(chunk.first, chunk.last)
-        origins = [m.origin for m in self.members[which] if m.origin is not None]
-        streams = draws.stream(torch.stack(origins), self.clocks[which] + 1)
-        firsts = [0, *itertools.accumulate(self.counts)][which]
-        device = streams.device
-        places = torch.arange(chunk.start, chunk.stop, device=device).reshape(1, 1, -1)
-        if len(origins) == 1:
-            return streams.reshape(1, 1, 1), places - firsts[0]
-        counts = torch.tensor(self.counts[which], device=device)
-        own = torch.repeat_interleave(counts, output_size=chunk.stop - chunk.start)
-        return streams[own].reshape(1, 1, -1), places - torch.tensor(firsts, device=device)[own]
+        which, count = slice(chunk.first, chunk.last), chunk.stop - chunk.start
+        origins, counts, firsts = (x[which] for x in self._spans)
+        streams = draws.stream(origins, self.clocks[which] + 1)
+        places = torch.arange(chunk.start, chunk.stop, device=streams.device).reshape(1, 1, -1)
+        if len(streams) == 1:
+            return streams.reshape(1, 1, 1), places - firsts
+        own = torch.repeat_interleave(counts, output_size=count)
+        return streams[own].reshape(1, 1, -1), places - firsts[own]
 
     def _inputs(self, context: Context) -> Iterator[Inputs]:
         """Yield what each chunk steps from; good until the next one."""
