@@ -39,6 +39,7 @@ class Functional:
     Nothing is changed in place, and `torch.compile(rule.update, fullgraph=True)` is one graph. A
     schedule that keeps values between steps (`refresh`, an iterative eigenbasis) reads the clock on
     the host at each update: a synchronisation, not under `vmap` over states, and not in one graph.
+    Leaves take turns to compute theirs, dealt by their sizes, as in an optimizer.
 
     Args:
         declaration: the rule. schedule: how it is computed.
