@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from normdsl.compiler.kernels.rounding import rounded_by_chance
 from normdsl.compiler.runtime import draws, rounding
 from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.entries import Entries, laid_out
@@ -155,19 +156,17 @@ class Chunks(Entries):
         self, chunk: Chunk, inputs: Inputs, weights: Tensor, states: Sequence[Tensor]
     ) -> list[Tensor]:
         """Return what is new, in the dtypes in which it is kept."""
-        fields, dtype = self.stepper.program.fields, torch.bfloat16
-        pairs = list(zip(fields, states, inputs.states, strict=True))
-        by_chance = self.stepper.rounds and any(old.dtype == dtype for old in inputs.states)
-        noise = self._noise(chunk) if by_chance else None
-        return [
-            weights.to(real(self.params[0]).dtype),
-            *(
-                new.to(old.dtype)
-                if noise is None or old.dtype != dtype
-                else rounding.by_chance(field, new, *noise)
-                for field, new, old in pairs
-            ),
-        ]
+        kept = [weights.to(real(self.params[0]).dtype)]
+        if not self.stepper.rounds:
+            pairs = zip(states, inputs.states, strict=True)
+            return kept + [new.to(old.dtype) for new, old in pairs]
+        span = self._noise(chunk)
+        bits = [rounding.drawn(k, *span) for k in range((len(states) + 3) // 4)]
+        for k, (new, old) in enumerate(zip(states, inputs.states, strict=True)):
+            chance = old.dtype == torch.bfloat16
+            noise = bits[k // 4] >> 16 * (k % 4)
+            kept.append(rounded_by_chance(new, noise) if chance else new.to(old.dtype))
+        return kept
 
     @cached_property
     def _spans(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -115,7 +115,7 @@ class Loose(Bucket):
         for k, field in enumerate(layout.fields):
             dtype = self.stepper.kept_dtype(field, member.param)
             rounded = [
-                rounding.kept(field, after[k], dtype, self._noise(inputs, piece), len(after[k]))
+                rounding.kept(k, after[k], dtype, self._noise(inputs, piece), len(after[k]))
                 for piece, (inputs, (_, after)) in enumerate(zip(batches, new, strict=True))
             ]
             states.update(layout.write(field, rounded))

@@ -163,10 +163,10 @@ class Matrices(Bucket):
     def _kept(self, inputs: Inputs, weights: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
         """Return what is new in the dtypes in which it is kept."""
         stream = inputs.stream if self.stepper.rounds else None
-        fields = zip(self.stepper.program.fields, states, self.states, strict=True)
+        pairs = enumerate(zip(states, self.states, strict=True))
         return [
             weights.to(real(self.params[0]).dtype),
-            *(rounding.kept(f, new, old.dtype, stream, self.each) for f, new, old in fields),
+            *(rounding.kept(k, new, old.dtype, stream, self.each) for k, (new, old) in pairs),
         ]
 
     def _put(self, inputs: Inputs, kept: Sequence[Tensor], mask: Tensor | None) -> None:

@@ -180,15 +180,15 @@ def _after(
     if param.is_complex():
         value = torch.view_as_complex(value.contiguous())
     fields = stepper.program.fields
-    return value, [_kept(stepper, f, param, x, noise) for f, x in zip(fields, states, strict=True)]
+    rounded = []
+    for k, (field, state) in enumerate(zip(fields, states, strict=True)):
+        dtype, stream = stepper.kept_dtype(field, param), None if noise is None else noise[None]
+        kept = rounding.kept(k, state[None], dtype, stream, 1)
+        rounded.append(_kept(stepper, field, param, kept))
+    return value, rounded
 
 
-def _kept(
-    stepper: Stepper, field: Field, param: Tensor, state: Tensor, noise: Tensor | None = None
-) -> Tensor:
+def _kept(stepper: Stepper, field: Field, param: Tensor, state: Tensor) -> Tensor:
     """Return a state as it is kept: in the tensor's own shape, if it has as many rows, columns."""
     shape = real(param).shape if is_native(field) else field.lengths(size(param))
-    dtype = stepper.kept_dtype(field, param)
-    if noise is not None:
-        state = rounding.kept(field, state.unsqueeze(0), dtype, noise.unsqueeze(0), 1)
-    return state.reshape(shape).to(dtype)
+    return state.reshape(shape).to(stepper.kept_dtype(field, param))

@@ -13,18 +13,16 @@ from torch import Tensor
 
 from normdsl.compiler.kernels.draws import drawn_bits
 from normdsl.compiler.kernels.rounding import rounded_by_chance
-from normdsl.compiler.lowering.fields import Field
-from normdsl.compiler.runtime.draws import hashed
 
 #: Entries that are rounded at once, if they are of several matrices.
 _MANY = 2**20
 
 
-def kept(field: Field, new: Tensor, dtype: torch.dtype, stream: Tensor | None, each: int) -> Tensor:
+def kept(place: int, new: Tensor, dtype: torch.dtype, stream: Tensor | None, each: int) -> Tensor:
     """Return a new state as it is kept.
 
     Args:
-        field: which state. new: its values, count × …. dtype: in which it is kept.
+        place: which of the rule's states. new: its values, count × …. dtype: in which it is kept.
         stream: of random bits, for each matrix, count × 1 × 1; None to round to the nearest.
         each: how many matrices a parameter has.
     """
@@ -35,18 +33,22 @@ def kept(field: Field, new: Tensor, dtype: torch.dtype, stream: Tensor | None, e
     most = max(1, _MANY // max(1, size))
     parts = zip(*(torch.split(x, most) for x in (new, stream, first)), strict=True)
     places = torch.arange(size, device=new.device).reshape(new.shape[1:])
-    return joined([by_chance(field, x, s, places + k) for x, s, k in parts])
+    return joined([rounded_by_chance(x, noise(place, s, places + k)) for x, s, k in parts])
 
 
-def by_chance(field: Field, new: Tensor, stream: Tensor, places: Tensor) -> Tensor:
-    """Return a state in bfloat16.
+def noise(place: int, stream: Tensor, places: Tensor) -> Tensor:
+    """Return integers whose last 16 bits are random, for a state; four states share a draw.
 
     Args:
-        field: which state. new: its values. stream: of random bits, for each of them or for all.
-        places: their numbers among those of their parameter.
+        place: which of the rule's states. stream: of random bits, for each entry or for all.
+        places: the numbers of entries among those of their parameter.
     """
-    key = hashed(f"rounding of {field.name}")
-    return rounded_by_chance(new, drawn_bits(stream, key, places))
+    return drawn(place // 4, stream, places) >> 16 * (place % 4)
+
+
+def drawn(four: int, stream: Tensor, places: Tensor) -> Tensor:
+    """Return the bits of four states; the rule's own draws have keys that are not negative."""
+    return drawn_bits(stream, -1 - four, places)
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
