@@ -36,7 +36,8 @@ class Runner:
     Args:
         contestant: who. params: its own. optimizer: of them. device: the type of theirs.
         times: of its steps, in seconds. launches: until each returned. first: of the first one.
-        memory: bytes of a step. typical: seconds of one, once warm. failed: why it stopped.
+        memory: bytes of a step. typical: seconds of one, once warm. spread: of the singular
+            values of a first step. failed: why it stopped.
     """
 
     contestant: Contestant
@@ -48,6 +49,7 @@ class Runner:
     first: float = 0.0
     memory: int = 0
     typical: float = 0.0
+    spread: float | None = None
     failed: str | None = None
 
     def step(self) -> float:
@@ -95,7 +97,7 @@ class Runner:
             return 0
         return max(1, min(3, int(0.1 / self.typical)))
 
-    def row(self, set_name: str, rates: Rates, spread: float | None) -> Row:
+    def row(self, set_name: str, rates: Rates) -> Row:
         """Return what was measured."""
         shapes = tuple(tuple(p.shape) for p in self.params)
         return Row(
@@ -107,7 +109,7 @@ class Runner:
             floor=rounded(rates.floor(self.contestant.work, shapes)),
             memory=rounded(self.memory / sum(p.nbytes for p in self.params)),
             launch=rounded(statistics.median(self.launches)) if self.device == "cuda" else None,
-            spread=spread,
+            spread=self.spread,
         )
 
 
@@ -138,11 +140,7 @@ def measure(
         rates = _rounds(runners, Probes(sum(map(prod, shapes)), device), rounds)
         lost = [r for r in runners if r.failed is not None]
         skipped += [_skipped(r.contestant, where.name, str(r.failed)) for r in lost]
-        rows = [
-            r.row(where.name, rates, spread(r.contestant, shapes, device))
-            for r in runners
-            if r not in lost
-        ]
+        rows = [r.row(where.name, rates) for r in runners if r not in lost]
     return rows, skipped, rates
 
 
@@ -159,6 +157,7 @@ def _start(
             params = parameters(shapes, device)
             runner = Runner(contestant, params, contestant.make(params, device), device)
             runner.warm_up()
+            runner.spread = spread(contestant, shapes, device)
         except ImportError as error:
             why = f"not importable: {error}"
         except Exception as error:  # whatever a peer raises is told, and the others go on

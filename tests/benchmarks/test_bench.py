@@ -146,6 +146,15 @@ def test_a_gpu_that_is_not_there_is_refused():
         bench(device="cuda")
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_tells_launches_and_memory(monkeypatch):
+    monkeypatch.setattr(module, "chosen", lambda names, device: (TINY,))
+    told = bench(device="cuda", only=QUICK, rounds=1)
+    assert "launch ms" in text(told)
+    assert all(row.launch > 0 and row.memory >= 0 for row in told.rows)
+
+
 def test_the_processor_is_named_and_not_the_machine(report):
     import platform
 
