@@ -5,17 +5,14 @@ from __future__ import annotations
 import gc
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import prod
-from unittest import mock
 
 import attrs
-import torch
 from torch.nn import Parameter
 
+from normdsl.benchmarks.anew import compiled_anew
 from normdsl.benchmarks.contestants import Contestant, Field, Steps
 from normdsl.benchmarks.floors import Probes, Rates, wait
 from normdsl.benchmarks.memory import extra
@@ -193,17 +190,6 @@ def _rounds(runners: list[Runner], probes: Probes, rounds: int) -> Rates:
         single=rounded(statistics.median(r.single for r in seen)),
         half=rounded(statistics.median(half)) if half else None,
     )
-
-
-@contextmanager
-def compiled_anew() -> Iterator[None]:
-    """Forget what was compiled, here and on disk, so that first steps say what compiling takes."""
-    torch._dynamo.reset()
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        mock.patch.dict("os.environ", {"TORCHINDUCTOR_CACHE_DIR": folder}),
-    ):
-        yield
 
 
 def _tell(line: str) -> None:
