@@ -1,5 +1,6 @@
 """A whole run: tiny sets, one round, quick contestants; what it says, not how long it took."""
 
+import attrs
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -42,6 +43,18 @@ def test_refreshes_are_seen_twice(report):
     steps = {row.name: len(row.times) for row in report.rows}
     assert steps["normdsl SOAP"] == steps["pytorch_optimizer SOAP"] == 20
     assert steps["normdsl AdamW"] in (1, 2, 3)
+
+
+def test_cycles_are_spread_over_rounds():
+    of = Contestant("a", "SOAP", broken, Work(1.0), refresh=10)
+    runner = timing.Runner(of, [], Fails(), "cpu", typical=1.0)
+    assert [runner.share(k, 3) for k in range(3)] == [6, 7, 7]
+    short = timing.Runner(attrs.evolve(of, refresh=1), [], Fails(), "cpu", typical=0.001)
+    assert short.share(0, 3) == 3
+    short.typical = 1.0
+    assert short.share(0, 3) == 1
+    short.times = [5.0, 5.0, 5.0]
+    assert short.share(1, 3) == 0
 
 
 def test_the_table_has_all_columns(report):

@@ -46,6 +46,15 @@ def test_what_is_prepared_is_not_the_steps_own_and_the_worst_step_counts():
     assert extra(prepare, step, 3, "cpu") == 4 * 2000
 
 
+def test_a_first_step_is_not_looked_at():
+    sizes = iter([9000, 100])
+
+    def step():
+        torch.zeros(next(sizes))
+
+    assert extra(nothing, step, 1, "cpu") == 4 * 100
+
+
 def test_torch_adamw_is_in_place_when_fused():
     p = torch.nn.Parameter(torch.zeros(100, 100))
 
