@@ -149,8 +149,8 @@ class Bucket:
 
 MATRICES = Template(
     '''
-${turns_constants}#: Entries of the largest batch, which bounds the memory that a step needs.
-LARGEST = 2**24
+${turns_constants}#: Entries of the largest batch, which bounds the memory of a step, and on CPUs.
+LARGEST, LARGEST_ON_CPU = 2**24, 2**18
 
 
 def matrices(x):

@@ -72,7 +72,8 @@ _ENTRIES = """\
             bucket = Bucket(sorted(params, key=Tensor.numel), self.state, hypers[k])
             self._buckets.append((k, bucket))"""
 _MATRICES = """\
-            most = max(1, LARGEST // matrices(params[0]).numel())
+            largest = LARGEST_ON_CPU if params[0].device.type == "cpu" else LARGEST
+            most = max(1, largest // matrices(params[0]).numel())
             for first in range(0, len(params), most):
                 bucket = Bucket(params[first : first + most], self.state, hypers[k])
                 self._buckets.append((k, bucket))"""

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.kernels.products import (
-    as_before,
+    on_short,
+    root_bound,
     shifted,
-    symmetric_product,
-    unit_root,
-    wide_batch,
+    short_gram,
+    unit_entries,
 )
 
 
@@ -42,14 +42,14 @@ def polar_express_small(x: Tensor) -> Tensor:
         (-3.3912392563, 2.51638735695, -0.243880689889, 0.325775102696, 1.18580540829),
         (-2.57910002928, 2.09657211757, -0.335957247217, 0.273680356203, 1.26267180228),
     )
-    y = wide_batch(x)
-    gram = y @ y.mT
-    size = unit_root(gram)
-    gram, y = gram / size, y * size.rsqrt()
+    y = unit_entries(x)
+    gram = short_gram(y)
+    size = root_bound(gram)
+    gram, y = gram.div_(size), y.mul_(size.rsqrt())
     for k, step in enumerate(steps):
-        gram = y @ y.mT if k else gram
-        y = ninth_degree(gram, step) @ y
-    return as_before(y, x)
+        gram = short_gram(y) if k else gram
+        y = on_short(ninth_degree(gram, step), y)
+    return y.reshape(x.shape)
 
 
 def polar_express_wide(x: Tensor) -> Tensor:
@@ -66,14 +66,15 @@ def polar_express_wide(x: Tensor) -> Tensor:
         (-3.46316470096, 2.58605523373, -0.23499720247, 0.320603436055, 1.16609755527),
         (-2.58190229576, 2.09743535247, -0.335682341277, 0.273820733111, 1.26290771232),
     )
-    y = wide_batch(x)
-    gram = symmetric_product(y, y.mT)
-    size = unit_root(gram)
-    y = (two_steps(gram / size, first) * size.rsqrt()) @ y
-    return as_before(two_steps(symmetric_product(y, y.mT), then) @ y, x)
+    y = unit_entries(x)
+    gram = short_gram(y)
+    size = root_bound(gram)
+    y = on_short(two_steps(gram.div_(size), first).mul_(size.rsqrt()), y)
+    return on_short(two_steps(short_gram(y), then), y).reshape(x.shape)
 
 
 def two_steps(gram: Tensor, steps: tuple[tuple[float, float, float, float, float], ...]) -> Tensor:
     """Return what two polynomials of degree 9 multiply a matrix with this Gram matrix by."""
     factor = ninth_degree(gram, steps[0])
-    return ninth_degree(factor @ gram @ factor, steps[1]) @ factor
+    gram = torch.bmm(torch.bmm(factor, gram), factor)
+    return torch.bmm(ninth_degree(gram, steps[1]), factor)

@@ -7,11 +7,12 @@ from torch import Tensor
 
 
 def unit_wide(x: Tensor) -> Tensor:
-    """Return x, or xᵀ if it is tall, with Frobenius norm 1, or 0; no eps, no overflow.
+    """Return x, or xᵀ if it is tall, as one batch, with Frobenius norm 1, or 0; no overflow.
 
     Row by row first: one sum over all entries is off by 1e-3 in float32 from 4096 × 4096 on.
     """
-    y = x.mT if x.shape[-2] > x.shape[-1] else x
+    y = x.reshape(-1, *x.shape[-2:])
+    y = y.mT if x.shape[-2] > x.shape[-1] else y
     largest = y.abs().amax((-2, -1), keepdim=True)
     y = y / torch.where(largest == 0, 1.0, largest)
     norm = torch.linalg.vector_norm(y, dim=-1, keepdim=True)
@@ -25,9 +26,14 @@ def polar_newton_schulz(
     """Return x, scaled to Frobenius norm 1, under the maps y ↦ a y + b (y yᵀ) y + c (y yᵀ)² y."""
     y = unit_wide(x).to(dtype)
     for a, b, c in coefficients:
-        gram = y @ y.mT
-        y = a * y + (b * gram + c * (gram @ gram)) @ y
-    return (y.mT if x.shape[-2] > x.shape[-1] else y).to(x.dtype)
+        y = quintic_step(y, y @ y.mT, a, b, c)
+    return (y.mT if x.shape[-2] > x.shape[-1] else y).reshape(x.shape).to(x.dtype)
+
+
+def quintic_step(y: Tensor, gram: Tensor, a: float, b: float, c: float) -> Tensor:
+    """Return a y + (b gram + c gram²) y: two products that add to what is there."""
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    return torch.baddbmm(y, factor, y, beta=a)
 
 
 def polar_gram_newton_schulz(
@@ -43,10 +49,10 @@ def polar_gram_newton_schulz(
         gram = factor = product = y @ y.mT
         for k, (a, b, c) in enumerate(coefficients[start : start + restart]):
             gram = factor @ gram @ factor if k else gram
-            factor = a * eye + b * gram + c * (gram @ gram)
+            factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * eye
             product = factor @ product if k else factor
         y = product @ y
-    return (y.mT if x.shape[-2] > x.shape[-1] else y).to(x.dtype)
+    return (y.mT if x.shape[-2] > x.shape[-1] else y).reshape(x.shape).to(x.dtype)
 
 
 def polar_turbo(
@@ -59,6 +65,5 @@ def polar_turbo(
     scale = torch.where(sums == 0, 0.0, torch.where(sums == 0, 1.0, sums).rsqrt())
     y, gram = (scale * y).to(dtype), (scale * gram * scale.mT).to(dtype)
     for k, (a, b, c) in enumerate(coefficients):
-        gram = y @ y.mT if k else gram
-        y = a * y + (b * gram + c * (gram @ gram)) @ y
-    return (y.mT if x.shape[-2] > x.shape[-1] else y).to(x.dtype)
+        y = quintic_step(y, y @ y.mT if k else gram, a, b, c)
+    return (y.mT if x.shape[-2] > x.shape[-1] else y).reshape(x.shape).to(x.dtype)

@@ -1,4 +1,4 @@
-"""Products of batches of matrices that are known to be symmetric, and sums with them."""
+"""Gram matrices of batches, products that are known to be symmetric, and how they start."""
 
 from __future__ import annotations
 
@@ -7,17 +7,30 @@ from torch import Tensor
 
 
 def symmetric_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return a b, b × m × m, which is known to be symmetric: no entry above the diagonal twice.
+    """Return a b, b × k × k, which is known to be symmetric: no entry above the diagonal twice.
 
     By two blocks of rows, which saves a quarter of the work; small ones and those on devices whose
     products are not worth splitting are formed at once.
     """
-    m = a.shape[-2]
-    if m < 256 or a.device.type not in ("cpu", "meta"):
-        return a @ b
-    half = m // 2
-    upper, lower = a[..., :half, :] @ b[..., :half], a[..., half:, :] @ b
+    k = a.shape[-2]
+    if k < 512 or a.device.type not in ("cpu", "meta"):
+        return torch.bmm(a, b)
+    half = k // 2
+    upper = torch.bmm(a[..., :half, :], b[..., :half])
+    lower = torch.bmm(a[..., half:, :], b)
     return torch.cat([torch.cat([upper, lower[..., :half].mT], -1), lower], -2)
+
+
+def short_gram(y: Tensor) -> Tensor:
+    """Return y yᵀ, or yᵀ y of a tall y: the small one of the two."""
+    tall = y.shape[-2] > y.shape[-1]
+    return symmetric_product(y.mT, y) if tall else symmetric_product(y, y.mT)
+
+
+def on_short(factor: Tensor, y: Tensor) -> Tensor:
+    """Return y times a symmetric factor on its short side: factor y, or y factor of a tall y."""
+    tall = y.shape[-2] > y.shape[-1]
+    return torch.bmm(y, factor) if tall else torch.bmm(factor, y)
 
 
 def shifted(s: Tensor, number: float) -> Tensor:
@@ -26,20 +39,15 @@ def shifted(s: Tensor, number: float) -> Tensor:
     return s
 
 
-def wide_batch(x: Tensor) -> Tensor:
-    """Return x as a batch b × m × n with m ≤ n and largest entries 1; 0 stays 0."""
-    y = x.mT if x.shape[-2] > x.shape[-1] else x
-    y = y.reshape(-1, *y.shape[-2:])
-    largest = y.abs().amax((-2, -1), keepdim=True)
+def unit_entries(x: Tensor) -> Tensor:
+    """Return x as one batch of matrices whose largest entry is 1; 0 stays 0."""
+    y = x.reshape(-1, *x.shape[-2:])
+    low, high = torch.aminmax(y.flatten(-2), dim=-1)
+    largest = torch.maximum(high, -low).unsqueeze(-1).unsqueeze(-1)
     return y / torch.where(largest == 0, 1.0, largest)
 
 
-def unit_root(gram: Tensor) -> Tensor:
+def root_bound(gram: Tensor) -> Tensor:
     """Return ‖gram‖_F, or 1 where it is 0: at least its largest eigenvalue, b × 1 × 1."""
     norm = torch.linalg.matrix_norm(gram, keepdim=True)
     return torch.where(norm == 0, 1.0, norm)
-
-
-def as_before(y: Tensor, x: Tensor) -> Tensor:
-    """Return a batch that `wide_batch` made of x in the shape of x."""
-    return (y.mT if x.shape[-2] > x.shape[-1] else y).reshape(x.shape)

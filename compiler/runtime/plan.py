@@ -30,6 +30,9 @@ from normdsl.compiler.runtime.starts import require_gradient, started
 State = Mapping[Tensor, dict[str, Any]]
 #: Entries of the largest batch of matrices, which bounds the memory that a step needs.
 LARGEST = 2**24
+#: The same on CPUs: what is in their cache need not be fetched again, and large matrices, which
+#: then step alone and in place, are not worth a batch.
+LARGEST_ON_CPU = 2**18
 
 
 @attrs.frozen(eq=False)
@@ -243,8 +246,9 @@ def _buckets(
         found[_kind(m), alike[m.group], groups[m.group].settings.maximize].append(m)
     for ((sort, *size, _), _, maximize), listed in found.items():
         same = sorted(listed, key=lambda m: m.layout.stepper.place(m.offset or 0))
-        for k in range(0, len(same), _most(sort, *size)):
-            part = same[k : k + _most(sort, *size)]
+        most = _most(sort, same[0].param.device.type, *size)
+        for k in range(0, len(same), most):
+            part = same[k : k + most]
             made = bucket(sort, part, maximize, not skips)
             made.memory = memory
             made.forget()
@@ -263,11 +267,12 @@ def _kind(m: Member) -> tuple[Any, ...]:
     return Matrices, m.layout.sizes[0], common
 
 
-def _most(sort: type[Bucket], size: Sequence[int] = ()) -> int:
+def _most(sort: type[Bucket], device: str, size: Sequence[int] = ()) -> int:
     """Return how many parameters a bucket has at most."""
     if sort is not Matrices:
         return sys.maxsize
-    return max(1, LARGEST // math.prod(size))
+    entries = min(LARGEST, LARGEST_ON_CPU) if device == "cpu" else LARGEST
+    return max(1, entries // math.prod(size))
 
 
 def _stacks(member: Member) -> bool:

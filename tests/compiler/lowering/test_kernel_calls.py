@@ -10,10 +10,12 @@ import torch
 import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import muon
+from normdsl.compiler.kernels import automatic
 from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.program import lower
 
 METHODS = (
+    nd.Automatic(),
     nd.SVD(),
     nd.QRSVD(),
     nd.Eigh(),
@@ -24,7 +26,7 @@ METHODS = (
     nd.QRPower(),
 )
 ROLES = [(method, role) for method in METHODS for role in method.kernels]
-OPERANDS = {"symmetric_power": 2, "coupled_newton": 2, "qr_power_step": 2}
+OPERANDS = {"root_automatic": 2, "symmetric_power": 2, "coupled_newton": 2, "qr_power_step": 2}
 
 
 def rule(expr):
@@ -51,7 +53,13 @@ def test_arguments_are_written_as_code():
 
 def test_helpers_come_before_the_kernels_that_call_them():
     found = list(kernel_calls.with_helpers(kernel_calls.kernel(nd.jordan(), "polar")))
-    assert [f.__name__ for f in found] == ["unit_wide", "polar_newton_schulz"]
+    assert [f.__name__ for f in found] == ["unit_wide", "quintic_step", "polar_newton_schulz"]
+
+
+def test_helpers_of_other_modules_are_pasted_too():
+    found = [f.__name__ for f in kernel_calls.with_helpers(automatic.polar_automatic)]
+    assert found.index("shifted") < found.index("ninth_degree") < found.index("polar_halley")
+    assert {"polar_svd", "unit_wide"} < set(found)
 
 
 def test_a_pasted_kernel_calls_nothing_that_is_not_pasted():

@@ -83,6 +83,12 @@ def test_dispatches_do_not_grow_with_the_number_of_parameters(rule):
     assert found[0] == found[1] <= 100
 
 
+def test_large_matrices_step_alone_and_in_place_on_cpus():
+    steps = {size: stepped(muon, *[size] * 3)._plan.buckets for size in ((64, 64), (512, 768))}
+    assert [len(b.params) for b in steps[64, 64]] == [3]
+    assert [(len(b.params), b.alone) for b in steps[512, 768]] == [(1, True)] * 3
+
+
 def test_a_step_of_native_code_is_a_few_dispatches():
     opt = stepped(adamw, *[(64, 64)] * 100)
     with Dispatches() as seen:

@@ -96,7 +96,8 @@ def test_what_overflows_is_reported(monkeypatch):
         opt.step()
 
 
-def test_gradients_are_not_copied_together():
+def test_gradients_are_not_copied_together(monkeypatch):
+    monkeypatch.setattr("normdsl.compiler.runtime.plan.LARGEST_ON_CPU", 2**20)
     params = [nn.Parameter(torch.ones(600, 500)) for _ in range(2)]
     opt = algorithms.muon(params, schedule=nd.Schedule(polar=nd.jordan()))
     for p in params:

@@ -34,7 +34,8 @@ CASES = [(layer, gauge) for layer in LAYER for gauge in GAUGES]
 def stepped(update, gradients):
     """Return how far an optimizer moves three parameters of different shapes."""
     params = [torch.nn.Parameter(torch.zeros_like(g)) for g in gradients]
-    opt = nd.Declaration("probe", (), update)(params)
+    exactly = nd.Schedule(polar=nd.SVD())
+    opt = nd.Declaration("probe", (), update)(params, schedule=exactly)
     for p, g in zip(params, gradients, strict=True):
         p.grad = g.clone()
     opt.step()

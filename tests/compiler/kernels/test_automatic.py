@@ -1,0 +1,109 @@
+"""What is chosen where nothing is: one way for each device, dtype and shape, within its error."""
+
+import pytest
+import torch
+from spectra import with_values
+
+from normdsl.compiler.kernels.automatic import polar_automatic, polar_way, root_automatic, root_way
+from normdsl.compiler.kernels.express import polar_express_small, polar_express_wide
+from normdsl.compiler.kernels.halley import polar_halley
+from normdsl.compiler.kernels.polar import polar_svd
+from normdsl.compiler.kernels.symmetric import symmetric_power
+
+#: From which singular value on, relative to ρ = ‖X Xᵀ‖_F^½, each comes within 1e-4 of 1.
+COVERED = {polar_express_small: 1e-5, polar_express_wide: 4e-3, polar_halley: 1e-5}
+SHAPES = [(24, 24), (24, 60), (60, 24)]
+
+
+@pytest.fixture(params=COVERED, ids=lambda k: k.__name__)
+def kernel(request):
+    return request.param
+
+
+def values_of(x):
+    return torch.linalg.svdvals(x.double())
+
+
+def graded(lowest, rows, cols, signal=3):
+    """Return a matrix with a few large singular values and many down to `lowest` of ρ."""
+    k = min(rows, cols)
+    values = torch.logspace(0, torch.log10(torch.tensor(lowest)).item(), k - signal).double()
+    x = with_values(torch.cat([torch.ones(signal).double(), values]), rows, cols)
+    return x / (values_of(x) ** 4).sum() ** 0.25
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_covered_singular_values_come_within_the_stated_error_of_one(kernel, shape):
+    x = graded(COVERED[kernel] * 1.01 * (shape[0] ** 0.25), *shape).float()
+    assert values_of(x).min() > COVERED[kernel]
+    assert (values_of(kernel(x)) - 1).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_smaller_ones_end_between_0_and_1_and_directions_stay(kernel, shape):
+    x = graded(COVERED[kernel] / 20, *shape).float()
+    got = kernel(x)
+    assert values_of(got).max() < 1 + 1e-4
+    assert (torch.linalg.svd(x.double()).U.mT @ got.double()).isfinite().all()
+    assert (got * x).sum() > 0.999 * values_of(x).sum()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_is_the_polar_factor_of_well_conditioned_matrices(kernel, shape):
+    x = torch.stack([graded(0.05, *shape), 1e3 * graded(0.5, *shape)]).float()
+    torch.testing.assert_close(kernel(x), polar_svd(x.double()).float(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_zero_stays_zero_and_scale_changes_nothing(kernel, scale):
+    x = graded(0.1, 24, 60).float()
+    x[3:5] = 0
+    both = kernel(torch.stack([torch.zeros_like(x), scale * x, x]))
+    assert not both[0].any()
+    assert not both[1, 3:5].any()
+    torch.testing.assert_close(both[1], both[2], rtol=1e-5, atol=1e-5)
+
+
+def test_a_vector_and_any_batch_in_front(kernel):
+    x = torch.arange(1.0, 7.0).reshape(1, 6, 1)
+    torch.testing.assert_close(kernel(x), x / x.norm(), rtol=1e-4, atol=1e-4)
+    batch = graded(0.1, 4, 6).float() * torch.ones(2, 3, 1, 1)
+    torch.testing.assert_close(kernel(batch), kernel(batch[0, 0]).expand(2, 3, 4, 6))
+
+
+@pytest.mark.parametrize(
+    ("device", "exact", "size", "way"),
+    [
+        ("cpu", True, (64, 64), "svd"),
+        ("cuda", True, (64, 64), "svd"),
+        ("cpu", False, (255, 4000), "small"),
+        ("cpu", False, (4000, 1), "small"),
+        ("cpu", False, (256, 512), "wide"),
+        ("cpu", False, (1024, 512), "wide"),
+        ("cpu", False, (256, 511), "halley"),
+        ("cuda", False, (64, 64), "products"),
+        ("mps", False, (1024, 64), "products"),
+    ],
+)
+def test_metadata_decides(device, exact, size, way):
+    assert polar_way(device, exact, *size) == way
+
+
+@pytest.mark.parametrize("size", [(30, 40), (256, 520), (300, 260)])
+def test_it_is_that_way_and_one_graph(size):
+    x = torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
+    way = {"small": polar_express_small, "wide": polar_express_wide, "halley": polar_halley}
+    expected = way[polar_way("cpu", False, *size)](x)
+    captured = torch.compile(polar_automatic, backend="eager", fullgraph=True)
+    assert torch.equal(captured(x), expected)
+    assert torch.equal(polar_automatic(x.double()), polar_svd(x.double()))
+
+
+def test_roots_go_by_products_off_cpus_where_these_can():
+    assert all(root_way("cuda", False, -1 / r) for r in (2, 3, 4, 8))
+    refused = [("cuda", False, p) for p in (-1.0, 0.5, -0.4, None)]
+    refused += [("cpu", False, -0.5), ("cuda", True, -0.5)]
+    assert not any(root_way(*case) for case in refused)
+    s = torch.eye(3) * 4
+    for p in (-0.5, torch.tensor(-0.5)):
+        assert torch.equal(root_automatic(s, p), symmetric_power(s, p))
