@@ -30,7 +30,9 @@ class Fused(Entries):
         self.table = Table(self.counts, arrays, self.kernel.block, self.clocks.device)
         for k, field in enumerate(self.stepper.program.fields):
             self.table.put(2 + k, [views[field.name] for views in self.views])
-        self._strides = [real(p).stride() for p in self.params]
+        pairs = enumerate(zip(self.grads(), self.weights(), strict=True))
+        # Gradients whose entries do not lie in memory as those of their weights do.
+        self._uneven = [k for k, (g, w) in pairs if g.stride() != w.stride()]
         # Of this step's gradients those that had to be copied, which must outlive the kernel.
         self._copies: dict[int, Tensor] = {}
 
@@ -64,20 +66,12 @@ class Fused(Entries):
 
     def locate(self) -> None:
         grads, weights = self.grads(), self.weights()
-        self._copies = {}
-        if list(map(Tensor.stride, grads)) != self._strides:
-            self._copies = self._laid(grads, weights)
-            grads = [self._copies.get(k, g) for k, g in enumerate(grads)]
+        for k in self._uneven:
+            self._copies[k] = grads[k] = torch.empty_like(weights[k], dtype=grads[k].dtype).copy_(
+                grads[k]
+            )
         self.table.put(0, weights)
         self.table.put(1, grads)
-
-    def _laid(self, grads: Sequence[Tensor], weights: Sequence[Tensor]) -> dict[int, Tensor]:
-        """Return copies of the gradients whose entries do not lie as those of their weights do."""
-        return {
-            k: torch.empty_like(w, dtype=g.dtype).copy_(g)
-            for k, (g, own, w) in enumerate(zip(grads, self._strides, weights, strict=True))
-            if g.stride() != own
-        }
 
     def _numbers(self, context: Context) -> Tensor:
         told, names = kernel_numbers.known(self, context), self.kernel.scalars.numbers

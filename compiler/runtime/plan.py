@@ -6,7 +6,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import is_
+from operator import eq, is_
 from typing import Any
 
 import attrs
@@ -55,26 +55,31 @@ class Listed:
     def holds(self, group: Mapping[str, Any]) -> bool:
         """Return whether a group still steps as planned."""
         params = group["params"]
+        if not (len(params) == len(self.params) and all(map(is_, params, self.params))):
+            return False
+        grads = [p.grad for p in params]
+        if [g is None for g in grads] != self.idle:
+            return False
+        if len(self.live) < len(params):
+            grads = [p.grad for p in self.live]
         return (
-            len(params) == len(self.params)
-            and all(map(is_, params, self.params))
-            and [p.grad is None for p in params] == self.idle
-            and sizes(self.live) == self.sizes
+            all(map(eq, sizes(self.live, grads), self.sizes))
             and group.get("param_names") == self.names
             and settings(group) == self.settings
         )
 
 
-def sizes(live: Sequence[Tensor]) -> list[list[Any]]:
-    """Return the metadata of parameters and their gradients on which a plan rests."""
-    grads = [p.grad for p in live if p.grad is not None]
-    every, own = [*live, *grads], list(map(Tensor.stride, live))
-    told: list[list[Any]] = [
-        [x.shape for x in every],
-        [x.dtype for x in every],
-        [x.layout for x in grads],
-    ]
-    return [*told, [x.device for x in live], own]
+def sizes(live: Sequence[Tensor], grads: Sequence[Tensor | None]) -> Iterator[list[Any]]:
+    """Yield the metadata of parameters and their gradients on which a plan rests.
+
+    The layout comes first: sparse gradients have no strides to ask for.
+    """
+    every = [*live, *[g for g in grads if g is not None]]
+    yield [g.layout for g in grads if g is not None]
+    yield [x.shape for x in every]
+    yield [x.dtype for x in every]
+    yield [x.device for x in live]
+    yield list(map(Tensor.stride, every))
 
 
 class Plan:
@@ -166,7 +171,7 @@ def planned(
                 params,
                 [p.grad is None for p in params],
                 live,
-                sizes(live),
+                list(sizes(live, [p.grad for p in live])),
                 group.get("param_names"),
             )
         )
