@@ -64,9 +64,9 @@ def polar_automatic(x: Tensor) -> Tensor:
     half = has_bfloat16(x.device)
     # The largest singular value is 1 up to rounding, beyond which the first step grows steeply.
     safe = 1.01 if half else 1.001
-    steps = tuple((a / safe, b / safe**3, c / safe**5) for a, b, c in steps)
+    scaled = tuple((a / safe, b / safe**3, c / safe**5) for a, b, c in steps)
     dtype = torch.bfloat16 if half else x.dtype
-    return polar_gram_newton_schulz(x, steps[:5] if half else steps, dtype, 2)
+    return polar_gram_newton_schulz(x, scaled[:5] if half else scaled, dtype, 2)
 
 
 def root_way(device: str, exact: bool, p: float | None) -> bool:

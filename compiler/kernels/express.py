@@ -32,7 +32,7 @@ def cached_parts(y: Tensor) -> tuple[Tensor, ...]:
     """
     if torch.compiler.is_compiling():
         return (y,)
-    return y.split(max(1, 2**15 // (y.shape[-2] * y.shape[-1])))
+    return torch.split(y, max(1, 2**15 // (y.shape[-2] * y.shape[-1])))
 
 
 def polar_express_small(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from normdsl.compiler.native.scalars import scalars
 from normdsl.compiler.native.table import Table
 
 SIZES = (5, 70, 1)
-NAMES = ("adamw", "adam_sania", "adamax", "amsgrad", "lion", "rmsprop", "sgd")
+NAMES = ("adamw", "adamax", "amsgrad", "lion", "rmsprop")
 FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
