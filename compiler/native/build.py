@@ -9,9 +9,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+
+import torch
 
 #: Operations stay as they are written: their results do not depend on what is fused to what.
 _FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-w"]
@@ -60,17 +63,23 @@ def _compile(source: str, where: Path) -> None:
         os.replace(made, where)
 
 
-def _threads(flags: list[str]) -> list[str]:
-    """Return the OpenMP library that torch has loaded, where Linux tells.
+def _threads(flags: Sequence[str]) -> list[str]:
+    """Return how to link the OpenMP library that comes with torch, if one does.
 
     Of two pools of threads, each would wait for the other.
     """
-    maps = Path("/proc/self/maps")
-    if "-fopenmp" not in flags or not maps.exists():
+    library = _openmp()
+    if "-fopenmp" not in flags or library is None:
         return []
-    paths = (line.split()[-1] for line in maps.read_text().splitlines() if ".so" in line)
-    found = sorted({p for p in paths if "libgomp" in Path(p).name})
-    return ["-Wl,--as-needed", found[0]] if found else []
+    return ["-Wl,--as-needed", str(library), f"-Wl,-rpath,{library.parent}"]
+
+
+@lru_cache
+def _openmp() -> Path | None:
+    """Return the OpenMP library that comes with torch; other packages may have loaded their own."""
+    home = Path(torch.__file__).parent
+    folders = (home / "lib", home.with_name("torch.libs"))
+    return next((x for folder in folders for x in sorted(folder.glob("libgomp*.so*"))), None)
 
 
 @lru_cache
@@ -87,16 +96,9 @@ def _folder() -> Path:
 
 
 def _key(source: str) -> str:
-    """Return a name that differs for other code, flags, compilers and processors."""
-    told = [
-        source,
-        *_FLAGS,
-        str(_EXTRA),
-        str(compiler()),
-        sys.platform,
-        platform.machine(),
-        _processor(),
-    ]
+    """Return a name that differs for other code, flags, compilers, libraries and processors."""
+    told = [source, *_FLAGS, str(_EXTRA), str(compiler()), str(_openmp())]
+    told += [sys.platform, platform.machine(), _processor()]
     return sha256("\n".join(told).encode()).hexdigest()[:32]
 
 

@@ -4,11 +4,14 @@ import pytest
 import torch
 from spectra import with_values
 
+from normdsl.compiler.kernels import automatic
 from normdsl.compiler.kernels.automatic import polar_automatic, polar_way, root_automatic, root_way
 from normdsl.compiler.kernels.express import polar_express_small, polar_express_wide
 from normdsl.compiler.kernels.halley import polar_halley
+from normdsl.compiler.kernels.newton_schulz import polar_gram_newton_schulz
 from normdsl.compiler.kernels.polar import polar_svd
 from normdsl.compiler.kernels.symmetric import symmetric_power
+from normdsl.schedules.coefficients import polar_express
 
 #: From which singular value on, relative to ρ = ‖X Xᵀ‖_F^½, each comes within 1e-4 of 1.
 COVERED = {polar_express_small: 1e-5, polar_express_wide: 4e-3, polar_halley: 1e-5}
@@ -107,3 +110,20 @@ def test_roots_go_by_products_off_cpus_where_these_can():
     s = torch.eye(3) * 4
     for p in (-0.5, torch.tensor(-0.5)):
         assert torch.equal(root_automatic(s, p), symmetric_power(s, p))
+
+
+@pytest.mark.parametrize(("half", "low", "high"), [(False, 0.99, 1.01), (True, 0.83, 1.16)])
+def test_what_other_devices_do_is_polar_express_within_its_stated_error(
+    half, low, high, monkeypatch
+):
+    monkeypatch.setattr(automatic, "polar_way", lambda *_: "products")
+    monkeypatch.setattr(automatic, "has_bfloat16", lambda _: half)
+    x = graded(1e-2 if half else 2e-3, 24, 60)
+    dtype = torch.bfloat16 if half else torch.float32
+    named = polar_express(5 if half else 7, dtype=str(dtype).removeprefix("torch."))
+    found = polar_automatic(x)
+    expected = polar_gram_newton_schulz(x, named.coefficients, dtype, 2)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    values = values_of(found)
+    assert low <= values.min()
+    assert values.max() <= high
