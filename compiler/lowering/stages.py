@@ -14,9 +14,11 @@ import attrs
 from torch import Tensor
 
 from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.function_text import function, lengths, returned
+from normdsl.compiler.lowering.functions import Functions
 from normdsl.compiler.lowering.program import Program, load
 from normdsl.compiler.lowering.refresh import inside
-from normdsl.compiler.lowering.source import Functions, function, lengths, module, returned
+from normdsl.compiler.lowering.source import module
 from normdsl.compiler.lowering.value_types import Type, Types
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Add, Apply, Maximum, Mul, Pow, Source, Stream

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime import running
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.stepper import Stepper
@@ -40,9 +41,9 @@ def shared(
         nodes = [scalar.nodes[batches[i][0]] for i in holders]
         for node, i in zip(nodes, holders, strict=True):
             if node in batches[i][0].program.waiting:
-                batches[i] = batches[i][0], batches[i][0].renewed(batches[i][1], known[i])
+                batches[i] = batches[i][0], running.renewed(*batches[i], known[i])
         each = [
-            batches[i][0].survey(node, batches[i][1], known[i])
+            running.survey(batches[i][0], node, batches[i][1], known[i])
             for node, i in zip(nodes, holders, strict=True)
         ]
         counted = [

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering import refresh
+from normdsl.compiler.runtime import running
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
 from normdsl.compiler.runtime.memory import Memory
@@ -158,7 +159,7 @@ class Bucket(ABC):
         likes = [
             torch.empty((), dtype=dtype, device=device).expand(1, *size) for size in self.shapes
         ]
-        return [self.stepper.numbers(like, self.t(), context.hyper) for like in likes]
+        return [running.numbers(self.stepper, like, self.t(), context.hyper) for like in likes]
 
     @property
     @abstractmethod

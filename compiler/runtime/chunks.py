@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.kernels.rounding import rounded_by_chance
-from normdsl.compiler.runtime import draws, rounding
+from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.entries import Entries, laid_out
 from normdsl.compiler.runtime.inputs import Inputs, Known
@@ -124,7 +124,7 @@ class Chunks(Entries):
         bad = torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
         numbers = iter(self._numbers)
         for chunk, inputs in zip(self.chunks, self._inputs(context), strict=True):
-            values = self._values(chunk, inputs, *self.stepper.step(inputs))
+            values = self._values(chunk, inputs, *running.step(self.stepper, inputs))
             finite = torch.stack([torch.isfinite(x).flatten() for x in values]).all(0)
             if chunk.part is not None:
                 bad[chunk.first] += (~finite).sum()
@@ -137,7 +137,7 @@ class Chunks(Entries):
         sizes, numbers = [], iter(() if ok is None else self._numbers)
         for k, inputs in enumerate(self._inputs(context)):
             chunk = self.chunks[k]
-            values = self._values(chunk, inputs, *self.stepper.step(inputs))
+            values = self._values(chunk, inputs, *running.step(self.stepper, inputs))
             olds = [inputs.weights, *inputs.states]
             if ok is not None:
                 mask = ok[chunk.first] if chunk.part is not None else ok[next(numbers)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.kernels.draws import folded
-from normdsl.compiler.runtime import draws, rounding
+from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.buckets import Bucket, Context, Member
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import COUNTS, real
@@ -103,7 +103,7 @@ class Loose(Bucket):
         batches = self.inputs(context)
         pieces = zip(batches, known, strict=True)
         try:
-            new = [self.stepper.step(inputs, told) for inputs, told in pieces]
+            new = [running.step(self.stepper, inputs, told) for inputs, told in pieces]
         except FactorisationError:
             if context.given is None:
                 raise

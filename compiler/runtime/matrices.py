@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime import draws, rounding
+from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.buckets import Bucket, Context, Member
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
@@ -108,7 +108,7 @@ class Matrices(Bucket):
         (inputs,) = self.inputs(context)
         if ok is None:
             inputs = self._renewed(inputs, known[0])
-            kept = self._kept(inputs, *self.stepper.step(inputs, known[0], reuse=True))
+            kept = self._kept(inputs, *running.step(self.stepper, inputs, known[0], reuse=True))
             self._put(inputs, kept, None)
             return torch.isfinite(torch.stack([trace(x) for x in kept]))
         kept = self._kept(inputs, *self._stepped(inputs, known[0]))
@@ -132,7 +132,7 @@ class Matrices(Bucket):
         if not inputs.phase or program.reads_last or not program.reuse or not exact:
             return inputs
         rows = slice(None) if inputs.due is None else inputs.due
-        for old, new in zip(homes, self.stepper.due(inputs, known), strict=True):
+        for old, new in zip(homes, running.due(self.stepper, inputs, known), strict=True):
             old[rows].copy_(new)
         return inputs._replace(kept=homes)
 
@@ -142,7 +142,7 @@ class Matrices(Bucket):
         Members then step one by one, unless they are joined.
         """
         try:
-            return self.stepper.step(inputs, known)
+            return running.step(self.stepper, inputs, known)
         except FactorisationError:
             if inputs.counted is None:
                 raise

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.fields import Field
-from normdsl.compiler.runtime import draws, rounding
+from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.across_layers import shared
 from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import is_native, real
@@ -88,7 +88,7 @@ def started(
         if origin is not None:
             stream = draws.stream(origin, torch.zeros_like(origin)).reshape(1, 1, 1)
             drawn = {"stream": stream, "places": places(lengths, param.device)}
-        kept = stepper.init(matrix(param, lengths).to(stepper.dtype(param)), hyper, drawn)
+        kept = running.init(stepper, matrix(param, lengths).to(stepper.dtype(param)), hyper, drawn)
     return [_kept(stepper, f, param, x) for f, x in zip(fields, kept, strict=True)]
 
 
@@ -114,7 +114,7 @@ def stepped(
         for batch, (_, inputs), known in zip(
             batches, together, shared(together, joined), strict=True
         ):
-            weights, states = stepper.step(inputs, known)
+            weights, states = running.step(stepper, inputs, known)
             for k, i in enumerate(batch):
                 noise = None if not stepper.rounds or inputs.stream is None else inputs.stream[k]
                 found[i] = _after(

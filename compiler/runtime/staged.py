@@ -18,7 +18,7 @@ from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
 from normdsl.compiler.native.table import Table
-from normdsl.compiler.runtime import kernel_numbers
+from normdsl.compiler.runtime import kernel_numbers, running
 from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
@@ -60,7 +60,7 @@ class Staged(Matrices):
         told = kernel_numbers.known(self, context)
         batch, fed = self._fed(context, self._rows(self._feed, told))
         batch = self._renewed(batch, known[0])
-        found = self.stepper.valued(self.parts.value, batch, fed)
+        found = running.valued(self.stepper, self.parts.value, batch, fed)
         count, last = len(self.parts.values), len(self.parts.values) + len(self.parts.scalars)
         values = [self._whole(x) for x in found[:count]]
         for name, x in zip(self.parts.values, values, strict=True):

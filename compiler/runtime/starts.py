@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime import draws
+from normdsl.compiler.runtime import draws, running
 from normdsl.compiler.runtime.layout import STEP, Layout, real
 from normdsl.errors import GradientError
 
@@ -30,7 +30,8 @@ def started(
         stream = draws.stream(origin, state[STEP]).reshape(1, 1, 1)
         drawn = [{"stream": stream, "places": x} for x in draws.places(layout, param)]
     starts = [
-        stepper.init(w.to(stepper.dtype(param)), hyper, x) for w, x in zip(seen, drawn, strict=True)
+        running.init(stepper, w.to(stepper.dtype(param)), hyper, x)
+        for w, x in zip(seen, drawn, strict=True)
     ]
     for i, field in enumerate(layout.fields):
         kept = layout.write(field, [start[i] for start in starts])

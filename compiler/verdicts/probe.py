@@ -10,8 +10,8 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.function_text import lengths
 from normdsl.compiler.lowering.plan import closed
-from normdsl.compiler.lowering.source import lengths
 from normdsl.compiler.runtime import draws
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr

@@ -2,8 +2,8 @@
 
 import normdsl as nd
 from normdsl import G, W
+from normdsl.compiler.lowering.function_text import lengths
 from normdsl.compiler.lowering.program import lower
-from normdsl.compiler.lowering.source import lengths
 
 
 def code(expr):

@@ -5,7 +5,7 @@ import torch
 
 import normdsl as nd
 from normdsl.algorithms import adamw, shampoo
-from normdsl.compiler.runtime import pure
+from normdsl.compiler.runtime import pure, running
 from normdsl.compiler.runtime.stepper import stepper
 from normdsl.errors import FactorisationError
 
@@ -34,11 +34,11 @@ def test_tensors_of_equal_size_step_as_one_batch_and_large_ones_alone(monkeypatc
     given = leaves(
         run, torch.ones(3, 2), torch.ones(3), torch.ones(3, 2), torch.ones(3, 2).double()
     )
-    real = type(run).step
+    real = running.step
     monkeypatch.setattr(
-        type(run),
+        running,
         "step",
-        lambda self, x, known: sizes.append(len(x.weights)) or real(self, x, known),
+        lambda stepper, x, known: sizes.append(len(x.weights)) or real(stepper, x, known),
     )
     context = pure.Context(torch.ones(()), None, adamw.defaults, 0)
     pure.stepped(run, given, context)
@@ -68,7 +68,7 @@ def test_a_factorisation_that_fails_for_its_gradient_says_so(monkeypatch):
     run = stepper(adamw, nd.Schedule())
     (good,) = leaves(run, torch.ones(2))
     bad = good._replace(grad=torch.full((2,), torch.nan))
-    monkeypatch.setattr(type(run), "step", fail)
+    monkeypatch.setattr(running, "step", fail)
     context = pure.Context(torch.ones(()), None, adamw.defaults, 0)
     with pytest.raises(nd.GradientError, match="the gradient of a parameter of shape"):
         pure.stepped(run, [good, bad], context)
