@@ -61,18 +61,34 @@ class Stages:
 
 @lru_cache(maxsize=256)
 def stages(program: Program) -> Stages | None:
-    """Return a step in three parts; None for a rule that has not all of them.
+    """Return a step in three parts; None for a rule that has not all of them."""
+    return None if _why_not_split(program) else _Split(program).made()
 
-    Rules that join layers, or read moments or random numbers, are left whole, and so are those
-    whose kept values are computed of the weights, whose step reads their last values, or may fail
-    after they were computed.
+
+@lru_cache(maxsize=256)
+def why_whole(program: Program) -> str:
+    """Return why a step has no stages, as the end of a sentence; empty if it has."""
+    why = _why_not_split(program)
+    if why or stages(program):
+        return why
+    return "as entries are not made both before and after its matrix operations"
+
+
+def _why_not_split(program: Program) -> str:
+    """Return why a step is left whole whatever its operations are; empty if it is not.
+
+    What may fail half-way must leave kept values as they were, so it has to come first.
     """
-    moments = program.declaration.moments
-    if program.layers or program.draws or moments or program.reads_last:
-        return None
-    if program.renewed and not program.reuse:
-        return None
-    return None if _W in inside(program.renewed) else _Split(program).made()
+    renewed = inside(program.renewed)
+    told = {
+        "as layers share scalars": program.layers,
+        "as it draws random numbers": program.draws,
+        "as it reads moments of layers": program.declaration.moments,
+        "as it reads kept values of the step before": program.reads_last,
+        "as it may fail after kept values are computed": program.renewed and not program.reuse,
+        "as kept values are made of the weights": _W in renewed,
+    }
+    return next((why for why, holds in told.items() if holds), "")
 
 
 class _Split:

@@ -12,7 +12,7 @@ from normdsl.compiler.runtime.chunks import Chunks
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.fused import Fused, compiled
 from normdsl.compiler.runtime.matrices import Matrices
-from normdsl.compiler.runtime.staged import Staged, is_staged
+from normdsl.compiler.runtime.staged import Staged
 from normdsl.errors import HyperparameterError
 
 #: From so many entries on, native code pays for its compilation within a few dozen steps.
@@ -32,30 +32,52 @@ def bucket(sort: type[Bucket], members: Sequence[Member], maximize: bool, unifor
     if sort is Entries:
         why = _why_not_fused(members)
         return Chunks(members, maximize, uniform, why) if why else Fused(members, maximize, uniform)
-    if sort is Matrices and uniform and _can_be_staged(members):
-        return Staged(members, maximize, uniform)
+    if sort is Matrices:
+        why = _why_not_staged(members, uniform)
+        if not why:
+            return Staged(members, maximize, uniform)
+        return Matrices(members, maximize, uniform, why)
     return sort(members, maximize, uniform)
 
 
 def _why_not_fused(members: Sequence[Member]) -> str:
     """Return why parameters of an entry-wise rule do not step by native code; empty if they do."""
-    program = members[0].layout.stepper.program
-    asked = program.schedule.compile
-    if asked is False:
-        return "as compile=False asks"
-    if members[0].layout.stepper.rounds:
-        return "as states are rounded by chance"
-    count = _count(members)
-    if asked is None and count < MANY:
-        return f"as {count:,} entries are few"
-    why = refusal(members[0].param.device.type) or _failure(lambda: compiled(members[0]))
-    if asked and why:
+    first = members[0]
+    program = first.layout.stepper.program
+    why = _why_not_worth(members)
+    if why:
+        return why
+    why = refusal(first.param.device.type) or _failure(lambda: compiled(first))
+    if why and program.schedule.compile:
         raise HyperparameterError(
             f"compile {program.declaration.name}",
             why=why,
             hint="install a C++ compiler or triton, or leave out compile=True",
         )
     return why
+
+
+def _why_not_staged(members: Sequence[Member], uniform: bool) -> str:
+    """Return why entry-wise parts of a matrix rule are not native code; empty if they are."""
+    first = members[0]
+    if first.layout.stepper.program.schedule.compile:
+        return "as compile=True asks"
+    if not uniform:
+        return "as steps may be skipped"
+    why = _why_not_worth(members) or next(filter(None, map(staged.why_not, members)), "")
+    why = why or refusal(first.param.device.type) or ""
+    return why or _failure(lambda: staged.compiled(first))
+
+
+def _why_not_worth(members: Sequence[Member]) -> str:
+    """Return why members do not step by native code wherever they are; empty if they may."""
+    stepper, count = members[0].layout.stepper, sum(m.param.numel() for m in members)
+    asked = stepper.program.schedule.compile
+    if asked is False:
+        return "as compile=False asks"
+    if stepper.rounds:
+        return "as states are rounded by chance"
+    return f"as {count:,} entries are few" if asked is None and count < MANY else ""
 
 
 def _failure(compile: Callable[[], object]) -> str:
@@ -65,20 +87,3 @@ def _failure(compile: Callable[[], object]) -> str:
     except (NotScalarError, OSError) as error:
         return str(error).splitlines()[0]
     return ""
-
-
-def _can_be_staged(members: Sequence[Member]) -> bool:
-    """Return whether the entry-wise parts of a matrix rule are native code."""
-    first = members[0]
-    program = first.layout.stepper.program
-    if program.schedule.compile is not None or _count(members) < MANY:
-        return False
-    if first.layout.stepper.rounds:
-        return False
-    if refusal(first.param.device.type) or not all(map(is_staged, members)):
-        return False
-    return not _failure(lambda: staged.compiled(first))
-
-
-def _count(members: Sequence[Member]) -> int:
-    return sum(m.param.numel() for m in members)

@@ -21,10 +21,18 @@ New = tuple[Tensor, Sequence[Tensor]]
 
 
 class Matrices(Bucket):
-    """Parameters that are seen as equally many matrices of one size: one batch."""
+    """Parameters that are seen as equally many matrices of one size: one batch.
 
-    def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
+    Args:
+        members: the parameters. maximize, uniform: as for any bucket.
+        why: why entry-wise parts of the rule are not native code.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], maximize: bool, uniform: bool, why: str = ""
+    ) -> None:
         super().__init__(members, maximize, uniform)
+        self._why = why
         first = members[0]
         ((self.each, *size),) = first.layout.sizes
         self.size = (size[0], size[1])
@@ -56,10 +64,15 @@ class Matrices(Bucket):
         return [self.size]
 
     def told(self) -> str:
-        m, n = self.size
         took = self.stepper.seconds
-        compiled = "" if took is None else f", compiled; the first step took {took:.1f} s"
-        return f"as one batch, {self.total} × {m} × {n}{compiled}"
+        if took is None:
+            return f"{self._shape}, by torch's operations, {self._why}"
+        return f"{self._shape}, compiled; the first step took {took:.1f} s"
+
+    @property
+    def _shape(self) -> str:
+        m, n = self.size
+        return f"as one batch, {self.total} × {m} × {n}"
 
     def t(self) -> Tensor:
         return super().t() if self.uniform else self._column(super().t())

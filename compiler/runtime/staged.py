@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.lowering.stages import stages
+from normdsl.compiler.lowering.stages import stages, why_whole
 from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
@@ -45,7 +45,7 @@ class Staged(Matrices):
 
     def told(self) -> str:
         took = self._feed.seconds + self._step.seconds
-        return f"{super().told()}, entries by two kernels in {self._feed.language} ({took:.1f} s)"
+        return f"{self._shape}, entries by two kernels in {self._feed.language} ({took:.1f} s)"
 
     def locate(self) -> None:
         grads = self.grads()
@@ -119,15 +119,18 @@ class Staged(Matrices):
         return value.to(self._step.computed).expand(self.total, *self.size).contiguous()
 
 
-def is_staged(member: Member) -> bool:
-    """Return whether a parameter's step has stages, and its matrices stand in it one by one."""
-    stepper, layout = member.layout.stepper, member.layout
-    if member.param.is_complex() or stages(stepper.program) is None:
-        return False
-    program, param = stepper.program, member.param
-    homes = [program.fields[k] for k in program.homes]
-    exact = all(stepper.kept_dtype(f, param) == stepper.dtype(param) for f in homes)
-    return exact and param.is_contiguous() and is_seen_in_place(layout.view, layout.shape)
+def why_not(member: Member) -> str:
+    """Return why a parameter's step has no stages that native code could take; empty if it has."""
+    stepper, layout, param = member.layout.stepper, member.layout, member.param
+    program = stepper.program
+    kept = [stepper.kept_dtype(program.fields[k], param) for k in program.homes]
+    if param.is_complex():
+        return "as complex numbers are pairs"
+    if any(dtype != stepper.dtype(param) for dtype in kept):
+        return "as kept values are rounded"
+    if not (param.is_contiguous() and is_seen_in_place(layout.view, layout.shape)):
+        return "as matrices do not lie in memory one after the other"
+    return why_whole(program)
 
 
 def compiled(member: Member) -> tuple[Kernel, Kernel]:

@@ -109,6 +109,47 @@ def test_gradients_are_not_copied_together(monkeypatch):
     assert "by two kernels in C++" in opt.explain().runs[0]
 
 
+@nd.optimizer
+def noisy(lr=1.0):
+    return W - lr * nd.polar(G + nd.normal_like(G))
+
+
+@nd.optimizer
+def jointly(lr=1.0):
+    return W - lr * nd.polar(G) / (1 + nd.sum(nd.sum(G * G), over="layers"))
+
+
+@nd.optimizer
+def late(lr=1.0):
+    return W - lr * nd.polar(nd.prev(G))
+
+
+@pytest.mark.parametrize(
+    ("rule", "schedule", "why"),
+    [
+        (algorithms.muon, nd.Schedule(compile=False), "compile=False asks"),
+        (algorithms.soap, nd.Schedule(state="bfloat16", refresh=2), "kept values are rounded"),
+        (noisy, nd.Schedule(), "it draws random numbers"),
+        (jointly, nd.Schedule(), "layers share scalars"),
+        (late, nd.Schedule(), "entries are not made both before and after its matrix"),
+    ],
+)
+def test_why_entries_are_not_native_code_is_told(rule, schedule, why, monkeypatch):
+    _, opt = trained(rule, 1, monkeypatch, [(6, 4)], steps=1, schedule=schedule)
+    (run,) = opt.explain().runs
+    assert f": 1 parameter steps as one batch, 1 × 6 × 4, by torch's operations, as {why}" in run
+
+
+def test_few_entries_and_matrices_that_do_not_lie_one_after_the_other_are_told(monkeypatch):
+    p = nn.Parameter(torch.ones(4, 6).T)
+    p.grad = torch.ones(6, 4)
+    for many, why in ((25, "24 entries are few"), (1, "matrices do not lie in memory one after")):
+        monkeypatch.setattr(executors, "MANY", many)
+        opt = algorithms.muon([p])
+        opt.step()
+        assert f"by torch's operations, as {why}" in opt.explain().runs[0]
+
+
 def test_the_parts_of_a_rule_are_entries_around_matrix_operations():
     parts = stages(lower(algorithms.muon, nd.Schedule()))
     assert (parts.arrays, parts.fed, parts.values) == (("W", "G", "S0"), ("F0",), ("V0",))
