@@ -10,7 +10,7 @@ from normdsl.compiler.kernels.halley import polar_halley
 from normdsl.compiler.kernels.iterative import coupled_newton
 from normdsl.compiler.kernels.newton_schulz import polar_gram_newton_schulz
 from normdsl.compiler.kernels.polar import polar_svd
-from normdsl.compiler.kernels.symmetric import symmetric_power
+from normdsl.compiler.kernels.symmetric import symmetric_power, symmetric_powers
 
 
 def polar_way(device: str, exact: bool, rows: int, cols: int) -> str:
@@ -90,3 +90,11 @@ def root_automatic(s: Tensor, p: float | Tensor) -> Tensor:
         assert number is not None
         return coupled_newton(s, number, 30)
     return symmetric_power(s, p)
+
+
+def roots_automatic(s: Tensor, exponents: tuple[float | Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return s^p for each of several p, of one set of eigenvalues where none goes by products."""
+    device, exact = s.device.type, s.dtype == torch.float64
+    if any(root_way(device, exact, p) for p in exponents if not isinstance(p, Tensor)):
+        return tuple(root_automatic(s, p) for p in exponents)
+    return symmetric_powers(s, exponents)

@@ -8,12 +8,20 @@ from torch import Tensor
 
 def symmetric_power(s: Tensor, p: float | Tensor) -> Tensor:
     """Return s^p on the range of s, s^0 = I; eigenvalues below a relative cut count as zero."""
+    return symmetric_powers(s, (p,))[0]
+
+
+def symmetric_powers(s: Tensor, exponents: tuple[float | Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return s^p for each of several p, of one eigendecomposition."""
     values, vectors = torch.linalg.eigh(s)
     cut = 4 * torch.finfo(s.dtype).eps * s.shape[-1] * values[..., -1:]
     kept = values > cut.clamp_min(0)
-    of_zero = (p == 0).to(s.dtype) if isinstance(p, Tensor) else float(p == 0)
-    powers = torch.where(kept, torch.where(kept, values, 1.0) ** p, of_zero)
-    return (vectors * powers.unsqueeze(-2)) @ vectors.mT
+    safe, found = torch.where(kept, values, 1.0), []
+    for p in exponents:
+        of_zero = (p == 0).to(s.dtype) if isinstance(p, Tensor) else float(p == 0)
+        powers = torch.where(kept, safe**p, of_zero)
+        found.append((vectors * powers.unsqueeze(-2)) @ vectors.mT)
+    return tuple(found)
 
 
 def cholesky_factor(s: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import attrs
 from normdsl.compiler.lowering.emit import uses
 from normdsl.compiler.lowering.methods_used import kernels
 from normdsl.compiler.lowering.plan import Rewriting
+from normdsl.compiler.lowering.powers import together
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.rewrites import Rewrite, RewritingPass
@@ -123,7 +124,7 @@ def _formula(expr: Expr, names: Names) -> str:
 
 
 def _shared(program: Program) -> Iterator[str]:
-    """Yield the arrays that are used more than once, and so computed once."""
+    """Yield what is computed once: arrays that are used twice, eigenvalues for several powers."""
     numbers = numbers_of(program)
     given = {*numbers, *program.layers, *(slot.before for slot in program.slots)}
     types = Types(given - {*numbers}, numbers)
@@ -132,6 +133,12 @@ def _shared(program: Program) -> Iterator[str]:
         compound = x.children and x not in given and not isinstance(x, Transpose)
         if compound and counted[x] > 1 and types(x) is Type.ARRAY:
             yield from wrapped(f"  {_formula(x, _names(program))}, used {counted[x]} times")
+    found = inside(program.graph)
+    for x in found:
+        alike = together(x, found, program.schedule)
+        if len(alike) > 1 and alike[0] == x:
+            powers = ", ".join(_formula(y, _names(program)) for y in alike)
+            yield from wrapped(f"  {powers}: by S^p = Q Λ^p Qᵀ of one eigendecomposition")
 
 
 def _numbers(program: Program) -> Iterator[str]:
@@ -161,7 +168,7 @@ def _names(program: Program) -> dict[Expr, str]:
 
 #: What is decided about a step once it is rewritten, in order: a name, words, and what was found.
 DECISIONS: tuple[tuple[str, str, Callable[[Program], Iterable[Any]]], ...] = (
-    ("share", "arrays that are used more than once are computed once", _shared),
+    ("share", "what is used more than once is computed once", _shared),
     ("numbers", "what no array is read for is computed once for all entries", _numbers),
     ("schedule", "a method for each operation, and what is kept between steps", _methods),
     ("emit", "torch", _code),

@@ -21,6 +21,7 @@ from normdsl.compiler.lowering.fragments import (
     floating,
     rational,
 )
+from normdsl.compiler.lowering.powers import SEVERAL, method_of, together
 from normdsl.compiler.lowering.value_types import Type
 from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
@@ -234,11 +235,19 @@ class Printer(abc.ABC):
 
     @_write.register
     def _matrix_power(self, expr: nodes.MatrixPower) -> Piece:
-        method, p = self.schedule.root, expr.exponent
-        if not method.takes(p.value if isinstance(p, Constant) else None):
-            self.lines.append(f"# {method} does not take the exponent {p}: by eigenvalues.")
-            method = Eigh()
-        return self._by(method, "root", self._arg(expr.arg), bracketed(self(p), Level.SUM))
+        method, asked = method_of(expr, self.schedule), self.schedule.root
+        wanted = dict.fromkeys([*(x for x in self._uses if x not in self.inputs), expr])
+        alike = together(expr, wanted, self.schedule)
+        for x in alike if method != asked else []:
+            self.lines.append(f"# {asked} does not take the exponent {x.exponent}: by eigenvalues.")
+        exponents = [bracketed(self(x.exponent), Level.SUM) for x in alike]
+        if len(alike) == 1:
+            return self._by(method, "root", self._arg(expr.arg), *exponents)
+        code = self._by(method, SEVERAL, self._arg(expr.arg), f"({', '.join(exponents)})").text
+        names = [self.variable(self._wishes.get(x, "x")) for x in alike]
+        self.lines.append(f"{', '.join(names)} = {code}")
+        self._pieces |= {x: Piece(y, Level.ATOM) for x, y in zip(alike, names, strict=True)}
+        return self._pieces[expr]
 
     @_write.register
     def _cholesky(self, expr: nodes.Cholesky) -> Piece:

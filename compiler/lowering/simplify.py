@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
+from normdsl.compiler.lowering.definite import definite
 from normdsl.compiler.lowering.rewrites import RewritingPass
 from normdsl.errors import DeclarationError
 from normdsl.expressions import nodes as n
@@ -21,6 +22,7 @@ from normdsl.vocabulary.functions import matrix_power
 
 Identity = Callable[[Expr], Expr | None]
 MINUS = Constant(Fraction(-1), where=None)
+ONE = Constant(Fraction(1), where=None)
 
 
 def identities_of_one_node(node: Expr) -> Expr | None:
@@ -117,30 +119,45 @@ def basis_and_back(node: Expr) -> Expr | None:
 
 
 def product_of_matrix_powers(node: Expr) -> Expr | None:
-    """S^a (S^b X) = S^(a+b) X and (X S^a) S^b = X S^(a+b), for a and b of one sign.
+    """S^a (S^b X) = S^(a+b) X and (X S^a) S^b = X S^(a+b), a + b = 0 for S + c I, c > 0, alone.
 
-    Between two other factors as well: S^a ((S^b X) Y) = (S^(a+b) X) Y.
+    Between two other factors as well: S^a ((S^b X) Y) = (S^(a+b) X) Y. Negative powers are
+    pseudo-inverses, so that S^a S^(−a) is the projection on the range of S, which is not known to
+    be all unless S is definite for certain.
     """
     match node:
-        case n.MatMul(left=MatrixPower() as p, right=n.MatMul(left=MatrixPower() as q, right=x)):
-            joined = _joined_power(p, q)
-            return None if joined is None else n.matmul(joined, x)
-        case n.MatMul(
-            left=MatrixPower() as p,
-            right=n.MatMul(left=n.MatMul(left=MatrixPower() as q, right=x), right=y),
-        ):
-            joined = _joined_power(p, q)
-            return None if joined is None else n.matmul(n.matmul(joined, x), y)
-        case n.MatMul(left=n.MatMul(left=x, right=MatrixPower() as p), right=MatrixPower() as q):
-            joined = _joined_power(p, q)
-            return None if joined is None else n.matmul(x, joined)
+        case n.MatMul(left=p, right=n.MatMul(left=q, right=x)) if (
+            joined := _joined_power(p, q)
+        ) is not None:
+            return n.matmul(joined, x)
+        case n.MatMul(left=p, right=n.MatMul(left=n.MatMul(left=q, right=x), right=y)) if (
+            joined := _joined_power(p, q)
+        ) is not None:
+            return n.matmul(n.matmul(joined, x), y)
+        case n.MatMul(left=n.MatMul(left=x, right=p), right=q) if (
+            joined := _joined_power(p, q)
+        ) is not None:
+            return n.matmul(x, joined)
+        case n.MatMul(left=p, right=q):
+            return _joined_power(p, q)
     return None
 
 
-def _joined_power(p: MatrixPower, q: MatrixPower) -> Expr | None:
-    a, b = p.exponent, q.exponent
-    alike = isinstance(a, Constant) and isinstance(b, Constant) and a.value * b.value > 0
-    return matrix_power(p.arg, n.add(a, b)) if p.arg == q.arg and alike else None
+def _joined_power(p: Expr, q: Expr) -> Expr | None:
+    """Return S^(a+b) of S^a and S^b, one of which is not S itself, if it is the same."""
+    (s, a), (r, b) = _power(p), _power(q)
+    if s != r or not (isinstance(a, Constant) and isinstance(b, Constant)):
+        return None
+    cancelled = a.value + b.value == 0
+    roots = isinstance(p, MatrixPower) and isinstance(q, MatrixPower)
+    if not (definite(s) if cancelled else roots):
+        return None
+    return matrix_power(s, n.add(a, b))
+
+
+def _power(x: Expr) -> tuple[Expr, Expr]:
+    """Return S and a of S^a; of what is no power, itself and 1."""
+    return (x.arg, x.exponent) if isinstance(x, MatrixPower) else (x, ONE)
 
 
 IDENTITIES: tuple[Identity, ...] = (

@@ -69,6 +69,7 @@ class Automatic(Method):
     kernels: ClassVar[Mapping[str, str]] = {
         "polar": "polar_automatic",
         "root": "root_automatic",
+        "roots": "roots_automatic",
         "eigenbasis": "sorted_eigenvectors",
     }
 
@@ -122,6 +123,7 @@ class Eigh(Method):
     kernels: ClassVar[Mapping[str, str]] = {
         "polar": "polar_gram",
         "root": "symmetric_power",
+        "roots": "symmetric_powers",
         "eigenbasis": "sorted_eigenvectors",
     }
 

@@ -27,6 +27,7 @@ METHODS = (
 )
 ROLES = [(method, role) for method in METHODS for role in method.kernels]
 OPERANDS = {"root_automatic": 2, "symmetric_power": 2, "coupled_newton": 2, "qr_power_step": 2}
+OPERANDS |= {"roots_automatic": 2, "symmetric_powers": 2}
 
 
 def rule(expr):

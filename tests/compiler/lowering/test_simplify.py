@@ -18,6 +18,7 @@ v = nd.ema(G * G, 0.5)
 L = nd.accumulate(G @ G.T, nd.eye_like(G @ G.T))
 Q = nd.eigenbasis(L)
 half, minus = as_expr(0.5), as_expr(-1)
+damped = G @ G.T + 2 * (nd.eye_like(L) + L)  # invertible, whatever G is
 
 CASES = {
     s.pull_out_minus: [(Mul(G, -W), -(G * W)), (Mul(-G, W), -(G * W)), (L @ (-G), -(L @ G)),
@@ -34,6 +35,12 @@ CASES = {
          MatrixPower(L, as_expr(-0.5)) @ G),
         ((G.T @ MatrixPower(L, half)) @ MatrixPower(L, half), G.T @ L),
         (MatrixPower(L, half) @ ((MatrixPower(L, half) @ G) @ (W.T @ G)), (L @ G) @ (W.T @ G)),
+        (MatrixPower(L, half) @ MatrixPower(L, half), L),
+        (MatrixPower(L, half) @ (MatrixPower(L, as_expr(-0.25)) @ G),
+         MatrixPower(L, as_expr(0.25)) @ G),
+        (nd.inverse(damped) @ (damped @ G), G),
+        ((G.T @ damped) @ nd.inverse(damped), G.T),
+        (MatrixPower(damped, half) @ (MatrixPower(damped, -half) @ G), G),
     ],
     s.basis_and_back: [
         (Q.T @ (Q @ G), G),
@@ -73,6 +80,10 @@ def test_the_rule_fires_and_keeps_the_value(rule):
         (s.product_of_powers, Mul(Pow(v, half), Pow(v, as_expr(-0.5)))),
         (s.product_of_matrix_powers,
          MatrixPower(L, half) @ (MatrixPower(L, as_expr(-0.5)) @ G)),
+        (s.product_of_matrix_powers, nd.inverse(G @ G.T) @ (G @ G.T @ G)),
+        (s.product_of_matrix_powers, nd.inverse(W @ G.T) @ ((W @ G.T) @ G)),
+        (s.product_of_matrix_powers, nd.inverse(L + 0 * nd.eye_like(L)) @ (L @ G)),
+        (s.product_of_matrix_powers, L @ (MatrixPower(L, -half) @ G)),
         (s.pull_out_minus, Mul(G, W)),
         (s.basis_and_back, Q.T @ (nd.eigenbasis(W @ W.T) @ G)),
         (s.basis_and_back, nd.cholesky(L).T @ (nd.cholesky(L) @ G)),
