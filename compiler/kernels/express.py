@@ -10,6 +10,7 @@ from normdsl.compiler.kernels.products import (
     root_bound,
     shifted,
     short_gram,
+    symmetric_product,
     unit_entries,
 )
 
@@ -21,8 +22,8 @@ def ninth_degree(gram: Tensor, step: tuple[float, float, float, float, float]) -
     values. Any such polynomial is of this form, by completing the square: two products.
     """
     p, r, q, c, d = step
-    inner = shifted(torch.baddbmm(gram, gram, gram, beta=p), r)
-    return shifted(torch.baddbmm(gram, inner, inner, beta=q, alpha=c), d)
+    inner = shifted(symmetric_product(gram, gram, gram, p), r)
+    return shifted(symmetric_product(inner, inner, gram, q, c), d)
 
 
 def cached_parts(y: Tensor) -> tuple[Tensor, ...]:
@@ -88,5 +89,5 @@ def polar_express_wide(x: Tensor) -> Tensor:
 def two_steps(gram: Tensor, steps: tuple[tuple[float, float, float, float, float], ...]) -> Tensor:
     """Return what two polynomials of degree 9 multiply a matrix with this Gram matrix by."""
     factor = ninth_degree(gram, steps[0])
-    gram = torch.bmm(torch.bmm(factor, gram), factor)
-    return torch.bmm(ninth_degree(gram, steps[1]), factor)
+    gram = symmetric_product(symmetric_product(factor, gram), factor)
+    return symmetric_product(ninth_degree(gram, steps[1]), factor)

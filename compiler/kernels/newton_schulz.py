@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from normdsl.compiler.kernels.products import symmetric_product
+
 
 def unit_wide(x: Tensor) -> Tensor:
     """Return x, or xᵀ if it is tall, as one batch, with Frobenius norm 1, or 0; no overflow.
@@ -26,13 +28,13 @@ def polar_newton_schulz(
     """Return x, scaled to Frobenius norm 1, under the maps y ↦ a y + b (y yᵀ) y + c (y yᵀ)² y."""
     y = unit_wide(x).to(dtype)
     for a, b, c in coefficients:
-        y = quintic_step(y, y @ y.mT, a, b, c)
+        y = quintic_step(y, symmetric_product(y, y.mT), a, b, c)
     return (y.mT if x.shape[-2] > x.shape[-1] else y).reshape(x.shape).to(x.dtype)
 
 
 def quintic_step(y: Tensor, gram: Tensor, a: float, b: float, c: float) -> Tensor:
     """Return a y + (b gram + c gram²) y: two products that add to what is there."""
-    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor = symmetric_product(gram, gram, gram, b, c)
     return torch.baddbmm(y, factor, y, beta=a)
 
 
@@ -46,11 +48,12 @@ def polar_gram_newton_schulz(
     y = unit_wide(x).to(dtype)
     eye = y.new_ones(y.shape[-2]).diag_embed()
     for start in range(0, len(coefficients), restart):
-        gram = factor = product = y @ y.mT
+        gram = factor = product = symmetric_product(y, y.mT)
         for k, (a, b, c) in enumerate(coefficients[start : start + restart]):
-            gram = factor @ gram @ factor if k else gram
-            factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * eye
-            product = factor @ product if k else factor
+            if k:  # all of these are polynomials of one Gram matrix
+                gram = symmetric_product(symmetric_product(factor, gram), factor)
+            factor = symmetric_product(gram, gram, gram, b, c) + a * eye
+            product = symmetric_product(factor, product) if k else factor
         y = product @ y
     return (y.mT if x.shape[-2] > x.shape[-1] else y).reshape(x.shape).to(x.dtype)
 
@@ -65,5 +68,5 @@ def polar_turbo(
     scale = torch.where(sums == 0, 0.0, torch.where(sums == 0, 1.0, sums).rsqrt())
     y, gram = (scale * y).to(dtype), (scale * gram * scale.mT).to(dtype)
     for k, (a, b, c) in enumerate(coefficients):
-        y = quintic_step(y, y @ y.mT if k else gram, a, b, c)
+        y = quintic_step(y, symmetric_product(y, y.mT) if k else gram, a, b, c)
     return (y.mT if x.shape[-2] > x.shape[-1] else y).reshape(x.shape).to(x.dtype)

@@ -6,19 +6,31 @@ import torch
 from torch import Tensor
 
 
-def symmetric_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return a b, b × k × k, which is known to be symmetric: no entry above the diagonal twice.
+def symmetric_product(
+    a: Tensor, b: Tensor, base: Tensor | None = None, beta: float = 1.0, alpha: float = 1.0
+) -> Tensor:
+    """Return a b, or β base + α a b, b × k × k, which is known to be symmetric, as its base is.
 
-    By two blocks of rows, which saves a quarter of the work; small ones and those on devices whose
-    products are not worth splitting are formed at once.
+    On CPUs by two blocks of rows: no block above the diagonal is computed, a quarter of the work
+    less. Small ones, compiled ones and those of other devices are formed at once.
     """
-    k = a.shape[-2]
-    if k < 512 or a.device.type not in ("cpu", "meta"):
-        return torch.bmm(a, b)
-    half = k // 2
-    upper = torch.bmm(a[..., :half, :], b[..., :half])
-    lower = torch.bmm(a[..., half:, :], b)
-    return torch.cat([torch.cat([upper, lower[..., :half].mT], -1), lower], -2)
+    k, half = a.shape[-2], a.shape[-2] // 2
+    whole = a.device.type not in ("cpu", "meta") or torch.compiler.is_compiling()
+    if k < 512 or whole:
+        if base is None:
+            return torch.bmm(a, b)
+        return torch.baddbmm(base, a, b, beta=beta, alpha=alpha)
+    found = a.new_empty(a.shape[0], k, k)
+    first, rest = found[:, :half, :half], found[:, half:]
+    if base is None:
+        torch.bmm(a[:, :half], b[..., :half], out=first)
+        torch.bmm(a[:, half:], b, out=rest)
+    else:
+        upper, lower = base[:, :half, :half], base[:, half:]
+        torch.baddbmm(upper, a[:, :half], b[..., :half], beta=beta, alpha=alpha, out=first)
+        torch.baddbmm(lower, a[:, half:], b, beta=beta, alpha=alpha, out=rest)
+    found[:, :half, half:] = found[:, half:, :half].mT
+    return found
 
 
 def short_gram(y: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import torch
 
+from normdsl.compiler.kernels import hopper
 from normdsl.compiler.kernels.automatic import has_bfloat16, polar_way, root_way
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant
@@ -61,6 +62,11 @@ _POLAR = {
         "singular values above 1e-3 ‖X‖_F come within 1e-2 of 1",
     ),
 }
+_QUACK = Choice(
+    "gemm_symmetric of quack-kernels",
+    "it is installed, and no entry above the diagonal is computed twice",
+    "exact but for rounding",
+)
 _EIGH = Choice("Eigh()", "it is exact, and there is no faster way here", "exact")
 _NEWTON = Choice(
     "CoupledNewton(steps=30)",
@@ -83,6 +89,15 @@ def root_choice(spot: Spot, exponent: Expr) -> Choice:
     number = float(exponent.value) if isinstance(exponent, Constant) else None
     newton = root_way(spot.device.type, spot.dtype == torch.float64, number)
     return _NEWTON if newton else _EIGH
+
+
+def product_choices(spot: Spot, dtype: torch.dtype) -> tuple[Choice, ...]:
+    """Return what symmetric products of a dtype are formed by on a GPU, for each of the sizes."""
+    missing, found = hopper.refusal(), dict[str, None]()
+    for short, long in map(sorted, spot.sizes):
+        found[missing or hopper.unfit(spot.device, dtype, short, long) or ""] = None
+    plain = "as exact as any product"
+    return tuple(Choice("torch.bmm", why, plain) if why else _QUACK for why in found)
 
 
 def eigenbasis_choice() -> Choice:

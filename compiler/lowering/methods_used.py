@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 
 import attrs
+import torch
 
+from normdsl.compiler.kernels.automatic import has_bfloat16
 from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.choices import (
     Choice,
     Spot,
     eigenbasis_choice,
     polar_choices,
+    product_choices,
     root_choice,
 )
 from normdsl.compiler.lowering.derive import Part, Singular
@@ -56,7 +59,19 @@ def choices(program: Program, spot: Spot) -> tuple[str, ...]:
             case Eigenbasis() if schedule.eigenbasis == Automatic():
                 role, chosen = "eigenbasis", (eigenbasis_choice(),)
         lines |= {f"{role}: {choice}": None for choice in chosen}
+    if spot.device.type == "cuda" and "def symmetric_product(" in program.code:
+        chosen = product_choices(spot, _product_dtype(schedule.polar, spot))
+        lines |= {f"symmetric products: {choice}": None for choice in chosen}
     return tuple(lines)
+
+
+def _product_dtype(method: Method, spot: Spot) -> torch.dtype:
+    """Return the dtype in which the method of a polar factor multiplies matrices."""
+    if method == Automatic():
+        exact, half = spot.dtype == torch.float64, has_bfloat16(spot.device)
+        return torch.bfloat16 if half and not exact else spot.dtype
+    name = getattr(method, "dtype", None)
+    return getattr(torch, name) if name else spot.dtype
 
 
 def _line(

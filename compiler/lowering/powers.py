@@ -18,14 +18,7 @@ SEVERAL = "roots"
 
 
 def method_of(power: MatrixPower, schedule: Schedule) -> Method:
-    """Return the method of a power: the schedule's, or `Eigh` for exponents that it does not take.
-
-    Example:
-        >>> import normdsl as nd
-        >>> root = nd.matrix_power(nd.G @ nd.G.T, 1 / 2)
-        >>> method_of(root, nd.Schedule(root=nd.CoupledNewton(9)))
-        Eigh()
-    """
+    """Return the method of a power: the schedule's, or `Eigh` for exponents that it does not take."""
     p = power.exponent
     taken = schedule.root.takes(p.value if isinstance(p, Constant) else None)
     return schedule.root if taken else Eigh()

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
+from normdsl.compiler.kernels import hopper
 from normdsl.compiler.lowering.plan import Plan, planned
 from normdsl.compiler.lowering.source import write
 from normdsl.declarations.rule import Rule, remembered
@@ -64,10 +65,15 @@ def lower(declaration: Rule, schedule: Schedule) -> Program:
 
 
 def load(what: str, code: str) -> dict[str, Any]:
-    """Run emitted source, which imports torch alone, and return what it defines."""
+    """Run emitted source, which imports torch alone, and return what it defines.
+
+    Where quack-kernels is installed, the source's own symmetric products give way to its.
+    """
     name = f"<normdsl {what} {hash(code):x}>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
     # No `__name__`: `torch.compile` would import a module of that name when it inlines the code.
     namespace: dict[str, Any] = {}
     exec(compile(code, name, "exec"), namespace)
+    if "symmetric_product" in namespace and hopper.refusal() is None:
+        namespace["symmetric_product"] = hopper.symmetric_product
     return namespace

@@ -4,11 +4,14 @@ import re
 
 import attrs
 import pytest
+import torch
 
 import normdsl as nd
 from normdsl import G, W
 from normdsl.cli.find import shipped
-from normdsl.compiler.lowering.methods_used import kernels
+from normdsl.compiler.kernels import hopper
+from normdsl.compiler.lowering.choices import Spot
+from normdsl.compiler.lowering.methods_used import choices, kernels
 from normdsl.compiler.lowering.program import lower
 
 RULES = shipped()
@@ -124,3 +127,23 @@ def test_polynomials_are_counted_and_options_said():
         "polar: NewtonSchulz(8 steps, dtype=bfloat16)",
     )
     assert of(x, polar=nd.Turbo()) == ("polar: Turbo(4 steps)",)
+
+
+@pytest.mark.parametrize(("missing", "unfit", "told"), [
+    ("quack-kernels is not installed", None, "torch.bmm, since quack-kernels is not installed"),
+    (None, None, "gemm_symmetric of quack-kernels, since it is installed"),
+    (None, "matrices up to 256 are one tile", "torch.bmm, since matrices up to 256 are one tile"),
+])  # fmt: skip
+def test_on_gpus_it_is_told_what_forms_symmetric_products(monkeypatch, missing, unfit, told):
+    asked = []
+    monkeypatch.setattr("normdsl.compiler.lowering.choices.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("normdsl.compiler.lowering.methods_used.has_bfloat16", lambda device: True)
+    monkeypatch.setattr(hopper, "refusal", lambda: missing)
+    monkeypatch.setattr(hopper, "unfit", lambda *where: asked.append(where) or unfit)
+    program = lower(nd.algorithms.muon, nd.Schedule())
+    spot = Spot(torch.device("cuda"), torch.float32, ((768, 512), (512, 512)))
+    (line,) = [x for x in choices(program, spot) if x.startswith("symmetric products")]
+    assert told in line
+    assert missing or asked[0] == (spot.device, torch.bfloat16, 512, 768)
+    on_cpu = attrs.evolve(spot, device=torch.device("cpu"))
+    assert not any("symmetric" in x for x in choices(program, on_cpu))
