@@ -55,7 +55,9 @@ _NAMES = {
         "abs block_mean cholesky eigenbasis exp inner inverse kth_largest log matrix_power max "
         "maximum minimum normal_like polar reciprocal sign signs_like sqrt sum tanh trace"
     ),
+    "vocabulary.queries": "gradient hessian_product loss_at",
     "vocabulary.statistics": "coupled_grams ema_in_basis running_max",
+    "vocabulary.steps": "step",
 }
 #: The public modules.
 _MODULES = {

@@ -117,6 +117,10 @@ from normdsl.vocabulary.functions import sqrt as sqrt
 from normdsl.vocabulary.functions import sum as sum
 from normdsl.vocabulary.functions import tanh as tanh
 from normdsl.vocabulary.functions import trace as trace
+from normdsl.vocabulary.queries import gradient as gradient
+from normdsl.vocabulary.queries import hessian_product as hessian_product
+from normdsl.vocabulary.queries import loss_at as loss_at
 from normdsl.vocabulary.statistics import coupled_grams as coupled_grams
 from normdsl.vocabulary.statistics import ema_in_basis as ema_in_basis
 from normdsl.vocabulary.statistics import running_max as running_max
+from normdsl.vocabulary.steps import step as step

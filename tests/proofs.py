@@ -7,6 +7,7 @@ what the group makes of them, and every expression is evaluated on both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import attrs
 import numpy as np
@@ -21,6 +22,7 @@ from normdsl.compiler.invariance.mirror import Mirror
 from normdsl.compiler.invariance.unit_equations import OLD
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.verdicts import tasks
+from normdsl.compiler.verdicts.ask import Ask
 from normdsl.compiler.verdicts.elements import Element, draw
 from normdsl.compiler.verdicts.probe import Probe
 from normdsl.declaration import Declaration
@@ -92,14 +94,19 @@ def random_streams(shape: tuple[int, int], seed: int):
         rows = torch.as_tensor(other.standard_normal((2 * size, size)))
         return rows.mT @ rows
 
+    _, loss = tasks.problem(shape, seed)
     return [
         (
             torch.as_tensor(rng.standard_normal(shape)),
             torch.as_tensor(rng.standard_normal(shape)),
             torch.as_tensor(rng.uniform(1, 2, (1, 1))),
-            {"input_moment": definite(shape[1]), "output_moment": definite(shape[0])},
+            {
+                "input_moment": definite(shape[1]),
+                "output_moment": definite(shape[0]),
+                "ask": Ask(partial(loss, step=step)),
+            },
         )
-        for _ in range(STEPS)
+        for step in range(STEPS)
     ]
 
 
@@ -109,8 +116,17 @@ def transported(group: Group, element: Element, w: Tensor, g: Tensor, loss: Tens
         element.act(group.law(Source.WEIGHTS), w),
         element.act(group.law(Source.GRADIENT), g),
         loss**element.c if value is None else element.act(value, loss),
-        tasks.transported(group, element.act, seen),
+        {**tasks.transported(group, element.act, seen), "ask": moved_ask(group, element, seen)},
     )
+
+
+def moved_ask(group: Group, element: Element, seen) -> Ask:
+    """Return what answers in the original run: f(W) = c f̃(ρ⁻¹ W)."""
+
+    def loss(w: Tensor) -> Tensor:
+        return element.c**group.loss_unit * seen["ask"].loss(element.undo(group.weights, w))
+
+    return Ask(loss)
 
 
 def valued(law: Law, hyper: Mapping[str, float]) -> Law:

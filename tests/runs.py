@@ -29,7 +29,7 @@ from normdsl.compiler.verdicts.drift import HOLDS
 from normdsl.compiler.verdicts.elements import Element, draw
 from normdsl.compiler.verdicts.probe import Probe
 from normdsl.compiler.verdicts.sampling import by_way
-from normdsl.compiler.verdicts.simulate import Way, distances
+from normdsl.compiler.verdicts.simulate import Way, mapped, parted
 from normdsl.compiler.verdicts.tasks import Task, task
 from normdsl.compiler.verdicts.trajectory import Run
 from normdsl.declaration import Declaration
@@ -144,7 +144,7 @@ def noise_of(declaration: Declaration, setting: Setting, seed: int) -> tuple[flo
     """Return how far rounding alone drives a run away from itself, step by step."""
     generator = torch.Generator().manual_seed(seed)
     other = run(declaration, posed(declaration, setting), setting, noise=generator)
-    return padded(distances(original(declaration, setting).weights, other.weights), setting)
+    return padded(parted(original(declaration, setting), other), setting)
 
 
 def twin(
@@ -174,14 +174,14 @@ def compare(
     states = states or {}
     ours = original(declaration, setting)
     theirs, element = twin(declaration, group, setting, states)
-    drift = distances(ours.weights, [element.act(group.weights, w) for w in theirs.weights])
+    drift = parted(ours, mapped(theirs, group, element))
     noise = [noise_of(declaration, setting, k) for k in range(2 * doubt)]
     for k in range(doubt):
         if judged(drift, noise).said is not Said.PART:
             break
         generator = torch.Generator().manual_seed(k)
         other, _ = twin(declaration, group, setting, states, generator)
-        noise.append(padded(distances(theirs.weights, other.weights), setting))
+        noise.append(padded(parted(theirs, other), setting))
     return judged(drift, noise)
 
 

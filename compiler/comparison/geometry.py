@@ -9,8 +9,8 @@ import attrs
 from normdsl.declarations.rule import Rule
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Source, Stream
 from normdsl.expressions.nodes.products import transpose
+from normdsl.expressions.origins import Origin
 from normdsl.expressions.shapes import SCALAR
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import Lmo, Norm, Sharp
@@ -44,7 +44,7 @@ def geometry(declaration: Rule) -> Geometry | None:
     The step is an LMO or sharp operator at something made of gradients, times a number that may
     change; beside it, the new weights have summands without gradients only.
     """
-    terms = dict.fromkeys(_summands(declaration.update))
+    terms = dict.fromkeys(_summands(declaration.weights))
     steps = [x for x in terms if _reads_gradient(x)]
     if len(steps) != 1 or not isinstance(step := steps[0], Lmo | Sharp):
         return None
@@ -78,7 +78,7 @@ def _summands(update: Expr) -> Iterator[Expr]:
 
 
 def _reads_gradient(expr: Expr) -> bool:
-    return any(isinstance(x, Stream) and x.source is Source.GRADIENT for x in walk(expr))
+    return bool(expr.origins & Origin.GRADIENT)
 
 
 def _simple(map: LinearMap) -> tuple[LinearMap, ...]:

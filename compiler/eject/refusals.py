@@ -11,8 +11,9 @@ def require(program: Program, view: View | None) -> None:
     """Refuse what cannot be ejected.
 
     Raises:
-        DeclarationError: for a rule that combines layers, reads moments of a layer, draws random
-            numbers or rounds by them, and for a view that cuts parameters into parts.
+        DeclarationError: for a rule that combines layers, evaluates the loss again, reads moments
+            of a layer, draws random numbers or rounds by them, and for a view that cuts parameters
+            into parts.
     """
     rule = program.declaration
     asked = f"eject {rule.name}"
@@ -22,6 +23,13 @@ def require(program: Program, view: View | None) -> None:
             asked,
             at=program.layers[0],
             why="it combines what all layers have, and an ejected step takes bucket after bucket",
+            hint=hint,
+        )
+    if rule.asks:
+        raise DeclarationError(
+            asked,
+            at=program.phases[0].asked[0],
+            why="it evaluates the loss again in the middle of a step, with all weights elsewhere",
             hint=hint,
         )
     if rule.moments:

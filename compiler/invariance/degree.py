@@ -59,7 +59,7 @@ INCOMPATIBLE = (
 
 def degree(declaration: Rule) -> Degree | None:
     """Return the degree of a rule's step, its terms c W left out; None if it has none."""
-    step = _from_zero(_step(declaration.update))
+    step = _from_zero(_step(declaration.weights))
     inference = Inference(loss_scale, idle_parameters(declaration))
     try:
         found = min(inference.judge(step), key=lambda j: len(j.conditions))
@@ -67,7 +67,7 @@ def degree(declaration: Rule) -> Degree | None:
         return None
     if found.law == ANYTHING or found.law.unit is None or found.law.unit.has(sympy.Dummy):
         return None
-    update = declaration.update
+    update = declaration.weights
     only = not update.origins & (Origin.LOSS | Origin.LOSS_UNIT) and _linear_in_weights(update)
     silent = {c for c in found.conditions if isinstance(c, Assumption) and c.kind in SILENT}
     return Degree(declaration, found.law.unit, settled_starts(found.conditions - silent), only)

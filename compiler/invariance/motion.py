@@ -8,7 +8,7 @@ from normdsl.declarations.folding import Folding, fold
 from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Param, Source, Stream
+from normdsl.expressions.nodes import Param, Query, Source, Stream, next_weights
 from normdsl.expressions.nodes.arithmetic import Pow
 from normdsl.expressions.nodes.constants import is_constant
 from normdsl.expressions.recursion import After, Before, Recursion, State, release
@@ -40,16 +40,17 @@ def update_moves(update: Expr) -> bool:
     Suppose that they stand still. Then some states never leave their start; if with these the new
     weights are the old ones, what was supposed is what happens.
     """
-    return any(map(_is_gradient, walk(update))) and _at_rest(update) != W
+    weights = next_weights(update)
+    return any(map(_is_gradient, walk(weights))) and _at_rest(weights) != W
 
 
 def _is_gradient(expr: Expr) -> bool:
-    return isinstance(expr, Stream) and expr.source is Source.GRADIENT
+    return isinstance(expr, Query) or (isinstance(expr, Stream) and expr.source is Source.GRADIENT)
 
 
 def _is_directed(update: Expr) -> bool:
     """Return whether the gradient decides more of a step than its length."""
-    seen, stack = set(), [update]
+    seen, stack = set(), [next_weights(update)]
     while stack:
         expr = stack.pop()
         if expr not in seen and expr.shape != SCALAR:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import attrs
 import sympy
 
+from normdsl.compiler.invariance.agreement import alike
 from normdsl.compiler.invariance.conditions import (
     SILENT,
     Assumption,
@@ -21,7 +22,6 @@ from normdsl.compiler.invariance.conditions import (
     wanting,
 )
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.induction import alike
 from normdsl.compiler.invariance.infer import ASIDE, Inference
 from normdsl.compiler.invariance.judgement import Failure, Judgement, settled, settled_law
 from normdsl.compiler.invariance.laws import moved

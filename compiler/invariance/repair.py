@@ -23,7 +23,7 @@ from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
 from normdsl.expressions.domains import REAL
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes import Param, Returned
 from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.origins import NUMBERS
 from normdsl.expressions.streams import G, W
@@ -197,7 +197,7 @@ def _apply(declaration: Rule, edits: tuple[Edit, ...]) -> Rule | None:
             old, new = replace(edit.old, table), replace(edit.new, table)
             update, table = replace(update, {old: new}), {**table, old: new}
         for edit in edits:
-            update = update if edit.decay is None else update + edit.decay
+            update = update if edit.decay is None else _decayed(update, edit.decay)
         update = fold(update, {})
         used = {x.name for x in walk(update) if isinstance(x, Param)}
         if not used >= {u.name for u in unknowns}:
@@ -208,6 +208,13 @@ def _apply(declaration: Rule, edits: tuple[Edit, ...]) -> Rule | None:
         )
     except NormdslError:
         return None
+
+
+def _decayed(update: Expr, decay: Expr) -> Expr:
+    """Return what a rule returns, with a decay added to the new weights."""
+    if isinstance(update, Returned):
+        return attrs.evolve(update, weights=update.weights + decay)
+    return update + decay
 
 
 def _edits(declaration: Rule) -> Iterator[Edit]:

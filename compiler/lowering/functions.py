@@ -10,6 +10,7 @@ from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fields import unused
 from normdsl.compiler.lowering.function_text import function, lengths, returned, tuple_of
 from normdsl.compiler.lowering.kernel_calls import with_helpers
+from normdsl.compiler.lowering.phases import answers
 from normdsl.compiler.lowering.plan import Plan
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.value_types import Type, Types
@@ -31,6 +32,7 @@ class Functions:
             used.add(self.olds[-1])
         before = zip(plan.slots, self.olds, strict=False)
         self.inputs: dict[Expr, str] = {s.before: x for s, x in before}
+        self.inputs |= answers(plan.phases)
         # A kept value that a state remembers anyway has its last value there.
         self.kept: dict[Expr, str] = {}
         for x, k in zip(plan.renewed, plan.homes, strict=True):
@@ -136,6 +138,7 @@ class Functions:
         hyper = "".join(f", {h.name}={h.name}" for h in plan.declaration.hyper)
         head = ", ".join(["W", "G", *self.olds])
         asides = [*plan.declaration.moments, *(["layers", "own"] if plan.layers else [])]
+        asides += ["answers"] if plan.phases else []
         asides += ["stream", "places"] if plan.draws else []
         told = "".join(f", {name}={name}" for name in ["loss", *asides])
         body = [f"once = numbers(W, t=t{hyper})"]
@@ -152,8 +155,8 @@ class Functions:
     def _asides(self) -> set[str]:
         """Return names of arguments besides weights, gradient, states and numbers."""
         plan = self.plan
-        known = {"layers", "own", *plan.declaration.moments, plan.phase or "phase", plan.reuse}
-        return known | {*self.kept.values()}
+        known = {"layers", "own", "answers", plan.phase or "phase", plan.reuse}
+        return known | {*plan.declaration.moments, *self.kept.values()}
 
     def arguments(
         self,
@@ -165,6 +168,7 @@ class Functions:
         plan = self.plan
         known = "".join(f", {name}=None" for name in plan.declaration.moments)
         known += ", layers=(), own=()" if plan.layers else ""
+        known += ", answers=()" if plan.phases else ""
         known += drawn_arguments(plan)
         head = ", ".join(["W", "G", *self.olds, *(kept or {}).values()])
         if numbers is None:

@@ -89,7 +89,7 @@ def _rewritten(rule: Rule, number: int) -> Stage:
     now = rewrite.passes[number]
     with located(None):  # what is made for printing was written nowhere
         lines = [(name, rewrite(x)) for x, name in rule.labels.items()]
-        lines.append(("W", rewrite(rule.update)))
+        lines.append(("W", rewrite(rule.weights)))
         names = {**rule.labels, **{x: name for name, x in lines[:-1]}}
         told = [*_identities(now, names), *_program(lines, names)]
     return Stage(now.name, now.does, told, tuple(now.used))

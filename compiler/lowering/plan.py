@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import attrs
 
 from normdsl.compiler.lowering.derive import Derivation, Slot
 from normdsl.compiler.lowering.fields import Field, kept_fields, state_fields, unused
+from normdsl.compiler.lowering.phases import Phase, phases
 from normdsl.compiler.lowering.refresh import combined, inside, kept_values, turning
 from normdsl.compiler.lowering.rewrites import RewritingPass
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Across, Draw
+from normdsl.expressions.nodes import Across, Draw, next_weights
 from normdsl.schedules.schedule import Schedule
 
 #: A schedule that keeps all values that any schedule keeps.
@@ -51,6 +52,8 @@ class Plan:
         layers: the scalars that the step combines over all layers, in the order in which they are
             found: each survey takes the arguments of `step` and those found before, as `layers`,
             with what this layer had contributed to them, as `own`.
+        phases: the further evaluations of the loss, each with what it is asked; functions take the
+            answers, which come in this order, as `answers`.
         names: the author's names of expressions.
         phase: name of a further argument of `step`, what to do with values that are kept between
             steps (see `refresh`); None if there are none.
@@ -59,6 +62,7 @@ class Plan:
         renewed: what is computed when kept values are: they, and the old states that turn along.
         homes: the numbers of the states that hold these from step to step.
         owned: names of the states that the rule has under any schedule.
+        evaluated: name of the state at which the model is evaluated; None for the weights.
     """
 
     declaration: Rule
@@ -70,12 +74,14 @@ class Plan:
     update: Expr
     after: tuple[Expr, ...]
     layers: tuple[Across, ...]
+    phases: tuple[Phase, ...]
     names: Mapping[Expr, str]
     phase: str | None
     reuse: str
     renewed: tuple[Expr, ...]
     homes: tuple[int, ...]
     owned: frozenset[str]
+    evaluated: str | None
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -97,8 +103,26 @@ class Plan:
     @cached_property
     def waiting(self) -> tuple[Across, ...]:
         """The scalars of all layers to which a layer adds what reads kept values."""
+        return tuple(x for x in self.layers if self.waits([x.arg]))
+
+    def waits(self, roots: Iterable[Expr]) -> bool:
+        """Return whether expressions read kept values, so that these come before them."""
         kept = set(self.renewed)
-        return tuple(x for x in self.layers if not kept.isdisjoint(inside([x.arg])))
+        return not kept.isdisjoint(inside(roots))
+
+    @cached_property
+    def needs(self) -> Mapping[Across, int]:
+        """For each scalar of all layers, how many answers what a layer adds to it depends on."""
+        return {
+            x: self.answers_in([x.arg, *(self.renewed if x in self.waiting else ())])
+            for x in self.layers
+        }
+
+    def answers_in(self, roots: Iterable[Expr]) -> int:
+        """Return how many answers, in order, expressions depend on."""
+        asked = [q for phase in self.phases for q in phase.asked]
+        read = set(inside(roots))
+        return max((k + 1 for k, q in enumerate(asked) if q in read), default=0)
 
     @cached_property
     def draws(self) -> bool:
@@ -115,7 +139,8 @@ def planned(declaration: Rule, schedule: Schedule) -> Plan:
     """Return the plan of a rule's step: derived, simplified, its states named."""
     rewrite = Rewriting()
     derive = rewrite.derivation
-    update = rewrite(declaration.update)
+    whole = rewrite(declaration.update)
+    update = next_weights(whole)
     place = {x: k for k, x in enumerate(declaration.labels)}
     slots = sorted(closed(derive), key=lambda slot: place.get(slot.after, len(place)))
     after = tuple(rewrite(slot.after) for slot in slots)
@@ -142,13 +167,22 @@ def planned(declaration: Rule, schedule: Schedule) -> Plan:
         update,
         after,
         combined(graph),
+        phases(graph),
         called,
         unused("phase", hyper) if scheduled else None,
         "" if _may_fail(graph, {*scheduled, *turns}) else unused("reuse", hyper),
         (*scheduled, *turns),
         (*map(held.index, scheduled), *map(before.index, turns.values())),
         frozenset(f.name for f in (*states, *kept, *owned)),
+        _evaluated(declaration, slots, states),
     )
+
+
+def _evaluated(declaration: Rule, slots: Sequence[Slot], states: Sequence[Field]) -> str | None:
+    """Return the name of the state at which the model is evaluated, if it is not the weights."""
+    point = declaration.evaluate
+    names = (f.name for slot, f in zip(slots, states, strict=True) if slot.after == point)
+    return None if point is None else next(names)
 
 
 def _may_fail(graph: Iterable[Expr], given: Container[Expr]) -> bool:

@@ -18,7 +18,7 @@ SEVERAL = "roots"
 
 
 def method_of(power: MatrixPower, schedule: Schedule) -> Method:
-    """Return the method of a power: the schedule's, or `Eigh` for exponents that it does not take."""
+    """Return the method of a power: the schedule's, or `Eigh` for other exponents."""
     p = power.exponent
     taken = schedule.root.takes(p.value if isinstance(p, Constant) else None)
     return schedule.root if taken else Eigh()

@@ -99,6 +99,15 @@ class Printer(abc.ABC):
         return Piece(STREAMS[expr.source], Level.ATOM)
 
     @_write.register
+    def _returned(self, expr: nodes.Returned) -> Piece:
+        return self(expr.weights)
+
+    @_write.register
+    def _query(self, expr: nodes.Query) -> Piece:
+        arguments = [repr(expr.asked.name), *map(self._arg, expr.children)]
+        return Piece(f"ask({', '.join(arguments)})", Level.ATOM)
+
+    @_write.register
     def _eye(self, expr: nodes.Eye) -> Piece:
         size = LENGTH[expr.dim]
         return Piece(f"W.new_ones({size}).diag_embed()", Level.ATOM)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -30,6 +30,7 @@ class Program(Plan):
             where the rule reads them.
         step: (W, G, *states, t=, loss=, **hyper) → (W, *states): all of these.
         surveys: what each layer contributes to the scalars of all layers.
+        points: for each further evaluation of the loss, where it is, and its directions.
     """
 
     code: str
@@ -39,6 +40,7 @@ class Program(Plan):
     arrays: Callable[..., tuple[Tensor, ...]]
     step: Callable[..., tuple[Tensor, ...]]
     surveys: tuple[Callable[..., Tensor], ...]
+    points: tuple[Callable[..., Sequence[Tensor]], ...]
 
     def source(self, shape: tuple[int, int]) -> str:
         """Return the code, headed by the shapes it has for weights of `shape`."""
@@ -58,10 +60,11 @@ def lower(declaration: Rule, schedule: Schedule) -> Program:
     code = write(plan)
     loaded = load(declaration.name, code)
     surveys = tuple(loaded[f"survey{k}"] for k in range(len(plan.layers)))
+    points = tuple(loaded[f"point{k}"] for k in range(len(plan.phases)))
     parts = attrs.asdict(plan, recurse=False)
     functions: dict[str, Any]
     functions = {x: loaded.get(x) for x in ("init", "numbers", "renew", "arrays", "step")}
-    return Program(**parts, code=code, surveys=surveys, **functions)
+    return Program(**parts, code=code, surveys=surveys, points=points, **functions)
 
 
 def load(what: str, code: str) -> dict[str, Any]:

@@ -48,6 +48,15 @@ def parts(plan: Plan) -> dict[str, str]:
             {place[y]: y for y in combined([x.arg])},
             functions.kept if x in plan.waiting else {},
         )
+    for k, phase in enumerate(plan.phases):
+        asked = (*phase.directions, phase.point)
+        written[f"point{k}"] = functions.write(
+            f"point{k}",
+            f"Where evaluation {k + 1} of the loss is, and the directions it is asked about",
+            [(x, None) for x in asked],
+            {place[y]: y for y in combined(asked)},
+            functions.kept if plan.waits(asked) else {},
+        )
     roots = [*((x, plan.names.get(x)) for x in plan.after), (plan.update, "W_new")]
     what = f"The arrays of one step of {plan.declaration.name}"
     numbers = numbers_of(plan)

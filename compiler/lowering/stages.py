@@ -82,6 +82,7 @@ def _why_not_split(program: Program) -> str:
     renewed = inside(program.renewed)
     told = {
         "as layers share scalars": program.layers,
+        "as it evaluates the loss again": program.phases,
         "as it draws random numbers": program.draws,
         "as it reads moments of layers": program.declaration.moments,
         "as it reads kept values of the step before": program.reads_last,

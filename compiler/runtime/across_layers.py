@@ -11,14 +11,16 @@ from normdsl.compiler.runtime import running
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.stepper import Stepper
-from normdsl.expressions.nodes import Reducer
+from normdsl.expressions.nodes import Across, Reducer
 
 #: A scalar that is not known yet; what is computed before it does not read it.
 _UNKNOWN = torch.zeros((), dtype=torch.float32, device="cpu")
 
 
 def shared(
-    batches: Sequence[tuple[Stepper, Inputs]], joined: Sequence[Scalar] | None = None
+    batches: Sequence[tuple[Stepper, Inputs]],
+    joined: Sequence[Scalar] | None = None,
+    told: Sequence[Known] | None = None,
 ) -> list[Known]:
     """Return, for each batch, what its step combines over all layers, and its own part of it.
 
@@ -27,6 +29,8 @@ def shared(
 
     Args:
         batches: what steps together. joined: the scalars of their rules, if they are known.
+        told: what else each of them is told: the answers of the loss up to now, without which some
+            scalars are not known yet.
 
     Raises:
         FactorisationError: if a factorisation does not converge (rare for finite input).
@@ -34,11 +38,16 @@ def shared(
     """
     batches = list(batches)
     known = [_unknown(len(stepper.program.layers)) for stepper, _ in batches]
+    if told is not None:
+        known = [own | more for own, more in zip(known, told, strict=True)]
     if joined is None:
         joined = scalars(tuple(dict.fromkeys(stepper for stepper, _ in batches)))
     for scalar in joined:
         holders = [i for i, (stepper, _) in enumerate(batches) if stepper in scalar.nodes]
         nodes = [scalar.nodes[batches[i][0]] for i in holders]
+        pairs = zip(nodes, holders, strict=True)
+        if any(_waits(batches[i][0], node, known[i]) for node, i in pairs):
+            continue
         for node, i in zip(nodes, holders, strict=True):
             if node in batches[i][0].program.waiting:
                 batches[i] = batches[i][0], running.renewed(*batches[i], known[i])
@@ -55,6 +64,11 @@ def shared(
             _put(known[i], "layers", place, total.to(x).reshape(1, 1, 1))
             _put(known[i], "own", place, x)
     return known
+
+
+def _waits(stepper: Stepper, node: Across, known: Known) -> bool:
+    """Return whether a scalar of all layers depends on answers that are still to come."""
+    return stepper.program.needs[node] > len(known.get("answers", ()))
 
 
 def _unknown(count: int) -> Known:

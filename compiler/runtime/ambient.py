@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -72,8 +73,11 @@ class Plain:
 
     def __init__(self) -> None:
         self._undo: list[Undo] = []
+        self._before: Plain | None = None
 
     def __enter__(self) -> None:
+        self._before = _ACTIVE.get()
+        _ACTIVE.set(self)
         for name in _CAST if torch._C._is_any_autocast_enabled() else ():
             if torch.is_autocast_enabled(name):
                 torch.set_autocast_enabled(name, False)
@@ -92,6 +96,7 @@ class Plain:
     def __exit__(self, *_: object) -> None:
         while self._undo:
             self._undo.pop()()
+        _ACTIVE.set(self._before)
 
     def _raise_products(self) -> None:
         for product in _PRODUCTS:
@@ -103,6 +108,24 @@ class Plain:
         if before != "highest":
             self._undo.append(partial(torch.set_float32_matmul_precision, before))
             torch.set_float32_matmul_precision("highest")
+
+
+#: What put precisions aside, in this thread.
+_ACTIVE: ContextVar[Plain | None] = ContextVar("active", default=None)
+
+
+@contextmanager
+def as_found() -> Iterator[None]:
+    """Inside, precisions are those of the process: for the user's code that a step calls."""
+    active = _ACTIVE.get()
+    if active is None:
+        yield
+        return
+    active.__exit__()
+    try:
+        yield
+    finally:
+        active.__enter__()
 
 
 def _set_precision(backend: str, operation: str, value: str) -> None:

@@ -182,6 +182,18 @@ class Bucket(ABC):
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
         """Return what `run` would, for each member; nothing is written."""
 
+    def shaped(self, batches: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return what a tensor for each of its batches has for each member, in its shape."""
+        known = [x for x in batches if x is not None]
+        if not known:
+            return [None for _ in self.members]
+        parts = [x.tensor_split(len(self.members)) for x in known]
+        found: list[Tensor | None] = []
+        for member, own in zip(self.members, zip(*parts, strict=True), strict=True):
+            x = member.layout.view.join(own, member.layout.shape)
+            found.append(torch.view_as_complex(x.contiguous()) if self._complex else x)
+        return found
+
     def forget(self) -> None:
         """Let go of the states that members came with, once they are in the buffers."""
         self.members = tuple(attrs.evolve(m, state={}) for m in self.members)

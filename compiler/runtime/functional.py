@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,11 +13,12 @@ from torch.utils import _pytree as pytree
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.draws import origin
+from normdsl.compiler.runtime.evaluating import differentiated, missing_evaluations
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.inputs import as_loss
 from normdsl.compiler.runtime.layout import require_kind
 from normdsl.compiler.runtime.moments import missing_moments, require_read, require_shapes
-from normdsl.compiler.runtime.pure import Context, Leaf, size, started, stepped
+from normdsl.compiler.runtime.pure import Context, Evaluate, Leaf, size, started, stepped
 from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import require_gradient
@@ -51,6 +53,11 @@ class Functional:
         self._joined = scalars((self._stepper,))
         self._names = [f.name for f in self._stepper.program.fields]
 
+    @property
+    def evaluated(self) -> str | None:
+        """Name of the state at which the model is evaluated; None if that is the weights."""
+        return self._stepper.program.evaluated
+
     @as_scheduled
     def init(self, params: Any, *, seed: int | Tensor = 0, **hyper: Any) -> State:
         """Return the state before the first step.
@@ -84,6 +91,7 @@ class Functional:
         params: Any,
         *,
         loss: Any = None,
+        objective: Callable[[Any], Tensor] | None = None,
         input_moment: Any = None,
         output_moment: Any = None,
         **hyper: Any,
@@ -95,6 +103,9 @@ class Functional:
             state: from `init` or the last `update`.
             params: the parameters.
             loss: the loss at them, if the rule reads it.
+            objective: the loss of this step as a function of the parameters, if the rule asks for
+                it at other points or for products with its Hessian; torch.func must differentiate
+                it.
             input_moment: second moments of the layers' inputs, n×n, a tree like `params`, if the
                 rule reads them. output_moment: those of the gradients at their outputs, m×m.
             hyper: hyper-parameters; numbers or scalar tensors.
@@ -123,10 +134,11 @@ class Functional:
             for i in going
         ]
         self._require(leaves)
+        evaluate = self._evaluate(objective, params_, tree, going)
         context = Context(state["t"] + 1, self._loss(loss), values, phase)
         for i, (weight, after) in zip(
             going,
-            stepped(self._stepper, leaves, context, self._joined) if leaves else (),
+            stepped(self._stepper, leaves, context, self._joined, evaluate) if leaves else (),
             strict=True,
         ):
             params_[i] = weight
@@ -168,6 +180,23 @@ class Functional:
         if self._stepper.reads_loss and loss is None:
             raise missing_loss(self.declaration.name, "update(..., loss=value)")
         return as_loss(loss)
+
+    def _evaluate(
+        self, objective: Callable[[Any], Tensor] | None, values: list[Any], tree: Any, going: Any
+    ) -> Evaluate | None:
+        """Return what evaluates the loss with some of the leaves elsewhere."""
+        if not self._stepper.program.phases:
+            return None
+        if objective is None:
+            raise missing_evaluations(self.declaration.name, "update(..., objective=f)")
+
+        def at(moved: Sequence[Tensor]) -> Tensor:
+            everything = list(values)
+            for i, value in zip(going, moved, strict=True):
+                everything[i] = value
+            return objective(pytree.tree_unflatten(everything, tree))
+
+        return partial(differentiated, at, [values[i] for i in going])
 
     def _phase(self, done: Tensor, leaves: list[Any]) -> tuple[int, list[bool]]:
         """Return what is done with kept values that are due, and which leaves have such ones.

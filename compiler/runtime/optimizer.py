@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from normdsl.compiler.runtime import given, parameter_groups, saving
+from normdsl.compiler.runtime import evaluation, given, parameter_groups, saving
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.buckets import Context
 from normdsl.compiler.runtime.capture import Capture
+from normdsl.compiler.runtime.closures import Sample
 from normdsl.compiler.runtime.explain import Explanation, explained
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group
@@ -76,6 +77,10 @@ class DeclaredOptimizer(Optimizer):
             place.
         capture: what records the moments of the layers, `nd.capture(model)`, for a rule that reads
             them; a step uses them up.
+        buffers: tensors besides parameters that evaluating the model changes, such as
+            `model.buffers()` with the running means of a batch norm, for a rule that evaluates the
+            loss at other points: they keep what the evaluation at the weights left. Random numbers
+            of the model, as of dropout, are the same in all evaluations of a step.
         seed: of the random numbers that a rule draws. They are functions of the seed, the
             parameter (its name, or else its position), the step and the entry, so that replicas
             and a resumed run draw the same ones, and the generators of torch are left alone.
@@ -104,6 +109,7 @@ class DeclaredOptimizer(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         capture: Capture | None = None,
+        buffers: Iterable[Tensor] = (),
         seed: int = 0,
         **hyper: Any,
     ) -> None:
@@ -113,6 +119,8 @@ class DeclaredOptimizer(Optimizer):
         self.capturable = capturable
         self.judged = judged
         self._capture = capture
+        self._buffers = list(buffers)
+        self._evaluating = False
         self._given: dict[str, Any]
         self._plan: Plan | None = None
         own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
@@ -180,30 +188,80 @@ class DeclaredOptimizer(Optimizer):
             take = torch.compiler.disable(take)  # type: ignore[no-untyped-call]
         return take(closure, loss)
 
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Put the points at which models are to be evaluated in the place of the weights.
+
+        For a rule that returns one, `nd.step(W, evaluate=x)`; for others nothing changes. Steps are
+        refused until `train` puts the weights back; saved in between, both are saved.
+
+        Example:
+            >>> import normdsl as nd
+            >>> import torch
+            >>> averaged = nd.optimizer(
+            ...     lambda lr=1.0: nd.step(nd.W - lr * nd.G, evaluate=nd.W - lr / 2 * nd.G)
+            ... )
+            >>> w = torch.nn.Parameter(torch.tensor([[2.0]]))
+            >>> opt = averaged([w])
+            >>> w.grad = torch.ones_like(w)
+            >>> opt.step()
+            >>> opt.eval()
+            >>> w.item()
+            1.5
+            >>> opt.train()
+            >>> w.item()
+            1.0
+        """
+        evaluation.begin(self.param_groups, self.state)
+        self._evaluating = evaluation.is_on(self.state)
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Put the weights back in their place, bit by bit; see `eval`."""
+        evaluation.end(self.state)
+        self._evaluating = False
+
     def _step(self, closure: Callable[[], Any] | None, loss: Any) -> Any:
         """Take one step."""
+        sample = None
         if closure is not None:
             require_closure(closure)
-            with torch.enable_grad():
-                loss = closure()
-        self._advance(loss)
-        return loss
+            params = [p for group in self.param_groups for p in parameter_groups.parameters(group)]
+            sample = Sample(closure, params, self._buffers, self._capture)
+            if not self._begins_elsewhere(params):
+                loss = sample.first()
+        self._advance(loss, sample)
+        return loss if sample is None else sample.loss
+
+    def _begins_elsewhere(self, params: Iterable[Tensor]) -> bool:
+        """Return whether no rule reads the gradient or the loss at the weights.
+
+        The first step evaluates them nevertheless: it shows which parameters have a gradient.
+        """
+        if self._plan is None or any(p.requires_grad and p.grad is None for p in params):
+            return False
+        steppers = [settings(group).stepper for group in self.param_groups]
+        return not any(s.reads_gradient or s.reads_loss for s in steppers)
 
     @as_scheduled
-    def _advance(self, loss: Any) -> None:
+    def _advance(self, loss: Any, sample: Sample | None = None) -> None:
         """Take one step at a known loss."""
+        if self._evaluating:
+            raise evaluation.refuse_step("the optimizer")
         begins = self._plan is None and not self.capturable and self._is_new()
         if begins and given.is_probe(self.param_groups):
             self.init_state()
             return
         plan, contexts = self._planned(loss)
         self._plan = None  # a step that is refused leaves none behind
-        step = Step(plan, contexts, self.state, self.judged)
+        step = Step(plan, contexts, self.state, self.judged, sample)
         if self.nonfinite == "skip":
             step.take_finite()
         else:
             step.take()
         plan.settle(self.state)
+        if plan.asks:
+            plan.let_go()
         self._plan = plan
         if self._capture is not None:
             self._capture.clear(p for group in self.param_groups for p in group["params"])
@@ -307,11 +365,12 @@ class DeclaredOptimizer(Optimizer):
         told = [Group(group) for group in state["param_groups"]]
         super().__setstate__({**state, "param_groups": told})
         self._plan = None
+        self._evaluating = evaluation.is_on(self.state)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or a copy holds: all but hooks and the capture, as torch does."""
         told = {"nonfinite": self.nonfinite, "capturable": self.capturable, "judged": self.judged}
-        told |= {"_capture": None}
+        told |= {"_capture": None, "_buffers": []}
         return {**super().__getstate__(), **told}
 
 

@@ -89,6 +89,7 @@ class Plan:
         groups: as they were. alike: for each the first group with its hyper-parameters.
         buckets: in order. skips: whether parameters may stop to step together.
         joined: the scalars of all layers that their rules combine.
+        asks: whether any of their rules evaluates the loss again.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Plan:
         self.groups, self.alike, self.buckets, self.skips = groups, alike, buckets, skips
         steppers = dict.fromkeys(b.stepper for b in buckets)
         self.joined: Sequence[Scalar] = scalars(tuple(steppers)) if steppers else ()
+        self.asks = any(stepper.program.phases for stepper in steppers)
         self._versions: list[int] = []
         self._seen: list[Any] = []
 
@@ -133,6 +135,13 @@ class Plan:
         """Note how things are after a step, by which the next one knows what others changed."""
         self._seen = list(state.values())
         self._versions = [p._version for bucket in self.buckets for p in bucket.params]
+
+    def let_go(self) -> None:
+        """Cut gradients off their graphs, which hold all that an evaluation of the loss took."""
+        for own in self.buckets:
+            for p in own.params:
+                if p.grad is not None and p.grad.requires_grad:
+                    p.grad = p.grad.detach()
 
     def unseen(self) -> Sequence[Bucket]:
         """Return the buckets, if others have written any of their parameters since a step."""

@@ -7,7 +7,7 @@ the tensors of a tree are plain tuples here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime import draws, rounding, running
-from normdsl.compiler.runtime.across_layers import shared
+from normdsl.compiler.runtime.asking import Answer, Place, answered, directions
 from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import is_native, real
 from normdsl.compiler.runtime.nonfinite import blame
@@ -24,6 +24,12 @@ from normdsl.compiler.runtime.sharing import Scalar
 from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import FactorisationError
 
+#: From where each tensor of a tree is (None: where it was) and the directions of products with the
+#: Hessian to the loss, its gradients, and the products.
+Evaluate = Callable[
+    [Sequence[Tensor | None], Sequence[Sequence[Tensor | None]]],
+    tuple[Tensor, Sequence[Tensor], Sequence[Sequence[Tensor]]],
+]
 #: Tensors with more entries step alone: copying them together costs more than it saves.
 STACKED_UP_TO = 2**16
 
@@ -96,13 +102,15 @@ def stepped(
     stepper: Stepper,
     leaves: Sequence[Leaf],
     context: Context,
-    joined: Sequence[Scalar] | None = None,
+    joined: Sequence[Scalar],
+    evaluate: Evaluate | None = None,
 ) -> list[tuple[Tensor, list[Tensor]]]:
     """Return the new value and states of each tensor; those of equal size step as one batch.
 
     Args:
         stepper: of the rule. leaves: the tensors. context: what they step with.
-        joined: the scalars that the rule combines over all of them, if they are known.
+        joined: the scalars that the rule combines over all of them.
+        evaluate: evaluates the loss where the tensors are, for a rule that asks for it.
 
     Raises:
         FactorisationError: if a factorisation fails, or a GradientError naming what is not finite.
@@ -111,9 +119,9 @@ def stepped(
     together = [(stepper, _inputs(stepper, [leaves[i] for i in b], context)) for b in batches]
     found: dict[int, tuple[Tensor, list[Tensor]]] = {}
     try:
-        for batch, (_, inputs), known in zip(
-            batches, together, shared(together, joined), strict=True
-        ):
+        oracle = _Leaves(leaves, batches, evaluate)
+        told = answered(together, joined, oracle)
+        for batch, (_, inputs), known in zip(batches, together, told, strict=True):
             weights, states = running.step(stepper, inputs, known)
             for k, i in enumerate(batch):
                 noise = None if not stepper.rounds or inputs.stream is None else inputs.stream[k]
@@ -126,6 +134,42 @@ def stepped(
             blame(stepper.program.declaration.name, tuple(x.param.shape), context.loss, given)
         raise
     return [found[i] for i in range(len(leaves))]
+
+
+class _Leaves:
+    """Evaluates the loss of a tree where batches of its tensors are."""
+
+    def __init__(
+        self,
+        leaves: Sequence[Leaf],
+        batches: Sequence[Sequence[int]],
+        evaluate: Evaluate | None,
+    ) -> None:
+        self.leaves, self.batches, self.evaluate = leaves, batches, evaluate
+
+    def __call__(self, places: Sequence[Place]) -> Answer:
+        assert self.evaluate is not None, "a rule that asks was refused without it"
+        points = self._tensors([place.point for place in places])
+        along = [self._tensors(column) for column in directions(places)]
+        loss, grads, products = self.evaluate(points, along)
+        return Answer(
+            [loss] * len(places), self._batched(grads), [self._batched(p) for p in products]
+        )
+
+    def _tensors(self, values: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return what belongs to each tensor, in its shape."""
+        found: dict[int, Tensor | None] = {}
+        for batch, value in zip(self.batches, values, strict=True):
+            for k, i in enumerate(batch):
+                found[i] = None if value is None else self._shaped(value[k], self.leaves[i].param)
+        return [found[i] for i in range(len(self.leaves))]
+
+    def _shaped(self, value: Tensor, like: Tensor) -> Tensor:
+        shaped = value.reshape(real(like).shape).to(real(like).dtype)
+        return torch.view_as_complex(shaped.contiguous()) if like.is_complex() else shaped
+
+    def _batched(self, values: Sequence[Tensor]) -> list[Tensor]:
+        return [_joined([matrix(values[i], size(values[i])) for i in b]) for b in self.batches]
 
 
 def _batches(leaves: Sequence[Leaf]) -> list[list[int]]:

@@ -48,6 +48,21 @@ def survey(stepper: Stepper, node: Across, batch: Inputs, known: Known) -> Tenso
     return seen.reshape(-1, 1, 1).expand(batch.count, 1, 1)
 
 
+def places(stepper: Stepper, phase: int, batch: Inputs, known: Known) -> list[Tensor]:
+    """Return where each matrix of a batch is in an evaluation of the loss, then its directions.
+
+    Raises:
+        FactorisationError: if a factorisation does not converge (rare for finite input).
+    """
+    asked = stepper.program.phases[phase]
+    kept: Sequence[Tensor] = ()
+    if stepper.program.waits((asked.point, *asked.directions)):
+        kept = renewed(stepper, batch, known).kept or ()
+    hyper, t = _hyper(stepper, batch.hyper), batch.t.to(stepper.dtype(batch.weights))
+    found = _called(stepper, stepper.points[phase], batch, known, *kept, t=t, **hyper)
+    return [x.expand(batch.weights.shape) for x in found]
+
+
 def step(
     stepper: Stepper, batch: Inputs, known: Known | None = None, *, reuse: bool = False
 ) -> tuple[Tensor, list[Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ def schedule_error(
     *,
     weights: Tensor | None = None,
     losses: Iterable[Any] | None = None,
+    objectives: Iterable[Callable[[Tensor], Tensor]] | None = None,
     **hyper: Any,
 ) -> list[float]:
     """Return how far a schedule takes the weights from where the exact one does, step by step.
@@ -33,6 +34,8 @@ def schedule_error(
         declaration: the rule. schedule: the one to judge, against `nd.exact`.
         gradients: one per step. weights: where both start; default 0.
         losses: one per step, for rules that read the loss.
+        objectives: one per step, the loss as a function of the weights, for rules that ask for it
+            at other points.
         hyper: hyper-parameters.
 
     Raises:
@@ -51,7 +54,9 @@ def schedule_error(
     slopes = [g.double() for g in gradients]
     start = torch.zeros_like(slopes[0]) if weights is None else weights.double()
     values = [None] * len(slopes) if losses is None else list(losses)
-    runs = [_run(declaration, s, start, slopes, values, hyper) for s in (schedule, exact)]
+    functions = [None] * len(slopes) if objectives is None else list(objectives)
+    given = [*zip(slopes, values, functions, strict=True)]
+    runs = [_run(declaration, s, start, given, hyper) for s in (schedule, exact)]
     moved = [[(w - start).double() for w in run] for run in runs]
     return [_relative(x, y) for x, y in zip(*moved, strict=True)]
 
@@ -60,14 +65,13 @@ def _run(
     declaration: Rule,
     schedule: Schedule,
     start: Tensor,
-    slopes: list[Tensor],
-    losses: list[Any],
+    given: Sequence[tuple[Tensor, Any, Any]],
     hyper: dict[str, Any],
 ) -> list[Tensor]:
     pure, w, path = functional(declaration, schedule), start, []
     state = pure.init(w, **hyper)
-    for g, loss in zip(slopes, losses, strict=True):
-        w, state = pure.update(g, state, w, loss=loss, **hyper)
+    for g, loss, objective in given:
+        w, state = pure.update(g, state, w, loss=loss, objective=objective, **hyper)
         path.append(w)
     return path
 

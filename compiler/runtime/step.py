@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.across_layers import shared
+from normdsl.compiler.runtime.asking import answered
 from normdsl.compiler.runtime.buckets import Bucket, Context
+from normdsl.compiler.runtime.closures import Evaluations, Sample
+from normdsl.compiler.runtime.evaluating import missing_evaluations
 from normdsl.compiler.runtime.inputs import Known
 from normdsl.compiler.runtime.layout import COUNTS
 from normdsl.compiler.runtime.nonfinite import (
@@ -26,9 +29,10 @@ from normdsl.compiler.runtime.nonfinite import (
     finite,
     magnitude,
     refuse_result,
+    rows_finite,
 )
 from normdsl.compiler.runtime.plan import Plan
-from normdsl.errors import FactorisationError
+from normdsl.errors import FactorisationError, GradientError
 
 State = Mapping[Tensor, dict[str, Any]]
 #: Of a gradient above this power of the largest number, results are judged before they are written.
@@ -42,12 +46,14 @@ class Step:
     Args:
         plan: the buckets. contexts: what each of them steps with. state: where states are seen.
         judged: whether results are always judged before any is written.
+        sample: evaluates the loss again, for rules that ask for it.
     """
 
     plan: Plan
     contexts: Sequence[Context]
     state: State
     judged: bool = False
+    sample: Sample | None = None
 
     def take(self) -> None:
         """Take it, unless something that it is made from, or that it makes, is not finite.
@@ -63,6 +69,7 @@ class Step:
             self._blame()  # of a very large gradient, the square alone is infinite
         try:
             known = self._known(self.contexts)
+            self._require_answers(known)
             if self._is_judged() or not size <= self._bound():
                 self._judge(known)
             good = [
@@ -84,6 +91,7 @@ class Step:
         """Return whether the device decides whether to write, and the host asks it once, after."""
         devices = {bucket.clocks.device for bucket in self.buckets}
         decide = len(devices) == 1 and all(bucket.decides for bucket in self.buckets)
+        decide = decide and not self.plan.asks
         return decide and not self._is_judged()
 
     def _taken_ahead(self) -> bool:
@@ -113,6 +121,7 @@ class Step:
         for bucket, context, told in zip(self.buckets, contexts, known, strict=True):
             ok = context.given
             assert ok is not None
+            ok = ok & self._answered(bucket, told)
             if bucket.stepper.program.layers:
                 ok = ok & together.to(ok.device)
             good = bucket.run(context, told, ok)
@@ -143,8 +152,8 @@ class Step:
         return float(largest**_LARGE)
 
     def _known(self, contexts: Sequence[Context]) -> list[list[Known]]:
-        """Return for each batch of each bucket the scalars of all layers."""
-        joined = [bool(bucket.stepper.program.layers) for bucket in self.buckets]
+        """Return for each batch of each bucket the scalars of all layers, and what was answered."""
+        joined = [bucket.stepper.is_told for bucket in self.buckets]
         batches = [
             bucket.inputs(context) if joins else []
             for bucket, context, joins in zip(self.buckets, contexts, joined, strict=True)
@@ -154,11 +163,44 @@ class Step:
             for bucket, own in zip(self.buckets, batches, strict=True)
             for inputs in own
         ]
-        found = iter(shared(flat, self.plan.joined) if flat else [])
+        found = iter(self._told(flat, contexts) if flat else [])
         return [
             [next(found) for _ in own] if joins else [{} for _ in range(bucket.pieces)]
             for bucket, own, joins in zip(self.buckets, batches, joined, strict=True)
         ]
+
+    def _told(self, batches: Sequence[Any], contexts: Sequence[Context]) -> list[Known]:
+        """Return what batches are told, of other layers and of the loss elsewhere."""
+        if not self.plan.asks:
+            return shared(batches, self.plan.joined)
+        pairs = [(b, c) for b, c in zip(self.buckets, contexts, strict=True) if b.stepper.is_told]
+        if self.sample is None:
+            asking = next(b for b, _ in pairs if b.stepper.program.phases)
+            name = asking.stepper.program.declaration.name
+            raise missing_evaluations(name, "opt.step(closure)")
+        oracle = Evaluations(self.sample, *zip(*pairs, strict=True))
+        return answered(batches, self.plan.joined, oracle)
+
+    def _answered(self, bucket: Bucket, known: Sequence[Known]) -> Tensor | bool:
+        """Return for each member whether what the loss answered is finite, a tensor."""
+        count = len(bucket.members)
+        found = [x for own in known for x in own.get("answers", ())]
+        each = [rows_finite(x.reshape(count, -1)) for x in found]
+        return torch.stack(each).all(0) if each else True
+
+    def _require_answers(self, known: Sequence[Sequence[Known]]) -> None:
+        """Refuse a step for which the loss answered what is not finite."""
+        for bucket, told in zip(self.buckets, known, strict=True):
+            found = [x for own in told for x in own.get("answers", ())]
+            if found and not all_finite(found):
+                rule = bucket.stepper.program.declaration.name
+                raise GradientError(
+                    f"take a step of {rule}",
+                    why="the loss, its gradient or a product with its Hessian is NaN or infinite "
+                    "at a point where the rule asks for it; nothing was changed",
+                    hint="make the rule ask closer to the weights: lower the hyper-parameter that "
+                    "says how far the point is",
+                )
 
     def _judge(self, known: Sequence[Sequence[Known]]) -> None:
         """Refuse a step whose result is not finite, before anything is written."""

@@ -35,10 +35,11 @@ class Stepper:
     Args:
         program: the lowered declaration.
         run: its arrays, compiled if the schedule says so. renew: what computes kept values.
-        surveys: its surveys, likewise.
+        surveys: its surveys, likewise. points: what says where evaluations of the loss are.
         matrix_only: whether an entry of it depends on rows or columns, which vectors do not have.
         entrywise: whether an entry depends on its own past alone, so that all may be one vector.
         divisors: what it divides by, which may make infinite numbers of usual ones.
+        reads_gradient: whether it needs the gradient at the weights.
         reads_loss: whether it needs the value of the loss.
         reads_sizes: whether it needs the numbers of rows and columns.
         moments: names of the layer's moments that it needs.
@@ -49,9 +50,11 @@ class Stepper:
     run: Any
     renew: Any
     surveys: tuple[Any, ...]
+    points: tuple[Any, ...]
     matrix_only: bool
     entrywise: bool
     divisors: Divisors
+    reads_gradient: bool
     reads_loss: bool
     reads_sizes: bool
     moments: tuple[str, ...]
@@ -74,6 +77,11 @@ class Stepper:
     def draws(self) -> bool:
         """Whether random numbers are drawn, by the rule or to round its states."""
         return self.program.draws or self.rounds
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a step is told of other layers, or of the loss at other points."""
+        return bool(self.program.layers or self.program.phases)
 
     @property
     def rounds(self) -> bool:
@@ -117,6 +125,7 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     """
     program = lower(declaration, schedule)
     _require_slots(program)
+    _require_fresh_points(program)
     everything = {x for root in program.graph for x in walk(root)}
     matrix_only = any(x.footprint.needs_matrix for x in everything)
     read = {x.source for x in everything if isinstance(x, Stream)}
@@ -124,10 +133,11 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     alone = all(x.footprint is Footprint.OWN for x in everything)
     native = all(f.dims == (Dim.M, Dim.N) for f in program.fields)
     entrywise = alone and native and not (reads_sizes or program.draws or declaration.moments)
-    functions: list[Any] = [program.arrays, program.renew, *program.surveys]
+    functions: list[Any] = [program.arrays, program.renew, *program.surveys, *program.points]
     if schedule.compile:
         functions = [f and Compiled(f) for f in functions]
-    run, renew, *surveys = functions
+    run, renew, *rest = functions
+    surveys, points = rest[: len(program.surveys)], rest[len(program.surveys) :]
     passed = [_passes_on(root) for root in program.graph]
     passed += [False] * len(program.kept)
     return Stepper(
@@ -135,14 +145,28 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
         run,
         renew,
         tuple(surveys),
+        tuple(points),
         matrix_only,
         entrywise,
         Divisors(everything),
+        Source.GRADIENT in read,
         Source.LOSS in read,
         reads_sizes,
         declaration.moments,
         tuple(passed),
     )
+
+
+def _require_fresh_points(program: Program) -> None:
+    """Refuse values kept between steps that answers decide, where points depend on such values."""
+    points = [x for phase in program.phases for x in (phase.point, *phase.directions)]
+    if program.waits(points) and program.answers_in(program.renewed):
+        raise HyperparameterError(
+            f"keep values of {program.declaration.name} between steps",
+            why="some of them depend on what the loss answers at points that others decide, and "
+            "all are computed at once",
+            hint="leave out refresh=… and iterative eigenbases",
+        )
 
 
 def _require_slots(program: Program) -> None:

@@ -24,8 +24,9 @@ from normdsl.schedules.schedule import exact
 
 #: Arguments of what draws random numbers.
 _DRAWN = ("stream=None", "places=None")
-#: The weights, the gradient, the loss and the layer's moments at a step.
-Seen = tuple[Tensor, Tensor, Tensor, Mapping[str, Tensor]]
+#: The weights, the gradient and the loss at a step, and by name what else a rule may read: the
+#: moments of the layer, and the `ask` that answers its queries.
+Seen = tuple[Tensor, Tensor, Tensor, Mapping[str, Any]]
 
 
 class Alone(Rewriter):
@@ -67,7 +68,8 @@ class Probe:
         emitter.count([*after, *graph])
         outputs = [emitter(x).text for x in [*after, *graph]]
         lines = [*lengths(emitter.lines, outputs), *emitter.lines]
-        streams = ["t", "loss", *(f"{name}=None" for name in MOMENTS.values()), *_DRAWN]
+        streams = ["t", "loss", "ask=None", *(f"{name}=None" for name in MOMENTS.values())]
+        streams += _DRAWN
         args = ", ".join(["W", "G", *inputs.values(), "*", *streams, *names])
         lines.append(f"return [{', '.join(outputs)}]")
         self.probe = _function(f"def probe({args})", lines, emitter)
@@ -94,9 +96,9 @@ class Probe:
     ) -> list[list[Tensor]]:
         """Return the values of the expressions at each step, from given states on."""
         history = []
-        for step, (W, G, loss, moments) in enumerate(streams):
+        for step, (W, G, loss, asides) in enumerate(streams):
             t = torch.full((1, 1), step + 1.0, dtype=torch.float64)
-            told = {**moments, **_drawn(W, step + 1), **hyper}
+            told = {**asides, **_drawn(W, step + 1), **hyper}
             values = self.probe(W, G, *states, t=t, loss=loss, **told)
             states = [_matrix(x, W) for x in values[: len(states)]]
             history.append([torch.as_tensor(v, dtype=torch.float64) for v in values[len(states) :]])

@@ -9,7 +9,7 @@ differ by chance only. The functions are bounded, so that no draw, however large
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -20,11 +20,13 @@ from normdsl.compiler.invariance.witness import Experiment, Size
 from normdsl.compiler.kernels.draws import folded, mixed
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime.ambient import apart
+from normdsl.compiler.verdicts.ask import Ask
 from normdsl.compiler.verdicts.drift import ways
 from normdsl.compiler.verdicts.elements import draw
 from normdsl.compiler.verdicts.simulate import Way, moved_hyper, moved_start, posed_by
 from normdsl.compiler.verdicts.tasks import Task, task
 from normdsl.declarations.rule import Rule
+from normdsl.expressions.nodes import Asked, Query
 from normdsl.schedules.schedule import exact
 
 #: Standard errors by which means must differ in each of two fresh pairs of samples: by chance they
@@ -164,6 +166,7 @@ def _samples(
         told["loss"] = loss.reshape(-1, 1, 1)
         told |= _drawn(program, w, key, step + 1)
         try:
+            told |= _answers(program, posed.at(step), w, grad, states, told)
             told |= _layers(program, w, grad, states, told)
             w, *after = program.step(w, grad, *states, **told)
         except LinAlgError:  # of the matrices of one run, which no other run needs
@@ -204,10 +207,42 @@ def _layers(
     if not program.layers:
         return {}
     own: tuple[Tensor, ...] = ()
-    for survey in program.surveys:
-        (found,) = survey(w, grad, *states, **told, layers=own, own=own)
-        own += (found.expand(w.shape[0], 1, 1),)
+    for node, survey in zip(program.layers, program.surveys, strict=True):
+        if program.needs[node] <= len(told.get("answers", ())):
+            (found,) = survey(w, grad, *states, **told, layers=own, own=own)
+            own += (found.expand(w.shape[0], 1, 1),)
+        else:  # it is asked for once that is known
+            own += (w.new_zeros(1, 1, 1),)
     return {"layers": own, "own": own}
+
+
+def _answers(
+    program: Program,
+    loss: Callable[[Tensor], Tensor],
+    w: Tensor,
+    grad: Tensor,
+    states: list[Tensor],
+    told: dict[str, Any],
+) -> dict[str, tuple[Tensor, ...]]:
+    """Return what the loss answers in each run, at the points where it is asked."""
+    if not program.phases:
+        return {}
+    found: tuple[Tensor, ...] = ()
+    ask = Ask(loss)
+    for phase, point in zip(program.phases, program.points, strict=True):
+        known = {**told, "answers": found}
+        known |= _layers(program, w, grad, states, known)
+        at, *directions = (x.expand(w.shape) for x in point(w, grad, *states, **known))
+        along = iter(directions)
+        for query in phase.asked:
+            given = (at,) if query.along is None else (at, next(along))
+            answer = torch.func.vmap(partial(ask, query.asked.name))
+            found += (answer(*given).reshape(len(w), *_lengths(query, w)),)
+    return {"answers": found}
+
+
+def _lengths(query: Query, w: Tensor) -> tuple[int, int]:
+    return (1, 1) if query.asked is Asked.LOSS else (w.shape[1], w.shape[2])
 
 
 def _key(*parts: int) -> int:

@@ -16,6 +16,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.witness import PARTED, STEPS, Experiment, Size
 from normdsl.compiler.runtime.ambient import apart
@@ -36,19 +37,20 @@ class Twins:
     """Two runs that an invariant rule keeps together.
 
     Args:
-        original: the run of W_t. other: that of W̃_t. mapped: ρ(g) W̃_t.
+        original: the run of W_t. other: that of W̃_t. mapped: ρ(g) W̃_t, and likewise the
+            points at which the model is evaluated.
         noise: how far runs of either kind part, at each step, when they are disturbed slightly.
     """
 
     original: Run
     other: Run
-    mapped: list[Tensor]
+    mapped: Run
     noise: list[float]
 
     @property
     def drift(self) -> list[float]:
         """Distance of the two at each step both have, relative to the way they have gone."""
-        return distances(self.original.weights, self.mapped)
+        return parted(self.original, self.mapped)
 
     @property
     def significant_drift(self) -> list[float]:
@@ -64,6 +66,21 @@ def distances(first: list[Tensor], second: list[Tensor]) -> list[float]:
         gap = float((a - b).norm())
         result.append(gap / way if way else 0.0)
     return result
+
+
+def parted(first: Run, second: Run) -> list[float]:
+    """Return how far runs are apart at each step, in the weights or in the points beside them."""
+    weights = distances(first.weights, second.weights)
+    points = distances(first.points, second.points)
+    return list(map(max, weights, points)) if points else weights
+
+
+def mapped(found: Run, group: Group, element: Element) -> Run:
+    """Return a run of the twin with its weights, and the points beside them, mapped back."""
+    weights, points = (
+        [element.act(group.weights, w) for w in column] for column in (found.weights, found.points)
+    )
+    return Run(weights, found.seen, points)
 
 
 @attrs.frozen
@@ -95,7 +112,7 @@ def twins(experiment: Experiment, way: Way | None = None) -> Twins:
             experiment.size, experiment.pace, experiment.reach,
             max(experiment.steps, STEPS), seed,  # made once for witnesses of all lengths
         )  # fmt: skip
-        return Run(found.weights[: experiment.steps + 1], found.seen[: experiment.steps])
+        return found.first(experiment.steps)
 
     def other(seed: int | None = None) -> Run:
         jitter = None if seed is None else torch.Generator().manual_seed(seed)
@@ -104,21 +121,18 @@ def twins(experiment: Experiment, way: Way | None = None) -> Twins:
             pace=experiment.pace, reach=experiment.reach,
         )  # fmt: skip
 
-    def mapped(found: Run) -> list[Tensor]:
-        return [element.act(group.weights, w) for w in found.weights]
-
     first, second = original(), other()
-    found = Twins(first, second, mapped(second), [0.0] * experiment.steps)
+    found = Twins(first, second, mapped(second, group, element), [0.0] * experiment.steps)
     if all(d <= PARTED for d in found.drift):
         return found
     noise = [0.0] * experiment.steps
     for seed in range(2):
         for path, again in (
-            (first.weights, original(seed).weights),
-            (found.mapped, mapped(other(seed))),
+            (first, original(seed)),
+            (found.mapped, mapped(other(seed), group, element)),
         ):
-            far = distances(path, again)
-            far += [math.inf] * (len(path) - 1 - len(far))
+            far = parted(path, again)
+            far += [math.inf] * (len(path.weights) - 1 - len(far))
             noise[: len(far)] = map(max, far, noise)
     return attrs.evolve(found, noise=noise)
 

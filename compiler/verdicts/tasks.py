@@ -38,6 +38,10 @@ class Task:
     loss: Loss
     moments: Moments = no_moments
 
+    def at(self, step: int) -> Callable[[Tensor], Tensor]:
+        """Return the loss at a step, as a function of the weights."""
+        return lambda w: self.loss(w, step)
+
     def sized(self, weights: float, gradients: float) -> Task:
         """Return the problem with larger or smaller weights and gradients: s g f(W / s)."""
         if weights == gradients == 1:

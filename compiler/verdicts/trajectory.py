@@ -13,6 +13,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.invariance.witness import REACH
 from normdsl.compiler.runtime.functional import Functional
+from normdsl.compiler.verdicts.ask import Ask
 from normdsl.compiler.verdicts.probe import Seen
 from normdsl.compiler.verdicts.tasks import Task
 from normdsl.declarations.rule import Rule
@@ -30,11 +31,17 @@ class Run:
     """A trajectory.
 
     Args:
-        weights: W_0 … W_k. seen: weights, gradient, loss and moments before each step.
+        weights: W_0 … W_k. points: x_0 … x_k, where the model is evaluated, if that is elsewhere.
+        seen: weights, gradient, loss and moments before each step.
     """
 
     weights: list[Tensor]
     seen: list[Seen]
+    points: list[Tensor] = attrs.field(factory=list)
+
+    def first(self, steps: int) -> Run:
+        """Return the run up to a step."""
+        return Run(self.weights[: steps + 1], self.seen[:steps], self.points[: steps + 1])
 
 
 def run(
@@ -64,7 +71,8 @@ def run(
     w = shaken(posed.start)
     largest = reach * float(w.abs().max()) if largest is None else largest
     now = {**rule.init(w, **hyper), **(state or {})}
-    found = Run([w], [])
+    evaluated = rule.evaluated
+    found = Run([w], [], [] if evaluated is None else [w])
     for step in range(steps):
         at = w.detach().requires_grad_()
         value = posed.loss(at, step)
@@ -72,10 +80,13 @@ def run(
         if not float(grad.abs().max()) < TOO_STEEP:
             break
         moments = posed.moments(at.detach(), step)
-        given = {
+        given: dict[str, Any] = {
             name: disturbed(moments[name], jitter, disturbance) for name in declaration.moments
         }
         given["loss"] = value.detach()
+        objective = posed.at(step)
+        asides = moments | ({"ask": Ask(objective)} if declaration.asks else {})
+        given |= {"objective": objective} if declaration.asks else {}
         try:
             new, now = rule.update(disturbed(grad, jitter, disturbance), now, w, **given, **hyper)
         except (GradientError, ArithmeticError, LinAlgError):
@@ -83,8 +94,10 @@ def run(
         new = new if pace == 1 else w + pace * (new - w)
         if not float(new.abs().max()) <= largest:
             break
-        found.seen.append((w, grad, value.detach(), moments))
+        found.seen.append((w, grad, value.detach(), asides))
         found.weights.append(new)
+        if evaluated is not None:
+            found.points.append(now[evaluated])
         w = new
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -92,16 +93,43 @@ def train(
     """Train by cross-entropy; call `tick` after every step."""
     losses, weights = [], [_snapshot(model)]
     for chosen in minibatches(len(data.train_x), batch, steps, seed):
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(data.train_x[chosen]), data.train_y[chosen])
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in optimizers:
-            optimizer.step(loss=loss.detach())
-        losses.append(float(loss.detach()))
+        x, y = data.train_x[chosen], data.train_y[chosen]
+        loss = take(optimizers, partial(_loss, model, x, y))
+        losses.append(float(loss))
         weights.append(_snapshot(model))
         tick()
     return Run(losses, weights, accuracy(model, data.test_x, data.test_y))
+
+
+def take(optimizers: Sequence[DeclaredOptimizer], loss_of: Callable[[], Tensor]) -> Tensor:
+    """Take one step of several optimizers from one evaluation of the loss; return it.
+
+    Those whose rule asks for more of the loss evaluate it anew, before any other steps.
+    """
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss = loss_of()
+    loss.backward()  # type: ignore[no-untyped-call]
+    asking = [x for x in optimizers if any(g["rule"].asks for g in x.param_groups)]
+    for optimizer in asking:
+        optimizer.step(partial(_evaluated, optimizer, loss_of))
+    for optimizer in optimizers:
+        if optimizer not in asking:
+            optimizer.step(loss=loss.detach())
+    return loss.detach()
+
+
+def _loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(model(x), y)
+
+
+def _evaluated(optimizer: DeclaredOptimizer, loss_of: Callable[[], Tensor]) -> Tensor:
+    """Evaluate a loss and the gradients of an optimizer's parameters, with their graphs."""
+    optimizer.zero_grad()
+    loss = loss_of()
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    loss.backward(create_graph=True, inputs=params)  # type: ignore[no-untyped-call]
+    return loss
 
 
 def _snapshot(model: nn.Module) -> list[Tensor]:

@@ -25,8 +25,13 @@ class Declared(Protocol):
         ...
 
     @property
-    def update(self) -> Any:
+    def weights(self) -> Any:
         """The new weights."""
+        ...
+
+    @property
+    def evaluate(self) -> Any:
+        """The point at which the model is evaluated; None if that is W."""
         ...
 
     @property
@@ -45,7 +50,9 @@ def _lines(declaration: Declared, notation: Notation) -> Iterator[tuple[str, str
     notation.plain = _plain(declaration)
     for expr, name in notation.names.items():
         yield notation.symbol(name).text, notation.define(expr).text
-    yield notation.symbol("W").text, notation.define(declaration.update).text
+    yield notation.symbol("W").text, notation.define(declaration.weights).text
+    if declaration.evaluate is not None:
+        yield notation.symbol("evaluate").text, notation(declaration.evaluate).text
 
 
 def declared_text(declaration: Declared) -> str:

@@ -16,8 +16,16 @@ from normdsl.declarations.substitution import Substitution
 from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
 from normdsl.expressions.domains import Domain, number
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Param, Source, Stream
+from normdsl.expressions.nodes import (
+    Param,
+    Query,
+    Returned,
+    Source,
+    Stream,
+    next_weights,
+)
 from normdsl.expressions.nodes.constants import as_expr, exact
+from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import free_carries, placeholders
 from normdsl.expressions.shapes import MATRIX
 from normdsl.expressions.streams import MOMENTS, G
@@ -56,6 +64,11 @@ def remembered(
 def _sources(update: Expr) -> frozenset[Source]:
     """Return the streams that a rule reads; every step asks."""
     return frozenset(x.source for x in walk(update) if isinstance(x, Stream))
+
+
+@lru_cache(maxsize=1024)
+def _asks(update: Expr) -> bool:
+    return any(isinstance(x, Query) for x in walk(update))
 
 
 def _plain(default: Any) -> Any:
@@ -111,7 +124,7 @@ class Rule:
     Args:
         name: the name of the rule.
         hyper: its hyper-parameters, in order.
-        update: the new weights, an m×n expression.
+        update: the new weights, an m×n expression, perhaps with a point beside them.
         names: what the author called sub-expressions, for display.
         doc: the author's description.
         module: where it was declared. qualname: what it is called there, with what is around it.
@@ -156,6 +169,24 @@ class Rule:
     def labels(self) -> dict[Expr, str]:
         """Names of sub-expressions and states, in the order in which they are computed."""
         return labels(self.update, self.names)
+
+    @property
+    def weights(self) -> Expr:
+        """The new weights, without the point that may stand beside them."""
+        return next_weights(self.update)
+
+    @property
+    def evaluate(self) -> Expr | None:
+        """The state that holds the point at which the model is evaluated, if it is not W."""
+        return self.update.evaluate if isinstance(self.update, Returned) else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether the rule asks for the loss, its gradient or its Hessian at a point of its own.
+
+        A step is then `opt.step(closure)`, which evaluates the loss more than once.
+        """
+        return _asks(self.update)
 
     def reads(self, source: Source) -> bool:
         """Return whether the rule reads a stream."""
@@ -303,6 +334,14 @@ def _validate(declaration: Rule) -> None:
             why=f"its new weights are {update.shape.phrase}, but W is m×n",
             hint="return an m×n expression, such as W - lr * G",
         )
+    inside = [x for x in walk(update) if isinstance(x, Returned) and x is not update]
+    if inside:
+        raise DeclarationError(
+            asked,
+            at=inside[0],
+            why="a point to evaluate is returned beside the new weights, and not computed with",
+            hint="write return nd.step(W_next, evaluate=x) at the end",
+        )
     for leaked in (*placeholders(update), *free_carries(update)):
         raise DeclarationError(
             f"{asked}: a non-causal recursion",
@@ -320,7 +359,7 @@ def _validate(declaration: Rule) -> None:
                 why=f"{x.name} is an undeclared name: it is not a hyper-parameter of the rule",
                 hint="make it an argument of the decorated function",
             )
-    if not any(isinstance(x, Stream) and x.source is Source.GRADIENT for x in walk(update)):
+    if not update.origins & Origin.GRADIENT:
         raise DeclarationError(
             asked,
             at=update,

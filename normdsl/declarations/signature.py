@@ -22,6 +22,7 @@ OPTIONS: tuple[tuple[str, Any, Any], ...] = (
     ("capturable", bool, False),
     ("differentiable", bool, False),
     ("capture", Any, None),
+    ("buffers", Any, ()),
     ("seed", int, 0),
 )
 OPTION_NAMES = tuple(name for name, *_ in OPTIONS)

@@ -11,7 +11,12 @@ from normdsl.show.notation import Level, Notation, Piece
 from normdsl.show.symbols import escaped, latex_symbol
 from normdsl.source import located
 
-_OPERATORS = {"|·|": r"\operatorname{abs}"}
+_OPERATORS = {
+    "|·|": r"\operatorname{abs}",
+    "f": "f",
+    "∇f": r"\nabla f",
+    "∇²f": r"\nabla^2 f",
+}
 
 
 class Latex(Notation):

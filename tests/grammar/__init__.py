@@ -12,6 +12,7 @@ import attrs
 from grammar.chance import CHANCE
 from grammar.core import Loop, Operation, Sort, matrix, primal
 from grammar.entrywise import ENTRYWISE
+from grammar.queries import QUERIES
 from grammar.roles import AFFINE, SCALE
 from grammar.spectral import SPECTRAL
 
@@ -37,4 +38,6 @@ GRAMMARS = (
     Grammar([*SPECTRAL, *CHANCE], matrix),
     Grammar(AFFINE, primal),
     Grammar(SCALE, primal),
+    Grammar([*AFFINE, *QUERIES], primal),
+    Grammar([*SCALE, *QUERIES], primal),
 )

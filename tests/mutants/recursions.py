@@ -15,7 +15,7 @@ from grammar.leaves import unit
 import normdsl as nd
 from mutants.common import GRAM, UNDER, Mutant, kept, step
 from normdsl import G, W
-from normdsl.compiler.invariance import candidate_laws, induction, judgement
+from normdsl.compiler.invariance import agreement, candidate_laws, induction, judgement
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.laws import ZERO, Law
@@ -31,7 +31,7 @@ def guessed(inference: Any, recursion: Any, where: Any) -> Any:
     return found
 
 
-original_start, original_alike = induction._start, induction.alike
+original_start, original_alike = induction._start, agreement.alike
 original_state = induction.judge_state
 
 
@@ -104,12 +104,12 @@ RECURSIONS = [
     Mutant("conditions forget how a state starts", replaced(
         induction._released, lambda c, recursion: release(c.of, recursion, After)),
            step(BRACED @ G), g.left_affine, rule),
-    Mutant("units need not agree", replaced(induction.alike, alike_up_to(unit=ZERO)),
+    Mutant("units need not agree", replaced(agreement.alike, alike_up_to(unit=ZERO)),
            G, g.loss_scale, rule),
-    Mutant("shifts need not agree", replaced(induction.alike, alike_up_to(offset=ZERO)),
+    Mutant("shifts need not agree", replaced(agreement.alike, alike_up_to(offset=ZERO)),
            2 * W - LR * G, g.translation, rule),
-    Mutant("indices need not agree", replaced(induction._alike_index, lambda *_: NONE),
+    Mutant("indices need not agree", replaced(agreement._alike_index, lambda *_: NONE),
            G, g.affine, rule),
-    Mutant("images need not agree", replaced(induction.alike, alike_up_to(twin=None)),
+    Mutant("images need not agree", replaced(agreement.alike, alike_up_to(twin=None)),
            step(GRAM @ W), g.transpose, rule),
 ]  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 import faults
 import sympy
-from falsify import answer
+from falsify import answer, rule
 from faults import claims, law, lenient, member, replaced, without
-from grammar.core import EPS, K, P
+from grammar.core import EPS, LR, K, P
 
 import normdsl as nd
 from mutants.common import GRAM, NO, ONES, ROWS, UNDER, Mutant, kept, step
@@ -144,6 +144,21 @@ RULES = [
     Mutant("a mean over a block drops the unit",
            law(nodes.BlockMean, lambda o, known: {"unit": ZERO}),
            nd.block_mean(G, cols=2), g.loss_scale),
+    Mutant("a gradient may be taken anywhere", replaced(rules.queries._like, lambda *_: NONE),
+           nd.gradient(at=G), g.scale),
+    Mutant("a gradient elsewhere moves like W", claims(nodes.Query, lambda group: group.weights),
+           nd.gradient(at=2 * W), g.scale),
+    Mutant("a product with H moves like its direction",
+           law(nodes.Query, lambda o, known: attrs.asdict(known[-1], recurse=False)),
+           nd.hessian_product(W), g.affine),
+    Mutant("a product with H has no unit of its own",
+           law(nodes.Query, lambda o, known: {"unit": known[-1].unit}),
+           nd.hessian_product(G), g.uniform_scale),
+    Mutant("a loss elsewhere has no unit", law(nodes.Query, lambda o, known: {"unit": ZERO}),
+           nd.loss_at(-W), g.loss_scale),
+    Mutant("a point beside the weights may move in any way",
+           claims(nodes.Returned, lambda group: group.weights),
+           nd.step(W + LR * nd.spectral.lmo(G), evaluate=nd.accumulate(G)), g.loss_scale, rule),
     Mutant("what layers share has no unit", law(nodes.Across, lambda o, known: {"unit": ZERO}),
            nd.sum(nd.nuclear.value(G), over="layers"), g.loss_scale),
     Mutant("an LMO has degree 1", law(NormOperation, same_unit), nd.max_entry.lmo(G), g.loss_scale),

@@ -5,7 +5,22 @@ is an error, never a pass. `State` nodes are typed by induction, in `induction`;
 transposed, every node is typed by its mirror image, in `mirror`.
 """
 
-from normdsl.compiler.invariance.rules import contractions, entrywise, leaves, matrices
+from normdsl.compiler.invariance.rules import (
+    contractions,
+    entrywise,
+    leaves,
+    matrices,
+    queries,
+)
 from normdsl.compiler.invariance.rules.base import Outcome, outcomes, rule
 
-__all__ = ["Outcome", "contractions", "entrywise", "leaves", "matrices", "outcomes", "rule"]
+__all__ = [
+    "Outcome",
+    "contractions",
+    "entrywise",
+    "leaves",
+    "matrices",
+    "outcomes",
+    "queries",
+    "rule",
+]

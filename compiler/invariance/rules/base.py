@@ -30,15 +30,17 @@ class Outcome:
 
 
 Laws = Sequence[Law]
+#: Nodes whose rules say themselves what a shift of their arguments does.
+SHIFTING = n.Add | n.Mul | n.Transpose | nodes.Maximum | nodes.Query | nodes.Returned
 
 
 def outcomes(node: Expr, laws: Laws, group: Group) -> list[Outcome]:
-    """Apply the rule of a node; only linear operations and maxima take shifted arguments.
+    """Apply the rule of a node; only linear operations, maxima and points take shifted arguments.
 
     Raises:
         Refusal: if nothing is proved.
     """
-    if not group.shift or isinstance(node, n.Add | n.Mul | n.Transpose | nodes.Maximum):
+    if not group.shift or isinstance(node, SHIFTING):
         return rule(node, laws, group)
     still = [unshifted(law, "the operation") for law in laws]
     proved = rule(node, [law for law, _ in still], group)

@@ -21,6 +21,7 @@ from normdsl.expressions.nodes.entrywise import (
 from normdsl.expressions.nodes.leaves import Distribution, Draw, Eye, Param, Source, Stream
 from normdsl.expressions.nodes.matrices import Cholesky, Eigenbasis, Inverse, MatrixPower
 from normdsl.expressions.nodes.products import MatMul, Transpose, matmul, transpose
+from normdsl.expressions.nodes.queries import Asked, Query
 from normdsl.expressions.nodes.reductions import (
     Across,
     BlockMean,
@@ -31,6 +32,7 @@ from normdsl.expressions.nodes.reductions import (
     Reducer,
     Shared,
 )
+from normdsl.expressions.nodes.returned import Returned, next_weights
 from normdsl.expressions.nodes.singular import Polar, SingularLmo, SingularNorm
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Across",
     "Add",
     "Apply",
+    "Asked",
     "BlockMean",
     "Cholesky",
     "Constant",
@@ -63,8 +66,10 @@ __all__ = [
     "Param",
     "Polar",
     "Pow",
+    "Query",
     "Reduce",
     "Reducer",
+    "Returned",
     "Shared",
     "SingularLmo",
     "SingularNorm",
@@ -74,6 +79,7 @@ __all__ = [
     "add",
     "matmul",
     "mul",
+    "next_weights",
     "power",
     "transpose",
 ]

@@ -9,7 +9,14 @@ import pytest
 from mutants import MUTANTS
 from mutants.common import Mutant
 
-from normdsl.compiler.invariance import index_rules, induction, mirror, rules, unit_equations
+from normdsl.compiler.invariance import (
+    agreement,
+    index_rules,
+    induction,
+    mirror,
+    rules,
+    unit_equations,
+)
 from normdsl.errors import NormdslError
 from normdsl.expressions.expr import Expr
 
@@ -40,7 +47,7 @@ def test_every_rule_is_broken():
 
 
 @pytest.mark.parametrize(
-    "module", [index_rules, unit_equations, induction], ids=lambda m: m.__name__
+    "module", [index_rules, unit_equations, induction, agreement], ids=lambda m: m.__name__
 )
 def test_every_helper_is_broken(module):
     broken = [mutant.fault.target for mutant in MUTANTS]

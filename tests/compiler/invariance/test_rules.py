@@ -24,6 +24,7 @@ GRAM = G @ G.T
 ROWS = nd.sum(G, over="cols")
 v = nd.ema(G * G, 0.9)
 L = nd.accumulate(G @ G.T)
+START = nd.fix(lambda s: s, W)
 LEFT_SCALE = g.Group("left_scale", "W = D W̃", rows=g.row_column_scale.rows)
 Q = nd.eigenbasis(L)
 COLUMNS = operator_norm(1, 2)
@@ -46,6 +47,24 @@ POSITIVE = [
     ("stream", nd.input_moment, g.uniform_scale, "fixed"),
     ("stream", nd.input_moment, g.scale, "fixed"),
     ("stream", nd.trace(nd.output_moment), g.orthogonal, "fixed"),
+    ("query", nd.gradient(at=2 * W), g.affine, "(cov_A, cov_B)"),
+    ("query", nd.gradient(at=W - nd.frobenius.lmo(G)), g.translation, "fixed"),
+    ("query", nd.gradient(at=nd.prev(W, init=W)), g.uniform_scale, "unit c^(-1)"),
+    ("query", nd.loss_at(W - nd.sign(G)), g.loss_scale, "unit c"),
+    ("query", nd.loss_at(-W), g.affine, "fixed"),
+    ("query", nd.hessian_product(W), g.affine, "(cov_A, cov_B)"),
+    (
+        "query",
+        nd.hessian_product(nd.polar(G), at=2 * W),
+        g.orthogonal,
+        "(orthogonal P, orthogonal Q)",
+    ),
+    ("query", nd.hessian_product(G), g.uniform_scale, "unit c^(-3)"),
+    ("query", nd.hessian_product(1 / G), g.scale, "entries S^(-1)"),
+    ("query", nd.hessian_product(W - nd.prev(W, init=W)), g.translation, "fixed"),
+    ("query", nd.hessian_product(nd.zeros_like(W)), g.affine, "zero"),
+    ("returned", nd.step(W - G, evaluate=START - G), g.orthogonal, "(orthogonal P, orthogonal Q)"),
+    ("returned", nd.step(W - G, evaluate=START), g.translation, "shifted by T"),
     ("eye", nd.eye_like(GRAM) + L, g.orthogonal, "(orthogonal P, orthogonal P)"),
     ("add", G + 2 * G, g.affine, "(cov_A, cov_B)"),
     ("maximum", nd.maximum(nd.abs(G), v / nd.abs(G)), g.scale, "entries S^(-1)"),
@@ -181,6 +200,20 @@ REFUSED = [
     ("block mean", nd.block_mean(G, cols=2), g.signed_permutations, "a mean over a block changes"),
     ("block mean", nd.block_mean(G, rows=2), g.scale, "a mean over a block changes"),
     ("block mean", nd.block_mean(W, cols=2), g.translation, "shift"),
+    ("query", nd.gradient(at=W + G), g.affine, "joins a term"),
+    (
+        "query",
+        nd.gradient(at=G),
+        g.scale,
+        "the point is rescaled by S^(-1), and W is rescaled by S",
+    ),
+    ("query", nd.gradient(at=2 * W), g.translation, "the point is shifted by (2) T"),
+    ("query", nd.loss_at(G), g.uniform_scale, "the point is multiplied by c^(-1)"),
+    ("query", nd.gradient(at=W + nd.sign(W)), g.loss_transform, "another slope"),
+    ("query", nd.hessian_product(G), g.affine, "the direction is mixed by A⁻ᵀ"),
+    ("query", nd.hessian_product(W), g.translation, "the direction is shifted by T"),
+    ("returned", nd.step(W, evaluate=nd.accumulate(G)), g.affine, "the point to evaluate is mixed"),
+    ("returned", nd.step(W, evaluate=2 * W), g.translation, "is shifted by (2) T"),
     ("across", nd.sum(nd.inner(G, W), over="layers") + nd.inner(G, G), g.loss_scale, "joins"),
 ]
 
@@ -210,7 +243,8 @@ def test_the_law_holds_numerically(_, expr, group, law):
     hyper = (
         (nd.Hyperparameter("p", 1.0, p.domain),) if p in nd.expressions.traversal.walk(expr) else ()
     )
-    carrier = Declaration("carrier", hyper, W + G + 0 * G + scalar * G)
+    update = expr if isinstance(expr, nodes.Returned) else W + G + 0 * G + scalar * G
+    carrier = Declaration("carrier", hyper, update)
     lines = tuple(proof_lines(judgement, carrier.labels))
     verdict = Verdict(carrier, group, Status.INVARIANT, proof=lines)
     if lines and not any(isinstance(x, nodes.Draw) for x in nd.expressions.traversal.walk(expr)):

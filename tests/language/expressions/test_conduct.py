@@ -36,7 +36,7 @@ OPERATIONS = [
       for r in Reducer),
     *(nodes.KthLargest(POSITIVE, 2, *axes)
       for axes in ((True, True), (True, False), (False, True))),
-    nodes.Across(Reducer.SUM, nd.sum(G)), nodes.BlockMean(G, 2, 2),
+    nodes.Across(Reducer.SUM, nd.sum(G)), nodes.BlockMean(G, 2, 2), nodes.Returned(G, W),
     *(getattr(norm, name)(G) for name in ("lmo", "sharp", "dual", "value")
       for norm in (nd.spectral, nd.max_entry, nd.frobenius, nd.row_norm(nd.lp(2), nd.lp(1)))),
     BOTH, BOTH.definition,

@@ -12,7 +12,7 @@ from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.domains import LOSS_VALUE, POSITIVE
 from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.facts import NONNEGATIVE
-from normdsl.expressions.nodes import Across, Param, Source, Stream
+from normdsl.expressions.nodes import Across, Param, Query, Source, Stream
 from normdsl.expressions.origins import ANYTHING, Origin, joined
 from normdsl.expressions.recursion import Carry, Placeholder, State
 from normdsl.expressions.shapes import SCALAR
@@ -60,7 +60,7 @@ def test_origins_are_those_of_the_leaves():
             found.update(walk(term(())))
     assert len(found) > 300
     for expr in found:
-        below = [x for x in walk(expr) if not x.children or isinstance(x, State | Across)]
+        below = [x for x in walk(expr) if not x.children or isinstance(x, State | Across | Query)]
         assert expr.origins == joined(below)
 
 

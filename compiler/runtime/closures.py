@@ -1,0 +1,196 @@
+"""Closures: the loss evaluated again in the middle of a step, with the weights elsewhere.
+
+An evaluation sees the sample, the random numbers and the precisions of the first one, and leaves
+weights, gradients and buffers as they were, bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime.ambient import as_found
+from normdsl.compiler.runtime.asking import Answer, Place, directions
+from normdsl.compiler.runtime.buckets import Bucket, Context
+from normdsl.compiler.runtime.capture import Capture
+from normdsl.compiler.runtime.inputs import as_loss
+from normdsl.errors import GradientError
+
+
+class Sample:
+    """A closure, with what makes another call of it see what the first one saw.
+
+    Args:
+        closure: evaluates the model on a batch, calls `backward`, and returns the loss.
+        params: all that have gradients of it; the model may use the generators of their devices.
+        buffers: tensors that an evaluation changes, such as running means, and that keep what the
+            first evaluation left.
+        capture: what records the moments of the layers, of the first evaluation alone.
+    """
+
+    def __init__(
+        self,
+        closure: Callable[[], Any],
+        params: Sequence[Tensor],
+        buffers: Sequence[Tensor],
+        capture: Capture | None,
+    ) -> None:
+        self.closure, self.params, self.buffers = closure, params, buffers
+        self._paused = nullcontext if capture is None else capture.paused
+        self.loss: Any = None
+        devices = dict.fromkeys(p.device for p in params)
+        self._generators = [x for x in map(_generator, devices) if x is not None]
+        self._begun = [x.get_state() for x in self._generators]
+
+    def first(self) -> Any:
+        """Evaluate the loss at the weights, as any step does."""
+        with torch.enable_grad():
+            loss = self.closure()
+        self.loss = loss if self.loss is None else self.loss
+        return loss
+
+    def again(self) -> Any:
+        """Evaluate the loss where the weights are now; only gradients have changed then."""
+        ended = [x.get_state() for x in self._generators]
+        kept = [x.detach().clone() for x in self.buffers]
+        for generator, state in zip(self._generators, self._begun, strict=True):
+            generator.set_state(state)
+        try:
+            with as_found(), self._paused():
+                return self.first()
+        finally:
+            for generator, state in zip(self._generators, ended, strict=True):
+                generator.set_state(state)
+            for buffer, old in zip(self.buffers, kept, strict=True):
+                buffer.detach().copy_(old)
+
+
+def _generator(device: torch.device) -> torch.Generator | None:
+    if device.type == "cpu":
+        return torch.default_generator
+    if device.type == "cuda":
+        return torch.cuda.default_generators[device.index or 0]
+    return None
+
+
+class Evaluations:
+    """Answers what the buckets of a step ask, by evaluating a closure; see `asking.Oracle`.
+
+    Args:
+        sample: the closure. buckets: those whose matrices are the batches.
+        contexts: what each steps with.
+    """
+
+    def __init__(
+        self, sample: Sample, buckets: Sequence[Bucket], contexts: Sequence[Context]
+    ) -> None:
+        self.sample, self.buckets, self.contexts = sample, buckets, contexts
+        self.params = [p for bucket in buckets for p in bucket.params]
+
+    def __call__(self, places: Sequence[Place]) -> Answer:
+        """Return what the loss is, with each batch in its place.
+
+        Raises:
+            GradientError: if the closure leaves no gradients, or gradients without the graph that
+                a product with the Hessian needs, or no loss where it is asked for.
+        """
+        # `data`, so that the graph of an evaluation at the weights outlives those elsewhere.
+        values = [p.data.clone() for p in self.params]
+        given = [p.grad for p in self.sample.params]
+        grads = [p.grad for p in self.params]
+        read = any(bucket.stepper.reads_gradient for bucket in self.buckets)
+        points, along = self._shaped([place.point for place in places]), directions(places)
+        try:
+            loss = None
+            if not along or any(x is not None for x in points) or not _have_graphs(grads):
+                loss = as_loss(self._evaluated(points))
+            slopes = self._slopes()
+            found = self._gathered()
+            products = [self._product(slopes, self._shaped(direction)) for direction in along]
+        finally:
+            for p, value in zip(self.params, values, strict=True):
+                p.data.copy_(value)
+            for p, grad in zip(self.sample.params, given, strict=True):
+                p.grad = grad if read else p.grad  # else the last ones are those worth seeing
+            self._locate()
+        return Answer(self._losses(loss), found, products)
+
+    def _evaluated(self, points: Sequence[Tensor | None]) -> Any:
+        """Evaluate the closure with parameters at their points; gradients are those there."""
+        for p in self.sample.params:
+            p.grad = None
+        for p, x in zip(self.params, points, strict=True):
+            if x is not None:
+                p.data.copy_(x)
+        return self.sample.again()
+
+    def _slopes(self) -> list[Tensor]:
+        """Return the gradients of parameters; of those that the loss does not depend on, zero."""
+        if all(p.grad is None for p in self.params):
+            raise GradientError(
+                self._asked,
+                why="the closure left no gradients when it was called once more in this step; "
+                "nothing was changed",
+                hint="let the closure evaluate the model on one batch, call loss.backward(), and "
+                "return the loss, each time that it is called",
+            )
+        for p in self.params:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        return [p.grad for p in self.params if p.grad is not None]
+
+    def _product(self, slopes: Sequence[Tensor], along: Sequence[Tensor | None]) -> list[Tensor]:
+        """Return the Hessian of all parameters times a direction, as batches."""
+        pairs = [(g, v) for g, v in zip(slopes, along, strict=True) if v is not None]
+        if not any(g.requires_grad for g, _ in pairs):
+            raise GradientError(
+                self._asked,
+                why="the rule asks for a product with the Hessian, the derivative of the gradient, "
+                "and the gradient has no graph; nothing was changed",
+                hint="call loss.backward(create_graph=True) in the closure",
+            )
+        pairs = [(g, v.to(g)) for g, v in pairs if g.requires_grad]
+        outputs, directed = zip(*pairs, strict=True)
+        with torch.enable_grad(), as_found():
+            found = torch.autograd.grad(
+                outputs, self.params, directed, retain_graph=True, allow_unused=True
+            )
+        for p, x in zip(self.params, found, strict=True):
+            p.grad = torch.zeros_like(p) if x is None else x.detach()
+        return self._gathered()
+
+    def _gathered(self) -> list[Tensor]:
+        """Return the gradients that parameters have now, as batches."""
+        self._locate()
+        pairs = zip(self.buckets, self.contexts, strict=True)
+        batches = [inputs for bucket, context in pairs for inputs in bucket.inputs(context)]
+        return [inputs.grads.detach().clone() for inputs in batches]
+
+    def _shaped(self, batches: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return what batches have for each parameter, in its shape."""
+        rest, found = iter(batches), list[Tensor | None]()
+        for bucket in self.buckets:
+            found += bucket.shaped([next(rest) for _ in range(bucket.pieces)])
+        return found
+
+    def _losses(self, loss: Tensor | None) -> list[Tensor | None]:
+        """Return the loss that each batch minimises."""
+        signs = [-1 if b.maximize else 1 for b in self.buckets for _ in range(b.pieces)]
+        return [None if loss is None else sign * loss.detach() for sign in signs]
+
+    def _locate(self) -> None:
+        for bucket in self.buckets:
+            bucket.locate()
+
+    @property
+    def _asked(self) -> str:
+        rules = dict.fromkeys(b.stepper.program.declaration.name for b in self.buckets)
+        return f"take a step of {', '.join(rules)}"
+
+
+def _have_graphs(grads: Sequence[Tensor | None]) -> bool:
+    return any(g is not None and g.requires_grad for g in grads)

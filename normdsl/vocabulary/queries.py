@@ -1,0 +1,80 @@
+"""Queries: the gradient, the loss and Hessian products at points of a rule's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normdsl.expressions.expr import Expr, simplest
+from normdsl.expressions.nodes import Asked, Query
+from normdsl.expressions.nodes.constants import as_expr
+from normdsl.expressions.streams import W
+
+
+def gradient(at: Any) -> Expr:
+    """Return ∇f(P), the gradient at a point P on the sample of this step, m×n.
+
+    All layers move to their points together, the closure is evaluated once more, and the weights
+    are put back bit by bit; queries at one point share an evaluation. A step is then
+    `opt.step(closure)`.
+
+    Args:
+        at: the point P, which moves like W if the answer is to move like G.
+
+    Raises:
+        ShapeError: if P is not m×n.
+
+    Example:
+        Sharpness-aware minimisation (Foret et al., 2021, arXiv:2010.01412):
+
+        >>> import normdsl as nd
+        >>> @nd.optimizer
+        ... def sam(lr=0.1, rho=0.05):
+        ...     worst = nd.W - rho * nd.frobenius.lmo(nd.G)
+        ...     return nd.W - lr * nd.gradient(at=worst)
+        >>> print(sam)
+        sam(η: lr = 0.1, ρ: rho = 0.05)
+          worst ← W − ρ lmo[‖X‖_F](G)
+          W     ← W − η ∇f(worst)
+    """
+    return simplest(Query(Asked.GRADIENT, as_expr(at)))
+
+
+def loss_at(point: Any) -> Expr:
+    """Return f(P), the loss at a point P on the sample of this step, a scalar; see `gradient`.
+
+    Args:
+        point: P.
+
+    Raises:
+        ShapeError: if P is not m×n.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.loss - nd.loss_at(nd.W - 0.1 * nd.G))
+        loss − f(W − 1/10 G)
+    """
+    return simplest(Query(Asked.LOSS, as_expr(point)))
+
+
+def hessian_product(along: Any, *, at: Any = W) -> Expr:
+    """Return H V, the Hessian of the loss at a point P times a direction V, m×n.
+
+    H is that of all layers together: an entry of H V depends on the directions of all of them. It
+    is computed by double backward, for which the closure calls `loss.backward(create_graph=True)`;
+    at W that is the evaluation which gives G as well. Approximate the diagonal of H by `z * nd.
+    hessian_product(z)` with `z = nd.signs_like(W)` (Hutchinson, 1990).
+
+    Args:
+        along: the direction V, which moves like a difference of weights up to a factor.
+        at: the point P; default W.
+
+    Raises:
+        ShapeError: if V or P is not m×n.
+
+    Example:
+        >>> import normdsl as nd
+        >>> z = nd.signs_like(nd.W)
+        >>> print(z * nd.hessian_product(z))
+        ζ ∘ (∇²f(W) ζ)
+    """
+    return Query(Asked.HESSIAN_PRODUCT, as_expr(at), as_expr(along))

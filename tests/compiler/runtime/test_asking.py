@@ -1,0 +1,330 @@
+"""Rules that evaluate the loss again: points, answers, and what an evaluation leaves as it was."""
+
+import pytest
+import torch
+from torch import nn
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.errors import DeclarationError, GradientError, HyperparameterError
+
+X = torch.linspace(-1, 1, 60, dtype=torch.float64).reshape(10, 6).sin()
+Y = torch.arange(10) % 3
+
+
+@nd.optimizer
+def sam(lr=0.1, rho=0.05):
+    return W - lr * nd.gradient(at=W - rho * nd.frobenius.lmo(G))
+
+
+@nd.optimizer
+def joint_sam(lr=0.1, rho=0.05):
+    size = nd.sqrt(nd.sum(nd.inner(G, G), over="layers"))
+    slope = nd.gradient(at=W + rho * G / size)
+    return W - lr * slope / nd.sqrt(nd.sum(nd.inner(slope, slope), over="layers"))
+
+
+@nd.optimizer
+def extrapolated(lr=0.1, far=0.5):
+    return W - lr * nd.gradient(at=W + far * (W - nd.prev(W, init=W)))
+
+
+@nd.optimizer
+def curved(lr=0.1):
+    return W - lr * nd.hessian_product(G)
+
+
+@nd.optimizer
+def decided(lr=0.1):
+    gain = nd.loss - nd.loss_at(W - lr * G)
+    return W - lr * nd.maximum(nd.sign(gain), 0) * G
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using backward.* with create_graph:UserWarning")
+
+
+def model(*layers):
+    torch.manual_seed(0)
+    inside = layers or (nn.Tanh(),)
+    return nn.Sequential(nn.Linear(6, 5), *inside, nn.Linear(5, 3)).double()
+
+
+def loss_of(net):
+    return nn.functional.cross_entropy(net(X), Y)
+
+
+class Closure:
+    """Evaluates a model, counts how often, and can be told to fail."""
+
+    def __init__(self, net, optimizer, fails_at=0):
+        self.net, self.optimizer, self.calls, self.fails_at = net, optimizer, 0, fails_at
+
+    def __call__(self):
+        self.calls += 1
+        if self.calls == self.fails_at:
+            raise RuntimeError("out of memory")
+        self.optimizer.zero_grad()
+        loss = loss_of(self.net)
+        loss.backward(create_graph=any(r["rule"].asks for r in self.optimizer.param_groups))
+        return loss
+
+
+def values(net):
+    return [p.detach().clone() for p in net.parameters()]
+
+
+def run(rule, net, steps=3, **options):
+    optimizer = rule(net.parameters(), **options)
+    closure = Closure(net, optimizer)
+    losses = [float(optimizer.step(closure).detach()) for _ in range(steps)]
+    return closure, losses, optimizer
+
+
+@torch.enable_grad()
+def slopes(net):
+    return torch.autograd.grad(loss_of(net), [*net.parameters()], create_graph=True)
+
+
+def test_the_gradient_is_taken_where_all_layers_have_moved():
+    net, other = model(), model()
+    closure, losses, _ = run(sam, net)
+    assert closure.calls == 6
+    for expected in losses:
+        assert float(loss_of(other).detach()) == pytest.approx(expected, rel=1e-12)
+        before, grads = values(other), slopes(other)
+        with torch.no_grad():
+            for p, g in zip(other.parameters(), grads, strict=True):
+                p += 0.05 * g / g.norm()
+            moved = slopes(other)
+            for p, old, g in zip(other.parameters(), before, moved, strict=True):
+                p.copy_(old - 0.1 * g)
+    for p, q in zip(net.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-14)
+
+
+def test_what_layers_share_may_come_before_and_after_an_answer():
+    net, other = model(), model()
+    run(joint_sam, net, steps=1)
+    before, grads = values(other), slopes(other)
+    size = torch.cat([g.flatten() for g in grads]).norm()
+    with torch.no_grad():
+        for p, g in zip(other.parameters(), grads, strict=True):
+            p += 0.05 * g / size
+        moved = slopes(other)
+        size = torch.cat([g.flatten() for g in moved]).norm()
+        for p, old, g in zip(net.parameters(), before, moved, strict=True):
+            torch.testing.assert_close(p, old - 0.1 * g / size, rtol=1e-12, atol=1e-14)
+
+
+def test_a_rule_that_reads_no_gradient_at_the_weights_costs_one_evaluation():
+    net, other = model(), model()
+    closure, losses, _ = run(extrapolated, net, steps=4)
+    assert closure.calls == 5  # the first step also sees which parameters have a gradient
+    past = values(other)
+    for step in range(4):
+        now = values(other)
+        with torch.no_grad():
+            for p, old in zip(other.parameters(), past, strict=True):
+                p += 0.5 * (p - old)
+        found, grads = float(loss_of(other).detach()), slopes(other)
+        assert step == 0 or losses[step] == pytest.approx(found, rel=1e-12)
+        with torch.no_grad():
+            for p, w, g in zip(other.parameters(), now, grads, strict=True):
+                p.copy_(w - 0.1 * g)
+        past = now
+    for p, q in zip(net.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-14)
+
+
+def test_products_are_with_the_hessian_of_all_layers():
+    net, other = model(), model()
+    closure, _, _ = run(curved, net, steps=1)
+    assert closure.calls == 1
+    grads = slopes(other)
+    fixed = [g.detach() for g in grads]
+    products = torch.autograd.grad(grads, [*other.parameters()], fixed)
+    for p, q, hg in zip(net.parameters(), other.parameters(), products, strict=True):
+        torch.testing.assert_close(p, q - 0.1 * hg, rtol=1e-12, atol=1e-14)
+        assert not p.grad.requires_grad  # its graph is let go of
+
+
+def test_a_loss_elsewhere_can_decide_a_step():
+    net = model()
+    before = values(net)
+    run(decided, net, steps=1, lr=1e-2)
+    assert not all(map(torch.equal, before, values(net)))
+    before = values(net)
+    run(decided, net, steps=1, lr=1e3)
+    assert all(map(torch.equal, before, values(net)))
+
+
+@pytest.mark.parametrize("rule", [sam, joint_sam, curved, decided], ids=lambda r: r.name)
+def test_the_pure_form_takes_the_loss_as_a_function(rule):
+    net, start = model(), model()
+    run(rule, net, steps=2)
+    pure, params = nd.functional(rule), dict(start.named_parameters())
+    params = {k: p.detach() for k, p in params.items()}
+    state = pure.init(params)
+
+    def objective(values):
+        return nn.functional.cross_entropy(torch.func.functional_call(start, values, X), Y)
+
+    for _ in range(2):
+        grads, loss = torch.func.grad_and_value(objective)(params)
+        told = {"loss": loss} if rule is decided else {}
+        params, state = pure.update(grads, state, params, objective=objective, **told)
+    for name, p in net.named_parameters():
+        torch.testing.assert_close(p, params[name], rtol=1e-12, atol=1e-14)
+
+
+def test_evaluations_see_the_same_random_numbers_and_leave_the_generator_as_one_would():
+    net = model(nn.Dropout(0.5))
+    seen = []
+    net[1].register_forward_hook(lambda m, x, y: seen.append(y.detach() == 0))
+    optimizer = sam(net.parameters())
+    torch.manual_seed(3)
+    optimizer.step(Closure(net, optimizer))
+    after = torch.rand(())
+    assert torch.equal(seen[0], seen[1])
+    torch.manual_seed(3)
+    loss_of(net)
+    assert torch.equal(after, torch.rand(()))
+
+
+def test_buffers_keep_what_the_first_evaluation_left():
+    nets = [model(nn.BatchNorm1d(5)) for _ in range(3)]
+    run(sam, nets[0], steps=1, buffers=nets[0].buffers())
+    run(sam, nets[1], steps=1)
+    loss_of(nets[2])
+    means = [net[1].running_mean for net in nets]
+    assert torch.equal(means[0], means[2])
+    assert not torch.equal(means[1], means[2])
+    assert nets[0][1].num_batches_tracked == 1
+
+
+def test_a_closure_that_fails_changes_nothing():
+    net = model()
+    optimizer = sam(net.parameters())
+    closure = Closure(net, optimizer, fails_at=4)
+    optimizer.step(closure)
+    before = values(net)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        optimizer.step(closure)
+    grads = [p.grad for p in net.parameters()]
+    assert all(map(torch.equal, before, values(net)))
+    assert all(g is not None for g in grads)
+    optimizer.step(closure)
+    assert not all(map(torch.equal, before, values(net)))
+
+
+def test_precisions_of_the_process_hold_in_every_evaluation():
+    net, dtypes = model().float(), []
+    net[0].register_forward_hook(lambda m, x, y: dtypes.append(y.dtype))
+    optimizer = sam(net.parameters())
+
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(X.float()), Y)
+        loss.backward()
+        return loss
+
+    with torch.autocast("cpu", torch.bfloat16):
+        optimizer.step(closure)
+    assert dtypes == [torch.bfloat16, torch.bfloat16]
+
+
+def test_a_step_without_a_closure_is_refused():
+    net = model()
+    optimizer = sam(net.parameters())
+    loss_of(net).backward()
+    with pytest.raises(GradientError, match=r"opt\.step\(closure\)"):
+        optimizer.step()
+    pure, w = nd.functional(sam), torch.eye(2)
+    with pytest.raises(GradientError, match="objective=f"):
+        pure.update(w, pure.init(w), w)
+
+
+def test_a_gradient_without_a_graph_has_no_hessian():
+    net = model()
+    optimizer = curved(net.parameters())
+    before = values(net)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of(net)
+        loss.backward()
+        return loss
+
+    with pytest.raises(GradientError, match="create_graph=True"):
+        optimizer.step(closure)
+    assert all(map(torch.equal, before, values(net)))
+
+
+def broken(net, optimizer, where):
+    """Return a closure whose second evaluation has a gradient that is not finite."""
+    inner = Closure(net, optimizer)
+
+    def closure():
+        loss = inner()
+        if inner.calls % 2 == 0:
+            where.grad[0] = torch.nan
+        return loss
+
+    return closure
+
+
+def test_an_answer_that_is_not_finite_is_refused_or_skipped():
+    net = model()
+    optimizer = sam(net.parameters())
+    before = values(net)
+    with pytest.raises(GradientError, match="at a point where the rule asks"):
+        optimizer.step(broken(net, optimizer, net[0].weight))
+    assert all(map(torch.equal, before, values(net)))
+    optimizer = sam(net.parameters(), nonfinite="skip")
+    optimizer.step(broken(net, optimizer, net[0].weight))
+    kept = [torch.equal(x, y) for x, y in zip(before, values(net), strict=True)]
+    assert kept == [True, False, False, False]
+
+
+def test_rules_of_several_groups_move_together():
+    net, other = model(), model()
+    groups = [
+        {"params": [net[0].weight, net[0].bias], "rule": sam},
+        {"params": [net[2].weight, net[2].bias], "rule": nd.algorithms.sgd, "lr": 0.1},
+    ]
+    optimizer = nd.compiler.runtime.optimizer.DeclaredOptimizer(None, groups)
+    closure = Closure(net, optimizer)
+    optimizer.step(closure)
+    assert closure.calls == 2
+    grads = slopes(other)
+    before = values(other)
+    with torch.no_grad():
+        for p, g in zip([*other.parameters()][:2], grads, strict=False):
+            p += 0.05 * g / g.norm()
+        moved = slopes(other)
+    expected = [w - 0.1 * g for w, g in zip(before, [*moved[:2], *grads[2:]], strict=True)]
+    for p, w in zip(net.parameters(), expected, strict=True):
+        torch.testing.assert_close(p.detach(), w, rtol=1e-12, atol=1e-14)
+
+
+def test_what_is_maximised_is_asked_with_its_sign():
+    net, other = model(), model()
+    run(decided, net, steps=1, maximize=True, lr=1e-2)
+    grads = slopes(other)
+    for p, q, g in zip(net.parameters(), other.parameters(), grads, strict=True):
+        torch.testing.assert_close(p, q + 1e-2 * g, rtol=1e-12, atol=1e-14)
+
+
+def test_what_cannot_be_done_is_said(tmp_path):
+    with pytest.raises(DeclarationError, match="evaluates the loss again"):
+        sam.eject(tmp_path / "sam.py")
+
+    @nd.optimizer
+    def circular(lr=0.1):
+        root = nd.matrix_power(nd.accumulate(G @ G.T) + nd.eye_like(G @ G.T), -0.25)
+        far = nd.gradient(at=W - lr * root @ G)
+        other = nd.matrix_power(nd.accumulate(far @ far.T) + nd.eye_like(G @ G.T), -0.25)
+        return W - lr * other @ far
+
+    with pytest.raises(HyperparameterError, match="all are computed at once"):
+        circular([torch.eye(3)], schedule=nd.Schedule(refresh=2))
