@@ -74,7 +74,7 @@ def answered(
         FactorisationError: if a factorisation does not converge (rare for finite input).
     """
     told: list[Known] = [_unanswered(stepper) for stepper, _ in batches]
-    most = max((len(stepper.program.phases) for stepper, _ in batches), default=0)
+    most = max([0, *[len(stepper.program.phases) for stepper, _ in batches]])
     for k in range(most):
         known = shared(batches, joined, told)
         asking = [_phase(stepper, k) for stepper, _ in batches]

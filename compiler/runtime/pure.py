@@ -102,7 +102,7 @@ def stepped(
     stepper: Stepper,
     leaves: Sequence[Leaf],
     context: Context,
-    joined: Sequence[Scalar],
+    joined: Sequence[Scalar] = (),
     evaluate: Evaluate | None = None,
 ) -> list[tuple[Tensor, list[Tensor]]]:
     """Return the new value and states of each tensor; those of equal size step as one batch.

@@ -36,8 +36,6 @@ GRAMMARS = (
     Grammar(SPECTRAL, matrix),
     Grammar([*ENTRYWISE, *SPECTRAL], matrix),
     Grammar([*SPECTRAL, *CHANCE], matrix),
-    Grammar(AFFINE, primal),
-    Grammar(SCALE, primal),
     Grammar([*AFFINE, *QUERIES], primal),
     Grammar([*SCALE, *QUERIES], primal),
 )
