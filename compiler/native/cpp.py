@@ -123,8 +123,8 @@ def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch
     `step(blocks, member, first, last, table, count, numbers, row, ok, good, write, threads)` acts
     on entries `first` to `last` of the tensors of each block's member, whose addresses stand in
     `table`, `count` for each array. Numbers of members are `row` apart, 0 if all have the same. It
-    writes those for which `ok` holds, or all if there is none, and nothing if not `write`; `good`
-    becomes false for members of which anything new is not finite.
+    takes those for which `ok` holds, or all if there is none, and writes nothing if not `write`;
+    `good` becomes false for members of which anything new is not finite.
 
     Args:
         scalars: what happens to an entry. dtypes: of each of its arrays.
@@ -166,11 +166,12 @@ def _step(scalars: Scalars, kinds: Mapping[str, str]) -> list[str]:
         "#pragma omp parallel for num_threads(threads) schedule(static)",
         "  for (int64_t b = 0; b < blocks; ++b) {",
         "    const int64_t k = member[b], n = last[b] - first[b];",
+        "    if (ok != nullptr && !ok[k]) continue;",
         "    const double* own = numbers + k * row;",
         *pointers,
         *numbers,
         "    T wrong = 0;",
-        "    if (write && (ok == nullptr || ok[k])) {",
+        "    if (write) {",
         *_loop([*body, *puts]),
         "    } else {",
         *_loop(body),

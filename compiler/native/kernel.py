@@ -39,7 +39,8 @@ class Kernel(ABC):
         Args:
             table: of the arrays of `scalars`, in order.
             numbers: those of `scalars`, float64, in one row for all or one for each member.
-            ok: the members that take it; None for all. write: whether anything is written.
+            ok: the members that take it; None for all. Others are left alone, and count as finite.
+            write: whether anything is written.
         """
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -55,6 +56,18 @@ class Table:
             change = self._uneven.add if any(x % _ALIGNED for x in now) else self._uneven.discard
             change(array)
             self.addresses[array].copy_(torch.tensor(now), non_blocking=True)
+
+    def hidden(self, array: int, shown: Tensor, instead: Tensor) -> Table:
+        """Return the table as it is, with one tensor for an array of members that are not shown.
+
+        Args:
+            array: number of the array. shown: for each member whether it is.
+            instead: the tensor, which must outlive the kernel.
+        """
+        found = copy(self)
+        found.addresses = self.addresses.clone()
+        found.addresses[array] = torch.where(shown, found.addresses[array], instead.data_ptr())
+        return found
 
     def largest(self, found: Tensor) -> Tensor:
         """Return for each member the largest of what was found in its blocks, NaN if any is."""

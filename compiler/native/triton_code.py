@@ -76,14 +76,14 @@ def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch
         stores += [
             f"new = (at * 0 + {_operand(new)}).to({kinds[name]})",
             "wrong += tl.where(inside, new.to(T) * 0, 0)",
-            f"if WRITE: tl.store(p{name}, new, mask=kept)",
+            f"if WRITE: tl.store(p{name}, new, mask=inside)",
         ]
     lines = [
         "b = tl.program_id(0)",
         "k = tl.load(member + b)",
         "at = tl.load(first + b) + tl.arange(0, BLOCK)",
         "inside = at < tl.load(last + b)",
-        "kept = inside & (tl.full((BLOCK,), tl.load(ok + k), tl.int8) != 0) if MASKED else inside",
+        "if MASKED: inside = inside & (tl.full((BLOCK,), tl.load(ok + k), tl.int8) != 0)",
         "own = numbers + k * row",
         *numbers,
         *pointers,

@@ -65,6 +65,7 @@ class Context(NamedTuple):
         hyper: the hyper-parameters. loss: the loss, if the rule reads it.
         moments: by name, of each parameter, if the rule reads those.
         given: whether what each of them steps from is finite, if one that is not is skipped.
+        usual: likewise, whether that makes finite numbers but for an overflow on the way.
         numbers: what is computed once for all entries of a batch, for each of them.
     """
 
@@ -72,6 +73,7 @@ class Context(NamedTuple):
     loss: Tensor | None = None
     moments: Mapping[str, Sequence[Tensor]] = {}
     given: Tensor | None = None
+    usual: Tensor | None = None
     numbers: Sequence[Mapping[str, Any]] = ()
 
 
@@ -120,6 +122,8 @@ class Bucket(ABC):
         self._columns: list[tuple[str, list[Tensor]]] = []
         self._held: list[dict[str, Any]] = []
         self._version = self.clocks._version
+        #: Largest magnitude of the weights of each member, when it was last asked for by `see`.
+        self.seen: Tensor | None = None
         self._large = [k for k, p in enumerate(self.params) if _is_large(p)]
         self._small = [k for k, p in enumerate(self.params) if not _is_large(p)]
 
@@ -131,6 +135,10 @@ class Bucket(ABC):
     def run_if(self, flag: Tensor, context: Context) -> Tensor:
         """Take the step if a flag is true; see `run`, for buckets that decide."""
         raise NotImplementedError
+
+    def see(self) -> None:
+        """Look at weights that others wrote, if the bucket writes before it knows what it makes."""
+        return
 
     @property
     def pieces(self) -> int:
@@ -172,7 +180,8 @@ class Bucket(ABC):
 
         Args:
             context: what they step with. known: scalars of all layers, for each of `inputs`.
-            ok: which members take it, a tensor; None for all.
+            ok: which members take it, a tensor; None for all. Of those whose step is not usual it
+                is known before anything is written that the result is finite.
 
         Raises:
             FactorisationError: if a factorisation fails.
@@ -258,9 +267,10 @@ class Bucket(ABC):
         """
         return self._lengths(self.weights() if name == "W" else self.grads())
 
-    def finite(self) -> Tensor:
-        """Return for each member whether its gradient is finite, a tensor."""
-        return torch.isfinite(torch.stack(torch._foreach_norm(self.grads(), math.inf)))
+    def largest(self, name: str) -> Tensor:
+        """Return for each member the largest magnitude, NaN if there is one; see `sizes`."""
+        values = self.weights() if name == "W" else self.grads()
+        return torch.stack(torch._foreach_norm(values, math.inf))
 
     def _lengths(self, values: list[Tensor]) -> Tensor:
         found = [trace(values[k]).sqrt() for k in self._large]

@@ -8,7 +8,7 @@ together; a large one is taken where it is.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -66,18 +66,18 @@ class Chunks(Entries):
         ]
 
     @cached_property
-    def _numbers(self) -> list[Tensor]:
+    def _owners(self) -> dict[int, Tensor]:
         """For each chunk of whole members, the number of the member that has an entry."""
         device = self.clocks.device
-        return [
-            torch.repeat_interleave(
+        return {
+            k: torch.repeat_interleave(
                 torch.arange(c.first, c.last, device=device),
                 torch.tensor(self.counts[c.first : c.last], device=device),
                 output_size=c.stop - c.start,
             )
-            for c in self.chunks
+            for k, c in enumerate(self.chunks)
             if c.part is None
-        ]
+        }
 
     def _chunks(self) -> Iterator[Chunk]:
         """Yield chunks: of small members several together, of large ones parts."""
@@ -114,43 +114,63 @@ class Chunks(Entries):
         return f"in {len(self.chunks)} chunks by torch's operations, {self._why}"
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
-        if ok is not None:
-            good = self.tried(context, known)
-            self._each(context, ok & good)
-            return good
-        return torch.isfinite(torch.stack(self._each(context, None)))
+        return self._taken(context) if ok is None else self._taken_by(context, ok)
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
-        bad = torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
-        numbers = iter(self._numbers)
-        for chunk, inputs in zip(self.chunks, self._inputs(context), strict=True):
-            values = self._values(chunk, inputs, *running.step(self.stepper, inputs))
-            finite = torch.stack([torch.isfinite(x).flatten() for x in values]).all(0)
-            if chunk.part is not None:
-                bad[chunk.first] += (~finite).sum()
-            else:
-                bad.index_add_(0, next(numbers), (~finite).long())
+        bad = self._none()
+        for k, inputs in self._inputs(context):
+            self._note(bad, k, self._made(k, inputs))
         return bad == 0
 
-    def _each(self, context: Context, ok: Tensor | None) -> list[Tensor]:
-        """Take the step chunk by chunk; return numbers that are finite if all that is new is."""
-        sizes, numbers = [], iter(() if ok is None else self._numbers)
-        for k, inputs in enumerate(self._inputs(context)):
-            chunk = self.chunks[k]
-            values = self._values(chunk, inputs, *running.step(self.stepper, inputs))
-            olds = [inputs.weights, *inputs.states]
-            if ok is not None:
-                mask = ok[chunk.first] if chunk.part is not None else ok[next(numbers)]
-                values = [
-                    torch.where(mask, new, old) for new, old in zip(values, olds, strict=True)
-                ]
-            else:
-                sizes += [trace(x) for x in values]
-            for old, new in zip(olds, values, strict=True):
-                old.copy_(new)
+    def _taken(self, context: Context) -> Tensor:
+        """Take the step; return whether all that is new is finite, in several parts."""
+        sizes = []
+        for k, inputs in self._inputs(context):
+            values = self._made(k, inputs)
+            sizes += [trace(x) for x in values]
+            self._put(k, inputs, values)
+        return torch.isfinite(torch.stack(sizes))
+
+    def _taken_by(self, context: Context, ok: Tensor) -> Tensor:
+        """Take the step of some members; return whether all that is new is finite, for each.
+
+        Of members that are taken in parts it is known only once all parts are computed.
+        """
+        bad = self._none()
+        for k, inputs in self._inputs(context, lambda chunk: chunk.part is not None):
+            self._note(bad, k, self._made(k, inputs))
+        for k, inputs in self._inputs(context):
+            values, chunk = self._made(k, inputs), self.chunks[k]
             if chunk.part is None:
-                torch._foreach_copy_(self.weights(chunk.first, chunk.last), self._places[k][0])
-        return sizes
+                self._note(bad, k, values)
+            mask = (ok & (bad == 0))[self._owners[k] if chunk.part is None else chunk.first]
+            olds = (inputs.weights, *inputs.states)
+            pairs = zip(values, olds, strict=True)
+            self._put(k, inputs, [torch.where(mask, new, old) for new, old in pairs])
+        return bad == 0
+
+    def _none(self) -> Tensor:
+        return torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
+
+    def _note(self, bad: Tensor, k: int, values: Sequence[Tensor]) -> None:
+        """Count for each member of a chunk the entries of which anything new is not finite."""
+        finite = torch.stack([torch.isfinite(x).flatten() for x in values]).all(0)
+        if self.chunks[k].part is not None:
+            bad[self.chunks[k].first] += (~finite).sum()
+        else:
+            bad.index_add_(0, self._owners[k], (~finite).long())
+
+    def _put(self, k: int, inputs: Inputs, values: Sequence[Tensor]) -> None:
+        """Write what is new."""
+        for old, new in zip((inputs.weights, *inputs.states), values, strict=True):
+            old.copy_(new)
+        chunk = self.chunks[k]
+        if chunk.part is None:
+            torch._foreach_copy_(self.weights(chunk.first, chunk.last), self._places[k][0])
+
+    def _made(self, k: int, inputs: Inputs) -> list[Tensor]:
+        """Return what a chunk becomes, in the dtypes in which it is kept."""
+        return self._values(self.chunks[k], inputs, *running.step(self.stepper, inputs))
 
     def _values(
         self, chunk: Chunk, inputs: Inputs, weights: Tensor, states: Sequence[Tensor]
@@ -190,33 +210,39 @@ class Chunks(Entries):
         own = torch.repeat_interleave(counts, output_size=count)
         return streams[own].reshape(1, 1, -1), places - firsts[own]
 
-    def _inputs(self, context: Context) -> Iterator[Inputs]:
-        """Yield what each chunk steps from; good until the next one."""
+    def _inputs(
+        self, context: Context, which: Callable[[Chunk], bool] = lambda _: True
+    ) -> Iterator[tuple[int, Inputs]]:
+        """Yield chunks by number, all or some, with what they step from; good until the next."""
         (known,), t = context.numbers, self.t()
         parts: Sequence[Sequence[Tensor]] = ()
-        places = iter(() if self.uniform else self._numbers)
-        for chunk, work, states in zip(self.chunks, self._places, self._slices, strict=True):
-            first, last = chunk.first, chunk.last
+        for k, chunk in enumerate(self.chunks):
+            if not which(chunk):
+                continue
+            first, last, work = chunk.first, chunk.last, self._places[k]
             own: Tensor | int = first
             if chunk.part is None:
                 torch._foreach_copy_(work[0], self.weights(first, last))
                 torch._foreach_copy_(work[1], self.grads(first, last))
                 w, g = (x[: chunk.stop - chunk.start].view(1, 1, -1) for x in self._work)
-                own = first if self.uniform else next(places)
+                own = first if self.uniform else self._owners[k]
             else:
                 if chunk.part == 0:
                     both = (*self.weights(first, last), *self.grads(first, last))
                     parts = [_cut(x, chunk.stop - chunk.start) for x in both]
                 w, g = (x[chunk.part] for x in parts)
-            numbers = known if self.uniform else {k: _of(x, own) for k, x in known.items()}
-            yield Inputs(
-                w,
-                self.slope(g),
-                states,
-                t,
-                context.loss,
-                context.hyper,
-                numbers=numbers,
+            numbers = known if self.uniform else {n: _of(x, own) for n, x in known.items()}
+            yield (
+                k,
+                Inputs(
+                    w,
+                    self.slope(g),
+                    self._slices[k],
+                    t,
+                    context.loss,
+                    context.hyper,
+                    numbers=numbers,
+                ),
             )
 
 

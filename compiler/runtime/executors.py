@@ -33,7 +33,7 @@ def bucket(sort: type[Bucket], members: Sequence[Member], maximize: bool, unifor
         why = _why_not_fused(members)
         return Chunks(members, maximize, uniform, why) if why else Fused(members, maximize, uniform)
     if sort is Matrices:
-        why = _why_not_staged(members, uniform)
+        why = _why_not_staged(members)
         if not why:
             return Staged(members, maximize, uniform)
         return Matrices(members, maximize, uniform, why)
@@ -57,13 +57,11 @@ def _why_not_fused(members: Sequence[Member]) -> str:
     return why
 
 
-def _why_not_staged(members: Sequence[Member], uniform: bool) -> str:
+def _why_not_staged(members: Sequence[Member]) -> str:
     """Return why entry-wise parts of a matrix rule are not native code; empty if they are."""
     first = members[0]
     if first.layout.stepper.program.schedule.compile:
         return "as compile=True asks"
-    if not uniform:
-        return "as steps may be skipped"
     why = _why_not_worth(members) or next(filter(None, map(staged.why_not, members)), "")
     why = why or refusal(first.param.device.type) or ""
     return why or _failure(lambda: staged.compiled(first))

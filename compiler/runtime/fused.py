@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -43,9 +44,12 @@ class Fused(Entries):
         numbers = self._numbers(context)
         if ok is None:
             return self.kernel.step(self.table, numbers, None, write=True)
-        good = self.kernel.step(self.table, numbers, None, write=False)
-        self.kernel.step(self.table, numbers, ok & good, write=True)
-        return good
+        assert context.usual is not None
+        assert self.seen is not None
+        good = self.kernel.step(self.table, numbers, ok & ~context.usual, write=False)
+        fine = self.kernel.step(self.table, numbers, ok & good, write=True)
+        self.seen.masked_fill_(~fine, math.inf)  # they step no more
+        return good & fine
 
     @property
     def decides(self) -> bool:
@@ -61,8 +65,11 @@ class Fused(Entries):
     def sizes(self, name: str) -> Tensor:
         return self.kernel.largest(self.table, "WG".index(name))
 
-    def finite(self) -> Tensor:
-        return torch.isfinite(self.table.largest(self.sizes("G")))
+    def largest(self, name: str) -> Tensor:
+        return self.table.largest(self.sizes(name))
+
+    def see(self) -> None:
+        self.seen = self.largest("W")
 
     def locate(self) -> None:
         grads, weights = self.grads(), self.weights()

@@ -70,7 +70,8 @@ class DeclaredOptimizer(Optimizer):
             a refused step never changes anything; a step then computes twice. Without it, this is
             done where finite values may well make infinite ones: for a rule that divides by what
             may be zero, and for very large gradients. Otherwise a result that overflows is
-            reported after it was written. `"skip"` never writes one.
+            reported after it was written. With `"skip"`, native code alone writes one, and its
+            parameter then takes no further step before its weights are set anew.
         capturable: promise that a step never waits for the device, as CUDA graphs ask for:
             non-finite steps are skipped, and schedules that keep values refused.
         differentiable: refused if true: `nd.functional` is differentiable, this class writes in

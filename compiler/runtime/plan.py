@@ -263,7 +263,9 @@ def _buckets(
         most = _most(sort, same[0].param.device.type, *size)
         for k in range(0, len(same), most):
             part = same[k : k + most]
-            made = bucket(sort, part, maximize, not skips)
+            # Where values are kept, those that skip a step are planned anew after it.
+            uniform = not skips or part[0].layout.stepper.keeps
+            made = bucket(sort, part, maximize, uniform)
             made.memory = memory
             made.forget()
             yield made

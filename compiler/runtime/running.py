@@ -88,17 +88,20 @@ def step(
     return found[0], found[1:]
 
 
-def valued(stepper: Stepper, function: Any, batch: Inputs, fed: Sequence[Tensor]) -> list[Tensor]:
+def valued(
+    stepper: Stepper, function: Any, batch: Inputs, fed: Sequence[Tensor], *, reuse: bool
+) -> list[Tensor]:
     """Return what the matrix operations of a step in stages make.
 
     Args:
         function: `Stages.value`. batch: what it steps from. fed: what they read.
+        reuse: whether what is new may take the memory of the batch's states.
 
     Raises:
         FactorisationError: if a factorisation does not converge (rare for finite input).
     """
     batch = renewed(stepper, batch, {})
-    told = _told(stepper, batch, reuse=True)
+    told = _told(stepper, batch, reuse)
     return list(_called(stepper, function, batch, {}, *(batch.kept or ()), *fed, **told))
 
 

@@ -6,8 +6,10 @@ new weights and states in another. Neither weights nor gradients are copied toge
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +25,21 @@ from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.matrices import Matrices, is_seen_in_place
-from normdsl.compiler.runtime.nonfinite import trace
+from normdsl.compiler.runtime.nonfinite import has_values, rows_finite, trace
+from normdsl.errors import FactorisationError
+
+
+class Found(NamedTuple):
+    """What the matrix operations of a step make.
+
+    Args:
+        values: the matrices of which entries are made. numbers: with which this is done.
+        rest: new states that are made of no entries, by their numbers.
+    """
+
+    values: Sequence[Tensor]
+    numbers: Tensor
+    rest: Sequence[tuple[int, Tensor]]
 
 
 class Staged(Matrices):
@@ -55,28 +71,85 @@ class Staged(Matrices):
         self._place("G", [uneven.get(k, g) for k, g in enumerate(grads)])
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
-        if ok is not None:
-            return super().run(context, known, ok)
-        told = kernel_numbers.known(self, context)
-        batch, fed = self._fed(context, self._rows(self._feed, told))
-        batch = self._renewed(batch, known[0])
-        found = running.valued(self.stepper, self.parts.value, batch, fed)
-        count, last = len(self.parts.values), len(self.parts.values) + len(self.parts.scalars)
-        values = [self._whole(x) for x in found[:count]]
-        for name, x in zip(self.parts.values, values, strict=True):
-            self._note(name, x)
-        told |= dict(zip(self.parts.scalars, found[count:last], strict=True))
-        good = self._step.step(self.table, self._rows(self._step, told), None, write=True)
-        rest = [self.states[k].copy_(x) for k, x in zip(self.parts.rest, found[last:], strict=True)]
+        if ok is None:
+            return self._taken(context)
+        try:
+            if not self.stepper.keeps:
+                return self._taken_by(context, ok)
+            # Who keeps values reads step counts, and may as well read whether all is as usual.
+            assert context.usual is not None
+            if not has_values(ok) or bool((ok & context.usual).all()):
+                return self._taken(context, each=True)
+        except FactorisationError:
+            pass  # nothing is written yet, and of one parameter alone it may succeed
+        return super().run(context, known, ok)
+
+    def _taken(self, context: Context, each: bool = False) -> Tensor:
+        """Take the step; return whether all that is new is finite, in several parts or for each."""
+        batch, fed = self._fed(context, None)
+        found = self._found(context, self._renewed(batch, {}), fed, reuse=True)
+        good = self._step.step(self.table, found.numbers, None, write=True)
+        rest = [self.states[k].copy_(x) for k, x in found.rest]
+        if each:
+            return self._written(self._settled(good, rest))
         return torch.stack([good.all(), *(torch.isfinite(trace(x)) for x in rest)])
 
-    def _fed(self, context: Context, numbers: Tensor) -> tuple[Inputs, list[Tensor]]:
+    def _taken_by(self, context: Context, ok: Tensor) -> Tensor:
+        """Take the step of some members; return whether all that is new is finite, for each.
+
+        Matrix operations take the gradients of the others for zero.
+        """
+        found = self._found(context, *self._fed(context, ok), reuse=False)
+        assert context.usual is not None
+        rest = [x.to(self.states[k].dtype).expand_as(self.states[k]) for k, x in found.rest]
+        good = self._tested(found, ok & ~context.usual, write=False)
+        good = self._settled(good, rest)
+        fine = self._tested(found, ok & good, write=True)
+        mask = self._column(ok & good)
+        for (k, _), new in zip(found.rest, rest, strict=True):
+            self.states[k].copy_(torch.where(mask, new, self.states[k]))
+        return good & self._written(self._settled(fine, ()))
+
+    def _tested(self, found: Found, members: Tensor, write: bool) -> Tensor:
+        which = members.repeat_interleave(self.each)
+        return self._step.step(self.table, found.numbers, which, write=write)
+
+    def _settled(self, good: Tensor, rest: Sequence[Tensor]) -> Tensor:
+        """Return for each member whether all is good for each of its matrices, and finite."""
+        count = len(self.members)
+        each = [rows_finite(x.reshape(count, -1)) for x in rest]
+        return torch.stack([good.reshape(count, -1).all(1), *each]).all(0)
+
+    def _written(self, fine: Tensor) -> Tensor:
+        """Note who was written although it is not finite: they step no more."""
+        assert self.seen is not None
+        self.seen.masked_fill_(~fine, math.inf)
+        return fine
+
+    def _found(self, context: Context, batch: Inputs, fed: Sequence[Tensor], reuse: bool) -> Found:
+        """Return what matrix operations make, and note where it is."""
+        parts, count = self.parts, len(self.parts.values)
+        last = count + len(parts.scalars)
+        found = running.valued(self.stepper, parts.value, batch, fed, reuse=reuse)
+        values = [self._whole(x) for x in found[:count]]
+        for name, x in zip(parts.values, values, strict=True):
+            self._note(name, x)
+        told = kernel_numbers.known(self, context)
+        told |= dict(zip(parts.scalars, found[count:last], strict=True))
+        rest = list(zip(parts.rest, found[last:], strict=True))
+        return Found(values, self._rows(self._step, told), rest)
+
+    def _fed(self, context: Context, ok: Tensor | None) -> tuple[Inputs, list[Tensor]]:
         """Return what matrix operations step from, and what they are fed."""
         shape, dtype = (self.total, *self.size), self._feed.computed
         fed = self.memory.batches(len(self.parts.fed), shape, dtype, self.clocks.device)
         for name, x in zip(self.parts.fed, fed, strict=True):
             self._note(name, x)
-        self._feed.step(self.table, numbers, None, write=True)
+        table = self.table
+        if ok is not None:
+            table = table.hidden(1, ok.repeat_interleave(self.each), self._zeros)
+        numbers = self._rows(self._feed, kernel_numbers.known(self, context))
+        self._feed.step(table, numbers, None, write=True)
         own = dict(zip(self.parts.fed, fed, strict=True))
         # Where neither is read, they still tell the shape.
         nothing = torch.empty((), dtype=dtype, device=self.clocks.device).expand(shape)
@@ -96,6 +169,19 @@ class Staged(Matrices):
             ),
             fed,
         )
+
+    @cached_property
+    def _zeros(self) -> Tensor:
+        """A gradient of zero, for a matrix."""
+        grad = self.grads(0, 1)[0]
+        return torch.zeros(self.size, dtype=grad.dtype, device=grad.device)
+
+    def largest(self, name: str) -> Tensor:
+        blocks = self._feed.largest(self.table, "WG".index(name))
+        return self.table.largest(blocks).reshape(len(self.members), -1).amax(1)
+
+    def see(self) -> None:
+        self.seen = self.largest("W")
 
     def _rows(self, kernel: Kernel, told: dict[str, object]) -> Tensor:
         names = kernel.scalars.numbers

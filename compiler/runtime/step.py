@@ -26,12 +26,12 @@ from normdsl.compiler.runtime.nonfinite import (
     all_finite,
     all_true,
     blame,
-    finite,
     magnitude,
     refuse_result,
     rows_finite,
 )
 from normdsl.compiler.runtime.plan import Plan
+from normdsl.compiler.runtime.skipping import masked
 from normdsl.errors import FactorisationError, GradientError
 
 State = Mapping[Tensor, dict[str, Any]]
@@ -83,9 +83,10 @@ class Step:
 
     def _is_judged(self) -> bool:
         """Return whether results are judged before any is written, whatever the gradient."""
-        return self.judged or any(
-            bucket.stepper.divisors.may_vanish(context.hyper) for bucket, context in self._pairs()
-        )
+        return any(self._is_doubtful(*both) for both in self._pairs())
+
+    def _is_doubtful(self, bucket: Bucket, context: Context) -> bool:
+        return self.judged or bucket.stepper.divisors.may_vanish(context.hyper)
 
     def _is_ahead(self) -> bool:
         """Return whether the device decides whether to write, and the host asks it once, after."""
@@ -115,7 +116,10 @@ class Step:
 
     def take_finite(self) -> None:
         """Take it for the parameters for which all is finite; nothing is read on the host."""
-        contexts = [c._replace(given=self._finite(b, c)) for b, c in self._pairs()]
+        for bucket in self.plan.unseen():
+            bucket.see()
+        bound = self._bound()
+        contexts = [masked(b, c, bound, self._is_doubtful(b, c)) for b, c in self._pairs()]
         known = self._known(contexts)
         together = self._together(contexts, known)
         for bucket, context, told in zip(self.buckets, contexts, known, strict=True):
@@ -216,13 +220,6 @@ class Step:
         bucket.publish(self.state)
         bucket.count(None)
         return good
-
-    def _finite(self, bucket: Bucket, context: Context) -> Tensor:
-        """Return for each member whether what it steps from is finite, a tensor."""
-        ok = bucket.finite()
-        for column in context.moments.values():
-            ok = ok & torch.stack([finite(x) for x in column]).to(ok.device)
-        return ok if context.loss is None else ok & finite(context.loss).to(ok.device)
 
     def _together(self, contexts: Sequence[Context], known: Sequence[Sequence[Known]]) -> Tensor:
         """Return whether all parameters that are joined can step, those aside that are left out."""

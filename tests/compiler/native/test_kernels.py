@@ -131,6 +131,8 @@ def test_members_that_do_not_step_stay(device):
     found, expected, _ = ran(rule, device, ok=ok)
     torch.testing.assert_close(found[0], expected[0])
     assert all(map(torch.equal, found[1], [before[k][1] for k in (0, 2, 3)]))
+    _, _, good = ran(rule, device, slope=torch.nan, ok=ok)
+    assert good.tolist() == [False, True, False]
     found, _, good = ran(rule, device, write=False)
     assert good.all()
     assert all(map(torch.equal, found[0], [before[k][0] for k in (0, 2, 3)]))
@@ -158,3 +160,19 @@ def test_blocks_cover_all_entries_once():
     assert table.member.tolist() == [0, 1, 1, 1, 1, 1, 2]
     assert table.first.tolist() == [0, 0, 16, 32, 48, 64, 0]
     assert table.last.tolist() == [5, 16, 32, 48, 64, 70, 16]
+
+
+def test_an_array_of_some_members_may_be_hidden_behind_another_tensor(device):
+    line, where = scalars(lower(algorithms.sgd, nd.Schedule())), home(device)
+    made = kernel(line, (torch.float32,) * 2, torch.float32, device)
+    weights, grads = ([torch.full((5,), x, device=where) for _ in SIZES] for x in (1.0, torch.nan))
+    table = Table([5] * 3, 2, made.block, where)
+    table.put(0, weights)
+    table.put(1, grads)
+    zeros = torch.zeros(5, device=where)
+    shown = torch.tensor([False, True, False], device=where)
+    numbers = torch.ones(1, len(line.numbers), dtype=torch.float64, device=where)
+    good = made.step(table.hidden(1, shown, zeros), numbers, None, write=True)
+    assert good.tolist() == [True, False, True]
+    assert torch.isfinite(weights[0]).all()
+    assert made.largest(table, 1).isnan().all()
