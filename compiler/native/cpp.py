@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from normdsl.compiler.native.kernel import draws
 from normdsl.compiler.native.operations import OPERATIONS
 from normdsl.compiler.native.scalars import Operand, Scalars
 
@@ -41,6 +42,7 @@ double pow(double, double) noexcept;
 #endif
 struct brain {
   uint16_t bits;
+  brain() = default;
   explicit brain(float x) {
     uint32_t all;
     std::memcpy(&all, &x, 4);
@@ -52,7 +54,23 @@ struct brain {
     std::memcpy(&x, &all, 4);
     return x;
   }
+  explicit operator double() const { return float(*this); }
 };
+// A number of the generator SplitMix64, and x rounded by chance: see kernels/draws.py, rounding.py.
+static inline uint64_t drawn(uint64_t x) {
+  x *= 0x9E3779B97F4A7C15u;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
+}
+static inline brain by_chance(float x, uint32_t noise) {
+  uint32_t all;
+  std::memcpy(&all, &x, 4);
+  const brain nearest(x);
+  brain found;
+  found.bits = x * 0 == 0 ? uint16_t((all + (noise & 0xffff)) >> 16) : nearest.bits;
+  return found;
+}
 static inline float absolute(float x) { return __builtin_fabsf(x); }
 static inline double absolute(double x) { return __builtin_fabs(x); }
 static inline float root(float x) { return __builtin_sqrtf(x); }
@@ -117,18 +135,25 @@ static void largest(int64_t blocks, const int32_t* member, const int64_t* first,
 """
 
 
-def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch.dtype) -> str:
+def written(
+    scalars: Scalars,
+    dtypes: Mapping[str, torch.dtype],
+    computed: torch.dtype,
+    chance: Mapping[str, int],
+) -> str:
     """Return the source of `step` and of `largest_W` and `largest_G`.
 
-    `step(blocks, member, first, last, table, count, numbers, row, ok, good, write, threads)` acts
-    on entries `first` to `last` of the tensors of each block's member, whose addresses stand in
-    `table`, `count` for each array. Numbers of members are `row` apart, 0 if all have the same. It
-    takes those for which `ok` holds, or all if there is none, and writes nothing if not `write`;
-    `good` becomes false for members of which anything new is not finite.
+    `step(blocks, member, first, last, table, count, numbers, row, keys, ok, good, write, threads)`
+    acts on entries `first` to `last` of the tensors of each block's member, whose addresses stand
+    in `table`, `count` for each array. Numbers of members are `row` apart, 0 if all have the same.
+    Draws of an entry are those of its place in its member, by the member's `keys`. It takes those
+    for which `ok` holds, or all if there is none, and writes nothing if not `write`; `good` becomes
+    false for members of which anything new is not finite.
 
     Args:
         scalars: what happens to an entry. dtypes: of each of its arrays.
         computed: the dtype in which it happens, float32 or float64.
+        chance: the arrays that are rounded by chance, with their numbers, see `Kernel`.
     """
     kinds = {name: _STORED[dtypes[name]] for name in scalars.arrays}
     lines = [_HEAD, f"typedef {_STORED[computed]} T;", _MEASURE]
@@ -140,10 +165,10 @@ def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch
             f"  largest<{kinds[name]}>(blocks, member, first, last, table, count, found, threads);",
             "}",
         ]
-    return "\n".join([*lines, *_step(scalars, kinds)]) + "\n"
+    return "\n".join([*lines, *_step(scalars, kinds, chance)]) + "\n"
 
 
-def _step(scalars: Scalars, kinds: Mapping[str, str]) -> list[str]:
+def _step(scalars: Scalars, kinds: Mapping[str, str], chance: Mapping[str, int]) -> list[str]:
     names, stored = scalars.arrays, dict(scalars.stored)
     used = [name for name in names if name in stored or name in scalars.read]
     pointers = [
@@ -155,14 +180,23 @@ def _step(scalars: Scalars, kinds: Mapping[str, str]) -> list[str]:
     numbers = [f"    const T n{k} = T(own[{k}]);" for k in range(len(scalars.numbers))]
     reads = [f"const T {name} = T(p{name}[i]);" for name in scalars.read]
     lines = [f"const auto {x.name} = {_code(x.operation, x.operands)};" for x in scalars.lines]
-    news = [f"const {kinds[k]} new{k} = {kinds[k]}({_operand(x)});" for k, x in stored.items()]
+    fours = draws(chance)
+    keys = [f"    const uint64_t key{k} = drawn_by[{k}] + first[b];" for k in range(fours)]
+    drawn = [f"const uint64_t draw{k} = drawn(key{k} + i);" for k in range(fours)]
+    news = [
+        f"const {kinds[k]} new{k} = by_chance(float({_operand(x)}), {_noise(chance[k])});"
+        if k in chance
+        else f"const {kinds[k]} new{k} = {kinds[k]}({_operand(x)});"
+        for k, x in stored.items()
+    ]
     checks = [f"wrong += T(new{k}) * 0;" for k in stored]
     puts = [f"p{k}[i] = new{k};" for k in stored]
-    body = [*reads, *lines, *news, *checks]
+    body = [*reads, *lines, *drawn, *news, *checks]
     return [
         'extern "C" void step(int64_t blocks, const int32_t* member, const int64_t* first,',
         "    const int64_t* last, const int64_t* table, int64_t count, const double* numbers,",
-        "    int64_t row, const bool* ok, bool* good, int write, int threads) {",
+        "    int64_t row, const uint64_t* keys, const bool* ok, bool* good, int write,",
+        "    int threads) {",
         "#pragma omp parallel for num_threads(threads) schedule(static)",
         "  for (int64_t b = 0; b < blocks; ++b) {",
         "    const int64_t k = member[b], n = last[b] - first[b];",
@@ -170,6 +204,8 @@ def _step(scalars: Scalars, kinds: Mapping[str, str]) -> list[str]:
         "    const double* own = numbers + k * row;",
         *pointers,
         *numbers,
+        f"    const uint64_t* drawn_by = keys + k * {fours};",
+        *keys,
         "    T wrong = 0;",
         "    if (write) {",
         *_loop([*body, *puts]),
@@ -180,6 +216,10 @@ def _step(scalars: Scalars, kinds: Mapping[str, str]) -> list[str]:
         "  }",
         "}",
     ]
+
+
+def _noise(number: int) -> str:
+    return f"uint32_t(draw{number // 4} >> {16 * (number % 4)})"
 
 
 def _loop(body: Sequence[str]) -> list[str]:

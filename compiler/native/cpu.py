@@ -28,24 +28,36 @@ class Cpu(Kernel):
     block, language = 2**14, "C++"  # a block's entries stay in the cache together
 
     def __init__(
-        self, scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch.dtype
+        self,
+        scalars: Scalars,
+        dtypes: Mapping[str, torch.dtype],
+        computed: torch.dtype,
+        chance: Mapping[str, int],
     ) -> None:
-        super().__init__(scalars, dtypes, computed)
+        super().__init__(scalars, dtypes, computed, chance)
         begun = time.perf_counter()
-        library = build.build(cpp.written(scalars, dtypes, computed))
+        library = build.build(cpp.written(scalars, dtypes, computed, chance))
         self.seconds = time.perf_counter() - begun
         parts: list[Any] = [_LONG, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _LONG]
         self._step, self._largest = library.step, [library.largest_W, library.largest_G]
-        self._step.argtypes = [*parts, _ADDRESS, _LONG, _ADDRESS, _ADDRESS, _INT, _INT]
+        self._step.argtypes = [*parts, _ADDRESS, _LONG, _ADDRESS, _ADDRESS, _ADDRESS, _INT, _INT]
         for function in self._largest:
             function.argtypes = [*parts, _ADDRESS, _INT]
 
-    def step(self, table: Table, numbers: Tensor, ok: Tensor | None, write: bool) -> Tensor:
+    def step(
+        self,
+        table: Table,
+        numbers: Tensor,
+        ok: Tensor | None,
+        write: bool,
+        keys: Tensor | None = None,
+    ) -> Tensor:
         good = torch.ones(table.members, dtype=torch.bool)
         self._step(
             *_given(table, 0),
             numbers.data_ptr(),
             numbers.shape[1] if len(numbers) > 1 else 0,
+            None if keys is None else keys.data_ptr(),
             None if ok is None else ok.data_ptr(),
             good.data_ptr(),
             write,

@@ -24,18 +24,30 @@ class Gpu(Kernel):
     block, language = 2**12, "Triton"
 
     def __init__(
-        self, scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch.dtype
+        self,
+        scalars: Scalars,
+        dtypes: Mapping[str, torch.dtype],
+        computed: torch.dtype,
+        chance: Mapping[str, int],
     ) -> None:
-        super().__init__(scalars, dtypes, computed)
+        super().__init__(scalars, dtypes, computed, chance)
         self._compiled = set[tuple[Any, ...]]()
-        self._functions = _loaded(triton_code.written(scalars, dtypes, computed))
+        self._functions = _loaded(triton_code.written(scalars, dtypes, computed, chance))
 
-    def step(self, table: Table, numbers: Tensor, ok: Tensor | None, write: bool) -> Tensor:
+    def step(
+        self,
+        table: Table,
+        numbers: Tensor,
+        ok: Tensor | None,
+        write: bool,
+        keys: Tensor | None = None,
+    ) -> Tensor:
         good = torch.ones(table.members, dtype=torch.uint8, device=table.member.device)
         row = numbers.shape[1] if len(numbers) > 1 else 0
         said = good if ok is None else ok.to(torch.uint8)
         masked = {"MASKED": ok is not None, "WRITE": write}
-        self._call("step", table, 0, numbers, row, said, good, **masked)
+        drawn = table.first if keys is None else keys  # none is read then
+        self._call("step", table, 0, numbers, row, drawn, said, good, **masked)
         return good.bool()
 
     def largest(self, table: Table, array: int) -> Tensor:

@@ -16,21 +16,25 @@ from normdsl.compiler.native.scalars import Scalars
 
 @lru_cache(maxsize=256)
 def kernel(
-    scalars: Scalars, dtypes: tuple[torch.dtype, ...], computed: torch.dtype, device: str
+    scalars: Scalars,
+    dtypes: tuple[torch.dtype, ...],
+    computed: torch.dtype,
+    device: str,
+    chance: tuple[tuple[str, int], ...] = (),
 ) -> Kernel:
     """Return the kernel of an entry-wise program for a type of device.
 
     Args:
         scalars: what happens to an entry. dtypes: of its arrays, in order.
         computed: the dtype in which it happens. device: cpu or cuda.
+        chance: the arrays that are rounded by chance, with their numbers, see `Kernel`.
 
     Raises:
         OSError: if it cannot be compiled.
     """
     told = dict(zip(scalars.arrays, dtypes, strict=True))
-    if device == "cpu":
-        return Cpu(scalars, told, computed)
-    return Gpu(scalars, told, computed)
+    made = Cpu if device == "cpu" else Gpu
+    return made(scalars, told, computed, dict(chance))
 
 
 def refusal(device: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from normdsl.compiler.native.kernel import draws
 from normdsl.compiler.native.operations import OPERATIONS
 from normdsl.compiler.native.scalars import Operand, Scalars
 
@@ -34,6 +35,21 @@ def tangent(x):
     return tl.where(square < 1e-3, near, 2 / (1 + tl.exp(-2 * x)) - 1)
 
 
+# A number of the generator SplitMix64, and x rounded by chance: see kernels/draws.py, rounding.py.
+@triton.jit
+def drawn(x):
+    x = x * -0x61C8864680B583EB
+    x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * -0x40A7B892E31B1A47
+    x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * -0x6B2FB644ECCEEE15
+    return x ^ ((x >> 31) & 0x1FFFFFFFF)
+
+
+@triton.jit
+def by_chance(x, noise):
+    cut = x.to(tl.int32, bitcast=True) + (noise & 0xFFFF).to(tl.int32)
+    return tl.where(x * 0 == 0, (cut & -0x10000).to(tl.float32, bitcast=True), x)
+
+
 @triton.jit
 def pointer(table, row, of, KIND: tl.constexpr, ALIGNED: tl.constexpr):
     found = tl.load(table + row * of[1] + of[0]).to(tl.pointer_type(KIND))
@@ -55,12 +71,18 @@ def largest(member, first, last, table, count, found,
 """
 
 
-def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch.dtype) -> str:
+def written(
+    scalars: Scalars,
+    dtypes: Mapping[str, torch.dtype],
+    computed: torch.dtype,
+    chance: Mapping[str, int],
+) -> str:
     """Return the source of `step` and `largest`, the functions that `cpp.written` describes.
 
     Args:
         scalars: what happens to an entry. dtypes: of each of its arrays.
         computed: the dtype in which it happens, float32 or float64.
+        chance: the arrays that are rounded by chance, with their numbers, see `Kernel`.
     """
     kinds = {name: _name(dtypes[name]) for name in scalars.arrays}
     numbers = [f"n{k} = tl.load(own + {k}).to(T)" for k in range(len(scalars.numbers))]
@@ -71,10 +93,16 @@ def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch
     ]
     reads = [f"{k} = tl.load(p{k}, mask=inside, other=0).to(T)" for k in scalars.read]
     body = [f"{x.name} = {_code(x.operation, x.operands)}" for x in scalars.lines]
+    fours = draws(chance)
+    drawn = [f"draw{k} = drawn(tl.load(keys + k * {fours} + {k}) + at)" for k in range(fours)]
     stores = []
     for name, new in scalars.stored:
+        value = f"at * 0 + {_operand(new)}"
+        if name in chance:
+            four, place = divmod(chance[name], 4)
+            value = f"by_chance(({value}).to(tl.float32), draw{four} >> {16 * place})"
         stores += [
-            f"new = (at * 0 + {_operand(new)}).to({kinds[name]})",
+            f"new = ({value}).to({kinds[name]})",
             "wrong += tl.where(inside, new.to(T) * 0, 0)",
             f"if WRITE: tl.store(p{name}, new, mask=inside)",
         ]
@@ -89,13 +117,14 @@ def written(scalars: Scalars, dtypes: Mapping[str, torch.dtype], computed: torch
         *pointers,
         *reads,
         *body,
+        *drawn,
         "wrong = tl.zeros((BLOCK,), T)",
         *stores,
         "tl.store(good + k, 0, mask=tl.sum(wrong, 0) != 0)",
     ]
     head = (
-        "\n\n@triton.jit\ndef step(member, first, last, table, count, numbers, row, ok, good,\n"
-        "         T: tl.constexpr, MASKED: tl.constexpr, WRITE: tl.constexpr,\n"
+        "\n\n@triton.jit\ndef step(member, first, last, table, count, numbers, row, keys,\n"
+        "         ok, good, T: tl.constexpr, MASKED: tl.constexpr, WRITE: tl.constexpr,\n"
         "         ALIGNED: tl.constexpr, BLOCK: tl.constexpr):\n"
     )
     return _HEAD + _LARGEST + head + "".join(f"    {line}\n" for line in lines)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering import refresh
-from normdsl.compiler.runtime import running
+from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
 from normdsl.compiler.runtime.memory import Memory
@@ -284,6 +284,17 @@ class Bucket(ABC):
     def t(self) -> Tensor:
         """Return the index of this step, from 1: a scalar on the host, or one for each matrix."""
         return torch.tensor(self.done + 1, device="cpu") if self.uniform else self.clocks + 1
+
+    def keys(self) -> Tensor | None:
+        """Return where draws start by which kernels round the states of members, if they do."""
+        if not self.stepper.rounds:
+            return None
+        return rounding.keys(self.streams(), len(self.stepper.program.fields))
+
+    def streams(self) -> Tensor:
+        """Return the stream of random numbers of each member at this step."""
+        origins = [m.origin for m in self.members if m.origin is not None]
+        return draws.stream(torch.stack(origins), self.clocks + 1)
 
     def slope(self, grads: Tensor) -> Tensor:
         """Return gradients of what is minimised."""

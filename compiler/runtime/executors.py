@@ -73,8 +73,6 @@ def _why_not_worth(members: Sequence[Member]) -> str:
     asked = stepper.program.schedule.compile
     if asked is False:
         return "as compile=False asks"
-    if stepper.rounds:
-        return "as states are rounded by chance"
     return f"as {count:,} entries are few" if asked is None and count < MANY else ""
 
 

@@ -12,7 +12,7 @@ from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import scalars
 from normdsl.compiler.native.table import Table
-from normdsl.compiler.runtime import kernel_numbers
+from normdsl.compiler.runtime import kernel_numbers, rounding
 from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.inputs import Known
@@ -41,13 +41,12 @@ class Fused(Entries):
         return f"by one kernel in {self.kernel.language}, which took {self.kernel.seconds:.1f} s"
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
-        numbers = self._numbers(context)
         if ok is None:
-            return self.kernel.step(self.table, numbers, None, write=True)
+            return self._step(context, None)
         assert context.usual is not None
         assert self.seen is not None
-        good = self.kernel.step(self.table, numbers, ok & ~context.usual, write=False)
-        fine = self.kernel.step(self.table, numbers, ok & good, write=True)
+        good = self._step(context, ok & ~context.usual, write=False)
+        fine = self._step(context, ok & good)
         self.seen.masked_fill_(~fine, math.inf)  # they step no more
         return good & fine
 
@@ -57,10 +56,10 @@ class Fused(Entries):
 
     def run_if(self, flag: Tensor, context: Context) -> Tensor:
         ok = flag.expand(len(self.members)).contiguous()
-        return self.kernel.step(self.table, self._numbers(context), ok, write=True)
+        return self._step(context, ok)
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
-        return self.kernel.step(self.table, self._numbers(context), None, write=False)
+        return self._step(context, None, write=False)
 
     def sizes(self, name: str) -> Tensor:
         return self.kernel.largest(self.table, "WG".index(name))
@@ -80,9 +79,11 @@ class Fused(Entries):
         self.table.put(0, weights)
         self.table.put(1, grads)
 
-    def _numbers(self, context: Context) -> Tensor:
+    def _step(self, context: Context, ok: Tensor | None, write: bool = True) -> Tensor:
+        """Let the kernel take the step of some members or all, written or not."""
         told, names = kernel_numbers.known(self, context), self.kernel.scalars.numbers
-        return kernel_numbers.rows(names, told, len(self.members), self.clocks.device)
+        numbers = kernel_numbers.rows(names, told, len(self.members), self.clocks.device)
+        return self.kernel.step(self.table, numbers, ok, write, self.keys())
 
 
 def compiled(member: Member) -> Kernel:
@@ -97,4 +98,5 @@ def compiled(member: Member) -> Kernel:
     line, computed = scalars(stepper.program), stepper.dtype(param)
     kept = [stepper.kept_dtype(field, param) for field in stepper.program.fields]
     dtypes = (real(param).dtype, real(param.grad).dtype, *kept)
-    return kernel(line, dtypes, computed, param.device.type)
+    chances = rounding.chances(stepper, param)
+    return kernel(line, dtypes, computed, param.device.type, chances)

@@ -86,8 +86,7 @@ class Matrices(Bucket):
             grads = torch.where(counted, grads, 0)
         stream = places = None
         if self.stepper.draws:
-            origins = torch.stack([m.origin for m in self.members if m.origin is not None])
-            stream = self._column(draws.stream(origins, self.clocks + 1))
+            stream = self._column(self.streams())
         if self.stepper.program.draws:
             places = torch.cat([draws.places(m.layout, m.param)[0] for m in self.members])
         phase, rows = self._turn()

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from normdsl.compiler.kernels.draws import drawn_bits
+from normdsl.compiler.kernels.draws import drawn_bits, folded
 from normdsl.compiler.kernels.rounding import rounded_by_chance
+from normdsl.compiler.runtime.stepper import Stepper
 
 #: Entries that are rounded at once, if they are of several matrices.
 _MANY = 2**20
@@ -44,6 +45,23 @@ def noise(place: int, stream: Tensor, places: Tensor) -> Tensor:
         places: the numbers of entries among those of their parameter.
     """
     return drawn(place // 4, stream, places) >> 16 * (place % 4)
+
+
+def keys(stream: Tensor, states: int) -> Tensor:
+    """Return where the draws of all states start, in one row for each stream, by fours.
+
+    Args:
+        stream: of each parameter at a step. states: how many there are.
+    """
+    fours = range((states + 3) // 4)
+    return torch.stack([folded(stream, torch.full_like(stream, -1 - k)) for k in fours], -1)
+
+
+def chances(stepper: Stepper, param: Tensor) -> tuple[tuple[str, int], ...]:
+    """Return the states that are rounded by chance, as kernels call them, with their numbers."""
+    fields = enumerate(stepper.program.fields)
+    kept = [(f"S{k}", k) for k, f in fields if stepper.kept_dtype(f, param) == torch.bfloat16]
+    return tuple(kept) if stepper.rounds else ()
 
 
 def drawn(four: int, stream: Tensor, places: Tensor) -> Tensor:

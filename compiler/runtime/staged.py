@@ -20,7 +20,7 @@ from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
 from normdsl.compiler.native.table import Table
-from normdsl.compiler.runtime import kernel_numbers, running
+from normdsl.compiler.runtime import kernel_numbers, rounding, running
 from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
@@ -88,7 +88,7 @@ class Staged(Matrices):
         """Take the step; return whether all that is new is finite, in several parts or for each."""
         batch, fed = self._fed(context, None)
         found = self._found(context, self._renewed(batch, {}), fed, reuse=True)
-        good = self._step.step(self.table, found.numbers, None, write=True)
+        good = self._step.step(self.table, found.numbers, None, True, self.keys())
         rest = [self.states[k].copy_(x) for k, x in found.rest]
         if each:
             return self._written(self._settled(good, rest))
@@ -101,18 +101,18 @@ class Staged(Matrices):
         """
         found = self._found(context, *self._fed(context, ok), reuse=False)
         assert context.usual is not None
-        rest = [x.to(self.states[k].dtype).expand_as(self.states[k]) for k, x in found.rest]
+        rest = [x for _, x in found.rest]
         good = self._tested(found, ok & ~context.usual, write=False)
         good = self._settled(good, rest)
         fine = self._tested(found, ok & good, write=True)
         mask = self._column(ok & good)
-        for (k, _), new in zip(found.rest, rest, strict=True):
+        for k, new in found.rest:
             self.states[k].copy_(torch.where(mask, new, self.states[k]))
         return good & self._written(self._settled(fine, ()))
 
     def _tested(self, found: Found, members: Tensor, write: bool) -> Tensor:
         which = members.repeat_interleave(self.each)
-        return self._step.step(self.table, found.numbers, which, write=write)
+        return self._step.step(self.table, found.numbers, which, write, self.keys())
 
     def _settled(self, good: Tensor, rest: Sequence[Tensor]) -> Tensor:
         """Return for each member whether all is good for each of its matrices, and finite."""
@@ -136,8 +136,20 @@ class Staged(Matrices):
             self._note(name, x)
         told = kernel_numbers.known(self, context)
         told |= dict(zip(parts.scalars, found[count:last], strict=True))
-        rest = list(zip(parts.rest, found[last:], strict=True))
+        rest = [(k, self._rounded(k, x)) for k, x in zip(parts.rest, found[last:], strict=True)]
         return Found(values, self._rows(self._step, told), rest)
+
+    def _rounded(self, k: int, new: Tensor) -> Tensor:
+        """Return a new state that is made of no entries as it is kept."""
+        old, stream = self.states[k], self._column(self.streams()) if self.stepper.rounds else None
+        return rounding.kept(k, new.expand_as(old), old.dtype, stream, self.each)
+
+    def keys(self) -> Tensor | None:
+        found, (m, n) = super().keys(), self.size
+        if found is None:
+            return None
+        first = torch.arange(self.total, device=found.device) % self.each * (m * n)
+        return found.repeat_interleave(self.each, 0) + first[:, None]
 
     def _fed(self, context: Context, ok: Tensor | None) -> tuple[Inputs, list[Tensor]]:
         """Return what matrix operations step from, and what they are fed."""
@@ -236,7 +248,9 @@ def compiled(member: Member) -> tuple[Kernel, Kernel]:
     dtypes = (real(param).dtype, real(param.grad).dtype, *states, *made)
     feed, step = lines(stepper.program)
     device = param.device.type
-    return kernel(feed, dtypes, computed, device), kernel(step, dtypes, computed, device)
+    chances = rounding.chances(stepper, param)
+    first = kernel(feed, dtypes, computed, device)
+    return first, kernel(step, dtypes, computed, device, chances)
 
 
 @lru_cache(maxsize=256)

@@ -5,10 +5,12 @@ import torch
 
 import normdsl as nd
 from normdsl import G, W, algorithms
+from normdsl.compiler.kernels.rounding import rounded_by_chance
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import scalars
 from normdsl.compiler.native.table import Table
+from normdsl.compiler.runtime import rounding
 
 SIZES = (5, 70, 1)
 NAMES = ("adamw", "adamax", "amsgrad", "lion", "rmsprop")
@@ -20,6 +22,12 @@ def invented(lr: nd.NonNegative = 0.1):
     v = nd.ema(nd.exp(-abs(G)), 0.9)
     u = nd.maximum(nd.tanh(G), v) * nd.log(1 + v**3) + nd.sign(G) / (1 + v**0.7) ** 2
     return W - lr * u * nd.reciprocal(G)
+
+
+@nd.optimizer
+def copies(lr: nd.NonNegative = 0.1):
+    """Five states that are the gradient; the last one has a draw of its own."""
+    return W - lr * sum(nd.prev(G, init=nd.zeros_like(G) + k) for k in range(5))
 
 
 @nd.optimizer
@@ -176,3 +184,29 @@ def test_an_array_of_some_members_may_be_hidden_behind_another_tensor(device):
     assert good.tolist() == [True, False, True]
     assert torch.isfinite(weights[0]).all()
     assert made.largest(table, 1).isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_states_are_rounded_by_chance_to_the_bits_of_torch(dtype, device):
+    """To either neighbour, also where that is infinite, by draws for the place of each entry."""
+    line, where = scalars(lower(copies, nd.Schedule())), home(device)
+    states = [f"S{k}" for k in range(5)]
+    dtypes = (dtype, dtype, *[torch.bfloat16] * 5)
+    made = kernel(line, dtypes, dtype, device, tuple((x, k) for k, x in enumerate(states)))
+    g, size = torch.Generator().manual_seed(3), made.block + 50
+    x = torch.randn(size, generator=g, dtype=dtype)
+    x[:4] = torch.tensor([torch.inf, -torch.inf, torch.nan, 3.4e38])
+    stream = torch.tensor([5, -7])
+    rows, grads = rounding.keys(stream, 5), [x.to(where), (-x).to(where)]
+    kept = [[torch.zeros(size, dtype=torch.bfloat16, device=where) for _ in stream] for _ in states]
+    weights = [torch.zeros(size, dtype=dtype, device=where) for _ in stream]
+    table = Table([size] * 2, 7, made.block, where)
+    for k, row in enumerate([weights, grads, *kept]):
+        table.put(k, row)
+    numbers = torch.ones(1, len(line.numbers), dtype=torch.float64, device=where)
+    made.step(table, numbers, None, True, rows.to(where))
+    for k, row in enumerate(kept):
+        for m, found in enumerate(row):
+            noise = rounding.noise(k, stream[m], torch.arange(size))
+            expected = rounded_by_chance(grads[m].cpu(), noise)
+            torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=0, equal_nan=True)

@@ -7,8 +7,11 @@ import torch
 from torch import nn
 
 import normdsl as nd
+from normdsl import G, W
 from normdsl.algorithms import adamw, muon, soap
-from normdsl.compiler.runtime import chunks
+from normdsl.compiler.runtime import chunks, executors
+from normdsl.compiler.runtime.fused import Fused
+from normdsl.compiler.runtime.staged import Staged
 
 NEAREST = nd.Schedule(state="bfloat16")
 CHANCE = nd.Schedule(state="bfloat16", rounding="stochastic")
@@ -17,6 +20,15 @@ RULES = {
     "matrices": (muon, nd.Schedule(polar=nd.jordan(), state="bfloat16", rounding="stochastic")),
     "kept": (soap, nd.Schedule(state="bfloat16", rounding="stochastic", refresh=3)),
 }
+STACK = nd.views.stack
+
+
+@nd.optimizer
+def momenta(lr=0.1):
+    """Of six states, which take their bits from two draws."""
+    return W - lr * sum(nd.ema(G, k / 10) for k in range(1, 7))
+
+
 cases = pytest.mark.parametrize(("rule", "schedule"), RULES.values(), ids=RULES)
 
 
@@ -29,7 +41,7 @@ def run(opt, ps, steps, first=0):
     for step in range(first, first + steps):
         draw = torch.Generator().manual_seed(step)
         for p in ps:
-            p.grad = torch.randn(p.shape, generator=draw)
+            p.grad = torch.randn(p.shape, generator=draw, dtype=p.dtype)
         opt.step()
 
 
@@ -97,6 +109,24 @@ def test_parts_of_a_large_parameter_are_rounded_as_the_whole(monkeypatch):
     run(other, [cut], 2)
     assert torch.equal(whole, cut)
     assert all(torch.equal(other.state[cut][k], x) for k, x in opt.state[whole].items())
+
+
+@pytest.mark.parametrize("rule", [adamw, muon, momenta], ids=lambda r: r.name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_native_code_rounds_to_the_same_bits(rule, dtype, monkeypatch):
+    """In stages entries are numbered in their parameter, which may be several matrices."""
+    shapes, view = ([(6, 4), (3, 20, 30)], None) if rule is not muon else ([(3, 6, 4)] * 2, STACK)
+    found = []
+    for many in (10**9, 1):
+        monkeypatch.setattr(executors, "MANY", many)
+        torch.manual_seed(0)
+        ps = [nn.Parameter(torch.randn(shape, dtype=dtype)) for shape in shapes]
+        opt = rule(ps, schedule=CHANCE, view=view)
+        run(opt, ps, 3)
+        found.append([x for p in ps for x in opt.state[p].values()])
+    assert {type(x) for x in opt._plan.buckets} == {Staged if rule is muon else Fused}
+    assert any(x.dtype == torch.bfloat16 for x in found[0])
+    assert all(map(torch.equal, *found))
 
 
 def test_a_parameter_of_several_sizes_is_rounded_by_chance_as_well():

@@ -84,9 +84,9 @@ def asked(monkeypatch):
     """How many members each call of native code takes, and whether it writes."""
     calls, step = [], Cpu.step
 
-    def noting(self, table, numbers, ok, write):
+    def noting(self, table, numbers, ok, write, keys=None):
         calls.append((table.members if ok is None else int(ok.sum()), write))
-        return step(self, table, numbers, ok, write)
+        return step(self, table, numbers, ok, write, keys)
 
     monkeypatch.setattr(Cpu, "step", noting)
     return calls
