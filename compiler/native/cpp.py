@@ -15,7 +15,7 @@ _STORED = {
     torch.float32: "float",
     torch.float64: "double",
     torch.float16: "_Float16",
-    torch.bfloat16: "brain",
+    torch.bfloat16: "uint16_t",
 }
 
 #: Types and functions, before a definition of `T`. Operations are those of IEEE 754, none fused;
@@ -40,22 +40,21 @@ double log(double) noexcept;
 double pow(double, double) noexcept;
 }
 #endif
-struct brain {
-  uint16_t bits;
-  brain() = default;
-  explicit brain(float x) {
-    uint32_t all;
-    std::memcpy(&all, &x, 4);
-    bits = x == x ? uint16_t((all + 0x7fff + ((all >> 16) & 1)) >> 16) : uint16_t(0x7fc0);
-  }
-  explicit operator float() const {
-    uint32_t all = uint32_t(bits) << 16;
-    float x;
-    std::memcpy(&x, &all, 4);
-    return x;
-  }
-  explicit operator double() const { return float(*this); }
-};
+// Numbers as they are kept: bfloat16 is the upper half of float, and no struct, of which vectors
+// would be copied one by one.
+template <class S> static inline S wide(S x) { return x; }
+static inline float wide(uint16_t bits) {
+  const uint32_t all = uint32_t(bits) << 16;
+  float x;
+  std::memcpy(&x, &all, 4);
+  return x;
+}
+static inline uint16_t nearest(float x) {
+  uint32_t all;
+  std::memcpy(&all, &x, 4);
+  return x == x ? uint16_t((all + 0x7fff + ((all >> 16) & 1)) >> 16) : uint16_t(0x7fc0);
+}
+
 // A number of the generator SplitMix64, and x rounded by chance: see kernels/draws.py, rounding.py.
 static inline uint64_t drawn(uint64_t x) {
   x *= 0x9E3779B97F4A7C15u;
@@ -63,14 +62,12 @@ static inline uint64_t drawn(uint64_t x) {
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
   return x ^ (x >> 31);
 }
-static inline brain by_chance(float x, uint32_t noise) {
+static inline uint16_t by_chance(float x, uint32_t noise) {
   uint32_t all;
   std::memcpy(&all, &x, 4);
-  const brain nearest(x);
-  brain found;
-  found.bits = x * 0 == 0 ? uint16_t((all + (noise & 0xffff)) >> 16) : nearest.bits;
-  return found;
+  return x * 0 == 0 ? uint16_t((all + (noise & 0xffff)) >> 16) : nearest(x);
 }
+
 static inline float absolute(float x) { return __builtin_fabsf(x); }
 static inline double absolute(double x) { return __builtin_fabs(x); }
 static inline float root(float x) { return __builtin_sqrtf(x); }
@@ -118,14 +115,14 @@ static void largest(int64_t blocks, const int32_t* member, const int64_t* first,
     T big = 0, wrong = 0;
 #pragma omp simd reduction(max : big) reduction(+ : wrong)
     for (int64_t i = 0; i < part; ++i) {
-      const T p = absolute(T(x[i])), q = absolute(T(x[i + part]));
-      const T r = absolute(T(x[i + 2 * part])), s = absolute(T(x[i + 3 * part]));
+      const T p = absolute(T(wide(x[i]))), q = absolute(T(wide(x[i + part])));
+      const T r = absolute(T(wide(x[i + 2 * part]))), s = absolute(T(wide(x[i + 3 * part])));
       const T pq = p > q ? p : q, rs = r > s ? r : s, most = pq > rs ? pq : rs;
       big = most > big ? most : big;
       wrong += (p * 0 + q * 0) + (r * 0 + s * 0);
     }
     for (int64_t i = 4 * part; i < n; ++i) {
-      const T size = absolute(T(x[i]));
+      const T size = absolute(T(wide(x[i])));
       big = size > big ? size : big;
       wrong += size * 0;
     }
@@ -178,18 +175,16 @@ def _step(scalars: Scalars, kinds: Mapping[str, str], chance: Mapping[str, int])
         if name in used
     ]
     numbers = [f"    const T n{k} = T(own[{k}]);" for k in range(len(scalars.numbers))]
-    reads = [f"const T {name} = T(p{name}[i]);" for name in scalars.read]
+    reads = [f"const T {name} = T(wide(p{name}[i]));" for name in scalars.read]
     lines = [f"const auto {x.name} = {_code(x.operation, x.operands)};" for x in scalars.lines]
     fours = draws(chance)
     keys = [f"    const uint64_t key{k} = drawn_by[{k}] + first[b];" for k in range(fours)]
     drawn = [f"const uint64_t draw{k} = drawn(key{k} + i);" for k in range(fours)]
     news = [
-        f"const {kinds[k]} new{k} = by_chance(float({_operand(x)}), {_noise(chance[k])});"
-        if k in chance
-        else f"const {kinds[k]} new{k} = {kinds[k]}({_operand(x)});"
+        f"const {kinds[k]} new{k} = {_kept(kinds[k], _operand(x), chance.get(k))};"
         for k, x in stored.items()
     ]
-    checks = [f"wrong += T(new{k}) * 0;" for k in stored]
+    checks = [f"wrong += T(wide(new{k})) * 0;" for k in stored]
     puts = [f"p{k}[i] = new{k};" for k in stored]
     body = [*reads, *lines, *drawn, *news, *checks]
     return [
@@ -218,8 +213,11 @@ def _step(scalars: Scalars, kinds: Mapping[str, str], chance: Mapping[str, int])
     ]
 
 
-def _noise(number: int) -> str:
-    return f"uint32_t(draw{number // 4} >> {16 * (number % 4)})"
+def _kept(kind: str, new: str, number: int | None) -> str:
+    """Return a new value as it is kept; by chance, if it is of a state that has this number."""
+    if number is not None:
+        return f"by_chance(float({new}), uint32_t(draw{number // 4} >> {16 * (number % 4)}))"
+    return f"nearest(float({new}))" if kind == _STORED[torch.bfloat16] else f"{kind}({new})"
 
 
 def _loop(body: Sequence[str]) -> list[str]:
