@@ -89,27 +89,26 @@ class Matrices(Bucket):
             stream = self._column(self.streams())
         if self.stepper.program.draws:
             places = torch.cat([draws.places(m.layout, m.param)[0] for m in self.members])
-        phase, rows = self._turn()
         moments = {k: torch.stack([*column]) for k, column in context.moments.items()}
         if counted is not None:
             moments = {k: torch.where(counted, x, 0) for k, x in moments.items()}
-        return [
-            Inputs(
-                weights,
-                grads,
-                self.states,
-                self.t(),
-                context.loss,
-                context.hyper,
-                moments,
-                phase,
-                counted,
-                stream,
-                places,
-                context.numbers[0],
-                rows,
-            )
-        ]
+        batch = self._batch(context, weights, grads)
+        return [batch._replace(moments=moments, counted=counted, stream=stream, places=places)]
+
+    def _batch(self, context: Context, weights: Tensor, grads: Tensor) -> Inputs:
+        """Return what all matrices step from, given their weights and gradients."""
+        phase, due = self._turn()
+        return Inputs(
+            weights,
+            grads,
+            self.states,
+            self.t(),
+            context.loss,
+            context.hyper,
+            phase=phase,
+            numbers=context.numbers[0],
+            due=due,
+        )
 
     def _turn(self) -> tuple[int, slice | None]:
         """Return what this step does with kept values, and for which matrices."""

@@ -166,21 +166,7 @@ class Staged(Matrices):
         # Where neither is read, they still tell the shape.
         nothing = torch.empty((), dtype=dtype, device=self.clocks.device).expand(shape)
         weights, grads = (own.get(self.parts.reads.get(x, ""), nothing) for x in ("W", "G"))
-        phase, rows = self._turn()
-        return (
-            Inputs(
-                weights,
-                grads,
-                self.states,
-                self.t(),
-                context.loss,
-                context.hyper,
-                phase=phase,
-                numbers=context.numbers[0],
-                due=rows,
-            ),
-            fed,
-        )
+        return self._batch(context, weights, grads), fed
 
     @cached_property
     def _zeros(self) -> Tensor:
