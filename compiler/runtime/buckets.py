@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 
 import attrs
 import torch
@@ -19,62 +19,16 @@ from torch import Tensor
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.inputs import Inputs, Known
-from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
+from normdsl.compiler.runtime.layout import OFFSET, STEP, real
+from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.memory import Memory
 from normdsl.compiler.runtime.nonfinite import has_values, lengths, trace
 from normdsl.compiler.runtime.stepper import Stepper
 
-New = tuple[Tensor, Sequence[Tensor]]
 #: Tensors with as many entries are measured one by one, which CPUs do faster.
 LARGE = 2**16
 #: No tensor has this version.
 _STALE = -1
-
-
-@attrs.frozen(eq=False)
-class Member:
-    """A parameter in a plan, with what does not change from step to step.
-
-    Args:
-        param: the parameter. layout: how it steps. group: the number of its group.
-        state: its state, complete, as it is before the next step; empty once it was copied.
-        done: how many steps it took. fresh: whether anything in its state was just begun.
-        offset: which says when its kept values are computed, see `staggering`; None if not yet.
-        origin: where its random numbers start, if the rule draws.
-    """
-
-    param: Tensor
-    layout: Layout
-    group: int
-    state: Mapping[str, Tensor]
-    done: int
-    fresh: bool = False
-    offset: int | None = None
-    origin: Tensor | None = None
-
-    @property
-    def where(self) -> tuple[str, tuple[int, ...]]:
-        """Name of the rule and shape of the parameter, for messages."""
-        return self.layout.stepper.program.declaration.name, tuple(self.param.shape)
-
-
-class Context(NamedTuple):
-    """What all parameters of a bucket step with.
-
-    Args:
-        hyper: the hyper-parameters. loss: the loss, if the rule reads it.
-        moments: by name, of each parameter, if the rule reads those.
-        given: whether what each of them steps from is finite, if one that is not is skipped.
-        usual: likewise, whether that makes finite numbers but for an overflow on the way.
-        numbers: what is computed once for all entries of a batch, for each of them.
-    """
-
-    hyper: Mapping[str, Any]
-    loss: Tensor | None = None
-    moments: Mapping[str, Sequence[Tensor]] = {}
-    given: Tensor | None = None
-    usual: Tensor | None = None
-    numbers: Sequence[Mapping[str, Any]] = ()
 
 
 def _is_large(param: Tensor) -> bool:

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from normdsl.compiler.kernels.rounding import rounded_by_chance
 from normdsl.compiler.runtime import draws, rounding, running
-from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.entries import Entries, laid_out
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
+from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import trace
 
 #: Entries of a chunk.

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from normdsl.compiler.runtime.ambient import as_found
 from normdsl.compiler.runtime.asking import Answer, Place, directions
-from normdsl.compiler.runtime.buckets import Bucket, Context
+from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.inputs import as_loss
+from normdsl.compiler.runtime.members import Context
 from normdsl.errors import GradientError
 
 

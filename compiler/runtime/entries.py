@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.buckets import Bucket, Context, Member
+from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import real
+from normdsl.compiler.runtime.members import Context, Member
 
 
 class Entries(Bucket):

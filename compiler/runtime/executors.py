@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from normdsl.compiler.native.kernels import refusal
 from normdsl.compiler.native.scalars import NotScalarError
 from normdsl.compiler.runtime import staged
-from normdsl.compiler.runtime.buckets import Bucket, Member
+from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.chunks import Chunks
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.fused import Fused, compiled
 from normdsl.compiler.runtime.matrices import Matrices
+from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.staged import Staged
 from normdsl.errors import HyperparameterError
 

@@ -13,10 +13,10 @@ from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import scalars
 from normdsl.compiler.native.table import Table
 from normdsl.compiler.runtime import kernel_numbers, rounding
-from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.inputs import Known
 from normdsl.compiler.runtime.layout import real
+from normdsl.compiler.runtime.members import Context, Member
 
 
 class Fused(Entries):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime import parameter_groups
-from normdsl.compiler.runtime.buckets import Member
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.functional import missing_loss
 from normdsl.compiler.runtime.inputs import as_loss
+from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.moments import missing_moments
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.parameter_groups import Settings

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.buckets import Bucket, Context
+from normdsl.compiler.runtime.buckets import Bucket
+from normdsl.compiler.runtime.members import Context
 
 
 def known(bucket: Bucket, context: Context) -> dict[str, Any]:

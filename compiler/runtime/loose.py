@@ -10,9 +10,10 @@ from torch import Tensor
 
 from normdsl.compiler.kernels.draws import folded
 from normdsl.compiler.runtime import draws, rounding, running
-from normdsl.compiler.runtime.buckets import Bucket, Context, Member
+from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import COUNTS, real
+from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import finite
 from normdsl.errors import FactorisationError
 

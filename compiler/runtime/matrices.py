@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime import draws, rounding, running
-from normdsl.compiler.runtime.buckets import Bucket, Context, Member
+from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
+from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import rows_finite, trace
 from normdsl.compiler.runtime.views import View
 from normdsl.errors import FactorisationError

@@ -12,13 +12,13 @@ from torch.optim import Optimizer
 
 from normdsl.compiler.runtime import evaluation, given, parameter_groups, saving
 from normdsl.compiler.runtime.ambient import as_scheduled
-from normdsl.compiler.runtime.buckets import Context
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.closures import Sample
 from normdsl.compiler.runtime.explain import Explanation, explained
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group
 from normdsl.compiler.runtime.layout import OFFSET, STEP, is_judged
+from normdsl.compiler.runtime.members import Context
 from normdsl.compiler.runtime.options import (
     require_capturable,
     require_closure,

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime import draws, parameter_groups
-from normdsl.compiler.runtime.buckets import Bucket, Member
+from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.executors import bucket
 from normdsl.compiler.runtime.layout import OFFSET, STEP, layout
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
+from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.memory import Memory
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.parameter_groups import Settings, settings

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import torch
 
-from normdsl.compiler.runtime.buckets import Bucket, Context
+from normdsl.compiler.runtime.buckets import Bucket
+from normdsl.compiler.runtime.members import Context
 from normdsl.compiler.runtime.nonfinite import finite
 
 

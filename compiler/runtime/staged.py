@@ -21,10 +21,10 @@ from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
 from normdsl.compiler.native.table import Table
 from normdsl.compiler.runtime import kernel_numbers, rounding, running
-from normdsl.compiler.runtime.buckets import Context, Member
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.matrices import Matrices, is_seen_in_place
+from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import has_values, rows_finite, trace
 from normdsl.errors import FactorisationError
 

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from normdsl.compiler.runtime.across_layers import shared
 from normdsl.compiler.runtime.asking import answered
-from normdsl.compiler.runtime.buckets import Bucket, Context
+from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.closures import Evaluations, Sample
 from normdsl.compiler.runtime.evaluating import missing_evaluations
 from normdsl.compiler.runtime.inputs import Known
 from normdsl.compiler.runtime.layout import COUNTS
+from normdsl.compiler.runtime.members import Context
 from normdsl.compiler.runtime.nonfinite import (
     all_finite,
     all_true,
