@@ -60,7 +60,7 @@ INCOMPATIBLE = (
 def degree(declaration: Rule) -> Degree | None:
     """Return the degree of a rule's step, its terms c W left out; None if it has none."""
     step = _from_zero(_step(declaration.weights))
-    inference = Inference(loss_scale, idle_parameters(declaration))
+    inference = Inference(loss_scale, idle_parameters(declaration), zeroed=declaration.zeroed)
     try:
         found = min(inference.judge(step), key=lambda j: len(j.conditions))
     except Failure:

@@ -20,16 +20,12 @@ from normdsl.compiler.invariance.judgement import MOST, Failure, Judgement, prun
 from normdsl.compiler.invariance.laws import ANYTHING, ZERO, Law
 from normdsl.compiler.invariance.rules import outcomes
 from normdsl.compiler.invariance.unit_equations import equal, is_zero, on_unknowns
-from normdsl.declarations.folding import Folding
-from normdsl.errors import NormdslError
+from normdsl.declarations.folding import Folding, Zeroed
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import (
-    Eye,
-    MatrixPower,
-    Param,
-)
+from normdsl.expressions.nodes import Eye, MatrixPower
 from normdsl.expressions.nodes.arithmetic import Add, Pow
-from normdsl.expressions.nodes.constants import Constant, as_expr, is_constant
+from normdsl.expressions.nodes.constants import Constant, is_constant
+from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import Carry, State
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation
@@ -38,6 +34,8 @@ from normdsl.norms.base import NormOperation
 DEFINED = "its definition"
 #: Under which the memory keeps the first failure of a power that an exponent 0 would mend.
 ASIDE = "aside"
+#: Under which it keeps the judgements of what reads no state.
+STILL = "still"
 
 
 class Inference:
@@ -47,6 +45,7 @@ class Inference:
         group: the group. states: laws assumed of `Carry` symbols.
         idle: hyper-parameters that may not be set to zero, because no step would be left.
         memory: judgements of recursions, shared by all scopes.
+        zeroed: expressions with a hyper-parameter at zero, shared by all inferences of a rule.
     """
 
     def __init__(
@@ -55,16 +54,22 @@ class Inference:
         idle: frozenset[str] = frozenset(),
         states: Mapping[Carry, Law] | None = None,
         memory: dict[Any, Any] | None = None,
+        zeroed: Zeroed | None = None,
     ) -> None:
         self.group = group
         self.idle = idle
         self.states = dict(states or {})
         self.memory: dict[Any, Any] = {} if memory is None else memory
-        self._known: dict[Expr, tuple[Judgement, ...] | Failure] = {}
+        self.zeroed = zeroed or Zeroed()
+        self._known: dict[bytes, tuple[Judgement, ...] | Failure] = {}
+        #: Of what reads no state: the same in all scopes.
+        self._still: dict[bytes, tuple[Judgement, ...] | Failure]
+        self._still = self.memory.setdefault(STILL, {})
 
     def within(self, states: Mapping[Carry, Law]) -> Inference:
         """Return an inference inside a recursion's body."""
-        return Inference(self.group, self.idle, {**self.states, **states}, self.memory)
+        inside = {**self.states, **states}
+        return Inference(self.group, self.idle, inside, self.memory, self.zeroed)
 
     def judge(self, expr: Expr) -> tuple[Judgement, ...]:
         """Return every judgement of an expression.
@@ -72,13 +77,15 @@ class Inference:
         Raises:
             Failure: if it has none.
         """
-        known = self._known.get(expr)
+        key = expr.fingerprint
+        known = self._known.get(key) or self._still.get(key)
         if known is None:
             try:
                 known = self._judge(expr)
             except Failure as failure:
                 known = failure
-            self._known[expr] = known
+            kept = self._known if Origin.STATE in expr.origins else self._still
+            kept[key] = known
         if isinstance(known, Failure):
             raise known
         return known
@@ -153,16 +160,12 @@ class Inference:
 
     def specialised(self, expr: Expr) -> Iterator[Judgement]:
         """Yield judgements of an expression that hold when one hyper-parameter is zero."""
-        for param in [x for x in walk(expr) if isinstance(x, Param)]:
+        for param in self.zeroed.params(expr):
             condition = is_zero(param)
             if param.name in self.idle or condition is None:
                 continue
-            folding = self.memory.setdefault(("without", param), Folding({param: as_expr(0)}))
-            try:
-                smaller = folding(expr)
-            except NormdslError:  # it has no value there: a norm divided by zero, say
-                continue
-            if len(walk(smaller)) >= len(walk(expr)):
+            smaller = self.zeroed.smaller(expr, param)
+            if smaller is None:
                 continue
             try:
                 special = self.judge(smaller)
@@ -172,7 +175,7 @@ class Inference:
             why = f"the law it has when {param.name} {'=' if param.domain.contains(0) else '→'} 0"
             vanishing = isinstance(condition, Assumption)
             if vanishing and not (
-                continuous(expr, folding)
+                continuous(expr, self.zeroed.at(param))
                 and special[0].law != ANYTHING
                 and not self.has_zeros(smaller)
             ):

@@ -32,17 +32,25 @@ class Element:
     def act(self, law: Law, x: Tensor) -> Tensor:
         """Return what a value with this law is, given its counterpart x̃ in the other run."""
         x = x.mT if law.twin is not None else x
-        x = self._matrix(law.rows, x.shape[-2]) @ x @ self._matrix(law.cols, x.shape[-1]).mT
-        entries = self._matrix(law.entries, x.shape[-2] * x.shape[-1])
-        return (entries @ x.reshape(-1)).reshape(x.shape) * self._scalar(law) + self._offset(law, x)
+        if _acts(law.rows):
+            x = self._matrix(law.rows) @ x
+        if _acts(law.cols):
+            x = x @ self._matrix(law.cols).mT
+        if _acts(law.entries):
+            x = (self._matrix(law.entries) @ x.reshape(-1)).reshape(x.shape)
+        return x * self._scalar(law) + self._offset(law, x)
 
     def undo(self, law: Law, x: Tensor) -> Tensor:
         """Return x̃, given x: the inverse of `act`."""
         x = x - self._offset(law, x)
-        entries = self._matrix(law.entries, x.shape[-2] * x.shape[-1])
-        x = torch.linalg.solve(entries, x.reshape(-1)).reshape(x.shape)
-        x = torch.linalg.solve(self._matrix(law.rows, x.shape[-2]), x)
-        x = torch.linalg.solve(self._matrix(law.cols, x.shape[-1]), x.mT).mT / self._scalar(law)
+        if _acts(law.entries):
+            entries = self._matrix(law.entries)
+            x = torch.linalg.solve(entries, x.reshape(-1)).reshape(x.shape)
+        if _acts(law.rows):
+            x = torch.linalg.solve(self._matrix(law.rows), x)
+        if _acts(law.cols):
+            x = torch.linalg.solve(self._matrix(law.cols), x.mT).mT
+        x = x / self._scalar(law)
         return x.mT if law.twin is not None else x
 
     def _offset(self, law: Law, x: Tensor) -> Tensor | float:
@@ -53,15 +61,18 @@ class Element:
     def _scalar(self, law: Law) -> float:
         return self.c ** float(0 if law.unit is None else law.unit)
 
-    def _matrix(self, ix: Index, size: int) -> Tensor:
-        """Return the matrix that acts on an index; a frame is free, and left as it is."""
-        if ix in (FIXED, ANY) or isinstance(ix.element, Frame):
-            return torch.eye(size, dtype=torch.float64)
+    def _matrix(self, ix: Index) -> Tensor:
+        """Return the matrix that acts on an index."""
         part = self.parts[ix.element]
         if ix.cls.diagonal:
             return torch.diag(part ** float(ix.power))
         part = part if ix.cls.signed or not ix.cls.monomial else part.abs()
         return part if ix.cls.orthogonal or ix.power == 1 else torch.linalg.inv(part).mT
+
+
+def _acts(ix: Index) -> bool:
+    """Return whether a group acts on an index; a frame is free, and left as it is."""
+    return not (ix in (FIXED, ANY) or isinstance(ix.element, Frame))
 
 
 def draw(group: Group, shape: tuple[int, int], seed: int) -> Element:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache, wraps
+from functools import cached_property, lru_cache, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
 from normdsl.declarations.display import declared_latex, declared_text
-from normdsl.declarations.folding import fold
+from normdsl.declarations.folding import Zeroed, fold
 from normdsl.declarations.identifiers import CODE, is_name
 from normdsl.declarations.labels import labels
 from normdsl.declarations.substitution import Substitution
@@ -187,6 +187,11 @@ class Rule:
         A step is then `opt.step(closure)`, which evaluates the loss more than once.
         """
         return _asks(self.update)
+
+    @cached_property
+    def zeroed(self) -> Zeroed:
+        """What its expressions are with one hyper-parameter at zero: checks of all groups ask."""
+        return Zeroed()
 
     def reads(self, source: Source) -> bool:
         """Return whether the rule reads a stream."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import attrs
@@ -154,7 +154,12 @@ class Recursion:
 
     def carry(self, index: int) -> Carry:
         """Return the symbol that stands for state `index` in the bodies."""
-        return Carry(self.level, index, self.inits[index].shape, self.known[index])
+        return self._carries[index]
+
+    @cached_property
+    def _carries(self) -> tuple[Carry, ...]:
+        rows = enumerate(zip(self.inits, self.known, strict=False))
+        return tuple(Carry(self.level, i, init.shape, known) for i, (init, known) in rows)
 
 
 @lru_cache(maxsize=4096)

@@ -20,6 +20,8 @@ Kind = type | tuple[type, ...]
 
 #: Classes of values that have no parts.
 _PLAIN = frozenset({int, float, str, bool, Fraction, type(None)})
+#: Classes of values that a digest takes as they are written.
+_WRITTEN = (enum.Enum, Fraction, int, float, str)
 
 
 class _Fields(dict[type, tuple[str, ...]]):
@@ -33,10 +35,17 @@ class _Known(dict[type, bool]):
         return self.setdefault(cls, attrs.has(cls))
 
 
+class _Heads(dict[type, bytes]):
+    def __missing__(self, cls: type) -> bytes:
+        return self.setdefault(cls, f"<{cls.__module__}.{cls.__qualname__}".encode())
+
+
 #: By attrs class, the names of its constructor fields, notes left out.
 content_fields = _Fields().__getitem__
 #: By class, whether it is one of attrs, whose fields have parts.
 _has_parts = _Known().__getitem__
+#: By class, what a digest of its values starts with.
+_head = _Heads().__getitem__
 
 
 def parts(value: Any, kind: Kind) -> list[Any]:
@@ -102,14 +111,9 @@ def fingerprint(value: Any) -> bytes:
 
 
 def _feed_fields(digest: Any, value: Any) -> None:
-    digest.update(f"<{type(value).__module__}.{type(value).__qualname__}".encode())
+    digest.update(_head(type(value)))
     for name in content_fields(type(value)):
-        field = getattr(value, name)
-        known = getattr(field, "fingerprint", None)
-        if known is not None:
-            digest.update(b"#" + known)
-        else:
-            _feed(digest, field)
+        _feed(digest, getattr(value, name))
     digest.update(b">")
 
 
@@ -117,6 +121,8 @@ def _feed(digest: Any, value: Any) -> None:
     known = getattr(value, "fingerprint", None)
     if known is not None:
         digest.update(b"#" + known)
+    elif type(value) in _PLAIN:
+        _feed_written(digest, value)
     elif _has_parts(type(value)):
         _feed_fields(digest, value)
     elif isinstance(value, tuple):
@@ -124,7 +130,11 @@ def _feed(digest: Any, value: Any) -> None:
         for item in value:
             _feed(digest, item)
         digest.update(b")")
-    elif isinstance(value, enum.Enum | Fraction | int | float | str | None):
-        digest.update(f"{type(value).__name__}:{value!r};".encode())
+    elif isinstance(value, _WRITTEN):
+        _feed_written(digest, value)
     else:
         raise TypeError(f"a {type(value).__name__} cannot be part of a declaration")
+
+
+def _feed_written(digest: Any, value: Any) -> None:
+    digest.update(f"{type(value).__name__}:{value!r};".encode())

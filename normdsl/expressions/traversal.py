@@ -15,18 +15,17 @@ T = TypeVar("T")
 
 def walk(root: Expr) -> list[Expr]:
     """Return every sub-expression once, children before parents, bodies of recursions included."""
-    seen: set[bytes] = set()
+    seen = {root.fingerprint}
     order: list[Expr] = []
-    stack = [(root, False)]
-    while stack:
-        expr, ready = stack.pop()
-        if ready:
-            order.append(expr)
-        elif expr.fingerprint not in seen:
-            seen.add(expr.fingerprint)
-            stack.append((expr, True))
-            for child in reversed(expr.children):
-                stack.append((child, False))
+
+    def below(expr: Expr) -> None:
+        for child in expr.children:
+            if child.fingerprint not in seen:
+                seen.add(child.fingerprint)
+                below(child)
+        order.append(expr)
+
+    below(root)
     return order
 
 
