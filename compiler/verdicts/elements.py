@@ -33,23 +33,23 @@ class Element:
         """Return what a value with this law is, given its counterpart x̃ in the other run."""
         x = x.mT if law.twin is not None else x
         if _acts(law.rows):
-            x = self._matrix(law.rows) @ x
+            x = self._matrix(law.rows, x.shape[-2]) @ x
         if _acts(law.cols):
-            x = x @ self._matrix(law.cols).mT
+            x = x @ self._matrix(law.cols, x.shape[-1]).mT
         if _acts(law.entries):
-            x = (self._matrix(law.entries) @ x.reshape(-1)).reshape(x.shape)
+            x = (self._matrix(law.entries, x.numel()) @ x.reshape(-1)).reshape(x.shape)
         return x * self._scalar(law) + self._offset(law, x)
 
     def undo(self, law: Law, x: Tensor) -> Tensor:
         """Return x̃, given x: the inverse of `act`."""
         x = x - self._offset(law, x)
         if _acts(law.entries):
-            entries = self._matrix(law.entries)
+            entries = self._matrix(law.entries, x.numel())
             x = torch.linalg.solve(entries, x.reshape(-1)).reshape(x.shape)
         if _acts(law.rows):
-            x = torch.linalg.solve(self._matrix(law.rows), x)
+            x = torch.linalg.solve(self._matrix(law.rows, x.shape[-2]), x)
         if _acts(law.cols):
-            x = torch.linalg.solve(self._matrix(law.cols), x.mT).mT
+            x = torch.linalg.solve(self._matrix(law.cols, x.shape[-1]), x.mT).mT
         x = x / self._scalar(law)
         return x.mT if law.twin is not None else x
 
@@ -61,8 +61,10 @@ class Element:
     def _scalar(self, law: Law) -> float:
         return self.c ** float(0 if law.unit is None else law.unit)
 
-    def _matrix(self, ix: Index) -> Tensor:
+    def _matrix(self, ix: Index, size: int) -> Tensor:
         """Return the matrix that acts on an index."""
+        if not _acts(ix):
+            return torch.eye(size, dtype=torch.float64)
         part = self.parts[ix.element]
         if ix.cls.diagonal:
             return torch.diag(part ** float(ix.power))

@@ -77,8 +77,9 @@ def parted(first: Run, second: Run) -> list[float]:
 
 def mapped(found: Run, group: Group, element: Element) -> Run:
     """Return a run of the twin with its weights, and the points beside them, mapped back."""
+    law = group.weights
     weights, points = (
-        [element.act(group.weights, w) for w in column] for column in (found.weights, found.points)
+        [element.act(law, w) for w in column] for column in (found.weights, found.points)
     )
     return Run(weights, found.seen, points)
 

@@ -59,7 +59,7 @@ class Task:
 
     def reparametrised(self, group: Group, element: Element) -> Task:
         """Return the twin: W̃ = ρ(g)⁻¹ W, f̃ with f = c^loss f̃ or φ_t(f̃), and the layer it makes."""
-        factor = float(element.c**group.loss_unit)
+        factor, law = float(element.c**group.loss_unit), group.weights
 
         def changed(value: Tensor, step: int) -> Tensor:
             if group.each_step:
@@ -67,10 +67,10 @@ class Task:
             return value / factor
 
         def loss(w: Tensor, step: int) -> Tensor:
-            return changed(self.loss(element.act(group.weights, w), step), step)
+            return changed(self.loss(element.act(law, w), step), step)
 
         def moments(w: Tensor, step: int) -> dict[str, Tensor]:
-            at = element.act(group.weights, w)
+            at = element.act(law, w)
             seen = self.moments(at, step)
             if not seen:
                 return {}
@@ -81,7 +81,7 @@ class Task:
                 for name, x in transported(group, element.undo, seen).items()
             }
 
-        return Task(element.undo(group.weights, self.start), loss, moments)
+        return Task(element.undo(law, self.start), loss, moments)
 
 
 def transported(
