@@ -9,8 +9,9 @@ STAMP := $(VENV)/.installed
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
 
+# Bytecode is kept, whatever the shell says: dozens of tests start a process of their own.
 test: $(STAMP)  ## the whole test suite, one process per core
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: lint types test tutorials wheel  ## everything that must be green; layers are among the tests
 

@@ -84,6 +84,7 @@ def _changes(expr: Expr) -> bool:
     return not expr.origins.within(NUMBERS | Origin.LENGTHS)
 
 
+@lru_cache(maxsize=1024)
 def symbol(param: Param) -> sympy.Symbol:
     """Return the sympy symbol of a hyper-parameter, which knows the signs its domain allows."""
     low = param.domain.low

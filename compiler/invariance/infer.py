@@ -161,11 +161,9 @@ class Inference:
     def specialised(self, expr: Expr) -> Iterator[Judgement]:
         """Yield judgements of an expression that hold when one hyper-parameter is zero."""
         for param in self.zeroed.params(expr):
-            condition = is_zero(param)
-            if param.name in self.idle or condition is None:
-                continue
-            smaller = self.zeroed.smaller(expr, param)
-            if smaller is None:
+            smaller = None if param.name in self.idle else self.zeroed.smaller(expr, param)
+            condition = None if smaller is None else is_zero(param)
+            if smaller is None or condition is None:
                 continue
             try:
                 special = self.judge(smaller)

@@ -179,7 +179,8 @@ class Law:
     def varying(self) -> set[Varying]:
         """The coefficients in it that change from step to step."""
         places = (self.rows.power, self.cols.power, self.entries.power, self.unit, self.offset)
-        return {v for x in places if x is not None for v in x.atoms(Varying)}
+        powers = (x for x in places if x is not None and not x.is_Number)
+        return {v for x in powers for v in x.atoms(Varying)}
 
     @property
     def frames(self) -> list[Frame]:

@@ -144,6 +144,8 @@ def on_unknowns(condition: Condition) -> bool:
 def consistent(conditions: Iterable[Condition]) -> bool:
     """Return whether the equations among the conditions have a common solution."""
     listed = list(conditions)
+    if not listed:
+        return True
     equations = [c for c in listed if isinstance(c, sympy.Basic)]
     if sympy.false in equations or not coupled(listed):
         return False
