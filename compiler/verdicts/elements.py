@@ -51,7 +51,9 @@ class Element:
         if _acts(law.cols):
             x = torch.linalg.solve(self._matrix(law.cols, x.shape[-1]), x.mT).mT
         x = x / self._scalar(law)
-        return x.mT if law.twin is not None else x
+        # Laid out as steps leave weights: products of another layout are rounded otherwise, and
+        # where nothing moves at first, that rounding would be all that is seen.
+        return (x.mT if law.twin is not None else x).contiguous()
 
     def _offset(self, law: Law, x: Tensor) -> Tensor | float:
         if law.offset == 0:

@@ -69,3 +69,16 @@ def test_folding_keeps_the_value():
 
 def test_constants_keep_their_shape():
     assert fold(Mul(ZERO, G), {}) == Constant(ZERO.value, G.shape)
+
+
+def test_what_is_left_without_a_hyper_parameter_is_found_once_if_it_is_smaller():
+    @nd.optimizer
+    def decayed(lr=0.1, decay=0.1, scale: nd.Positive = 1.0):
+        return W - lr * (G + decay * W) / scale
+
+    lr, decay, scale = decayed.zeroed.params(decayed.update)
+    left = decayed.zeroed.smaller(decayed.update, decay)
+    assert left == decayed.bind(decay=0).update
+    assert decayed.zeroed.smaller(decayed.update, decay) is left
+    assert decayed.zeroed.smaller(decayed.update, lr) == W
+    assert decayed.zeroed.smaller(G + W, lr) is None
