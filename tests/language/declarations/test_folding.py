@@ -76,7 +76,7 @@ def test_what_is_left_without_a_hyper_parameter_is_found_once_if_it_is_smaller()
     def decayed(lr=0.1, decay=0.1, scale: nd.Positive = 1.0):
         return W - lr * (G + decay * W) / scale
 
-    lr, decay, scale = decayed.zeroed.params(decayed.update)
+    lr, decay, _ = decayed.zeroed.params(decayed.update)
     left = decayed.zeroed.smaller(decayed.update, decay)
     assert left == decayed.bind(decay=0).update
     assert decayed.zeroed.smaller(decayed.update, decay) is left
