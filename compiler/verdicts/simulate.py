@@ -84,6 +84,19 @@ def mapped(found: Run, group: Group, element: Element) -> Run:
     return Run(weights, found.seen, points)
 
 
+def resolution(first: list[Tensor], second: list[Tensor]) -> list[float]:
+    """Return how far the rounding of weights alone parts runs, relative to the way gone so far.
+
+    Short steps from large weights, as from weights that were shifted far, are lost in it.
+    """
+    way, result = 0.0, []
+    for (a0, b0), (a, b) in itertools.pairwise(zip(first, second, strict=False)):
+        way += float((a - a0).norm() + (b - b0).norm())
+        size = torch.finfo(a.dtype).eps * float(a.norm() + b.norm())
+        result.append(size / way if way else 0.0)
+    return result
+
+
 @attrs.frozen
 class Way:
     """How the other run starts its states, and what it sets hyper-parameters to.
@@ -135,6 +148,9 @@ def twins(experiment: Experiment, way: Way | None = None) -> Twins:
             far = parted(path, again)
             far += [math.inf] * (len(path.weights) - 1 - len(far))
             noise[: len(far)] = map(max, far, noise)
+    held = second if group.shift else found.mapped
+    coarse = resolution(first.weights, held.weights)
+    noise[: len(coarse)] = map(max, coarse, noise)
     return attrs.evolve(found, noise=noise)
 
 

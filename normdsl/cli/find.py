@@ -18,11 +18,15 @@ from normdsl.near import did_you_mean
 
 def shipped() -> dict[str, Declaration]:
     """Return the declarations in `normdsl.algorithms`, found by looking into its modules."""
+    return dict(sorted(x for rules in families().values() for x in rules.items()))
+
+
+def families() -> dict[str, dict[str, Declaration]]:
+    """Return the same by family: the module they are in, by what its docstring begins with."""
     package = importlib.import_module("normdsl.algorithms")
-    found: dict[str, Declaration] = {}
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        found.update(declared_in(importlib.import_module(module.name)))
-    return dict(sorted(found.items()))
+    names = [m.name for m in pkgutil.iter_modules(package.__path__, package.__name__ + ".")]
+    modules = [importlib.import_module(name) for name in names]
+    return {(m.__doc__ or m.__name__).split("\n\n")[0]: declared_in(m) for m in modules}
 
 
 def declared_in(module: ModuleType) -> dict[str, Declaration]:

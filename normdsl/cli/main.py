@@ -13,7 +13,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from normdsl.cli.find import find, shipped
+from normdsl.cli.find import families, find, shipped
 from normdsl.cli.plain import named_symbols, plain
 from normdsl.declarations.display import described
 from normdsl.errors import NormdslError
@@ -33,13 +33,15 @@ Name = Annotated[str, typer.Argument(help="A rule's name, or file.py:name for on
 
 @app.command("list")
 def list_rules() -> None:
-    """List the rules that come with normdsl."""
-    table = Table(show_header=False, show_edge=False, pad_edge=False, box=None)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, rule in shipped().items():
-        table.add_row(name, Text(rule.doc.split("\n\n")[0].replace("\n", " ")))
-    console.print(table)
+    """List the rules that come with normdsl, by family."""
+    for family, rules in families().items():
+        table = Table(show_header=False, show_edge=False, pad_edge=False, box=None)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, rule in rules.items():
+            table.add_row(f"  {name}", Text(rule.doc.split("\n\n")[0].replace("\n", " ")))
+        console.print(Text(family.replace("\n", " ")))
+        console.print(table)
 
 
 @app.command()

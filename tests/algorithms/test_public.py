@@ -7,6 +7,7 @@ import pytest
 from peers import ROWS, UNMATCHED, variants
 from peers.row import APART
 from references.problems import STEPS, cases_of
+from taking_turns import OTHERS
 
 from normdsl.cli.find import shipped
 
@@ -21,8 +22,11 @@ def named(row):
 def turn(row):
     """Return which cases a row is compared on: every other one, its neighbours on the others.
 
-    All of them where there are few. `make parity` compares on all.
+    All of them where there are few, and one for rules that take turns. `make parity` compares on
+    all.
     """
+    if row.rule in OTHERS:
+        return slice(ROWS.index(row) % len(row.cases), None, len(row.cases))
     few = len(row.cases) < 4
     return slice(None) if few else slice(ROWS.index(row) % 2, None, 2)
 

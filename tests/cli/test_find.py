@@ -5,12 +5,21 @@ import sys
 import pytest
 
 import normdsl as nd
-from normdsl.cli.find import find, shipped
+from normdsl.cli.find import families, find, shipped
 
 
 def test_shipped_rules_are_those_of_the_package():
     assert list(shipped()) == sorted(nd.algorithms.__all__)
     assert find("muon") is nd.algorithms.muon
+
+
+def test_every_rule_is_in_one_family():
+    found = [name for rules in families().values() for name in rules]
+    assert sorted(found) == list(shipped())
+    assert (
+        "lamb"
+        in families()["Steps as long as a share of the weights, layer by layer: trust ratios."]
+    )
 
 
 def test_a_file_and_a_name(tmp_path):

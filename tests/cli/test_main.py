@@ -23,6 +23,8 @@ def test_list_names_every_rule():
 
     told = normdsl("list").told
     assert all(name in told for name in shipped())
+    signs = told.split("Sign methods: the LMO of the largest-entry norm.")[1]
+    assert signs.index("sign_sgd") < signs.index("signum") < signs.index("lion")
 
 
 def test_show_prints_the_mathematics():

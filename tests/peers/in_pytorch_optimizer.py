@@ -4,6 +4,8 @@ from functools import partial
 
 import lion_pytorch
 import pytorch_optimizer as po
+import torch
+from pytorch_optimizer.optimizer.agc import agc
 from pytorch_optimizer.optimizer.scion import LMONorm
 from references.problems import CASES
 from references.settings import SETTINGS
@@ -62,6 +64,59 @@ def scalable_shampoo(params):
     )
 
 
+def polar_rule(rule, code, options, hyper=None, **row):
+    """A relative of Muon, with the polynomial of Muon codes on both sides."""
+
+    def make(params):
+        cls = getattr(po, code.partition("(")[0])
+        return cls([{"params": params, "use_muon": True}], **options)
+
+    return Row(rule, NAME + code, make, hyper or S[rule], JORDAN, **row)
+
+
+def adan(params):
+    h = dict(S["adan"])
+    betas = (h.pop("beta1"), h.pop("beta2"), h.pop("beta3"))
+    return po.Adan(params, betas=betas, **h)
+
+
+def lars(params):
+    h = renamed(LARS, trust="trust_coefficient")
+    return po.LARS(params, **{k: v for k, v in h.items() if k != "floor"})
+
+
+def lamb(params):
+    h = {k: v for k, v in S["lamb"].items() if k != "floor"}
+    return with_betas(po.Lamb, h)(params)
+
+
+def qhadam(params):
+    h = dict(S["qhadam"])
+    return with_betas(po.QHAdam, h, nus=(h.pop("nu"), 1.0))(params)
+
+
+def by_rows(params):
+    """AdamWSN with one subset for each row."""
+    h = S["adam_subset_norm"]
+    group = {"params": params, "sn": True, "subset_size": params[0].shape[1]}
+    return with_betas(po.AdamWSN, h)([group])
+
+
+def agc_sgd(params):
+    h = S["agc_sgd"]
+    opt = torch.optim.SGD(params, lr=h["lr"], momentum=h["momentum"])
+
+    def clip(*_):
+        for p in params:
+            p.grad = agc(p, p.grad, h["eps"], h["limit"])
+
+    opt.register_step_pre_hook(clip)
+    return opt
+
+
+LARS = {**S["lars"], "floor": 1e-9}
+#: It adds ε to a norm as well.
+NORMUON = {**S["normuon"], "eps": 1e-12}
 SOAP = "ε is added before the bias correction; decay comes after the step."
 UNIQUE = "On square matrices: elsewhere the first basis is not unique."
 ROWS = [
@@ -152,5 +207,85 @@ ROWS = [
         S["splus"],
         deviation="Decay comes after the step; by default bases are refreshed every 100 steps.",
         variant=variants.splus_in_the_basis_before,
+    ),
+    Row(
+        "cautious_lion",
+        NAME + "Lion(cautious=True)",
+        with_betas(po.Lion, S["cautious_lion"], cautious=True),
+        S["cautious_lion"],
+    ),
+    polar_rule(
+        "cautious_muon",
+        "Muon(cautious=True)",
+        {**S["cautious_muon"], "cautious": True},
+        deviation="The mask is by the sign of Nesterov's form, with which it overwrites G.",
+        variant=variants.cautious_muon_by_its_momentum,
+    ),
+    Row("grams", NAME + "Grams", with_betas(po.Grams, S["grams"]), S["grams"]),
+    Row("lars", NAME + "LARS", lars, LARS),
+    Row(
+        "lamb",
+        NAME + "Lamb",
+        lamb,
+        S["lamb"],
+        deviation="Decay is decoupled, and before the ratio is formed; v is not corrected; ‖W‖ is "
+        "at most 10; ε is added to the norm below it.",
+        variant=variants.lamb_decayed_apart,
+    ),
+    Row("adabelief", NAME + "AdaBelief", with_betas(po.AdaBelief, S["adabelief"]), S["adabelief"]),
+    Row("adan", NAME + "Adan", adan, S["adan"]),
+    Row("mars", NAME + "MARS", with_betas(po.MARS, S["mars"]), S["mars"]),
+    Row(
+        "qhadam",
+        NAME + "QHAdam",
+        qhadam,
+        S["qhadam"],
+        limits="To 1e-6: it counts weights in float32.",
+        tolerance=1e-6,
+    ),
+    Row("qhm", NAME + "QHM", partial(po.QHM, **renamed(S["qhm"], beta="momentum")), S["qhm"]),
+    Row(
+        "accelerated_sgd",
+        NAME + "AccSGD",
+        partial(po.AccSGD, **renamed(S["accelerated_sgd"], small="constant")),
+        S["accelerated_sgd"],
+    ),
+    Row("agc_sgd", NAME + "agc, torch.optim.SGD", agc_sgd, S["agc_sgd"]),
+    Row(
+        "adam_subset_norm",
+        NAME + "AdamWSN(subset_size=n)",
+        by_rows,
+        S["adam_subset_norm"],
+        cases=[case for case in CASES if case.start.shape[0] >= case.start.shape[1]],
+        limits="Where m ≥ n: its subsets are chunks of the flattened matrix.",
+    ),
+    polar_rule("normuon", "NorMuon", NORMUON, NORMUON),
+    Row(
+        "prodigy",
+        NAME + "Prodigy",
+        with_betas(po.Prodigy, renamed(S["prodigy"], start="d0")),
+        S["prodigy"],
+        limits="To 1e-5: it adds up r and ‖s‖₁ in float32.",
+        tolerance=1e-5,
+    ),
+    polar_rule(
+        "adago",
+        "AdaGO",
+        renamed(S["adago"], limit="gamma", start="v", least="eps"),
+        deviation="The step is divided by v², not by its root, which starts from v₀, not v₀².",
+        variant=variants.adago_by_squares,
+    ),
+    polar_rule(
+        "adamuon",
+        "AdaMuon",
+        {
+            "lr": S["adamuon"]["lr"],
+            "betas": (S["adamuon"]["momentum"], 0.95),
+            "eps": S["adamuon"]["eps"],
+            "weight_decay": S["adamuon"]["weight_decay"],
+        },
+        deviation="Neither sign nor Nesterov's form; v has a rate of its own and is corrected; the "
+        "length is 0.2 √max(m, n) √min(m, n).",
+        variant=variants.adamuon_of_the_momentum,
     ),
 ]

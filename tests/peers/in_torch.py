@@ -35,6 +35,29 @@ def muon(code, options, **row):
     return Row("muon", f"torch.optim.Muon{code}", make, SETTINGS["muon"], JORDAN, **row)
 
 
+def nesterov(params):
+    return torch.optim.SGD(params, nesterov=True, **SETTINGS["nesterov_sgd"])
+
+
+#: It refuses to cut below a root mean square of 1.
+ADAFACTOR = {**SETTINGS["adafactor"], "limit": 1.1}
+
+
+def adafactor(params):
+    h = dict(ADAFACTOR)
+    eps = h.pop("eps1") ** 0.5, h.pop("eps2")
+    decay, d = -h.pop("power"), h.pop("limit")
+    return torch.optim.Adafactor(params, beta2_decay=decay, eps=eps, d=d, **h)
+
+
+def clipped(params):
+    h = SETTINGS["clipped_sgd"]
+    opt = torch.optim.SGD(params, lr=h["lr"])
+    cut = torch.nn.utils.clip_grad_norm_
+    opt.register_step_pre_hook(lambda *_: cut(params, h["limit"]) and None)
+    return opt
+
+
 ROWS = [
     plain("sgd", torch.optim.SGD),
     plain("sgd_momentum", torch.optim.SGD),
@@ -44,6 +67,24 @@ ROWS = [
     adam_like("adamax", torch.optim.Adamax),
     plain("rmsprop", torch.optim.RMSprop),
     plain("adagrad", torch.optim.Adagrad),
+    plain("adadelta", torch.optim.Adadelta),
+    Row("nesterov_sgd", "torch.optim.SGD(nesterov=True)", nesterov, SETTINGS["nesterov_sgd"]),
+    Row(
+        "adafactor",
+        "torch.optim.Adafactor",
+        adafactor,
+        ADAFACTOR,
+        deviation="ε₁ is a floor of the mean of r (its root) and of the moments, not added to G².",
+        variant=variants.adafactor_with_floors,
+    ),
+    Row(
+        "clipped_sgd",
+        "torch.nn.utils.clip_grad_norm_, torch.optim.SGD",
+        clipped,
+        SETTINGS["clipped_sgd"],
+        limits="To 1e-5: it adds 1e-6 to the norm.",
+        tolerance=1e-5,
+    ),
     muon("", {}),
     muon(
         '(adjust_lr_fn="match_rms_adamw")',

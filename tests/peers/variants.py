@@ -121,3 +121,58 @@ def kl_shampoo_from_its_start(
 ):
     m = nd.ema(LATER * G, beta1)
     return (1 - lr * weight_decay * LATER) * W - lr * m / start
+
+
+@nd.optimizer
+def adafactor_with_floors(
+    lr: NonNegative,
+    power: nd.Positive,
+    limit: nd.Positive,
+    eps1: NonNegative,
+    eps2: NonNegative,
+    weight_decay: NonNegative,
+):
+    r, c = (nd.ema(nd.sum(G * G, over=x), 1 - t**-power) for x in ("cols", "rows"))
+    r, c, root = r / nd.cols, c / nd.rows, nd.sqrt(nd.rows * nd.cols)
+    v = nd.maximum(r * c / nd.maximum(nd.sum(r) / nd.rows, nd.sqrt(eps1)), eps1)
+    u = nd.clip(over(G, nd.sqrt(v)), limit * root)
+    rate = nd.maximum(eps2, nd.frobenius.value(W) / root) * nd.minimum(lr, 1 / nd.sqrt(t))
+    return (1 - lr * weight_decay) * W - rate * u
+
+
+@nd.optimizer
+def lamb_decayed_apart(
+    lr: NonNegative, beta1: Fraction, beta2: Fraction, eps: NonNegative, weight_decay: NonNegative
+):
+    w = (1 - lr * weight_decay) * W
+    u = nd.ema(G, beta1) / (nd.sqrt(nd.ema(G * G, beta2)) + eps)
+    ratio = nd.minimum(nd.frobenius.value(w), 10) / (nd.frobenius.value(u) + eps)
+    return w - lr / (1 - beta1**t) * ratio * u
+
+
+@nd.optimizer
+def adago_by_squares(
+    lr: NonNegative, momentum: Fraction, limit: nd.Positive, start: nd.Positive, least: NonNegative
+):
+    size = nd.minimum(nd.frobenius.value(G), limit)
+    rate = nd.maximum(least, lr * nd.scale.shape * size / nd.accumulate(size**2, start))
+    return W + rate * nd.spectral.lmo(nd.ema(G, momentum))
+
+
+@nd.optimizer
+def adamuon_of_the_momentum(
+    lr: NonNegative, momentum: Fraction, eps: NonNegative, weight_decay: NonNegative
+):
+    P = -nd.spectral.lmo(nd.ema(G, momentum))
+    Z = P / (nd.sqrt(nd.ema(P * P, 0.95, debias=True)) + eps)
+    length = 0.2 * nd.sqrt(nd.rows * nd.cols) / (nd.frobenius.value(Z) + eps)
+    return (1 - lr * weight_decay) * W - lr * length * Z
+
+
+@nd.optimizer
+def cautious_muon_by_its_momentum(lr: NonNegative, momentum: Fraction, weight_decay: NonNegative):
+    z = nd.momentum(G, momentum, readout=momentum * momentum)
+    u = nd.polar(z)
+    agree = nd.maximum(nd.sign(u * z), 0)
+    rate = lr * nd.scale.shape * nd.rows * nd.cols / (nd.sum(agree) + 1)
+    return (1 - lr * weight_decay) * W - rate * agree * u

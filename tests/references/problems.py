@@ -107,6 +107,12 @@ UNSEEN = (
     "has a part in. Compared are square matrices, and first gradients whose zeros are exact."
 )
 
+UNSTABLE = (
+    "Its step divides by the square of a norm of the gradient, and where that is small on noisy "
+    "losses it throws the weights far off: both runs are fed the gradients and losses of one SGD "
+    "run instead."
+)
+
 #: Rules that are not compared on `CASES`: on what instead, and why.
 INSTEAD = {
     "soap": ([*SEEN, CASES[-1]], UNSEEN),
@@ -121,6 +127,8 @@ INSTEAD = {
         "and more on noisy losses: both runs are fed the gradients and losses of one SGD run "
         "instead.",
     ),
+    "polyak_sgd": (REPLAYED, UNSTABLE),
+    "alr_hb": (REPLAYED, UNSTABLE),
 }
 
 

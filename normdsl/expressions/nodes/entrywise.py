@@ -129,11 +129,13 @@ class Maximum(Entrywise):
         return Facts(max(x.low, y.low), max(x.high, y.high), symmetric=symmetric)
 
     def simpler(self) -> Expr | None:
-        """max(x, x) = x, and the larger of two numbers."""
+        """max(x, x) = x, the larger of two numbers, and max(0, −x) = 0 for x ≥ 0."""
         x, y = self.left, self.right
         if isinstance(x, Constant) and isinstance(y, Constant):
             return Constant(max(x.value, y.value), self.shape)
-        return x if x == y else None
+        if x == y or (x.shape == self.shape and x.facts.low >= y.facts.high):
+            return x
+        return y if y.shape == self.shape and y.facts.low >= x.facts.high else None
 
     def _notate(self, n: Notation) -> Piece:
         return n.call("max", self.left, self.right)

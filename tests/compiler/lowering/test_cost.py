@@ -3,16 +3,16 @@
 import pytest
 import torch
 from pairwise import rotated
+from taking_turns import in_turn
 from torch.profiler import ProfilerActivity, profile
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.cli.find import shipped
 from normdsl.compiler.lowering.cost import cost
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.lowering.refresh import COMPUTE, FIRST, KEEP
 
-RULES = shipped()
+RULES = in_turn(0)
 JORDAN = nd.Schedule(polar=nd.jordan())
 SCHEDULES = {
     "exact kernels": nd.Schedule(),

@@ -5,16 +5,16 @@ import re
 import attrs
 import pytest
 import torch
+from taking_turns import in_turn
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.cli.find import shipped
 from normdsl.compiler.kernels import hopper
 from normdsl.compiler.lowering.choices import Spot
 from normdsl.compiler.lowering.methods_used import choices, kernels
 from normdsl.compiler.lowering.program import lower
 
-RULES = shipped()
+RULES = in_turn(1)
 PLAIN = attrs.evolve(nd.exact, dtype=None)
 FAST = nd.Schedule(
     polar=nd.quintic("bfloat16").on_gram(),
@@ -43,9 +43,11 @@ LINES = {
     "splus": (("eigenbasis: Eigh()",), (QR,)),
     "scion_unconstrained": ((SVD,), (GRAM,)),
 } | dict.fromkeys(
-    ("muadam", "muadam_sania", "muon", "polyak_muadam_sania", "rmsspectral", "scion"),
+    ("muadam", "muadam_sania", "muon", "polyak_muadam_sania", "rmsspectral", "scion",
+     "adago", "adamuon", "cautious_muon", "frank_wolfe", "gluon", "muonmax", "muonmax_momo", "namo",
+     "normuon", "polargrad", "trust_region_muon", "turbo_muon"),
     ((SVD,), (GRAM,)),
-)
+)  # fmt: skip
 
 L = nd.ema(G @ G.T, 0.9)
 

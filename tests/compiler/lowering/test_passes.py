@@ -5,14 +5,14 @@ import html
 import proofs
 import pytest
 import torch
+from taking_turns import in_turn
 
 import normdsl as nd
-from normdsl.cli.find import shipped
 from normdsl.compiler.lowering.passes import DECISIONS
 from normdsl.compiler.lowering.plan import Rewriting
 from normdsl.compiler.lowering.program import lower
 
-RULES = shipped()
+RULES = in_turn(2)
 REWRITING = [each.name for each in Rewriting().passes]
 
 

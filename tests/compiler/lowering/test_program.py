@@ -8,6 +8,7 @@ import torch
 from moments import layers_of, loss_of, moments
 from norms_catalogue import NORMS
 from properties import refuses
+from taking_turns import in_turn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import normdsl as nd
@@ -20,7 +21,7 @@ from normdsl.expressions.nodes import Across, Param
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import NormOperation
 
-RULES = shipped().values()
+RULES = in_turn(3).values()
 NEWTON = nd.Schedule(polar=nd.polar_express(5))
 PRODUCTS = nd.Schedule(polar=nd.quintic("bfloat16").on_gram(), root=nd.CoupledNewton(9))
 

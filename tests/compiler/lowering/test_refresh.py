@@ -4,10 +4,10 @@ import re
 
 import pytest
 import torch
+from taking_turns import in_turn
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.cli.find import shipped
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.lowering.refresh import COMPUTE, FIRST, KEEP, kept_values, phase
 
@@ -64,7 +64,7 @@ def test_nothing_else_is(expr):
     assert program(expr, refresh=2).code == program(expr).code
 
 
-@pytest.mark.parametrize("declaration", shipped().values(), ids=lambda r: r.name)
+@pytest.mark.parametrize("declaration", in_turn(4).values(), ids=lambda r: r.name)
 def test_refreshing_at_every_step_is_no_schedule_at_all(declaration):
     plain = lower(declaration, nd.Schedule())
     assert lower(declaration, nd.Schedule(refresh=1)).code == plain.code

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from moments import Given, capturing, loss_of, moments
+from taking_turns import in_turn
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import lr_scheduler
@@ -12,7 +13,6 @@ from torch.optim import lr_scheduler
 import normdsl as nd
 from normdsl import G, W, t
 from normdsl.algorithms import adam, adamw, lion, muon, sgd, sgd_momentum, shampoo, soap
-from normdsl.cli.find import shipped
 
 
 def parameters(*shapes, dtype=torch.float64, seed=0):
@@ -281,7 +281,7 @@ def test_channels_last_stays_and_states_follow():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-@pytest.mark.parametrize("rule", shipped().values(), ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", in_turn(2).values(), ids=lambda r: r.name)
 def test_every_rule_steps_in_every_dtype_and_leaves_the_gradient_alone(rule, dtype):
     torch.manual_seed(0)
     model = nn.Linear(3, 4, bias=False).to(dtype)
@@ -422,7 +422,7 @@ def test_a_capturable_step_reads_nothing_on_the_host(rule):
             opt.step()
 
 
-@pytest.mark.parametrize("rule", shipped().values(), ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", in_turn(3).values(), ids=lambda r: r.name)
 def test_a_step_stays_on_the_device_of_its_parameter(rule):
     """On the meta device: whatever is made on another one does not combine with it."""
     p = nn.Parameter(torch.empty(4, 3, device="meta"))

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from moments import capturing, loss_of
+from taking_turns import in_turn
 from torch import nn
 
 import normdsl as nd
 from normdsl.algorithms import adamw, muon, sgd, shampoo, soap
-from normdsl.cli.find import shipped
 from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 
 
@@ -35,7 +35,7 @@ def test_the_matrices_are_those_that_the_norm_sees():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("rule", shipped().values(), ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", in_turn(7).values(), ids=lambda r: r.name)
 def test_the_states_it_announces_are_those_that_a_step_makes(rule, dtype):
     layer = nn.Linear(3, 4, bias=False, dtype=dtype)
     opt, p = rule(layer.parameters(), **capturing(rule, layer)), layer.weight

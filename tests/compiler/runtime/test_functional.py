@@ -6,6 +6,7 @@ import pytest
 import torch
 from moments import Given, loss_of, moments
 from properties import assert_four_parts
+from taking_turns import in_turn
 from torch.utils import _pytree as pytree
 
 import normdsl as nd
@@ -21,7 +22,6 @@ from normdsl.algorithms import (
     signum,
     soap,
 )
-from normdsl.cli.find import shipped
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime import across_layers
 from normdsl.compiler.runtime import stepper as batch
@@ -38,7 +38,7 @@ def tree(seed=0):
     }
 
 
-@pytest.mark.parametrize("rule", shipped().values(), ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", in_turn(0).values(), ids=lambda r: r.name)
 def test_it_takes_the_steps_of_the_optimizer_and_changes_nothing_in_place(rule):
     params, rule_ = tree(), nd.functional(rule)
     state = rule_.init(params)

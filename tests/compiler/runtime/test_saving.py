@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 from moments import capturing, loss_of
+from taking_turns import in_turn
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -21,7 +22,6 @@ from torch.distributed.checkpoint.state_dict import (
 import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import adam, adamw, muon, sgd, shampoo, soap
-from normdsl.cli.find import shipped
 
 DTYPES = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
 #: Keeps eigenbases and roots between steps, so that a step depends on the count.
@@ -55,7 +55,7 @@ def through_file(state_dict):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rule", shipped().values(), ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", in_turn(4).values(), ids=lambda r: r.name)
 def test_resumed_training_is_the_uninterrupted_one_bit_for_bit(rule, dtype):
     net, twin = model(dtype), model(dtype)
     opt, resumed = (rule(m.parameters(), **capturing(rule, m)) for m in (net, twin))

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from properties import refuses
+from taking_turns import in_turn
 
 import normdsl as nd
 from normdsl import G, W, algorithms
@@ -11,8 +12,7 @@ from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.verdict import Status
 from normdsl.compiler.verdicts.check import check
 
-RULES = [getattr(algorithms, name) for name in algorithms.__all__]
-RULES = [rule for rule in RULES if isinstance(rule, nd.Declaration)]
+RULES = list(in_turn(1, 16).values())
 SAID = {
     "transformed along with the weights": "transported",
     "multiplied by c": "transported",

@@ -1,14 +1,15 @@
 """Twins: invariant rules stay together, others part, diverging runs are cut."""
 
+import attrs
 import pytest
 import torch
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.algorithms import muon, sgd
+from normdsl.algorithms import momo_adam, muon, sgd
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance import search
-from normdsl.compiler.invariance.witness import Experiment
+from normdsl.compiler.invariance.witness import Experiment, Size
 from normdsl.compiler.verdicts import drift, simulate
 from normdsl.compiler.verdicts.simulate import twins
 from normdsl.compiler.verdicts.tasks import problem
@@ -34,6 +35,14 @@ def test_the_problem_has_no_symmetry_a_rule_could_hide_behind():
     again, same = problem((3, 4), 0)
     assert torch.equal(start, again)
     assert torch.equal(loss(start), same(start))
+
+
+def test_steps_that_are_lost_in_shifted_weights_are_no_drift():
+    """Weights of 1e-8 that were shifted by 1 cannot move by 1e-17, and no jitter shows it."""
+    short = Experiment(momo_adam, g.translation, {**momo_adam.defaults, "lr": 1e-17}, 31, (4, 3), 3)
+    pair = twins(attrs.evolve(short, size=Size(1e-8, 1e7)))
+    assert max(pair.drift) > 1
+    assert max(pair.significant_drift) == 0
 
 
 def test_a_run_that_overflows_is_cut_not_raised():

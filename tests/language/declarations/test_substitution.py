@@ -6,6 +6,7 @@ from properties import random_matrix, refuses
 from references import REFERENCES
 from references.problems import CASES, cases_of, run_loop, run_optimizer, worst
 from references.settings import SETTINGS
+from taking_turns import in_turn
 
 import normdsl as nd
 from normdsl import G, W
@@ -19,7 +20,7 @@ from normdsl.expressions.traversal import walk
 STEPS = 15
 LIMIT = 0.3
 #: Its moments are those of the layer, which are not fed.
-FED = sorted(set(shipped()) - {"kfac"})
+FED = sorted(set(in_turn(7)) - {"kfac"})
 
 
 def clipped(x):

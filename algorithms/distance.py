@@ -1,0 +1,98 @@
+"""Step lengths without a learning rate to tune: from past gradients, and the distance moved."""
+
+from __future__ import annotations
+
+import normdsl as nd
+from normdsl import G, W
+
+
+@nd.optimizer
+def adagrad_norm(lr: nd.NonNegative = 1.0, start: nd.Positive = 0.1):
+    """AdaGrad-Norm: SGD divided by the root of the sum of all squared gradients.
+
+    b² ← b² + ‖G‖² from start²,   W ← W − lr/b G, ‖G‖ that of all layers (Ward et al., 2018,
+    arXiv:1806.01811).
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.adagrad_norm.check("loss_scale", witnesses=False).answer
+        'invariant if total starts multiplied by c^(2)'
+    """
+    total = nd.accumulate(nd.sum(nd.inner(G, G), over="layers"), start**2)
+    return W - lr / nd.sqrt(total) * G
+
+
+@nd.optimizer
+def dog(lr: nd.NonNegative = 1.0, alpha: nd.NonNegative = 1e-6, eps: nd.NonNegative = 1e-8):
+    """DoG, distance over gradients: AdaGrad-Norm as long as the way gone so far.
+
+    r ← max(r, ‖W − W₀‖, α (1 + ‖W₀‖)),  b² ← b² + ‖G‖²,   W ← W − lr r/√(b² + ε) G, of all layers
+    (Ivgi et al., 2023, arXiv:2302.12022). What is evaluated there is an average of the iterates,
+    which is no part of the update. The first r ties it to the origin and to the unit of W.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.dog.check("loss_scale", witnesses=False).answer
+        'invariant if eps = 0'
+    """
+    anchor = nd.fix(lambda start: start, W)
+    total = nd.accumulate(nd.sum(nd.inner(G, G), over="layers"))
+    moved, size = (nd.sqrt(nd.sum(nd.inner(x, x), over="layers")) for x in (W - anchor, anchor))
+    radius = nd.running_max(nd.maximum(moved, alpha * (1 + size)))
+    return W - lr * radius * nd.reciprocal(nd.sqrt(total + eps)) * G
+
+
+@nd.optimizer
+def layerwise_dog(
+    lr: nd.NonNegative = 1.0, alpha: nd.NonNegative = 1e-6, eps: nd.NonNegative = 1e-8
+):
+    """L-DoG: DoG of each layer by itself.
+
+    r ← max(r, ‖W − W₀‖_F, α (1 + ‖W₀‖_F)),  b² ← b² + ‖G‖_F²,   W ← W − lr r/√(b² + ε) G (Ivgi et
+    al., 2023, arXiv:2302.12022).
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.layerwise_dog.check("orthogonal", witnesses=False).answer
+        'invariant'
+    """
+    anchor = nd.fix(lambda start: start, W)
+    moved, size = nd.frobenius.value(W - anchor), nd.frobenius.value(anchor)
+    radius = nd.running_max(nd.maximum(moved, alpha * (1 + size)))
+    total = nd.accumulate(nd.inner(G, G))
+    return W - lr * radius * nd.reciprocal(nd.sqrt(total + eps)) * G
+
+
+@nd.optimizer
+def prodigy(
+    lr: nd.NonNegative = 1.0,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    start: nd.Positive = 1e-6,
+    eps: nd.NonNegative = 1e-8,
+    weight_decay: nd.NonNegative = 0.0,
+):
+    """Prodigy: Adam by an estimate d of how far the solution is, which only grows.
+
+    r ← √β₂ r + lr d² ⟨G, W₀ − W⟩,  s ← √β₂ s + lr d² G,  d₊ = max(d, r/‖s‖₁), of all layers, from d
+    = start;  W ← (1 − lr d λ) W − lr d m / (√v + d₊ ε), m and v the moments of d G (Mishchenko and
+    Defazio, 2023, arXiv:2306.06101). As in the authors' code, which leaves out corrections for the
+    start unless told otherwise, and can hold d back.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.prodigy.check("loss_scale", witnesses=False).answer
+        'invariant if eps = 0'
+    """
+    away, keep = nd.fix(lambda w: w, W) - W, nd.sqrt(beta2)
+
+    def grow(d, r, s):
+        r = keep * r + lr * d**2 * nd.sum(nd.inner(G, away), over="layers")
+        s = keep * s + lr * d**2 * G
+        return nd.maximum(d, r * nd.reciprocal(nd.sum(nd.sum(nd.abs(s)), over="layers"))), r, s
+
+    d = nd.fix(grow, (start, 0, nd.zeros_like(G)))[0]
+    old = nd.prev(d, init=start)
+    root = nd.sqrt(nd.ema((old * G) ** 2, beta2)) + d * eps
+    u = nd.ema(old * G, beta1) * nd.reciprocal(root)
+    return (1 - lr * old * weight_decay) * W - lr * old * u
