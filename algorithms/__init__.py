@@ -9,7 +9,7 @@ from normdsl.algorithms.adagrad import adagrad, madgrad, madgrad_ema, rmsprop
 from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
 from normdsl.algorithms.cautious import cautious_adamw, cautious_lion, cautious_muon, grams
 from normdsl.algorithms.clipped import agc_sgd, clipped_sgd, gradient_power_sgd
-from normdsl.algorithms.distance import adagrad_norm, dog, layerwise_dog, prodigy
+from normdsl.algorithms.distance import adagrad_norm, dadapt_adam, dog, layerwise_dog, prodigy
 from normdsl.algorithms.eigenbasis import soap, splus
 from normdsl.algorithms.energy import aegd, aegdm, induced_log_metric, induced_metric
 from normdsl.algorithms.factored import adafactor, adam_mini, adam_subset_norm
@@ -44,6 +44,7 @@ from normdsl.algorithms.sgd import normalized_sgd, sgd, sgd_momentum
 from normdsl.algorithms.shampoo import kl_shampoo, one_sided_shampoo, shampoo
 from normdsl.algorithms.sign import lion, sign_sgd, signum
 from normdsl.algorithms.trust import lamb, lars
+from normdsl.algorithms.whitening import psgd_kron
 from normdsl.near import module_getattr
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "cautious_lion",
     "cautious_muon",
     "clipped_sgd",
+    "dadapt_adam",
     "dog",
     "exponentiated_gradient",
     "frank_wolfe",
@@ -111,6 +113,7 @@ __all__ = [
     "polyak_muadam_sania",
     "polyak_sgd",
     "prodigy",
+    "psgd_kron",
     "qhadam",
     "qhm",
     "rmsprop",

@@ -165,10 +165,12 @@ def test_no_comparison_is_decided_by_rounding(name):
 
 @pytest.mark.parametrize("name", INSTEAD)
 def test_what_is_left_out_is_decided_by_rounding(name):
-    """Or amplified a thousandfold and more, by steps that divide by the square of a norm."""
-    least = {"polyak_muadam_sania": 1e-13, "polyak_sgd": 1e-11, "alr_hb": 1e-11}.get(name, 1e-3)
+    """Or amplified a thousandfold and more within some steps."""
+    least = {"polyak_muadam_sania": 1e-13} | dict.fromkeys(
+        ("polyak_sgd", "alr_hb", "psgd_kron"), 1e-11
+    )
     for case in set(CASES) - set(cases_of(name)):
-        assert drift(name, case, 60) > least, case.name
+        assert drift(name, case, 60) > least.get(name, 1e-3), case.name
 
 
 @pytest.mark.parametrize("name", R)

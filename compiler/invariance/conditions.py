@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import attrs
@@ -11,8 +12,11 @@ import sympy
 
 from normdsl.compiler.invariance.laws import INVARIANT, ONE, Law
 from normdsl.compiler.invariance.ranks import missing, size
+from normdsl.declarations.folding import fold
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes.constants import as_expr
+from normdsl.expressions.traversal import walk
 from normdsl.show.notation import LENGTHS
 from normdsl.show.text import text
 
@@ -81,13 +85,38 @@ _READINGS = (Kind.SAME, Kind.MOVED_DRAW, Kind.FLOOR)
 
 
 def coupled(conditions: Iterable[Condition]) -> bool:
-    """Return whether every state starts, and every draw and value is read, in one way only."""
+    """Return whether every state starts, and every draw and value is read, in one way only.
+
+    A state may be spoken of as it is where hyper-parameters are 0: it is the same state.
+    """
+    conditions = list(conditions)
     listed = [c for c in conditions if isinstance(c, Assumption)]
     for kinds in (_STARTS, _READINGS):
         about = [c for c in listed if c.kind in kinds]
         if len({c.of for c in about}) < len(about):
             return False
+        if len(about) > 1:
+            zeros = frozenset(filter(None, map(_vanishing, conditions)))
+            ways = {(_where_zero(c.of, zeros), c.kind, c.law) for c in about}
+            if len({of for of, _, _ in ways}) < len(ways):
+                return False
     return True
+
+
+def _vanishing(condition: Condition) -> str | None:
+    """Return the hyper-parameter that a condition sets to 0, or lets tend to it."""
+    if isinstance(condition, Assumption):
+        gone = condition.kind is Kind.VANISHING and isinstance(condition.of, Param)
+        return condition.of.name if gone else None  # type: ignore[attr-defined]
+    zero = isinstance(condition, sympy.Equality) and condition.rhs == 0
+    return str(condition.lhs) if zero and condition.lhs.is_Symbol else None
+
+
+@lru_cache(maxsize=1024)
+def _where_zero(expr: Expr, names: frozenset[str]) -> Expr:
+    """Return an expression as it is where hyper-parameters are 0."""
+    gone = {x: as_expr(0) for x in walk(expr) if isinstance(x, Param) and x.name in names}
+    return fold(expr, gone) if gone else expr
 
 
 def show(conditions: Iterable[Condition], names: Mapping[Expr, str]) -> str:

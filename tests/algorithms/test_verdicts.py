@@ -17,6 +17,7 @@ LOSS_AT_ZERO = {"loss_scale": "if eps = 0"}
 MOMENTS = {**LOSS_AT_ZERO, "loss_transform": "if beta1 = 0, beta2 = 0 and eps = 0"}
 FLOOR = {"loss_scale": "if floor is scaled along with the loss"}
 GROWN = "if eps = 0, weight_decay = 0 and d starts transformed along with the weights"
+GROWN_RATE = GROWN.replace("d starts", "rate_buffer starts")
 LIMIT = "in the limit gain → 0, where continuous"
 
 
@@ -110,6 +111,7 @@ TABLE = {
         **MOMENTS,
         **NO_DECAY,
     ),
+    "dadapt_adam": holds(ENTRYWISE, MIRRORED, uniform_scale=GROWN_RATE, **MOMENTS, **NO_DECAY),
     "aegd": holds(ENTRYWISE, "translation", MIRRORED),
     "aegdm": holds(ENTRYWISE, "translation", MIRRORED),
     "induced_metric": holds(ROTATED, ENTRYWISE, MIRRORED, **NO_DECAY),
@@ -164,6 +166,13 @@ TABLE = {
         MIRRORED,
         **NO_MEMORY,
         translation="if shrink = 0",
+    ),
+    "psgd_kron": holds(
+        ROTATED,
+        "signed_permutations",
+        "translation",
+        MIRRORED,
+        loss_scale="if L and R start multiplied by c^(-1/2)",
     ),
 }
 #: Neither proved nor refuted. A gradient that is always clipped has lost the scale of the loss;

@@ -44,6 +44,7 @@ UNMATCHED = {
     "polargrad": "No package of ours has it.",
     "polyak_muadam_sania": "New here.",
     "polyak_sgd": ALIG,
+    "psgd_kron": "Public codes have none of its exact steps.",
     "rmsspectral": "Published in Lua only.",
     "sps_max": ALIG,
     "sps_smoothed": "No package of ours has it; the authors' code is one of its own.",

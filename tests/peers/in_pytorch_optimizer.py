@@ -268,6 +268,14 @@ ROWS = [
         limits="To 1e-5: it adds up r and ‖s‖₁ in float32.",
         tolerance=1e-5,
     ),
+    Row(
+        "dadapt_adam",
+        NAME + "DAdaptAdam",
+        with_betas(po.DAdaptAdam, renamed(S["dadapt_adam"], start="d0"), weight_decouple=True),
+        S["dadapt_adam"],
+        limits="To 1e-5: it adds up r and ‖s‖₁ in float32.",
+        tolerance=1e-5,
+    ),
     polar_rule(
         "adago",
         "AdaGO",

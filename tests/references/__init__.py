@@ -25,6 +25,7 @@ from references import (
     shampoo,
     soap,
     trust,
+    whitening,
 )
 
 RULES = [
@@ -91,6 +92,7 @@ RULES = [
     distance.dog,
     distance.layerwise_dog,
     distance.prodigy,
+    distance.dadapt_adam,
     energy.aegd,
     energy.aegdm,
     energy.induced_metric,
@@ -108,5 +110,6 @@ RULES = [
     muon_steps.muonmax,
     muon_steps.muonmax_momo,
     muon_steps.trust_region_muon,
+    whitening.psgd_kron,
 ]
 REFERENCES = {rule.__name__: rule for rule in RULES}

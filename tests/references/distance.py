@@ -45,3 +45,28 @@ def prodigy(
     state["s"] = keep * state.get("s", torch.zeros_like(g)) + lr * d * d * g
     state["d"] = max(d, state["r"] / float(state["s"].abs().sum()))
     return w - lr * d * weight_decay * w - lr * d * m / (v.sqrt() + state["d"] * eps)
+
+
+def dadapt_adam(
+    w,
+    g,
+    t,
+    state,
+    *,
+    loss=None,
+    lr=1.0,
+    beta1=0.9,
+    beta2=0.999,
+    start=1e-6,
+    eps=1e-8,
+    weight_decay=0.0,
+):
+    keep, rate = beta2**0.5, lr * state.get("d", start)
+    s, old = state.get("s", torch.zeros_like(g)), state.get("v", torch.zeros_like(g))
+    along = float((g * s / (old.sqrt() + eps)).sum())
+    state["r"] = keep * state.get("r", 0.0) + (1 - keep) * rate * along
+    state["s"] = keep * s + (1 - keep) * rate * g
+    bound = state["r"] / ((1 - keep) * float(state["s"].abs().sum()))
+    state["d"] = max(state.get("d", start), bound)
+    m, v = ema(state, "m", rate * g, beta1), ema(state, "v", g * g, beta2)
+    return (1 - rate * weight_decay) * w - m / (v.sqrt() + eps)

@@ -127,6 +127,11 @@ INSTEAD = {
         "and more on noisy losses: both runs are fed the gradients and losses of one SGD run "
         "instead.",
     ),
+    "psgd_kron": (
+        CASES[:-1],
+        "In the rank-deficient case its factors grow without end in directions that gradients have "
+        "by rounding alone, as nothing damps them.",
+    ),
     "polyak_sgd": (REPLAYED, UNSTABLE),
     "alr_hb": (REPLAYED, UNSTABLE),
 }

@@ -93,4 +93,6 @@ SETTINGS = {
     "muonmax": {"lr": 0.005, "momentum": 0.8, "weight_decay": 0.2},
     "muonmax_momo": {"lr": 0.05, "momentum": 0.8, "weight_decay": 0.2, "floor": -0.1},
     "trust_region_muon": {"lr": 0.03, "momentum": 0.8, "shrink": 0.01},
+    "dadapt_adam": {**MOMENTS, "lr": 0.9, "start": 1e-3, **DECAY},
+    "psgd_kron": {"lr": 0.02, "momentum": 0.8, "fit": 0.2, "start": 0.5, "limit": 0.5},
 }

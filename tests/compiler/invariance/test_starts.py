@@ -49,3 +49,19 @@ def test_too_many_ways_are_none():
     states = [nd.fix(lambda s, k=k: s + 0 * k * W, nd.zeros_like(G) + k) for k in range(2, 6)]
     given = frozenset(Assumption(Kind.TRANSPORTED, s) for s in states)
     assert starts.ways(starts.told(given, g.affine)) is None
+
+
+@nd.optimizer
+def growing(lr=0.1, start: nd.Positive = 0.1, weight_decay=0.1, eps=0.1):
+    """d moves like W, or not at all: as the length of a step, and as a rate of decay, not both."""
+    size = nd.frobenius.value(G)
+    d = nd.fix(lambda d: nd.maximum(d, d * size * nd.reciprocal(size + eps)), start)
+    return (1 - lr * d * weight_decay) * W + lr * d * nd.frobenius.lmo(G)
+
+
+def test_a_state_starts_in_one_way_though_it_is_judged_where_a_parameter_is_zero():
+    """Once: d at ε = 0 was another state than d, and might start otherwise."""
+    verdict = growing.check(g.uniform_scale, witnesses=False)
+    assert verdict.answer == (
+        "invariant if eps = 0, weight_decay = 0 and d starts transformed along with the weights"
+    )

@@ -38,6 +38,7 @@ LINES = {
         (f"power −1: {NEWTON}", f"power −½: {NEWTON}"),
     ),
     "one_sided_shampoo": (("power −½: Eigh()",), (f"power −½: {NEWTON}",)),
+    "psgd_kron": (("power ½: Eigh()",), (f"power ½: {NEWTON}",)),
     "shampoo": (("power −¼: Eigh()",), (f"power −¼: {NEWTON}",)),
     "soap": (("eigenbasis: Eigh()",), (QR,)),
     "splus": (("eigenbasis: Eigh()",), (QR,)),
