@@ -1,6 +1,7 @@
 """Optimizers, declared: each is mathematics in at most ten lines, and nothing else.
 
-A module here holds declarations; `normdsl list` finds them by looking.
+A module here holds the declarations of a family; `normdsl list` finds them by looking, and shows
+them by what the module's description begins with.
 """
 
 from typing import TYPE_CHECKING
@@ -48,89 +49,111 @@ from normdsl.algorithms.whitening import psgd_kron
 from normdsl.near import module_getattr
 
 __all__ = [
+    # sgd
+    "sgd",
+    "sgd_momentum",
+    "normalized_sgd",
+    # momenta
+    "nesterov_sgd",
+    "qhm",
     "accelerated_sgd",
-    "adabelief",
-    "adadelta",
-    "adafactor",
-    "adago",
-    "adagrad",
-    "adagrad_norm",
-    "adagrad_sqr",
-    "adam",
-    "adam_mini",
-    "adam_sania",
-    "adam_sqr",
-    "adam_subset_norm",
-    "adamax",
-    "adamuon",
-    "adamw",
-    "adan",
-    "aegd",
-    "aegdm",
-    "affine_muon",
+    "optimistic_sgd",
+    # clipped
+    "clipped_sgd",
     "agc_sgd",
-    "alr_hb",
-    "alr_smag",
-    "amsgrad",
-    "auon",
+    "gradient_power_sgd",
+    # mirror
+    "exponentiated_gradient",
+    "frank_wolfe",
+    # sign
+    "sign_sgd",
+    "signum",
+    "lion",
+    # cautious
     "cautious_adamw",
     "cautious_lion",
     "cautious_muon",
-    "clipped_sgd",
-    "dadapt_adam",
-    "dog",
-    "exponentiated_gradient",
-    "frank_wolfe",
-    "gluon",
-    "gradient_power_sgd",
     "grams",
-    "induced_log_metric",
-    "induced_metric",
-    "kfac",
-    "kl_shampoo",
-    "lamb",
-    "lars",
-    "layerwise_dog",
-    "lion",
+    # adagrad
+    "adagrad",
+    "rmsprop",
     "madgrad",
     "madgrad_ema",
+    # adam
+    "adam",
+    "adamw",
+    "adam_sania",
+    "amsgrad",
+    "adamax",
+    # moments
+    "adabelief",
+    "adan",
     "mars",
-    "momo",
-    "momo_adam",
-    "muadam",
-    "muadam_sania",
-    "muon",
-    "muonmax",
-    "muonmax_momo",
-    "namo",
-    "nesterov_sgd",
-    "normalized_sgd",
-    "normuon",
-    "one_sided_shampoo",
-    "optimistic_amsgrad",
-    "optimistic_sgd",
-    "polargrad",
-    "polyak_muadam_sania",
-    "polyak_sgd",
-    "prodigy",
-    "psgd_kron",
+    "adadelta",
     "qhadam",
-    "qhm",
-    "rmsprop",
-    "rmsspectral",
-    "scion",
-    "scion_unconstrained",
-    "sgd",
-    "sgd_momentum",
-    "shampoo",
-    "sign_sgd",
-    "signum",
-    "soap",
-    "splus",
+    "optimistic_amsgrad",
+    # factored
+    "adafactor",
+    "adam_mini",
+    "adam_subset_norm",
+    # trust
+    "lamb",
+    "lars",
+    # distance
+    "adagrad_norm",
+    "dog",
+    "layerwise_dog",
+    "prodigy",
+    "dadapt_adam",
+    # polyak
+    "polyak_sgd",
     "sps_max",
     "sps_smoothed",
-    "trust_region_muon",
+    "alr_smag",
+    "alr_hb",
+    "momo",
+    "momo_adam",
+    "adam_sqr",
+    "adagrad_sqr",
+    # energy
+    "aegd",
+    "aegdm",
+    "induced_metric",
+    "induced_log_metric",
+    # muon
+    "muon",
+    "scion",
+    "scion_unconstrained",
+    "affine_muon",
+    # muon_family
+    "adamuon",
+    "normuon",
     "turbo_muon",
+    "auon",
+    # muon_steps
+    "adago",
+    "namo",
+    "gluon",
+    "polargrad",
+    "muonmax",
+    "muonmax_momo",
+    "trust_region_muon",
+    # muadam
+    "muadam",
+    "muadam_sania",
+    "rmsspectral",
+    "polyak_muadam_sania",
+    # eigenbasis
+    "soap",
+    "splus",
+    # shampoo
+    "one_sided_shampoo",
+    "shampoo",
+    "kl_shampoo",
+    # whitening
+    "psgd_kron",
+    # kfac
+    "kfac",
 ]
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
