@@ -48,7 +48,7 @@ from normdsl.algorithms.trust import lamb, lars
 from normdsl.algorithms.whitening import psgd_kron
 from normdsl.near import module_getattr
 
-__all__ = [
+__all__ = [  # noqa: RUF022 (by family)
     # sgd
     "sgd",
     "sgd_momentum",

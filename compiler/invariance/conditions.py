@@ -106,8 +106,8 @@ def coupled(conditions: Iterable[Condition]) -> bool:
 def _vanishing(condition: Condition) -> str | None:
     """Return the hyper-parameter that a condition sets to 0, or lets tend to it."""
     if isinstance(condition, Assumption):
-        gone = condition.kind is Kind.VANISHING and isinstance(condition.of, Param)
-        return condition.of.name if gone else None  # type: ignore[attr-defined]
+        of = condition.of
+        return of.name if condition.kind is Kind.VANISHING and isinstance(of, Param) else None
     zero = isinstance(condition, sympy.Equality) and condition.rhs == 0
     return str(condition.lhs) if zero and condition.lhs.is_Symbol else None
 
