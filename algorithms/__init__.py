@@ -15,6 +15,17 @@ from normdsl.algorithms.eigenbasis import soap, splus
 from normdsl.algorithms.energy import aegd, aegdm, induced_log_metric, induced_metric
 from normdsl.algorithms.factored import adafactor, adam_mini, adam_subset_norm
 from normdsl.algorithms.kfac import kfac
+from normdsl.algorithms.low_rank import (
+    dct_adamw,
+    dion,
+    dion2,
+    drop_muon,
+    galore,
+    online_subspace_descent,
+    power_sgd,
+    subspace_momentum,
+    trion,
+)
 from normdsl.algorithms.mirror import exponentiated_gradient, frank_wolfe
 from normdsl.algorithms.momenta import accelerated_sgd, nesterov_sgd, optimistic_sgd, qhm
 from normdsl.algorithms.moments import adabelief, adadelta, adan, mars, optimistic_amsgrad, qhadam
@@ -154,6 +165,16 @@ __all__ = [  # noqa: RUF022 (by family)
     "psgd_kron",
     # kfac
     "kfac",
+    # low_rank
+    "dct_adamw",
+    "dion",
+    "dion2",
+    "drop_muon",
+    "galore",
+    "online_subspace_descent",
+    "power_sgd",
+    "subspace_momentum",
+    "trion",
 ]
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself

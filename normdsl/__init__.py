@@ -33,7 +33,7 @@ _NAMES = {
         "DeclarationError DomainError FactorisationError GradientError HyperparameterError "
         "NormdslError SerializationError ShapeError"
     ),
-    "expressions.domains": "Domain Fraction LossValue NonNegative Positive Real",
+    "expressions.domains": "Domain Fraction LossValue NonNegative Positive Rank Real",
     "expressions.expr": "Expr",
     "expressions.gauge": "Gauge",
     "expressions.recursion": "fix",
@@ -51,6 +51,9 @@ _NAMES = {
     "schedules.schedule": "Schedule exact",
     "version": "__version__",
     "vocabulary.averages": "accumulate ema eye_like momentum prev zeros_like",
+    "vocabulary.frames": (
+        "dct_basis mask normal qr random_frame range_basis selection top_singular"
+    ),
     "vocabulary.functions": (
         "abs block_mean cholesky eigenbasis exp inner inverse kth_largest log matrix_power max "
         "maximum minimum normal_like polar reciprocal sign signs_like sqrt sum tanh trace"

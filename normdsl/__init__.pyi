@@ -29,6 +29,7 @@ from normdsl.expressions.domains import Fraction as Fraction
 from normdsl.expressions.domains import LossValue as LossValue
 from normdsl.expressions.domains import NonNegative as NonNegative
 from normdsl.expressions.domains import Positive as Positive
+from normdsl.expressions.domains import Rank as Rank
 from normdsl.expressions.domains import Real as Real
 from normdsl.expressions.expr import Expr as Expr
 from normdsl.expressions.gauge import Gauge as Gauge
@@ -95,6 +96,14 @@ from normdsl.vocabulary.averages import eye_like as eye_like
 from normdsl.vocabulary.averages import momentum as momentum
 from normdsl.vocabulary.averages import prev as prev
 from normdsl.vocabulary.averages import zeros_like as zeros_like
+from normdsl.vocabulary.frames import dct_basis as dct_basis
+from normdsl.vocabulary.frames import mask as mask
+from normdsl.vocabulary.frames import normal as normal
+from normdsl.vocabulary.frames import qr as qr
+from normdsl.vocabulary.frames import random_frame as random_frame
+from normdsl.vocabulary.frames import range_basis as range_basis
+from normdsl.vocabulary.frames import selection as selection
+from normdsl.vocabulary.frames import top_singular as top_singular
 from normdsl.vocabulary.functions import abs as abs
 from normdsl.vocabulary.functions import block_mean as block_mean
 from normdsl.vocabulary.functions import cholesky as cholesky

@@ -54,7 +54,7 @@ def eject(
 
 
 def ejected(rule: Rule, schedule: Schedule, view: View | None = None, proofs: bool = True) -> str:
-    """Return the text of an ejected file.
+    """Return the text of an ejected file, in which ranks are the rule's default ones.
 
     Args:
         rule: the rule. schedule: how it is computed. view: how parameters are seen as matrices.
@@ -63,6 +63,7 @@ def ejected(rule: Rule, schedule: Schedule, view: View | None = None, proofs: bo
     Raises:
         DeclarationError: for a rule, schedule or view that cannot be ejected.
     """
+    rule = rule.bind(**{h.name: h.default for h in rule.hyper if h.domain.whole})
     found = stepper(rule, schedule)
     require(found.program, view)
     seen = sight(view, found)

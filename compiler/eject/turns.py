@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normdsl.compiler.lowering.fields import Field
+from normdsl.compiler.lowering.fragments import length
 from normdsl.compiler.runtime.stepper import Stepper
-from normdsl.expressions.shapes import Dim
 
 #: The places that they fill; of a rule that keeps nothing they are empty.
 PLACES = tuple(
@@ -77,6 +77,5 @@ def turns(stepper: Stepper) -> dict[str, str]:
 
 
 def _cost(homes: Sequence[Field]) -> str:
-    names = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
-    pairs = [tuple(names[d] for d in field.dims) for field in homes]
+    pairs = [tuple(map(length, field.dims)) for field in homes]
     return " + ".join(f"{a}**3" if a == b else f"{a} * {b} * max({a}, {b})" for a, b in pairs)

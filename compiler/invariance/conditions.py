@@ -34,6 +34,8 @@ class Kind(enum.Enum):
     UNMOVED = "{} starts the same in both runs"
     FULL_RANK = "{} has full rank"
     DISTINCT = "{} has distinct eigenvalues"
+    SEPARATED = "{} has distinct singular values"
+    UNTIED = "{} has distinct entries"
     FLOOR = "{} is scaled along with the loss"
     SAME = "{} is the same in both runs"
     MOVED_DRAW = "{} is drawn transformed along with the weights"

@@ -31,6 +31,12 @@ from normdsl.expressions.shapes import SCALAR
 from normdsl.source import Where, located
 
 _CHOICES = 12
+#: What is taken of a value that is assumed to have no ties in it.
+_TAKEN = {
+    Kind.DISTINCT: "eigenvectors",
+    Kind.SEPARATED: "singular vectors",
+    Kind.UNTIED: "largest entries",
+}
 
 
 @attrs.frozen(eq=False)
@@ -216,8 +222,10 @@ def _outside(recursion: Recursion, conditions: Conditions) -> Conditions:
     named = {c for c in conditions if isinstance(c, Assumption)}
     outside = {attrs.evolve(c, of=_released(c, recursion)) for c in named}
     for c in outside:
-        if c.kind is Kind.DISTINCT and starts_constant(c.of):
-            reason = "its eigenvectors are taken, and do not move at the first step: a constant's"
+        if c.kind in _TAKEN and starts_constant(c.of):
+            reason = (
+                f"its {_TAKEN[c.kind]} are taken, and do not move at the first step: a constant's"
+            )
             raise Failure(c.of, reason)
     return (conditions - named) | outside
 

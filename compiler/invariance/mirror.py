@@ -25,14 +25,14 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Source
 from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.recursion import Before, Carry, State, last
-from normdsl.expressions.shapes import Dim, Shape
+from normdsl.expressions.shapes import Dim, Length, Shape
 from normdsl.expressions.structure import rebuild
 from normdsl.expressions.traversal import Equivalent, walk
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated, transposed
 from normdsl.show.text import Text
 
-_OTHER = {Dim.M: Dim.N, Dim.N: Dim.M, Dim.ONE: Dim.ONE}
+_OTHER: dict[Length, Length] = {Dim.M: Dim.N, Dim.N: Dim.M}
 _SOURCES = {Source.ROWS: Source.COLS, Source.COLS: Source.ROWS, **MIRRORED}
 
 
@@ -45,7 +45,11 @@ class Mirror(Equivalent):
 
 def _exchanged(shape: Shape) -> Shape:
     """Return the shape of a mirror image: a row of n becomes a column of m."""
-    return Shape(_OTHER[shape.cols], _OTHER[shape.rows])
+    return Shape(_other(shape.cols), _other(shape.rows))
+
+
+def _other(dim: Length) -> Length:
+    return _OTHER.get(dim, dim)
 
 
 @singledispatch
@@ -73,7 +77,7 @@ def _stream(node: nodes.Stream, mirror: Mirror) -> Expr:
 
 @image.register
 def _eye(node: nodes.Eye, mirror: Mirror) -> Expr:
-    return nodes.Eye(_OTHER[node.dim])
+    return nodes.Eye(_other(node.dim))
 
 
 @image.register
@@ -97,10 +101,30 @@ def _eigenbasis(node: nodes.Eigenbasis, mirror: Mirror) -> Expr:
 
 
 @image.register
+def _qr(node: nodes.Qr, mirror: Mirror) -> Expr:
+    return n.transpose(nodes.Qr(n.transpose(mirror(node.arg))))
+
+
+@image.register
+def _top_singular(node: nodes.TopSingular, mirror: Mirror) -> Expr:
+    return n.transpose(nodes.TopSingular(n.transpose(mirror(node.arg)), node.rank))
+
+
+@image.register
+def _selection(node: nodes.Selection, mirror: Mirror) -> Expr:
+    return n.transpose(nodes.Selection(n.transpose(mirror(node.arg)), node.rank))
+
+
+@image.register
+def _dct(node: nodes.Dct, mirror: Mirror) -> Expr:
+    return n.transpose(nodes.Dct(_other(node.dim)))
+
+
+@image.register
 def _before(node: Before, mirror: Mirror) -> Expr:
     remembered = node.recursion.remembers(node.index)
-    if isinstance(remembered, nodes.Eigenbasis):  # the transpose of what its mirror image was
-        return n.transpose(last(nodes.Eigenbasis(mirror(remembered.arg))))
+    if remembered is not None and remembered.is_basis:  # the transpose of what its image was
+        return n.transpose(last(n.transpose(mirror(remembered))))
     rebuilt: Expr = rebuild(node, Expr, mirror)
     return rebuilt
 

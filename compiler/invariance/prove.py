@@ -45,6 +45,8 @@ from normdsl.expressions.traversal import walk
 
 #: Exponents that were free, as they were chosen.
 Chosen = Mapping[sympy.Symbol, sympy.Expr]
+#: Assumptions on ranks and on singular values or eigenvalues.
+_OF_VALUES = (Kind.FULL_RANK, Kind.DISTINCT, Kind.SEPARATED, Kind.UNTIED)
 NO_CHOICE: Chosen = MappingProxyType({})
 
 
@@ -207,7 +209,7 @@ def _where_they_hold(needed: Conditions, declaration: Rule) -> Conditions:
     table: dict[Expr, Expr] = dict.fromkeys(zeros, as_expr(0))
 
     def there(c: Condition) -> Condition:
-        ranked = isinstance(c, Assumption) and c.kind in (Kind.FULL_RANK, Kind.DISTINCT)
+        ranked = isinstance(c, Assumption) and c.kind in _OF_VALUES
         if not ranked or c.of in declaration.labels or zeros.isdisjoint(walk(c.of)):
             return c
         return attrs.evolve(c, of=fold(c.of, table))

@@ -17,7 +17,7 @@ from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.recursion import After, Before
-from normdsl.expressions.shapes import SCALAR, Dim, Shape
+from normdsl.expressions.shapes import SCALAR, Dim, Length, Rank, Shape
 from normdsl.expressions.traversal import replace, walk
 from normdsl.norms.base import NormOperation
 
@@ -57,7 +57,7 @@ class Form:
 
 
 Bound = frozenset[Form]  # the least of its forms
-_LENGTHS = {Dim.M: Form(rows=1), Dim.N: Form(cols=1), Dim.ONE: Form(rest=1)}
+_LENGTHS: dict[Length, Form] = {Dim.M: Form(rows=1), Dim.N: Form(cols=1), Dim.ONE: Form(rest=1)}
 #: The most forms kept of a bound.
 _MOST = 12
 
@@ -67,13 +67,14 @@ def missing(matrix: Expr, short: int = 0) -> list[Form]:
 
     For its rank to be full, or at most `short` below, at every step; none if all shapes will do.
     """
-    size, spare = _LENGTHS[matrix.shape.rows], Form(rest=short)
-    return sorted(f + spare for f in rank(matrix) if not (f + spare).covers(size))
+    full, spare = size(matrix), Form(rest=short)
+    return sorted(f + spare for f in rank(matrix) if not (f + spare).covers(full))
 
 
 def size(matrix: Expr) -> Form:
-    """Return the number of rows of a matrix."""
-    return _LENGTHS[matrix.shape.rows]
+    """Return the number of rows of a matrix; nothing is asked of one with columns of a rank."""
+    sides = {matrix.shape.rows, matrix.shape.cols}
+    return Form() if any(isinstance(x, Rank) for x in sides) else _LENGTHS[matrix.shape.rows]
 
 
 @lru_cache(maxsize=1024)
@@ -104,7 +105,7 @@ def _begun(expr: Expr) -> Expr:
 
 
 def _of_shape(shape: Shape) -> Bound:
-    return frozenset({_LENGTHS[shape.rows], _LENGTHS[shape.cols]})
+    return frozenset(_LENGTHS[x] for x in (shape.rows, shape.cols) if x in _LENGTHS)
 
 
 def _least(forms: Iterable[Form]) -> Bound:

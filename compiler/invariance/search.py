@@ -34,6 +34,8 @@ GLANCE, FEW, MANY = 2**10, 2**12, 2**14
 CLOSER = 300.0
 #: After this many differences that did not show again, the search ends.
 DOUBTFUL = 2
+#: How many directions are kept, where that is a hyper-parameter.
+_FEW_DIRECTIONS = 2
 #: How long they are.
 RANDOM_STEPS = 2
 #: Entries of gradients are about ten, of weights one.
@@ -213,11 +215,16 @@ def settings(declaration: Rule) -> Iterator[dict[str, float]]:
     """Yield hyper-parameters: the defaults, if there are, and ones that make every term count."""
     defaults = {h.name: h.default for h in declaration.hyper}
     if all(v is not None for v in defaults.values()):
-        yield {k: v for k, v in defaults.items() if v is not None}
+        yield sized(declaration, {k: v for k, v in defaults.items() if v is not None})
     steps = idle_parameters(declaration)
     for size, step in ((0.1, 0.1), (1.0, 1.0), (0.5, 1e-3)):
         chosen = {}
         for k, h in enumerate(declaration.hyper):
             value = (step if h.name in steps else size) * (1 + k / 16)
             chosen[h.name] = value if value < h.domain.high else 0.5 + k / 64
-        yield chosen
+        yield sized(declaration, chosen)
+
+
+def sized(declaration: Rule, values: dict[str, float]) -> dict[str, float]:
+    """Return hyper-parameters with lengths below those of the weights that are tried."""
+    return values | {h.name: _FEW_DIRECTIONS for h in declaration.hyper if h.domain.whole}

@@ -51,7 +51,10 @@ def possible(group: Group, state: Expr) -> list[Law]:
     """Return the laws by which the start of a state could move, likelier ones first."""
     w, dims = group.weights, state.shape
     acting = {Dim.M: w.rows, Dim.N: w.cols}
-    rows, cols = (_powers(acting.get(d, FIXED)) for d in (dims.rows, dims.cols))
+    rows, cols = (
+        _powers(acting.get(d, FIXED)) if isinstance(d, Dim) else [FIXED]
+        for d in (dims.rows, dims.cols)
+    )
     square = dims.rows == dims.cols and state.facts.symmetric
     sides = [(p, q) for p in rows for q in cols if not (square and p != q)]
     entries = _powers(w.entries) if dims == MATRIX else [FIXED]

@@ -26,6 +26,11 @@ def folded(stream: Tensor, number: Tensor) -> Tensor:
     return mixed((stream + number) * -0x61C8864680B583EB)
 
 
+def numbered(count: int, like: Tensor) -> Tensor:
+    """Return the places 0, 1, … as a column, on the device of a tensor."""
+    return torch.arange(count, device=like.device).unsqueeze(-1)
+
+
 def drawn_bits(stream: Tensor, key: int, places: Tensor) -> Tensor:
     """Return 64 bits for each place, of the stream with this key inside a stream."""
     return folded(folded(stream, torch.full_like(stream, key)), places)
@@ -45,3 +50,9 @@ def drawn_normal(stream: Tensor, key: int, places: Tensor, dtype: torch.dtype) -
 def drawn_signs(stream: Tensor, key: int, places: Tensor, dtype: torch.dtype) -> Tensor:
     """Return −1 or 1 for each place, with equal chances."""
     return 2 * ((drawn_bits(stream, key, places) >> 63) & 1).to(dtype) - 1
+
+
+def drawn_uniform(stream: Tensor, key: int, places: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a number strictly between 0 and 1 for each place, of 23 of its bits."""
+    bits = (drawn_bits(stream, key, places) >> 41) & 0x7FFFFF
+    return (bits.to(dtype) + 0.5) * 2.0**-23

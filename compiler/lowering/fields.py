@@ -10,8 +10,8 @@ import attrs
 from normdsl.compiler.lowering.derive import Slot
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Eigenbasis
-from normdsl.expressions.shapes import Dim
+from normdsl.expressions.nodes.constants import Constant
+from normdsl.expressions.shapes import Dim, Length, Rank
 
 
 @attrs.frozen
@@ -19,18 +19,26 @@ class Field:
     """A state as the runtime sees it.
 
     Args:
-        name: its key in the optimizer's state. dims: its lengths, as the symbols 1, m and n.
-        turns: whether it is the eigenbasis of a step ago, by which other states turn.
+        name: its key in the optimizer's state.
+        dims: its lengths, as the symbols 1, m and n, and ranks that are numbers.
+        turns: whether it is the basis of a step ago, by which other states turn.
     """
 
     name: str
-    dims: tuple[Dim, Dim]
+    dims: tuple[Length, Length]
     turns: bool = False
 
     def lengths(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Return its lengths for weights of `shape`."""
-        size = {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1]}
-        return size[self.dims[0]], size[self.dims[1]]
+        rows, cols = (_length(dim, shape) for dim in self.dims)
+        return rows, cols
+
+
+def _length(dim: Length, shape: tuple[int, int]) -> int:
+    if isinstance(dim, Rank):
+        assert isinstance(dim.size, Constant), "rules are sized before they are lowered"
+        return min(int(dim.size.value), *shape)
+    return {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1]}[dim]
 
 
 def state_fields(declaration: Rule, slots: Iterable[Slot]) -> tuple[Field, ...]:
@@ -50,7 +58,7 @@ def state_fields(declaration: Rule, slots: Iterable[Slot]) -> tuple[Field, ...]:
             name = next(wish for k in itertools.count(1) if (wish := f"state{k}") not in taken)
         taken.add(name)
         shape = slot.init.shape
-        turns = isinstance(remembered, Eigenbasis)
+        turns = remembered is not None and remembered.is_basis
         fields.append(Field(name, (shape.rows, shape.cols), turns))
     return tuple(fields)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from normdsl.expressions.nodes import Distribution, Draw, Source
-from normdsl.expressions.shapes import Dim
+from normdsl.expressions.nodes import Distribution, Draw, Param, Source
+from normdsl.expressions.shapes import Dim, Length, Rank
 from normdsl.expressions.streams import MOMENTS
 from normdsl.show.notation import Level, Piece
 
 #: Names of the lengths in emitted code.
-LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
+_LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
 #: The places of rows, columns and matrices, as a column: those of their first entries.
 PLACES = {
     Dim.ONE: "places[..., :1, :1]",
@@ -30,11 +30,19 @@ STREAMS = {
 }
 
 
+def length(dim: Length) -> str:
+    """Return the code of a length; there are no more directions than rows or columns."""
+    if not isinstance(dim, Rank):
+        return _LENGTH[dim]
+    return f"min({dim.size.name if isinstance(dim.size, Param) else dim.value}, rows, cols)"
+
+
 def drawn_key(draw: Draw) -> int:
     """Return what tells a draw of a rule apart from the others: its key, kind and shape."""
     sides = list(Dim)
     kind = list(Distribution).index(draw.distribution)
-    rows, cols = (sides.index(dim) for dim in (draw.dims.rows, draw.dims.cols))
+    axes = (Dim.K if isinstance(x, Rank) else x for x in (draw.dims.rows, draw.dims.cols))
+    rows, cols = map(sides.index, axes)
     key = ((draw.key * len(Distribution) + kind) * len(sides) + rows) * len(sides) + cols
     return key % 2**62
 

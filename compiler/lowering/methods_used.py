@@ -21,7 +21,15 @@ from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.refresh import inside, kept_values
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Cholesky, Eigenbasis, Inverse, MatrixPower, Polar
+from normdsl.expressions.nodes import (
+    Cholesky,
+    Eigenbasis,
+    Inverse,
+    MatrixPower,
+    Polar,
+    Qr,
+    TopSingular,
+)
 from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.nodes.products import MatMul
 from normdsl.norms.iterated import Iterated
@@ -96,6 +104,10 @@ def _line(
             return f"Cholesky factor: Eigh and QR{often}"
         case Inverse():
             return f"inverse: SVD{often}"
+        case Qr():
+            return "orthonormal columns: QR"
+        case TopSingular():
+            return f"leading singular vectors: SVD{often}"
         case Iterated(steps=steps):
             return f"LMO of several norms: ADMM({steps} steps)"
         case Singular(arg=x):

@@ -7,18 +7,18 @@ from collections.abc import Callable, Container, Mapping
 from fractions import Fraction
 from functools import singledispatchmethod
 
-from normdsl.compiler.kernels import combined, draws, entrywise, singular, sums, symmetric
+from normdsl.compiler.kernels import combined, draws, entrywise, frames, singular, sums, symmetric
 from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.constant_bounds import is_small
 from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.compiler.lowering.fragments import (
-    LENGTH,
     PLACES,
     STREAMS,
     axes_of,
     bracketed,
     drawn_key,
     floating,
+    length,
     rational,
 )
 from normdsl.compiler.lowering.powers import SEVERAL, method_of, together
@@ -27,11 +27,17 @@ from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant, is_constant
-from normdsl.expressions.shapes import SCALAR, Dim
+from normdsl.expressions.shapes import SCALAR, Dim, Length, Rank
 from normdsl.norms.iterated import Iterated, exponent, graph
 from normdsl.schedules.methods import Eigh, Method
 from normdsl.schedules.schedule import Schedule
 from normdsl.show.notation import Level, Piece
+
+_DRAWN = {
+    nodes.Distribution.NORMAL: draws.drawn_normal,
+    nodes.Distribution.SIGNS: draws.drawn_signs,
+    nodes.Distribution.UNIFORM: draws.drawn_uniform,
+}
 
 
 class Printer(abc.ABC):
@@ -87,7 +93,7 @@ class Printer(abc.ABC):
         number = rational(expr.value)
         if expr.shape == SCALAR:
             return number
-        lengths = f"({LENGTH[expr.shape.rows]}, {LENGTH[expr.shape.cols]})"
+        lengths = f"({length(expr.shape.rows)}, {length(expr.shape.cols)})"
         return Piece(f"W.new_full({lengths}, {number.text})", Level.ATOM)
 
     @_write.register
@@ -109,7 +115,7 @@ class Printer(abc.ABC):
 
     @_write.register
     def _eye(self, expr: nodes.Eye) -> Piece:
-        size = LENGTH[expr.dim]
+        size = length(expr.dim)
         return Piece(f"W.new_ones({size}).diag_embed()", Level.ATOM)
 
     @_write.register
@@ -264,19 +270,24 @@ class Printer(abc.ABC):
 
     @_write.register
     def _draw(self, expr: nodes.Draw) -> Piece:
-        normal = expr.distribution is nodes.Distribution.NORMAL
-        kernel = draws.drawn_normal if normal else draws.drawn_signs
+        kernel = _DRAWN[expr.distribution]
         rows, cols = expr.shape.rows, expr.shape.cols
         stream = "stream"
         if (rows, cols) == (Dim.M, Dim.N):
             where = "places"
         elif cols is Dim.ONE:
-            where = PLACES[rows]
+            where = self._places(rows)
         else:
-            where = f"{PLACES[cols]}.mT"
+            where = f"{self._places(cols)}.mT"
             if rows is not Dim.ONE:  # a stream for each row
-                stream = self._call(draws.folded, stream, PLACES[rows]).text
+                stream = self._call(draws.folded, stream, self._places(rows)).text
         return self._call(kernel, stream, str(drawn_key(expr)), where, "W.dtype")
+
+    def _places(self, dim: Length) -> str:
+        """Return the code of the places along an axis, as a column; directions are numbered."""
+        if not isinstance(dim, Rank):
+            return PLACES[dim]
+        return self._call(draws.numbered, length(dim), "W").text
 
     @_write.register
     def _inverse(self, expr: nodes.Inverse) -> Piece:
@@ -287,6 +298,22 @@ class Printer(abc.ABC):
         method = self.schedule.eigenbasis
         method = Eigh() if method.iterative else method
         return self._by(method, "eigenbasis", self._arg(expr.arg))
+
+    @_write.register
+    def _qr(self, expr: nodes.Qr) -> Piece:
+        return self._call(frames.orthonormal_columns, self._arg(expr.arg))
+
+    @_write.register
+    def _top_singular(self, expr: nodes.TopSingular) -> Piece:
+        return self._call(frames.leading_vectors, self._arg(expr.arg), length(expr.shape.cols))
+
+    @_write.register
+    def _selection(self, expr: nodes.Selection) -> Piece:
+        return self._call(frames.selected, self._arg(expr.arg), length(expr.shape.cols))
+
+    @_write.register
+    def _dct(self, expr: nodes.Dct) -> Piece:
+        return self._call(frames.cosines, length(expr.dim), "W")
 
     @_write.register
     def _polar(self, expr: nodes.Polar) -> Piece:

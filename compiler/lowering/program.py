@@ -55,8 +55,11 @@ class Program(Plan):
 
 @remembered(maxsize=256)
 def lower(declaration: Rule, schedule: Schedule) -> Program:
-    """Lower a declaration: derive, simplify, emit, and load what was emitted."""
-    plan = planned(declaration, schedule)
+    """Lower a declaration: derive, simplify, emit, and load what was emitted.
+
+    Lengths that are hyper-parameters have their defaults, unless it is sized otherwise.
+    """
+    plan = planned(declaration.sized({}), schedule)
     code = write(plan)
     loaded = load(declaration.name, code)
     surveys = tuple(loaded[f"survey{k}"] for k in range(len(plan.layers)))

@@ -1,10 +1,10 @@
 """Refresh: which values a schedule keeps between steps, and what is computed with them.
 
-A kept value V(S) of a state S becomes one more state of the program, unless it is one already, as
-an eigenbasis is in whose coordinates another state is kept. What was kept, and old states that turn
-along with an eigenbasis, are given to `arrays`; `renew` computes them anew, for those matrices of a
-batch whose turn it is. An int says what a step does: 0 keep, 1 compute, 2 compute for the first
-time.
+A kept value V(S) of a state S, or a subspace that is spanned once for some steps, becomes one more
+state of the program, unless it is one already, as an eigenbasis is in whose coordinates another
+state is kept. What was kept, and old states that turn along with an eigenbasis, are given to
+`arrays`; `renew` computes them anew, for those matrices of a batch whose turn it is. An int says
+what a step does: 0 keep, 1 compute, 2 compute for the first time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from normdsl.expressions import nodes as n
+from normdsl.expressions.conduct import Role
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Eigenbasis
 from normdsl.expressions.nodes.constants import is_constant
@@ -29,7 +30,7 @@ def kept_values(roots: Iterable[Expr], schedule: Schedule) -> list[Expr]:
     """
     found: dict[Expr, None] = {}
     for x in inside(roots):
-        if _is_kept(x, schedule) and _reads_a_state(x):
+        if _is_kept(x, schedule) and (_reads_a_state(x) or x.role is Role.SUBSPACE):
             shared = [y for scalar in combined([x]) for y in inside([scalar])]
             if not any(y in found for y in shared):
                 found[x] = None
@@ -37,7 +38,7 @@ def kept_values(roots: Iterable[Expr], schedule: Schedule) -> list[Expr]:
 
 
 def turning(roots: Iterable[Expr], last: Mapping[Expr, Before]) -> dict[Expr, Before]:
-    """Return old values that are read in the coordinates of kept eigenbases, and their states.
+    """Return old values that are read in the coordinates of kept bases, and their states.
 
     (Qᵀ Q₋) s₋ is s₋ itself as long as Q is Q₋, since QᵀQ = I, and so is (Qᵀ Q₋)² s₋.
 
@@ -96,12 +97,12 @@ def _unturned(expr: Expr, last: Mapping[Expr, Before]) -> Before | None:
 
 
 def _stays(expr: Expr, last: Mapping[Expr, Before]) -> bool:
-    """Return whether an expression is Qᵀ Q₋ or Q₋ᵀ Q of a kept eigenbasis, or its square."""
+    """Return whether an expression is Qᵀ Q₋ or Q₋ᵀ Q of a kept basis, or its square."""
     match expr:
         case n.Pow(base=x, exponent=p) if is_constant(p, 2):
             return _stays(x, last)
         case n.MatMul(left=n.Transpose(arg=x), right=y):
-            bases = [q for q in last if isinstance(q, Eigenbasis)]
+            bases = [q for q in last if q.is_basis]
             return any({x, y} == {q, last[q]} for q in bases)
     return False
 

@@ -15,7 +15,7 @@ from normdsl.compiler.lowering.rewrites import RewritingPass
 from normdsl.errors import DeclarationError
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr, assure
-from normdsl.expressions.nodes import RECIPROCAL, Apply, Eigenbasis, MatrixPower
+from normdsl.expressions.nodes import RECIPROCAL, Apply, Eigenbasis, MatrixPower, Qr, TopSingular
 from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.recursion import Before
 from normdsl.vocabulary.functions import matrix_power
@@ -97,23 +97,25 @@ def product_of_reciprocals(node: Expr) -> Expr | None:
 
 
 def basis_and_back(node: Expr) -> Expr | None:
-    """Qᵀ (Q x) = x and (x Qᵀ) Q = x for the orthonormal columns Q of an eigenbasis.
+    """Qᵀ (Q x) = x and (x Qᵀ) Q = x for the orthonormal columns Q of a basis or a frame.
 
     Between two other factors as well: Qᵀ ((Q x) y) = x y.
     """
     match node:
-        case n.MatMul(left=n.Transpose(arg=Eigenbasis() as q), right=n.MatMul(left=p, right=x)) if (
-            p == q
-        ):
+        case n.MatMul(
+            left=n.Transpose(arg=(Eigenbasis() | TopSingular() | Qr()) as q),
+            right=n.MatMul(left=p, right=x),
+        ) if p == q:
             return x
         case n.MatMul(
-            left=n.Transpose(arg=Eigenbasis() as q),
+            left=n.Transpose(arg=(Eigenbasis() | TopSingular() | Qr()) as q),
             right=n.MatMul(left=n.MatMul(left=p, right=x), right=y),
         ) if p == q:
             return n.matmul(x, y)
-        case n.MatMul(left=n.MatMul(left=x, right=n.Transpose(arg=p)), right=Eigenbasis() as q) if (
-            p == q
-        ):
+        case n.MatMul(
+            left=n.MatMul(left=x, right=n.Transpose(arg=p)),
+            right=(Eigenbasis() | TopSingular() | Qr()) as q,
+        ) if p == q:
             return x
     return None
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.fragments import length
 from normdsl.compiler.lowering.function_text import function, returned
 from normdsl.compiler.lowering.functions import (
     Functions,
@@ -21,7 +22,6 @@ from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant, is_constant
-from normdsl.expressions.shapes import Dim
 
 _ZERO = Constant(Fraction(0), where=None)
 #: What every source begins with.
@@ -95,10 +95,9 @@ def _emit_init(plan: Plan, kernels: dict[Callable[..., object], None]) -> str:
     starts += [_ZERO] * len(plan.kept)
     emitter = Emitter({}, {}, plan.schedule)
     emitter.reserve([h.name for h in plan.declaration.hyper])
-    length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
     results = []
     for field, start in zip(plan.fields, starts, strict=True):
-        rows, cols = (length[d] for d in field.dims)
+        rows, cols = map(length, field.dims)
         code = f"W.new_zeros((*batch, {rows}, {cols}))"
         if not is_constant(start, 0):
             code += f" + {emitter(start).text}"

@@ -48,7 +48,7 @@ class Types(Pass[Type]):
                 return Type.CLOCK
             case nodes.Stream(source=Source.ROWS | Source.COLS):
                 return Type.NUMBER
-            case nodes.Stream() | nodes.Eye() | nodes.Draw() | nodes.Query():
+            case nodes.Stream() | nodes.Eye() | nodes.Draw() | nodes.Query() | nodes.Dct():
                 return Type.ARRAY
             case _:
                 return max(self(child) for child in expr.children)

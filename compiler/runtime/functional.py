@@ -49,7 +49,8 @@ class Functional:
 
     def __init__(self, declaration: Rule, schedule: Schedule | None = None) -> None:
         self.declaration = declaration
-        self._stepper = stepper(declaration, schedule or Schedule())
+        self._schedule = schedule or Schedule()
+        self._stepper = stepper(declaration.sized({}), self._schedule)
         self._joined = scalars((self._stepper,))
         self._names = [f.name for f in self._stepper.program.fields]
 
@@ -72,6 +73,8 @@ class Functional:
             GradientError: for a parameter the rule cannot take.
         """
         values = complete(self.declaration, hyper)
+        if (other := self._sized(values)) is not None:
+            return other.init(params, seed=seed, **hyper)
         leaves, tree = pytree.tree_flatten(params)
         device = next((p.device for p in leaves if isinstance(p, Tensor)), torch.device("cpu"))
         state: State = {"t": torch.zeros((), dtype=torch.int64, device=device)}
@@ -115,6 +118,9 @@ class Functional:
                 and did not get, or got and does not read.
         """
         values = complete(self.declaration, hyper)
+        if (other := self._sized(values)) is not None:
+            read = {"loss": loss, "input_moment": input_moment, "output_moment": output_moment}
+            return other.update(grads, state, params, **read, **hyper)
         params_, tree = pytree.tree_flatten(params)
         slopes = self._like(tree, "gradients", grads)
         seen = self._moments(tree, {"input_moment": input_moment, "output_moment": output_moment})
@@ -149,6 +155,12 @@ class Functional:
         for name, column in zip(self._names, columns, strict=True):
             result[name] = pytree.tree_unflatten(column, tree)
         return pytree.tree_unflatten(params_, tree), result
+
+    def _sized(self, values: dict[str, Any]) -> Functional | None:
+        """Return the functions for lengths other than the default ones; None for these."""
+        sized = self.declaration.sized(values)
+        same = sized == self._stepper.program.declaration
+        return None if same else Functional(sized, self._schedule)
 
     def _started(self, param: Any, values: dict[str, Any], origin: Tensor | None) -> list[Any]:
         """Return the states of a leaf before its first step."""

@@ -44,6 +44,7 @@ class Settings:
     Args:
         rule: its declaration. schedule: how it is computed. view: how parameters are seen; None
             for the natural view. maximize: whether the loss is maximised. seed: of random numbers.
+        sized: the declaration with the lengths in it as the group sets them.
     """
 
     rule: Rule
@@ -51,11 +52,12 @@ class Settings:
     view: View | None
     maximize: bool
     seed: int
+    sized: Rule
 
     @property
     def stepper(self) -> Stepper:
         """What runs the rule."""
-        return stepper(self.rule, self.schedule)
+        return stepper(self.sized, self.schedule)
 
     def layout(self, param: Tensor) -> Layout:
         """Return how a parameter steps.
@@ -83,7 +85,7 @@ def settings(group: Mapping[str, Any]) -> Settings:
                 else f"every group has one, {_WHAT[name]}",
                 hint=hint,
             )
-    return Settings(*(told[name] for name in SETTINGS))
+    return Settings(*(told[name] for name in SETTINGS), told["rule"].sized(told))
 
 
 def hyper(group: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,10 +82,10 @@ def fitted(live: list[Group], given: Any) -> dict[str, Any]:
         raise _refused(f"it has {len(saved)} parameter groups, and the optimizer {len(live)}")
     for k, (own, group) in enumerate(zip(live, saved, strict=True)):
         _require_members(own, group, f"its group {k}")
-        names = _require_rule(own, group)
+        names, lengths = _require_rule(own, group), _lengths(own["rule"], group)
         for index, param in zip(group["params"], own["params"], strict=True):
             if given["state"].get(index):
-                layout = _layout(settings(own), param)
+                layout = _layout(settings({**own, **lengths}), param)
                 state = _renamed(layout, given["state"][index], names)
                 _require_state(layout, state, "rule" in group)
                 states[index] = state
@@ -95,6 +95,11 @@ def fitted(live: list[Group], given: Any) -> dict[str, Any]:
     if len(set(members)) < len(members) or any(map(_is_parameters, rest, rest.values())):
         raise _refused("its states are not those of its parameters, one for each")
     return {**given, "state": {**states, **rest}}
+
+
+def _lengths(rule: Rule, saved: Group) -> Group:
+    """Return the ranks of a saved group, which are taken over: its states are as long."""
+    return {h.name: saved[h.name] for h in rule.hyper if h.domain.whole and h.name in saved}
 
 
 def _is_parameters(key: Any, state: Any) -> bool:
@@ -250,7 +255,7 @@ def restored(live: list[Group], loaded: list[Group], given: dict[str, Any]) -> d
         for index, param in zip(saved["params"], own["params"], strict=True):
             told = given["state"].get(index)
             if told:
-                state[param] = _placed(settings(own).layout(param), param, told)
+                state[param] = _placed(settings(new).layout(param), param, told)
     parameter_groups.separate(loaded)
     members = {index for saved in given["param_groups"] for index in saved["params"]}
     others = {k: deepcopy(v) for k, v in given["state"].items() if k not in members}

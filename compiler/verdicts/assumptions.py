@@ -13,10 +13,11 @@ from normdsl.declarations.folding import Folding
 from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes import Param, Selection, TopSingular
 from normdsl.expressions.nodes.constants import as_expr, exact
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import State, free_carries
+from normdsl.expressions.shapes import Dim, Rank
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
 from normdsl.norms.base import NormOperation
@@ -29,6 +30,8 @@ WORDS = {
     "unmoved": Kind.UNMOVED,
     "full_rank": Kind.FULL_RANK,
     "distinct": Kind.DISTINCT,
+    "separated": Kind.SEPARATED,
+    "untied": Kind.UNTIED,
     "scaled": Kind.FLOOR,
 }
 #: Why an assumption is not about a part.
@@ -36,7 +39,10 @@ _MISFITS = {
     Kind.TRANSPORTED: "only a state has a start, and this is not a state",
     Kind.UNMOVED: "only a state has a start, and this is not a state",
     Kind.FLOOR: "only a hyper-parameter can be scaled along with the loss, and this is not one",
-    Kind.FULL_RANK: "only the rank of a square matrix can be assumed, and this is not square",
+    Kind.FULL_RANK: "only the rank of a square matrix, or of columns as many as a rank, can be "
+    "assumed",
+    Kind.SEPARATED: "only a matrix has singular values",
+    Kind.UNTIED: "only scores in a column are selected by",
     Kind.DISTINCT: "only a square matrix has eigenvalues, and this is not square",
 }
 
@@ -57,7 +63,7 @@ def assumed(declaration: Rule, told: Mapping[str, Any], fixed: Mapping[str, floa
     parts = named_parts(declaration, fixed) if given else {}
     for word, names in given.items():
         if names is True:
-            fitting = [x for x in parts.values() if _fits(WORDS[word], x)]
+            fitting = [x for x in _needing(WORDS[word], parts) if _fits(WORDS[word], x)]
             listed = [x for x in fitting if not _moved_by_weights(WORDS[word], x)]
             found.add(WORDS[word])
         else:
@@ -65,6 +71,14 @@ def assumed(declaration: Rule, told: Mapping[str, Any], fixed: Mapping[str, floa
             _require_unmoved(word, listed, parts)
         found |= {Assumption(WORDS[word], x) for x in listed}
     return frozenset(found)
+
+
+def _needing(kind: Kind, parts: Mapping[str, Expr]) -> Iterable[Expr]:
+    """Return the parts that an assumption on all of them is about."""
+    node = {Kind.SEPARATED: TopSingular, Kind.UNTIED: Selection}.get(kind)
+    if node is None:
+        return parts.values()
+    return [x.arg for x in parts.values() if isinstance(x, node)]
 
 
 def _moved_by_weights(kind: Kind, part: Expr) -> bool:
@@ -93,7 +107,13 @@ def _fits(kind: Kind, part: Expr) -> bool:
         return isinstance(part, State)
     if kind is Kind.FLOOR:
         return isinstance(part, Param)
-    return part.shape.square
+    lengths = (part.shape.rows, part.shape.cols)
+    if kind is Kind.SEPARATED:
+        return Dim.ONE not in lengths
+    if kind is Kind.UNTIED:
+        return part.shape.is_line
+    ranked = kind is Kind.FULL_RANK and any(isinstance(x, Rank) for x in lengths)
+    return part.shape.square or (ranked and Dim.ONE not in lengths)
 
 
 def named_parts(declaration: Rule, fixed: Mapping[str, float]) -> dict[str, Expr]:

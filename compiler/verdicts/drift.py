@@ -110,9 +110,9 @@ def _asked(given: Conditions) -> tuple[Assumption, ...]:
 
 def _applies(c: Assumption) -> bool:
     """Return whether an assumption, perhaps one of all parts of a rule, is about this one."""
-    matrix = Dim.ONE not in (c.of.shape.rows, c.of.shape.cols)
+    matrix = c.kind is Kind.UNTIED or Dim.ONE not in (c.of.shape.rows, c.of.shape.cols)
     moves = any(isinstance(x, Stream) for x in walk(c.of))
-    return matrix and moves and (c.kind is Kind.FULL_RANK or c.of.facts.symmetric)
+    return matrix and moves and (c.kind is not Kind.DISTINCT or c.of.facts.symmetric)
 
 
 @lru_cache(maxsize=64)
@@ -149,5 +149,22 @@ def distinct(x: Tensor) -> bool:
     return bool((gaps > 1e-6 * values.abs().max()).all())
 
 
+def separated(x: Tensor) -> bool:
+    """Return whether a matrix has distinct singular values, and not only just."""
+    values = torch.linalg.svdvals(x)
+    return bool((values[:-1] - values[1:] > 1e-6 * values[0]).all())
+
+
+def untied(x: Tensor) -> bool:
+    """Return whether no two entries are equal, or nearly so."""
+    values = x.flatten().sort().values
+    return bool((values.diff() > 1e-6 * values.abs().max()).all())
+
+
 #: How assumptions are tested on a value along a run.
-HOLDS: dict[Kind, Callable[[Tensor], bool]] = {Kind.FULL_RANK: full_rank, Kind.DISTINCT: distinct}
+HOLDS: dict[Kind, Callable[[Tensor], bool]] = {
+    Kind.FULL_RANK: full_rank,
+    Kind.DISTINCT: distinct,
+    Kind.SEPARATED: separated,
+    Kind.UNTIED: untied,
+}

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.fragments import length
 from normdsl.compiler.lowering.function_text import lengths
 from normdsl.compiler.lowering.plan import closed
 from normdsl.compiler.runtime import draws
@@ -17,7 +18,6 @@ from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across
 from normdsl.expressions.recursion import Before, State, release
-from normdsl.expressions.shapes import Dim
 from normdsl.expressions.streams import MOMENTS
 from normdsl.expressions.traversal import Rewriter, walk
 from normdsl.schedules.schedule import exact
@@ -79,11 +79,10 @@ class Probe:
         """Return the states before the first step."""
         derive, emitter = Derivation(), Emitter({}, {}, exact)
         emitter.reserve(list(hyper))
-        length = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
         starts = []
         for slot in self.slots:
             shape = slot.init.shape
-            zeros = f"W.new_zeros(({length[shape.rows]}, {length[shape.cols]}))"
+            zeros = f"W.new_zeros(({length(shape.rows)}, {length(shape.cols)}))"
             starts.append(f"{zeros} + {emitter(derive(slot.init)).text}")
         lines = ["rows, cols = W.shape", *emitter.lines, f"return [{', '.join(starts)}]"]
         head = ", ".join(["W", "*", *_DRAWN, *hyper])

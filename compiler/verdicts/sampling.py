@@ -121,7 +121,7 @@ def _pair(experiment: Experiment, way: Way, fresh: int) -> Iterator[tuple[Tensor
         experiment.size, experiment.pairs, experiment.steps, fresh,
     )  # fmt: skip
     count = experiment.pairs, experiment.steps
-    theirs = _samples(lower(rule, exact), other, count, hyper, moved, _key(*seed, 1))
+    theirs = _samples(lower(rule.sized(hyper), exact), other, count, hyper, moved, _key(*seed, 1))
     back = torch.func.vmap(lambda w: element.act(group.weights, w))
     for a, b in zip(ours, theirs, strict=False):
         yield a.flatten(1), back(b).flatten(1)
@@ -141,7 +141,9 @@ def _original(
     """Return many runs of a rule itself, made once for all groups."""
     posed = task(rule, shape, seed).sized(size.weights, size.gradients)
     key = _key(seed, pairs, fresh, 0)
-    return list(_samples(lower(rule, exact), posed, (pairs, steps), dict(hyper), {}, key))
+    return list(
+        _samples(lower(rule.sized(dict(hyper)), exact), posed, (pairs, steps), dict(hyper), {}, key)
+    )
 
 
 def _samples(

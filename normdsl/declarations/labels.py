@@ -31,8 +31,10 @@ def labels(update: Expr, names: Iterable[tuple[str, Expr]]) -> dict[Expr, str]:
 def _labels(update: Expr, names: tuple[tuple[str, Expr], ...]) -> Mapping[Expr, str]:
     given: dict[Expr, str] = {}
     order = walk(update)
+    states = {x.recursion for x in order if isinstance(x, State)}
+    present = {*order, *(After(r, i) for r in states for i in range(len(r.inits)))}
     for name, expr in names:
-        if expr.children and expr != update and expr in set(order):
+        if expr.children and expr != update and expr in present:
             given.setdefault(expr, name)
     taken = {x.name for x in order if isinstance(x, Param)} | _TAKEN
     found: dict[Expr, str] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -219,6 +219,22 @@ class Rule:
             names=tuple((name, fold(x, table)) for name, x in self.names),
         )
 
+    def sized(self, values: Mapping[str, Any]) -> Rule:
+        """Return the declaration with the lengths in it that are hyper-parameters as numbers.
+
+        What is run has them as numbers, since states are as long as these say. They stay among its
+        hyper-parameters, without an effect.
+
+        Args:
+            values: of hyper-parameters, numbers or scalar tensors; others have their defaults.
+
+        Raises:
+            HyperparameterError: if one has neither a value nor a default.
+        """
+        open_ones = _lengths(self.update)
+        sizes = tuple((h.name, _whole(self, h, values)) for h in self.hyper if h.name in open_ones)
+        return _sized(self, sizes) if sizes else self
+
     def on_gradient(self, function: Callable[[Expr], Expr], name: str | None = None) -> Rule:
         """Return the rule fed g = `function(G)` wherever it reads the gradient G.
 
@@ -282,6 +298,31 @@ class Rule:
 
     def _repr_latex_(self) -> str:
         return declared_latex(self)
+
+
+@lru_cache(maxsize=1024)
+def _lengths(update: Expr) -> frozenset[str]:
+    """Return the hyper-parameters that are lengths; every step asks."""
+    return frozenset(x.name for x in walk(update) if isinstance(x, Param) and x.domain.whole)
+
+
+def _whole(rule: Rule, h: Hyperparameter, values: Mapping[str, Any]) -> int:
+    value = values.get(h.name)
+    value = h.default if value is None else value
+    if value is None:
+        raise HyperparameterError(
+            f"size the states of {rule.name}",
+            why=f"{h.name} has no default, and no value was given",
+            hint=f"fix it: {rule.name}.bind({h.name}=32)",
+        )
+    known = float(value)
+    h.check(known)
+    return int(known)
+
+
+@remembered(maxsize=256)
+def _sized(rule: Rule, sizes: tuple[tuple[str, int], ...]) -> Rule:
+    return attrs.evolve(rule.bind(**dict(sizes)), hyper=rule.hyper)
 
 
 #: Names that the language, the emitted code and optimizers use themselves.

@@ -20,8 +20,8 @@ from normdsl.declarations.text_limits import refused as _refused
 from normdsl.errors import NormdslError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Gauge
-from normdsl.expressions.nodes import FUNCTIONS, Function
-from normdsl.expressions.shapes import Dim
+from normdsl.expressions.nodes import FUNCTIONS, Function, rank_of
+from normdsl.expressions.shapes import Dim, Length
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import Norm
 from normdsl.norms.maps import LinearMap
@@ -170,6 +170,13 @@ def _converter() -> cattrs.Converter:
     def write_open(value: Norm | LinearMap | Gauge) -> dict[str, Any]:
         return {"type": type(value).__name__, **_writer(type(value))(value)}
 
+    def structure_length(value: Any, _: Any) -> Length:
+        if not isinstance(value, dict):
+            return _dim(value, Dim)
+        if value.keys() != {"size"}:
+            raise _refused(f"{str(value)[:50]!r} is not a length")
+        return rank_of(structure_place(value["size"], Expr))
+
     def structure_exactly(value: Any, cls: Any) -> Any:
         if type(value) is not cls:
             raise _refused(f"{str(value)[:50]!r} is not a {cls.__name__}")
@@ -183,6 +190,7 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(exact_type, structure_exactly)
     converter.register_unstructure_hook(Fraction, str)
     converter.register_structure_hook(Fraction, _fraction)
+    converter.register_structure_hook_func(lambda cls: cls == Length, structure_length)
     converter.register_structure_hook(Dim, _dim)
     converter.register_unstructure_hook(float, _write_float)
     converter.register_structure_hook(float, _read_float)
@@ -209,9 +217,11 @@ def _write_float(value: float) -> float | str:
 
 
 def _read_float(value: Any, _: Any) -> float:
+    """Return a number; a whole one, such as the default of a rank, stays one."""
     if value in ("inf", "-inf"):
         return float(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value):
         raise _refused(f"{str(value)[:50]!r} is not a number")
-    return float(value)
+    exactly: float = value if isinstance(value, int) and value == float(value) else float(value)
+    return exactly

@@ -34,7 +34,12 @@ def signature(hyper: Sequence[Hyperparameter], returns: Any) -> Signature:
     All but the parameters are given by name; `betas` may stand for beta1, beta2, ….
     """
     named = [
-        _named(h.name, float, Parameter.empty if h.default is None else h.default) for h in hyper
+        _named(
+            h.name,
+            int if h.domain.whole else float,
+            Parameter.empty if h.default is None else h.default,
+        )
+        for h in hyper
     ]
     count = len(members(h.name for h in hyper))
     pair: Any = tuple[(float,) * count]  # type: ignore[misc]

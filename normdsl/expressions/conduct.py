@@ -47,9 +47,12 @@ class Role(enum.Enum):
     FACTOR = "factor"
     INVERSE = "inverse"
     SINGULAR = "singular values"
+    COLUMNS = "orthonormal columns"
+    SUBSPACE = "leading singular vectors"
     LMO = "LMO of several norms"
 
     @property
     def refreshed(self) -> bool:
-        """Whether a schedule may keep its values between steps: it is one of a statistic."""
-        return self in (Role.ROOT, Role.EIGENBASIS, Role.FACTOR, Role.INVERSE)
+        """Whether a schedule may keep its values between steps: of a statistic, or a subspace."""
+        kept = (Role.ROOT, Role.EIGENBASIS, Role.FACTOR, Role.INVERSE, Role.SUBSPACE)
+        return self in kept

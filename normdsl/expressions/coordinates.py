@@ -128,8 +128,9 @@ def _constant(node: Constant, axes: Sequence[Axes]) -> Axes:
     return Kind.EQUAL, Kind.EQUAL
 
 
-@along.register
-def _eigenbasis(node: nodes.Eigenbasis, axes: Sequence[Axes]) -> Axes:
+@along.register(nodes.Eigenbasis)
+@along.register(nodes.TopSingular)
+def _basis(node: Expr, axes: Sequence[Axes]) -> Axes:
     if any(isinstance(axis, Along) for axis in axes[0]):
         raise Unknown
     return Kind.PLAIN, Along(node, odd=True)

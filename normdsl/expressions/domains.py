@@ -21,6 +21,7 @@ class Domain:
         low_open: whether `low` itself is excluded. high_open: whether `high` is excluded.
         stated: False for the domain of an unannotated hyper-parameter, which a use may narrow.
         loss_unit: whether it is a value of the loss, measured in the units of the loss.
+        whole: whether it holds whole numbers alone, as lengths are.
 
     Example:
         >>> import normdsl as nd
@@ -36,12 +37,13 @@ class Domain:
     high_open: bool = False
     stated: bool = True
     loss_unit: bool = False
+    whole: bool = False
 
     def contains(self, value: float) -> bool:
         """Return whether `value` lies in the interval (NaN lies nowhere)."""
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
-        return above and below
+        return above and below and (not self.whole or value == math.floor(value))
 
     def borders(self, value: float) -> bool:
         """Return whether `value` is an end of the interval that does not belong to it."""
@@ -50,6 +52,8 @@ class Domain:
 
     def in_words(self, name: str) -> str:
         """Return what a value called `name` is: "a number ≥ 0", "a number with 0 ≤ beta < 1"."""
+        if self.whole:
+            return f"a whole number ≥ {self.low:g}"
         above, below = ">" if self.low_open else "≥", "<" if self.high_open else "≤"
         if -math.inf < self.low and self.high < math.inf:
             left = "<" if self.low_open else "≤"
@@ -73,6 +77,7 @@ NON_NEGATIVE = Domain("NonNegative", 0.0, high_open=True)
 POSITIVE = Domain("Positive", 0.0, low_open=True, high_open=True)
 FRACTION = Domain("Fraction", 0.0, 1.0, high_open=True)
 LOSS_VALUE = Domain("LossValue", low_open=True, high_open=True, loss_unit=True)
+RANK = Domain("Rank", 1.0, high_open=True, whole=True)
 
 #: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `FRACTION`.
 UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)
@@ -95,6 +100,7 @@ NonNegative = Annotated[Any, NON_NEGATIVE]
 Positive = Annotated[Any, POSITIVE]
 Fraction = Annotated[Any, FRACTION]
 LossValue = Annotated[Any, LOSS_VALUE]
+Rank = Annotated[Any, RANK]
 
 
 def domain_of(annotation: Any) -> Domain | None:

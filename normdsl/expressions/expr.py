@@ -66,6 +66,8 @@ class Expr(Symbolic, metaclass=Kinds):
     algebra: ClassVar[Algebra]
     #: Whether it is the identity matrix, which products leave out.
     is_identity = False
+    #: Whether its columns are directions, and states in their coordinates turn along with them.
+    is_basis = False
     #: Whether ⟨f(x), x⟩ is never negative (1) or never positive (−1), for f(x) of one argument x.
     slope = 0
     #: Whether only the compiler builds it, so that no declaration in JSON may contain it.

@@ -1,11 +1,11 @@
-"""Shapes of expressions: pairs of the symbols 1, m and n."""
+"""Shapes of expressions: pairs of the symbols 1, m and n, and of ranks that authors choose."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
 from numbers import Integral
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import attrs
 
@@ -22,6 +22,25 @@ class Dim(enum.Enum):
 
 
 @attrs.frozen
+class Rank:
+    """A length that the author chooses: how many directions are kept, min(size, m, n).
+
+    Args:
+        size: an expression, a whole number or the hyper-parameter that will be one.
+    """
+
+    size: Any
+
+    @property
+    def value(self) -> str:
+        """How it is written."""
+        return str(self.size)
+
+
+Length: TypeAlias = Dim | Rank
+
+
+@attrs.frozen
 class Shape:
     """A pair of lengths.
 
@@ -29,8 +48,8 @@ class Shape:
         rows: length of the first axis. cols: length of the second.
     """
 
-    rows: Dim
-    cols: Dim
+    rows: Length
+    cols: Length
 
     @property
     def transposed(self) -> Shape:
@@ -40,7 +59,7 @@ class Shape:
     @property
     def square(self) -> bool:
         """Whether both axes have the same symbol, and it is not 1."""
-        return self.rows is self.cols and self.rows is not Dim.ONE
+        return self.rows == self.cols and self.rows is not Dim.ONE
 
     @property
     def is_line(self) -> bool:
@@ -87,14 +106,14 @@ def are_lengths(given: Any) -> bool:
 
 def broadcast(first: Shape, second: Shape) -> Shape | None:
     """Return the shape of a pointwise operation, as torch broadcasts; None if refused."""
-    if first is second:
+    if first == second:
         return first
     rows = _join(first.rows, second.rows)
     cols = _join(first.cols, second.cols)
     return None if rows is None or cols is None else Shape(rows, cols)
 
 
-def _join(first: Dim, second: Dim) -> Dim | None:
-    if first is second or second is Dim.ONE:
+def _join(first: Length, second: Length) -> Length | None:
+    if first == second or second is Dim.ONE:
         return first
     return second if first is Dim.ONE else None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from normdsl.expressions.coordinates import Along, Axes, Axis, Coordinates, Kind, Unknown, plain
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Eigenbasis, Maximum, Source, Stream
+from normdsl.expressions.nodes import Maximum, Source, Stream
 from normdsl.expressions.nodes.constants import as_expr, is_constant
 from normdsl.expressions.nodes.products import matmul, transpose
 from normdsl.expressions.traversal import walk
@@ -28,7 +28,7 @@ def settled(
     """
     untouched = tuple(plain(s.shape) for s in states)
     results = (*bodies, *delivered)
-    if not any(isinstance(x, Eigenbasis) for root in results for x in walk(root)):
+    if not any(x.is_basis for root in results for x in walk(root)):
         return untouched
     if _axes(states, untouched, results) is not None:
         return untouched

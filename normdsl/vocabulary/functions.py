@@ -15,7 +15,7 @@ from normdsl.expressions.nodes.constants import Constant, as_expr, is_constant
 from normdsl.expressions.nodes.entrywise import absolute
 from normdsl.expressions.nodes.products import transpose
 from normdsl.expressions.recursion import State
-from normdsl.expressions.shapes import SCALAR
+from normdsl.expressions.shapes import SCALAR, Shape
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
 
@@ -320,7 +320,7 @@ def normal_like(x: Any, key: int = 0) -> Expr:
         >>> noise == nd.normal_like(nd.W), noise == nd.normal_like(nd.G, key=1)
         (True, False)
     """
-    return _draw(nodes.Distribution.NORMAL, x, key)
+    return drawn(nodes.Distribution.NORMAL, as_expr(x).shape, key)
 
 
 def signs_like(x: Any, key: int = 0) -> Expr:
@@ -334,17 +334,22 @@ def signs_like(x: Any, key: int = 0) -> Expr:
         >>> print(nd.signs_like(nd.G) * nd.G)
         ζ ∘ G
     """
-    return _draw(nodes.Distribution.SIGNS, x, key)
+    return drawn(nodes.Distribution.SIGNS, as_expr(x).shape, key)
 
 
-def _draw(distribution: nodes.Distribution, x: Any, key: int) -> Expr:
+def drawn(distribution: nodes.Distribution, shape: Shape, key: int) -> Expr:
+    """Return random numbers in an array of a shape; a key tells draws apart.
+
+    Raises:
+        DeclarationError: for anything but a whole number ≥ 0 as a key.
+    """
     if type(key) is not int or key < 0:
         raise DeclarationError(
             f"draw with the key {key!r}",
             why="a key is a whole number ≥ 0 that tells draws apart",
             hint="use key=0, key=1, …",
         )
-    return nodes.Draw(distribution, as_expr(x).shape, key)
+    return nodes.Draw(distribution, shape, key)
 
 
 def inverse(x: Any) -> Expr:

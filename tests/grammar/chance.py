@@ -1,7 +1,18 @@
 """Random draws: as steps, as factors and weights of norms, in averages."""
 
 import normdsl as nd
-from grammar.core import Loop, leaves, make, matrix, positive, psd_left, scalar, zeros
+from grammar.core import (
+    Loop,
+    leaves,
+    make,
+    matrix,
+    positive,
+    psd_left,
+    scalar,
+    thin,
+    thin_right,
+    zeros,
+)
 from grammar.leaves import NORMS, ROTATED_NORMS, multiplied, weighted
 from normdsl import G
 
@@ -18,5 +29,8 @@ CHANCE = [
     make(matrix, lambda x: nd.normal_like(G @ G.T, key=2) @ x, matrix),
     *(make(matrix, multiplied(n), scalar, matrix) for n in (*NORMS, *ROTATED_NORMS)),
     *(make(matrix, weighted(n), matrix, positive(matrix)) for n in NORMS),
+    make(matrix, lambda x: nd.mask(0.5, nd.rows, key=3) * x, matrix),
+    make(thin, lambda x: nd.range_basis(x, 2), matrix),
+    Loop(thin_right, (nd.random_frame(nd.cols, 2),), (thin_right,), fed=False),
     Loop(matrix, (zeros(matrix), zeros(scalar)), (matrix, positive(scalar))),
 ]

@@ -45,6 +45,7 @@ class Sort:
 scalar, matrix, flipped, left, right, column, row = (
     Sort(s) for s in (SCALAR, MATRIX, FLIPPED, LEFT, RIGHT, COLUMN, ROW)
 )
+thin, thin_right = (Sort(Shape(dim, nodes.rank_of(as_expr(2)))) for dim in (Dim.M, Dim.N))
 psd_left, psd_right = Sort(LEFT, Kind.PSD), Sort(RIGHT, Kind.PSD)
 primal, dual, still = (Sort(MATRIX, k) for k in (Kind.PRIMAL, Kind.DUAL, Kind.STILL))
 number = Sort(SCALAR, Kind.STILL)

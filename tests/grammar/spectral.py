@@ -22,6 +22,8 @@ from grammar.core import (
     same,
     scalar,
     signed,
+    thin,
+    thin_right,
     zeros,
 )
 from grammar.leaves import (
@@ -88,6 +90,16 @@ def mirrored(f: Callable[[Expr], Expr]) -> Callable[[Expr, Expr], Expr]:
     return lambda x, y: f(y @ y.T) @ x @ f(y.T @ y)
 
 
+def in_subspace(f: Callable[[Expr], Expr]) -> Callable[[Expr, Expr], Expr]:
+    """Return (x, y) ↦ P f(Pᵀ x) with the leading singular vectors of y."""
+
+    def apply(x: Expr, of: Expr) -> Expr:
+        basis = nd.top_singular(of, 2)
+        return basis @ f(basis.T @ x)
+
+    return apply
+
+
 SPECTRAL = [
     *LEAVES,
     *linear(matrix, left, right, scalar, positive(scalar), *FORMS),
@@ -144,6 +156,16 @@ SPECTRAL = [
             lambda s: s + nd.eye_like(s),
         )
     ),
+    *same((thin, thin_right), nd.qr),
+    make(thin, operator.matmul, matrix, thin_right),
+    make(thin_right, lambda x, y: x.T @ y, matrix, thin),
+    make(thin, lambda x: nd.top_singular(x, 2), matrix),
+    make(thin, lambda x: nd.selection(nd.sum(nd.abs(x), over="cols"), 2), matrix),
+    make(matrix, lambda x: x @ nd.dct_basis(nd.cols), matrix),
+    make(matrix, lambda x, y: x @ y.T, thin, thin_right),
+    make(matrix, lambda p, x: p @ p.T @ x, thin, matrix),
+    *(make(matrix, in_subspace(f), matrix, matrix) for f in (nd.sign, adaptive)),
+    Loop(thin_right, (nd.qr(W.T @ nd.top_singular(W, 2)),), (thin_right,), fed=False),
     *loops(matrix, left, psd_left),
     Loop(psd_left, (nd.eye_like(G @ G.T), nd.eye_like(G.T @ G)), (psd_left, psd_right)),
     Loop(matrix, (zeros(matrix), zeros(scalar)), (matrix, positive(scalar))),

@@ -29,6 +29,8 @@ class Mutant:
 GRAM, UNDER = G @ G.T, G.T @ G
 ONES = nd.zeros_like(G) + 1
 ROWS = nd.sum(G, over="cols")
+THIN = G @ nd.top_singular(G.T, 2)
+PICK = nd.selection(nd.sum(nd.abs(G), over="cols"), 2)
 NOISE = nd.normal_like(G)
 
 

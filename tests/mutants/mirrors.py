@@ -11,7 +11,7 @@ from grammar.core import EPS
 from norms_catalogue import brief
 
 import normdsl as nd
-from mutants.common import GRAM, NO, NOISE, ROWS, UNDER, Mutant, kept, step
+from mutants.common import GRAM, NO, NOISE, PICK, ROWS, UNDER, Mutant, kept, step
 from normdsl import G, W
 from normdsl.compiler.invariance import forms, linear, mirror, normal_form, pushing, terms
 from normdsl.compiler.invariance import groups as g
@@ -20,6 +20,7 @@ from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import Before, Carry, last
+from normdsl.expressions.shapes import Dim
 from normdsl.norms import operator_norm
 from normdsl.norms.iterated import Iterated
 
@@ -103,6 +104,18 @@ MIRRORS = [
     Mutant("a triangle is not transposed",
            imaged(nodes.Cholesky, lambda node, image: nodes.Cholesky(image(node.arg))),
            nd.cholesky(GRAM), g.transpose),
+    Mutant("orthonormal columns are not transposed",
+           imaged(nodes.Qr, lambda node, image: nodes.Qr(image(node.arg))),
+           nd.qr(GRAM), g.transpose),
+    Mutant("singular vectors are not those of the transpose",
+           imaged(nodes.TopSingular, lambda node, image: nodes.TopSingular(
+               image(node.arg), node.rank).T),
+           nd.top_singular(GRAM @ W @ G.T, 2), g.transpose),
+    Mutant("selected columns are those of rows",
+           imaged(nodes.Selection, lambda node, image: nodes.Selection(
+               image(node.arg).T, node.rank)), PICK, g.transpose),
+    Mutant("cosines are not transposed", imaged(nodes.Dct, lambda node, image: nodes.Dct(
+        Dim.N if node.dim is Dim.M else Dim.M)), G @ nd.dct_basis(nd.cols), g.transpose),
     Mutant("draws are the same in both runs", replaced(mirror.judge, undrawn),
            step(nd.polar(G)) + EPS * NOISE, g.transpose, answer("invariant in law")),
     Mutant("matrices commute", replaced(normal_form.chain, commuting),

@@ -12,7 +12,7 @@ from faults import claims, law, lenient, member, replaced, without
 from grammar.core import EPS, LR, K, P
 
 import normdsl as nd
-from mutants.common import GRAM, NO, ONES, ROWS, UNDER, Mutant, kept, step
+from mutants.common import GRAM, NO, ONES, PICK, ROWS, THIN, UNDER, Mutant, kept, step
 from normdsl import G, W
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance import rules
@@ -112,6 +112,39 @@ RULES = [
            nd.tanh(nd.eigenbasis(GRAM).T @ G), g.left_orthogonal),
     Mutant("eigenvectors do not turn", law(nodes.Eigenbasis, lambda o, known: {"rows": FIXED}),
            nd.eigenbasis(GRAM), g.left_orthogonal),
+    Mutant("orthonormal columns do not turn", law(nodes.Qr, lambda o, known: {"rows": FIXED}),
+           nd.qr(THIN), g.left_orthogonal),
+    Mutant("orthonormal columns keep the unit", law(nodes.Qr, same_unit),
+           nd.qr(THIN), g.loss_scale),
+    Mutant("orthonormal columns have no frame",
+           law(nodes.Qr, lambda o, known: {"cols": known[0].cols}), nd.qr(GRAM), g.orthogonal),
+    Mutant("orthonormal columns need no rank", without(nodes.Qr, Kind.FULL_RANK),
+           nd.qr(THIN @ (nd.zeros_like(THIN.T @ THIN) + 1)), g.left_orthogonal),
+    Mutant("orthonormal columns of any matrix", lenient(nodes.Qr), nd.qr(W @ G.T), g.left_affine),
+    Mutant("singular vectors need no gaps", without(nodes.TopSingular, Kind.SEPARATED),
+           nd.top_singular(nd.polar(G), 2), g.orthogonal),
+    Mutant("singular vectors have signs", law(nodes.TopSingular, lambda o, known: {"cols": FIXED}),
+           nd.tanh(nd.top_singular(G, 2).T @ G), g.left_orthogonal),
+    Mutant("singular vectors do not turn", law(nodes.TopSingular, lambda o, known: {"rows": FIXED}),
+           nd.top_singular(G, 2), g.left_orthogonal),
+    Mutant("singular vectors of any matrix", lenient(nodes.TopSingular),
+           nd.top_singular(G, 2), g.right_affine),
+    Mutant("selected rows stay where they are", law(nodes.Selection, lambda o, known: {
+        "rows": FIXED}), PICK, g.signed_permutations),
+    Mutant("selected rows have no signs",
+           law(nodes.Selection, lambda o, known: {"cols": FIXED}),
+           nd.tanh(PICK.T @ G), g.signed_permutations),
+    Mutant("selected rows may be tied", without(nodes.Selection, Kind.UNTIED),
+           nd.selection(nd.sum(nd.sign(nd.abs(G)), over="cols"), 2), g.signed_permutations),
+    Mutant("selected by scores of any kind", lenient(nodes.Selection), nd.selection(ROWS, 2),
+           g.left_orthogonal),
+    Mutant("cosines move like weights", claims(nodes.Dct, lambda group: Law(
+        group.weights.rows, group.weights.rows)), GRAM + nd.dct_basis(nd.rows), g.left_orthogonal),
+    Mutant("uniform numbers are drawn with signs",
+           faults.changed(nodes.Draw, lambda o, _, group: attrs.evolve(
+               o, law=tamed(group), conditions=NONE)),
+           step(nd.polar(G)) + K * nodes.Draw(nodes.Distribution.UNIFORM, G.shape),
+           g.signed_permutations, answer("invariant in the limit k → 0, where continuous")),
     Mutant("an inner product takes one unit", law(nodes.Inner, same_unit),
            nd.inner(G, G), g.loss_scale),
     Mutant("an inner product contracts anything", claims(nodes.Inner, lambda _: INVARIANT),

@@ -10,6 +10,7 @@ from pytorch_optimizer.optimizer.scion import LMONorm
 from references.problems import CASES
 from references.settings import SETTINGS
 
+import normdsl as nd
 from peers import loops, variants
 from peers.in_torch import JORDAN, with_betas
 from peers.row import Row
@@ -44,6 +45,18 @@ def scion(rule, constraint):
         )
 
     return Row(rule, f"{NAME}SCION(constraint={constraint})", make, hyper, JORDAN)
+
+
+def galore(params):
+    hyper = S["galore"]
+    projected = {"rank": hyper["rank"], "scale": hyper["scale"], "update_proj_gap": 1000}
+    return po.GaLore(
+        [{"params": params, "projection_type": "left", **projected}],
+        lr=hyper["lr"],
+        betas=(hyper["beta1"], hyper["beta2"]),
+        eps=hyper["eps"],
+        weight_decay=hyper["weight_decay"],
+    )
 
 
 def shampoo(params):
@@ -151,6 +164,16 @@ ROWS = [
         S["sgd_momentum"],
         deviation="The decay is decoupled.",
         variant=variants.sgd_momentum_with_decoupled_decay,
+    ),
+    Row(
+        "galore",
+        NAME + "GaLore(projection_type=left, update_proj_gap=1000)",
+        galore,
+        S["galore"],
+        nd.Schedule(refresh=1000),
+        deviation="ε is added before the bias correction; decay comes after the step. By default "
+        "the shorter side is projected, and averages stay as they are when the basis changes.",
+        variant=variants.galore_with_eps_first_and_decay_last,
     ),
     Row(
         "madgrad",

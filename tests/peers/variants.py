@@ -176,3 +176,20 @@ def cautious_muon_by_its_momentum(lr: NonNegative, momentum: Fraction, weight_de
     agree = nd.maximum(nd.sign(u * z), 0)
     rate = lr * nd.scale.shape * nd.rows * nd.cols / (nd.sum(agree) + 1)
     return (1 - lr * weight_decay) * W - rate * agree * u
+
+
+@nd.optimizer
+def galore_with_eps_first_and_decay_last(
+    lr: NonNegative,
+    beta1: Fraction,
+    beta2: Fraction,
+    eps: NonNegative,
+    weight_decay: NonNegative,
+    scale: NonNegative,
+    rank: nd.Rank,
+):
+    P = nd.top_singular(G, rank)
+    R = P.T @ G
+    m, v = nd.ema(R, beta1, debias=True), nd.ema(R * R, beta2)
+    step = nd.sqrt(1 - beta2**t) * m / (nd.sqrt(v) + eps)
+    return (1 - lr * weight_decay) * (W - lr * scale * P @ step)

@@ -121,6 +121,11 @@ INSTEAD = {
         UNSEEN + " In the rank-deficient case, directions stay unseen for ever, with signs that "
         "are rounding's choice.",
     ),
+    "dion2": (
+        CASES[:-1],
+        "It takes the rows with the largest norms. In the rank-deficient case rows are equal up to "
+        "sign, and which of them is larger is rounding's choice.",
+    ),
     "polyak_muadam_sania": (
         REPLAYED,
         "Its step divides by the square of a dual norm, which amplifies rounding a thousandfold "

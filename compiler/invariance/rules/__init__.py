@@ -8,6 +8,7 @@ transposed, every node is typed by its mirror image, in `mirror`.
 from normdsl.compiler.invariance.rules import (
     contractions,
     entrywise,
+    frames,
     leaves,
     matrices,
     queries,
@@ -18,6 +19,7 @@ __all__ = [
     "Outcome",
     "contractions",
     "entrywise",
+    "frames",
     "leaves",
     "matrices",
     "outcomes",

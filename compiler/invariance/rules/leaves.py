@@ -12,8 +12,8 @@ from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, Index, 
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule
 from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
-from normdsl.expressions.matrix_classes import ORTHOGONAL, SIGNED_PERMUTATION
-from normdsl.expressions.shapes import MATRIX, SCALAR, Dim
+from normdsl.expressions.matrix_classes import ORTHOGONAL, PERMUTATION, SIGNED_PERMUTATION
+from normdsl.expressions.shapes import MATRIX, SCALAR, Dim, Length
 
 
 @rule.register
@@ -27,15 +27,15 @@ def _constant(node: n.Constant, laws: Laws, group: Group) -> list[Outcome]:
         w = group.weights
         rows, cols, entries = (
             index_rules.unsigned(ix) if ix.cls <= SIGNED_PERMUTATION else FIXED
-            for ix in (_acting(w, node.shape.rows), _acting(w, node.shape.cols), w.entries)
+            for ix in (acting(w, node.shape.rows), acting(w, node.shape.cols), w.entries)
         )
         found.append(Outcome(Law(rows, cols, entries), "equal entries survive permutation"))
     return found
 
 
-def _acting(weights: Law, dim: Dim) -> Index:
+def acting(weights: Law, dim: Length) -> Index:
     """Return what acts on an axis of length m or n."""
-    return {Dim.M: weights.rows, Dim.N: weights.cols, Dim.ONE: FIXED}[dim]
+    return weights.rows if dim is Dim.M else weights.cols if dim is Dim.N else FIXED
 
 
 @rule.register
@@ -51,20 +51,27 @@ def _param(node: nodes.Param, laws: Laws, group: Group) -> list[Outcome]:
     ]
 
 
+#: The matrices that keep the distribution of rows or columns, and of entries one by one.
+_KEEPING = {
+    nodes.Distribution.NORMAL: (ORTHOGONAL, SIGNED_PERMUTATION),
+    nodes.Distribution.SIGNS: (SIGNED_PERMUTATION, SIGNED_PERMUTATION),
+    nodes.Distribution.UNIFORM: (PERMUTATION, PERMUTATION),
+}
+
+
 @rule.register
 def _draw(node: nodes.Draw, laws: Laws, group: Group) -> list[Outcome]:
     """Type random numbers: the same in both runs, or moved where their distribution allows it."""
     w = group.weights
-    rows, cols = _acting(w, node.shape.rows), _acting(w, node.shape.cols)
+    rows, cols = acting(w, node.shape.rows), acting(w, node.shape.cols)
     entries = w.entries if node.shape == MATRIX else FIXED
     if rows == cols == entries == FIXED:
         return [Outcome(INVARIANT, "the same draw in both runs")]
     same: Conditions = frozenset({Assumption(Kind.SAME, node)})
     moved: Conditions = frozenset({Assumption(Kind.MOVED_DRAW, node)})
     found = [Outcome(INVARIANT, "the same draw in both runs", same)]
-    normal = node.distribution is nodes.Distribution.NORMAL
-    largest = ORTHOGONAL if normal else SIGNED_PERMUTATION
-    if rows.cls <= largest and cols.cls <= largest and entries.cls <= SIGNED_PERMUTATION:
+    largest, single = _KEEPING[node.distribution]
+    if rows.cls <= largest and cols.cls <= largest and entries.cls <= single:
         found.append(Outcome(Law(rows, cols, entries), "its distribution does not move", moved))
     return found
 
@@ -79,9 +86,9 @@ def _stream(node: nodes.Stream, laws: Laws, group: Group) -> list[Outcome]:
 
 @rule.register
 def _eye(node: nodes.Eye, laws: Laws, group: Group) -> list[Outcome]:
-    acting = _acting(group.weights, node.dim)
+    moving = acting(group.weights, node.dim)
     found = [Outcome(INVARIANT, "the identity does not move")]
-    if acting != FIXED:
-        pairs = {(acting, acting.dual), (acting.dual, acting)}
+    if moving != FIXED:
+        pairs = {(moving, moving.dual), (moving.dual, moving)}
         found += [Outcome(Law(p, q), "P I P⁻¹ = I") for p, q in sorted(pairs, key=str)]
     return found

@@ -18,6 +18,7 @@ from normdsl.expressions.nodes.entrywise import (
     Function,
     Maximum,
 )
+from normdsl.expressions.nodes.frames import Dct, Qr, Selection, TopSingular, rank_of
 from normdsl.expressions.nodes.leaves import Distribution, Draw, Eye, Param, Source, Stream
 from normdsl.expressions.nodes.matrices import Cholesky, Eigenbasis, Inverse, MatrixPower
 from normdsl.expressions.nodes.products import MatMul, Transpose, matmul, transpose
@@ -50,6 +51,7 @@ __all__ = [
     "BlockMean",
     "Cholesky",
     "Constant",
+    "Dct",
     "Distribution",
     "Draw",
     "Eigenbasis",
@@ -66,20 +68,24 @@ __all__ = [
     "Param",
     "Polar",
     "Pow",
+    "Qr",
     "Query",
     "Reduce",
     "Reducer",
     "Returned",
+    "Selection",
     "Shared",
     "SingularLmo",
     "SingularNorm",
     "Source",
     "Stream",
+    "TopSingular",
     "Transpose",
     "add",
     "matmul",
     "mul",
     "next_weights",
     "power",
+    "rank_of",
     "transpose",
 ]

@@ -11,7 +11,7 @@ from normdsl.expressions.domains import Domain
 from normdsl.expressions.expr import Leaf, Operation
 from normdsl.expressions.facts import UNIT, UNKNOWN, Facts
 from normdsl.expressions.origins import ANYTHING, Origin
-from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
+from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Length, Shape
 from normdsl.show.notation import Notation, Piece
 
 
@@ -102,6 +102,10 @@ class Distribution(enum.Enum):
 
     NORMAL = "normal"
     SIGNS = "signs"
+    UNIFORM = "uniform"
+
+
+_LETTERS = {Distribution.NORMAL: "xi", Distribution.SIGNS: "zeta", Distribution.UNIFORM: "u"}
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -123,24 +127,24 @@ class Draw(Leaf):
         return self.dims
 
     def _infer_facts(self) -> Facts:
-        return UNIT if self.distribution is Distribution.SIGNS else UNKNOWN
+        known = {Distribution.SIGNS: UNIT, Distribution.UNIFORM: Facts(0.0, 1.0)}
+        return known.get(self.distribution, UNKNOWN)
 
     def _infer_origins(self) -> Origin:
         return Origin.CHANCE
 
     def _notate(self, n: Notation) -> Piece:
-        letter = "xi" if self.distribution is Distribution.NORMAL else "zeta"
-        return n.symbol(letter + ("" if self.key == 0 else str(self.key)))
+        return n.symbol(_LETTERS[self.distribution] + ("" if self.key == 0 else str(self.key)))
 
 
 @attrs.frozen(eq=False, repr=False)
 class Eye(Leaf, Operation):
-    """The identity matrix of size m or n."""
+    """The identity matrix of size m, n or a rank."""
 
     is_identity = True
     footprint = Footprint.MATRIX
 
-    dim: Dim
+    dim: Length
 
     def _infer_shape(self) -> Shape:
         return Shape(self.dim, self.dim)

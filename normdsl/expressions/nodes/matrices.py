@@ -136,6 +136,7 @@ class Eigenbasis(OfMatrix):
 
     role = Role.EIGENBASIS
     commutes_with_transpose = False
+    is_basis = True
     zero_with = ()  # any basis is one of eigenvectors of 0
 
     def _infer_shape(self) -> Shape:

@@ -41,7 +41,7 @@ class MatMul(Operation):
         return Product((), (Factor(self.left), Factor(self.right)))
 
     def _infer_shape(self) -> Shape:
-        if self.left.shape.cols is not self.right.shape.rows or SCALAR in (
+        if self.left.shape.cols != self.right.shape.rows or SCALAR in (
             self.left.shape,
             self.right.shape,
         ):

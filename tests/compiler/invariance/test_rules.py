@@ -29,6 +29,9 @@ LEFT_SCALE = g.Group("left_scale", "W = D W̃", rows=g.row_column_scale.rows)
 Q = nd.eigenbasis(L)
 COLUMNS = operator_norm(1, 2)
 BOTH = Iterated(G, (nd.spectral, 2 * nd.max_entry), nd.lp(1), 20)
+TOP = nd.top_singular(G, 2)
+PICK = nd.selection(nd.sum(nd.abs(G), over="cols"), 2)
+THIN = G @ nd.top_singular(G.T, 2)  # m×2
 SIGNED = "(signed permutation P, signed permutation Q)"
 
 # rule, expression, group, its law
@@ -90,6 +93,21 @@ POSITIVE = [
     ("polar", nd.polar(G), g.loss_scale, "fixed"),
     ("eigenbasis", Q, g.orthogonal, "(orthogonal P, signs[L])"),
     ("eigenbasis", nd.sign(Q.T @ G @ W.T @ Q), g.orthogonal, "(signs[L], signs[L])"),
+    ("qr", nd.qr(THIN), g.left_orthogonal, "(orthogonal P, fixed)"),
+    ("qr", nd.qr(THIN), g.orthogonal, "(orthogonal P, signs[top[2](Gᵀ)])"),
+    ("qr", nd.qr(GRAM), g.orthogonal, "(orthogonal P, frame[qr(G Gᵀ)])"),
+    ("qr", nd.qr(nd.polar(G) @ W.T @ TOP), g.loss_scale, "fixed"),
+    ("qr", nd.qr(0 * TOP), g.orthogonal, "fixed"),
+    ("top singular", TOP, g.orthogonal, "(orthogonal P, signs[top[2](G)])"),
+    ("top singular", TOP, g.right_orthogonal, "fixed"),
+    ("top singular", TOP, g.loss_scale, "fixed"),
+    ("top singular", nd.sign(TOP.T @ G), g.left_orthogonal, "(signs[top[2](G)], fixed)"),
+    ("top singular", TOP @ TOP.T @ G, g.orthogonal, "(orthogonal P, orthogonal Q)"),
+    ("selection", PICK, g.signed_permutations, "(permutation P, fixed)"),
+    ("selection", PICK @ nd.polar(PICK.T @ G), g.signed_permutations, SIGNED),
+    ("selection", PICK, g.loss_scale, "fixed"),
+    ("dct", G @ nd.dct_basis(nd.cols), g.left_affine, "(cov_A, fixed)"),
+    ("draw", nd.mask(0.5, nd.rows) * G, g.loss_scale, "unit c"),
     ("cholesky", nd.cholesky(L), g.orthogonal, "(orthogonal P, frame[chol(L)])"),
     ("cholesky", nd.cholesky(L), g.left_affine, "(cov_A, frame[chol(L)])"),
     ("cholesky", nd.cholesky(L), LEFT_SCALE, "(D^(-1), fixed)"),
@@ -165,6 +183,22 @@ REFUSED = [
     ("polar", nd.polar(G), g.affine, "a polar factor changes when its argument is mixed by A⁻ᵀ"),
     ("polar", nd.polar(G), g.scale, "a polar factor changes"),
     ("eigenbasis", nd.sign(Q), g.orthogonal, "looks at single entries"),
+    ("qr", nd.qr(W @ G.T), g.left_affine, "a QR decomposition changes"),
+    ("qr", nd.sign(nd.qr(GRAM).T @ G), g.left_orthogonal, "looks at single entries"),
+    ("qr", nd.qr(nd.eye_like(GRAM)) @ G + G, g.orthogonal, "left alone in one factor"),
+    ("top singular", TOP, g.affine, "a basis of singular vectors changes"),
+    ("top singular", nd.sign(TOP), g.orthogonal, "looks at single entries"),
+    ("top singular", nd.tanh(TOP.T @ G) + TOP.T @ G**2, g.left_orthogonal, "entries"),
+    (
+        "selection",
+        nd.selection(ROWS, 2),
+        g.left_orthogonal,
+        "an order of scores changes",
+    ),
+    ("selection", PICK, LEFT_SCALE, "an order of scores changes"),
+    ("selection", nd.tanh(PICK.T @ G) + nd.abs(PICK.T @ G), g.signed_permutations, "joins a term"),
+    ("dct", G @ nd.dct_basis(nd.cols), g.right_orthogonal, "left alone in the other"),
+    ("draw", nd.mask(0.5, nd.rows) * G + G @ G.T @ G, g.left_orthogonal, "entry by entry"),
     ("inner", nd.inner(G, G), g.affine, "contracts two covariant"),
     ("inner", nd.inner(G, G), g.scale, "sums over an index that is rescaled by S"),
     ("reduce", nd.sum(G), g.orthogonal, "changes when its argument is rotated by P"),

@@ -30,6 +30,8 @@ OPERATIONS = [
     nodes.Maximum(G, W), G @ W.T, GRAM, G.T, nodes.MatrixPower(GRAM, as_expr(0.5)),
     nodes.MatrixPower(GRAM, as_expr(-0.25)),
     nodes.Cholesky(GRAM), nodes.Inverse(GRAM), nodes.Eigenbasis(GRAM), nodes.Polar(G),
+    nodes.Qr(GRAM), nodes.TopSingular(G, as_expr(2)),
+    nodes.Selection(nd.sum(POSITIVE, over="cols"), as_expr(2)),
     nodes.SingularNorm(G, nd.lp(4)), nodes.SingularLmo(G, nd.lp(4)),
     *(nodes.Inner(G, W, *axes) for axes in ((True, True), (True, False), (False, True))),
     *(nodes.Reduce(r, G, *axes) for axes in ((True, True), (True, False), (False, True))
@@ -73,7 +75,7 @@ def concrete() -> set[type]:
 
 def test_there_is_an_operation_of_every_class():
     inside = {type(x) for op in OPERATIONS for x in (op, *walk(Derivation()(op)))}
-    constants = {nodes.Eye, Constant}
+    constants = {nodes.Eye, nodes.Dct, Constant}
     assert concrete() - constants - inside == set()
 
 
@@ -165,8 +167,7 @@ def test_roles_are_those_of_schedules():
     roles = {type(x): x.role for x in OPERATIONS if x.role is not None}
     assert roles[nodes.Polar] is Role.POLAR
     assert {x for x in Role if x.refreshed} == {
-        Role.ROOT, Role.EIGENBASIS, Role.FACTOR, Role.INVERSE,
+        Role.ROOT, Role.EIGENBASIS, Role.FACTOR, Role.INVERSE, Role.SUBSPACE,
     }  # fmt: skip
-    assert {nodes.MatrixPower, nodes.Cholesky, nodes.Inverse, nodes.Eigenbasis} == {
-        cls for cls, role in roles.items() if role.refreshed
-    }
+    kept = {nodes.MatrixPower, nodes.Cholesky, nodes.Inverse, nodes.Eigenbasis, nodes.TopSingular}
+    assert kept == {cls for cls, role in roles.items() if role.refreshed}

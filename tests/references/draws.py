@@ -1,0 +1,49 @@
+"""Random numbers of steps and of starts, in Python's integers: SplitMix64, Box and Muller.
+
+Those of the first parameter of an optimizer, with the seed 0: a stream for its name, "0", in it
+one for each step, the start being step 0, in it one for each row of a draw that has several.
+"""
+
+import math
+
+import torch
+
+_BITS = 2**64 - 1
+
+
+def mixed(x):
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & _BITS
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & _BITS
+    return x ^ x >> 31
+
+
+def folded(stream, number):
+    return mixed((stream + number) * 0x9E3779B97F4A7C15 & _BITS)
+
+
+def hashed(name):
+    """FNV-1a of a text."""
+    bits = 0xCBF29CE484222325
+    for character in name:
+        bits = (bits ^ ord(character)) * 0x100000001B3 & _BITS
+    return bits
+
+
+def uniform(step, key):
+    """A number for the layer in (0, 1), of 23 bits."""
+    bits = folded(folded(folded(mixed(hashed("0")), step), key), 0)
+    return ((bits >> 41 & 0x7FFFFF) + 0.5) / 2**23
+
+
+def normal(places, count, key):
+    """Normal numbers, a row for each place and `count` columns."""
+    start = folded(mixed(hashed("0")), 0)
+    return torch.tensor(
+        [[_normal(folded(folded(folded(start, i), key), j)) for j in range(count)] for i in places],
+        dtype=torch.float64,
+    )
+
+
+def _normal(bits):
+    length = math.sqrt(-2 * math.log(((bits >> 32) + 0.5) / 2**32))
+    return length * math.cos(2 * math.pi * (bits & 0xFFFFFFFF) / 2**32)
