@@ -85,7 +85,7 @@ def settings(group: Mapping[str, Any]) -> Settings:
                 else f"every group has one, {_WHAT[name]}",
                 hint=hint,
             )
-    return Settings(*(told[name] for name in SETTINGS), told["rule"].sized(told))
+    return Settings(*(told[name] for name in SETTINGS), sized=told["rule"].sized(told))
 
 
 def hyper(group: Mapping[str, Any]) -> dict[str, Any]:
