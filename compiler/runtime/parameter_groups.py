@@ -85,7 +85,8 @@ def settings(group: Mapping[str, Any]) -> Settings:
                 else f"every group has one, {_WHAT[name]}",
                 hint=hint,
             )
-    return Settings(*(told[name] for name in SETTINGS), sized=told["rule"].sized(told))
+    known = {name: told[name] for name in SETTINGS}
+    return Settings(**known, sized=told["rule"].sized(told))
 
 
 def hyper(group: Mapping[str, Any]) -> dict[str, Any]:
