@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from normdsl.algorithms.adagrad import adagrad, madgrad, madgrad_ema, rmsprop
 from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
+from normdsl.algorithms.averaged import averaged_sgd, schedule_free_adamw, schedule_free_sgd
 from normdsl.algorithms.cautious import cautious_adamw, cautious_lion, cautious_muon, grams
 from normdsl.algorithms.clipped import agc_sgd, clipped_sgd, gradient_power_sgd
 from normdsl.algorithms.distance import adagrad_norm, dadapt_adam, dog, layerwise_dog, prodigy
 from normdsl.algorithms.eigenbasis import soap, splus
 from normdsl.algorithms.energy import aegd, aegdm, induced_log_metric, induced_metric
+from normdsl.algorithms.estimators import hessian_momentum, nigt, storm
 from normdsl.algorithms.factored import adafactor, adam_mini, adam_subset_norm
 from normdsl.algorithms.kfac import kfac
 from normdsl.algorithms.low_rank import (
@@ -54,6 +56,7 @@ from normdsl.algorithms.polyak import (
 )
 from normdsl.algorithms.sgd import normalized_sgd, sgd, sgd_momentum
 from normdsl.algorithms.shampoo import kl_shampoo, one_sided_shampoo, shampoo
+from normdsl.algorithms.sharpness import extragradient, gradient_regularization, sam, twin_polyak
 from normdsl.algorithms.sign import lion, sign_sgd, signum
 from normdsl.algorithms.trust import lamb, lars
 from normdsl.algorithms.whitening import psgd_kron
@@ -165,6 +168,14 @@ __all__ = [  # noqa: RUF022 (by family)
     "psgd_kron",
     # kfac
     "kfac",
+    # averaged
+    "averaged_sgd",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
+    # estimators
+    "hessian_momentum",
+    "nigt",
+    "storm",
     # low_rank
     "dct_adamw",
     "dion",
@@ -175,6 +186,11 @@ __all__ = [  # noqa: RUF022 (by family)
     "power_sgd",
     "subspace_momentum",
     "trion",
+    # sharpness
+    "extragradient",
+    "gradient_regularization",
+    "sam",
+    "twin_polyak",
 ]
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself

@@ -190,6 +190,26 @@ ROWS = [
     ),
     scion("scion", True),
     scion("scion_unconstrained", False),
+    Row(
+        "sam",
+        NAME + "SAM(SGD)",
+        partial(po.SAM, base_optimizer=torch.optim.SGD, **S["sam"]),
+        S["sam"],
+        tolerance=1e-8,
+        limits="To 1e-8, for the 1e-12 that it adds to the norm.",
+    ),
+    Row(
+        "schedule_free_sgd",
+        NAME + "ScheduleFreeSGD",
+        partial(po.ScheduleFreeSGD, **renamed(S["schedule_free_sgd"], beta="momentum")),
+        S["schedule_free_sgd"],
+    ),
+    Row(
+        "schedule_free_adamw",
+        NAME + "ScheduleFreeAdamW",
+        with_betas(po.ScheduleFreeAdamW, S["schedule_free_adamw"]),
+        S["schedule_free_adamw"],
+    ),
     Row("shampoo", NAME + "Shampoo", shampoo, S["shampoo"]),
     Row(
         "shampoo",

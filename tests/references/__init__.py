@@ -1,8 +1,10 @@
 """Literal float64 loops of the papers' formulas: what every shipped rule is compared with.
 
 A loop is `rule(w, g, t, state, *, loss=None, **hyper)` and returns the new weights; it keeps what
-it remembers in `state`, a dict that starts empty, and t counts from 1. Keywords and their defaults
-are those of the declaration of the same name. Nothing here imports normdsl.
+it remembers in `state`, a dict that starts empty, and t counts from 1. One with the argument `ask`
+asks for the loss elsewhere, and one that is evaluated elsewhere says where in `state["evaluate"]`.
+Keywords and their defaults are those of the declaration of the same name. Nothing here imports
+normdsl.
 """
 
 from references import (
@@ -23,6 +25,7 @@ from references import (
     muon_family,
     muon_steps,
     polyak,
+    queried,
     shampoo,
     soap,
     trust,
@@ -121,5 +124,15 @@ RULES = [
     muon_steps.muonmax_momo,
     muon_steps.trust_region_muon,
     whitening.psgd_kron,
+    queried.sam,
+    queried.gradient_regularization,
+    queried.extragradient,
+    queried.twin_polyak,
+    queried.storm,
+    queried.nigt,
+    queried.hessian_momentum,
+    queried.averaged_sgd,
+    queried.schedule_free_sgd,
+    queried.schedule_free_adamw,
 ]
 REFERENCES = {rule.__name__: rule for rule in RULES}

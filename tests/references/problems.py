@@ -5,6 +5,7 @@ that it is at least 0, and its minimiser moves. In the rank-deficient case it re
 through block averages with signs: every gradient, to the last bit, lies in one subspace of rank 2.
 """
 
+import inspect
 from collections.abc import Callable
 
 import attrs
@@ -17,12 +18,34 @@ STEPS = 100
 
 @attrs.frozen(eq=False)
 class Case:
-    """A start, and what a rule is told of the loss at weights w in step t (from 1)."""
+    """A start, and what a rule is told of the loss at weights w in step t (from 1).
+
+    `value` is the loss as a tensor that can be differentiated, where the gradient is that of it.
+    """
 
     name: str
     start: Tensor
     loss: Callable[[Tensor, int], float]
     grad: Callable[[Tensor, int], Tensor]
+    value: Callable[[Tensor, int], Tensor] | None = None
+
+
+@attrs.frozen
+class Ask:
+    """The loss of one step, wherever a loop asks for it."""
+
+    case: Case
+    t: int
+
+    def loss(self, w):
+        return self.case.loss(w, self.t)
+
+    def grad(self, w):
+        return self.case.grad(w, self.t)
+
+    def hessian(self, w, v):
+        slope = torch.func.grad(lambda x: self.case.value(x, self.t))
+        return torch.func.jvp(slope, (w,), (v,))[1]
 
 
 def quadratic(name, shape, seed=0):
@@ -30,11 +53,16 @@ def quadratic(name, shape, seed=0):
     h = torch.as_tensor(10 ** rng.uniform(-3, 1, shape))
     noise = 0.1 * torch.as_tensor(rng.standard_normal((STEPS, *shape))) / h
     start = torch.as_tensor(rng.standard_normal(shape))
+
+    def value(w, t):
+        return 0.5 * (h * (w + noise[t - 1]) ** 2).sum()
+
     return Case(
         name,
         start,
-        lambda w, t: 0.5 * float((h * (w + noise[t - 1]) ** 2).sum()),
+        lambda w, t: float(value(w, t)),
         lambda w, t: h * (w + noise[t - 1]),
+        value,
     )
 
 
@@ -49,6 +77,7 @@ def rank_deficient(seed=0):
         u @ inner.start @ v.T,
         lambda w, t: inner.loss(rows.T @ w @ cols, t),
         lambda w, t: rows @ inner.grad(rows.T @ w @ cols, t) @ cols.T,
+        lambda w, t: inner.value(rows.T @ w @ cols, t),
     )
 
 
@@ -148,25 +177,53 @@ def cases_of(name):
 
 
 def run_loop(rule, case, steps=STEPS, **hyper):
-    """The weights after each step of a literal loop."""
+    """The weights after each step of a literal loop, and where it is evaluated, if elsewhere."""
     w, state, path = case.start.clone(), {}, []
+    takes = inspect.signature(rule).parameters
     for t in range(1, steps + 1):
-        w = rule(w, case.grad(w, t), t, state, loss=case.loss(w, t), **hyper)
-        path.append(w)
+        asked = {"ask": Ask(case, t)} if "ask" in takes else {}
+        w = rule(w, case.grad(w, t), t, state, loss=case.loss(w, t), **asked, **hyper)
+        path.append(torch.stack([w, state["evaluate"]]) if "evaluate" in state else w)
     return path
 
 
-def run_optimizer(make, case, steps=STEPS, loss=False):
-    """The weights after each step of a torch optimizer; `loss` passes it to `step`."""
+def run_optimizer(make, case, steps=STEPS, loss=False, evaluated=False):
+    """The weights after each step of a torch optimizer, and where it is evaluated, if `evaluated`.
+
+    `loss` passes it to `step`, and to rules that ask for more a closure.
+    """
     p = torch.nn.Parameter(case.start.clone())
     optimizer, path = make([p]), []
+    rule = optimizer.param_groups[0].get("rule")
+    evaluated = evaluated or (rule is not None and rule.evaluate is not None)
     for t in range(1, steps + 1):
-        w = p.detach().clone()
-        p.grad = case.grad(w, t).clone()
-        told = {"loss": torch.tensor(case.loss(w, t), dtype=w.dtype)} if loss else {}
-        optimizer.step(**told)
-        path.append(p.detach().clone())
+        if rule is not None and rule.asks:
+            optimizer.step(lambda t=t: _evaluated(p, case, t))
+        elif hasattr(optimizer, "second_step"):  # a public code that evaluates the loss again
+            _evaluated(p, case, t)
+            optimizer.step(lambda t=t: _evaluated(p, case, t))
+        else:
+            w = p.detach().clone()
+            p.grad = case.grad(w, t).clone()
+            told = {"loss": torch.tensor(case.loss(w, t), dtype=w.dtype)} if loss else {}
+            optimizer.step(**told)
+        path.append(_both(p, optimizer) if evaluated else p.detach().clone())
     return path
+
+
+def _evaluated(p, case, t):
+    p.grad = None
+    value = case.value(p, t)
+    value.backward(create_graph=True)
+    return value
+
+
+def _both(p, optimizer):
+    w = p.detach().clone()
+    optimizer.eval()
+    x = p.detach().clone()
+    optimizer.train()
+    return torch.stack([w, x])
 
 
 def worst(ours, theirs):

@@ -1,0 +1,82 @@
+"""Rules that ask for the loss elsewhere, literally; `ask` answers on the sample of the step."""
+
+import torch
+
+
+def joint(x):
+    return x.square().sum().sqrt()
+
+
+def sam(w, g, t, state, *, loss=None, ask=None, lr=0.1, rho=0.05):
+    return w - lr * ask.grad(w + rho * g / joint(g))
+
+
+def gradient_regularization(w, g, t, state, *, loss=None, ask=None, lr=0.1, gamma=0.1, far=0.01):
+    return w - lr * (g + gamma / far * (ask.grad(w + far * g) - g))
+
+
+def extragradient(w, g, t, state, *, loss=None, ask=None, lr=1e-3):
+    return w - lr * ask.grad(w - lr * g)
+
+
+def twin_polyak(w, g, t, state, *, loss=None, ask=None, kappa=1.0, apart=0.1):
+    y = state.get("y", w - apart * g)
+    theirs, slope = ask.loss(y), ask.grad(y)
+    state["y"] = y
+    if loss > theirs:
+        return w - kappa * (loss - theirs) * g / g.square().sum()
+    state["y"] = y - kappa * (theirs - loss) * slope / slope.square().sum()
+    return w
+
+
+def storm(w, g, t, state, *, loss=None, ask=None, lr=1e-2, a=0.1):
+    if t == 1:
+        state["m"] = g
+    else:
+        state["m"] = g + (1 - a) * (state["m"] - ask.grad(state["w"]))
+    state["w"] = w
+    return w - lr * state["m"]
+
+
+def nigt(w, g, t, state, *, loss=None, ask=None, lr=1e-2, eta=0.1):
+    past = state.get("w", w)
+    slope = ask.grad(w + (1 - eta) / eta * (w - past))
+    state["m"] = slope if t == 1 else (1 - eta) * state["m"] + eta * slope
+    state["w"] = w
+    return w - lr * state["m"] / joint(state["m"])
+
+
+def hessian_momentum(w, g, t, state, *, loss=None, ask=None, lr=1e-2, eta=0.1):
+    if t == 1:
+        state["m"] = g
+    else:
+        carried = state["m"] + ask.hessian(w, w - state["w"])
+        state["m"] = (1 - eta) * carried + eta * g
+    state["w"] = w
+    return w - lr * state["m"]
+
+
+def averaged_sgd(w, g, t, state, *, loss=None, lr=1e-2):
+    new = w - lr * g
+    state["total"] = state.get("total", torch.zeros_like(w)) + new
+    state["evaluate"] = state["total"] / t
+    return new
+
+
+def schedule_free_sgd(w, g, t, state, *, loss=None, lr=1.0, beta=0.9, weight_decay=0.0):
+    return schedule_free(w, g + weight_decay * w, t, state, lr, beta)
+
+
+def schedule_free_adamw(
+    w, g, t, state, *, loss=None, lr=2.5e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0
+):
+    state["v"] = beta2 * state.get("v", torch.zeros_like(w)) + (1 - beta2) * g * g
+    direction = g / ((state["v"] / (1 - beta2**t)).sqrt() + eps) + weight_decay * w
+    return schedule_free(w, direction, t, state, lr, beta1)
+
+
+def schedule_free(w, direction, t, state, lr, beta):
+    z = state.get("z", w) - lr * direction
+    x = state.get("evaluate", w)
+    state["z"], state["evaluate"] = z, (1 - 1 / t) * x + 1 / t * z
+    return (1 - beta) * z + beta * state["evaluate"]
