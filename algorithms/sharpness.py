@@ -47,8 +47,8 @@ def gradient_regularization(
 def extragradient(lr: nd.NonNegative = 1e-3):
     """Extragradient: a step from the weights, by the gradient at the end of a plain step.
 
-    W ← W − lr ∇f(W − lr G) (Korpelevich, 1976; of networks Gidel et al., 2018, arXiv:1802.10551). Two
-    evaluations a step.
+    W ← W − lr ∇f(W − lr G) (Korpelevich, 1976; of networks Gidel et al., 2018,
+    arXiv:1802.10551). Two evaluations a step.
 
     Example:
         >>> import normdsl as nd

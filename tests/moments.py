@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 import normdsl as nd
 from normdsl.expressions.nodes import Reducer, Source
@@ -30,6 +31,42 @@ def definite(size: int, seed: int = 0, batch: tuple = ()) -> Tensor:
 def loss_of(rule: nd.Declaration, value: float = 1.5) -> dict[str, Tensor]:
     """Return the argument `loss=` of a step, if the rule reads it."""
     return {"loss": torch.tensor(value)} if rule.reads(Source.LOSS) else {}
+
+
+def take_step(opt, rule: nd.Declaration, value: float = 1.5):
+    """Take a step from the gradients that are there, and from a loss, if the rule reads it.
+
+    A rule that asks is given a quadratic loss that has these gradients at the weights.
+    """
+    if not rule.asks:
+        return opt.step(**loss_of(rule, value))
+    params = [p for group in opt.param_groups for p in group["params"] if p.grad is not None]
+    loss = quadratic([p.grad for p in params], params, value)
+
+    def closure():
+        opt.zero_grad()
+        found = loss(params)
+        found.backward(create_graph=True)
+        return found
+
+    return opt.step(closure)
+
+
+def quadratic(grads, params, value: float = 1.5):
+    """Return the loss c + Σ ⟨g, w − w₀⟩ + ½ ‖w − w₀‖², a function of trees like `params`."""
+    slopes, starts = ([x.detach().clone() for x in tree_leaves(tree)] for tree in (grads, params))
+
+    def loss(moved):
+        gaps = [w - start for w, start in zip(tree_leaves(moved), starts, strict=True)]
+        pairs = zip(slopes, gaps, strict=True)
+        return value + sum((g * gap).sum() + gap.square().sum() / 2 for g, gap in pairs)
+
+    return loss
+
+
+def objective_of(rule: nd.Declaration, grads, params) -> dict:
+    """Return the argument `objective=` of an update, if the rule asks for the loss."""
+    return {"objective": quadratic(grads, params)} if rule.asks else {}
 
 
 def layers_of(program, *args, **told):

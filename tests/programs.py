@@ -45,6 +45,7 @@ UPDATES: tuple[Callable[[Expr], Expr], ...] = (
     lambda step: W + LR * nd.spectral.lmo(step),
     lambda step: W + LR * nd.max_entry.lmo(step),
     lambda step: (1 - LR * DECAY) * W - LR * step,
+    lambda step: nd.step(W - LR * step, evaluate=W - LR * step / 2),
     lambda step: W - LR * nd.loss / nd.inner(step, step) * step,
 )
 

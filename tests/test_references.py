@@ -173,11 +173,18 @@ def test_what_is_left_out_is_decided_by_rounding(name):
         assert drift(name, case, 60) > least.get(name, 1e-3), case.name
 
 
+#: On a quadratic a difference of gradients is a product with its Hessian, however far it reaches;
+#: `test_asking` compares on a loss that is none.
+WITHOUT_EFFECT = {("gradient_regularization", "far")}
+
+
 @pytest.mark.parametrize("name", R)
 def test_every_hyper_parameter_of_the_comparisons_moves_the_path(name):
     """A square matrix, or, where all rows of a polar factor are alike, a tall one."""
     square, tall = cases_of(name)[2], cases_of(name)[0]
     for key, value in SETTINGS[name].items():
+        if (name, key) in WITHOUT_EFFECT:
+            continue
         assert moved(name, square, key, value) or moved(name, tall, key, value), key
 
 

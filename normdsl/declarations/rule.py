@@ -239,8 +239,9 @@ class Rule:
         """Return the rule fed g = `function(G)` wherever it reads the gradient G.
 
         rule.on_gradient(lambda G: nd.clip(G, 1.0)) steps as the rule does on clipped gradients. The
-        function may have states of its own; moments of a layer stay as they are. The rule keeps its
-        name, unless it is given another.
+        function may have states of its own; gradients at other points go through it as well,
+        moments of a layer and products with a Hessian stay as they are. The rule keeps its name,
+        unless it is given another.
 
         Raises:
             DeclarationError: for anything but a function that returns an m×n expression of G.
@@ -261,7 +262,7 @@ class Rule:
                 why=f"the function returns {found}, but a gradient is an m×n expression",
                 hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
             )
-        change = Substitution({G: fed})
+        change = Substitution({G: fed}, function)
         names = ((name, change(x)) for name, x in self.names)
         called = self.name if name is None else name
         update = change(self.update)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from normdsl.declarations.folding import Folding
 from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Asked, Query
 from normdsl.expressions.recursion import Before, State, fix
 
 
@@ -14,10 +16,24 @@ class Substitution(Folding):
 
     A recursion that comes to contain another one nests more deeply than before, so every recursion
     is built anew by `nd.fix`, which counts the levels and infers the facts again.
+
+    Args:
+        table: what takes the place of symbols.
+        fed: what gradients at other points are handed through, if they are.
     """
 
+    def __init__(
+        self, table: Mapping[Expr, Expr], fed: Callable[[Expr], Expr] | None = None
+    ) -> None:
+        super().__init__(table)
+        self._fed = fed
+
     def _visit(self, expr: Expr) -> Expr:
-        return self._reopened(expr) if isinstance(expr, State) else super()._visit(expr)
+        if isinstance(expr, State):
+            return self._reopened(expr)
+        changed = super()._visit(expr)
+        asks = isinstance(expr, Query) and expr.asked is Asked.GRADIENT
+        return changed if self._fed is None or not asks else self._fed(changed)
 
     def _reopened(self, state: State) -> Expr:
         """Return a state of the recursion with its bodies changed."""
@@ -25,7 +41,7 @@ class Substitution(Folding):
 
         def step(*states: Expr) -> tuple[Expr, ...]:
             carried: dict[Any, Expr] = {old.carry(i): new for i, new in enumerate(states)}
-            inside = Substitution(carried)
+            inside = Substitution(carried, self._fed)
             inside._done = self._done | inside._done
             return tuple(inside(body) for body in old.bodies)
 

@@ -315,6 +315,20 @@ def test_what_is_maximised_is_asked_with_its_sign():
         torch.testing.assert_close(p, q + 1e-2 * g, rtol=1e-12, atol=1e-14)
 
 
+def test_a_difference_of_gradients_reaches_as_far_as_it_says():
+    net, other = model(), model()
+    rule = nd.algorithms.gradient_regularization
+    run(rule, net, steps=1, lr=0.1, gamma=0.5, far=0.7)
+    grads, before = slopes(other), values(other)
+    with torch.no_grad():
+        for p, g in zip(other.parameters(), grads, strict=True):
+            p += 0.7 * g
+    ahead = slopes(other)
+    for p, w, g, a in zip(net.parameters(), before, grads, ahead, strict=True):
+        expected = w - 0.1 * (g + 0.5 / 0.7 * (a - g))
+        torch.testing.assert_close(p.detach(), expected.detach(), rtol=1e-12, atol=1e-14)
+
+
 def test_what_cannot_be_done_is_said(tmp_path):
     with pytest.raises(DeclarationError, match="evaluates the loss again"):
         sam.eject(tmp_path / "sam.py")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from moments import capturing, loss_of
+from moments import capturing, take_step
 from taking_turns import in_turn
 from torch import nn
 
@@ -41,7 +41,7 @@ def test_the_states_it_announces_are_those_that_a_step_makes(rule, dtype):
     opt, p = rule(layer.parameters(), **capturing(rule, layer)), layer.weight
     (line,) = opt.explain().lines
     layer(torch.randn(8, 3, dtype=dtype)).square().mean().backward()
-    opt.step(**loss_of(rule))
+    take_step(opt, rule)
     made = {k: v for k, v in opt.state[p].items() if k != "step"}
     assert {name: (shape, f"torch.{kind}") for name, shape, kind in line.state} == {
         k: (tuple(v.shape), str(v.dtype)) for k, v in made.items()

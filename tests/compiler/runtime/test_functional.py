@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from moments import Given, loss_of, moments
+from moments import Given, loss_of, moments, objective_of, take_step
 from properties import assert_four_parts
 from taking_turns import in_turn
 from torch.utils import _pytree as pytree
@@ -46,19 +46,20 @@ def test_it_takes_the_steps_of_the_optimizer_and_changes_nothing_in_place(rule):
     twins = [torch.nn.Parameter(p.clone()) for p in leaves]
     given = Given()
     opt = rule(twins, **({"capture": given} if rule.moments else {}))
-    for step in range(3):
-        grads = tree(step + 1)
+    for number in range(3):
+        grads = tree(number + 1)
         before = [p.clone() for p in leaves]
-        seen = [moments(rule, p.shape, step) for p in leaves]
+        seen = [moments(rule, p.shape, number) for p in leaves]
         given.values = dict(zip(twins, seen, strict=True))
         trees = {name: {"a": seen[0][name], "b": [s[name] for s in seen[1:]]}
                  for name in rule.moments}  # fmt: skip
-        params, state = rule_.update(grads, state, params, **trees, **loss_of(rule))
+        asked = objective_of(rule, grads, params)
+        params, state = rule_.update(grads, state, params, **trees, **loss_of(rule), **asked)
         assert all(torch.equal(x, y) for x, y in zip(leaves, before, strict=True))
         leaves = [params["a"], *params["b"]]
         for t, g in zip(twins, [grads["a"], *grads["b"]], strict=True):
             t.grad = g
-        opt.step(**loss_of(rule))
+        take_step(opt, rule)
         for p, t in zip(leaves, twins, strict=True):
             torch.testing.assert_close(p, t.detach())
 
@@ -231,7 +232,8 @@ def whole(rule):
     seen = [moments(rule, p.shape, 0) for p in (w["a"], *w["b"])]
     trees = {k: {"a": seen[0][k].float(), "b": [s[k].float() for s in seen[1:]]}
              for k in rule.moments}  # fmt: skip
-    return (g, nd.functional(rule).init(w), w), {**trees, **loss_of(rule)}
+    told = {**trees, **loss_of(rule), **objective_of(rule, g, w)}
+    return (g, nd.functional(rule).init(w), w), told
 
 
 def rule_knows_matrices(rule):

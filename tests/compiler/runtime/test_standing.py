@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from moments import loss_of
+from moments import take_step
 from properties import random_matrix
 from stepping import parameter
 from taking_turns import in_turn
@@ -204,8 +204,8 @@ def test_a_class_steps_as_the_rule_does():
         for k in range(3):
             p.grad = random_matrix(3, 2, k)
             q.grad = p.grad.clone()
-            one.step(**loss_of(rule))
-            two.step(**loss_of(rule))
+            take_step(one, rule)
+            take_step(two, rule)
         assert torch.equal(p, q)
 
 

@@ -7,7 +7,7 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from moments import loss_of, moments
+from moments import loss_of, moments, objective_of
 from properties import random_matrix, refuses
 from taking_turns import in_turn
 
@@ -232,6 +232,7 @@ def test_binding_zero_or_the_default_keeps_every_algorithm_legal(name):
             "lr",
             "radius",
             "scale",
+            "kappa",
         )  # no step would be left
         for value in (0, h.default) if legal else (h.default,):
             assert rule.bind(**{h.name: value}).update.shape == rule.update.shape
@@ -249,6 +250,7 @@ def test_binding_keeps_the_meaning(name):
         g = random_matrix(3, 4, seed + 2)
         seen = moments(rule, (3, 4), seed)
         seen |= loss_of(rule)
+        seen |= objective_of(rule, g, one)
         one, state = first.update(g, state, one, **seen)
         other, twin = second.update(g, twin, other, **seen)
     torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
