@@ -63,6 +63,7 @@ def schedule_free_adamw(
         'invariant if eps = 0'
     """
     v = nd.ema(G * G, beta2, debias=True)
-    z = nd.accumulate(-lr * (G / (nd.sqrt(v) + eps) + weight_decay * W), W)
+    norm = nd.preconditioned(nd.frobenius, hadamard=nd.sqrt(nd.sqrt(v) + eps))
+    z = nd.accumulate(-lr * (norm.sharp(G) + weight_decay * W), W)
     x = nd.fix(lambda x: x + (z - x) / t, W)
     return nd.step((1 - beta1) * z + beta1 * x, evaluate=x)

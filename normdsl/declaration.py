@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance.groups import Group
     from normdsl.compiler.invariance.report import Report
     from normdsl.compiler.invariance.verdict import Verdict
+    from normdsl.compiler.lowering.cost import Cost
     from normdsl.compiler.lowering.passes import Passes
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
     from normdsl.compiler.runtime.views import View
@@ -195,6 +196,24 @@ class Declaration(Rule):
         from normdsl.compiler.lowering.program import lower
 
         return lower(self, schedule or Schedule()).source(shape)
+
+    def cost(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> Cost:
+        """Return what a step costs for weights of `shape`, before anything runs.
+
+        Evaluations of the loss, products with its Hessian, operations, bytes moved, states.
+
+        Args:
+            shape: rows and columns. schedule: how the rule is computed.
+
+        Example:
+            >>> import normdsl as nd
+            >>> nd.algorithms.sam.cost().evaluations, nd.algorithms.adam.cost().evaluations
+            (2, 1)
+        """
+        from normdsl.compiler.lowering.cost import cost
+        from normdsl.compiler.lowering.program import lower
+
+        return cost(lower(self, schedule or Schedule()), shape)
 
     def passes(self, schedule: Schedule | None = None) -> Passes:
         """Return the rule after each pass of its lowering, to print or to show in a notebook.

@@ -14,6 +14,8 @@ from normdsl.compiler.lowering.counting import Tally, shortened, tally
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.refresh import COMPUTE, KEEP
 from normdsl.errors import DeclarationError
+from normdsl.expressions.nodes import Asked, Source, Stream
+from normdsl.expressions.traversal import walk
 
 
 @attrs.frozen
@@ -42,6 +44,9 @@ class Cost:
         moved: bytes that are read and written if every operation reads its operands from memory
             and writes its result: an upper bound, since compilation fuses entrywise ones.
         state: what each state takes.
+        evaluations: how often the loss and its gradient are evaluated, at the weights included.
+        hessian_products: how many products with the Hessian there are; each costs about as much as
+            two evaluations.
     """
 
     products: int
@@ -49,6 +54,20 @@ class Cost:
     entrywise: int
     moved: int
     state: tuple[StateCost, ...]
+    evaluations: int = 1
+    hessian_products: int = 0
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        told = [
+            f"evaluations of the loss: {self.evaluations}",
+            f"products with the Hessian: {self.hessian_products}",
+            f"operations: {self.flops:,} ({self.products:,} in products of matrices, "
+            f"{self.factorisations:,} in factorisations, {self.entrywise:,} entry by entry)",
+            f"moved, if nothing is fused: {self.moved:,} bytes",
+            f"states: {self.state_bytes:,} bytes",
+        ]
+        return "\n".join(told)
 
     @property
     def flops(self) -> int:
@@ -68,7 +87,7 @@ def cost(
     dtype: torch.dtype = torch.float32,
     phase: int | None = None,
 ) -> Cost:
-    """Return what a step costs on `batch` weights of `shape`, its surveys of layers included.
+    """Return what a step costs on `batch` weights of `shape`, surveys and points included.
 
     Args:
         program: the lowered rule.
@@ -89,7 +108,17 @@ def cost(
     each = [attrs.astuple(found[p]) for p in phases]
     mean = Tally(*(round(sum(column) / len(each)) for column in zip(*each, strict=True)))
     state = tuple(_states(program, shape, batch, working))
-    return Cost(mean.products, mean.factorisations, mean.entrywise, mean.moved, state)
+    each_product = sum(len(phase.directions) for phase in program.phases)
+    counted = (mean.products, mean.factorisations, mean.entrywise, mean.moved)
+    return Cost(*counted, state, _evaluations(program), each_product)
+
+
+def _evaluations(program: Program) -> int:
+    """Return how often a step evaluates the loss; products at W share the evaluation there."""
+    read = {x.source for root in program.graph for x in walk(root) if isinstance(x, Stream)}
+    still = not all(phase.moves for phase in program.phases)
+    here = still or not read.isdisjoint((Source.GRADIENT, Source.LOSS))
+    return int(here) + sum(phase.moves for phase in program.phases)
 
 
 def _states(
@@ -133,13 +162,23 @@ def _counted(
         told |= {"stream": meta(1, 1, torch.int64), "places": meta(*shape, torch.int64)}
     correction: list[Tally] = []
 
+    answers = tuple(
+        meta(1, 1) if q.asked is Asked.LOSS else meta(*shape)
+        for phase in program.phases
+        for q in phase.asked
+    )
+
     def step() -> None:
         known: dict[str, tuple[Tensor, ...]] = {"layers": (), "own": ()} if program.layers else {}
+        known |= {"answers": answers} if program.phases else {}
         for scalar, survey in zip(program.layers, program.surveys, strict=True):
             arrays = given + (kept if scalar in program.waiting else [])
             called = shortened(survey, correction)
             known["own"] += tuple(called(*arrays, **numbers, **told, **known))
             known["layers"] += (meta(1, 1)[:1],)
+        for phase, point in zip(program.phases, program.points, strict=True):
+            arrays = given + (kept if program.waits((phase.point, *phase.directions)) else [])
+            shortened(point, correction)(*arrays, **numbers, **told, **known)
         once = {**program.numbers(given[0], **numbers), **told, **known}
         if phase and program.renew and program.phase:
             shortened(program.renew, correction)(*given, **once, **{program.phase: phase})

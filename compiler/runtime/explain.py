@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from normdsl.compiler.lowering.choices import Spot
-from normdsl.compiler.lowering.cost import cost
+from normdsl.compiler.lowering.cost import Cost, cost
 from normdsl.compiler.lowering.methods_used import choices, kernels
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.layout import Layout, is_judged
@@ -37,6 +37,7 @@ class Line:
         kernels: what computes its step. frozen: whether it needs no gradient.
         state: name, shape and dtype of each of its states. state_bytes: what they take.
         flops: operations of one step. moved: bytes it moves, if nothing is fused.
+        asks: how often a step evaluates the loss, if that is not once.
         choices: what was chosen where the schedule names no method, why, and within which error.
     """
 
@@ -53,6 +54,7 @@ class Line:
     flops: int
     moved: int
     choices: tuple[str, ...] = ()
+    asks: str = ""
 
     def cells(self) -> list[str]:
         """Return the line as texts."""
@@ -109,7 +111,7 @@ class Explanation:
             f"{len(self.lines)} parameters with {entries:,} entries; states take "
             f"{_scaled(state)}B; a step takes {_scaled(flops)}FLOP."
         )
-        chosen = dict.fromkeys(x for line in self.lines for x in line.choices)
+        chosen = dict.fromkeys(x for line in self.lines for x in (line.asks, *line.choices) if x)
         notes = [total, *map(str, self.shares), *chosen, *self.runs]
         return Grid(_HEAD, [x.cells() for x in self.lines], notes=notes)
 
@@ -222,7 +224,16 @@ def _line(name: str, group: str, layout: Layout, p: Tensor, view: object) -> Lin
         sum(c.flops for c in each),
         sum(c.moved for c in each),
         choices(program, spot),
+        _asks(program.declaration.name, each[0]) if program.phases and each else "",
     )
+
+
+def _asks(rule: str, found: Cost) -> str:
+    """Return how often a rule evaluates the loss, in words."""
+    products = found.hessian_products
+    more = f" and takes {products} product{'s' * (products > 1)} with the Hessian" * bool(products)
+    times = "once" if found.evaluations == 1 else f"{found.evaluations} times"
+    return f"{rule} evaluates the loss {times} a step{more}: opt.step(closure)."
 
 
 _cost = lru_cache(maxsize=1024)(cost)

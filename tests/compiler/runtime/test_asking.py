@@ -329,6 +329,18 @@ def test_a_difference_of_gradients_reaches_as_far_as_it_says():
         torch.testing.assert_close(p.detach(), expected.detach(), rtol=1e-12, atol=1e-14)
 
 
+def test_the_number_of_evaluations_is_told():
+    costs = {r.name: (r.cost().evaluations, r.cost().hessian_products) for r in
+             (sam, joint_sam, extrapolated, curved, decided, nd.algorithms.adam)}  # fmt: skip
+    assert costs == {
+        "sam": (2, 0), "joint_sam": (2, 0), "extrapolated": (1, 0), "curved": (1, 1),
+        "decided": (2, 0), "adam": (1, 0),
+    }  # fmt: skip
+    told = str(curved(model().parameters()).explain())
+    assert "curved evaluates the loss once a step and takes 1 product with the Hessian" in told
+    assert "evaluates the loss" not in str(nd.algorithms.adam(model().parameters()).explain())
+
+
 def test_what_cannot_be_done_is_said(tmp_path):
     with pytest.raises(DeclarationError, match="evaluates the loss again"):
         sam.eject(tmp_path / "sam.py")

@@ -228,12 +228,8 @@ def test_bind_refuses_numbers_beyond_floating_point():
 def test_binding_zero_or_the_default_keeps_every_algorithm_legal(name):
     rule = getattr(nd.algorithms, name)
     for h in rule.hyper:
-        legal = h.domain.contains(0) and h.name not in (
-            "lr",
-            "radius",
-            "scale",
-            "kappa",
-        )  # no step would be left
+        idle = ("lr", "radius", "scale", "kappa")  # without which no step would be left
+        legal = h.domain.contains(0) and h.name not in idle
         for value in (0, h.default) if legal else (h.default,):
             assert rule.bind(**{h.name: value}).update.shape == rule.update.shape
 
