@@ -176,8 +176,8 @@ def _counted(
             called = shortened(survey, correction)
             known["own"] += tuple(called(*arrays, **numbers, **told, **known))
             known["layers"] += (meta(1, 1)[:1],)
-        for phase, point in zip(program.phases, program.points, strict=True):
-            arrays = given + (kept if program.waits((phase.point, *phase.directions)) else [])
+        for each, point in zip(program.phases, program.points, strict=True):
+            arrays = given + (kept if program.waits((each.point, *each.directions)) else [])
             shortened(point, correction)(*arrays, **numbers, **told, **known)
         once = {**program.numbers(given[0], **numbers), **told, **known}
         if phase and program.renew and program.phase:
