@@ -108,9 +108,9 @@ def cost(
     each = [attrs.astuple(found[p]) for p in phases]
     mean = Tally(*(round(sum(column) / len(each)) for column in zip(*each, strict=True)))
     state = tuple(_states(program, shape, batch, working))
-    each_product = sum(len(phase.directions) for phase in program.phases)
+    directions = sum(len(phase.directions) for phase in program.phases)
     counted = (mean.products, mean.factorisations, mean.entrywise, mean.moved)
-    return Cost(*counted, state, _evaluations(program), each_product)
+    return Cost(*counted, state, _evaluations(program), directions)
 
 
 def _evaluations(program: Program) -> int:

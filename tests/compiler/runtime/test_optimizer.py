@@ -167,7 +167,7 @@ def test_skip_leaves_the_bad_parameter_alone_and_steps_the_others():
 
 #: What is left of weights that shrink by themselves, and rules that join two equal sequences.
 KEPT = {"scion": 1 - 2**-12, "trust_region_muon": 1 - 2**-12, "frank_wolfe": 0}
-ROUNDED = ("madgrad", "accelerated_sgd")
+ROUNDED = ("madgrad", "accelerated_sgd", "schedule_free_sgd", "schedule_free_adamw")
 
 
 def test_a_zero_gradient_gives_a_zero_step_not_nan():

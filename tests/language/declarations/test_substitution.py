@@ -22,8 +22,9 @@ from normdsl.expressions.traversal import walk
 
 STEPS = 15
 LIMIT = 0.3
-#: Its moments are those of the layer, which are not fed.
-FED = sorted(set(in_turn(7)) - {"kfac"})
+#: Moments are those of the layer, which are not fed; and Polyak steps divide a gap of losses by the
+#: square of a gradient, so that they diverge on shorter ones.
+FED = sorted(set(in_turn(7)) - {"kfac", "twin_polyak"})
 
 
 def clipped(x):
