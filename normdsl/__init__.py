@@ -46,7 +46,9 @@ _NAMES = {
     "norms.clipping": "clip clip_entries",
     "routing": "route",
     "schedules.coefficients": "cans jordan polar_express quintic",
-    "schedules.methods": "Automatic CoupledNewton Eigh QRPower QRSVD SVD",
+    "schedules.methods": (
+        "Automatic CoupledNewton Differences DoubleBackward Eigh QRPower QRSVD SVD"
+    ),
     "schedules.polynomials": "GramNewtonSchulz NewtonSchulz Turbo",
     "schedules.schedule": "Schedule exact",
     "version": "__version__",

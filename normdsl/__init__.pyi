@@ -80,6 +80,8 @@ from normdsl.schedules.methods import QRSVD as QRSVD
 from normdsl.schedules.methods import SVD as SVD
 from normdsl.schedules.methods import Automatic as Automatic
 from normdsl.schedules.methods import CoupledNewton as CoupledNewton
+from normdsl.schedules.methods import Differences as Differences
+from normdsl.schedules.methods import DoubleBackward as DoubleBackward
 from normdsl.schedules.methods import Eigh as Eigh
 from normdsl.schedules.methods import QRPower as QRPower
 from normdsl.schedules.polynomials import GramNewtonSchulz as GramNewtonSchulz

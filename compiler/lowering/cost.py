@@ -16,6 +16,7 @@ from normdsl.compiler.lowering.refresh import COMPUTE, KEEP
 from normdsl.errors import DeclarationError
 from normdsl.expressions.nodes import Asked, Source, Stream
 from normdsl.expressions.traversal import walk
+from normdsl.schedules.methods import Differences
 
 
 @attrs.frozen
@@ -45,8 +46,8 @@ class Cost:
             and writes its result: an upper bound, since compilation fuses entrywise ones.
         state: what each state takes.
         evaluations: how often the loss and its gradient are evaluated, at the weights included.
-        hessian_products: how many products with the Hessian there are; each costs about as much as
-            two evaluations.
+        hessian_products: how many products with the Hessian there are; by double backward each
+            costs about as much as two evaluations, by differences one that is counted there.
     """
 
     products: int
@@ -118,7 +119,9 @@ def _evaluations(program: Program) -> int:
     read = {x.source for root in program.graph for x in walk(root) if isinstance(x, Stream)}
     still = not all(phase.moves for phase in program.phases)
     here = still or not read.isdisjoint((Source.GRADIENT, Source.LOSS))
-    return int(here) + sum(phase.moves for phase in program.phases)
+    far = isinstance(program.schedule.hessian, Differences)
+    more = sum(phase.moves + far * len(phase.directions) for phase in program.phases)
+    return int(here) + more
 
 
 def _states(

@@ -6,7 +6,7 @@ weights, gradients and buffers as they were, bit by bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,9 +17,11 @@ from normdsl.compiler.runtime.ambient import as_found
 from normdsl.compiler.runtime.asking import Answer, Place, directions
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.capture import Capture
+from normdsl.compiler.runtime.evaluating import difference, reach
 from normdsl.compiler.runtime.inputs import as_loss
 from normdsl.compiler.runtime.members import Context
-from normdsl.errors import GradientError
+from normdsl.errors import GradientError, HyperparameterError
+from normdsl.schedules.methods import Differences, DoubleBackward
 
 
 class Sample:
@@ -91,6 +93,7 @@ class Evaluations:
     ) -> None:
         self.sample, self.buckets, self.contexts = sample, buckets, contexts
         self.params = [p for bucket in buckets for p in bucket.params]
+        self.method = _method(buckets)
 
     def __call__(self, places: Sequence[Place]) -> Answer:
         """Return what the loss is, with each batch in its place.
@@ -107,7 +110,8 @@ class Evaluations:
         points, along = self._shaped([place.point for place in places]), directions(places)
         try:
             loss = None
-            if not along or any(x is not None for x in points) or not _have_graphs(grads):
+            known = _have_graphs(grads) or isinstance(self.method, Differences)
+            if not along or any(x is not None for x in points) or not known:
                 loss = as_loss(self._evaluated(points))
             slopes = self._slopes()
             found = self._gathered()
@@ -146,13 +150,16 @@ class Evaluations:
 
     def _product(self, slopes: Sequence[Tensor], along: Sequence[Tensor | None]) -> list[Tensor]:
         """Return the Hessian of all parameters times a direction, as batches."""
+        if isinstance(self.method, Differences):
+            return self._differences(slopes, along, self.method)
         pairs = [(g, v) for g, v in zip(slopes, along, strict=True) if v is not None]
         if not any(g.requires_grad for g, _ in pairs):
             raise GradientError(
                 self._asked,
                 why="the rule asks for a product with the Hessian, the derivative of the gradient, "
                 "and the gradient has no graph; nothing was changed",
-                hint="call loss.backward(create_graph=True) in the closure",
+                hint="call loss.backward(create_graph=True) in the closure, or use "
+                "schedule=nd.Schedule(hessian=nd.Differences())",
             )
         pairs = [(g, v.to(g)) for g, v in pairs if g.requires_grad]
         outputs, directed = zip(*pairs, strict=True)
@@ -163,6 +170,23 @@ class Evaluations:
         for p, x in zip(self.params, found, strict=True):
             p.grad = torch.zeros_like(p) if x is None else x.detach()
         return self._gathered()
+
+    def _differences(
+        self, slopes: Sequence[Tensor], along: Sequence[Tensor | None], method: Differences
+    ) -> list[Tensor]:
+        """Return the same by differences: gradients a little further along, as batches."""
+        here, at = [g.detach().clone() for g in slopes], [p.data.clone() for p in self.params]
+        far = reach(at, along, method)
+        ahead = [
+            None if v is None else p + far.to(p) * v.to(p) for p, v in zip(at, along, strict=True)
+        ]
+        self._evaluated(ahead)
+        for p, g, old in zip(self.params, self._slopes(), here, strict=True):
+            p.grad = difference(g.detach(), old, far)
+        found = self._gathered()
+        for p, old in zip(self.params, at, strict=True):
+            p.data.copy_(old)
+        return found
 
     def _gathered(self) -> list[Tensor]:
         """Return the gradients that parameters have now, as batches."""
@@ -191,6 +215,27 @@ class Evaluations:
     def _asked(self) -> str:
         rules = dict.fromkeys(b.stepper.program.declaration.name for b in self.buckets)
         return f"take a step of {', '.join(rules)}"
+
+
+def _method(buckets: Sequence[Bucket]) -> DoubleBackward | Differences:
+    """Return how products with the Hessian are computed, which all that ask for them agree on.
+
+    Raises:
+        HyperparameterError: if their schedules differ in that.
+    """
+    asking = [b.stepper.program for b in buckets if any(x.curved for x in b.stepper.program.phases)]
+    methods = dict.fromkeys(program.schedule.hessian for program in asking)
+    if len(methods) > 1:
+        raise HyperparameterError(
+            "take products with the Hessian by several methods",
+            why=f"it is that of all layers together, and schedules say {_listed(methods)}",
+            hint="give all groups the same hessian=…",
+        )
+    return next(iter(methods), DoubleBackward())
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _have_graphs(grads: Sequence[Tensor | None]) -> bool:

@@ -8,20 +8,22 @@ import torch
 from torch import Tensor
 
 from normdsl.errors import GradientError
+from normdsl.schedules.methods import Differences, DoubleBackward
 
 
 def differentiated(
     objective: Callable[[Sequence[Tensor]], Tensor],
     values: Sequence[Tensor],
+    method: DoubleBackward | Differences,
     points: Sequence[Tensor | None],
     directions: Sequence[Sequence[Tensor | None]],
 ) -> tuple[Tensor, list[Tensor], list[list[Tensor]]]:
     """Return a loss, its gradients, and its Hessian times each list of directions.
 
-    Products are derivatives of the gradient along the directions, forwards over backwards.
-
     Args:
         objective: the loss. values: where tensors are that have no point.
+        method: of the products: derivatives of the gradient, forwards over backwards, or
+            differences.
         points: where the others are. directions: of each product; None for zero.
     """
     at = tuple(v if p is None else p for v, p in zip(values, points, strict=True))
@@ -31,13 +33,38 @@ def differentiated(
         return found
 
     grads, loss = torch.func.grad_and_value(lambda x: objective(x))(at)
-    products = [list(torch.func.jvp(slope, at, _filled(d, at))[1]) for d in directions]
+    products = []
+    for direction in directions:
+        along = tuple(
+            torch.zeros_like(p) if d is None else d for d, p in zip(direction, at, strict=True)
+        )
+        if isinstance(method, DoubleBackward):
+            products.append(list(torch.func.jvp(slope, at, along)[1]))
+        else:
+            far = reach(at, along, method)
+            ahead = slope(*(p + far * d for p, d in zip(at, along, strict=True)))
+            products.append([difference(a, g, far) for a, g in zip(ahead, grads, strict=True)])
     return loss, list(grads), products
 
 
-def _filled(direction: Sequence[Tensor | None], at: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    pairs = zip(direction, at, strict=True)
-    return tuple(torch.zeros_like(p) if d is None else d for d, p in pairs)
+def reach(at: Sequence[Tensor], along: Sequence[Tensor | None], method: Differences) -> Tensor:
+    """Return h = step (1 + ‖P‖) / ‖V‖ with the norms of all tensors; 0 if there is no direction."""
+    size = torch.stack([_length(p).to(at[0]) for p in at]).norm()
+    known = [d for d in along if d is not None]
+    length = torch.stack([_length(d).to(at[0]) for d in known]).norm()
+    return torch.where(length > 0, method.step * (1 + size) / length, 0.0)
+
+
+def difference(ahead: Tensor, here: Tensor, far: Tensor) -> Tensor:
+    """Return (∇f(P + h V) − ∇f(P)) / h, and 0 for h = 0."""
+    far = far.to(here)
+    return torch.where(far > 0, (ahead - here) / far, 0.0)
+
+
+def _length(x: Tensor) -> Tensor:
+    dtype = torch.promote_types(x.real.dtype, torch.float32)
+    length: Tensor = torch.linalg.vector_norm(x.detach(), dtype=dtype)
+    return length
 
 
 def missing_evaluations(name: str, how: str) -> GradientError:

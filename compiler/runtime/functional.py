@@ -208,7 +208,8 @@ class Functional:
                 everything[i] = value
             return objective(pytree.tree_unflatten(everything, tree))
 
-        return partial(differentiated, at, [values[i] for i in going])
+        method = self._stepper.program.schedule.hessian
+        return partial(differentiated, at, [values[i] for i in going], method)
 
     def _phase(self, done: Tensor, leaves: list[Any]) -> tuple[int, list[bool]]:
         """Return what is done with kept values that are due, and which leaves have such ones.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from normdsl.compiler.runtime.evaluating import differentiated
 from normdsl.expressions.nodes import Asked
+from normdsl.schedules.methods import DoubleBackward
 
 
 @attrs.frozen(eq=False)
@@ -25,7 +26,7 @@ class Ask:
         """Return f(P), ∇f(P) or ∇²f(P) V, a matrix."""
         directions = [] if along is None else [[along.expand_as(at)]]
         value, (grad,), products = differentiated(
-            lambda moved: self.loss(moved[0]), [at], [None], directions
+            lambda moved: self.loss(moved[0]), [at], DoubleBackward(), [None], directions
         )
         answers = {Asked.GRADIENT: grad, Asked.LOSS: value.detach().reshape(1, 1)}
         return answers[Asked[asked]] if along is None else products[0][0]

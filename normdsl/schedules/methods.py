@@ -183,6 +183,52 @@ class QRPower(Method):
     iterative: ClassVar[bool] = True
 
 
+@attrs.frozen
+class DoubleBackward:
+    """Products with the Hessian as derivatives of the gradient, exact but for rounding.
+
+    The closure calls `loss.backward(create_graph=True)`. A product costs about two evaluations, and
+    the memory of the gradient's graph.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule().hessian
+        DoubleBackward()
+    """
+
+
+@known_fields
+@attrs.frozen
+class Differences:
+    """Products with the Hessian as differences of gradients: (∇f(P + h V) − ∇f(P)) / h.
+
+    With h = step (1 + ‖P‖) / ‖V‖, norms over all layers: the error is about h ‖V‖² times the third
+    derivative, and rounding divided by h. A product costs one more evaluation by a plain closure;
+    `nd.schedule_error` measures what it changes.
+
+    Args:
+        step: how far, relative to the size of the weights.
+
+    Raises:
+        DeclarationError: if it is not a number > 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.Schedule(hessian=nd.Differences()).hessian
+        Differences(step=0.001)
+    """
+
+    step: float = 1e-3
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.step, int | float) or not 0 < self.step < float("inf"):
+            raise DeclarationError(
+                f"take differences with step={self.step!r}",
+                why="it says how far apart two gradients are taken",
+                hint="use a number > 0, such as 1e-3 in float32 or 1e-6 in float64",
+            )
+
+
 def require_count(what: str, number: object) -> None:
     """Raise an error for anything but a whole number ≥ 1."""
     if type(number) is not int or number < 1:

@@ -9,7 +9,15 @@ import attrs
 
 from normdsl.errors import DeclarationError, shown
 from normdsl.near import did_you_mean, known_fields
-from normdsl.schedules.methods import SVD, Automatic, Eigh, Method, require_count
+from normdsl.schedules.methods import (
+    SVD,
+    Automatic,
+    Differences,
+    DoubleBackward,
+    Eigh,
+    Method,
+    require_count,
+)
 
 _HINTS = {
     "polar": "nd.Automatic(), nd.SVD(), nd.QRSVD(), nd.Eigh(), nd.jordan() or nd.polar_express()",
@@ -50,6 +58,8 @@ class Schedule:
         root: method of matrix powers, `Automatic()`, `Eigh()` or `CoupledNewton()`. An exponent it
             does not take is computed by `Eigh()`, which the emitted source says.
         eigenbasis: method of eigenbases, `Automatic()`, `Eigh()` or `QRPower()`.
+        hessian: method of products with the Hessian, for rules that ask for them:
+            `DoubleBackward()` or `Differences()`.
         refresh: matrix powers, inverses, Cholesky factors and eigenbases of what depends on a
             state are computed every `refresh` steps and kept in between, as further states, so
             that none is older. Parameters count steps of their own. An approximation in time, as
@@ -86,6 +96,7 @@ class Schedule:
     compile: bool | None = None
     root: Method = attrs.field(factory=Automatic)
     eigenbasis: Method = attrs.field(factory=Automatic)
+    hessian: DoubleBackward | Differences = attrs.field(factory=DoubleBackward)
     refresh: int = 1
     stagger: bool = True
     state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
@@ -109,6 +120,12 @@ class Schedule:
     def __attrs_post_init__(self) -> None:
         for role, methods in _HINTS.items():
             _require_role(role, getattr(self, role), methods)
+        if not isinstance(self.hessian, DoubleBackward | Differences):
+            raise DeclarationError(
+                f"schedule hessian={shown(self.hessian)}",
+                why="that is not a method that computes products with a Hessian",
+                hint="use nd.DoubleBackward() or nd.Differences()",
+            )
         require_count("schedule refresh", self.refresh)
         if self.dtype not in (None, "float32", "float64"):
             raise DeclarationError(

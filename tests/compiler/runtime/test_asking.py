@@ -56,8 +56,9 @@ def loss_of(net):
 class Closure:
     """Evaluates a model, counts how often, and can be told to fail."""
 
-    def __init__(self, net, optimizer, fails_at=0):
+    def __init__(self, net, optimizer, fails_at=0, plain=False):
         self.net, self.optimizer, self.calls, self.fails_at = net, optimizer, 0, fails_at
+        self.plain = plain
 
     def __call__(self):
         self.calls += 1
@@ -65,7 +66,8 @@ class Closure:
             raise RuntimeError("out of memory")
         self.optimizer.zero_grad()
         loss = loss_of(self.net)
-        loss.backward(create_graph=any(r["rule"].asks for r in self.optimizer.param_groups))
+        asks = any(r["rule"].asks for r in self.optimizer.param_groups)
+        loss.backward(create_graph=asks and not self.plain)
         return loss
 
 
@@ -146,6 +148,50 @@ def test_products_are_with_the_hessian_of_all_layers():
     for p, q, hg in zip(net.parameters(), other.parameters(), products, strict=True):
         torch.testing.assert_close(p, q - 0.1 * hg, rtol=1e-12, atol=1e-14)
         assert not p.grad.requires_grad  # its graph is let go of
+
+
+@pytest.mark.parametrize("rule", [curved, nd.algorithms.hessian_momentum], ids=lambda r: r.name)
+def test_products_may_be_differences_of_gradients_by_a_plain_closure(rule):
+    nets, schedule = [model(), model(), model()], nd.Schedule(hessian=nd.Differences(step=1e-6))
+    run(rule, nets[0], steps=3)
+    optimizer = rule(nets[1].parameters(), schedule=schedule)
+    closure = Closure(nets[1], optimizer, plain=True)
+    for _ in range(3):
+        optimizer.step(closure)
+    assert closure.calls == 6
+    for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-7)
+        assert not torch.equal(p, q)
+    pure = nd.functional(rule, schedule)
+    params = {k: p.detach() for k, p in nets[2].named_parameters()}
+    state = pure.init(params)
+
+    def objective(values):
+        return nn.functional.cross_entropy(torch.func.functional_call(nets[2], values, X), Y)
+
+    for _ in range(3):
+        params, state = pure.update(
+            torch.func.grad(objective)(params), state, params, objective=objective
+        )
+    for name, p in nets[1].named_parameters():
+        torch.testing.assert_close(p, params[name], rtol=1e-7, atol=1e-9)
+    assert rule.cost(schedule=schedule).evaluations == rule.cost().evaluations + 1
+    slope, w = [torch.eye(3, dtype=torch.float64)], torch.ones(3, 3, dtype=torch.float64)
+    told = {"weights": w, "objectives": [lambda x: (x**4).sum()]}
+    (error,) = nd.schedule_error(curved, nd.Schedule(hessian=nd.Differences()), slope, **told)
+    assert 1e-5 < error < 1e-1
+
+
+def test_groups_agree_on_how_products_are_computed():
+    net = model()
+    far = nd.Schedule(hessian=nd.Differences())
+    groups = [
+        {"params": [net[0].weight], "rule": curved},
+        {"params": [net[2].weight], "rule": curved, "schedule": far},
+    ]
+    optimizer = nd.compiler.runtime.optimizer.DeclaredOptimizer(None, groups)
+    with pytest.raises(HyperparameterError, match="give all groups the same"):
+        optimizer.step(Closure(net, optimizer))
 
 
 def test_a_loss_elsewhere_can_decide_a_step():
