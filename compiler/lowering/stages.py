@@ -7,7 +7,7 @@ entry by entry. So a runtime can take each entry-wise part in one pass over memo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import attrs
@@ -40,6 +40,7 @@ class Stages:
         values: names of their results m × n. scalars: of those that are a number for each matrix.
         changed: for each result of `entries` the array that it becomes.
         rest: numbers of the states that matrix operations return, after values and scalars.
+        direct: numbers of the matrices m × n among the states that these read as they are.
         feed: (*arrays, **numbers, loss=) → what is fed.
         value: (W, G, *states, *kept, *fed, **numbers, loss=) → values, scalars and states.
         entries: (*arrays, *values, **numbers, **scalars, loss=) → what is changed.
@@ -54,6 +55,7 @@ class Stages:
     scalars: tuple[str, ...]
     changed: tuple[str, ...]
     rest: tuple[int, ...]
+    direct: tuple[int, ...]
     feed: Callable[..., Sequence[Tensor]]
     value: Callable[..., Sequence[Tensor]]
     entries: Callable[..., Sequence[Tensor]]
@@ -201,10 +203,17 @@ class _Split:
             tuple(told.values()),
             tuple("W" if k == 0 else f"S{k - 1}" for k in own),
             tuple(k - 1 for k in rest),
+            self._direct(results, named),
             loaded["feed"],
             loaded["value"],
             loaded["entries"],
         )
+
+    def _direct(self, results: Sequence[Expr], named: Container[Expr]) -> tuple[int, ...]:
+        """Return the numbers of states m × n that matrix operations read besides what is fed."""
+        read = set(inside(results, lambda x: x in named))
+        states = enumerate(slot.before for slot in self.program.slots)
+        return tuple(k for k, x in states if x.shape == MATRIX and x in read)
 
     def _function(
         self,

@@ -1,17 +1,23 @@
-"""Rules of matrices: parameters seen as equally many matrices of one size, in one batch."""
+"""Rules of matrices: parameters seen as equally many matrices of one size, in one batch.
+
+Where the rule commutes with transposition, matrices of the transposed size stand in it transposed;
+what users see of their states is a view in their own shape.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from normdsl.compiler.lowering.transposable import sized
 from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.inputs import Inputs, Known
-from normdsl.compiler.runtime.layout import real
+from normdsl.compiler.runtime.layout import is_native, real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import rows_finite, trace
 from normdsl.compiler.runtime.views import View
@@ -22,7 +28,7 @@ New = tuple[Tensor, Sequence[Tensor]]
 
 
 class Matrices(Bucket):
-    """Parameters that are seen as equally many matrices of one size: one batch.
+    """Parameters that are seen as equally many matrices of one size, or transposed: one batch.
 
     Args:
         members: the parameters. maximize, uniform: as for any bucket.
@@ -35,19 +41,21 @@ class Matrices(Bucket):
         super().__init__(members, maximize, uniform)
         self._why = why
         first = members[0]
-        ((self.each, *size),) = first.layout.sizes
+        sizes = sorted({m.layout.sizes[0] for m in members})  # the wide one first
+        self.each, *size = sizes[0]
         self.size = (size[0], size[1])
+        self.turned = [m.layout.sizes[0] != sizes[0] for m in members]  # the last ones
         self.total = self.each * len(members)
         device = first.param.device
+        self._flags = self._column(torch.tensor(self.turned, device=device))
         self.states = []
         fields = self.stepper.program.fields
         for field, dtype in zip(fields, self._buffers(first), strict=True):
             shape = (self.total, *field.lengths(self.size))
             buffer = torch.empty(shape, dtype=dtype, device=device)
             self.states.append(buffer)
-            for views, member, part in zip(
-                self.views, members, torch.split(buffer, self.each), strict=True
-            ):
+            parts = self._homes(buffer) if is_native(field) else torch.split(buffer, self.each)
+            for views, member, part in zip(self.views, members, parts, strict=True):
                 kept = member.layout.write(field, [part])
                 for key, x in kept.items():
                     x.copy_(member.state[key])
@@ -73,7 +81,27 @@ class Matrices(Bucket):
     @property
     def _shape(self) -> str:
         m, n = self.size
-        return f"as one batch, {self.total} × {m} × {n}"
+        turned = f", {sum(self.turned)} of them transposed" if any(self.turned) else ""
+        return f"as one batch, {self.total} × {m} × {n}{turned}"
+
+    def numbers(self, context: Context) -> list[dict[str, Any]]:
+        (own,) = super().numbers(context)
+        names = sized(self.stepper.program)
+        if not (any(self.turned) and names):
+            return [own]
+        like = torch.empty((), dtype=self.stepper.dtype(self.params[0]), device=self.clocks.device)
+        others = running.numbers(
+            self.stepper, like.expand(1, *self.size[::-1]), self.t(), context.hyper
+        )
+        return [{**own, **{name: self._either(others[name], own[name], like) for name in names}}]
+
+    def _either(self, turned: float | Tensor, own: float | Tensor, like: Tensor) -> Tensor:
+        """Return a number of transposed matrices, and one of the others, where each is."""
+        if isinstance(turned, Tensor) and isinstance(own, Tensor):
+            return torch.where(self._flags, turned.to(like), own.to(like))
+        # Numbers of the host are filled in, as a tensor of them would have to wait for the device.
+        found = like.new_full((self.total, 1, 1), float(own))
+        return found.masked_fill_(self._flags, float(turned))
 
     def t(self) -> Tensor:
         return super().t() if self.uniform else self._column(super().t())
@@ -203,6 +231,15 @@ class Matrices(Bucket):
         torch._foreach_copy_(self._places[1], grads)
         return weights, slopes.neg_() if self.maximize else slopes
 
+    def _parts(self, batch: Tensor) -> list[Tensor]:
+        """Return the matrices of each member in a batch, as that member sees them."""
+        parts = zip(torch.split(batch, self.each), self.turned, strict=True)
+        return [part.mT if turned else part for part, turned in parts]
+
+    def _homes(self, buffer: Tensor) -> list[Tensor]:
+        """Return where each member has its state, in the buffer of all of them."""
+        return self._parts(buffer)
+
     def _workspace(self) -> tuple[Tensor, Tensor]:
         """Return memory for weights and gradients, and see to it that members have places there."""
         if self._work is None:
@@ -215,7 +252,7 @@ class Matrices(Bucket):
             self._places = [
                 [
                     m.layout.view.join([part], m.layout.shape)
-                    for m, part in zip(self.members, torch.split(work, self.each), strict=True)
+                    for m, part in zip(self.members, self._parts(work), strict=True)
                 ]
                 for work in self._work
             ]
@@ -223,13 +260,18 @@ class Matrices(Bucket):
 
 
 @lru_cache(maxsize=4096)
-def is_resident(view: View, shape: tuple[int, ...]) -> bool:
-    """Return whether the matrices of a parameter can be a part of a batch that it is a view of."""
+def is_resident(view: View, shape: tuple[int, ...], turned: bool = False) -> bool:
+    """Return whether the matrices of a parameter can be a part of a batch that it is a view of.
+
+    Args:
+        view: how it is seen. shape: its shape. turned: whether they stand there transposed.
+    """
     sizes = view.sizes(shape)
     if len(sizes) != 1:
         return False
-    whole = torch.empty(sizes[0], device="meta")
-    return view.join([whole], shape)._base is whole
+    count, rows, cols = sizes[0]
+    whole = torch.empty((count, cols, rows) if turned else sizes[0], device="meta")
+    return view.join([whole.mT if turned else whole], shape)._base is whole
 
 
 @lru_cache(maxsize=4096)

@@ -41,10 +41,11 @@ class DeclaredOptimizer(Optimizer):
     """The optimizer of a declaration, or of one for each parameter group.
 
     A group holds its `rule`, `schedule`, `view`, `maximize`, `seed` and the hyper-parameters.
-    Matrices of equal size, dtype and device step as one batch; the entries of an entry-wise rule
-    are one vector, whatever their shapes. Which parameters step together is planned once, and again
-    when groups, shapes, hyper-parameters that groups have in common, or the set of parameters with
-    a gradient change. Their states are views of one tensor for each of the rule's states. A step
+    Matrices of equal size, dtype and device step as one batch, small ones with their transposes
+    where the rule commutes with these; the entries of an entry-wise rule are one vector, whatever
+    their shapes. Which parameters step together is planned once, and again when groups, shapes,
+    hyper-parameters that groups have in common, or the set of parameters with a gradient change.
+    Their states are views of one tensor for each of the rule's states. A step
     that is refused for what it is given leaves weights and states as they were. States are made at
     the first gradient of a parameter; a parameter without one takes no step. Complex parameters
     step as pairs of real numbers, by rules that do not know matrices. What wrappers keep in states

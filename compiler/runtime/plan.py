@@ -34,6 +34,10 @@ LARGEST = 2**24
 #: The same on CPUs: what is in their cache need not be fetched again, and large matrices, which
 #: then step alone and in place, are not worth a batch.
 LARGEST_ON_CPU = 2**18
+#: Entries of the largest matrix that stands in a batch transposed, for which it is copied: beyond,
+#: the calls that are saved take less time than the work on one shape.
+TURNED = 2**20
+TURNED_ON_CPU = 2**14
 
 
 @attrs.frozen(eq=False)
@@ -261,6 +265,8 @@ def _buckets(
         found[_kind(m), alike[m.group], groups[m.group].settings.maximize].append(m)
     for ((sort, *size, _), _, maximize), listed in found.items():
         same = sorted(listed, key=lambda m: m.layout.stepper.place(m.offset or 0))
+        if sort is Matrices and same[0].layout.stepper.transposes:
+            same.sort(key=lambda m: m.layout.sizes[0])  # no turns; wide matrices first
         most = _most(sort, same[0].param.device.type, *size)
         for k in range(0, len(same), most):
             part = same[k : k + most]
@@ -281,7 +287,17 @@ def _kind(m: Member) -> tuple[Any, ...]:
         return Loose, id(p), common
     if stepper.entrywise:
         return Entries, common
-    return Matrices, m.layout.sizes[0], common
+    return Matrices, _batch(m), common
+
+
+def _batch(m: Member) -> tuple[int, int, int]:
+    """Return count, rows and columns of matrices as they stand in a batch: wide, if they may."""
+    count, rows, cols = m.layout.sizes[0]
+    stepper, most = m.layout.stepper, TURNED_ON_CPU if m.param.device.type == "cpu" else TURNED
+    turns = stepper.transposes and stepper.dtype(m.param) != torch.float64  # which is by the SVD
+    if turns and cols < rows <= most // cols and is_resident(m.layout.view, m.layout.shape, True):
+        return count, cols, rows
+    return count, rows, cols
 
 
 def _most(sort: type[Bucket], device: str, size: Sequence[int] = ()) -> int:

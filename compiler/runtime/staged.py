@@ -7,7 +7,7 @@ new weights and states in another. Neither weights nor gradients are copied toge
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -22,10 +22,11 @@ from normdsl.compiler.native.scalars import Scalars, traced
 from normdsl.compiler.native.table import Table
 from normdsl.compiler.runtime import kernel_numbers, rounding, running
 from normdsl.compiler.runtime.inputs import Inputs, Known
-from normdsl.compiler.runtime.layout import real
+from normdsl.compiler.runtime.layout import is_native, real
 from normdsl.compiler.runtime.matrices import Matrices, is_seen_in_place
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import has_values, rows_finite, trace
+from normdsl.compiler.runtime.transposes import Transposes
 from normdsl.errors import FactorisationError
 
 
@@ -51,6 +52,8 @@ class Staged(Matrices):
         assert parts is not None
         self.parts = parts
         self._feed, self._step = compiled(members[0])
+        first = self.turned.index(True) * self.each if any(self.turned) else None
+        self._transposes = None if first is None else Transposes(first, self.size)
         self._names = self._feed.scalars.arrays
         lengths = [self.size[0] * self.size[1]] * self.total
         self.table = Table(lengths, len(self._names), self._feed.block, self.clocks.device)
@@ -69,6 +72,10 @@ class Staged(Matrices):
         self._copies = uneven
         self._place("W", self.weights())
         self._place("G", [uneven.get(k, g) for k, g in enumerate(grads)])
+
+    def inputs(self, context: Context) -> list[Inputs]:
+        (batch,) = super().inputs(context)
+        return [batch._replace(states=self._reordered(self.states))]
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
         if ok is None:
@@ -132,6 +139,7 @@ class Staged(Matrices):
         last = count + len(parts.scalars)
         found = running.valued(self.stepper, parts.value, batch, fed, reuse=reuse)
         values = [self._whole(x) for x in found[:count]]
+        values = [self._transposes.unturned(x) for x in values] if self._transposes else values
         for name, x in zip(parts.values, values, strict=True):
             self._note(name, x)
         told = kernel_numbers.known(self, context)
@@ -162,11 +170,13 @@ class Staged(Matrices):
             table = table.hidden(1, ok.repeat_interleave(self.each), self._zeros)
         numbers = self._rows(self._feed, kernel_numbers.known(self, context))
         self._feed.step(table, numbers, None, write=True)
+        fed = [self._transposes.turned(x) for x in fed] if self._transposes else fed
         own = dict(zip(self.parts.fed, fed, strict=True))
         # Where neither is read, they still tell the shape.
         nothing = torch.empty((), dtype=dtype, device=self.clocks.device).expand(shape)
         weights, grads = (own.get(self.parts.reads.get(x, ""), nothing) for x in ("W", "G"))
-        return self._batch(context, weights, grads), fed
+        states = self._reordered(self.states, which=self.parts.direct)
+        return self._batch(context, weights, grads)._replace(states=states), fed
 
     @cached_property
     def _zeros(self) -> Tensor:
@@ -180,6 +190,28 @@ class Staged(Matrices):
 
     def see(self) -> None:
         self.seen = self.largest("W")
+
+    def _homes(self, buffer: Tensor) -> list[Tensor]:
+        """Return where members have their state: its entries in their own order, as the weights."""
+        sizes = [m.layout.sizes[0] for m in self.members]
+        parts = zip(torch.split(buffer, self.each), sizes, strict=True)
+        return [part.view(size) for part, size in parts]
+
+    def _put(self, inputs: Inputs, kept: Sequence[Tensor], mask: Tensor | None) -> None:
+        weights, *states = kept
+        super()._put(inputs, [weights, *self._reordered(states, back=True)], mask)
+
+    def _reordered(
+        self, states: Sequence[Tensor], back: bool = False, which: Container[int] | None = None
+    ) -> list[Tensor]:
+        """Return states in the order of the batch, or back in that of members; of some numbers."""
+        fields, moved = self.stepper.program.fields, self._transposes
+        if moved is None:
+            return [*states]
+        own = [is_native(f) and (which is None or k in which) for k, f in enumerate(fields)]
+        return [
+            moved.copied(x, back) if is_own else x for x, is_own in zip(states, own, strict=True)
+        ]
 
     def _rows(self, kernel: Kernel, told: dict[str, object]) -> Tensor:
         names = kernel.scalars.numbers

@@ -13,18 +13,20 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.lowering.program import Program, lower
+from normdsl.compiler.lowering.transposable import transposable
 from normdsl.compiler.runtime.compiled import Compiled
 from normdsl.compiler.runtime.dividing import Divisors
 from normdsl.declarations.rule import Rule, remembered
 from normdsl.errors import HyperparameterError
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Source, Stream
+from normdsl.expressions.nodes import Polar, Source, Stream
 from normdsl.expressions.nodes.products import Transpose
 from normdsl.expressions.recursion import Before
 from normdsl.expressions.shapes import Dim
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
+from normdsl.schedules.methods import Automatic
 from normdsl.schedules.schedule import Schedule
 
 
@@ -43,6 +45,8 @@ class Stepper:
         reads_loss: whether it needs the value of the loss.
         reads_sizes: whether it needs the numbers of rows and columns.
         moments: names of the layer's moments that it needs.
+        transposes: whether matrices may stand in a batch transposed, and that saves calls: the step
+            commutes with transposition, and products by the automatic method are most of it.
         passed: for the new weights and each state, whether it may be an old tensor passed on.
     """
 
@@ -58,6 +62,7 @@ class Stepper:
     reads_loss: bool
     reads_sizes: bool
     moments: tuple[str, ...]
+    transposes: bool
     passed: tuple[bool, ...]
 
     def dtype(self, param: Tensor) -> torch.dtype:
@@ -153,6 +158,7 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
         Source.LOSS in read,
         reads_sizes,
         declaration.moments,
+        any(isinstance(x, Polar) for x in everything) and _transposes(program),
         tuple(passed),
     )
 
@@ -167,6 +173,13 @@ def _require_fresh_points(program: Program) -> None:
             "all are computed at once",
             hint="leave out refresh=… and iterative eigenbases",
         )
+
+
+def _transposes(program: Program) -> bool:
+    """Return whether matrices may stand transposed; random bits belong to entries in order."""
+    schedule = program.schedule
+    usual = schedule.polar == Automatic() and schedule.rounding == "nearest"
+    return usual and not schedule.compile and transposable(program)
 
 
 def _require_slots(program: Program) -> None:
