@@ -45,14 +45,15 @@ def splus(
     beta1: nd.Fraction = 0.9,
     beta2: nd.Fraction = 0.999,
     weight_decay: nd.NonNegative = 0.01,
+    average: nd.Fraction = 0.999,
 ):
     """SPlus: the sign of the average gradient, taken in Shampoo's eigenbases Q and P.
 
     W ← (1 − c lr λ) W − c lr Q sign(Qᵀ u P) Pᵀ with c = 2/(m + n): the LMO of max |Qᵀ X P| (Frans
     et al., 2025, arXiv:2506.07254). As in the code, the bases know the gradients before this one
     only; the first step takes the sign of G itself. The code refreshes the bases every 100 steps
-    (`schedule=` here), decays after the step, and evaluates at an average of the weights (rate
-    0.999), which is no part of the update.
+    (`schedule=` here), decays after the step, and averages weights before their decay.
+    `opt.eval()` puts the average of the weights, of the rate `average`, in their place.
 
     Example:
         >>> import normdsl as nd
@@ -64,4 +65,6 @@ def splus(
     Q, P = nd.eigenbasis(L), nd.eigenbasis(R)
     norm = nd.preconditioned(nd.max_entry, rotate=(Q, P))
     rate = lr * nd.scale.mean_length
-    return (1 - rate * weight_decay) * W + rate * norm.lmo(u)
+    new = (1 - rate * weight_decay) * W + rate * norm.lmo(u)
+    gain = (1 - average) / (1 - average**t)
+    return nd.step(new, evaluate=nd.fix(lambda x: x + gain * (new - x), W))

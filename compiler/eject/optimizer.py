@@ -35,6 +35,8 @@ def optimizer(stepper: Stepper, sight: Sight, name: str) -> str:
         kind=("" if stepper.entrywise else "*matrices(p).shape, ")
         + "p.dtype, p.device, p.grad.dtype",
         buckets=_ENTRIES if stepper.entrywise else _MATRICES,
+        points=_POINTS.format(program.evaluated) if program.evaluated else "",
+        at_weights=_AT_WEIGHTS if program.evaluated else "",
     )
 
 
@@ -77,6 +79,25 @@ _MATRICES = """\
             for first in range(0, len(params), most):
                 bucket = Bucket(params[first : first + most], self.state, hypers[k])
                 self._buckets.append((k, bucket))"""
+_POINTS = """
+    @torch.no_grad()
+    def eval(self):
+        \"""Put the points at which the model is to be evaluated in the place of the weights.\"""
+        for p, own in self.state.items():
+            if "step" in own and "training_weights" not in own:
+                own["training_weights"] = p.clone()
+                p.copy_(own["{}"])
+
+    @torch.no_grad()
+    def train(self):
+        \"""Put the weights back in their place, bit by bit.\"""
+        for p, own in self.state.items():
+            if "training_weights" in own:
+                p.copy_(own.pop("training_weights"))
+"""
+_AT_WEIGHTS = """
+        if any("training_weights" in own for own in self.state.values()):
+            raise ValueError("the model is at the points of eval(): call train() first")"""
 _BLIND = dict.fromkeys(["loss_asked", "loss_read", "loss_too", "loss_told", "or_loss"], "")
 _BLIND |= {"loss_first": "\n        loss = None"}
 _READS = {
@@ -126,7 +147,7 @@ $arguments
 
         Raises:
             ValueError: for a gradient$or_loss that is NaN or infinite; nothing has changed then.
-        """$loss_first
+        """$at_weights$loss_first
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()$loss_read
@@ -138,7 +159,7 @@ $arguments
         for k, bucket in self._buckets:
             bucket.step(hypers[k]$loss_told)
         return loss
-
+$points
     def _live(self, hypers):
         """Return the parameters that have a gradient, each with the first group that is alike."""
         keys = [tuple(id(x) if isinstance(x, Tensor) else x for x in h.values()) for h in hypers]

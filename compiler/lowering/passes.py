@@ -76,7 +76,11 @@ class Passes:
 
 
 def passes(rule: Rule, schedule: Schedule) -> Passes:
-    """Return a rule after each pass: those that rewrite it, then what is decided about it."""
+    """Return a rule after each pass: those that rewrite it, then what is decided about it.
+
+    Lengths that are hyper-parameters have their defaults.
+    """
+    rule = rule.sized({})
     rewriting = [_rewritten(rule, k) for k in range(len(Rewriting().passes))]
     program = lower(rule, schedule)
     decided = [Stage(name, does, tuple(found(program))) for name, does, found in DECISIONS]

@@ -246,7 +246,7 @@ ROWS = [
     Row(
         "splus",
         NAME + "SPlus(inverse_steps=1)",
-        with_betas(po.SPlus, S["splus"], inverse_steps=1),
+        with_betas(po.SPlus, renamed(S["splus"], average="ema_rate"), inverse_steps=1),
         S["splus"],
         deviation="Decay comes after the step; by default bases are refreshed every 100 steps.",
         variant=variants.splus_in_the_basis_before,

@@ -105,14 +105,19 @@ def soap_in_the_first_basis_with_floor(
 
 @nd.optimizer
 def splus_in_the_basis_before(
-    lr: NonNegative, beta1: Fraction, beta2: Fraction, weight_decay: NonNegative
+    lr: NonNegative,
+    beta1: Fraction,
+    beta2: Fraction,
+    weight_decay: NonNegative,
+    average: Fraction,
 ):
     left, right = nd.ema(G @ G.T, beta2), nd.ema(G.T @ G, beta2)
     ql = nd.eigenbasis(nd.prev(left, init=nd.eye_like(left)))
     qr = nd.eigenbasis(nd.prev(right, init=nd.eye_like(right)))
     step = ql @ nd.sign(ql.T @ nd.ema(G, beta1) @ qr) @ qr.T
     c = lr * 2 / (nd.rows + nd.cols)
-    return (1 - c * weight_decay) * (W - c * step)
+    mean = nd.ema(W - c * step, average, debias=True)
+    return nd.step((1 - c * weight_decay) * (W - c * step), evaluate=mean)
 
 
 @nd.optimizer

@@ -28,7 +28,7 @@ SETTINGS = {
     "one_sided_shampoo": {"lr": 0.05, "beta": 0.8, "eps": 1e-3},
     "kl_shampoo": {**KL, **DECAY},
     "soap": {**MOMENTS, "beta2": 0.9, **DECAY},
-    "splus": {"lr": 0.05, "beta1": 0.8, "beta2": 0.95, **DECAY},
+    "splus": {"lr": 0.05, "beta1": 0.8, "beta2": 0.95, **DECAY, "average": 0.9},
     "dion": {"lr": 0.02, "mu": 0.8, "eps": 3e-3, **DECAY, "rank": 2},
     "dion2": {"lr": 0.02, "mu": 0.8, **DECAY, "rank": 2},
     "trion": {"lr": 0.02, "mu": 0.8, **DECAY, "rank": 2},

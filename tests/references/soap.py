@@ -36,8 +36,12 @@ def soap(
     return (1 - lr * weight_decay) * w - lr * ql @ step @ qr.T
 
 
-def splus(w, g, t, state, *, loss=None, lr=0.1, beta1=0.9, beta2=0.999, weight_decay=0.01):
+def splus(
+    w, g, t, state, *, loss=None, lr=0.1, beta1=0.9, beta2=0.999, weight_decay=0.01, average=0.999
+):
     ql, qr = map(eigenvectors, grams(g, state, beta2))
     step = ql @ (ql.T @ ema(state, "m", g, beta1) @ qr).sign() @ qr.T
     scaled = lr * 2 / sum(w.shape)
-    return (1 - scaled * weight_decay) * w - scaled * step
+    new = (1 - scaled * weight_decay) * w - scaled * step
+    state["evaluate"] = ema(state, "x", new, average) / (1 - average**t)
+    return new

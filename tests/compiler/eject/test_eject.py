@@ -131,6 +131,27 @@ def test_an_ejected_optimizer_takes_the_same_steps_to_the_bit(rule, shapes, opti
         )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_points_beside_the_weights_are_evaluated_to_the_bit(dtype):
+    rule = rules.schedule_free_adamw
+    ours, theirs = loaded(rule)(parameters(ANY, dtype)), rule(parameters(ANY, dtype))
+    run([ours, theirs], steps=3)
+    before = bits(ours)
+    for opt in (ours, theirs):
+        opt.eval()
+        opt.eval()
+    require_equal(bits(ours), bits(theirs))
+    assert not all(map(torch.equal, before[0], bits(ours)[0]))
+    given([ours], 3)
+    with pytest.raises(ValueError, match=r"call train\(\) first"):
+        ours.step()
+    for opt in (ours, theirs):
+        opt.train()
+    require_equal(bits(ours), before)
+    run([ours, theirs], start=3)
+    require_equal(bits(ours), bits(theirs))
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("rule", [rules.adamw, rules.madgrad, rules.muon, rules.soap])
