@@ -11,6 +11,7 @@ from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
 from normdsl.algorithms.averaged import averaged_sgd, schedule_free_adamw, schedule_free_sgd
 from normdsl.algorithms.cautious import cautious_adamw, cautious_lion, cautious_muon, grams
 from normdsl.algorithms.clipped import agc_sgd, clipped_sgd, gradient_power_sgd
+from normdsl.algorithms.curvature import adahessian, aicn, gns_newton, newton_cg, oasis, sophia
 from normdsl.algorithms.distance import adagrad_norm, dadapt_adam, dog, layerwise_dog, prodigy
 from normdsl.algorithms.eigenbasis import soap, splus
 from normdsl.algorithms.energy import aegd, aegdm, induced_log_metric, induced_metric
@@ -172,6 +173,13 @@ __all__ = [  # noqa: RUF022 (by family)
     "averaged_sgd",
     "schedule_free_adamw",
     "schedule_free_sgd",
+    # curvature
+    "adahessian",
+    "sophia",
+    "oasis",
+    "newton_cg",
+    "aicn",
+    "gns_newton",
     # estimators
     "hessian_momentum",
     "nigt",

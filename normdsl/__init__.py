@@ -57,12 +57,15 @@ _NAMES = {
         "dct_basis mask normal qr random_frame range_basis selection top_singular"
     ),
     "vocabulary.functions": (
-        "abs block_mean cholesky eigenbasis exp inner inverse kth_largest log matrix_power max "
-        "maximum minimum normal_like polar reciprocal sign signs_like sqrt sum tanh trace"
+        "abs block_mean cholesky clamp cos eigenbasis exp inner inverse kth_largest log "
+        "matrix_power max maximum mean minimum normal_like polar reciprocal sign signs_like sqrt "
+        "sum tanh trace where"
     ),
     "vocabulary.queries": "gradient hessian_product loss_at",
+    "vocabulary.schedules": "cosine inverse_sqrt linear_decay piecewise warmup wsd",
+    "vocabulary.solves": "solve_linear",
     "vocabulary.statistics": "coupled_grams ema_in_basis running_max",
-    "vocabulary.steps": "step",
+    "vocabulary.steps": "start step",
 }
 #: The public modules.
 _MODULES = {

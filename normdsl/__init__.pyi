@@ -109,6 +109,8 @@ from normdsl.vocabulary.frames import top_singular as top_singular
 from normdsl.vocabulary.functions import abs as abs
 from normdsl.vocabulary.functions import block_mean as block_mean
 from normdsl.vocabulary.functions import cholesky as cholesky
+from normdsl.vocabulary.functions import clamp as clamp
+from normdsl.vocabulary.functions import cos as cos
 from normdsl.vocabulary.functions import eigenbasis as eigenbasis
 from normdsl.vocabulary.functions import exp as exp
 from normdsl.vocabulary.functions import inner as inner
@@ -118,6 +120,7 @@ from normdsl.vocabulary.functions import log as log
 from normdsl.vocabulary.functions import matrix_power as matrix_power
 from normdsl.vocabulary.functions import max as max
 from normdsl.vocabulary.functions import maximum as maximum
+from normdsl.vocabulary.functions import mean as mean
 from normdsl.vocabulary.functions import minimum as minimum
 from normdsl.vocabulary.functions import normal_like as normal_like
 from normdsl.vocabulary.functions import polar as polar
@@ -128,10 +131,19 @@ from normdsl.vocabulary.functions import sqrt as sqrt
 from normdsl.vocabulary.functions import sum as sum
 from normdsl.vocabulary.functions import tanh as tanh
 from normdsl.vocabulary.functions import trace as trace
+from normdsl.vocabulary.functions import where as where
 from normdsl.vocabulary.queries import gradient as gradient
 from normdsl.vocabulary.queries import hessian_product as hessian_product
 from normdsl.vocabulary.queries import loss_at as loss_at
+from normdsl.vocabulary.schedules import cosine as cosine
+from normdsl.vocabulary.schedules import inverse_sqrt as inverse_sqrt
+from normdsl.vocabulary.schedules import linear_decay as linear_decay
+from normdsl.vocabulary.schedules import piecewise as piecewise
+from normdsl.vocabulary.schedules import warmup as warmup
+from normdsl.vocabulary.schedules import wsd as wsd
+from normdsl.vocabulary.solves import solve_linear as solve_linear
 from normdsl.vocabulary.statistics import coupled_grams as coupled_grams
 from normdsl.vocabulary.statistics import ema_in_basis as ema_in_basis
 from normdsl.vocabulary.statistics import running_max as running_max
+from normdsl.vocabulary.steps import start as start
 from normdsl.vocabulary.steps import step as step

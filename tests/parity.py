@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from peers import ROWS, UNMATCHED
 from references import REFERENCES
+from references.curvature import CURVATURE
 from references.problems import CASES, INSTEAD, STEPS, cases_of, run_loop, run_optimizer, worst
 from references.settings import SETTINGS
 
@@ -45,6 +46,8 @@ def digits(distance: float) -> str:
 
 
 def loop_cells(name: str) -> list[str]:
+    if name in CURVATURE:
+        return [f"`{name}`", "[curvature](../tests/references/curvature.py)", "in a test"]
     if name not in REFERENCES:
         return [f"`{name}`", "—", "—"]
     module = REFERENCES[name].__module__.rpartition(".")[2]

@@ -240,6 +240,22 @@ class Printer(abc.ABC):
         return Piece(f"torch.maximum({', '.join(written)})", Level.ATOM)
 
     @_write.register
+    def _where(self, expr: nodes.Where) -> Piece:
+        kind, sides = self.type(expr), (expr.left, expr.right)
+        beside = max(map(self.type, sides))
+        left, right = (self._put(x, Level.SUM, beside) for x in sides)
+        condition = f"{left} {expr.relation.value} {right}"
+        if kind is Type.NUMBER:
+            yes, no = (self(x).text for x in (expr.yes, expr.no))
+            return Piece(f"({yes} if {condition} else {no})", Level.ATOM)
+        if beside <= Type.HYPER:
+            condition = f"torch.as_tensor({condition}, device=W.device)"
+        yes, no = (self._put(x, Level.SUM, kind) for x in (expr.yes, expr.no))
+        if max(map(self.type, (expr.yes, expr.no))) <= Type.HYPER:
+            yes = f"torch.as_tensor({yes}, dtype=W.dtype, device=W.device)"
+        return Piece(f"torch.where({condition}, {yes}, {no})", Level.ATOM)
+
+    @_write.register
     def _matmul(self, expr: n.MatMul) -> Piece:
         first = self._put(expr.left, Level.PRODUCT, Type.ARRAY)
         return Piece(f"{first} @ {self._put(expr.right, Level.POWER, Type.ARRAY)}", Level.PRODUCT)

@@ -21,7 +21,7 @@ from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.source import module
 from normdsl.compiler.lowering.value_types import Type, Types
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Add, Apply, Maximum, Mul, Pow, Source, Stream
+from normdsl.expressions.nodes import Add, Apply, Maximum, Mul, Pow, Source, Stream, Where
 from normdsl.expressions.shapes import MATRIX
 
 _W, _G = (Stream(source, where=None) for source in (Source.WEIGHTS, Source.GRADIENT))
@@ -131,7 +131,7 @@ class _Split:
 
     def _is_entry(self, x: Expr) -> bool:
         """Return whether an entry of x is made of the same entry of matrices, and of numbers."""
-        return x.shape == MATRIX and isinstance(x, Add | Mul | Pow | Apply | Maximum)
+        return x.shape == MATRIX and isinstance(x, Add | Mul | Pow | Apply | Maximum | Where)
 
     def _leaves(self, x: Expr) -> Iterator[Expr]:
         """Yield what entries of x are made of besides the arrays of the step and its numbers."""

@@ -31,11 +31,15 @@ float expf(float) noexcept;
 #pragma omp declare simd notinbranch
 float logf(float) noexcept;
 #pragma omp declare simd notinbranch
+float cosf(float) noexcept;
+#pragma omp declare simd notinbranch
 float powf(float, float) noexcept;
 #pragma omp declare simd notinbranch
 double exp(double) noexcept;
 #pragma omp declare simd notinbranch
 double log(double) noexcept;
+#pragma omp declare simd notinbranch
+double cos(double) noexcept;
 #pragma omp declare simd notinbranch
 double pow(double, double) noexcept;
 }
@@ -76,6 +80,8 @@ static inline float exponential(float x) { return expf(x); }
 static inline double exponential(double x) { return exp(x); }
 static inline float logarithm(float x) { return logf(x); }
 static inline double logarithm(double x) { return log(x); }
+static inline float cosine(float x) { return cosf(x); }
+static inline double cosine(double x) { return cos(x); }
 static inline float tangent(float x) { return tanhf(x); }
 static inline double tangent(double x) { return tanh(x); }
 

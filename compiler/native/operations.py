@@ -1,8 +1,8 @@
 """What torch does to one number, as C++ and as Triton write it.
 
 Of operands that are numbers both give what torch gives, to the last bit but for `exp`, `log`,
-`tanh`, `cube_root` and `pow`, and for `sqrt` of many entries, which torch takes from MKL on CPUs:
-there half a percent are rounded to the other neighbour, here all as IEEE 754 says.
+`cos`, `tanh`, `cube_root` and `pow`, and for `sqrt` of many entries, which torch takes from MKL on
+CPUs: there half a percent are rounded to the other neighbour, here all as IEEE 754 says.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ OPERATIONS = {
     "eq": _same("{0} == {1}"),
     "gt": _same("{0} > {1}"),
     "lt": _same("{0} < {1}"),
+    "ge": _same("{0} >= {1}"),
+    "le": _same("{0} <= {1}"),
     "where": Operation("{0} ? {1} : {2}", "tl.where({0}, {1}, {2})"),
     "abs": Operation("absolute({0})", "tl.abs({0})"),
     "sqrt": Operation("root({0})", "rooted({0})"),
@@ -47,6 +49,7 @@ OPERATIONS = {
     ),
     "exp": Operation("exponential({0})", "tl.exp({0})"),
     "log": Operation("logarithm({0})", "tl.log({0})"),
+    "cos": Operation("cosine({0})", "tl.cos({0})"),
     "tanh": Operation("tangent({0})", "2.0 / (1.0 + tl.exp(-2.0 * {0})) - 1.0"),
     "cube_root": Operation("cube_root({0})", "tl.exp2(tl.log2({0}) / 3)"),
     "pow": Operation("power({0}, {1})", "tl.exp2({1} * tl.log2({0}))"),

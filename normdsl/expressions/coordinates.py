@@ -18,7 +18,7 @@ import attrs
 from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes.constants import Constant
+from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.expressions.traversal import walk
 
@@ -187,6 +187,17 @@ def _sum(x: Axis, y: Axis, signed: bool) -> Axis:
     if x != y or (isinstance(x, Along) and x.odd and not signed):
         raise Unknown
     return x
+
+
+@along.register
+def _where(node: nodes.Where, axes: Sequence[Axes]) -> Axes:
+    left, right, yes, no = axes
+    yes, no = (no if is_constant(node.yes, 0) else yes), (yes if is_constant(node.no, 0) else no)
+    rows, cols = (
+        _product(_sum(a, b, signed=False), _sum(c, d, signed=True))
+        for a, b, c, d in zip(left, right, yes, no, strict=True)
+    )
+    return rows, cols
 
 
 @along.register

@@ -2,7 +2,7 @@
 
 An expression is a frozen value. Two expressions are equal when they have the same structure; where
 they were written is a note that equality ignores. Shapes are inferred, and refused, when a node
-is built. What `+`, `*`, `**`, `@`, `abs` and `.T` build, `normdsl.expressions.algebra` says.
+is built. What `+`, `*`, `**`, `@`, `abs`, `.T` and `<` build, `normdsl.expressions.algebra` says.
 """
 
 from __future__ import annotations
@@ -249,6 +249,18 @@ class Expr(Symbolic, metaclass=Kinds):
     def __abs__(self) -> Expr:
         return self.algebra.absolute(self)
 
+    def __lt__(self, other: Any) -> Any:
+        return self.algebra.compare("<", self, self.algebra.as_expr(other))
+
+    def __le__(self, other: Any) -> Any:
+        return self.algebra.compare("<=", self, self.algebra.as_expr(other))
+
+    def __gt__(self, other: Any) -> Any:
+        return self.algebra.compare(">", self, self.algebra.as_expr(other))
+
+    def __ge__(self, other: Any) -> Any:
+        return self.algebra.compare(">=", self, self.algebra.as_expr(other))
+
     def __matmul__(self, other: Any) -> Expr:
         return self.algebra.matmul(self, self.algebra.as_expr(other))
 
@@ -332,6 +344,9 @@ class Algebra(Protocol):
 
     def transpose(self, arg: Expr) -> Expr:
         """Return the transpose."""
+
+    def compare(self, relation: str, left: Expr, right: Expr) -> Any:
+        """Return left < right, or another comparison, as what `nd.where` chooses by."""
 
 
 def assure(expr: Expr, facts: Facts) -> Expr:

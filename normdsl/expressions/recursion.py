@@ -216,12 +216,25 @@ class Before(State):
 class After(State):
     """The value a state has once this step's recursion was applied."""
 
+    @property
+    def seen(self) -> Expr | None:
+        """Its formula with the old states as the rest of the rule sees them, and calls its parts.
+
+        None if there are states within it, which would be others than those of the rule.
+        """
+        body = self.recursion.bodies[self.index]
+        nested = any(isinstance(x, State) for x in walk(body))
+        return None if nested else release(body, self.recursion, Before)
+
     def _notate(self, n: Notation) -> Piece:
+        body, seen = self.recursion.bodies[self.index], self.seen
+        if self in n.names and seen is not None:
+            return n.define(seen)
         states = [After(self.recursion, i, where=None) for i in range(len(self.recursion.inits))]
         olds = {self.recursion.carry(i): n.names[s] for i, s in enumerate(states) if s in n.names}
         with n.within(olds):
-            body = n.define(self.recursion.bodies[self.index])
-        return body if self in n.names else n.call("fix", body)
+            written = n.define(body)
+        return written if self in n.names else n.call("fix", written)
 
 
 @coordinates.read.register

@@ -15,20 +15,25 @@ _NUMPY_OPERATORS = {
     "divide": "truediv",
     "power": "pow",
     "matmul": "matmul",
+    "less": "lt",
+    "less_equal": "le",
+    "greater": "gt",
+    "greater_equal": "ge",
 }
 
 
 #: What to write instead of the methods of a tensor, or of functions of torch and numpy.
 _FUNCTIONS = {
     **{f: f"nd.{f}(x)" for f in ("abs", "exp", "inverse", "log", "max", "sign", "sqrt", "sum")},
-    **{f: f"nd.{f}(x)" for f in ("tanh", "trace", "reciprocal", "cholesky")},
+    **{f: f"nd.{f}(x)" for f in ("cos", "tanh", "trace", "reciprocal", "cholesky")},
     **{f: f"nd.{f}(x, y)" for f in ("maximum", "minimum")},
+    "where": "nd.where(x < y, a, b)",
     **dict.fromkeys(("t", "mT", "H", "transpose"), "x.T"),
     **dict.fromkeys(("mm", "matmul", "dot"), "x @ y"),
-    **dict.fromkeys(("clamp", "clip"), "nd.minimum(nd.maximum(x, low), high)"),
+    **dict.fromkeys(("clamp", "clip"), "nd.clamp(x, low, high)"),
     "absolute": "nd.abs(x)",
     "matrix_power": "nd.matrix_power(x, p)",
-    "mean": "nd.sum(x) / (nd.rows * nd.cols)",
+    "mean": "nd.mean(x)",
     "min": "-nd.max(-x)",
     "norm": "nd.frobenius.value(x), or the value of another norm",
     "pow": "x ** p",
@@ -46,7 +51,7 @@ class Symbolic:
             "branch on the value of an expression",
             at=self,
             why="an expression is a formula, and has no values when the rule is declared",
-            hint="use nd.maximum, nd.minimum, nd.sign or nd.abs",
+            hint="use nd.where(x > 0, a, b), nd.maximum, nd.minimum, nd.sign or nd.abs",
         )
 
     def __iter__(self) -> Iterator[Any]:
@@ -81,10 +86,10 @@ class Symbolic:
 
     def _refuse_order(self, *_: Any) -> NoReturn:
         raise DeclarationError(
-            "compare an expression",
+            "compare a comparison",
             at=self,
-            why="an expression is a formula, and has no values when the rule is declared",
-            hint="use nd.maximum, nd.minimum, nd.sign or nd.abs",
+            why="it is true or false at each entry, and neither of them is a number",
+            hint="write nd.where(x < y, a, b), one inside another for several conditions",
         )
 
     __lt__ = __le__ = __gt__ = __ge__ = _refuse_order

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -14,8 +14,9 @@ from normdsl.source import located
 _OPERATORS = {
     "|·|": r"\operatorname{abs}",
     "f": "f",
+    "cos": r"\cos",
     "∇f": r"\nabla f",
-    "∇²f": r"\nabla^2 f",
+    "∇²f": r"\nabla^{2} f",
 }
 
 
@@ -23,6 +24,7 @@ class Latex(Notation):
     """A LaTeX formula."""
 
     minus = "-"
+    ellipsis = r"\dots"
 
     def brackets(self, text: str) -> str:
         return rf"\left({text}\right)"
@@ -73,6 +75,15 @@ class Latex(Notation):
         operator = _OPERATORS.get(name, rf"\operatorname{{{name}}}")
         lower = "" if sub is None else f"_{{{sub.text}}}"
         return Piece(rf"{operator}{lower}\!\left({inner}\right)", Level.ATOM)
+
+    def comparison(self, left: Any, sign: str, right: Any) -> Piece:
+        sign = {"<=": r"\le", ">=": r"\ge"}.get(sign, sign)
+        return Piece(rf"{self(left).text} {sign} {self(right).text}", Level.SUM)
+
+    def cases(self, chosen: Sequence[tuple[Piece, Any]], otherwise: Any) -> Piece:
+        rows = [(condition.text, x) for condition, x in chosen] + [(r"\text{otherwise}", otherwise)]
+        body = r" \\ ".join(f"{self(x).text} & {condition}" for condition, x in rows)
+        return Piece(rf"\begin{{cases}} {body} \end{{cases}}", Level.SUM)
 
     def norm(self, inner: Piece, sub: str) -> Piece:
         lower = f"_{{{_subscript(sub)}}}" if sub else ""

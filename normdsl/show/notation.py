@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, Protocol
@@ -66,7 +66,7 @@ class Notation(ABC):
             return expr
         self.left -= 1
         if self.left < 0:
-            return Piece("…", Level.ATOM)
+            return Piece(self.ellipsis, Level.ATOM)
         if expr in self.names and expr not in self.inside:
             return self.symbol(self.names[expr])
         piece: Piece = expr._notate(self)
@@ -123,6 +123,8 @@ class Notation(ABC):
         return piece if value >= 0 else Piece(self.minus + piece.text, Level.SUM)
 
     minus: str
+    #: What stands for the rest of a formula that is too long.
+    ellipsis: str
 
     @abstractmethod
     def brackets(self, text: str) -> str:
@@ -171,6 +173,14 @@ class Notation(ABC):
     @abstractmethod
     def call(self, name: str, *args: Any, sub: Piece | None = None) -> Piece:
         """Write a function or operator applied to arguments, with an optional subscript."""
+
+    @abstractmethod
+    def comparison(self, left: Any, sign: str, right: Any) -> Piece:
+        """Write left < right, or with ≤, > or ≥, given as Python writes them."""
+
+    @abstractmethod
+    def cases(self, chosen: Sequence[tuple[Piece, Any]], otherwise: Any) -> Piece:
+        """Write a choice: of what stands beside the first condition that holds."""
 
     @abstractmethod
     def norm(self, inner: Piece, sub: str) -> Piece:

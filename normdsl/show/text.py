@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +19,7 @@ class Text(Notation):
     """One line of Unicode: β₁ m + (1 − β₁) G."""
 
     minus = "−"
+    ellipsis = "…"
 
     def brackets(self, text: str) -> str:
         return f"({text})"
@@ -67,6 +68,15 @@ class Text(Notation):
     def call(self, name: str, *args: Any, sub: Piece | None = None) -> Piece:
         inner = ", ".join(self.put(arg, Level.SUM) for arg in args)
         return Piece(f"{name}{'' if sub is None else f'[{sub.text}]'}({inner})", Level.ATOM)
+
+    def comparison(self, left: Any, sign: str, right: Any) -> Piece:
+        sign = {"<=": "≤", ">=": "≥"}.get(sign, sign)
+        return Piece(f"{self(left).text} {sign} {self(right).text}", Level.SUM)
+
+    def cases(self, chosen: Sequence[tuple[Piece, Any]], otherwise: Any) -> Piece:
+        for condition, x in reversed(chosen):
+            otherwise = self.call("where", condition, x, otherwise)
+        return self(otherwise)
 
     def norm(self, inner: Piece, sub: str) -> Piece:
         return Piece(f"‖{inner.text}‖{sub}", Level.ATOM)

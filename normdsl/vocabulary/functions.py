@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
-from normdsl.errors import DeclarationError, ShapeError
+from normdsl.errors import DeclarationError, ShapeError, kind
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Expr, simplest
-from normdsl.expressions.nodes import Reducer
+from normdsl.expressions.nodes import Condition, Reducer
 from normdsl.expressions.nodes.arithmetic import Mul, Pow
 from normdsl.expressions.nodes.arithmetic import power as _power
 from normdsl.expressions.nodes.constants import Constant, as_expr, is_constant
 from normdsl.expressions.nodes.entrywise import absolute
 from normdsl.expressions.nodes.products import transpose
 from normdsl.expressions.recursion import State
-from normdsl.expressions.shapes import SCALAR, Shape
+from normdsl.expressions.shapes import SCALAR, Dim, Shape
+from normdsl.expressions.streams import cols, rows
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
 
@@ -94,6 +96,17 @@ def log(x: Any) -> Expr:
     return nodes.Apply(nodes.LOG, as_expr(x))
 
 
+def cos(x: Any) -> Expr:
+    """Return the cosine entry by entry.
+
+    Example:
+        >>> import math, normdsl as nd
+        >>> print(nd.cos(math.pi * nd.t))
+        cos(π t)
+    """
+    return nodes.Apply(nodes.COS, as_expr(x))
+
+
 def tanh(x: Any) -> Expr:
     """Return the hyperbolic tangent entry by entry.
 
@@ -128,6 +141,52 @@ def minimum(x: Any, y: Any) -> Expr:
     return -nodes.Maximum(-as_expr(x), -as_expr(y))
 
 
+def clamp(x: Any, low: Any, high: Any) -> Expr:
+    """Return x with every entry below `low` raised to it, and every entry above `high` lowered.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.clamp(nd.G, -1, 1))
+        min(1, max(−1, G))
+    """
+    return minimum(high, maximum(low, x))
+
+
+def where(condition: Any, yes: Any, no: Any) -> Expr:
+    """Return `yes` where a comparison holds and `no` elsewhere, entry by entry, or of scalars.
+
+    Where both sides of a comparison move alike, by a positive factor, it holds in both of two runs
+    or in none. So lengths may be compared with lengths, and what keeps its sign with 0.
+
+    Args:
+        condition: x < y, x <= y, x > y or x >= y, of expressions; of numbers, True or False.
+        yes, no: what is chosen; both are computed.
+
+    Raises:
+        DeclarationError: if the condition is not one.
+        ShapeError: if the shapes do not fit.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.where(nd.abs(nd.G) > 0.1, nd.G, 0))
+        where(abs(G) > 1/10, G, 0)
+        >>> print(nd.where(nd.t < 100, nd.t / 100, 1))
+        where(t < 100, 0.01 t, 1)
+    """
+    if isinstance(condition, bool):
+        return as_expr(yes if condition else no)
+    if not isinstance(condition, Condition):
+        expression = isinstance(condition, Expr)
+        raise DeclarationError(
+            f"choose by {'an expression' if expression else kind(condition)}",
+            at=condition if expression else None,
+            why="a choice is made by a comparison, which holds or does not at each entry",
+            hint="write nd.where(x > 0, a, b), or with <, <= or >=",
+        )
+    sides = (condition.left, condition.right, as_expr(yes), as_expr(no))
+    return simplest(nodes.Where(condition.relation, *sides))
+
+
 def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
     """Return the sum of the entries over `"rows"` (1×n), `"cols"` (m×1) or `"all"` (a scalar).
 
@@ -153,6 +212,21 @@ def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
             case Pow(base=y, exponent=p) if is_constant(p, 2):
                 return nodes.Inner(y, y, reduced.over_rows, reduced.over_cols)
     return reduced
+
+
+def mean(x: Any, *, over: str = "all") -> Expr:
+    """Return the mean of the entries over `"rows"` (1×n), `"cols"` (m×1) or `"all"` (a scalar).
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.mean(nd.G * nd.G, over="cols"))
+        sum[j](G²) / n
+    """
+    x = as_expr(x)
+    over_rows, over_cols = _axes(over)
+    lengths = {Dim.M: rows, Dim.N: cols, Dim.ONE: as_expr(1)}
+    counts = [lengths[d] for d, o in ((x.shape.rows, over_rows), (x.shape.cols, over_cols)) if o]
+    return sum(x, over=over) / math.prod(counts[1:], start=counts[0])
 
 
 def max(x: Any, *, over: str = "all", name: str | None = None) -> Expr:

@@ -125,10 +125,13 @@ def _value(expr: Expr, m: int, n: int) -> float:
             return _power(expr, _value(x, m, n), _value(p, m, n))
         case nodes.Maximum(left=x, right=y):
             return max(_value(x, m, n), _value(y, m, n))
+        case nodes.Where(relation=relation, left=x, right=y):
+            holds = relation.holds(_value(x, m, n), _value(y, m, n))
+            return _value(expr.yes if holds else expr.no, m, n)
     raise DeclarationError(
         "use a scale",
         at=expr,
-        why="a scale is a formula of numbers, nd.rows, nd.cols, +, *, /, ** and nd.maximum alone",
+        why="a scale is a formula of numbers, nd.rows, nd.cols, +, *, /, **, nd.maximum, nd.where",
         hint="multiply the step by it directly: lr * factor * norm.lmo(u)",
     )
 

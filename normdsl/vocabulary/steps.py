@@ -42,3 +42,21 @@ def step(weights: Any, *, evaluate: Any) -> Expr:
     if point.shape == MATRIX and not isinstance(point, After):
         point = fix(lambda _: point, W)
     return Returned(as_expr(weights), point)
+
+
+def start(x: Any = W) -> Expr:
+    """Return what x was before the first step: of W, the weights that training started from.
+
+    Args:
+        x: made of W, hyper-parameters and numbers.
+
+    Raises:
+        DeclarationError: if x has no value before the first step.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.frobenius.value(nd.W - nd.start()))  # the distance gone
+        ‖W − fix(s_old)‖_F
+    """
+    first: Expr = fix(lambda s: s, as_expr(x))
+    return first

@@ -30,13 +30,13 @@ from grammar.leaves import (
     unit,
     weighted,
 )
-from normdsl import W
+from normdsl import G, W
 
 ENTRYWISE = [
     *LEAVES,
     *linear(*SHAPED, *map(positive, SHAPED)),
     *signed(*SHAPED),
-    *same(SHAPED, nd.sign, nd.reciprocal, nd.tanh, lambda x: x**3, unit),
+    *same(SHAPED, nd.sign, nd.reciprocal, nd.tanh, nd.cos, lambda x: x**3, unit),
     *same(list(map(positive, SHAPED)), nd.sqrt, lambda x: x**P, lambda x: x**Q, lambda x: x**0.25),
     *same(list(map(positive, SHAPED)), nd.reciprocal, lambda x: x + EPS),
     *(make(s, lambda x: x, positive(s)) for s in SHAPED),
@@ -46,6 +46,9 @@ ENTRYWISE = [
     *(make(s, operator.truediv, s, positive(s)) for s in SHAPED),
     *(make(s, nd.maximum, s, s) for s in SHAPED),
     *(make(s, nd.minimum, s, positive(scalar)) for s in SHAPED),
+    *(make(s, lambda x: nd.where(nd.inner(G, W) > 0, x, -x), s) for s in SHAPED),
+    *(make(s, lambda x, y: nd.where(x > y, x, 0), s, positive(s)) for s in SHAPED),
+    make(matrix, lambda c, x, y: nd.where(c >= 0, x, y), column, matrix, matrix),
     *(make(s, lambda x: nd.log(x + EPS), positive(s)) for s in SHAPED),
     *(make(positive(s), f, s) for s in SHAPED for f in (nd.abs, nd.exp, lambda x: x * x)),
     *(make(positive(s), operator.mul, positive(s), positive(s)) for s in SHAPED),

@@ -80,6 +80,7 @@ AFFINE = [
     *signed(primal, dual, number),
     *(make(s, operator.mul, number, s) for s in (primal, dual, number)),
     *same((number,), nd.tanh, nd.sign, nd.reciprocal, lambda x: x * x, nd.abs),
+    *(make(s, lambda c, x, y: nd.where(c > 0, x, y), number, s, s) for s in (primal, dual)),
     make(number, nd.inner, primal, dual),
     make(number, lambda x, y: nd.inner(x, y) / nd.sqrt(nd.inner(x, y) ** 2), primal, dual),
     make(number, lambda x, y: nd.spectral.value(x @ y.T @ x @ y.T @ x), primal, dual),
@@ -118,6 +119,11 @@ SCALE = [
     *signed(primal, dual, still, number),
     *same((still, number), nd.tanh, nd.sign, nd.reciprocal, lambda x: x * x, nd.abs, nd.exp),
     *(make(s, nd.maximum, s, s) for s in (primal, dual, still, second)),
+    *(make(s, lambda c, x: nd.where(c > 0, x, 3 * x), number, s) for s in (primal, dual)),
+    *(
+        make(s, lambda c, x: nd.where(c <= 0, x, 2 * x), c, s)
+        for c, s in ((primal, dual), (dual, primal), (still, second))
+    ),
     *(make(s, operator.mul, number, s) for s in (primal, dual, still, number)),
     *(make(s, operator.mul, still, s) for s in (primal, dual, still)),
     *same((primal, dual, second), nd.abs),

@@ -252,9 +252,9 @@ def test_lengths_are_symbols(take):
 
 
 def test_what_torch_calls_otherwise_is_named():
-    with refuses(nd.DeclarationError, "write nd.sum(x) / (nd.rows * nd.cols)"):
+    with refuses(nd.DeclarationError, "write nd.mean(x)"):
         torch.mean(G)
-    with refuses(nd.DeclarationError, "write nd.minimum(nd.maximum(x, low), high)"):
+    with refuses(nd.DeclarationError, "write nd.clamp(x, low, high)"):
         G.clamp(0, 1)
     with refuses(nd.DeclarationError, "functions of normdsl"):
         torch.softmax(G, 0)

@@ -31,11 +31,11 @@ class Outcome:
 
 Laws = Sequence[Law]
 #: Nodes whose rules say themselves what a shift of their arguments does.
-SHIFTING = n.Add | n.Mul | n.Transpose | nodes.Maximum | nodes.Query | nodes.Returned
+SHIFTING = n.Add | n.Mul | n.Transpose | nodes.Maximum | nodes.Query | nodes.Returned | nodes.Where
 
 
 def outcomes(node: Expr, laws: Laws, group: Group) -> list[Outcome]:
-    """Apply the rule of a node; only linear operations, maxima and points take shifted arguments.
+    """Apply the rule of a node; only linear operations, choices and points take shifted arguments.
 
     Raises:
         Refusal: if nothing is proved.

@@ -15,6 +15,7 @@ from normdsl.compiler.invariance.laws import (
     ANYTHING,
     INVARIANT,
     ZERO,
+    Index,
     Law,
     moved,
     scaled,
@@ -25,37 +26,73 @@ from normdsl.compiler.invariance.unit_equations import equal
 from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.shapes import SCALAR, Dim
+from normdsl.expressions.shapes import SCALAR, Dim, Shape
 
 
 @rule.register
 def _add(node: n.Add, laws: Laws, group: Group) -> list[Outcome]:
     if node.right.negated == node.left or node.left.negated == node.right:
         return [Outcome(ANYTHING, "x − x is zero")]
-    law, conditions = _joined(node, laws)
+    law, conditions = _joined(node.left, node.right, laws)
     shift = tidy(laws[0].offset + laws[1].offset)
     return [Outcome(attrs.evolve(law, offset=shift), "a sum of terms that move alike", conditions)]
 
 
 @rule.register
 def _maximum(node: nodes.Maximum, laws: Laws, group: Group) -> list[Outcome]:
-    law, conditions = _joined(node, laws)
+    law, conditions = _compared(node.left, node.right, laws)
+    law = attrs.evolve(law, offset=laws[0].offset)
+    return [Outcome(law, "a maximum of terms that move alike", conditions)]
+
+
+@rule.register
+def _where(node: nodes.Where, laws: Laws, group: Group) -> list[Outcome]:
+    """Type a choice: x < y is the same where both move alike, and is permuted along with them."""
+    compared, one = _compared(node.left, node.right, laws[:2])
+    law, two = _joined(node.yes, node.no, laws[2:])
+    shifted = equal(laws[2].offset, laws[3].offset)
+    if shifted is None:
+        raise Refusal("it chooses between two terms that are shifted differently")
+    conditions = one | two | shifted
+    if law == ANYTHING:
+        return [Outcome(ANYTHING, "a choice of two zeros", conditions)]
+    if compared != ANYTHING:  # of two zeros, which compare alike everywhere
+        spread = _spread(node.compared, node.chosen)
+        pairs = ((compared.rows, law.rows), (compared.cols, law.cols))
+        pairs = (*pairs, (compared.entries, law.entries))
+        law = Law(*map(_chosen, pairs, spread), law.unit)
+    law = attrs.evolve(law, offset=laws[2].offset)
+    return [Outcome(law, "a choice by a comparison of terms that move alike", conditions)]
+
+
+def _chosen(pair: tuple[Index, Index], spread: tuple[bool, bool]) -> Index:
+    """Return the index of what is chosen by a condition, given the indices of both."""
+    condition = pair[0] if pair[0] is ANY else index_rules.unsigned(pair[0])
+    try:
+        return index_rules.product(condition, pair[1], *spread)
+    except Refusal:
+        found = f"{words(condition)}, and what it chooses from is {words(pair[1])}"
+        raise Refusal(f"its condition is {found}") from None
+
+
+def _compared(left: Expr, right: Expr, laws: Laws) -> tuple[Law, Conditions]:
+    """Return the common law of two terms that are compared entry by entry, without their shift."""
+    law, conditions = _joined(left, right, laws)
     for ix in (law.rows, law.cols, law.entries):
         if ix is not ANY and (not ix.cls.monomial or ix.cls.signed):
             raise Refusal(f"it compares entries, but its arguments are {words(ix)}")
     shifted = equal(laws[0].offset, laws[1].offset)
     if shifted is None:
         raise Refusal("it compares two terms that are shifted differently")
-    law = attrs.evolve(law, offset=laws[0].offset)
-    return [Outcome(law, "a maximum of terms that move alike", conditions | shifted)]
+    return law, conditions | shifted
 
 
-def _joined(node: n.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
+def _joined(left: Expr, right: Expr, laws: Laws) -> tuple[Law, Conditions]:
     """Return the common law of two terms that are joined entry by entry."""
     x, y = laws
     if ANYTHING in (x, y):
         return (y if x == ANYTHING else x), NONE
-    spread = _spread(node.left, node.right)
+    spread = _spread(left.shape, right.shape)
     rows, one = index_rules.same(x.rows, y.rows, *spread[0])
     cols, two = index_rules.same(x.cols, y.cols, *spread[1])
     entries, three = index_rules.same(x.entries, y.entries, *spread[2])
@@ -66,13 +103,13 @@ def _joined(node: n.Add | nodes.Maximum, laws: Laws) -> tuple[Law, Conditions]:
     return Law(rows, cols, entries, unit), one | two | three | four
 
 
-def _spread(x: Expr, y: Expr) -> list[tuple[bool, bool]]:
-    """Return, for rows, columns and entries, which of x and y is broadcast along it."""
-    pairs = [(x.shape.rows, y.shape.rows), (x.shape.cols, y.shape.cols)]
+def _spread(x: Shape, y: Shape) -> list[tuple[bool, bool]]:
+    """Return, for rows, columns and entries, which of two shapes is broadcast along it."""
+    pairs = [(x.rows, y.rows), (x.cols, y.cols)]
     axes = [
         (a is Dim.ONE and b is not Dim.ONE, b is Dim.ONE and a is not Dim.ONE) for a, b in pairs
     ]
-    scalar = (x.shape == SCALAR != y.shape, y.shape == SCALAR != x.shape)
+    scalar = (x == SCALAR != y, y == SCALAR != x)
     return [*axes, scalar]
 
 
@@ -81,7 +118,7 @@ def _mul(node: n.Mul, laws: Laws, group: Group) -> list[Outcome]:
     x, y = laws
     if ANYTHING in (x, y):
         return [Outcome(ANYTHING, "zero times anything")]
-    spread = _spread(node.left, node.right)
+    spread = _spread(node.left.shape, node.right.shape)
     rows = index_rules.product(x.rows, y.rows, *spread[0])
     cols = index_rules.product(x.cols, y.cols, *spread[1])
     entries = index_rules.product(x.entries, y.entries, *spread[2])

@@ -5,9 +5,11 @@ closed set that every pass of the compiler covers.
 """
 
 from normdsl.expressions.nodes.arithmetic import Add, Mul, Pow, add, mul, power
+from normdsl.expressions.nodes.choice import Condition, Relation, Where
 from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.nodes.entrywise import (
     ABS,
+    COS,
     EXP,
     FUNCTIONS,
     LOG,
@@ -38,6 +40,7 @@ from normdsl.expressions.nodes.singular import Polar, SingularLmo, SingularNorm
 
 __all__ = [
     "ABS",
+    "COS",
     "EXP",
     "FUNCTIONS",
     "LOG",
@@ -50,6 +53,7 @@ __all__ = [
     "Asked",
     "BlockMean",
     "Cholesky",
+    "Condition",
     "Constant",
     "Dct",
     "Distribution",
@@ -72,6 +76,7 @@ __all__ = [
     "Query",
     "Reduce",
     "Reducer",
+    "Relation",
     "Returned",
     "Selection",
     "Shared",
@@ -81,6 +86,7 @@ __all__ = [
     "Stream",
     "TopSingular",
     "Transpose",
+    "Where",
     "add",
     "matmul",
     "mul",

@@ -18,6 +18,8 @@ from normdsl.show.notation import Notation, Piece
 Number = int | float | Fraction
 #: Exact numbers have fewer digits, above and below the line.
 _DIGITS = 400
+#: π, as far as floating point knows it; written as the letter.
+_PI = Fraction("3.141592653589793")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -60,6 +62,8 @@ class Constant(Leaf, Operation):
         return Facts(value, value, symmetric=square, psd=square and self.value >= 0)
 
     def _notate(self, n: Notation) -> Piece:
+        if self.value == _PI:
+            return n.symbol("pi")
         return n.integer_or_ratio(self.value)
 
 

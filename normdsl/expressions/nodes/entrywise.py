@@ -48,9 +48,10 @@ SIGN = Function("sign", continuous_at_zero=False, odd=True, degree=0, low=-1.0, 
 RECIPROCAL = Function("reciprocal", continuous_at_zero=False, odd=True, degree=-1)
 EXP = Function("exp", continuous_at_zero=True, low=0.0)
 LOG = Function("log", continuous_at_zero=False, nonnegative_domain=True)
+COS = Function("cos", continuous_at_zero=True, even=True, low=-1.0, high=1.0)
 TANH = Function("tanh", continuous_at_zero=True, odd=True, low=-1.0, high=1.0)
 
-FUNCTIONS = {f.name: f for f in (ABS, SIGN, RECIPROCAL, EXP, LOG, TANH)}
+FUNCTIONS = {f.name: f for f in (ABS, SIGN, RECIPROCAL, EXP, LOG, COS, TANH)}
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -87,7 +88,7 @@ class Apply(Entrywise):
                 why="it needs an argument known to be ≥ 0, and this one may have either sign",
                 hint=how_nonnegative(self.arg),
             )
-        kept = x.nonnegative and (f.odd or f.even)
+        kept = x.nonnegative and f.odd
         symmetric = x.symmetric and self.shape != SCALAR
         return Facts(0.0 if kept else f.low, f.high, symmetric=symmetric)
 

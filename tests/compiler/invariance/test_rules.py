@@ -24,7 +24,7 @@ GRAM = G @ G.T
 ROWS = nd.sum(G, over="cols")
 v = nd.ema(G * G, 0.9)
 L = nd.accumulate(G @ G.T)
-START = nd.fix(lambda s: s, W)
+START = nd.start(W)
 LEFT_SCALE = g.Group("left_scale", "W = D W̃", rows=g.row_column_scale.rows)
 Q = nd.eigenbasis(L)
 COLUMNS = operator_norm(1, 2)
@@ -71,6 +71,12 @@ POSITIVE = [
     ("eye", nd.eye_like(GRAM) + L, g.orthogonal, "(orthogonal P, orthogonal P)"),
     ("add", G + 2 * G, g.affine, "(cov_A, cov_B)"),
     ("maximum", nd.maximum(nd.abs(G), v / nd.abs(G)), g.scale, "entries S^(-1)"),
+    ("where", nd.where(nd.abs(G) > v / nd.abs(G), G, 0), g.scale, "entries S^(-1)"),
+    ("where", nd.where(nd.abs(G) > v / nd.abs(G), W, -W), g.sign_flips, "entries diagonal signs S"),
+    ("where", nd.where(nd.abs(G) >= nd.max(nd.abs(G)), G, 0), g.signed_permutations, SIGNED),
+    ("where", nd.where(nd.loss < 0, G, 2 * G), g.affine, "(cov_A, cov_B)"),
+    ("where", nd.where(nd.loss <= nd.prev(nd.loss), G, 2 * G), g.loss_scale, "unit c"),
+    ("where", nd.where(W > W + G, W, W + G), g.translation, "shifted by T"),
     ("mul", G * W, g.scale, "fixed"),
     ("mul", nd.inner(G, W) * G, g.affine, "(cov_A, cov_B)"),
     ("pow", (G * G) ** 0.25, g.scale, "entries S^(-1/2)"),
@@ -166,6 +172,14 @@ REFUSED = [
     ("add", G * G + G, g.loss_scale, "multiplied by c^(2) with one that is multiplied by c"),
     ("maximum", nd.maximum(G, -G), g.orthogonal, "compares entries"),
     ("maximum", nd.maximum(G, G * G), g.loss_scale, "multiplied by"),
+    ("where", nd.where(G > 0, G, 0), g.sign_flips, "compares entries, but its arguments are flip"),
+    ("where", nd.where(G > 0, G, 0), g.orthogonal, "compares entries, but its arguments are rota"),
+    ("where", nd.where(G > 1, G, 0), g.loss_scale, "multiplied by c with one that is left alone"),
+    ("where", nd.where(nd.loss > 0, G, W), g.loss_scale, "multiplied by c with one that is left"),
+    ("where", nd.where(W > 0, W, 2 * W), g.translation, "compares two terms that are shifted"),
+    ("where", nd.where(G > 0, W, 0), g.translation, "chooses between two terms that are shifted"),
+    ("where", nd.where(nd.abs(G) > 1, G, 2 * G), g.orthogonal, "single entries"),
+    ("where", nd.where(nd.t > 2, G, W), g.affine, "mixed by A⁻ᵀ with one that is mixed by A"),
     ("mul", G * G, g.orthogonal, "multiplies entry by entry"),
     ("pow", (G * G) ** nd.sum(nd.abs(G)), g.loss_scale, "exponent itself moves"),
     ("pow", nd.abs(G) ** 0.5, g.affine, "looks at single entries"),

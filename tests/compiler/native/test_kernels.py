@@ -21,7 +21,8 @@ FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 def invented(lr: nd.NonNegative = 0.1):
     v = nd.ema(nd.exp(-abs(G)), 0.9)
     u = nd.maximum(nd.tanh(G), v) * nd.log(1 + v**3) + nd.sign(G) / (1 + v**0.7) ** 2
-    return W - lr * u * nd.reciprocal(G)
+    u = nd.where(v < G, u, nd.where(nd.abs(G) <= v, nd.cos(u), nd.where(G < 0.5, 1, v)))
+    return W - lr * u * nd.reciprocal(nd.where(G >= W, G, 3))
 
 
 @nd.optimizer

@@ -116,3 +116,34 @@ def test_coupled_states_each_have_a_name():
         return W - lr * L * R
 
     assert names(rule) == ["L", "R"]
+
+
+def test_a_state_read_before_its_step_has_its_authors_name_and_its_body_is_written_by_names():
+    @nd.optimizer
+    def rule(lr=0.1):
+        def trial(scale):
+            u = nd.sign(scale * G + W)
+            return u, nd.inner(u, G) > 0
+
+        scale = nd.fix(lambda s: nd.where(trial(s)[1], 2 * s, s / 2), 1)
+        step, good = trial(nd.prev(scale, init=1))
+        return W - lr * nd.where(good, step, 0)
+
+    assert [line.strip() for line in str(rule).splitlines()[1:]] == [
+        "step₂ ← sign(scale_old G + W)",
+        "scale ← where(inner(step₂, G) > 0, 2 scale_old, ½ scale_old)",
+        "W     ← W − η where(inner(step₂, G) > 0, step₂, 0)",
+    ]
+
+
+def test_what_a_long_formula_repeats_is_numbered():
+    @nd.optimizer
+    def rule(lr=0.1):
+        x = G
+        for _ in range(8):
+            x = nd.tanh(2 * x + x * x)
+        return W - lr * x
+
+    lines = [line.strip() for line in str(rule).splitlines()[1:]]
+    assert lines[:2] == ["x₁ ← tanh(2 G + G²)", "x₂ ← tanh(2 x₁ + x₁²)"]
+    assert lines[-2:] == ["x  ← tanh(2 x₇ + x₇²)", "W  ← W − η x"]

@@ -337,10 +337,19 @@ def test_iterating_is_refused():
 @pytest.mark.parametrize(
     "compare", [lambda x: x < 0, lambda x: x <= 0, lambda x: x > 0, lambda x: x >= 0]
 )
-def test_comparing_is_refused(compare):
-    """`if G > 0` is how branching is written; it deserves the same advice as `if G`."""
-    with refuses(nd.DeclarationError, "nd.maximum"):
-        compare(2 * G)
+def test_branching_on_a_comparison_is_refused(compare):
+    with refuses(nd.DeclarationError, "branch on a comparison", "at:  2 G", "nd.where(2 G", "max"):
+        if compare(2 * G):
+            pass
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda c: c * 2, lambda c: G + c, lambda c: c & c, lambda c: c < 1, lambda c: ~c, as_expr],
+)
+def test_a_comparison_is_no_number(use):
+    with refuses(nd.DeclarationError, "at:  G < W", "nd.where"):
+        use(G < W)
 
 
 def test_indexing_is_refused():

@@ -26,9 +26,12 @@ from normdsl.expressions.nodes import (
     Polar,
     Reduce,
     Reducer,
+    Relation,
     SingularLmo,
     SingularNorm,
+    Where,
 )
+from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
 
 GRAM = G @ G.T
@@ -97,7 +100,7 @@ def test_identity():
 
 def test_maximum():
     same(Maximum(G, W), torch.maximum)
-    same(Maximum(G, nd.expressions.nodes.constants.as_expr(0)), lambda g, w: g.clamp_min(0))
+    same(Maximum(G, as_expr(0)), lambda g, w: g.clamp_min(0))
     assert Maximum(G, nd.sum(G, over="rows")).shape == MATRIX
     assert Maximum(GRAM, C).facts.symmetric is False
 
@@ -105,6 +108,43 @@ def test_maximum():
 def test_maximum_of_other_shapes_is_refused_in_its_own_words():
     with refuses(nd.ShapeError, "maximum"):
         Maximum(G, GRAM)
+
+
+@pytest.mark.parametrize("relation", list(Relation))
+def test_where(relation):
+    compare = {"<": torch.lt, "<=": torch.le, ">": torch.gt, ">=": torch.ge}[relation.value]
+    same(
+        Where(relation, G, W, 2 * G, as_expr(0)),
+        lambda g, w: torch.where(compare(g, w), 2 * g, 0.0),
+    )
+    same(
+        Where(relation, G, G, as_expr(1), as_expr(2)),
+        lambda g, w: torch.where(compare(g, g), torch.ones_like(g), 2.0),
+    )
+
+
+def test_what_is_known_of_a_choice():
+    scalar, above = nd.sum(G), Relation.ABOVE
+    assert Where(above, G, W, as_expr(-1), nd.exp(G)).facts.low == -1
+    assert Where(above, scalar, as_expr(0), GRAM, 2 * GRAM).facts.psd
+    assert Where(above, GRAM, C, GRAM, 2 * GRAM).facts.symmetric is False
+    assert Where(above, nd.sum(G, over="rows"), as_expr(0), G, W).shape == MATRIX
+    assert nd.where(nd.t < 1, G, W) == W
+    assert nd.where(nd.exp(G) >= 0, G, W) == G
+    assert nd.where(G > 0, W, W) == W
+    assert isinstance(nd.where(nd.exp(G) > 0, G, W), Where)  # it may underflow
+    assert nd.where(True, G, W) == nd.where(2 > 1, G, W) == G
+
+
+def test_choices_of_other_shapes_are_refused_in_their_own_words():
+    with refuses(nd.ShapeError, "choose between"):
+        nd.where(G > 0, G, GRAM)
+    with refuses(nd.ShapeError, "compare an m×n and an m×m"):
+        nd.where(G > GRAM, G, W)
+    with refuses(nd.ShapeError, "choose an entry of an n×m by each of an m×1", "sum[j](G)"):
+        nd.where(nd.sum(G, over="cols") > 0, G.T, 1)
+    with refuses(nd.DeclarationError, "choose by an expression", "at:  G", "nd.where(x > 0"):
+        nd.where(G, 1, 0)
 
 
 @pytest.mark.parametrize("p", [1 / 2, 1 / 4, -1, -1 / 2, 2, 3 / 4])

@@ -7,6 +7,7 @@ import pytest
 import normdsl as nd
 from normdsl import G, W
 from normdsl.declarations.display import declared_latex, declared_text
+from normdsl.show.symbols import unicode_symbol
 from normdsl.show.text import Text
 
 
@@ -65,7 +66,7 @@ def test_every_algorithm_is_shown(name):
 @pytest.mark.parametrize("name", nd.algorithms.__all__)
 def test_names_are_defined_before_they_are_used(name):
     rule = getattr(nd.algorithms, name)
-    undefined = set(rule.labels.values())
+    undefined = set(map(unicode_symbol, rule.labels.values()))
     for line in declared_text(rule).splitlines()[1:]:
         defined, formula = line.split("←")
         undefined.discard(defined.strip())

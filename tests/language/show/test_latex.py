@@ -1,5 +1,6 @@
 """Expressions as LaTeX."""
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -36,6 +37,12 @@ GRAM = G @ G.T
         (nd.inverse(W @ G.T), r"{\left(W\, {G}^{\top}\right)}^{-1}"),
         (nd.polar(G), r"\operatorname{polar}\!\left(G\right)"),
         (nd.maximum(G, W), r"\operatorname{max}\!\left(G,\, W\right)"),
+        (
+            nd.where(t > 9, G, nd.where(t > 4, W, 0)),
+            r"\begin{cases} G & t > 9 \\ W & t > 4 \\ 0 & \text{otherwise} \end{cases}",
+        ),
+        (nd.cos(math.pi * t), r"\cos\!\left(\pi\, t\right)"),
+        (nd.where(G <= W, G, 0), r"\begin{cases} G & G \le W \\ 0 & \text{otherwise} \end{cases}"),
         (nd.sum(G, over="rows"), r"\operatorname{sum}_{i}\!\left(G\right)"),
         (nd.spectral.lmo(G), r"\operatorname{lmo}_{\left\|X\right\|_{2}}\!\left(G\right)"),
         (nd.spectral.value(G), r"\left\|G\right\|_{2}"),

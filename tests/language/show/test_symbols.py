@@ -16,6 +16,7 @@ from normdsl.show.symbols import latex_symbol, unicode_symbol
         ("beta", "β", r"\beta"),
         ("beta1", "β₁", r"\beta_{1}"),
         ("beta_2", "β₂", r"\beta_{2}"),
+        ("pi", "π", r"\pi"),
         ("eps", "ε", r"\varepsilon"),
         ("epsilon", "ε", r"\varepsilon"),
         ("lambda_", "λ", r"\lambda"),

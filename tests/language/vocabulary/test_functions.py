@@ -21,6 +21,7 @@ TORCH = {
     "sign": torch.sign,
     "reciprocal": torch.reciprocal,
     "exp": torch.exp,
+    "cos": torch.cos,
     "tanh": torch.tanh,
 }
 
@@ -57,6 +58,24 @@ def test_maximum_and_minimum():
     assert torch.equal(evaluate(nd.minimum(G, W), g, w), torch.minimum(g, w))
     assert torch.equal(evaluate(nd.minimum(1, G), g), g.clamp_max(1))
     assert nd.minimum(nd.abs(G), 1).facts.high == 1
+    assert torch.equal(evaluate(nd.clamp(G, -0.5, 0.25), g), g.clamp(-0.5, 0.25))
+
+
+@pytest.mark.parametrize(("over", "axes"), [("rows", 0), ("cols", 1), ("all", (0, 1))])
+def test_means(over, axes):
+    g = random_matrix(3, 4, 1)
+    found = evaluate(nd.mean(G, over=over) + 0 * G, g)
+    torch.testing.assert_close(found, g.mean(axes, keepdim=True).expand_as(g))
+    assert nd.mean(G.T @ G, over="rows") == nd.sum(G.T @ G, over="rows") / nd.cols
+
+
+def test_the_start_is_what_the_weights_were_at_first():
+    w = random_matrix(3, 4, 1)
+    rule = nd.functional(nd.Declaration("rule", (), W - (W - nd.start()) / 2 - G))
+    state, at = rule.init(w), w
+    for _ in range(3):
+        at, state = rule.update(torch.ones_like(w), state, at)
+    torch.testing.assert_close(at, w - 1.75)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_query_is_written_as_in_a_paper():
     assert str(nd.gradient(at=2 * W)) == "∇f(2 W)"
     assert str(nd.hessian_product(G, at=2 * W)) == "∇²f(2 W) G"
     assert latex(nd.loss_at(2 * W)) == r"f\!\left(2\, W\right)"
-    assert latex(nd.hessian_product(G)) == r"\nabla^2 f\!\left(W\right)\, G"
+    assert latex(nd.hessian_product(G)) == r"\nabla^{2} f\!\left(W\right)\, G"
 
 
 def test_a_rule_says_that_it_asks():

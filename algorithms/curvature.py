@@ -1,0 +1,142 @@
+"""Second-order methods by products with the Hessian: Hutchinson's diagonals, Newton's steps.
+
+All are stepped by `opt.step(closure)`, where the closure calls `loss.backward(create_graph=True)`;
+products are then double backward on the graph of that one evaluation.
+"""
+
+from __future__ import annotations
+
+import normdsl as nd
+from normdsl import G, W
+
+
+@nd.optimizer
+def adahessian(
+    lr: nd.NonNegative = 0.15,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    eps: nd.NonNegative = 1e-4,
+    power: nd.NonNegative = 1.0,
+    weight_decay: nd.NonNegative = 0.0,
+):
+    """AdaHessian: Adam with an estimate of the Hessian's diagonal in the place of the gradient.
+
+    D = z ∘ H z with random signs z,  v = ema(D², β₂),   W ← (1 − lr λ) W − lr m / (v^{p/2} + ε),
+    the moments corrected for their start (Yao et al., 2020, arXiv:2006.00719). The code takes |D|,
+    whose square is the same, and its mean over each kernel of a convolution, left out here.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.adahessian.check("loss_scale", witnesses=False).answer
+        'invariant if eps = 0 and power = 1'
+    """
+    z = nd.signs_like(W)
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.ema((z * nd.hessian_product(z)) ** 2, beta2, debias=True)
+    return (1 - lr * weight_decay) * W - lr * m / (v ** (power / 2) + eps)
+
+
+@nd.optimizer
+def sophia(
+    lr: nd.NonNegative = 1e-3,
+    beta1: nd.Fraction = 0.96,
+    beta2: nd.Fraction = 0.99,
+    gamma: nd.Positive = 0.01,
+    eps: nd.Positive = 1e-12,
+    weight_decay: nd.NonNegative = 0.0,
+):
+    """Sophia-H: momentum over the Hessian's diagonal, every entry cut off at 1.
+
+    h = ema(z ∘ H z, β₂) with random signs z,   W ← (1 − lr λ) W − lr clip(m / max(γ h, ε), 1) (Liu
+    et al., 2023, arXiv:2305.14342). There h gains a product at every tenth step, here at every one.
+    Sophia-G, whose estimate is a square of gradients with sampled labels, needs those.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.sophia.check("sign_flips", witnesses=False).answer
+        'invariant in law'
+    """
+    z = nd.signs_like(W)
+    m, h = nd.ema(G, beta1), nd.ema(z * nd.hessian_product(z), beta2)
+    u = nd.clip_entries(m / nd.maximum(gamma * h, eps), 1)
+    return (1 - lr * weight_decay) * W - lr * u
+
+
+@nd.optimizer
+def oasis(lr: nd.NonNegative = 0.1, beta: nd.Fraction = 0.999, floor: nd.Positive = 0.01):
+    """OASIS with a fixed rate: the gradient over the size of the Hessian's diagonal.
+
+    D = ema(z ∘ H z, β) with random signs z,   W ← W − lr G / max(|D|, α), α = floor (Jahani et al.,
+    2021, arXiv:2109.05198). There the first D is an average of several products, here the average
+    is corrected for its start; and the rate adapts to the change of the gradient.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.oasis.check("translation", witnesses=False).answer
+        'invariant'
+    """
+    z = nd.signs_like(W)
+    D = nd.ema(z * nd.hessian_product(z), beta, debias=True)
+    return W - lr * G / nd.maximum(nd.abs(D), floor)
+
+
+@nd.optimizer
+def newton_cg(lr: nd.NonNegative = 1.0, damping: nd.NonNegative = 1e-3):
+    """Newton's method, damped, the system solved by three conjugate gradients.
+
+    W ← W − lr D with (H + λ I) D ≈ G, λ = damping (Dembo et al., 1982; Martens, 2010). Where H has
+    eigenvalues below −λ, the system is not that of a minimum. Published codes iterate until the
+    residual is small, and adapt λ.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.newton_cg.check("loss_scale", witnesses=False).answer
+        'invariant if damping = 0'
+    """
+    D = nd.solve_linear(lambda V: nd.hessian_product(V) + damping * V, G, iterations=3)
+    return W - lr * D
+
+
+@nd.optimizer
+def aicn(smoothness: nd.Positive = 1.0):
+    """AICN: Newton's method with a rate that falls with the length of the step.
+
+    H D ≈ G,  N = √⟨G, D⟩,   W ← W − (√(1 + 2 L N) − 1)/(L N) D, L = smoothness, of all layers
+    (Hanzely et al., 2022, arXiv:2211.00140). The system is solved by three conjugate gradients, so
+    that it is invariant under rotations; solved exactly it would be so under all linear maps.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.aicn.check("orthogonal", witnesses=False).answer
+        'invariant'
+    """
+    D = nd.solve_linear(nd.hessian_product, G, iterations=3)
+    N = smoothness * nd.sqrt(nd.maximum(nd.sum(nd.inner(G, D), over="layers"), 0))
+    # The same without cancellation: (√(1 + 2 N) − 1) / N.
+    return W - 2 / (1 + nd.sqrt(1 + 2 * N)) * D
+
+
+@nd.optimizer
+def gns_newton(start: nd.Positive = 1.0):
+    """Newton's method, damped by ‖G‖/γ; γ doubles after a step that succeeds, and else is halved.
+
+    λ = ‖G‖/γ,  (H + λ I) D ≈ G,   W ← W − D if f(W) − f(W − D) ≥ ‖∇f(W − D)‖²/(8 λ), of all layers,
+    otherwise W stays (Semenov et al., 2025, arXiv:2506.13710). There a step is tried again with
+    half the γ until it succeeds, here in the next step, with the next sample.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.gns_newton.check("orthogonal", witnesses=False).answer
+        'invariant'
+    """
+
+    def trial(gamma):
+        damping = nd.sqrt(nd.sum(nd.inner(G, G), over="layers")) / gamma
+        D = nd.solve_linear(lambda V: nd.hessian_product(V) + damping * V, G, iterations=3)
+        slope = nd.gradient(at=W - D)
+        least = nd.sum(nd.inner(slope, slope), over="layers") / (8 * damping)
+        return D, nd.loss - nd.loss_at(W - D) >= least
+
+    gamma = nd.fix(lambda g: nd.where(trial(g)[1], 2 * g, g / 2), start)
+    D, succeeds = trial(nd.prev(gamma, init=start))
+    return W - nd.where(succeeds, D, 0)

@@ -1,0 +1,147 @@
+"""Second-order rules against their literal loops, on two layers that the loss couples."""
+
+import inspect
+
+import pytest
+import torch
+from references.curvature import CURVATURE
+from torch import nn
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.cli.find import shipped
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using backward.* with create_graph:UserWarning")
+
+STEPS, SHAPES = 8, ((2, 3), (1, 4))
+SETTINGS = {
+    "adahessian": {"lr": 0.05, "beta1": 0.8, "beta2": 0.9, "eps": 1e-2, "power": 0.7,
+                   "weight_decay": 0.1},
+    "sophia": {"lr": 0.05, "beta1": 0.8, "beta2": 0.9, "gamma": 2.0, "eps": 1e-3,
+               "weight_decay": 0.1},
+    "oasis": {"lr": 0.05, "beta": 0.9, "floor": 0.3},
+    "newton_cg": {"lr": 0.5, "damping": 0.1},
+    "aicn": {"smoothness": 3.0},
+    "gns_newton": {"start": 30.0},
+}  # fmt: skip
+RULES = {name: shipped()[name] for name in CURVATURE}
+
+g = torch.Generator().manual_seed(0)
+A = torch.randn(12, 10, generator=g, dtype=torch.float64)
+START = torch.randn(10, generator=g, dtype=torch.float64)
+
+
+def loss(w, step):
+    """A smooth loss of all weights, another one at each step."""
+    return torch.cosh(A @ w / 3 - 0.1 * step).log().sum() + 0.05 * (w**4).sum()
+
+
+def layers(w=START):
+    parts = w.split([m * n for m, n in SHAPES])
+    return [nn.Parameter(x.reshape(s).clone()) for x, s in zip(parts, SHAPES, strict=True)]
+
+
+def joined(params):
+    return torch.cat([p.flatten() for p in params])
+
+
+def trained(rule, steps=STEPS, f=loss, **options):
+    """Return the weights after each step."""
+    params = layers()
+    opt, path = rule(params, **options), []
+    for step in range(steps):
+
+        def closure(step=step):
+            opt.zero_grad()
+            value = f(joined(params), step)
+            value.backward(create_graph=True)
+            return value
+
+        opt.step(closure)
+        path.append(joined(params).detach())
+    return path
+
+
+@pytest.fixture(scope="module")
+def signs():
+    """The random signs that rules draw in each step."""
+    probe = nd.Declaration("probe", (), W + nd.signs_like(W) - 1e-30 * G)
+    path = trained(probe)
+    return [(x - y).round() for x, y in zip(path, [START, *path], strict=False)]
+
+
+@pytest.mark.parametrize("given", ["settings", "defaults"])
+@pytest.mark.parametrize("name", CURVATURE)
+def test_trajectories_equal_a_literal_loop(name, given, signs):
+    hyper = SETTINGS[name] if given == "settings" else {}
+    w, state = START, {}
+    for t, found in enumerate(trained(RULES[name], **hyper), 1):
+        w = CURVATURE[name](w, lambda x, t=t: loss(x, t - 1), t, state, signs[t - 1], **hyper)
+        torch.testing.assert_close(found, w, rtol=1e-9, atol=1e-11)
+    assert float((w - START).norm()) > 1e-3
+
+
+@pytest.mark.parametrize("name", CURVATURE)
+def test_hyper_parameters_are_those_of_the_loop_and_all_are_set(name):
+    keywords = inspect.signature(CURVATURE[name]).parameters.values()
+    literal = {k.name: k.default for k in keywords if k.kind is k.KEYWORD_ONLY}
+    assert RULES[name].defaults == literal
+    assert set(SETTINGS[name]) == set(literal)
+
+
+def test_steps_fail_and_succeed_in_the_comparison_of_trials():
+    moves = [x != y for x, y in zip(*(map(torch.Tensor.tolist, p) for p in _pairs()), strict=True)]
+    assert {True, False} == set(moves)
+
+
+def _pairs():
+    path = trained(RULES["gns_newton"], **SETTINGS["gns_newton"])
+    return [START, *path[:-1]], path
+
+
+@pytest.mark.parametrize("name", CURVATURE)
+def test_it_trains(name):
+    lr = {"adahessian": {"lr": 0.05}, "sophia": {"lr": 0.05}}.get(name, {})
+    path = trained(RULES[name], steps=40, f=lambda w, step: loss(w, 0), **lr)
+    assert float(loss(path[-1], 0)) < 0.5 * float(loss(START, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "evaluations"), [("newton_cg", 1), ("sophia", 1), ("gns_newton", 2)]
+)
+def test_what_a_step_costs(name, evaluations):
+    calls = []
+
+    def counted(w, step):
+        calls.append(step)
+        return loss(w, step)
+
+    trained(RULES[name], steps=1, f=counted)
+    assert len(calls) == evaluations
+
+
+@nd.optimizer
+def newton(lr=1.0):
+    return W - lr * nd.solve_linear(nd.hessian_product, G, iterations=5)
+
+
+@nd.optimizer
+def shortened(lr=1.0, bend=1.0):
+    D = nd.solve_linear(nd.hessian_product, G, iterations=5)
+    return W - lr / (1 + bend * nd.sum(nd.inner(G, D), over="layers")) * D
+
+
+def test_newtons_step_of_a_transformed_loss_is_a_shorter_one():
+    """(∇²φ(f))⁻¹ ∇φ(f) = κ H⁻¹ g, κ = 1 / (1 + φ''/φ' gᵀ H⁻¹ g) (arXiv:2509.25782): φ = eˣ, x²."""
+    d = torch.linspace(1, 5, 10, dtype=torch.float64).round()  # five eigenvalues: CG is exact
+
+    def f(w, step):
+        return (d * (w - 1) ** 2).sum() / 40 + 0.3
+
+    (plain,) = trained(shortened, steps=1, f=f, lr=0.5, bend=1.0)
+    (exponential,) = trained(newton, steps=1, f=lambda w, s: f(w, s).exp(), lr=0.5)
+    torch.testing.assert_close(exponential, plain, rtol=1e-9, atol=0)
+    bend = 1 / float(f(START, 0))  # φ''/φ' of x² is 1/x
+    (plain,) = trained(shortened, steps=1, f=f, lr=0.5, bend=bend)
+    (squared,) = trained(newton, steps=1, f=lambda w, s: f(w, s) ** 2, lr=0.5)
+    torch.testing.assert_close(squared, plain, rtol=1e-9, atol=0)
