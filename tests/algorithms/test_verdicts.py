@@ -189,16 +189,16 @@ def test_every_other_rule_has_its_line():
 
 @pytest.mark.parametrize("name", TABLE)
 def test_what_is_proved_is_what_the_theory_says(name):
-    """In every fourth group, neighbours among the rules in the others; `normdsl check` does all."""
-    for group in NAMES[list(TABLE).index(name) % 4 :: 4]:
+    """In every eighth group, neighbours among the rules in the others; `normdsl check` does all."""
+    for group in NAMES[list(TABLE).index(name) % 8 :: 8]:
         answer = OTHERS[name].check(group, witnesses=False).answer
         said = TABLE[name].get(group)
         assert answer == ("unknown" if said is None else f"invariant {said}".strip()), group
 
 
-@pytest.mark.parametrize("name", list(TABLE)[::4])
+@pytest.mark.parametrize("name", list(TABLE)[::6])
 def test_what_is_not_has_a_counterexample(name):
-    """One of each fourth rule."""
+    """One of each sixth rule."""
     refused = [x for x in NAMES if x not in TABLE[name] and (name, x) not in OPEN]
     group = refused[list(TABLE).index(name) % len(refused)]
     assert OTHERS[name].check(group).witness is not None, group
