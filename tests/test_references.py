@@ -158,9 +158,9 @@ def drift(name, case, steps):
 
 @pytest.mark.parametrize("name", R)
 def test_no_comparison_is_decided_by_rounding(name):
-    """In all cases; of rules that take turns, in every third."""
+    """In all cases; of rules that take turns, in every third, over the first half."""
     for case in cases_of(name)[:: 1 if name in CORE else 3]:
-        assert drift(name, case, 100) < 1e-11, case.name
+        assert drift(name, case, 100 if name in CORE else 50) < 1e-11, case.name
 
 
 @pytest.mark.parametrize("name", INSTEAD)
@@ -189,6 +189,7 @@ def test_every_hyper_parameter_of_the_comparisons_moves_the_path(name):
 
 
 def moved(name, case, key, value):
-    path = run_loop(R[name], case, **SETTINGS[name])
+    steps = 100 if name in CORE else 40
     more = value + 1 if key == "rank" else 1.01 * value
-    return worst(run_loop(R[name], case, **{**SETTINGS[name], key: more}), path) > 1e-6
+    path = run_loop(R[name], case, steps, **SETTINGS[name])
+    return worst(run_loop(R[name], case, steps, **{**SETTINGS[name], key: more}), path) > 1e-6

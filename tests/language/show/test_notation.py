@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+from taking_turns import in_turn
 
 import normdsl as nd
 from normdsl import G, W
@@ -75,7 +76,7 @@ def test_every_node_has_a_latex_form(expr):
     assert latex(expr) in expr._repr_latex_()
 
 
-@pytest.mark.parametrize("name", nd.algorithms.__all__)
+@pytest.mark.parametrize("name", in_turn(1))
 def test_every_algorithm_is_legal_in_both(name):
     rule = getattr(nd.algorithms, name)
     assert_legal(latex(rule.update))
