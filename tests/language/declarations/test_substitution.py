@@ -24,7 +24,7 @@ from normdsl.expressions.traversal import walk
 STEPS = 15
 LIMIT = 0.3
 #: Moments are those of the layer, which are not fed; loops of second order take the loss itself;
-#: and Polyak steps divide a gap of losses by the square of a gradient, so that they diverge on shorter
+#: and Polyak steps divide a gap of losses by a gradient's square, so that they diverge on shorter
 #: ones.
 FED = sorted(set(in_turn(7)) - {"kfac", "twin_polyak", *CURVATURE})
 
