@@ -40,8 +40,9 @@ parity: $(STAMP)  ## the table of docs/parity.md: rules, literal loops, public c
 reliability: $(STAMP)  ## the tables of docs/reliability.md: faults, and what comes of them
 	$(BIN)/python tests/reliability.py --out docs/reliability.md
 
-table: $(STAMP)  ## docs/table.*: the methods of the paper, computed from their declarations
+table: $(STAMP)  ## docs/table.*: the methods of the paper; docs/rules.md: all rules, by family
 	$(BIN)/python tests/table.py
+	$(BIN)/python tests/rules_doc.py
 
 bench: $(STAMP)  ## docs/speed.*: steps beside other packages, on this CPU; leave the machine alone
 	$(BIN)/normdsl bench --json docs/speed.json --figure docs/speed.png

@@ -27,10 +27,13 @@ What is promised: a gradient, loss, moment or weight that is NaN or infinite cha
 neither does a very large gradient (above the largest number to the power 3/8, 3e14 in float32), nor
 a division by zero in a rule that divides. Of an ordinary gradient, steps are written in place,
 without a second copy of weights and states; if a result overflows then, the error says so after it
-was written. `judged=True` computes each step twice, and promises that nothing was written then
-either; `nonfinite="skip"` never writes what is not finite. Two limits: weights are judged where
-their version says that others wrote them, which a write through `p.data` does not change; and a
-factorisation that fails for finite, ordinary values stops a step that other layers have taken.
+was written. `judged=True` judges every result first, at up to twice the time, and promises that
+nothing was written then either. With `nonfinite="skip"` torch's operations never write what is not
+finite; native code writes such an overflow, and its parameter then takes no further step until its
+weights are set anew (with `judged=True` it is not written). What the loss answers at other points
+is judged as the gradient is. Two limits: weights are judged where their version says that others
+wrote them, which a write through `p.data` does not change; and a factorisation that fails for
+finite, ordinary values stops a step that other layers have taken.
 """
 GRADIENTS = """## One step
 
