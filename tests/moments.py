@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 import normdsl as nd
-from normdsl.expressions.nodes import Reducer, Source
+from normdsl.expressions.nodes import Asked, Reducer, Source
 
 _SIDE = {"input_moment": 1, "output_moment": 0}
 
@@ -70,8 +70,15 @@ def objective_of(rule: nd.Declaration, grads, params) -> dict:
 
 
 def layers_of(program, *args, **told):
-    """Return the arguments about layers of a lowered step whose batch is all of them, if any."""
+    """Return the arguments about layers of a lowered step whose batch is all of them, if any.
+
+    What it asks of the loss is answered by something that has the right shape.
+    """
     known = {"layers": (), "own": ()} if program.layers else {}
+    asked = [q for phase in program.phases for q in phase.asked]
+    if asked:
+        matrix, number = args[1] + 1, args[1].mean((-2, -1), keepdim=True)
+        known["answers"] = tuple(number if q.asked is Asked.LOSS else matrix for q in asked)
     for node, survey in zip(program.layers, program.surveys, strict=True):
         (own,) = survey(*args, **told, **known)
         total = own.sum() if node.reducer is Reducer.SUM else own.amax()

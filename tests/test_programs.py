@@ -7,6 +7,7 @@ import programs
 import pytest
 from grammar import GRAMMARS
 
+from normdsl import G
 from normdsl.expressions.domains import FRACTION, NON_NEGATIVE, POSITIVE, REAL
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import FUNCTIONS, Apply, Draw, Param, Source, Stream
@@ -32,8 +33,9 @@ def built():
 
 @functools.cache
 def nodes():
-    """Return every node of them."""
-    return {x for _, value in built() for x in walk(value)}
+    """Return every node of them, and of how steps enter rules."""
+    values = [*(value for _, value in built()), *(update(G) for update in programs.UPDATES)]
+    return {x for value in values for x in walk(value)}
 
 
 def concrete(cls):

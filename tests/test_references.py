@@ -80,7 +80,8 @@ def test_shampoo_of_one_gradient_is_its_polar_factor_from_either_side(case):
 @NAMES
 def test_soap_takes_no_step_at_first_and_splus_the_sign(case):
     assert torch.equal(run_loop(R["soap"], case, steps=1)[0], case.start)
-    step = run_loop(R["splus"], case, steps=1, lr=1.0, weight_decay=0.0)[0] - case.start
+    (both,) = run_loop(R["splus"], case, steps=1, lr=1.0, weight_decay=0.0)
+    step = both[0] - case.start
     scaled = step * sum(case.start.shape) / 2
     assert torch.equal(scaled.sign(), -case.grad(case.start, 1).sign())
 

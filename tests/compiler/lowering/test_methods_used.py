@@ -29,6 +29,7 @@ QR = "eigenbasis: QRPower(), every 10 steps, the first by Eigh()"
 COLUMNS = "orthonormal columns: QR"
 #: Lines under the two schedules; all other rules are entrywise.
 LINES = {
+    "online_subspace_descent": (("matrix products",), ("matrix products",)),
     **dict.fromkeys(("dion", "power_sgd"), ((COLUMNS,), (COLUMNS,))),
     "affine_muon": (
         ("power −1: Eigh()", "power −½: Eigh()", SVD),

@@ -66,7 +66,8 @@ def test_a_batch_is_a_loop(rule):
     for i in range(3):
         mine = [s[i : i + 1] for s in states]
         given = told | {k: x[i : i + 1] for k, x in seen.items()}
-        given |= {"own": tuple(x[i : i + 1] for x in told["own"])} if "own" in told else {}
+        each = [key for key in ("own", "answers") if key in told]
+        given |= {key: tuple(x[i : i + 1] for x in told[key]) for key in each}
         alone = program.step(weights[i : i + 1], grads[i : i + 1], *mine, t=clock(1), **given)
         for x, y in zip(together, alone, strict=True):
             torch.testing.assert_close(x[i : i + 1], y)

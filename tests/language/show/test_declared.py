@@ -57,8 +57,10 @@ def test_every_algorithm_is_shown(name):
     rule = getattr(nd.algorithms, name)
     lines = declared_text(rule).splitlines()
     assert lines[0].startswith(f"{name}(")
-    assert lines[-1].split()[:2] == ["W", "←"]
-    assert len(lines) == 2 + len(rule.labels)
+    beside = rule.evaluate is not None
+    assert lines[-1 - beside].split()[:2] == ["W", "←"]
+    assert lines[-1].startswith("  evaluate ←") == beside
+    assert len(lines) == 2 + beside + len(rule.labels)
     assert not re.search(r"\bs_old|fix\(|before\(", declared_text(rule))
     assert declared_latex(rule).count(r"\leftarrow") == len(lines) - 1
 
