@@ -74,8 +74,8 @@ def cosine(total: Any, floor: Any = 0, *, start: Any = 0) -> Expr:
         ½ (1 + cos(π min(1, 0.02 (t − 1))))
     """
     half = (1 + cos(math.pi * _within(_share(start, total)))) / 2
-    floor = as_expr(floor)
-    return floor + (1 - floor) * half
+    least = as_expr(floor)
+    return least + (1 - least) * half
 
 
 def piecewise(factors: Mapping[Any, Any]) -> Expr:

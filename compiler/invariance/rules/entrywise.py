@@ -57,10 +57,13 @@ def _where(node: nodes.Where, laws: Laws, group: Group) -> list[Outcome]:
     if law == ANYTHING:
         return [Outcome(ANYTHING, "a choice of two zeros", conditions)]
     if compared != ANYTHING:  # of two zeros, which compare alike everywhere
-        spread = _spread(node.compared, node.chosen)
-        pairs = ((compared.rows, law.rows), (compared.cols, law.cols))
-        pairs = (*pairs, (compared.entries, law.entries))
-        law = Law(*map(_chosen, pairs, spread), law.unit)
+        rows, cols, entries = _spread(node.compared, node.chosen)
+        law = Law(
+            _chosen((compared.rows, law.rows), rows),
+            _chosen((compared.cols, law.cols), cols),
+            _chosen((compared.entries, law.entries), entries),
+            law.unit,
+        )
     law = attrs.evolve(law, offset=laws[2].offset)
     return [Outcome(law, "a choice by a comparison of terms that move alike", conditions)]
 

@@ -44,7 +44,7 @@ class Relation(enum.Enum):
         return False if x.high < y.low or (strict and x.high <= y.low) else None
 
 
-@attrs.frozen
+@attrs.frozen(order=False)
 class Condition(Symbolic):
     """x < y, entry by entry: what `nd.where` chooses by. It has no value in a declaration.
 
