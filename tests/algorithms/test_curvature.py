@@ -1,10 +1,12 @@
 """Second-order rules against their literal loops, on two layers that the loss couples."""
 
 import inspect
+from functools import partial
 
 import pytest
+import pytorch_optimizer
 import torch
-from references.curvature import CURVATURE
+from references.curvature import CURVATURE, product, slope
 from torch import nn
 
 import normdsl as nd
@@ -36,9 +38,14 @@ def loss(w, step):
     return torch.cosh(A @ w / 3 - 0.1 * step).log().sum() + 0.05 * (w**4).sum()
 
 
-def layers(w=START):
+def shaped(w):
+    """Return the parts of a vector of all weights, each in the shape of its layer."""
     parts = w.split([m * n for m, n in SHAPES])
-    return [nn.Parameter(x.reshape(s).clone()) for x, s in zip(parts, SHAPES, strict=True)]
+    return [x.reshape(s).clone() for x, s in zip(parts, SHAPES, strict=True)]
+
+
+def layers():
+    return [nn.Parameter(x) for x in shaped(START)]
 
 
 def joined(params):
@@ -87,6 +94,33 @@ def test_hyper_parameters_are_those_of_the_loop_and_all_are_set(name):
     literal = {k.name: k.default for k in keywords if k.kind is k.KEYWORD_ONLY}
     assert RULES[name].defaults == literal
     assert set(SETTINGS[name]) == set(literal)
+
+
+#: Public codes as they are, told of our hyper-parameters by their names for them.
+PUBLIC = {
+    "adahessian": lambda p, lr, beta1, beta2, eps, power, weight_decay: (
+        pytorch_optimizer.AdaHessian(
+            p, lr, (beta1, beta2), weight_decay, hessian_power=power, eps=eps
+        )
+    ),
+    # It clips m / h at γ, where we clip m / (γ h) at 1.
+    "sophia": lambda p, lr, beta1, beta2, gamma, eps, weight_decay: pytorch_optimizer.SophiaH(
+        p, lr / gamma, (beta1, beta2), gamma * weight_decay, p=gamma, eps=eps / gamma
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_trajectories_equal_a_public_code_that_is_given_the_same_products(name, signs):
+    params = layers()
+    public = PUBLIC[name](params, **SETTINGS[name])
+    for step, found in enumerate(trained(RULES[name], **SETTINGS[name])):
+        w, z = joined(params).detach(), signs[step]
+        f = partial(loss, step=step)
+        for p, grad in zip(params, shaped(slope(f, w)), strict=True):
+            p.grad = grad
+        public.step(hessian=shaped(z * product(f, w, z)))
+        torch.testing.assert_close(found, joined(params).detach(), rtol=1e-9, atol=1e-11)
 
 
 def test_steps_fail_and_succeed_in_the_comparison_of_trials():

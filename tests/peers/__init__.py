@@ -10,7 +10,7 @@ ALIG = "pytorch_optimizer's AliG adds 1e-6 to ‖G‖², and takes the loss of a
 UNMATCHED = {
     "adagrad_norm": "No package has it for all tensors together.",
     "adagrad_sqr": "No package has it.",
-    "adahessian": "pytorch_optimizer has it, with signs of torch's generator, where ours are not.",
+    "adahessian": "Compared with pytorch_optimizer, given the same signs, in a test of its own.",
     "adam_mini": "Public codes need a model with names that they know.",
     "adam_sania": "No package has it; the authors' repository disagrees with itself on ε.",
     "adam_sqr": "No package has it; the authors' codes disagree on ε.",
@@ -64,7 +64,7 @@ UNMATCHED = {
     "storm": "No package has it.",
     "twin_polyak": "No package has it; experiment code only.",
     "rmsspectral": "Published in Lua only.",
-    "sophia": "pytorch_optimizer has it, with signs of torch's generator, where ours are not.",
+    "sophia": "Compared with pytorch_optimizer, given the same signs, in a test of its own.",
     "sps_max": ALIG,
     "sps_smoothed": "No package of ours has it; the authors' code is one of its own.",
     "subspace_momentum": "No package has it; pytorch_optimizer has the subset norm alone.",
