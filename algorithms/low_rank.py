@@ -253,8 +253,8 @@ def dct_adamw(
     m = nd.fix(lambda m: beta1 * m @ T + (1 - beta1) * R, nd.zeros_like(R))
     v = nd.fix(lambda v: beta2 * v @ T + (1 - beta2) * R * R, nd.zeros_like(R))
     root = nd.sqrt(v / (1 - beta2**nd.t))
-    step = m / (1 - beta1**nd.t) / (root + eps) @ (C @ E).T
-    return (1 - lr * weight_decay) * W - lr * step
+    N = m / (1 - beta1**nd.t) / (root + eps)
+    return (1 - lr * weight_decay) * W - lr * N @ (C @ E).T
 
 
 @nd.optimizer

@@ -10,7 +10,7 @@ from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.domains import Domain
 from normdsl.expressions.expr import Leaf, Operation
 from normdsl.expressions.facts import UNIT, UNKNOWN, Facts
-from normdsl.expressions.origins import ANYTHING, Origin
+from normdsl.expressions.origins import ANYTHING, Origin, joined
 from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Length, Shape
 from normdsl.show.notation import Notation, Piece
 
@@ -131,7 +131,7 @@ class Draw(Leaf):
         return known.get(self.distribution, UNKNOWN)
 
     def _infer_origins(self) -> Origin:
-        return Origin.CHANCE
+        return Origin.CHANCE | joined(self.children)
 
     def _notate(self, n: Notation) -> Piece:
         return n.symbol(_LETTERS[self.distribution] + ("" if self.key == 0 else str(self.key)))
