@@ -104,3 +104,13 @@ class Given:
 def capturing(rule: nd.Declaration, model: nn.Module):
     """Return the option that makes a rule read the layers of a model, if it reads any."""
     return {"capture": nd.capture(model)} if rule.moments else {}
+
+
+def drawn_of(program, weights):
+    """Return what a step of matrices takes its random numbers from, if it draws any."""
+    if not program.draws:
+        return {}
+    batch, rows, cols = weights.shape
+    stream = torch.arange(batch, device=weights.device).reshape(-1, 1, 1)
+    places = torch.arange(rows * cols, device=weights.device).reshape(1, rows, cols)
+    return {"stream": stream, "places": places}

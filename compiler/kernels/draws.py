@@ -22,7 +22,7 @@ def mixed(x: Tensor) -> Tensor:
 
 
 def folded(stream: Tensor, number: Tensor) -> Tensor:
-    """Return a number of a stream: 64 bits, and where a stream of its own starts."""
+    """Return a number of a stream: 64 bits, and where another stream starts."""
     return mixed((stream + number) * -0x61C8864680B583EB)
 
 

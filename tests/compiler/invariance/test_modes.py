@@ -134,7 +134,8 @@ def test_assumptions_name_parts_of_the_rule():
         kl_coupled.check(g.affine, transported="S")
     with pytest.raises(nd.HyperparameterError):
         kl_coupled.check(g.affine, transport="L")
-    assert set(WORDS) == {"transported", "unmoved", "full_rank", "distinct", "scaled"}
+    about_values = {"full_rank", "distinct", "separated", "untied"}
+    assert set(WORDS) == {"transported", "unmoved", "scaled", *about_values}
 
 
 def test_without_witnesses_nothing_is_refuted():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from moments import drawn_of
 from pairwise import rotated
 from taking_turns import in_turn
 from torch.profiler import ProfilerActivity, profile
@@ -75,7 +76,8 @@ def test_every_rule_has_a_cost_and_a_batch_costs_its_size(name, schedule):
 def test_states_are_those_that_a_program_makes(rule, schedule):
     program = lower(rule, schedule)
     hyper = {k: 1.0 if v is None else v for k, v in rule.defaults.items()}
-    made = program.init(torch.zeros(2, M, N), **hyper)
+    weights = torch.zeros(2, M, N)
+    made = program.init(weights, **drawn_of(program, weights), **hyper)
     found = cost(program, (M, N), batch=2).state
     assert [s.name for s in found] == [f.name for f in program.fields]
     assert [s.shape for s in found] == [tuple(x.shape[-2:]) for x in made]

@@ -22,6 +22,7 @@ FAST = nd.Schedule(
     eigenbasis=nd.QRPower(),
     refresh=10,
 )
+TOP = "leading singular vectors: SVD"
 SVD = "polar: SVD()"
 GRAM = "polar: GramNewtonSchulz(5 steps, dtype=bfloat16, restart=2)"
 NEWTON = "CoupledNewton(steps=9), every 10 steps"
@@ -35,21 +36,27 @@ LINES = {
         ("power −1: Eigh()", "power −½: Eigh()", SVD),
         (f"power −1: {NEWTON}", f"power −½: {NEWTON}", GRAM),
     ),
+    "dct_adamw": (("matrix products",),) * 2,
+    "dion": (("orthonormal columns: QR",),) * 2,
+    "galore": ((TOP,), (f"{TOP}, every 10 steps",)),
     "kfac": (("power −1: Eigh()",), (f"power −1: {NEWTON}",)),
     "kl_shampoo": (
         ("power −1: Eigh()", "power −½: Eigh()"),
         (f"power −1: {NEWTON}", f"power −½: {NEWTON}"),
     ),
     "one_sided_shampoo": (("power −½: Eigh()",), (f"power −½: {NEWTON}",)),
+    "online_subspace_descent": (("orthonormal columns: QR", ),) * 2,
+    "power_sgd": (("orthonormal columns: QR",),) * 2,
     "psgd_kron": (("power ½: Eigh()",), (f"power ½: {NEWTON}",)),
     "shampoo": (("power −¼: Eigh()",), (f"power −¼: {NEWTON}",)),
     "soap": (("eigenbasis: Eigh()",), (QR,)),
     "splus": (("eigenbasis: Eigh()",), (QR,)),
+    "subspace_momentum": ((TOP,), (f"{TOP}, every 10 steps",)),
     "scion_unconstrained": ((SVD,), (GRAM,)),
 } | dict.fromkeys(
     ("muadam", "muadam_sania", "muon", "polyak_muadam_sania", "rmsspectral", "scion",
      "adago", "adamuon", "cautious_muon", "frank_wolfe", "gluon", "muonmax", "muonmax_momo", "namo",
-     "normuon", "polargrad", "trust_region_muon", "turbo_muon"),
+     "normuon", "polargrad", "dion2", "drop_muon", "trion", "trust_region_muon", "turbo_muon"),
     ((SVD,), (GRAM,)),
 )  # fmt: skip
 

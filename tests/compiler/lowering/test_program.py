@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from moments import layers_of, loss_of, moments
+from moments import drawn_of, layers_of, loss_of, moments
 from norms_catalogue import NORMS
 from properties import refuses
 from taking_turns import in_turn
@@ -44,10 +44,11 @@ def test_the_source_runs_with_torch_alone_and_is_what_runs(rule):
     namespace = {}
     exec(compile(source, "ejected.py", "exec"), namespace)
     weights, grads = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
-    states = namespace["init"](weights, **hyper(rule))
-    given = {k: x.float() for k, x in moments(rule, (4, 3), batch=(2,)).items()} | hyper(rule)
-    given |= loss_of(rule)
     program = lower(rule, nd.Schedule())
+    drawn = drawn_of(program, weights)
+    states = namespace["init"](weights, **drawn, **hyper(rule))
+    given = {k: x.float() for k, x in moments(rule, (4, 3), batch=(2,)).items()} | hyper(rule)
+    given |= loss_of(rule) | drawn
     given |= layers_of(program, weights, grads, *states, t=clock(2), **given)
     ours = program.step(weights, grads, *states, t=clock(2), **given)
     theirs = namespace["step"](weights, grads, *states, t=clock(2), **given)
@@ -58,14 +59,16 @@ def test_the_source_runs_with_torch_alone_and_is_what_runs(rule):
 def test_a_batch_is_a_loop(rule):
     program = lower(rule, nd.exact)
     weights, grads = torch.randn(3, 4, 3).double(), torch.randn(3, 4, 3).double()
-    states = program.init(weights, **hyper(rule))
+    drawn = drawn_of(program, weights)
+    states = program.init(weights, **drawn, **hyper(rule))
     seen = moments(rule, (4, 3), batch=(3,))
-    told = hyper(rule) | loss_of(rule)
+    told = hyper(rule) | loss_of(rule) | drawn
     told |= layers_of(program, weights, grads, *states, t=clock(3), **seen, **told)
     together = program.step(weights, grads, *states, t=clock(3), **seen, **told)
     for i in range(3):
         mine = [s[i : i + 1] for s in states]
         given = told | {k: x[i : i + 1] for k, x in seen.items()}
+        given |= {"stream": told["stream"][i : i + 1]} if drawn else {}
         each = [key for key in ("own", "answers") if key in told]
         given |= {key: tuple(x[i : i + 1] for x in told[key]) for key in each}
         alone = program.step(weights[i : i + 1], grads[i : i + 1], *mine, t=clock(1), **given)
@@ -86,11 +89,12 @@ def test_no_host_synchronisation_on_fake_tensors(rule, schedule):
     device = "cpu" if "torch.linalg.svd" in program.code or "eigh" in program.code else "cuda"
     with FakeTensorMode():
         weights = torch.empty(2, 8, 4, device=device)
-        states = program.init(weights, **hyper(rule))
+        drawn = drawn_of(program, weights)
+        states = program.init(weights, **drawn, **hyper(rule))
         sizes = {"input_moment": 4, "output_moment": 8}
         given = {k: torch.empty(2, sizes[k], sizes[k], device=device) for k in rule.moments}
         grads, now = torch.empty_like(weights), clock(2, device)
-        given |= {k: torch.empty((), device=device) for k in loss_of(rule)} | hyper(rule)
+        given |= {k: torch.empty((), device=device) for k in loss_of(rule)} | hyper(rule) | drawn
         given |= layers_of(program, weights, grads, *states, t=now, **given)
         new, *after = program.step(weights, grads, *states, t=now, **given)
     assert new.device.type == device

@@ -120,7 +120,10 @@ def test_none_and_false_assume_nothing():
         ({"full_rank": 1}, ("full_rank = 1", "True for all")),
         ({"full_rank": ["s₁", 2]}, ("names no part", 'full_rank="s1"')),
         ({"full_rank": "S"}, ("no part of that name", "s1")),
-        ({"full_rank": "G"}, ("only the rank of a square matrix can be assumed",)),
+        (
+            {"full_rank": "G"},
+            ("only the rank of a square matrix, or of columns as many as a rank",),
+        ),
         ({"transported": "G Gᵀ"}, ("only a state has a start",)),
         ({"scaled": "s₁"}, ("hyper-parameter",)),
         ({"full_rank": 2 * G @ W.T}, ("names no part",)),
