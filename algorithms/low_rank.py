@@ -33,7 +33,8 @@ def dion(
 
     def step(M, Q):
         P, R = power(M, Q)
-        return M + G - (1 - mu) * P @ R.T, R / (nd.sqrt(nd.sum(R * R, over="rows")) + eps)
+        lengths = nd.sqrt(nd.sum(R * R, over="rows"))
+        return M + G - (1 - mu) * P @ R.T, R * nd.reciprocal(lengths + eps)
 
     M, Q = nd.fix(step, (nd.zeros_like(G), nd.normal(nd.cols, rank)))
     P, _ = power(nd.prev(M), nd.prev(Q, init=nd.normal(nd.cols, rank)))
@@ -97,7 +98,7 @@ def galore(
     R = P.T @ G
     m = nd.ema(R, beta1, debias=True)
     v = nd.ema(R * R, beta2, debias=True)
-    return (1 - lr * weight_decay) * W - lr * scale * P @ (m / (nd.sqrt(v) + eps))
+    return (1 - lr * weight_decay) * W - lr * scale * P @ (m * nd.reciprocal(nd.sqrt(v) + eps))
 
 
 @nd.optimizer
@@ -156,7 +157,7 @@ def online_subspace_descent(
     P = nd.prev(nd.fix(followed, nd.random_frame(nd.rows, rank)), 1, nd.random_frame(nd.rows, rank))
     m = nd.ema(P.T @ G, beta1, debias=True)
     v = nd.ema((P.T @ G) ** 2, beta2, debias=True)
-    return W - lr * scale * P @ (m / (nd.sqrt(v) + eps))
+    return W - lr * scale * P @ (m * nd.reciprocal(nd.sqrt(v) + eps))
 
 
 @nd.optimizer
@@ -253,7 +254,7 @@ def dct_adamw(
     m = nd.fix(lambda m: beta1 * m @ T + (1 - beta1) * R, nd.zeros_like(R))
     v = nd.fix(lambda v: beta2 * v @ T + (1 - beta2) * R * R, nd.zeros_like(R))
     root = nd.sqrt(v / (1 - beta2**nd.t))
-    N = m / (1 - beta1**nd.t) / (root + eps)
+    N = m / (1 - beta1**nd.t) * nd.reciprocal(root + eps)
     return (1 - lr * weight_decay) * W - lr * N @ (C @ E).T
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from references.draws import normal, uniform
-from references.tools import ema, nuclear, polar
+from references.tools import divide, ema, nuclear, polar
 
 
 def thin(rank, w):
@@ -40,7 +40,7 @@ def dion(w, g, t, state, *, loss=None, lr=0.01, mu=0.95, eps=1e-8, weight_decay=
     p = orthonormal(b @ state["Q"])
     r = b.T @ p
     state["M"] = b - (1 - mu) * p @ r.T
-    state["Q"] = r / (r.norm(dim=0, keepdim=True) + eps)
+    state["Q"] = divide(r, r.norm(dim=0, keepdim=True) + eps)
     m, n = w.shape
     return w - lr * weight_decay * w - lr * (m / n) ** 0.5 * p @ state["Q"].T
 
@@ -74,7 +74,7 @@ def galore(
     turned(state, p, "m", "v")
     m = ema(state, "m", p.T @ g, beta1) / (1 - beta1**t)
     v = ema(state, "v", (p.T @ g) ** 2, beta2) / (1 - beta2**t)
-    return w - lr * weight_decay * w - lr * scale * p @ (m / (v.sqrt() + eps))
+    return w - lr * weight_decay * w - lr * scale * p @ divide(m, v.sqrt() + eps)
 
 
 def subspace_momentum(w, g, t, state, *, loss=None, lr=0.01, beta=0.9, weight_decay=0.0, rank=64):
@@ -93,10 +93,10 @@ def online_subspace_descent(
     m = ema(state, "m", p.T @ g, beta1) / (1 - beta1**t)
     v = ema(state, "v", (p.T @ g) ** 2, beta2) / (1 - beta2**t)
     free = p.clone().requires_grad_()
-    unit = g / g.norm()
+    unit = divide(g, g.norm())
     (slope,) = torch.autograd.grad(((free @ free.T @ unit - unit) ** 2).sum(), free)
     state["P"] = p - kappa * slope
-    return w - lr * scale * p @ (m / (v.sqrt() + eps))
+    return w - lr * scale * p @ divide(m, v.sqrt() + eps)
 
 
 def largest(scores, rank):
@@ -144,7 +144,7 @@ def dct_adamw(
         old = state.get(name, {})
         state[name] = {k: beta * old.get(k, 0) + (1 - beta) * x[:, i] for i, k in enumerate(chosen)}
     m, v = (torch.stack([state[name][k] for k in chosen], 1) for name in ("m", "v"))
-    step = m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + eps)
+    step = divide(m / (1 - beta1**t), (v / (1 - beta2**t)).sqrt() + eps)
     return w - lr * weight_decay * w - lr * step @ c[:, chosen].T
 
 

@@ -45,7 +45,8 @@ def test_it_takes_the_steps_of_the_optimizer_and_changes_nothing_in_place(rule):
     leaves = [params["a"], *params["b"]]
     twins = [torch.nn.Parameter(p.clone()) for p in leaves]
     given = Given()
-    opt = rule(twins, **({"capture": given} if rule.moments else {}))
+    named = list(zip(("a", "b.0", "b.1"), twins, strict=False))  # random numbers go by names
+    opt = rule(named, **({"capture": given} if rule.moments else {}))
     for number in range(3):
         grads = tree(number + 1)
         before = [p.clone() for p in leaves]
