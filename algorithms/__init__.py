@@ -153,16 +153,6 @@ __all__ = [  # noqa: RUF022 (by family)
     "muonmax",
     "muonmax_momo",
     "trust_region_muon",
-    # low_rank
-    "dion",
-    "dion2",
-    "trion",
-    "drop_muon",
-    "galore",
-    "dct_adamw",
-    "subspace_momentum",
-    "online_subspace_descent",
-    "power_sgd",
     # muadam
     "muadam",
     "muadam_sania",
