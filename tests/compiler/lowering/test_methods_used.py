@@ -45,7 +45,7 @@ LINES = {
         (f"power −1: {NEWTON}", f"power −½: {NEWTON}"),
     ),
     "one_sided_shampoo": (("power −½: Eigh()",), (f"power −½: {NEWTON}",)),
-    "online_subspace_descent": (("orthonormal columns: QR", ),) * 2,
+    "online_subspace_descent": (("matrix products", ),) * 2,
     "power_sgd": (("orthonormal columns: QR",),) * 2,
     "psgd_kron": (("power ½: Eigh()",), (f"power ½: {NEWTON}",)),
     "shampoo": (("power −¼: Eigh()",), (f"power −¼: {NEWTON}",)),
