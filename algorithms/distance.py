@@ -109,25 +109,23 @@ def dadapt_adam(
 ):
     """D-Adaptation of Adam: a learning rate by a lower bound d of how far the solution is.
 
-    With averages at the rate √β₂, r of lr d ⟨G, s/(√v + ε)⟩ and then s of lr d G,
-    d₊ = max(d, r/((1 − √β₂) ‖s‖₁)), of all layers, from d = start;
-    W ← (1 − lr d λ) W − m / (√v + ε), m averaging lr d G (Defazio and Mishchenko, 2023,
-    arXiv:2301.07733). As in the code, r takes the v before this gradient, where the paper takes the
-    one with it.
+    r ← √β₂ r + lr d ⟨G, s/(√v + ε)⟩, then s ← √β₂ s + lr d G,  d₊ = max(d, r/‖s‖₁), of all layers,
+    from d = start;   W ← (1 − lr d λ) W − m / (√v + ε), m averaging lr d G (Defazio and Mishchenko,
+    2023, arXiv:2301.07733, whose r and s are averages: it is the same d). As in the code, r takes
+    the v before this gradient, where the paper takes the one with it.
 
     Example:
         >>> import normdsl as nd
-        >>> nd.algorithms.dadapt_adam.check("loss_scale", witnesses=False).answer
-        'invariant if eps = 0'
+        >>> nd.algorithms.dadapt_adam.check("translation", witnesses=False).answer
+        'invariant if weight_decay = 0'
     """
     keep, v = nd.sqrt(beta2), nd.ema(G * G, beta2)
-    inverse = nd.reciprocal(nd.sqrt(nd.prev(v)) + eps)
+    u = G * nd.reciprocal(nd.sqrt(nd.prev(v)) + eps)
 
     def grow(d, r, s):
-        r = keep * r + (1 - keep) * lr * d * nd.sum(nd.inner(G, inverse * s), over="layers")
-        s = keep * s + (1 - keep) * lr * d * G
-        size = (1 - keep) * nd.sum(nd.sum(nd.abs(s)), over="layers")
-        return nd.maximum(d, r * nd.reciprocal(size)), r, s
+        r = keep * r + lr * d * nd.sum(nd.inner(u, s), over="layers")
+        s = keep * s + lr * d * G
+        return nd.maximum(d, r * nd.reciprocal(nd.sum(nd.sum(nd.abs(s)), over="layers"))), r, s
 
     rate = lr * nd.prev(nd.fix(grow, (start, 0, nd.zeros_like(G)))[0], init=start)
     m = nd.ema(rate * G, beta1)

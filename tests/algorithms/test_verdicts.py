@@ -111,7 +111,6 @@ TABLE = {
         **MOMENTS,
         **NO_DECAY,
     ),
-    "dadapt_adam": holds(ENTRYWISE, MIRRORED, uniform_scale=GROWN_RATE, **MOMENTS, **NO_DECAY),
     "aegd": holds(ENTRYWISE, "translation", MIRRORED),
     "aegdm": holds(ENTRYWISE, "translation", MIRRORED),
     "induced_metric": holds(ROTATED, ENTRYWISE, MIRRORED, **NO_DECAY),
@@ -174,6 +173,7 @@ TABLE = {
         MIRRORED,
         loss_scale="if L and R start multiplied by c^(-1/2)",
     ),
+    "dadapt_adam": holds(ENTRYWISE, MIRRORED, uniform_scale=GROWN_RATE, **MOMENTS, **NO_DECAY),
 }
 #: Neither proved nor refuted. A gradient that is always clipped has lost the scale of the loss;
 #: that models of the loss move along with the origin takes the sums over steps apart.
