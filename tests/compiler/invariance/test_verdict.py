@@ -257,6 +257,12 @@ def test_a_condition_never_asks_for_no_step_at_all():
 
     assert plain.check(g.scale).status is Status.REFUTED
 
+    @nd.optimizer
+    def capped(lr: nd.NonNegative = 0.1):
+        return W - nd.minimum(lr, nd.frobenius.value(W)) * nd.frobenius.sharp(G)
+
+    assert not capped.check(g.uniform_scale, witnesses=False).conditions
+
 
 def test_what_a_domain_excludes_but_borders_on_holds_in_the_limit():
     @nd.optimizer

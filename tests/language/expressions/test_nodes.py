@@ -105,6 +105,16 @@ def test_maximum():
     assert Maximum(GRAM, C).facts.symmetric is False
 
 
+def test_a_maximum_that_bounds_decide_is_one_of_the_two():
+    """So that min(lr, …) is known to be no step at lr = 0, and no condition asks for it."""
+    size, zero = nd.abs(G), nd.zeros_like(G)
+    assert nd.maximum(size, zero) == size
+    assert nd.maximum(-size, zero) == zero
+    assert nd.maximum(size, 0) == size
+    assert isinstance(nd.maximum(0, -size), Maximum)  # 0 has another shape
+    assert isinstance(nd.maximum(G, zero), Maximum)
+
+
 def test_maximum_of_other_shapes_is_refused_in_its_own_words():
     with refuses(nd.ShapeError, "maximum"):
         Maximum(G, GRAM)
