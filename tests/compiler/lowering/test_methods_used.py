@@ -27,11 +27,8 @@ SVD = "polar: SVD()"
 GRAM = "polar: GramNewtonSchulz(5 steps, dtype=bfloat16, restart=2)"
 NEWTON = "CoupledNewton(steps=9), every 10 steps"
 QR = "eigenbasis: QRPower(), every 10 steps, the first by Eigh()"
-COLUMNS = "orthonormal columns: QR"
 #: Lines under the two schedules; all other rules are entrywise.
 LINES = {
-    "online_subspace_descent": (("matrix products",), ("matrix products",)),
-    **dict.fromkeys(("dion", "power_sgd"), ((COLUMNS,), (COLUMNS,))),
     "affine_muon": (
         ("power −1: Eigh()", "power −½: Eigh()", SVD),
         (f"power −1: {NEWTON}", f"power −½: {NEWTON}", GRAM),
