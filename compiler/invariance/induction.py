@@ -16,6 +16,7 @@ from normdsl.compiler.invariance.conditions import (
     Kind,
     starting,
 )
+from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.initial_values import FirstStep, starts_constant
 from normdsl.compiler.invariance.judgement import Failure, Judgement, prune
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, INVARIANT, Law
@@ -153,7 +154,7 @@ def by_induction(inference: Scope, recursion: Recursion, laws: tuple[Law, ...]) 
         raise
     for choice in itertools.islice(itertools.product(*bodies), _CHOICES):
         kept = NONE.union(*(j.conditions for j in choice))
-        needed: Conditions | None = starts | _outside(recursion, kept)
+        needed: Conditions | None = starts | _outside(recursion, kept, inference.group)
         for judgement, law in zip(choice, laws, strict=True):
             agreed = alike(judgement.law, law)
             needed = None if needed is None or agreed is None else needed | agreed
@@ -213,16 +214,17 @@ def _vanishes(inference: Scope, recursion: Recursion, needed: Conditions) -> boo
     return stays_zero(inference, folded)
 
 
-def _outside(recursion: Recursion, conditions: Conditions) -> Conditions:
+def _outside(recursion: Recursion, conditions: Conditions, group: Group) -> Conditions:
     """Return conditions met inside a body as conditions on the states seen from outside.
 
     Raises:
-        Failure: if a value has no distinct eigenvalues at the first step, being a constant then.
+        Failure: if a value has no distinct eigenvalues at the first step, being a constant then,
+            unless it is only multiplied, as its eigenvectors then stay.
     """
     named = {c for c in conditions if isinstance(c, Assumption)}
     outside = {attrs.evolve(c, of=_released(c, recursion)) for c in named}
     for c in outside:
-        if c.kind in _TAKEN and starts_constant(c.of):
+        if c.kind in _TAKEN and group.actions and starts_constant(c.of):
             reason = (
                 f"its {_TAKEN[c.kind]} are taken, and do not move at the first step: a constant's"
             )
