@@ -120,9 +120,10 @@ def aicn(smoothness: nd.Positive = 1.0):
 def gns_newton(start: nd.Positive = 1.0):
     """Newton's method, damped by ‖G‖/γ; γ doubles after a step that succeeds, and else is halved.
 
-    λ = ‖G‖/γ,  (H + λ I) D ≈ G,   W ← W − D if f(W) − f(W − D) ≥ ‖∇f(W − D)‖²/(8 λ), of all layers,
-    otherwise W stays (Semenov et al., 2025, arXiv:2506.13710). There a step is tried again with
-    half the γ until it succeeds, here in the next step, with the next sample.
+    λ = ‖G‖/γ, γ = 2^k start,  (H + λ I) D ≈ G,   W ← W − D if f(W) − f(W − D) ≥ ‖∇f(W − D)‖²/(8 λ),
+    of all layers, otherwise W stays (Semenov et al., 2025, arXiv:2506.13710). There a step is tried
+    again with half the γ until it succeeds, at most 40 times; here in the next step, with the next
+    sample, and |k| ≤ 40.
 
     Example:
         >>> import normdsl as nd
@@ -130,13 +131,13 @@ def gns_newton(start: nd.Positive = 1.0):
         'invariant'
     """
 
-    def trial(gamma):
-        damping = nd.sqrt(nd.sum(nd.inner(G, G), over="layers")) / gamma
+    def trial(k):
+        damping = nd.sqrt(nd.sum(nd.inner(G, G), over="layers")) * 2**-k / start
         D = nd.solve_linear(lambda V: nd.hessian_product(V) + damping * V, G, iterations=3)
         slope = nd.gradient(at=W - D)
-        least = nd.sum(nd.inner(slope, slope), over="layers") / (8 * damping)
-        return D, nd.loss - nd.loss_at(W - D) >= least
+        gain = 8 * damping * (nd.loss - nd.loss_at(W - D))
+        return D, gain >= nd.sum(nd.inner(slope, slope), over="layers")
 
-    gamma = nd.fix(lambda g: nd.where(trial(g)[1], 2 * g, g / 2), start)
-    D, succeeds = trial(nd.prev(gamma, init=start))
+    k = nd.fix(lambda k: nd.clamp(nd.where(trial(k)[1], k + 1, k - 1), -40, 40), 0)
+    D, succeeds = trial(nd.prev(k))
     return W - nd.where(succeeds, D, 0)

@@ -11,8 +11,11 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.traversal import walk
 from normdsl.vocabulary.averages import zeros_like
-from normdsl.vocabulary.functions import inner, reciprocal
+from normdsl.vocabulary.functions import inner, reciprocal, sqrt, where
 from normdsl.vocabulary.functions import sum as total
+
+#: The square of what a residual comes down to in float64, and by which float32 may be divided.
+_ROUNDING = 1e-24
 
 
 def solve_linear(operator: Callable[[Expr], Any], b: Any, iterations: int) -> Expr:
@@ -20,9 +23,9 @@ def solve_linear(operator: Callable[[Expr], Any], b: Any, iterations: int) -> Ex
 
         α = ⟨R, R⟩ / ⟨P, A P⟩,  X ← X + α P,  R ← R − α A P,  P ← R + ⟨R, R⟩ / ⟨R₋, R₋⟩ P
 
-    from R = P = B (Hestenes and Stiefel, 1952). A has to be symmetric and positive definite; then
-    the error in the norm of A falls with every iteration, and is 0 after as many as there are
-    entries. Where R = 0 nothing more is added.
+    from R = P = B / ‖B‖ (Hestenes and Stiefel, 1952); the result is ‖B‖ X. A has to be symmetric
+    and positive definite; then the error in the norm of A falls with every iteration, and is 0
+    after as many as there are entries. From ‖R‖ ≤ 1e-12 on, as where R = 0, nothing more is added.
 
     Each iteration costs one product A P: with `nd.hessian_product` one double backward on the
     graph of one evaluation, for which the closure calls `loss.backward(create_graph=True)`.
@@ -30,7 +33,7 @@ def solve_linear(operator: Callable[[Expr], Any], b: Any, iterations: int) -> Ex
 
     Args:
         operator: X ↦ A X, of expressions with the shape of B. b: B.
-        iterations: how many, from 1 to about 8, as formulas are not nested without end.
+        iterations: how many, from 1 to about 7, as formulas are not nested without end.
 
     Raises:
         DeclarationError: for an operator that is no function, or a number of iterations below 1.
@@ -47,27 +50,35 @@ def solve_linear(operator: Callable[[Expr], Any], b: Any, iterations: int) -> Ex
         >>> newton_cg.check("orthogonal", witnesses=False).answer
         'invariant'
     """
-    r = p = as_expr(b)
-    x = zeros_like(p)
+    b = as_expr(b)
     _require_legal(operator, iterations)
+    over_layers = _joins_layers(operator, b)
+    size = sqrt(_inner(b, b, over_layers))
+    r = p = b * reciprocal(size)
+    x, left = zeros_like(b), _left(r, over_layers)
     for _ in range(iterations):
         image = as_expr(operator(p))
-        _require_shape(image, p)
-        over_layers = _joins_layers(image, p)
-        length = _inner(r, r, over_layers)
-        rate = length * reciprocal(_inner(p, image, over_layers))
+        rate = left * reciprocal(_inner(p, image, over_layers))
         x, r = x + rate * p, r - rate * image
-        p = r + _inner(r, r, over_layers) * reciprocal(length) * p
-    return x
+        before, left = left, _left(r, over_layers)
+        p = r + left * reciprocal(before) * p
+    return size * x
+
+
+def _left(r: Expr, over_layers: bool) -> Expr:
+    """Return ‖R‖² of what is left of a vector of length 1, 0 where that is rounding alone."""
+    square = _inner(r, r, over_layers)
+    return where(square > _ROUNDING, square, 0)
 
 
 def _inner(x: Expr, y: Expr, over_layers: bool) -> Expr:
     return total(inner(x, y), over="layers") if over_layers else inner(x, y)
 
 
-def _joins_layers(image: Expr, p: Expr) -> bool:
+def _joins_layers(operator: Callable[[Expr], Any], p: Expr) -> bool:
     """Return whether an operator reads p in all layers."""
-    own = set(walk(p))
+    image, own = as_expr(operator(p)), set(walk(p))
+    _require_shape(image, p)
     return any(x.footprint & Footprint.LAYERS for x in walk(image) if x not in own)
 
 

@@ -179,3 +179,19 @@ def test_newtons_step_of_a_transformed_loss_is_a_shorter_one():
     (plain,) = trained(shortened, steps=1, f=f, lr=0.5, bend=bend)
     (squared,) = trained(newton, steps=1, f=lambda w, s: f(w, s) ** 2, lr=0.5)
     torch.testing.assert_close(squared, plain, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("name", ["newton_cg", "aicn", "gns_newton"])
+def test_it_stays_at_a_minimum_in_float32(name):
+    p = nn.Parameter(torch.ones(2, 3))
+    opt = RULES[name]([p])
+
+    def closure():
+        opt.zero_grad()
+        value = (torch.arange(1, 7).reshape(2, 3) * p**2 + p**4).sum()
+        value.backward(create_graph=True)
+        return value
+
+    for _ in range(60):
+        opt.step(closure)
+    assert float(p.detach().abs().max()) < 1e-5

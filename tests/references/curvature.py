@@ -71,11 +71,11 @@ def aicn(w, f, t, state, z, *, smoothness=1.0):
 
 
 def gns_newton(w, f, t, state, z, *, start=1.0):
-    g, gamma = slope(f, w), state.setdefault("gamma", start)
-    damping = g.norm() / gamma
+    g, k = slope(f, w), state.setdefault("k", 0)
+    damping = g.norm() / (start * 2.0**k)
     trial = w - conjugate_gradients(lambda v: product(f, w, v) + damping * v, g)
     succeeds = f(w) - f(trial) >= slope(f, trial).norm() ** 2 / (8 * damping)
-    state["gamma"] = 2 * gamma if succeeds else gamma / 2
+    state["k"] = min(40, k + 1) if succeeds else max(-40, k - 1)
     return trial if succeeds else w
 
 
