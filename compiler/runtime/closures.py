@@ -45,16 +45,15 @@ class Sample:
         self.closure, self.params, self.buffers = closure, params, buffers
         self._paused = nullcontext if capture is None else capture.paused
         self.loss: Any = None
+        self.begun_at_weights = False
         devices = dict.fromkeys(p.device for p in params)
         self._generators = [x for x in map(_generator, devices) if x is not None]
         self._begun = [x.get_state() for x in self._generators]
 
     def first(self) -> Any:
         """Evaluate the loss at the weights, as any step does."""
-        with torch.enable_grad():
-            loss = self.closure()
-        self.loss = loss if self.loss is None else self.loss
-        return loss
+        self.begun_at_weights = True
+        return self._evaluated()
 
     def again(self) -> Any:
         """Evaluate the loss where the weights are now; only gradients have changed then."""
@@ -64,12 +63,18 @@ class Sample:
             generator.set_state(state)
         try:
             with as_found(), self._paused():
-                return self.first()
+                return self._evaluated()
         finally:
             for generator, state in zip(self._generators, ended, strict=True):
                 generator.set_state(state)
             for buffer, old in zip(self.buffers, kept, strict=True):
                 buffer.detach().copy_(old)
+
+    def _evaluated(self) -> Any:
+        with torch.enable_grad():
+            loss = self.closure()
+        self.loss = loss if self.loss is None else self.loss
+        return loss
 
 
 def _generator(device: torch.device) -> torch.Generator | None:
@@ -106,7 +111,6 @@ class Evaluations:
         values = [p.data.clone() for p in self.params]
         given = [p.grad for p in self.sample.params]
         grads = [p.grad for p in self.params]
-        read = any(bucket.stepper.reads_gradient for bucket in self.buckets)
         points, along = self._shaped([place.point for place in places]), directions(places)
         try:
             loss = None
@@ -120,7 +124,8 @@ class Evaluations:
             for p, value in zip(self.params, values, strict=True):
                 p.data.copy_(value)
             for p, grad in zip(self.sample.params, given, strict=True):
-                p.grad = grad if read else p.grad  # else the last ones are those worth seeing
+                # Without an evaluation at the weights, the last ones are those worth seeing.
+                p.grad = grad if self.sample.begun_at_weights else p.grad
             self._locate()
         return Answer(self._losses(loss), found, products)
 

@@ -353,6 +353,29 @@ def test_rules_of_several_groups_move_together():
         torch.testing.assert_close(p.detach(), w, rtol=1e-12, atol=1e-14)
 
 
+def test_a_rule_beside_one_that_asks_elsewhere_alone_has_its_own_gradient():
+    net, other = model(), model()
+    groups = [
+        {"params": [net[0].weight, net[0].bias], "rule": extrapolated},
+        {"params": [net[2].weight, net[2].bias], "rule": nd.algorithms.sgd, "lr": 0.1},
+    ]
+    optimizer = nd.compiler.runtime.optimizer.DeclaredOptimizer(None, groups)
+    closure, past = Closure(net, optimizer), values(other)
+    for _ in range(3):
+        optimizer.step(closure)
+        now, grads = values(other), slopes(other)
+        with torch.no_grad():
+            for p, old in list(zip(other.parameters(), past, strict=True))[:2]:
+                p += 0.5 * (p - old)
+            ahead = slopes(other)
+            for p, w, g in zip(other.parameters(), now, [*ahead[:2], *grads[2:]], strict=True):
+                p.copy_(w - 0.1 * g)
+        past = now
+    assert closure.calls == 6
+    for p, q in zip(net.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-14)
+
+
 def test_what_is_maximised_is_asked_with_its_sign():
     net, other = model(), model()
     run(decided, net, steps=1, maximize=True, lr=1e-2)
