@@ -106,7 +106,7 @@ LEAVES = [
     *leaves(flipped, G.T, W.T),
     *leaves(left, G @ G.T, W @ G.T, nd.eye_like(G @ G.T)),
     *leaves(right, G.T @ G, G.T @ W, nd.eye_like(G.T @ G)),
-    *leaves(thin, nd.top_singular(G, 2), G @ nd.top_singular(W.T, 2)),
+    *leaves(thin, nd.top_singular(G @ W.T @ G, 2), G @ nd.top_singular(W.T, 2)),
     *leaves(thin_right, nd.top_singular(G.T, 2), nd.qr(W.T @ nd.top_singular(G, 2))),
     *leaves(psd_left, G @ G.T, W @ W.T, first(W @ W.T), nd.output_moment),
     *leaves(psd_right, G.T @ G, W.T @ W, nd.input_moment),

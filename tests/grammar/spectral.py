@@ -90,11 +90,16 @@ def mirrored(f: Callable[[Expr], Expr]) -> Callable[[Expr, Expr], Expr]:
     return lambda x, y: f(y @ y.T) @ x @ f(y.T @ y)
 
 
+def spanned(x: Expr) -> Expr:
+    """Leading singular vectors, of what has distinct singular values where x is an LMO of G."""
+    return nd.top_singular(x @ G.T @ G, 2)
+
+
 def in_subspace(f: Callable[[Expr], Expr]) -> Callable[[Expr, Expr], Expr]:
     """Return (x, y) ↦ P f(Pᵀ x) with the leading singular vectors of y."""
 
     def apply(x: Expr, of: Expr) -> Expr:
-        basis = nd.top_singular(of, 2)
+        basis = spanned(of)
         return basis @ f(basis.T @ x)
 
     return apply
@@ -159,7 +164,7 @@ SPECTRAL = [
     *same((thin, thin_right), nd.qr),
     make(thin, operator.matmul, matrix, thin_right),
     make(thin_right, lambda x, y: x.T @ y, matrix, thin),
-    make(thin, lambda x: nd.top_singular(x, 2), matrix),
+    make(thin, spanned, matrix),
     make(thin, lambda x: nd.selection(nd.sum(nd.abs(x), over="cols"), 2), matrix),
     make(matrix, lambda x: x @ nd.dct_basis(nd.cols), matrix),
     make(matrix, lambda x, y: x @ y.T, thin, thin_right),
