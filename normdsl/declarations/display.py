@@ -50,7 +50,7 @@ def _lines(declaration: Declared, notation: Notation) -> Iterator[tuple[str, str
     notation.plain = _plain(declaration)
     for expr, name in notation.names.items():
         yield notation.symbol(name).text, notation.define(expr).text
-    yield notation.symbol("W").text, notation.define(declaration.weights).text
+    yield notation.symbol("W").text, notation(declaration.weights).text
     if declaration.evaluate is not None:
         yield notation.symbol("evaluate").text, notation(declaration.evaluate).text
 

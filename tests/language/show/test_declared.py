@@ -47,6 +47,17 @@ def test_without_names_there_is_one_line():
     assert declared_text(rule) == "plain()\n  W ← W − G"
 
 
+def test_weights_that_have_a_name_are_shown_by_it():
+    @nd.optimizer
+    def averaged(lr=0.1, beta=0.9):
+        after = W - lr * G
+        return nd.step(after, evaluate=nd.ema(after, beta))
+
+    lines = [line.split() for line in declared_text(averaged).splitlines()]
+    assert lines[1] == ["after", *"← W − η G".split()]
+    assert lines[-2] == ["W", "←", "after"]
+
+
 def test_it_is_what_a_notebook_and_a_terminal_show():
     assert str(example) == repr(example) == declared_text(example)
     assert example._repr_latex_() == declared_latex(example)
