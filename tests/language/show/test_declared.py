@@ -54,7 +54,7 @@ def test_weights_that_have_a_name_are_shown_by_it():
         return nd.step(after, evaluate=nd.ema(after, beta))
 
     lines = [line.split() for line in declared_text(averaged).splitlines()]
-    assert lines[1] == ["after", *"← W − η G".split()]
+    assert lines[1] == ["after", *["←", "W", "−", "η", "G"]]
     assert lines[-2] == ["W", "←", "after"]
 
 
