@@ -53,15 +53,16 @@ _NAMES = {
     "schedules.schedule": "Schedule exact",
     "version": "__version__",
     "vocabulary.averages": "accumulate ema eye_like momentum prev zeros_like",
+    "vocabulary.draws": "normal_like signs_like",
+    "vocabulary.entrywise": (
+        "abs clamp cos exp log maximum minimum reciprocal sign sqrt tanh where"
+    ),
     "vocabulary.frames": (
         "dct_basis mask normal qr random_frame range_basis selection top_singular"
     ),
-    "vocabulary.functions": (
-        "abs block_mean cholesky clamp cos eigenbasis exp inner inverse kth_largest log "
-        "matrix_power max maximum mean minimum normal_like polar reciprocal sign signs_like sqrt "
-        "sum tanh trace where"
-    ),
+    "vocabulary.matrices": "cholesky eigenbasis inverse matrix_power polar",
     "vocabulary.queries": "gradient hessian_product loss_at",
+    "vocabulary.reductions": "block_mean inner kth_largest max mean sum trace",
     "vocabulary.schedules": "cosine inverse_sqrt linear_decay piecewise warmup wsd",
     "vocabulary.solves": "solve_linear",
     "vocabulary.statistics": "coupled_grams ema_in_basis running_max",

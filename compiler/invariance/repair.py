@@ -31,9 +31,9 @@ from normdsl.expressions.traversal import replace, walk
 from normdsl.norms.base import Lmo, Sharp
 from normdsl.show.text import text
 from normdsl.source import located
-from normdsl.vocabulary.functions import abs as absolute
-from normdsl.vocabulary.functions import max as largest
-from normdsl.vocabulary.functions import sum as total
+from normdsl.vocabulary.entrywise import abs as absolute
+from normdsl.vocabulary.reductions import max as largest
+from normdsl.vocabulary.reductions import sum as total
 
 _MOST = 12
 

@@ -18,7 +18,7 @@ from normdsl.expressions.expr import Expr, assure
 from normdsl.expressions.nodes import RECIPROCAL, Apply, Eigenbasis, MatrixPower, Qr, TopSingular
 from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.recursion import Before
-from normdsl.vocabulary.functions import matrix_power
+from normdsl.vocabulary.matrices import matrix_power
 
 Identity = Callable[[Expr], Expr | None]
 MINUS = Constant(Fraction(-1), where=None)

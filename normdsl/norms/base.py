@@ -29,7 +29,7 @@ from normdsl.show.latex import latex
 from normdsl.show.notation import Notation, Piece
 from normdsl.show.text import text
 from normdsl.source import located
-from normdsl.vocabulary.functions import reciprocal
+from normdsl.vocabulary.entrywise import reciprocal
 
 
 @attrs.frozen(repr=False)

@@ -10,7 +10,7 @@ from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.shapes import SCALAR
 from normdsl.near import did_you_mean
 from normdsl.norms import Norm, frobenius, lp, over_layers
-from normdsl.vocabulary.functions import abs, minimum, reciprocal, sign
+from normdsl.vocabulary.entrywise import abs, minimum, reciprocal, sign
 
 #: What the norm of all layers is called by which they are clipped.
 CLIP = "clip"

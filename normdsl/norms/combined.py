@@ -23,7 +23,7 @@ from normdsl.norms.gauges import lp
 from normdsl.norms.iterated import Iterated, exponent, graph, require_steps
 from normdsl.norms.vectors import Parts
 from normdsl.show.notation import Notation, Piece
-from normdsl.vocabulary.functions import inner
+from normdsl.vocabulary.reductions import inner
 
 _INFINITY = float("inf")
 

@@ -10,7 +10,7 @@ from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Gauge, Map, Vector
 from normdsl.expressions.nodes.constants import Number, exact
-from normdsl.vocabulary import functions as f
+from normdsl.vocabulary import entrywise as f
 
 _LABELS = {
     ("ℓ", Fraction(1, 2)): "_F",

@@ -14,7 +14,8 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import is_constant
 from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, Shape, broadcast
 from normdsl.show.notation import Notation, Piece
-from normdsl.vocabulary.functions import inverse, reciprocal
+from normdsl.vocabulary.entrywise import reciprocal
+from normdsl.vocabulary.matrices import inverse
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from normdsl.norms.base import Scaled
 from normdsl.norms.entrywise import frobenius, max_entry
 from normdsl.norms.lines import operator_norm
 from normdsl.norms.unitary import spectral
-from normdsl.vocabulary.functions import sqrt
+from normdsl.vocabulary.entrywise import sqrt
 
 #: Root mean square of the entries, ‖X‖_F / √(m n); for vectors, ‖x‖₂ / √length.
 rms = Scaled(sqrt(1 / (rows * cols)), frobenius)

@@ -15,7 +15,8 @@ from normdsl.norms.base import Norm
 from normdsl.norms.entrywise import Entrywise, frobenius
 from normdsl.norms.gauges import Lp, Top, lp
 from normdsl.show.notation import Notation, Piece
-from normdsl.vocabulary.functions import inner, polar
+from normdsl.vocabulary.matrices import polar
+from normdsl.vocabulary.reductions import inner
 
 
 @attrs.frozen(repr=False)

@@ -14,7 +14,8 @@ from normdsl.expressions.gauge import Map, Vector
 from normdsl.expressions.nodes import Across, Param, Reducer, Shared
 from normdsl.expressions.nodes.arithmetic import add
 from normdsl.expressions.traversal import replace
-from normdsl.vocabulary import functions as f
+from normdsl.vocabulary import entrywise as f
+from normdsl.vocabulary import reductions
 
 
 @attrs.frozen(eq=False)
@@ -29,17 +30,17 @@ class Entries(Vector):
     over: str = "all"
 
     def total(self, f_: Map) -> Expr:
-        return f.sum(f_(self.array), over=self.over)
+        return reductions.sum(f_(self.array), over=self.over)
 
     def largest(self, f_: Map) -> Expr:
-        return f.max(f_(self.array), over=self.over)
+        return reductions.max(f_(self.array), over=self.over)
 
     def length(self) -> Expr:
         """Return the root of the sum of squares; lowering scales those over axes."""
         return f.sqrt(self.total(lambda x: x * x))
 
     def kth_largest(self, f_: Map, k: int) -> Expr:
-        return f.kth_largest(f_(self.array), k, over=self.over)
+        return reductions.kth_largest(f_(self.array), k, over=self.over)
 
     def map(self, change: Map) -> Expr:
         """Return the array with every entry mapped."""

@@ -14,7 +14,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.streams import W
 from normdsl.near import module_getattr
-from normdsl.vocabulary.functions import minimum, sign
+from normdsl.vocabulary.entrywise import minimum, sign
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
     __getattr__ = module_getattr(

@@ -9,7 +9,8 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Distribution, Source
 from normdsl.expressions.nodes.constants import as_expr, is_constant
 from normdsl.expressions.shapes import Dim, Length, Shape
-from normdsl.vocabulary.functions import drawn, sign
+from normdsl.vocabulary.draws import drawn
+from normdsl.vocabulary.entrywise import sign
 
 _LENGTHS = {Source.ROWS: Dim.M, Source.COLS: Dim.N}
 

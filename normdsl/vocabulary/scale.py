@@ -26,7 +26,7 @@ from normdsl.expressions.streams import cols, rows
 from normdsl.near import module_getattr
 from normdsl.show.grid import Grid
 from normdsl.show.latex import latex
-from normdsl.vocabulary.functions import maximum, sqrt
+from normdsl.vocabulary.entrywise import maximum, sqrt
 
 
 @attrs.frozen(repr=False)

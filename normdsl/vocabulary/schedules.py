@@ -21,7 +21,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
 from normdsl.expressions.nodes.constants import Constant, as_expr, is_constant
 from normdsl.expressions.streams import t
-from normdsl.vocabulary.functions import cos, maximum, minimum, sqrt, where
+from normdsl.vocabulary.entrywise import cos, maximum, minimum, sqrt, where
 
 
 def warmup(steps: Any) -> Expr:

@@ -11,8 +11,9 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.traversal import walk
 from normdsl.vocabulary.averages import zeros_like
-from normdsl.vocabulary.functions import inner, reciprocal, sqrt, where
-from normdsl.vocabulary.functions import sum as total
+from normdsl.vocabulary.entrywise import reciprocal, sqrt, where
+from normdsl.vocabulary.reductions import inner
+from normdsl.vocabulary.reductions import sum as total
 
 #: The square of what a residual comes down to in float64, and by which float32 may be divided.
 _ROUNDING = 1e-24

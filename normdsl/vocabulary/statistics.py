@@ -14,7 +14,8 @@ from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.recursion import fix
 from normdsl.expressions.streams import cols, rows
 from normdsl.vocabulary.averages import eye_like, prev, rate, zeros_like
-from normdsl.vocabulary.functions import inverse, maximum
+from normdsl.vocabulary.entrywise import maximum
+from normdsl.vocabulary.matrices import inverse
 
 
 def running_max(x: Any) -> Expr:
