@@ -13,7 +13,7 @@ from normdsl.compiler.native.table import Table
 from normdsl.compiler.runtime import rounding
 
 SIZES = (5, 70, 1)
-NAMES = ("adamw", "adamax", "amsgrad", "lion", "rmsprop")
+NAMES = ("adamw", "adam_sania", "adamax", "amsgrad", "lion", "rmsprop", "sgd")
 FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
