@@ -61,6 +61,7 @@ _NAMES = {
         "dct_basis mask normal qr random_frame range_basis selection top_singular"
     ),
     "vocabulary.matrices": "cholesky eigenbasis inverse matrix_power polar",
+    "vocabulary.ports": "Matrix",
     "vocabulary.queries": "gradient hessian_product loss_at",
     "vocabulary.reductions": "block_mean inner kth_largest max mean sum trace",
     "vocabulary.schedules": "cosine inverse_sqrt linear_decay piecewise warmup wsd",

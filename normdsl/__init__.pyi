@@ -125,6 +125,7 @@ from normdsl.vocabulary.matrices import eigenbasis as eigenbasis
 from normdsl.vocabulary.matrices import inverse as inverse
 from normdsl.vocabulary.matrices import matrix_power as matrix_power
 from normdsl.vocabulary.matrices import polar as polar
+from normdsl.vocabulary.ports import Matrix as Matrix
 from normdsl.vocabulary.queries import gradient as gradient
 from normdsl.vocabulary.queries import hessian_product as hessian_product
 from normdsl.vocabulary.queries import loss_at as loss_at

@@ -103,28 +103,30 @@ def _openings(inference: Scope, recursion: Recursion) -> list[Laws]:
     """Return states of unknown law, with unknown units first where the group has units."""
     group = inference.group
     shapes = [s.shape for s in recursion.inits]
-    plain = tuple(_unsettled(shape, ZERO, ZERO) for shape in shapes)
+    plain = tuple(_unsettled(group, shape, ZERO, ZERO) for shape in shapes)
     has_units = group.weight_unit != 0 or group.loss_unit != 0
     if not has_units and not group.shift:
         return [plain]
     open_ones = tuple(
         _unsettled(
+            group,
             shape,
             unknown(f"u{i}") if has_units else ZERO,
-            unknown(f"o{i}") if group.shift and _is_matrix(shape) else ZERO,
+            unknown(f"o{i}") if group.shift and _is_matrix(group, shape) else ZERO,
         )
         for i, shape in enumerate(shapes)
     )
     return [open_ones, plain]
 
 
-def _is_matrix(shape: Shape) -> bool:
-    return {shape.rows, shape.cols} == {Dim.M, Dim.N}
+def _is_matrix(group: Group, shape: Shape) -> bool:
+    """Return whether an array has the shape of weights, or of their transpose."""
+    return bool(group.entrywise(shape) or group.entrywise(shape.transposed))
 
 
-def _unsettled(shape: Shape, unit: sympy.Expr, offset: sympy.Expr) -> Law:
+def _unsettled(group: Group, shape: Shape, unit: sympy.Expr, offset: sympy.Expr) -> Law:
     rows, cols = (FIXED if d is Dim.ONE else ANY for d in (shape.rows, shape.cols))
-    return Law(rows, cols, ANY if _is_matrix(shape) else FIXED, unit, offset)
+    return Law(rows, cols, ANY if _is_matrix(group, shape) else FIXED, unit, offset)
 
 
 def _read_off(

@@ -58,7 +58,12 @@ INCOMPATIBLE = (
 
 
 def degree(declaration: Rule) -> Degree | None:
-    """Return the degree of a rule's step, its terms c W left out; None if it has none."""
+    """Return the degree of a rule's step, its terms c W left out; None if it has none.
+
+    Nor has a rule over several parameters one.
+    """
+    if declaration.ports:
+        return None  # each parameter has one of its own
     step = _from_zero(_step(declaration.weights))
     inference = Inference(loss_scale, idle_parameters(declaration), zeroed=declaration.zeroed)
     try:

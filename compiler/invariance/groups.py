@@ -2,18 +2,21 @@
 
 W = ρ(g) W̃ with ρ acting on the rows, the columns or the entries of W, by a scalar unit, by a shift
 or by transposing; the loss is the same function of the weights up to a power of the unit. G then
-moves by the dual action.
+moves by the dual action. On several parameters a group acts space by space (`spaces`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
 import sympy
 
+from normdsl.compiler.invariance import spaces
 from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Index, Law
+from normdsl.compiler.invariance.spaces import Sort
 from normdsl.errors import NormdslError, kind, shown
 from normdsl.expressions.matrix_classes import (
     GENERAL,
@@ -25,6 +28,8 @@ from normdsl.expressions.matrix_classes import (
     MatrixClass,
 )
 from normdsl.expressions.nodes import Source, Stream
+from normdsl.expressions.ports import Axis, Port
+from normdsl.expressions.shapes import MATRIX, Dim, Length, Shape
 from normdsl.near import did_you_mean, module_getattr
 
 if TYPE_CHECKING:
@@ -71,6 +76,9 @@ class Group:
         each_step: whether c is another number at every step, because the loss itself goes through
             another increasing function at every step.
         shift: whether a constant array is added to W. swap: whether W is transposed.
+        inner: what acts on a space that parameters share, one on vectors and one on forms there.
+        ports: the parameters it acts on, if the rule has several; what acts on rows and columns
+            then acts on the spaces of outputs and inputs.
 
     Example:
         >>> import normdsl as nd
@@ -90,21 +98,79 @@ class Group:
     each_step: bool = False
     shift: bool = False
     swap: bool = False
+    inner: Action | None = None
+    ports: tuple[Port, ...] = ()
 
     @property
     def actions(self) -> tuple[Action, ...]:
         """The parts of a group element."""
-        return tuple(a for a in (self.rows, self.cols, self.entries) if a is not None)
+        found = (self.rows, self.cols, self.entries, self.inner)
+        return tuple(a for a in found if a is not None)
+
+    def on(self, ports: tuple[Port, ...]) -> Group:
+        """Return the group as it acts on the parameters of a rule; on none, as it acts on W."""
+        return attrs.evolve(self, ports=ports)
+
+    def acts_on(self, ports: tuple[Port, ...]) -> bool:
+        """Return whether it does anything to parameters, or to W if there are none."""
+        if not ports:
+            return self.inner is None
+        where = {self.rows: Sort.OUTPUT, self.cols: Sort.INPUT, self.inner: Sort.INNER}
+        del where[None]
+        found = spaces.sorts(ports).values()
+        free = self.entries or self.weight_unit or self.loss_unit or self.shift
+        return not self.swap and bool(free or any(sort in found for sort in where.values()))
 
     @property
     def weights(self) -> Law:
-        """The law of W."""
+        """The law of W; of several parameters, that of the first."""
+        return self._of_weights(self.ports[0] if self.ports else None)
+
+    def _of_weights(self, port: Port | None) -> Law:
+        unit, offset = sympy.Integer(self.weight_unit), ONE if self.shift else ZERO
+        if port is not None:
+            rows, cols = map(self._along, port.axes)
+            return Law(rows, cols, self._entries(port), unit, offset)
         rows, cols, entries = (
             FIXED if a is None else a.index for a in (self.rows, self.cols, self.entries)
         )
-        unit, offset = sympy.Integer(self.weight_unit), ONE if self.shift else ZERO
         twin = Stream(Source.WEIGHTS, where=None) if self.swap else None
         return Law(rows, cols, entries, unit, offset, twin)
+
+    def acting(self, length: Length) -> Index:
+        """Return what acts on an axis of a length, up to the inverse transpose."""
+        if self.ports:
+            return on_spaces(self).get(length, FIXED)
+        own = {Dim.M: self.rows, Dim.N: self.cols}.get(length) if isinstance(length, Dim) else None
+        return FIXED if own is None else own.index
+
+    def entrywise(self, shape: Shape) -> tuple[Index, ...]:
+        """Return what acts on the entries of arrays of the shape of weights."""
+        if self.ports:
+            return tuple(map(self._entries, spaces.of_shape(self.ports, shape)))
+        return (self.weights.entries,) if shape == MATRIX else ()
+
+    def _along(self, axis: Axis) -> Index:
+        found = self.acting(axis.length)
+        sort = spaces.sorts(self.ports).get(axis.length)  # type: ignore[call-overload]
+        return found.dual if sort is not None and spaces.is_turned(axis, sort) else found
+
+    def _entries(self, port: Port) -> Index:
+        action = self.entries
+        return FIXED if action is None else Index(f"{action.symbol}_{port.name}", action.cls)
+
+    def of(self, stream: Stream) -> Law | None:
+        """Return the law of a stream, perhaps that of one of several parameters; None if none."""
+        port = stream.port
+        if port is None:
+            return self.law(stream.source)
+        if self.shift and port in spaces.alike(self.ports):
+            return None
+        w = self._of_weights(port)
+        if stream.source is Source.WEIGHTS:
+            return w
+        unit = sympy.Integer(self.loss_unit - self.weight_unit)
+        return Law(w.rows.dual, w.cols.dual, w.entries.dual, unit)
 
     def law(self, source: Source) -> Law | None:
         """Return the law of a stream; None if it has none.
@@ -138,6 +204,20 @@ class Group:
 
     def __str__(self) -> str:
         return self.name
+
+
+@lru_cache(maxsize=256)
+def on_spaces(group: Group) -> Mapping[Length, Index]:
+    """Return what acts on each space of a group's parameters, by letters of their own."""
+    actions = {Sort.OUTPUT: group.rows, Sort.INPUT: group.cols, Sort.INNER: group.inner}
+    found = spaces.sorts(group.ports)
+    acted: dict[Length, Index] = {}
+    for space, sort in found.items():
+        action, several = actions[sort], list(found.values()).count(sort) > 1
+        if action is not None:
+            symbol = f"{action.symbol}_{space.name}" if several else action.symbol
+            acted[space] = Index(symbol, action.cls)
+    return acted
 
 
 def invertible(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -227,8 +307,21 @@ loss_transform = Group(
 )
 translation = Group("translation", "W = W̃ + T with T constant", shift=True)
 transpose = Group("transpose", "W = W̃ᵀ", swap=True)
+_WITH = "a space shared by parameters: its vectors by M, its forms by M⁻ᵀ, M"
+gauge = Group("gauge", f"{_WITH} invertible", inner=Action("M", GENERAL, invertible))
+orthogonal_gauge = Group(
+    "orthogonal_gauge", f"{_WITH} orthogonal", inner=Action("M", ORTHOGONAL, rotation)
+)
+scale_gauge = Group(
+    "scale_gauge", f"{_WITH} diagonal and positive", inner=Action("M", POSITIVE, positive)
+)
+permutation_gauge = Group(
+    "permutation_gauge",
+    f"{_WITH} a permutation with signs",
+    inner=Action("M", SIGNED_PERMUTATION, signed_permutation),
+)
 
-#: Every group, in the order of reports.
+#: Every group of one matrix, in the order of reports.
 ALL = (
     affine,
     left_affine,
@@ -247,7 +340,10 @@ ALL = (
     translation,
     transpose,
 )
-_NAMES = tuple(group.name for group in ALL)
+#: The groups of parameters that share spaces.
+GAUGES = (gauge, orthogonal_gauge, scale_gauge, permutation_gauge)
+_EVERY = (*GAUGES, *ALL)
+_NAMES = tuple(group.name for group in (*ALL, *GAUGES))
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
     __getattr__ = module_getattr("nd.groups", _NAMES)
@@ -261,7 +357,7 @@ def named(name: Group | str) -> Group:
     """
     if isinstance(name, Group):
         return name
-    for group in ALL:
+    for group in _EVERY:
         if group.name == name:
             return group
     raise NormdslError(
@@ -273,14 +369,19 @@ def named(name: Group | str) -> Group:
     )
 
 
-def several(names: str | Iterable[Group | str] | None) -> tuple[Group, ...]:
+def several(
+    names: str | Iterable[Group | str] | None, ports: tuple[Port, ...] = ()
+) -> tuple[Group, ...]:
     """Return the groups of a list, or of a text with commas, each once; all of them for None.
+
+    Args:
+        names: the groups. ports: the parameters of the rule, if it has several.
 
     Raises:
         NormdslError: for a list that is empty, or of what are no groups.
     """
     if names is None:
-        return ALL
+        return tuple(group for group in _EVERY if group.acts_on(ports))
     names = [x.strip() for x in names.split(",")] if isinstance(names, str) else names
     listed = list(names) if isinstance(names, Iterable) else [names]
     if not listed:

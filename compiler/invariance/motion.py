@@ -8,7 +8,7 @@ from normdsl.declarations.folding import Folding, fold
 from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Param, Query, Source, Stream, next_weights
+from normdsl.expressions.nodes import Joint, Param, Query, Source, Stream, next_weights
 from normdsl.expressions.nodes.arithmetic import Pow
 from normdsl.expressions.nodes.constants import is_constant
 from normdsl.expressions.recursion import After, Before, Recursion, State, release
@@ -41,7 +41,15 @@ def update_moves(update: Expr) -> bool:
     weights are the old ones, what was supposed is what happens.
     """
     weights = next_weights(update)
-    return any(map(_is_gradient, walk(weights))) and _at_rest(weights) != W
+    return any(map(_is_gradient, walk(weights))) and _at_rest(weights) != _still(weights)
+
+
+def _still(weights: Expr) -> Expr:
+    """Return new weights that are the old ones."""
+    if not isinstance(weights, Joint):
+        return W
+    old = (Stream(Source.WEIGHTS, port, where=None) for port in weights.ports)
+    return Joint(tuple(old), weights.ports, where=None)
 
 
 def _is_gradient(expr: Expr) -> bool:

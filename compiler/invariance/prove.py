@@ -102,6 +102,7 @@ class Decision:
 
 def prove(declaration: Rule, group: Group, given: Conditions = frozenset()) -> Decision:
     """Type the new weights and compare their law with that of W, taking assumptions as given."""
+    group = group.on(declaration.ports)
     inference = Inference(group, idle_parameters(declaration), zeroed=declaration.zeroed)
     wanted = group.weights
     if group.swap:

@@ -17,7 +17,7 @@ from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.recursion import After, Before
-from normdsl.expressions.shapes import SCALAR, Dim, Length, Rank, Shape
+from normdsl.expressions.shapes import SCALAR, Dim, Length, Shape
 from normdsl.expressions.traversal import replace, walk
 from normdsl.norms.base import NormOperation
 
@@ -72,9 +72,9 @@ def missing(matrix: Expr, short: int = 0) -> list[Form]:
 
 
 def size(matrix: Expr) -> Form:
-    """Return the number of rows of a matrix; nothing is asked of one with columns of a rank."""
+    """Return the number of rows of a matrix; nothing is asked of one with another length."""
     sides = {matrix.shape.rows, matrix.shape.cols}
-    return Form() if any(isinstance(x, Rank) for x in sides) else _LENGTHS[matrix.shape.rows]
+    return _LENGTHS[matrix.shape.rows] if sides <= _LENGTHS.keys() else Form()
 
 
 @lru_cache(maxsize=1024)

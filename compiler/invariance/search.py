@@ -159,7 +159,7 @@ def _in_distribution(
 def can_sample(declaration: Rule) -> bool:
     """Return whether distributions can be compared, if the rule has random draws."""
     update = declaration.update
-    return Origin.CHANCE not in update.origins or not _iterates(update)
+    return Origin.CHANCE not in update.origins or not (_iterates(update) or declaration.ports)
 
 
 def _iterates(expr: Expr) -> bool:

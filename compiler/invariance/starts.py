@@ -27,7 +27,6 @@ from normdsl.compiler.invariance.laws import (
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import After, State
-from normdsl.expressions.shapes import MATRIX, Dim
 
 #: Powers of a group element, or of its unit, that a start is tried with.
 _POWERS = tuple(map(sympy.Integer, (1, -1, 2, -2)))
@@ -49,18 +48,15 @@ class Start:
 
 def possible(group: Group, state: Expr) -> list[Law]:
     """Return the laws by which the start of a state could move, likelier ones first."""
-    w, dims = group.weights, state.shape
-    acting = {Dim.M: w.rows, Dim.N: w.cols}
-    rows, cols = (
-        _powers(acting.get(d, FIXED)) if isinstance(d, Dim) else [FIXED]
-        for d in (dims.rows, dims.cols)
-    )
+    dims = state.shape
+    rows, cols = (_powers(group.acting(d)) for d in (dims.rows, dims.cols))
     square = dims.rows == dims.cols and state.facts.symmetric
     sides = [(p, q) for p in rows for q in cols if not (square and p != q)]
-    entries = _powers(w.entries) if dims == MATRIX else [FIXED]
+    like = group.entrywise(dims)  # those of W, or of parameters of its shape
+    entries = list(dict.fromkeys(x for ix in like for x in _powers(ix))) or [FIXED]
     has_units = (group.weight_unit or group.loss_unit) and not group.each_step
     units = [*_POWERS, ZERO] if has_units else [ZERO]
-    offsets = [ONE, ZERO] if group.shift and dims == MATRIX else [ZERO]
+    offsets = [ONE, ZERO] if group.shift and like else [ZERO]
     found = [
         Law(p, q, e, unit, offset)
         for (p, q), e, unit, offset in itertools.product(sides, entries, units, offsets)

@@ -12,6 +12,7 @@ import attrs
 
 from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.spaces import shapes, sizes
 from normdsl.declarations.rule import Rule
 
 #: A singular value above the cut, and up to so many times it, is too close to it.
@@ -80,6 +81,14 @@ class Experiment:
     reach: float = REACH
     clearance: float = CLEARANCE
 
+    @property
+    def weights(self) -> str:
+        """The shape of the weights, or of each parameter, as text."""
+        ports = self.declaration.ports
+        found = shapes(ports, sizes(ports, self.shape)) if ports else [self.shape]
+        names = [port.name for port in ports] or ["W"]
+        return ", ".join(f"{name} {m}×{n}" for name, (m, n) in zip(names, found, strict=True))
+
 
 #: Returns the relative distance of the two runs at each step, 0 where it says nothing: where
 #: rounding makes it, or an assumption is not met. Of random runs, how far means are apart.
@@ -110,7 +119,7 @@ class Witness:
     def __str__(self) -> str:
         e = self.experiment
         settings = "".join(f", {k}={v:g}" for k, v in e.hyper.items())
-        where = f"seed {e.seed}, W {e.shape[0]}×{e.shape[1]}{settings}{e.size}: "
+        where = f"seed {e.seed}, {e.weights}{settings}{e.size}: "
         if e.pairs:
             return (
                 f"{where}of {e.pairs} runs of each kind, the distributions part at step "

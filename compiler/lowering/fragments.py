@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from normdsl.expressions.nodes import Distribution, Draw, Param, Source
-from normdsl.expressions.shapes import Dim, Length, Rank
+from normdsl.expressions.nodes import Distribution, Draw, Param, Source, Stream
+from normdsl.expressions.shapes import Dim, Length, Rank, Size, Space
 from normdsl.expressions.streams import MOMENTS
 from normdsl.show.notation import Level, Piece
 
@@ -30,10 +30,21 @@ STREAMS = {
 }
 
 
+def stream_name(stream: Stream) -> str:
+    """Return the name of an input, as that of the weights of a parameter A: A_W."""
+    name = STREAMS[stream.source]
+    return f"{stream.port.name}_{name}" if stream.port is not None and stream.port.name else name
+
+
 def length(dim: Length) -> str:
     """Return the code of a length; there are no more directions than rows or columns."""
-    if not isinstance(dim, Rank):
-        return _LENGTH[dim]
+    match dim:
+        case Space():
+            return f"len_{dim.name}"
+        case Size():
+            return str(dim.number)
+        case Dim():
+            return _LENGTH[dim]
     return f"min({dim.size.name if isinstance(dim.size, Param) else dim.value}, rows, cols)"
 
 

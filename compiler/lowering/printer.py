@@ -13,13 +13,13 @@ from normdsl.compiler.lowering.constant_bounds import is_small
 from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.compiler.lowering.fragments import (
     PLACES,
-    STREAMS,
     axes_of,
     bracketed,
     drawn_key,
     floating,
     length,
     rational,
+    stream_name,
 )
 from normdsl.compiler.lowering.powers import SEVERAL, method_of, together
 from normdsl.compiler.lowering.value_types import Type
@@ -102,7 +102,11 @@ class Printer(abc.ABC):
 
     @_write.register
     def _stream(self, expr: nodes.Stream) -> Piece:
-        return Piece(STREAMS[expr.source], Level.ATOM)
+        return Piece(stream_name(expr), Level.ATOM)
+
+    @_write.register
+    def _extent(self, expr: nodes.Extent) -> Piece:
+        return Piece(length(expr.space), Level.ATOM)
 
     @_write.register
     def _returned(self, expr: nodes.Returned) -> Piece:

@@ -46,7 +46,7 @@ class Types(Pass[Type]):
                 return Type.HYPER
             case nodes.Stream(source=Source.STEP):
                 return Type.CLOCK
-            case nodes.Stream(source=Source.ROWS | Source.COLS):
+            case nodes.Stream(source=Source.ROWS | Source.COLS) | nodes.Extent():
                 return Type.NUMBER
             case nodes.Stream() | nodes.Eye() | nodes.Draw() | nodes.Query() | nodes.Dct():
                 return Type.ARRAY

@@ -18,11 +18,17 @@ from normdsl.compiler.invariance import starts
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.witness import CLEARANCE, PARTED, Experiment
 from normdsl.compiler.lowering.derive import Singular
-from normdsl.compiler.lowering.program import lower
+from normdsl.compiler.lowering.plan import planned
 from normdsl.compiler.lowering.refresh import inside
-from normdsl.compiler.verdicts.elements import draw
 from normdsl.compiler.verdicts.probe import Probe, outside
-from normdsl.compiler.verdicts.simulate import Twins, Way, moved_hyper, moved_start, posed_by
+from normdsl.compiler.verdicts.simulate import (
+    Twins,
+    Way,
+    element_of,
+    moved_hyper,
+    moved_start,
+    posed_by,
+)
 from normdsl.compiler.verdicts.simulate import twins as run_twins
 from normdsl.compiler.verdicts.trajectory import Run
 from normdsl.declarations.rule import Rule
@@ -70,8 +76,8 @@ def sound_steps(experiment: Experiment, way: Way, pair: Twins) -> int:
     probe = _probe(rule, asked)
     if probe is None:
         return experiment.steps
-    posed, group = posed_by(experiment), experiment.group
-    element = draw(group, experiment.shape, experiment.seed)
+    posed = posed_by(experiment)
+    element = element_of(experiment)
     hyper, moved = (
         moved_hyper(experiment, element, way),
         moved_start(experiment, posed, element, way),
@@ -94,7 +100,9 @@ def _values(
 ) -> list[list[Tensor]]:
     """Return what is watched at each step of a run; up to where it cannot be computed."""
     names = rule.labels
-    begun = probe.start(path.weights[0], hyper)
+    if not path.seen:
+        return []
+    begun = probe.start(path.weights[0], hyper, path.seen[0][3])
     begun = [moved.get(names.get(s.after, ""), x) for s, x in zip(probe.slots, begun, strict=True)]
     try:
         return probe.run(path.seen, begun, hyper)
@@ -118,7 +126,7 @@ def _applies(c: Assumption) -> bool:
 @lru_cache(maxsize=64)
 def _probe(declaration: Rule, asked: tuple[Assumption, ...]) -> Probe | None:
     """Return the probe of what is asked, then of what operations with a cut are applied to."""
-    graph = lower(declaration, exact).graph
+    graph = planned(declaration.sized({}), exact).graph
     cut = dict.fromkeys(x.arg for x in inside(graph) if isinstance(x, CUTTING))
     wanted: list[Expr] = [*(outside(declaration, c.of) for c in asked), *cut]
     return Probe(declaration, wanted) if wanted else None

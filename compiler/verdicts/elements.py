@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 import numpy as np
 import torch
 from torch import Tensor
 
-from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.groups import Group, on_spaces
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
+from normdsl.compiler.invariance.spaces import sorts
+from normdsl.compiler.verdicts.jointly import Packing, packing
+from normdsl.expressions.nodes import Source, Stream
 
 
 @attrs.frozen(eq=False)
@@ -19,15 +22,43 @@ class Element:
 
     Args:
         parts: one matrix or diagonal per action. c: the scalar unit. shift: T.
+        packing: how the entries of several parameters stand in one row, if it acts on several.
     """
 
     parts: Mapping[str, Tensor]
     c: float
     shift: Tensor
+    packing: Packing | None = None
 
     def at(self, step: int) -> Element:
         """Return the element whose scalar unit is that of a step, where it changes step by step."""
         return attrs.evolve(self, c=self.c * (1 + step))
+
+    def move(self, group: Group, w: Tensor) -> Tensor:
+        """Return the weights of the one run, given those of the other: ρ(g) W̃."""
+        if self.packing is None:
+            return self.act(group.weights, w)
+        return self._each(group, w, lambda own, law, x: own.act(law, x))
+
+    def back(self, group: Group, w: Tensor) -> Tensor:
+        """Return ρ(g)⁻¹ W: the inverse of `move`."""
+        if self.packing is None:
+            return self.undo(group.weights, w)
+        return self._each(group, w, lambda own, law, x: own.undo(law, x))
+
+    def _each(
+        self, group: Group, w: Tensor, change: Callable[[Element, Law, Tensor], Tensor]
+    ) -> Tensor:
+        """Change each of the parameters whose entries stand in a row."""
+        packing = self.packing
+        assert packing is not None
+        rows = zip(packing.ports, packing.split(w), packing.split(self.shift), strict=True)
+        changed = []
+        for port, x, shift in rows:
+            law = group.on(packing.ports).of(Stream(Source.WEIGHTS, port, where=None))
+            own = attrs.evolve(self, shift=shift)
+            changed.append(x if law is None else change(own, law, x))
+        return packing.join(changed)
 
     def act(self, law: Law, x: Tensor) -> Tensor:
         """Return what a value with this law is, given its counterpart x̃ in the other run."""
@@ -82,6 +113,8 @@ def _acts(ix: Index) -> bool:
 def draw(group: Group, shape: tuple[int, int], seed: int) -> Element:
     """Return a random element of a group for weights of `shape`."""
     rng = np.random.default_rng(seed)
+    if group.ports:
+        return _on_ports(group, packing(group.ports, shape), rng)
     sizes = {"rows": shape[0], "cols": shape[1], "entries": shape[0] * shape[1]}
     places = {"rows": group.rows, "cols": group.cols, "entries": group.entries}
     parts = {
@@ -91,3 +124,20 @@ def draw(group: Group, shape: tuple[int, int], seed: int) -> Element:
     }
     c = float(np.exp(rng.uniform(0.5, 1.5)))
     return Element(parts, c, torch.as_tensor(rng.standard_normal(shape)))
+
+
+def _on_ports(group: Group, packed: Packing, rng: np.random.Generator) -> Element:
+    """Return a random element of a group for several parameters."""
+    actions = {"rows": group.rows, "cols": group.cols, "inner": group.inner}
+    found, parts = sorts(group.ports), {}
+    for space, index in on_spaces(group).items():
+        action = actions[found[space].value]  # type: ignore[index]
+        assert action is not None
+        parts[index.element] = action.draw(rng, packed.sizes[space])  # type: ignore[index]
+    if group.entries is not None:
+        for port, (m, n) in zip(packed.ports, packed.shapes, strict=True):
+            parts[f"{group.entries.symbol}_{port.name}"] = group.entries.draw(rng, m * n)
+    tensors = {k: torch.as_tensor(x, dtype=torch.float64) for k, x in parts.items()}
+    c = float(np.exp(rng.uniform(0.5, 1.5)))
+    shift = torch.as_tensor(rng.standard_normal((1, packed.total)))
+    return Element(tensors, c, shift, packed)

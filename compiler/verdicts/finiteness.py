@@ -18,18 +18,18 @@ from normdsl.compiler.invariance.remarks import Remark, Remarks
 from normdsl.compiler.invariance.search import settings
 from normdsl.compiler.invariance.witness import REACH, SHAPES
 from normdsl.compiler.runtime.ambient import apart
-from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.verdicts.ask import Ask
+from normdsl.compiler.verdicts.jointly import Jointly
 from normdsl.compiler.verdicts.probe import Probe, Seen
 from normdsl.compiler.verdicts.tasks import Task, task
+from normdsl.compiler.verdicts.trajectory import pure
 from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import LOG, Apply
+from normdsl.expressions.nodes import LOG, Apply, Joint, next_weights
 from normdsl.expressions.nodes.arithmetic import Mul, Pow
 from normdsl.expressions.recursion import After, Before, State, release
 from normdsl.expressions.traversal import walk
-from normdsl.schedules.schedule import exact
 
 _STEPS = 3
 
@@ -106,7 +106,7 @@ def _fault(declaration: Rule, hyper: Mapping[str, float], posed: Task) -> Remark
 
 def stopped(declaration: Rule, posed: Task, hyper: Mapping[str, Any]) -> Stop | None:
     """Run a rule for a few steps; return where it makes no number of numbers of the usual size."""
-    rule, w, seen = Functional(declaration, exact), posed.start, list[Seen]()
+    rule, w, seen = pure(declaration, posed), posed.start, list[Seen]()
     largest = REACH * max(float(w.abs().max()), 1.0)
     state: dict[str, Any] = {}
     for step in range(1, _STEPS + 1):
@@ -116,6 +116,7 @@ def stopped(declaration: Rule, posed: Task, hyper: Mapping[str, Any]) -> Stop | 
         moments = posed.moments(at.detach(), step - 1)
         objective = posed.at(step - 1)
         asides = moments | ({"ask": Ask(objective)} if declaration.asks else {})
+        asides |= rule.streams(w, grad) if isinstance(rule, Jointly) else {}
         seen.append((w, grad, value.detach(), asides))
         given: dict[str, Any] = {name: moments[name] for name in declaration.moments}
         given |= {"objective": objective} if declaration.asks else {}
@@ -136,7 +137,9 @@ def blame(declaration: Rule, stop: Stop) -> Remark | None:
 
     None if it only overflows.
     """
-    roots = [declaration.update, *(x for x in walk(declaration.update) if isinstance(x, After))]
+    update = next_weights(declaration.update)
+    each = update.weights if isinstance(update, Joint) else (update,)
+    roots = [*each, *(x for x in walk(declaration.update) if isinstance(x, After))]
     node, above = next((x for x in roots if not _finite(declaration, stop, x)), None), None
     while node is not None:
         below = next((x for x in _inside(node, stop) if not _finite(declaration, stop, x)), None)
@@ -163,7 +166,7 @@ def _value(declaration: Rule, stop: Stop, expr: Expr) -> Tensor:
         LinAlgError: if a factorisation fails, of what is not finite.
     """
     probe = Probe(declaration, [expr])
-    begun = probe.start(stop.seen[0][0], stop.hyper)
+    begun = probe.start(stop.seen[0][0], stop.hyper, stop.seen[0][3])
     (value,) = probe.run(stop.seen, begun, stop.hyper)[-1]
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -10,14 +11,16 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
-from normdsl.compiler.lowering.fragments import length
+from normdsl.compiler.lowering.fragments import length, stream_name
 from normdsl.compiler.lowering.function_text import lengths
 from normdsl.compiler.lowering.plan import closed
 from normdsl.compiler.runtime import draws
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Across
+from normdsl.expressions.nodes import Across, Source, Stream
+from normdsl.expressions.ports import Axis
 from normdsl.expressions.recursion import Before, State, release
+from normdsl.expressions.shapes import Space
 from normdsl.expressions.streams import MOMENTS
 from normdsl.expressions.traversal import Rewriter, walk
 from normdsl.schedules.schedule import exact
@@ -67,16 +70,35 @@ class Probe:
         emitter.reserve(names)
         emitter.count([*after, *graph])
         outputs = [emitter(x).text for x in [*after, *graph]]
-        lines = [*lengths(emitter.lines, outputs), *emitter.lines]
-        streams = ["t", "loss", "ask=None", *(f"{name}=None" for name in MOMENTS.values())]
-        streams += _DRAWN
+        lines = [*self._lengths(declaration), *lengths(emitter.lines, outputs), *emitter.lines]
+        self.ports = _port_streams(declaration)
+        asides = [*MOMENTS.values(), *self.ports]
+        streams = ["t", "loss", "ask=None", *(f"{name}=None" for name in asides), *_DRAWN]
         args = ", ".join(["W", "G", *inputs.values(), "*", *streams, *names])
         lines.append(f"return [{', '.join(outputs)}]")
         self.probe = _function(f"def probe({args})", lines, emitter)
         self.declaration = declaration
 
-    def start(self, W: Tensor, hyper: Mapping[str, float]) -> list[Tensor]:
-        """Return the states before the first step."""
+    @staticmethod
+    def _lengths(declaration: Rule) -> list[str]:
+        """Return the lines that tell the lengths of the parameters of a rule over several."""
+        return [
+            f"{', '.join(_length_name(axis) for axis in port.axes)} = {port.name}_W.shape"
+            for port in declaration.ports
+        ]
+
+    def start(
+        self,
+        W: Tensor,
+        hyper: Mapping[str, float],
+        asides: Mapping[str, Any] = MappingProxyType({}),
+    ) -> list[Tensor]:
+        """Return the states before the first step.
+
+        Args:
+            W: the weights. hyper: hyper-parameters. asides: of a rule over several parameters, the
+                weights of each, by name.
+        """
         derive, emitter = Derivation(), Emitter({}, {}, exact)
         emitter.reserve(list(hyper))
         starts = []
@@ -84,10 +106,12 @@ class Probe:
             shape = slot.init.shape
             zeros = f"W.new_zeros(({length(shape.rows)}, {length(shape.cols)}))"
             starts.append(f"{zeros} + {emitter(derive(slot.init)).text}")
-        lines = ["rows, cols = W.shape", *emitter.lines, f"return [{', '.join(starts)}]"]
-        head = ", ".join(["W", "*", *_DRAWN, *hyper])
+        lines = ["rows, cols = W.shape", *self._lengths(self.declaration), *emitter.lines]
+        lines.append(f"return [{', '.join(starts)}]")
+        head = ", ".join(["W", "*", *(f"{name}=None" for name in self.ports), *_DRAWN, *hyper])
         probe = _function(f"def probe({head})", lines, emitter)
-        found: list[Tensor] = probe(W, **_drawn(W, 0), **hyper)
+        given = {name: asides[name] for name in self.ports}
+        found: list[Tensor] = probe(W, **given, **_drawn(W, 0), **hyper)
         return found
 
     def run(
@@ -95,13 +119,34 @@ class Probe:
     ) -> list[list[Tensor]]:
         """Return the values of the expressions at each step, from given states on."""
         history = []
-        for step, (W, G, loss, asides) in enumerate(streams):
-            t = torch.full((1, 1), step + 1.0, dtype=torch.float64)
-            told = {**asides, **_drawn(W, step + 1), **hyper}
-            values = self.probe(W, G, *states, t=t, loss=loss, **told)
-            states = [_matrix(x, W) for x in values[: len(states)]]
-            history.append([torch.as_tensor(v, dtype=torch.float64) for v in values[len(states) :]])
+        for step, seen in enumerate(streams):
+            states, values = self.step(step, seen, states, hyper)
+            history.append(values)
         return history
+
+    def step(
+        self, done: int, seen: Seen, states: Sequence[Tensor], hyper: Mapping[str, float]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the states after a step, and the values of the expressions at it."""
+        W, G, loss, asides = seen
+        t = torch.full((1, 1), done + 1.0, dtype=torch.float64)
+        told = {**asides, **_drawn(W, done + 1), **hyper}
+        values = self.probe(W, G, *states, t=t, loss=loss, **told)
+        after = [_matrix(x, W) for x in values[: len(states)]]
+        return after, [torch.as_tensor(v, dtype=torch.float64) for v in values[len(states) :]]
+
+
+def _port_streams(declaration: Rule) -> list[str]:
+    """Return the names of the streams of a rule over several parameters."""
+    return [
+        stream_name(Stream(source, port, where=None))
+        for port in declaration.ports
+        for source in (Source.WEIGHTS, Source.GRADIENT)
+    ]
+
+
+def _length_name(axis: Axis) -> str:
+    return length(axis.length) if isinstance(axis.length, Space) else "_"
 
 
 def _matrix(x: Any, W: Tensor) -> Tensor:

@@ -22,8 +22,7 @@ from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime.ambient import apart
 from normdsl.compiler.verdicts.ask import Ask
 from normdsl.compiler.verdicts.drift import ways
-from normdsl.compiler.verdicts.elements import draw
-from normdsl.compiler.verdicts.simulate import Way, moved_hyper, moved_start, posed_by
+from normdsl.compiler.verdicts.simulate import Way, element_of, moved_hyper, moved_start, posed_by
 from normdsl.compiler.verdicts.tasks import Task, task
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.nodes import Asked, Query
@@ -110,7 +109,7 @@ def _gap(ours: Tensor, theirs: Tensor) -> tuple[float, float]:
 def _pair(experiment: Experiment, way: Way, fresh: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield, at each step, the weights of many runs, and those of the other kind, mapped back."""
     rule, group = experiment.declaration, experiment.group
-    element = draw(group, experiment.shape, experiment.seed)
+    element = element_of(experiment)
     posed = posed_by(experiment)
     other = posed.reparametrised(group, element)
     moved = moved_start(experiment, posed, element, way)
@@ -122,7 +121,7 @@ def _pair(experiment: Experiment, way: Way, fresh: int) -> Iterator[tuple[Tensor
     )  # fmt: skip
     count = experiment.pairs, experiment.steps
     theirs = _samples(lower(rule.sized(hyper), exact), other, count, hyper, moved, _key(*seed, 1))
-    back = torch.func.vmap(lambda w: element.act(group.weights, w))
+    back = torch.func.vmap(lambda w: element.move(group, w))
     for a, b in zip(ours, theirs, strict=False):
         yield a.flatten(1), back(b).flatten(1)
 

@@ -20,12 +20,10 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.witness import PARTED, STEPS, Experiment, Size
 from normdsl.compiler.runtime.ambient import apart
-from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.verdicts.elements import Element, draw
 from normdsl.compiler.verdicts.tasks import Task, task
-from normdsl.compiler.verdicts.trajectory import Run, run
+from normdsl.compiler.verdicts.trajectory import Run, pure, run
 from normdsl.declarations.rule import Rule
-from normdsl.schedules.schedule import exact
 
 #: Original runs that are kept: all that a search makes for one rule, as it makes them for each
 #: group in the same order; were it a few less, none would still be there for the next group.
@@ -77,9 +75,8 @@ def parted(first: Run, second: Run) -> list[float]:
 
 def mapped(found: Run, group: Group, element: Element) -> Run:
     """Return a run of the twin with its weights, and the points beside them, mapped back."""
-    law = group.weights
     weights, points = (
-        [element.act(law, w) for w in column] for column in (found.weights, found.points)
+        [element.move(group, w) for w in column] for column in (found.weights, found.points)
     )
     return Run(weights, found.seen, points)
 
@@ -114,7 +111,7 @@ class Way:
 def twins(experiment: Experiment, way: Way | None = None) -> Twins:
     """Run a rule on a random problem and on its reparametrisation by a random element."""
     rule, group, way = experiment.declaration, experiment.group, way or Way()
-    element = draw(group, experiment.shape, experiment.seed)
+    element = element_of(experiment)
     posed = posed_by(experiment)
     twin = posed.reparametrised(group, element)
     hyper = moved_hyper(experiment, element, way)
@@ -154,6 +151,12 @@ def twins(experiment: Experiment, way: Way | None = None) -> Twins:
     return attrs.evolve(found, noise=noise)
 
 
+def element_of(experiment: Experiment) -> Element:
+    """Return the group element of an experiment."""
+    group = experiment.group.on(experiment.declaration.ports)
+    return draw(group, experiment.shape, experiment.seed)
+
+
 def posed_by(experiment: Experiment) -> Task:
     """Return the problem of an experiment."""
     size = experiment.size
@@ -174,7 +177,7 @@ def moved_start(
     if not way.laws:
         return {}
     hyper: Mapping[str, Any] = experiment.hyper
-    ours = Functional(experiment.declaration, exact).init(posed.start, **hyper)
+    ours = pure(experiment.declaration, posed).init(posed.start, **hyper)
     return {name: element.undo(law, ours[name]) for name, law in way.laws.items()}
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.verdicts.elements import Element
+from normdsl.compiler.verdicts.jointly import Packing, packing
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.streams import MOMENTS
 
@@ -32,11 +33,13 @@ class Task:
 
     Args:
         start: W_0. loss: the loss at each step. moments: of the layer, by name.
+        packing: how the entries of several parameters stand in one row, for a rule over these.
     """
 
     start: Tensor
     loss: Loss
     moments: Moments = no_moments
+    packing: Packing | None = None
 
     def at(self, step: int) -> Callable[[Tensor], Tensor]:
         """Return the loss at a step, as a function of the weights."""
@@ -55,11 +58,11 @@ class Task:
             seen = self.moments(w / weights, step)
             return {name: x * steeper.get(name, 1.0) for name, x in seen.items()}
 
-        return Task(weights * self.start, loss, moments)
+        return Task(weights * self.start, loss, moments, self.packing)
 
     def reparametrised(self, group: Group, element: Element) -> Task:
         """Return the twin: W̃ = ρ(g)⁻¹ W, f̃ with f = c^loss f̃ or φ_t(f̃), and the layer it makes."""
-        factor, law = float(element.c**group.loss_unit), group.weights
+        factor = float(element.c**group.loss_unit)
 
         def changed(value: Tensor, step: int) -> Tensor:
             if group.each_step:
@@ -67,10 +70,10 @@ class Task:
             return value / factor
 
         def loss(w: Tensor, step: int) -> Tensor:
-            return changed(self.loss(element.act(law, w), step), step)
+            return changed(self.loss(element.move(group, w), step), step)
 
         def moments(w: Tensor, step: int) -> dict[str, Tensor]:
-            at = element.act(law, w)
+            at = element.move(group, w)
             seen = self.moments(at, step)
             if not seen:
                 return {}
@@ -81,7 +84,7 @@ class Task:
                 for name, x in transported(group, element.undo, seen).items()
             }
 
-        return Task(element.undo(law, self.start), loss, moments)
+        return Task(element.back(group, self.start), loss, moments, self.packing)
 
 
 def transported(
@@ -152,6 +155,9 @@ def layered(shape: tuple[int, int], seed: int) -> Task:
 
 def task(rule: Rule, shape: tuple[int, int], seed: int) -> Task:
     """Return the problem for a rule: with a layer, if it reads one's moments."""
+    if rule.ports:
+        packed = packing(rule.ports, shape)
+        return Task(*problem((1, packed.total), seed), packing=packed)
     return layered(shape, seed) if rule.moments else Task(*problem(shape, seed))
 
 

@@ -14,6 +14,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from normdsl.compiler.invariance.witness import REACH
 from normdsl.compiler.runtime.functional import Functional
 from normdsl.compiler.verdicts.ask import Ask
+from normdsl.compiler.verdicts.jointly import Jointly
 from normdsl.compiler.verdicts.probe import Seen
 from normdsl.compiler.verdicts.tasks import Task
 from normdsl.declarations.rule import Rule
@@ -66,7 +67,7 @@ def run(
         disturbance: its size. pace: the part of every step that is taken.
         reach: the run diverges where weights have grown by more. largest: or an entry is larger.
     """
-    rule = Functional(declaration, exact)
+    rule = pure(declaration, posed)
     shaken = partial(disturbed, jitter=jitter, size=disturbance)
     w = shaken(posed.start)
     largest = reach * float(w.abs().max()) if largest is None else largest
@@ -86,6 +87,7 @@ def run(
         given["loss"] = value.detach()
         objective = posed.at(step)
         asides = moments | ({"ask": Ask(objective)} if declaration.asks else {})
+        asides |= rule.streams(w, grad) if isinstance(rule, Jointly) else {}
         given |= {"objective": objective} if declaration.asks else {}
         try:
             new, now = rule.update(disturbed(grad, jitter, disturbance), now, w, **given, **hyper)
@@ -100,6 +102,13 @@ def run(
             found.points.append(now[evaluated])
         w = new
     return found
+
+
+def pure(declaration: Rule, posed: Task) -> Functional | Jointly:
+    """Return a rule as pure functions, in the exact schedule, for a problem."""
+    if posed.packing is not None:
+        return Jointly(declaration, posed.packing)
+    return Functional(declaration, exact)
 
 
 def disturbed(x: Tensor, jitter: torch.Generator | None, size: float = DISTURBANCE) -> Tensor:

@@ -30,6 +30,11 @@ class Declared(Protocol):
         ...
 
     @property
+    def ports(self) -> tuple[Any, ...]:
+        """The parameters of a rule over several; none for a rule of one matrix W."""
+        ...
+
+    @property
     def evaluate(self) -> Any:
         """The point at which the model is evaluated; None if that is W."""
         ...
@@ -50,9 +55,18 @@ def _lines(declaration: Declared, notation: Notation) -> Iterator[tuple[str, str
     notation.plain = _plain(declaration)
     for expr, name in notation.names.items():
         yield notation.symbol(name).text, notation.define(expr).text
-    yield notation.symbol("W").text, notation(declaration.weights).text
+    for name, new in _weights(declaration):
+        yield notation.symbol(name).text, notation(new).text
     if declaration.evaluate is not None:
         yield notation.symbol("evaluate").text, notation(declaration.evaluate).text
+
+
+def _weights(declaration: Declared) -> list[tuple[str, Any]]:
+    """Return the name of each parameter with its new weights; that of a single one is W."""
+    if not declaration.ports:
+        return [("W", declaration.weights)]
+    new = zip(declaration.ports, declaration.weights.weights, strict=True)
+    return [(port.name, x) for port, x in new]
 
 
 def declared_text(declaration: Declared) -> str:

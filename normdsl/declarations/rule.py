@@ -17,6 +17,9 @@ from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
 from normdsl.expressions.domains import Domain, number
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
+    Across,
+    Draw,
+    Joint,
     Param,
     Query,
     Returned,
@@ -26,8 +29,9 @@ from normdsl.expressions.nodes import (
 )
 from normdsl.expressions.nodes.constants import as_expr, exact
 from normdsl.expressions.origins import Origin
+from normdsl.expressions.ports import Port
 from normdsl.expressions.recursion import free_carries, placeholders
-from normdsl.expressions.shapes import MATRIX
+from normdsl.expressions.shapes import MATRIX, SCALAR, Rank, Shape
 from normdsl.expressions.streams import MOMENTS, G
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
@@ -174,6 +178,11 @@ class Rule:
     def weights(self) -> Expr:
         """The new weights, without the point that may stand beside them."""
         return next_weights(self.update)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The parameters of a rule over several; none for a rule of one matrix W."""
+        return self.update.ports if isinstance(self.update, Joint) else ()
 
     @property
     def evaluate(self) -> Expr | None:
@@ -374,7 +383,9 @@ def _validate_names(declaration: Rule) -> None:
 def _validate(declaration: Rule) -> None:
     _validate_names(declaration)
     update, asked = declaration.update, f"declare {declaration.name}"
-    if update.shape != MATRIX:
+    if isinstance(update, Joint):
+        _validate_ports(update, asked)
+    elif update.shape not in (MATRIX, _own_shape(update)):
         raise DeclarationError(
             asked,
             at=update,
@@ -413,3 +424,45 @@ def _validate(declaration: Rule) -> None:
             why="the new weights do not depend on the gradient",
             hint="use the gradient nd.G: return W - lr * G",
         )
+
+
+def _own_shape(update: Expr) -> Shape:
+    """Return the shape of W: m×m, where it is known to be square."""
+    own = (x for x in walk(update) if isinstance(x, Stream) and x.port is not None)
+    return next((x.shape for x in own if not x.port.name), MATRIX)
+
+
+def _validate_ports(update: Joint, asked: str) -> None:
+    """Refuse what a rule over several parameters cannot have."""
+    names = [port.name for port in update.ports]
+    if len(set(names)) < len(names) or not all(map(is_name, names)):
+        raise DeclarationError(
+            asked, why="its parameters do not have names of their own", hint="name each once"
+        )
+    for x in walk(update):
+        reason = _foreign_to_ports(x, update.ports)
+        if reason is not None:
+            raise DeclarationError(
+                asked,
+                at=x,
+                why=f"it is over the parameters {' and '.join(names)}, and {reason}",
+                hint=f"read {names[0]}.W and {names[0]}.G, and draw scalars alone",
+            )
+
+
+def _foreign_to_ports(x: Expr, ports: tuple[Port, ...]) -> str | None:
+    """Return why a part cannot stand in a rule over several parameters; None if it can."""
+    known = (Source.STEP, Source.LOSS)
+    match x:
+        case Stream(port=None) if x.source not in known:
+            return f"{x} is that of a rule of one"
+        case Stream() if x.port is not None and x.port not in ports:
+            return f"{x.port.name} is none of them"
+        case Query() | Across():
+            return "what the loss is elsewhere, or layers share, is asked by rules of one alone"
+        case Draw() if x.shape != SCALAR:
+            return "their random arrays would have to be drawn alike for all of them"
+        case _ if any(isinstance(d, Rank) for d in (x.shape.rows, x.shape.cols)):
+            return "directions are chosen among the rows and columns of one"
+        case _:
+            return None

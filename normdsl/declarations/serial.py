@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from normdsl.declarations.identifiers import is_name
 from normdsl.declarations.rule import Hyperparameter, Rule
 from normdsl.declarations.text_limits import parse
 from normdsl.declarations.text_limits import refused as _refused
@@ -21,7 +22,7 @@ from normdsl.errors import NormdslError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Gauge
 from normdsl.expressions.nodes import FUNCTIONS, Function, rank_of
-from normdsl.expressions.shapes import Dim, Length
+from normdsl.expressions.shapes import Dim, Length, Space
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import Norm
 from normdsl.norms.maps import LinearMap
@@ -173,6 +174,8 @@ def _converter() -> cattrs.Converter:
     def structure_length(value: Any, _: Any) -> Length:
         if not isinstance(value, dict):
             return _dim(value, Dim)
+        if value.keys() == {"name"} and is_name(value["name"]):
+            return Space(value["name"])
         if value.keys() != {"size"}:
             raise _refused(f"{str(value)[:50]!r} is not a length")
         return rank_of(structure_place(value["size"], Expr))
@@ -190,7 +193,9 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(exact_type, structure_exactly)
     converter.register_unstructure_hook(Fraction, str)
     converter.register_structure_hook(Fraction, _fraction)
-    converter.register_structure_hook_func(lambda cls: cls == Length, structure_length)
+    converter.register_structure_hook_func(
+        lambda cls: cls in (Length, Space | Dim), structure_length
+    )
     converter.register_structure_hook(Dim, _dim)
     converter.register_unstructure_hook(float, _write_float)
     converter.register_structure_hook(float, _read_float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import CodeType
 from typing import Any, TypeVar
 
@@ -13,16 +13,19 @@ from normdsl.declarations.rule import Hyperparameter, Rule
 from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
 from normdsl.expressions.domains import UNSTATED, Domain, NarrowDomain, domain_of, number
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Param, Source, Stream
+from normdsl.expressions.nodes import Joint, Param, Source, Stream
+from normdsl.expressions.ports import Port
 from normdsl.expressions.traversal import walk
 from normdsl.near import nearest
 from normdsl.source import Watch, Where
+from normdsl.vocabulary.ports import Matrix, Parameter
 
 T = TypeVar("T", bound=Rule)
 
 _ANNOTATIONS = (
     "annotate it as nd.NonNegative (≥ 0), nd.Positive (> 0), nd.Fraction (0 ≤ x < 1), nd.Real, or "
-    "nd.Rank (a whole number ≥ 1)"
+    "nd.Rank (a whole number ≥ 1); in a rule over several parameters, each of them as "
+    'nd.Matrix("m", "n")'
 )
 
 
@@ -34,13 +37,16 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
             expression built from the gradient.
     """
     signature = _signature(function)
-    domains = {p.name: _domain(p) for p in signature.parameters.values()}
-    for p in signature.parameters.values():
+    given = signature.parameters.values()
+    ports = [p.annotation.port(p.name) for p in given if isinstance(p.annotation, Matrix)]
+    named = [p for p in given if not isinstance(p.annotation, Matrix)]
+    domains = {p.name: _domain(p) for p in named}
+    for p in named:
         _require_number(function.__name__, p, domains[p.name])
     # Used as a rate, a hyper-parameter without an annotation turns out to lie in [0, 1): once more.
     while True:
         try:
-            update, names = _trace(function, domains)
+            update, names = _trace(function, domains, ports)
             break
         except NarrowDomain as narrow:
             domains[narrow.name] = narrow.domain
@@ -48,7 +54,7 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
             _require_number(function.__name__, used, narrow.domain, ", the rate of an average,")
     hyper = tuple(
         Hyperparameter(p.name, None if p.default is p.empty else p.default, domains[p.name])
-        for p in signature.parameters.values()
+        for p in named
     )
     doc = inspect.getdoc(function) or ""
     name = function.__name__ if function.__name__.isidentifier() else "rule"
@@ -88,13 +94,17 @@ def _require_used(rule: str, hyper: tuple[Hyperparameter, ...], update: Expr) ->
                 why=f"its hyper-parameter {h.name} has no effect on the new weights",
                 hint=f"use {h.name} in the formula, or remove the argument",
             )
-    if not any(isinstance(x, Stream) and x.source is Source.WEIGHTS for x in walk(update)):
-        raise DeclarationError(
-            f"declare {rule}",
-            at=update,
-            why="the new weights do not depend on the weights W",
-            hint="return the new weights, not the step alone: return W - lr * …",
-        )
+    results = update.weights if isinstance(update, Joint) else (update,)
+    ports = update.ports if isinstance(update, Joint) else (None,)
+    for result, port in zip(results, ports, strict=True):
+        if Stream(Source.WEIGHTS, port, where=None) not in walk(result):
+            weights = "W" if port is None else f"{port.name}.W"
+            raise DeclarationError(
+                f"declare {rule}",
+                at=result,
+                why=f"the new weights do not depend on the weights {weights}",
+                hint=f"return the new weights, not the step alone: return {weights} - lr * …",
+            )
 
 
 def _signature(function: Any) -> inspect.Signature:
@@ -135,10 +145,11 @@ def _domain(parameter: inspect.Parameter) -> Domain:
 
 
 def _trace(
-    function: Callable[..., Expr], domains: Mapping[str, Domain]
+    function: Callable[..., Any], domains: Mapping[str, Domain], ports: Sequence[Port]
 ) -> tuple[Expr, tuple[tuple[str, Expr], ...]]:
     """Call the function with symbols; return its result and its named local expressions."""
-    symbols = {name: Param(name, domain) for name, domain in domains.items()}
+    symbols: dict[str, Any] = {name: Param(name, domain) for name, domain in domains.items()}
+    symbols |= {port.name: Parameter(port) for port in ports}
     code: CodeType = function.__code__
     try:
         with Watch() as watch:
@@ -152,11 +163,14 @@ def _trace(
                 error.name or function.__name__, Where(code.co_filename, _error_line(error, code))
             ),
         ) from error
+    if ports:
+        result = _joined(function.__name__, result, ports)
     if not isinstance(result, Expr):
         raise DeclarationError(
             f"declare {function.__name__}",
             why=f"it returns {kind(result)}, not the new weights",
-            hint="return an m×n expression, such as W - lr * G",
+            hint="return an m×n expression, such as W - lr * G; a rule over several parameters has "
+            'an argument for each of them, A: nd.Matrix("m", "n")',
         )
     names = tuple(
         (name, x)
@@ -164,6 +178,20 @@ def _trace(
         if isinstance(x, Expr) and name not in domains
     )
     return result, names
+
+
+def _joined(rule: str, result: Any, ports: Sequence[Port]) -> Joint:
+    """Return the next weights of all parameters of a rule as one expression."""
+    each = result if isinstance(result, tuple | list) else (result,)
+    if len(each) != len(ports) or not all(isinstance(x, Expr) for x in each):
+        wanted = ", ".join(f"{port.name}.W - lr * …" for port in ports)
+        raise DeclarationError(
+            f"declare {rule}",
+            why=f"it returns {kind(result)}, not the new weights of "
+            + " and ".join(port.name for port in ports),
+            hint=f"return {wanted}, in the order of the arguments",
+        )
+    return Joint(tuple(each), tuple(ports))
 
 
 def _where_from(name: str | None, known: list[str]) -> str:

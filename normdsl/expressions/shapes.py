@@ -1,4 +1,4 @@
-"""Shapes of expressions: pairs of the symbols 1, m and n, and of ranks that authors choose."""
+"""Shapes of expressions: pairs of the symbols 1, m and n, of ranks and of spaces with names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,39 @@ class Rank:
         return str(self.size)
 
 
-Length: TypeAlias = Dim | Rank
+@attrs.frozen
+class Space:
+    """A length that parameters of one rule have in common: the dimension of a space, by its name.
+
+    Args:
+        name: as the rule calls it.
+    """
+
+    name: str
+
+    @property
+    def value(self) -> str:
+        """How it is written."""
+        return self.name
+
+
+@attrs.frozen
+class Size:
+    """A length that is known: what a space becomes where a rule meets its parameters.
+
+    Args:
+        number: how long.
+    """
+
+    number: int
+
+    @property
+    def value(self) -> str:
+        """How it is written."""
+        return str(self.number)
+
+
+Length: TypeAlias = Dim | Rank | Space | Size
 
 
 @attrs.frozen

@@ -46,7 +46,8 @@ def latex_symbol(name: str) -> str:
     letter = _LATEX.get(GREEK.get(stem, ""), stem)
     if not letter.startswith("\\") and len(letter) > 1:
         letter = rf"\mathrm{{{escaped(letter)}}}"
-    sub = digits + (rf"\mathrm{{{escaped(suffix)}}}" if suffix else "")
+    named = suffix if len(suffix) == 1 else rf"\mathrm{{{escaped(suffix)}}}"
+    sub = digits + (named if suffix else "")
     return letter + (f"_{{{sub}}}" if sub else "")
 
 

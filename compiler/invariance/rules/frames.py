@@ -9,7 +9,6 @@ from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.initial_values import starts_constant
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, Index, Law, frame
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, require_still, rule, within
-from normdsl.compiler.invariance.rules.leaves import acting
 from normdsl.compiler.invariance.rules.matrices import SPECTRAL
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Expr
@@ -81,7 +80,7 @@ def _selection(node: nodes.Selection, laws: Laws, group: Group) -> list[Outcome]
     _require_moving(node.arg, x.rows, "largest entries")
     conditions |= {Assumption(Kind.UNTIED, node.arg)}
     found = [Outcome(Law(x.rows), "rows are selected wherever they stand", conditions)]
-    whole = acting(group.weights, node.shape.rows)
+    whole = group.acting(node.shape.rows)
     if whole.cls is SIGNED_PERMUTATION and whole.element == x.rows.element:
         why = "the signs of selected rows are those of as many columns"
         found.append(Outcome(Law(whole, frame(node, "signs", SIGNS)), why, conditions))

@@ -13,7 +13,7 @@ from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule
 from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
 from normdsl.expressions.matrix_classes import ORTHOGONAL, PERMUTATION, SIGNED_PERMUTATION
-from normdsl.expressions.shapes import MATRIX, SCALAR, Dim, Length
+from normdsl.expressions.shapes import SCALAR
 
 
 @rule.register
@@ -24,18 +24,19 @@ def _constant(node: n.Constant, laws: Laws, group: Group) -> list[Outcome]:
         return [Outcome(INVARIANT, "a number has no unit")]
     found = [Outcome(INVARIANT, "a constant array does not move")]
     if any(a.cls <= SIGNED_PERMUTATION for a in group.actions):
-        w = group.weights
-        rows, cols, entries = (
-            index_rules.unsigned(ix) if ix.cls <= SIGNED_PERMUTATION else FIXED
-            for ix in (acting(w, node.shape.rows), acting(w, node.shape.cols), w.entries)
-        )
-        found.append(Outcome(Law(rows, cols, entries), "equal entries survive permutation"))
+        sides = (group.acting(node.shape.rows), group.acting(node.shape.cols))
+        for each in _entrywise(node, group):
+            rows, cols, entries = (
+                index_rules.unsigned(ix) if ix.cls <= SIGNED_PERMUTATION else FIXED
+                for ix in (*sides, each)
+            )
+            found.append(Outcome(Law(rows, cols, entries), "equal entries survive permutation"))
     return found
 
 
-def acting(weights: Law, dim: Length) -> Index:
-    """Return what acts on an axis of length m or n."""
-    return weights.rows if dim is Dim.M else weights.cols if dim is Dim.N else FIXED
+def _entrywise(node: n.Constant, group: Group) -> tuple[Index, ...]:
+    """Return what may act on the entries of a constant."""
+    return group.entrywise(node.shape) or (FIXED,) if group.ports else (group.weights.entries,)
 
 
 @rule.register
@@ -62,9 +63,8 @@ _KEEPING = {
 @rule.register
 def _draw(node: nodes.Draw, laws: Laws, group: Group) -> list[Outcome]:
     """Type random numbers: the same in both runs, or moved where their distribution allows it."""
-    w = group.weights
-    rows, cols = acting(w, node.shape.rows), acting(w, node.shape.cols)
-    entries = w.entries if node.shape == MATRIX else FIXED
+    rows, cols = group.acting(node.shape.rows), group.acting(node.shape.cols)
+    entries = next(iter(group.entrywise(node.shape)), FIXED)
     if rows == cols == entries == FIXED:
         return [Outcome(INVARIANT, "the same draw in both runs")]
     same: Conditions = frozenset({Assumption(Kind.SAME, node)})
@@ -78,15 +78,22 @@ def _draw(node: nodes.Draw, laws: Laws, group: Group) -> list[Outcome]:
 
 @rule.register
 def _stream(node: nodes.Stream, laws: Laws, group: Group) -> list[Outcome]:
-    law = group.law(node.source)
+    law = group.of(node)
+    if law is None and node.port is not None:
+        raise Refusal(f"the shift of {node} is not told from that of a parameter of its shape")
     if law is None:
         raise Refusal(f"the {node.source.value} goes through an unknown function at every step")
-    return [Outcome(law, f"how {node.source.value} moves in this group")]
+    return [Outcome(law, f"how {node} moves in this group")]
+
+
+@rule.register
+def _extent(node: nodes.Extent, laws: Laws, group: Group) -> list[Outcome]:
+    return [Outcome(INVARIANT, "a length has no unit")]
 
 
 @rule.register
 def _eye(node: nodes.Eye, laws: Laws, group: Group) -> list[Outcome]:
-    moving = acting(group.weights, node.dim)
+    moving = group.acting(node.dim)
     found = [Outcome(INVARIANT, "the identity does not move")]
     if moving != FIXED:
         pairs = {(moving, moving.dual), (moving.dual, moving)}

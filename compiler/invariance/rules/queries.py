@@ -1,4 +1,4 @@
-"""Typing rules of queries: at a point that moves like W, the loss is asked what it is at W."""
+"""Typing rules of queries and results: what is asked, or returned, at points that move like W."""
 
 from __future__ import annotations
 
@@ -43,14 +43,25 @@ def _returned(node: nodes.Returned, laws: Laws, group: Group) -> list[Outcome]:
     return [Outcome(laws[0], "the new weights, and beside them a point like W", conditions)]
 
 
+@rule.register
+def _joint(node: nodes.Joint, laws: Laws, group: Group) -> list[Outcome]:
+    """Type the new weights of several parameters, if each of them moves as its weights do."""
+    conditions: Conditions = frozenset()
+    for port, law in zip(node.ports, laws, strict=True):
+        wanted = group.of(nodes.Stream(Source.WEIGHTS, port, where=None))
+        assert wanted is not None, "what has no law is refused where it is read"
+        conditions |= _like(law, wanted, f"the new {port.name}", port.name)
+    return [Outcome(group.weights, "each parameter moves as its weights do", conditions)]
+
+
 def _at(point: Law, group: Group) -> Conditions:
     return _like(point, group.weights, "the point")
 
 
-def _like(found: Law, wanted: Law, what: str) -> Conditions:
+def _like(found: Law, wanted: Law, what: str, weights: str = "W") -> Conditions:
     conditions = alike(found, wanted)
     if conditions is None:
-        raise Refusal(f"{what} is {moved(found)}, and W is {moved(wanted)}")
+        raise Refusal(f"{what} is {moved(found)}, and {weights} is {moved(wanted)}")
     return conditions
 
 

@@ -21,7 +21,7 @@ from normdsl.expressions.nodes.entrywise import (
     Maximum,
 )
 from normdsl.expressions.nodes.frames import Dct, Qr, Selection, TopSingular, rank_of
-from normdsl.expressions.nodes.leaves import Distribution, Draw, Eye, Param, Source, Stream
+from normdsl.expressions.nodes.leaves import Distribution, Draw, Extent, Eye, Param, Source, Stream
 from normdsl.expressions.nodes.matrices import Cholesky, Eigenbasis, Inverse, MatrixPower
 from normdsl.expressions.nodes.products import MatMul, Transpose, matmul, transpose
 from normdsl.expressions.nodes.queries import Asked, Query
@@ -35,7 +35,7 @@ from normdsl.expressions.nodes.reductions import (
     Reducer,
     Shared,
 )
-from normdsl.expressions.nodes.returned import Returned, next_weights
+from normdsl.expressions.nodes.returned import Joint, Returned, next_weights
 from normdsl.expressions.nodes.singular import Polar, SingularLmo, SingularNorm
 
 __all__ = [
@@ -59,10 +59,12 @@ __all__ = [
     "Distribution",
     "Draw",
     "Eigenbasis",
+    "Extent",
     "Eye",
     "Function",
     "Inner",
     "Inverse",
+    "Joint",
     "KthLargest",
     "MatMul",
     "MatrixPower",

@@ -11,7 +11,8 @@ from normdsl.expressions.domains import Domain
 from normdsl.expressions.expr import Leaf, Operation
 from normdsl.expressions.facts import UNIT, UNKNOWN, Facts
 from normdsl.expressions.origins import ANYTHING, Origin, joined
-from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Length, Shape
+from normdsl.expressions.ports import Port
+from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Length, Shape, Space
 from normdsl.show.notation import Notation, Piece
 
 
@@ -48,17 +49,24 @@ _ORIGINS = {
 
 @attrs.frozen(eq=False, repr=False)
 class Stream(Leaf):
-    """An input: the gradient, weights, step index, loss, a layer's moments, or a length of W."""
+    """An input: the gradient, weights, step index, loss, a layer's moments, or a length of W.
+
+    Args:
+        source: which of them. port: whose gradient or weights, in a rule over several parameters.
+    """
 
     source: Source
+    port: Port | None = None
 
     @property
     def footprint(self) -> Footprint:
-        """Its own entry; of the moments of a layer, matrices as large as a row or a column."""
+        """Its own entry; of moments and of one parameter of several, which are other matrices, all."""
         moments = self.source in (Source.INPUT_MOMENT, Source.OUTPUT_MOMENT)
-        return Footprint.MATRIX if moments else Footprint.OWN
+        return Footprint.MATRIX if moments or self.port is not None else Footprint.OWN
 
     def _infer_shape(self) -> Shape:
+        if self.port is not None:
+            return self.port.shape
         return _SHAPES.get(self.source, SCALAR)
 
     def _infer_facts(self) -> Facts:
@@ -71,7 +79,32 @@ class Stream(Leaf):
         return _ORIGINS.get(self.source, ANYTHING)
 
     def _notate(self, n: Notation) -> Piece:
-        return n.symbol(n.length(self.source.value))
+        if self.port is None:
+            return n.symbol(n.length(self.source.value))
+        name = self.port.name
+        return n.symbol(name if self.source is Source.WEIGHTS else f"{self.source.value}_{name}")
+
+
+@attrs.frozen(eq=False, repr=False)
+class Extent(Leaf):
+    """The number of dimensions of a space that parameters of a rule share, a scalar."""
+
+    footprint = Footprint.OWN
+    commutes_with_transpose = True
+
+    space: Space
+
+    def _infer_shape(self) -> Shape:
+        return SCALAR
+
+    def _infer_facts(self) -> Facts:
+        return Facts(low=1.0)
+
+    def _infer_origins(self) -> Origin:
+        return Origin.LENGTHS
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.symbol(self.space.name)
 
 
 @attrs.frozen(eq=False, repr=False)
