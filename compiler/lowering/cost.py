@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.counting import Tally, shortened, tally
+from normdsl.compiler.lowering.fields import lengths_of
+from normdsl.compiler.lowering.fragments import stream_name
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.refresh import COMPUTE, KEEP
 from normdsl.errors import DeclarationError
@@ -160,6 +162,7 @@ def _counted(
     numbers: dict[str, Any] = {k: 1.0 if v is None else v for k, v in declaration.defaults.items()}
     numbers["t"] = meta(1, 1)
     told: dict[str, Any] = {name: meta(sides[name], sides[name]) for name in declaration.moments}
+    told |= {stream_name(x): meta(*lengths_of(x.shape, shape)) for x in declaration.neighbours}
     told["loss"] = meta(1, 1)
     if program.draws:
         told |= {"stream": meta(1, 1, torch.int64), "places": meta(*shape, torch.int64)}

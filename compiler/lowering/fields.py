@@ -11,7 +11,7 @@ from normdsl.compiler.lowering.derive import Slot
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant
-from normdsl.expressions.shapes import Dim, Length, Rank
+from normdsl.expressions.shapes import Dim, Length, Rank, Shape, Size, Space
 
 
 @attrs.frozen
@@ -30,14 +30,21 @@ class Field:
 
     def lengths(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Return its lengths for weights of `shape`."""
-        rows, cols = (_length(dim, shape) for dim in self.dims)
-        return rows, cols
+        return lengths_of(Shape(*self.dims), shape)
+
+
+def lengths_of(x: Shape, shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the lengths of an array for weights of `shape`."""
+    return _length(x.rows, shape), _length(x.cols, shape)
 
 
 def _length(dim: Length, shape: tuple[int, int]) -> int:
     if isinstance(dim, Rank):
         assert isinstance(dim.size, Constant), "rules are sized before they are lowered"
         return min(int(dim.size.value), *shape)
+    assert not isinstance(dim, Space), "the spaces of a part have a size before it is run"
+    if isinstance(dim, Size):
+        return dim.number
     return {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1]}[dim]
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from normdsl.expressions.nodes import Distribution, Draw, Param, Source, Stream
 from normdsl.expressions.shapes import Dim, Length, Rank, Size, Space
-from normdsl.expressions.streams import MOMENTS
+from normdsl.expressions.streams import MOMENTS, called
 from normdsl.show.notation import Level, Piece
 
 #: Names of the lengths in emitted code.
@@ -32,8 +32,8 @@ STREAMS = {
 
 def stream_name(stream: Stream) -> str:
     """Return the name of an input, as that of the weights of a parameter A: A_W."""
-    name = STREAMS[stream.source]
-    return f"{stream.port.name}_{name}" if stream.port is not None and stream.port.name else name
+    beside = stream.port is not None and stream.port.name
+    return called(stream.source, beside) if beside else STREAMS[stream.source]
 
 
 def length(dim: Length) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fields import unused
+from normdsl.compiler.lowering.fragments import stream_name
 from normdsl.compiler.lowering.function_text import function, lengths, returned, tuple_of
 from normdsl.compiler.lowering.kernel_calls import with_helpers
 from normdsl.compiler.lowering.phases import answers
@@ -18,6 +19,7 @@ from normdsl.declarations.identifiers import CODE
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Param
 from normdsl.expressions.nodes.constants import Constant
+from normdsl.expressions.traversal import walk
 
 
 class Functions:
@@ -92,7 +94,8 @@ class Functions:
 
     def results(self, emitter: Emitter, roots: Sequence[tuple[Expr, str | None]]) -> list[str]:
         """Emit what a function returns, and note its kernels."""
-        emitter.reserve([h.name for h in self.plan.declaration.hyper])
+        declaration = self.plan.declaration
+        emitter.reserve([*(h.name for h in declaration.hyper), *declaration.asides])
         emitter.count([x for x, _ in roots])
         results = [emitter.value(x, wish) for x, wish in roots]
         self.kernels.update(helpers(emitter))
@@ -137,7 +140,7 @@ class Functions:
         plan = self.plan
         hyper = "".join(f", {h.name}={h.name}" for h in plan.declaration.hyper)
         head = ", ".join(["W", "G", *self.olds])
-        asides = [*plan.declaration.moments, *(["layers", "own"] if plan.layers else [])]
+        asides = [*plan.declaration.asides, *(["layers", "own"] if plan.layers else [])]
         asides += ["answers"] if plan.phases else []
         asides += ["stream", "places"] if plan.draws else []
         told = "".join(f", {name}={name}" for name in ["loss", *asides])
@@ -156,7 +159,7 @@ class Functions:
         """Return names of arguments besides weights, gradient, states and numbers."""
         plan = self.plan
         known = {"layers", "own", "answers", plan.phase or "phase", plan.reuse}
-        return known | {*plan.declaration.moments, *self.kept.values()}
+        return known | {*plan.declaration.asides, *self.kept.values()}
 
     def arguments(
         self,
@@ -166,7 +169,7 @@ class Functions:
     ) -> str:
         """Return the arguments of a function: of a step, or of its numbers and kept values."""
         plan = self.plan
-        known = "".join(f", {name}=None" for name in plan.declaration.moments)
+        known = "".join(f", {name}=None" for name in plan.declaration.asides)
         known += ", layers=(), own=()" if plan.layers else ""
         known += ", answers=()" if plan.phases else ""
         known += drawn_arguments(plan)
@@ -182,6 +185,18 @@ def _free(wish: str, taken: Container[str]) -> str:
     names = (wish if k == 0 else f"{wish}{k}" for k in itertools.count())
     reserved = CODE | kernel_calls.kernel_names()
     return next(x for x in names if x not in taken and x not in reserved)
+
+
+def beside(plan: Plan) -> tuple[str, ...]:
+    """Return the names of what `init` takes of other parameters, if states start from that."""
+    starts = {x for slot in plan.slots for x in walk(slot.init)}
+    near = plan.declaration.neighbours
+    return tuple(map(stream_name, near)) if not starts.isdisjoint(near) else ()
+
+
+def beside_arguments(plan: Plan) -> str:
+    """Return the arguments by which `init` takes what other parameters are."""
+    return "".join(f", {name}=None" for name in beside(plan))
 
 
 def drawn_arguments(plan: Plan) -> str:

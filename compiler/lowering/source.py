@@ -12,6 +12,8 @@ from normdsl.compiler.lowering.fragments import length
 from normdsl.compiler.lowering.function_text import function, returned
 from normdsl.compiler.lowering.functions import (
     Functions,
+    beside,
+    beside_arguments,
     drawn_arguments,
     helpers,
     hyper_arguments,
@@ -94,7 +96,7 @@ def _emit_init(plan: Plan, kernels: dict[Callable[..., object], None]) -> str:
     starts = [rewrite(s.init) for s in plan.slots]
     starts += [_ZERO] * len(plan.kept)
     emitter = Emitter({}, {}, plan.schedule)
-    emitter.reserve([h.name for h in plan.declaration.hyper])
+    emitter.reserve([*(h.name for h in plan.declaration.hyper), *beside(plan)])
     results = []
     for field, start in zip(plan.fields, starts, strict=True):
         rows, cols = map(length, field.dims)
@@ -106,7 +108,7 @@ def _emit_init(plan: Plan, kernels: dict[Callable[..., object], None]) -> str:
     kernels.update(helpers(emitter))
     unpack = ["*batch, rows, cols = W.shape"] if plan.slots else []
     body = [*unpack, *emitter.lines, returned(results)]
-    given = drawn_arguments(plan) + hyper_arguments(plan)
+    given = beside_arguments(plan) + drawn_arguments(plan) + hyper_arguments(plan)
     star = f", *{given}" if given else ""
     what = f"Initial states of {plan.declaration.name}"
     return function(f"def init(W{star}):", what, body)

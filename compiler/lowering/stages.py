@@ -86,7 +86,7 @@ def _why_not_split(program: Program) -> str:
         "as layers share scalars": program.layers,
         "as it evaluates the loss again": program.phases,
         "as it draws random numbers": program.draws,
-        "as it reads moments of layers": program.declaration.moments,
+        "as it reads moments of layers, or other parameters": program.declaration.asides,
         "as it reads kept values of the step before": program.reads_last,
         "as it may fail after kept values are computed": program.renewed and not program.reuse,
         "as kept values are made of the weights": _W in renewed,

@@ -26,10 +26,11 @@ _LENGTHS = (Source.ROWS, Source.COLS)
 def transposable(program: Program) -> bool:
     """Return whether a step of transposed matrices is the transpose of a step, for certain.
 
-    Not of rules that join layers, draw, read moments, keep values or ask for the loss elsewhere,
+    Not of rules that join layers, draw, read moments or other parameters,
+    keep values or ask for the loss elsewhere,
     which know what is a row.
     """
-    if program.layers or program.draws or program.declaration.moments:
+    if program.layers or program.draws or program.declaration.asides:
         return False
     if program.renewed or program.phases:
         return False

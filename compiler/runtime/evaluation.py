@@ -54,7 +54,8 @@ def refuse_step(name: str) -> GradientError:
 def _pointed(param_groups: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Tensor, str]]:
     """Yield the parameters whose rule has a point, with the name of the state that holds it."""
     for group in param_groups:
-        name = settings(group).stepper.program.evaluated
+        said = settings(group)
+        name = None if said.rule.evaluate is None else said.stepper.program.evaluated
         if name is not None:
             for param in parameter_groups.parameters(group):
                 if isinstance(param, torch.Tensor):

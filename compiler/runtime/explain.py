@@ -138,8 +138,9 @@ def explained(
     for k, group in enumerate(param_groups):
         made = list(_lines(group, group.get("name", k)))
         lines += made
-        names = [line.name for line in made if not line.frozen]
-        contributing.setdefault(settings(group).stepper, []).extend(names)
+        for line, said in zip(made, settings(group).each(parameters(group)), strict=True):
+            if not line.frozen:
+                contributing.setdefault(said.stepper, []).append(line.name)
     return Explanation(tuple(lines), tuple(_shares(contributing)), tuple(map(_run, buckets)))
 
 
@@ -164,9 +165,9 @@ def _lines(group: dict[str, Any], title: object) -> Iterator[Line]:
     names = group.get("param_names") or []
     if len(names) != len(params):  # none were given, or parameters were added or removed by hand
         names = [f"group {title}, {i}" for i in range(len(params))]
-    for name, p in zip(names, params, strict=True):
-        idle = None if is_judged(p) else _idle(name, str(title), said, p)
-        yield idle or _line(name, str(title), said.layout(p), p, said.view)
+    for name, p, own in zip(names, params, said.each(params), strict=True):
+        idle = None if is_judged(p) else _idle(name, str(title), own, p)
+        yield idle or _line(name, str(title), own.layout(p), p, said.view)
 
 
 def _idle(name: str, group: str, said: Settings, p: Tensor) -> Line | None:

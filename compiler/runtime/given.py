@@ -16,6 +16,7 @@ from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.moments import missing_moments
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.parameter_groups import Settings
+from normdsl.compiler.runtime.tuples import Neighbour
 from normdsl.errors import GradientError
 
 
@@ -25,7 +26,7 @@ def loss(said: Settings, value: Any) -> Tensor | None:
     Raises:
         GradientError: if it is missing, or not one number.
     """
-    if not said.stepper.reads_loss:
+    if not said.reads_loss:
         return None
     told = as_loss(value)
     if told is None:
@@ -34,19 +35,42 @@ def loss(said: Settings, value: Any) -> Tensor | None:
 
 
 def moments(members: Sequence[Member], capture: Capture | None) -> dict[str, list[Tensor]]:
-    """Return the captured moments of parameters, by name; nothing if the rule reads none.
+    """Return what a step reads of each parameter besides weights and gradient, by name.
+
+    The moments of its layer, which a capture recorded, and what its neighbours are.
 
     Raises:
         GradientError: if there is no capture, or it has seen nothing of a parameter.
     """
     stepper = members[0].layout.stepper
     rule, reads = stepper.program.declaration.name, stepper.moments
+    near = _beside(members)
     if not reads:
-        return {}
+        return near
     if capture is None:
         raise missing_moments(rule, reads, f"{rule}(…, capture=capture)")
     seen = [_seen(rule, m.param, capture) for m in members]
-    return {name: [x[name] for x in seen] for name in reads}
+    return {**{name: [x[name] for x in seen] for name in reads}, **near}
+
+
+def _beside(members: Sequence[Member]) -> dict[str, list[Tensor]]:
+    """Return what the neighbours of parameters are, by name; weights as they are now, in copies."""
+    names = [x.name for x in members[0].neighbours]
+    columns = zip(*(m.neighbours for m in members), strict=True)
+    dtype = members[0].layout.stepper.dtype(members[0].param)
+    return {
+        name: [_stream(x, dtype) for x in column]
+        for name, column in zip(names, columns, strict=True)
+    }
+
+
+def _stream(x: Neighbour, dtype: torch.dtype) -> Tensor:
+    """Return the weights or the gradient of a neighbour as a matrix."""
+    found = x.param.grad if x.gradient else x.param
+    assert found is not None, "a tuple of parameters steps if all of them have a gradient"
+    matrix = found.detach().reshape(found.shape[0], -1)
+    matrix = matrix.to(dtype, copy=not x.gradient)
+    return -matrix if x.gradient and x.maximize else matrix
 
 
 def _seen(rule: str, param: Tensor, capture: Capture) -> dict[str, Tensor]:

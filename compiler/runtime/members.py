@@ -9,6 +9,7 @@ import attrs
 from torch import Tensor
 
 from normdsl.compiler.runtime.layout import Layout
+from normdsl.compiler.runtime.tuples import Neighbour
 
 
 @attrs.frozen(eq=False)
@@ -21,6 +22,7 @@ class Member:
         done: how many steps it took. fresh: whether anything in its state was just begun.
         offset: which says when its kept values are computed, see `staggering`; None if not yet.
         origin: where its random numbers start, if the rule draws.
+        neighbours: what its step reads of other parameters.
     """
 
     param: Tensor
@@ -31,6 +33,7 @@ class Member:
     fresh: bool = False
     offset: int | None = None
     origin: Tensor | None = None
+    neighbours: tuple[Neighbour, ...] = ()
 
     @property
     def where(self) -> tuple[str, tuple[int, ...]]:
@@ -43,7 +46,7 @@ class Context(NamedTuple):
 
     Args:
         hyper: the hyper-parameters. loss: the loss, if the rule reads it.
-        moments: by name, of each parameter, if the rule reads those.
+        moments: by name, of each parameter, if the rule reads those; its neighbours as well.
         given: whether what each of them steps from is finite, if one that is not is skipped.
         usual: likewise, whether that makes finite numbers but for an overflow on the way.
         numbers: what is computed once for all entries of a batch, for each of them.

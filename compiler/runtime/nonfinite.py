@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.utils import get_total_norm
 
 from normdsl.errors import GradientError
+from normdsl.expressions.streams import MOMENTS
 
 
 def finite(*values: Tensor | None) -> Tensor:
@@ -73,7 +74,7 @@ def blame(
 
     Args:
         rule: name of the rule. shape: of the parameter. loss: the loss, if the rule reads it.
-        given: what the step is made from, by name: gradient, value, captured moments.
+        given: what the step is made from, by name: gradient, value, captured moments, neighbours.
 
     Raises:
         GradientError: for the first that is not finite.
@@ -81,7 +82,7 @@ def blame(
     for what, value in given.items():
         with_loss = loss if what == "gradient" else None
         if not bool(finite(value, with_loss)):
-            moments = what not in ("gradient", "value")
+            moments = what in MOMENTS.values()
             raise GradientError(
                 f"take a step of {rule}",
                 why=f"the {what} of a parameter of shape {shape}"

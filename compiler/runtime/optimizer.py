@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from normdsl.compiler.runtime import evaluation, given, parameter_groups, saving
+from normdsl.compiler.runtime import evaluation, given, parameter_groups, saving, tuples
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.closures import Sample
@@ -155,13 +155,17 @@ class DeclaredOptimizer(Optimizer):
         if any(isinstance(x, Tensor) for x in group.values()):
             parameter_groups.separate([*self.param_groups, group])
         said = settings(group)
+        group["params"] = tuples.flattened(said.rule, group["params"])
+        tensors = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
+        tuples.require(said.rule, tensors)
+        steppers = said.steppers(tensors)
         if self.capturable:
-            require_capturable(said.rule, self.nonfinite, said.stepper.keeps)
-        for p in group["params"]:
-            tensor = p[1] if isinstance(p, tuple) else p
-            if isinstance(tensor, Tensor) and is_judged(tensor):
-                said.layout(tensor)
-        scalars(tuple(dict.fromkeys(settings(g).stepper for g in [*self.param_groups, group])))
+            require_capturable(said.rule, self.nonfinite, any(s.keeps for s in steppers))
+        for p, own in zip(tensors, said.each(tensors), strict=True):
+            if isinstance(p, Tensor) and is_judged(p):
+                own.layout(p)
+        others = [s for g in self.param_groups for s in settings(g).steppers(g["params"])]
+        scalars(tuple(dict.fromkeys([*others, *steppers])))
         before = self.defaults
         try:
             # Else torch adds what this group's rule knows nothing of.
@@ -242,7 +246,8 @@ class DeclaredOptimizer(Optimizer):
         """
         if self._plan is None or any(p.requires_grad and p.grad is None for p in params):
             return False
-        steppers = [settings(group).stepper for group in self.param_groups]
+        groups = self.param_groups
+        steppers = [s for group in groups for s in settings(group).steppers(group["params"])]
         return not any(s.reads_gradient or s.reads_loss for s in steppers)
 
     @as_scheduled
@@ -301,13 +306,17 @@ class DeclaredOptimizer(Optimizer):
         for first, group in given.numbered(self.param_groups):
             said = settings(group)
             hyper = {h.name: group[h.name] for h in said.rule.hyper}
-            origins = origins_of(group, first) if said.stepper.draws else {}
-            for p in parameter_groups.parameters(group):
-                if is_judged(p) and p.numel() and not said.layout(p).own(self.state.get(p, {})):
-                    state = started(said.layout(p), p, hyper, origins.get(p))
+            params = parameter_groups.parameters(group)
+            draws = any(s.draws for s in said.steppers(params))
+            origins = origins_of(group, first) if draws else {}
+            for k, (p, own) in enumerate(zip(params, said.each(params), strict=True)):
+                if is_judged(p) and p.numel() and not own.layout(p).own(self.state.get(p, {})):
+                    together = tuples.tuple_of(said.rule, params, k)
+                    near = tuples.neighbours(own.sized, said.rule, together, said.maximize)
+                    state = started(own.layout(p), p, hyper, origins.get(p), near)
                     self.state[p].update({key: x.clone() for key, x in state.items()})
-                    if said.stepper.keeps:
-                        turns[p] = Turn(said.stepper.program, said.layout(p).sizes)
+                    if own.stepper.keeps:
+                        turns[p] = Turn(own.stepper.program, own.layout(p).sizes)
         for p, offset in zip(turns, dealt(list(turns.values())), strict=True):
             self.state[p][OFFSET] = torch.full((), offset, dtype=torch.int64, device=p.device)
 

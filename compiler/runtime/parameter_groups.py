@@ -8,15 +8,17 @@ from typing import Any
 import attrs
 from torch import Tensor
 
+from normdsl.compiler.runtime import tuples
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group, require_others
 from normdsl.compiler.runtime.layout import Layout, layout
 from normdsl.compiler.runtime.stepper import Stepper, stepper
-from normdsl.compiler.runtime.views import NAMES, View
+from normdsl.compiler.runtime.views import NAMES, Flat, View
 from normdsl.declarations.aliases import spread
 from normdsl.declarations.configured import ConfiguredRule
 from normdsl.declarations.rule import FOREIGN, SETTINGS, Rule
 from normdsl.errors import HyperparameterError, kind, shown
+from normdsl.expressions.nodes import Source
 from normdsl.schedules.schedule import Schedule
 
 _KINDS: dict[str, tuple[Any, str]] = {
@@ -56,8 +58,37 @@ class Settings:
 
     @property
     def stepper(self) -> Stepper:
-        """What runs the rule."""
+        """What runs the rule, which is over one matrix."""
         return stepper(self.sized, self.schedule)
+
+    def each(self, params: Sequence[Tensor]) -> list[Settings]:
+        """Return the settings of each parameter, with its part of a rule over several.
+
+        Raises:
+            GradientError: for shapes that do not belong to the spaces that the rule says.
+        """
+        count = len(self.rule.ports)
+        if not count:
+            return [self] * len(params)
+        found: list[Settings] = []
+        for first in range(0, len(params), count):
+            spaces = tuples.sizes(self.rule, params[first : first + count])
+            for k, p in enumerate(params[first : first + count]):
+                part = self.sized.part(k, **spaces)
+                view = Flat() if self.view is None and p.ndim < 2 else self.view
+                found.append(attrs.evolve(self, sized=part, view=view))
+        return found
+
+    def steppers(self, params: Sequence[Tensor]) -> tuple[Stepper, ...]:
+        """Return what runs the rule on parameters, each once."""
+        if not self.rule.ports:
+            return (self.stepper,)
+        return tuple(dict.fromkeys(said.stepper for said in self.each(params)))
+
+    @property
+    def reads_loss(self) -> bool:
+        """Whether the rule needs the value of the loss."""
+        return self.rule.reads(Source.LOSS) if self.rule.ports else self.stepper.reads_loss
 
     def layout(self, param: Tensor) -> Layout:
         """Return how a parameter steps.

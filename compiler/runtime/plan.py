@@ -27,6 +27,7 @@ from normdsl.compiler.runtime.parameter_groups import Settings, settings
 from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import require_gradient, started
+from normdsl.compiler.runtime.tuples import neighbours, tuple_of
 
 State = Mapping[Tensor, dict[str, Any]]
 #: Entries of the largest batch of matrices, which bounds the memory that a step needs.
@@ -203,24 +204,28 @@ def _members(
     seen: set[Tensor],
 ) -> Iterator[Member]:
     """Yield the parameters of a group that step, with complete states."""
-    said = settings(group)
-    stepper = said.stepper
-    origins = origins_of(group, first) if stepper.draws else {}
-    found = []
-    for p in dict.fromkeys(parameter_groups.parameters(group)):
-        if p.grad is None or not p.numel() or p in seen:
+    params = parameter_groups.parameters(group)
+    origins, found = None, []
+    for k, (p, said) in enumerate(zip(params, settings(group).each(params), strict=True)):
+        together = tuple_of(said.rule, params, k)
+        if p in seen or not all(x.grad is not None and x.numel() for x in together):
             continue
+        assert p.grad is not None
         seen.add(p)
+        stepper = said.stepper
+        if stepper.draws and origins is None:
+            origins = origins_of(group, first)
         own = layout(stepper, p, said.view)
         require_gradient(said.rule.name, p, p.grad)
         had = state.get(p, {})
         fresh = own.begins(had, p.device)
-        start = origins.get(p)
-        had = {**started(own, p, hyper, start), **had} if fresh else had
-        found.append(Member(p, own, number, had, 0, fresh, None, start))
+        start = origins.get(p) if origins and stepper.draws else None
+        near = neighbours(said.sized, said.rule, together, said.maximize)
+        had = {**started(own, p, hyper, start, near), **had} if fresh else had
+        found.append(Member(p, own, number, had, 0, fresh, None, start, near))
     old = [k for k, m in enumerate(found) if STEP in state.get(m.param, {})]
     told = [found[k].state[STEP] for k in old]
-    keeping = [k for k in old if stepper.keeps and OFFSET in found[k].state]
+    keeping = [k for k in old if found[k].layout.stepper.keeps and OFFSET in found[k].state]
     counts = _counts([*told, *(found[k].state[OFFSET] for k in keeping)])
     for k, done in zip(old, counts, strict=False):
         found[k] = attrs.evolve(found[k], done=done)
@@ -324,11 +329,17 @@ def _stacks(member: Member) -> bool:
 
 
 def origins_of(group: Mapping[str, Any], first: int) -> dict[Tensor, Tensor]:
-    """Return where the random numbers of a group's parameters start: by name, or else position."""
-    count = len(group["params"])
-    names = group.get("param_names") or [str(first + k) for k in range(count)]
-    pairs = zip(group["params"], names, strict=True)
-    return {p: draws.origin(settings(group).seed, name, p.device) for p, name in pairs}
+    """Return where the random numbers of a group's parameters start: by name, or else position.
+
+    Parameters that a rule takes at once have those of the first of them.
+    """
+    said, params = settings(group), group["params"]
+    names = group.get("param_names") or [str(first + k) for k in range(len(params))]
+    each = max(1, len(said.rule.ports))
+    leads = (names[k - k % each] for k in range(len(params)))
+    return {
+        p: draws.origin(said.seed, name, p.device) for p, name in zip(params, leads, strict=True)
+    }
 
 
 def alike(hypers: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from normdsl.compiler.lowering.functions import beside
 from normdsl.compiler.runtime.inputs import Inputs, Known, on_the_host
 from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import FactorisationError, GradientError
@@ -26,9 +27,11 @@ def init(
 
     Args:
         weights: the matrices. hyper: the hyper-parameters.
-        drawn: the `stream` and `places` of random numbers, if the rule draws any.
+        drawn: the `stream` and `places` of random numbers, if the rule draws any, and what other
+            parameters are, if states start from that.
     """
-    given = {**_hyper(stepper, hyper), **(drawn if stepper.program.draws else {})}
+    taken = {*beside(stepper.program), *(("stream", "places") if stepper.program.draws else ())}
+    given = {**_hyper(stepper, hyper), **{k: x for k, x in drawn.items() if k in taken}}
     return [s.contiguous() for s in stepper.program.init(weights, **given)]
 
 

@@ -83,9 +83,10 @@ def fitted(live: list[Group], given: Any) -> dict[str, Any]:
     for k, (own, group) in enumerate(zip(live, saved, strict=True)):
         _require_members(own, group, f"its group {k}")
         names, lengths = _require_rule(own, group), _lengths(own["rule"], group)
-        for index, param in zip(group["params"], own["params"], strict=True):
+        each = settings({**own, **lengths}).each(own["params"])
+        for index, param, said in zip(group["params"], own["params"], each, strict=True):
             if given["state"].get(index):
-                layout = _layout(settings({**own, **lengths}), param)
+                layout = _layout(said, param)
                 state = _renamed(layout, given["state"][index], names)
                 _require_state(layout, state, "rule" in group)
                 states[index] = state
@@ -151,7 +152,12 @@ def _require_rule(live: Group, saved: Group) -> Renaming:
         if other != own:
             same = ", which is another one of this name" if other.name == rule.name else ""
             raise _refused(f"it is the state of the rule {other.name}{same}, not of {rule.name}")
-        names = _renaming(lower(other, _PLAIN), lower(own, _PLAIN))
+        pairs = zip(other.parts, own.parts, strict=True)
+        found = [_renaming(lower(x, _PLAIN), lower(y, _PLAIN)) for x, y in pairs]
+        names = Renaming(
+            {old: new for x in found for old, new in x.names.items()},
+            frozenset(name for x in found for name in x.owned),
+        )
     view = _as_text(live)["view"]
     if saved.get("view", view) != view:
         raise _refused(f"it saw its parameters as {saved['view']}, and this optimizer as {view}")
@@ -252,10 +258,11 @@ def restored(live: list[Group], loaded: list[Group], given: dict[str, Any]) -> d
     state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
     for own, new, saved in zip(live, loaded, given["param_groups"], strict=True):
         new.update({key: own[key] for key in own if key in _OWN or key not in new})
-        for index, param in zip(saved["params"], own["params"], strict=True):
+        each = settings(new).each(own["params"])
+        for index, param, said in zip(saved["params"], own["params"], each, strict=True):
             told = given["state"].get(index)
             if told:
-                state[param] = _placed(settings(new).layout(param), param, told)
+                state[param] = _placed(said.layout(param), param, told)
     parameter_groups.separate(loaded)
     members = {index for saved in given["param_groups"] for index in saved["params"]}
     others = {k: deepcopy(v) for k, v in given["state"].items() if k not in members}

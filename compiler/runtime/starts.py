@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from normdsl.compiler.lowering.functions import beside
 from normdsl.compiler.runtime import draws, running
 from normdsl.compiler.runtime.layout import STEP, Layout, real
+from normdsl.compiler.runtime.tuples import Neighbour
 from normdsl.errors import GradientError
 
 
 def started(
-    layout: Layout, param: Tensor, hyper: Mapping[str, Any], origin: Tensor | None = None
+    layout: Layout,
+    param: Tensor,
+    hyper: Mapping[str, Any],
+    origin: Tensor | None = None,
+    near: Sequence[Neighbour] = (),
 ) -> dict[str, Tensor]:
     """Return the state of a parameter before its first step.
 
     Args:
         layout: how it steps. param: the parameter. hyper: its hyper-parameters.
         origin: where its random numbers start, if the rule draws any.
+        near: what its step reads of other parameters, from which a state may start.
     """
     stepper = layout.stepper
     state = {STEP: torch.zeros((), dtype=torch.int64, device=param.device)}
@@ -29,6 +36,8 @@ def started(
     if origin is not None:
         stream = draws.stream(origin, state[STEP]).reshape(1, 1, 1)
         drawn = [{"stream": stream, "places": x} for x in draws.places(layout, param)]
+    if near and beside(stepper.program):
+        drawn = [{**x, **_weights(stepper.dtype(param), near)} for x in drawn]
     starts = [
         running.init(stepper, w.to(stepper.dtype(param)), hyper, x)
         for w, x in zip(seen, drawn, strict=True)
@@ -38,6 +47,15 @@ def started(
         dtype = stepper.kept_dtype(field, param)
         state.update({key: x.to(dtype) for key, x in kept.items()})
     return state
+
+
+def _weights(dtype: torch.dtype, near: Sequence[Neighbour]) -> dict[str, Tensor]:
+    """Return the weights of other parameters, as batches of one matrix, by name."""
+    return {
+        x.name: x.param.detach().reshape(1, x.param.shape[0], -1).to(dtype)
+        for x in near
+        if not x.gradient
+    }
 
 
 def require_gradient(rule: str, param: Tensor, grad: Tensor) -> None:

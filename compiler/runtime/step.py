@@ -127,7 +127,7 @@ class Step:
             ok = context.given
             assert ok is not None
             ok = ok & self._answered(bucket, told)
-            if bucket.stepper.program.layers:
+            if bucket.stepper.joins:
                 ok = ok & together.to(ok.device)
             good = bucket.run(context, told, ok)
             bucket.publish(self.state)
@@ -226,7 +226,7 @@ class Step:
         """Return whether all parameters that are joined can step, those aside that are left out."""
         found = []
         for bucket, context, told in zip(self.buckets, contexts, known, strict=True):
-            if bucket.stepper.program.layers:
+            if bucket.stepper.joins:
                 assert context.given is not None
                 found.append((bucket.tried(context, told) | ~context.given).all())
         if not found:

@@ -89,6 +89,11 @@ class Stepper:
         return bool(self.program.layers or self.program.phases)
 
     @property
+    def joins(self) -> bool:
+        """Whether parameters step together or not at all: what they share, or read of others."""
+        return bool(self.program.layers or self.program.declaration.neighbours)
+
+    @property
     def rounds(self) -> bool:
         """Whether states are rounded by chance."""
         return self.program.schedule.rounding == "stochastic"
@@ -137,7 +142,7 @@ def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
     reads_sizes = bool({Source.ROWS, Source.COLS} & read)
     alone = all(x.footprint is Footprint.OWN for x in everything)
     native = all(f.dims == (Dim.M, Dim.N) for f in program.fields)
-    entrywise = alone and native and not (reads_sizes or program.draws or declaration.moments)
+    entrywise = alone and native and not (reads_sizes or program.draws or declaration.asides)
     functions: list[Any] = [program.arrays, program.renew, *program.surveys, *program.points]
     if schedule.compile:
         functions = [f and Compiled(f) for f in functions]

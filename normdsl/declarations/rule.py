@@ -8,17 +8,17 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
+from normdsl.declarations import joint
 from normdsl.declarations.display import declared_latex, declared_text
 from normdsl.declarations.folding import Zeroed, fold
 from normdsl.declarations.identifiers import CODE, is_name
 from normdsl.declarations.labels import labels
+from normdsl.declarations.parts import part
 from normdsl.declarations.substitution import Substitution
 from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
 from normdsl.expressions.domains import Domain, number
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
-    Across,
-    Draw,
     Joint,
     Param,
     Query,
@@ -31,8 +31,8 @@ from normdsl.expressions.nodes.constants import as_expr, exact
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.ports import Port
 from normdsl.expressions.recursion import free_carries, placeholders
-from normdsl.expressions.shapes import MATRIX, SCALAR, Rank, Shape
-from normdsl.expressions.streams import MOMENTS, G
+from normdsl.expressions.shapes import MATRIX, Shape
+from normdsl.expressions.streams import MOMENTS, G, called
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
 
@@ -211,6 +211,41 @@ class Rule:
         """Names of the layer's moments that the rule reads."""
         return tuple(name for source, name in MOMENTS.items() if self.reads(source))
 
+    @cached_property
+    def neighbours(self) -> tuple[Stream, ...]:
+        """The streams of other parameters that a part of a rule over several reads."""
+        found = (x for x in walk(self.update) if isinstance(x, Stream) and x.port is not None)
+        return () if self.ports else tuple(x for x in found if x.port and x.port.name)
+
+    @property
+    def asides(self) -> tuple[str, ...]:
+        """Names of what it reads of a parameter besides weights and gradient.
+
+        Moments of its layer, and the streams of other parameters.
+        """
+        near = (called(x.source, x.port.name) for x in self.neighbours if x.port is not None)
+        return (*self.moments, *near)
+
+    def part(self, number: int, **sizes: int) -> Rule:
+        """Return the rule of one parameter of several, as a rule of one matrix that reads others.
+
+        Args:
+            number: which of them, in order, from 0. sizes: dimensions of the spaces that it does
+                not have itself, by name.
+
+        Example:
+            >>> import normdsl as nd
+            >>> print(nd.algorithms.scaled_gd.part(0, m=64))
+            scaled_gd(η: lr = 0.1, damping = 0)
+              W ← W − η (Bᵀ B + damping I)⁻¹ G
+        """
+        return _part(self, number, tuple(sorted(sizes.items())))
+
+    @property
+    def parts(self) -> tuple[Rule, ...]:
+        """The rule of each parameter of several; of one, the rule itself."""
+        return tuple(self.part(k) for k in range(len(self.ports))) or (self,)
+
     def bind(self, **values: float) -> Rule:
         """Return the declaration with some hyper-parameters fixed to numbers.
 
@@ -310,6 +345,11 @@ class Rule:
         return declared_latex(self)
 
 
+@remembered(maxsize=256)
+def _part(rule: Rule, number: int, sizes: tuple[tuple[str, int], ...]) -> Rule:
+    return part(rule, number, dict(sizes))
+
+
 @lru_cache(maxsize=1024)
 def _lengths(update: Expr) -> frozenset[str]:
     """Return the hyper-parameters that are lengths; every step asks."""
@@ -384,7 +424,7 @@ def _validate(declaration: Rule) -> None:
     _validate_names(declaration)
     update, asked = declaration.update, f"declare {declaration.name}"
     if isinstance(update, Joint):
-        _validate_ports(update, asked)
+        joint.require(update, (h.name for h in declaration.hyper), asked)
     elif update.shape not in (MATRIX, _own_shape(update)):
         raise DeclarationError(
             asked,
@@ -430,39 +470,3 @@ def _own_shape(update: Expr) -> Shape:
     """Return the shape of W: m×m, where it is known to be square."""
     own = (x for x in walk(update) if isinstance(x, Stream) and x.port is not None)
     return next((x.shape for x in own if not x.port.name), MATRIX)
-
-
-def _validate_ports(update: Joint, asked: str) -> None:
-    """Refuse what a rule over several parameters cannot have."""
-    names = [port.name for port in update.ports]
-    if len(set(names)) < len(names) or not all(map(is_name, names)):
-        raise DeclarationError(
-            asked, why="its parameters do not have names of their own", hint="name each once"
-        )
-    for x in walk(update):
-        reason = _foreign_to_ports(x, update.ports)
-        if reason is not None:
-            raise DeclarationError(
-                asked,
-                at=x,
-                why=f"it is over the parameters {' and '.join(names)}, and {reason}",
-                hint=f"read {names[0]}.W and {names[0]}.G, and draw scalars alone",
-            )
-
-
-def _foreign_to_ports(x: Expr, ports: tuple[Port, ...]) -> str | None:
-    """Return why a part cannot stand in a rule over several parameters; None if it can."""
-    known = (Source.STEP, Source.LOSS)
-    match x:
-        case Stream(port=None) if x.source not in known:
-            return f"{x} is that of a rule of one"
-        case Stream() if x.port is not None and x.port not in ports:
-            return f"{x.port.name} is none of them"
-        case Query() | Across():
-            return "what the loss is elsewhere, or layers share, is asked by rules of one alone"
-        case Draw() if x.shape != SCALAR:
-            return "their random arrays would have to be drawn alike for all of them"
-        case _ if any(isinstance(d, Rank) for d in (x.shape.rows, x.shape.cols)):
-            return "directions are chosen among the rows and columns of one"
-        case _:
-            return None

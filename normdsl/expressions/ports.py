@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import attrs
 
-from normdsl.expressions.shapes import Dim, Shape, Space
+from normdsl.expressions.shapes import Length, Shape
 
 
 @attrs.frozen
@@ -17,11 +17,11 @@ class Axis:
     """An axis of a parameter.
 
     Args:
-        length: its length: that of a space, or one of none.
+        length: its length: that of a space, or one; of a parameter that is next to another, any.
         dual: whether entries along it are those of a linear form on the space, not of a vector.
     """
 
-    length: Space | Dim
+    length: Length
     dual: bool = False
 
 

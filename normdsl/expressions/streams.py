@@ -23,3 +23,8 @@ cols = Stream(Source.COLS, where=None)
 
 #: The moments of a layer, by the names that a step takes them under.
 MOMENTS = {Source.INPUT_MOMENT: "input_moment", Source.OUTPUT_MOMENT: "output_moment"}
+
+
+def called(source: Source, parameter: str) -> str:
+    """Return the name by which a step takes a stream of one of several parameters: A_W, A_G."""
+    return f"{parameter}_{source.value}"

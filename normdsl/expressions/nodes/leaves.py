@@ -52,7 +52,8 @@ class Stream(Leaf):
     """An input: the gradient, weights, step index, loss, a layer's moments, or a length of W.
 
     Args:
-        source: which of them. port: whose gradient or weights, in a rule over several parameters.
+        source: which of them. port: whose gradient or weights, in a rule over several parameters;
+            one without a name is W itself, where it is square or has one column.
     """
 
     source: Source
@@ -60,9 +61,10 @@ class Stream(Leaf):
 
     @property
     def footprint(self) -> Footprint:
-        """Its own entry; of moments and of one parameter of several, which are other matrices, all."""
+        """Its own entry; of moments, and of a parameter beside W, which are other matrices, all."""
         moments = self.source in (Source.INPUT_MOMENT, Source.OUTPUT_MOMENT)
-        return Footprint.MATRIX if moments or self.port is not None else Footprint.OWN
+        beside = self.port is not None and self.port.name != ""
+        return Footprint.MATRIX if moments or beside else Footprint.OWN
 
     def _infer_shape(self) -> Shape:
         if self.port is not None:
@@ -79,7 +81,7 @@ class Stream(Leaf):
         return _ORIGINS.get(self.source, ANYTHING)
 
     def _notate(self, n: Notation) -> Piece:
-        if self.port is None:
+        if self.port is None or not self.port.name:
             return n.symbol(n.length(self.source.value))
         name = self.port.name
         return n.symbol(name if self.source is Source.WEIGHTS else f"{self.source.value}_{name}")
