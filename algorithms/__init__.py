@@ -44,6 +44,7 @@ from normdsl.algorithms.muon_steps import (
     polargrad,
     trust_region_muon,
 )
+from normdsl.algorithms.pairs import lora_muon, lora_rite, scaled_adamw, scaled_gd
 from normdsl.algorithms.polyak import (
     adagrad_sqr,
     adam_sqr,
@@ -194,6 +195,11 @@ __all__ = [  # noqa: RUF022 (by family)
     "power_sgd",
     "subspace_momentum",
     "trion",
+    # pairs
+    "lora_muon",
+    "lora_rite",
+    "scaled_adamw",
+    "scaled_gd",
     # sharpness
     "extragradient",
     "gradient_regularization",

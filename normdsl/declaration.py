@@ -184,6 +184,9 @@ class Declaration(Rule):
     def source(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> str:
         """Return the torch code for weights of `shape`; it imports torch alone.
 
+        Of a rule over several parameters, that of each: `shape` is that of the product in which
+        they stand, and spaces that they share have 16 dimensions.
+
         Raises:
             DeclarationError: if the shape is not two positive numbers.
         """
@@ -195,7 +198,10 @@ class Declaration(Rule):
             )
         from normdsl.compiler.lowering.program import lower
 
-        return lower(self, schedule or Schedule()).source(shape)
+        each = self.sized_parts(shape)
+        return "\n".join(
+            lower(part, schedule or Schedule()).source(size) for part, size in each.values()
+        )
 
     def cost(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> Cost:
         """Return what a step costs for weights of `shape`, before anything runs.
@@ -203,17 +209,22 @@ class Declaration(Rule):
         Evaluations of the loss, products with its Hessian, operations, bytes moved, states.
 
         Args:
-            shape: rows and columns. schedule: how the rule is computed.
+            shape: rows and columns; of a rule over several parameters, as for `source`.
+            schedule: how the rule is computed.
 
         Example:
             >>> import normdsl as nd
             >>> nd.algorithms.sam.cost().evaluations, nd.algorithms.adam.cost().evaluations
             (2, 1)
         """
-        from normdsl.compiler.lowering.cost import cost
+        from normdsl.compiler.lowering.cost import cost, together
         from normdsl.compiler.lowering.program import lower
 
-        return cost(lower(self, schedule or Schedule()), shape)
+        each = {
+            name: cost(lower(part, schedule or Schedule()), size)
+            for name, (part, size) in self.sized_parts(shape).items()
+        }
+        return together(each) if self.ports else next(iter(each.values()))
 
     def passes(self, schedule: Schedule | None = None) -> Passes:
         """Return the rule after each pass of its lowering, to print or to show in a notebook.
@@ -223,6 +234,9 @@ class Declaration(Rule):
 
         Args:
             schedule: how the rule is computed.
+
+        Raises:
+            DeclarationError: for a rule over several parameters, whose parts have passes.
 
         Example:
             >>> import normdsl as nd
@@ -234,6 +248,12 @@ class Declaration(Rule):
         """
         from normdsl.compiler.lowering.passes import passes
 
+        if self.ports:
+            raise DeclarationError(
+                f"show the passes of {self.name}",
+                why="each of its parameters steps by a part of the rule, with passes of its own",
+                hint=f"say which: {self.name}.part(0).passes()",
+            )
         return passes(self, schedule or Schedule())
 
     def eject(

@@ -28,6 +28,7 @@ def route(
     embedding: AnyRule | None = None,
     head: AnyRule | None = None,
     vector: AnyRule | None = None,
+    pairs: AnyRule | None = None,
     overrides: Mapping[str, AnyRule | View | str] | None = None,
     **options: Any,
 ) -> DeclaredOptimizer:
@@ -45,6 +46,9 @@ def route(
         embedding: of embeddings, and of tensors that are tied to one.
         head: of the output layer's matrix.
         vector: of biases, gains, scalars, and the parameters of norms.
+        pairs: a rule over several parameters, for those whose names differ by the names that the
+            rule has for them alone: lora_A and lora_B, as adapters of peft are called, or q_proj
+            and k_proj. The roles hold for all others.
         overrides: by regular expression, searched in names: a rule, the name of a role, or a view
             of `nd.views`. The first that is found counts.
         options: of the optimizer: `schedule=`, `nonfinite=`, …; hyper-parameters belong to rules.
@@ -67,7 +71,7 @@ def route(
 
     told = {"hidden": hidden, "embedding": embedding, "head": head, "vector": vector}
     rules = {role: rule for role, rule in told.items() if rule is not None}
-    groups = routed(model, _with_default(rules, default), overrides)
+    groups = routed(model, _with_default(rules, default), overrides, pairs)
     return DeclaredOptimizer(None, groups, **options)
 
 

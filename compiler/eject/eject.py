@@ -14,7 +14,7 @@ from normdsl.compiler.lowering.source import parts
 from normdsl.compiler.runtime.stepper import stepper
 from normdsl.compiler.runtime.views import View
 from normdsl.declarations.rule import Rule
-from normdsl.errors import NormdslError
+from normdsl.errors import DeclarationError, NormdslError
 from normdsl.schedules.schedule import Schedule
 
 _IMPORTS = """\
@@ -63,6 +63,12 @@ def ejected(rule: Rule, schedule: Schedule, view: View | None = None, proofs: bo
     Raises:
         DeclarationError: for a rule, schedule or view that cannot be ejected.
     """
+    if rule.ports or rule.neighbours:
+        raise DeclarationError(
+            f"eject {rule.name}",
+            why="it is over several parameters at once, and an ejected step is of one matrix",
+            hint=f"use the optimizer itself, {rule.name}(params)",
+        )
     ranks = {h.name: h.default for h in rule.hyper if h.domain.whole}
     rule = rule.bind(**{name: x for name, x in ranks.items() if x is not None})
     found = stepper(rule, schedule)

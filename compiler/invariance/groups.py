@@ -16,7 +16,6 @@ import sympy
 
 from normdsl.compiler.invariance import spaces
 from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Index, Law
-from normdsl.compiler.invariance.spaces import Sort
 from normdsl.errors import NormdslError, kind, shown
 from normdsl.expressions.matrix_classes import (
     GENERAL,
@@ -28,7 +27,7 @@ from normdsl.expressions.matrix_classes import (
     MatrixClass,
 )
 from normdsl.expressions.nodes import Source, Stream
-from normdsl.expressions.ports import Axis, Port
+from normdsl.expressions.ports import Axis, Port, Sort, sorts
 from normdsl.expressions.shapes import MATRIX, Dim, Length, Shape
 from normdsl.near import did_you_mean, module_getattr
 
@@ -117,7 +116,7 @@ class Group:
             return self.inner is None
         where = {self.rows: Sort.OUTPUT, self.cols: Sort.INPUT, self.inner: Sort.INNER}
         del where[None]
-        found = spaces.sorts(ports).values()
+        found = sorts(ports).values()
         free = self.entries or self.weight_unit or self.loss_unit or self.shift
         return not self.swap and bool(free or any(sort in found for sort in where.values()))
 
@@ -152,7 +151,7 @@ class Group:
 
     def _along(self, axis: Axis) -> Index:
         found = self.acting(axis.length)
-        sort = spaces.sorts(self.ports).get(axis.length)  # type: ignore[call-overload]
+        sort = sorts(self.ports).get(axis.length)  # type: ignore[call-overload]
         return found.dual if sort is not None and spaces.is_turned(axis, sort) else found
 
     def _entries(self, port: Port) -> Index:
@@ -164,7 +163,7 @@ class Group:
         port = stream.port
         if port is None:
             return self.law(stream.source)
-        if self.shift and port in spaces.alike(self.ports):
+        if port not in self.ports or (self.shift and port in spaces.alike(self.ports)):
             return None
         w = self._of_weights(port)
         if stream.source is Source.WEIGHTS:
@@ -210,7 +209,7 @@ class Group:
 def on_spaces(group: Group) -> Mapping[Length, Index]:
     """Return what acts on each space of a group's parameters, by letters of their own."""
     actions = {Sort.OUTPUT: group.rows, Sort.INPUT: group.cols, Sort.INNER: group.inner}
-    found = spaces.sorts(group.ports)
+    found = sorts(group.ports)
     acted: dict[Length, Index] = {}
     for space, sort in found.items():
         action, several = actions[sort], list(found.values()).count(sort) > 1
@@ -391,3 +390,22 @@ def several(
             hint='pass some, as in rule.check(["affine", "scale"]), or leave them out for all',
         )
     return tuple(dict.fromkeys(map(named, listed)))
+
+
+def require_acting(group: Group, rule: str, ports: tuple[Port, ...]) -> None:
+    """Refuse a group that does nothing to the parameters of a rule.
+
+    Raises:
+        NormdslError: with what the group acts on.
+    """
+    if group.acts_on(ports):
+        return
+    names = " and ".join(port.name for port in ports)
+    raise NormdslError(
+        f"check {group} of {rule}",
+        why=f"it does not act on {names}: {group.formula}"
+        if names
+        else f"the rule has one matrix W, and no space that parameters share: {group.formula}",
+        hint='declare the parameters: A: nd.Matrix("r", "n"), B: nd.Matrix("m", "r"); or check one '
+        "of nd.groups.ALL",
+    )

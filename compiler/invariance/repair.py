@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 import sympy
 
-from normdsl.compiler.invariance.groups import Group, named
+from normdsl.compiler.invariance.groups import Group, named, require_acting
 from normdsl.compiler.invariance.prove import idle_parameters, prove
 from normdsl.compiler.invariance.solve import solve
 from normdsl.compiler.invariance.verdict import Verdict, proved
@@ -128,6 +128,7 @@ def repair(declaration: Rule, group: Group | str) -> Repairs:
           1. line 1: an LMO for sharp[‖X‖_F](G): invariant
     """
     group = named(group) if isinstance(group, str) else group
+    require_acting(group, declaration.name, declaration.ports)
     decision = prove(declaration, group)
     now = proved(declaration, group, decision) if decision.proof else None
     if now is not None and now.invariant:

@@ -11,7 +11,7 @@ import sympy
 
 from normdsl.compiler.invariance.coefficients import symbol
 from normdsl.compiler.invariance.conditions import Condition, show
-from normdsl.compiler.invariance.groups import Group, named
+from normdsl.compiler.invariance.groups import Group, named, require_acting
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.naming import at_zero, names_of
 from normdsl.compiler.invariance.prove import Decision, Proof, prove
@@ -113,6 +113,7 @@ def solve(declaration: Rule, group: Group | str, unknowns: str | Iterable[str]) 
         power, scale, for p: p = -1
     """
     group = named(group) if isinstance(group, str) else group
+    require_acting(group, declaration.name, declaration.ports)
     listed = unknowns.split(",") if isinstance(unknowns, str) else unknowns
     names = tuple(name.strip() for name in listed)
     if not any(names):

@@ -12,13 +12,15 @@ import attrs
 
 from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.spaces import shapes, sizes
 from normdsl.declarations.rule import Rule
+from normdsl.expressions.ports import shapes, sizes
 
 #: A singular value above the cut, and up to so many times it, is too close to it.
 CLEARANCE = 1e4
 #: Weights that are tried, wide, tall and square.
 SHAPES = ((3, 4), (4, 3), (4, 4))
+#: Dimensions of a space that parameters share: fewer, so that products over it have full rank.
+SHARED = 2
 #: Relative distance from which on two float64 trajectories have parted.
 PARTED = 1e-6
 #: How long runs are.
@@ -85,7 +87,7 @@ class Experiment:
     def weights(self) -> str:
         """The shape of the weights, or of each parameter, as text."""
         ports = self.declaration.ports
-        found = shapes(ports, sizes(ports, self.shape)) if ports else [self.shape]
+        found = shapes(ports, sizes(ports, self.shape, SHARED)) if ports else [self.shape]
         names = [port.name for port in ports] or ["W"]
         return ", ".join(f"{name} {m}×{n}" for name, (m, n) in zip(names, found, strict=True))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
 
@@ -81,6 +81,24 @@ class Cost:
     def state_bytes(self) -> int:
         """Bytes of all states."""
         return sum(s.bytes for s in self.state)
+
+
+def together(costs: Mapping[str, Cost]) -> Cost:
+    """Return what a step of several parameters costs, which evaluate the loss together.
+
+    Args:
+        costs: of the step of each, by its name.
+    """
+    each = costs.values()
+    state = [attrs.evolve(s, name=f"{name}.{s.name}") for name, x in costs.items() for s in x.state]
+    return Cost(
+        sum(x.products for x in each),
+        sum(x.factorisations for x in each),
+        sum(x.entrywise for x in each),
+        sum(x.moved for x in each),
+        tuple(state),
+        max(x.evaluations for x in each),
+    )
 
 
 def cost(

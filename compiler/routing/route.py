@@ -20,6 +20,7 @@ from normdsl.compiler.routing.overrides import (
     require_use,
 )
 from normdsl.compiler.routing.roles import Assignment, assigned
+from normdsl.compiler.routing.together import together
 from normdsl.compiler.runtime.layout import layout
 from normdsl.compiler.runtime.parameter_groups import copied
 from normdsl.compiler.runtime.stepper import stepper
@@ -47,7 +48,10 @@ class _Place:
 
 
 def routed(
-    model: nn.Module, rules: Mapping[str, AnyRule], overrides: Mapping[str, Override] | None = None
+    model: nn.Module,
+    rules: Mapping[str, AnyRule],
+    overrides: Mapping[str, Override] | None = None,
+    pairs: AnyRule | None = None,
 ) -> list[dict[str, Any]]:
     """Return parameter groups with a rule each, which hold every trained parameter once.
 
@@ -55,6 +59,7 @@ def routed(
         model: the model. rules: by role, a rule or a choice of one.
         overrides: by regular expression, a rule, a role or a view for the parameters in whose
             name it is found; the first that is found counts.
+        pairs: a rule over several parameters, for those it takes at once; roles hold for the rest.
 
     Raises:
         HyperparameterError: for a role without a rule, a hidden rule or an override without
@@ -64,12 +69,26 @@ def routed(
     chosen = {role: as_choice(role, rule) for role, rule in rules.items()}
     told = checked(overrides or {})
     entries = _assigned(model)
+    paired, entries = _paired(entries, None if pairs is None else as_choice("pairs", pairs))
     places = [_place(entry, chosen, told) for entry in entries if not entry.frozen]
     require_use(told, {x.pattern for x in places}, entries)
     _require_rules(chosen, places)
     for place in places:
         _require_legal(place)
-    return _groups(places)
+    return [*paired, *_groups(places)]
+
+
+def _paired(
+    entries: list[Assignment], choice: ConfiguredRule | None
+) -> tuple[list[dict[str, Any]], list[Assignment]]:
+    """Return the group of what a rule over several parameters takes, and the other parameters."""
+    if choice is None:
+        return [], entries
+    trained = [(x.name, x.param) for x in entries if not x.frozen]
+    params = [named for each in together(choice.rule, trained) for named in each]
+    taken = {name for name, _ in params}
+    group = {"params": params, "name": "pairs", **copied(choice.group())}
+    return [group], [x for x in entries if x.name not in taken]
 
 
 def _assigned(model: Any) -> list[Assignment]:

@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from normdsl.compiler.lowering import refresh
+from normdsl.compiler.runtime import tuples
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.draws import origin
 from normdsl.compiler.runtime.evaluating import differentiated, missing_evaluations
+from normdsl.compiler.runtime.functional_tuples import JointFunctional
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.inputs import as_loss
 from normdsl.compiler.runtime.layout import require_kind
@@ -290,11 +292,12 @@ def missing_loss(name: str, how: str) -> GradientError:
     )
 
 
-def functional(declaration: Rule, schedule: Schedule | None = None) -> Functional:
+def functional(declaration: Rule, schedule: Schedule | None = None) -> Functional | JointFunctional:
     """Return a rule as two pure functions, for torch.func, torch.compile and differentiation.
 
     `init(params)` gives the state before the first step, `update(grads, state, params)` the
-    parameters and the state after one; see `Functional`.
+    parameters and the state after one; see `Functional`, and of a rule over several parameters
+    `JointFunctional`.
 
     Example:
         >>> import normdsl as nd
@@ -305,4 +308,7 @@ def functional(declaration: Rule, schedule: Schedule | None = None) -> Functiona
         >>> weights["a"]
         tensor([0.5000, 1.0000])
     """
+    tuples.require(declaration, ())
+    if declaration.ports:
+        return JointFunctional(declaration, schedule)
     return Functional(declaration, schedule)

@@ -81,9 +81,15 @@ def require(rule: Rule, params: Sequence[Any]) -> None:
     """Refuse parameters of which no tuples are made.
 
     Raises:
-        HyperparameterError: if their number is not a multiple.
+        HyperparameterError: if their number is not a multiple, or the rule is a part of another.
         GradientError: for shapes that do not belong to the spaces that the rule says.
     """
+    if rule.partial and rule.neighbours:
+        raise HyperparameterError(
+            f"run a part of {rule.name}",
+            why="it reads other parameters, which an optimizer of the part does not know",
+            hint=f"run {rule.name} itself, on tuples of parameters",
+        )
     count, names = len(rule.ports), ", ".join(port.name for port in rule.ports)
     if count and len(params) % count:
         raise HyperparameterError(

@@ -55,29 +55,17 @@ def check(
     bound = declaration.bind(**fixed) if fixed else declaration
     asked = groups.several(group, declaration.ports)
     for each in asked:
-        require_acting(declaration, each)
+        groups.require_acting(each, declaration.name, declaration.ports)
+    if declaration.partial:
+        raise NormdslError(
+            f"check a part of {declaration.name}",
+            why="how the other parameters move is decided by the whole rule",
+            hint=f"check {declaration.name} itself",
+        )
     given = assumed(declaration, told, fixed)
     if isinstance(group, Group) or (isinstance(group, str) and "," not in group):
         return verdict(bound, groups.named(group), given, witnesses)
     return Report(tuple(verdict(bound, g, given, witnesses) for g in asked))
-
-
-def require_acting(declaration: Rule, group: Group) -> None:
-    """Refuse a group that does nothing to the parameters of a rule.
-
-    Raises:
-        NormdslError: with what the group acts on.
-    """
-    if not group.acts_on(declaration.ports):
-        names = " and ".join(port.name for port in declaration.ports)
-        raise NormdslError(
-            f"check {group} of {declaration.name}",
-            why=f"it does not act on {names}: {group.formula}"
-            if names
-            else f"the rule has one matrix W, and no space that parameters share: {group.formula}",
-            hint='declare the parameters: A: nd.Matrix("r", "n"), B: nd.Matrix("m", "r"); or check '
-            "one of nd.groups.ALL",
-        )
 
 
 def compare(*declarations: Rule, **options: Any) -> Report:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group, on_spaces
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
-from normdsl.compiler.invariance.spaces import sorts
 from normdsl.compiler.verdicts.jointly import Packing, packing
 from normdsl.expressions.nodes import Source, Stream
+from normdsl.expressions.ports import sorts
 
 
 @attrs.frozen(eq=False)

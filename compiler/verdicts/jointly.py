@@ -12,12 +12,12 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.invariance.spaces import shapes, sizes
+from normdsl.compiler.invariance.witness import SHARED
 from normdsl.compiler.lowering.fragments import stream_name
 from normdsl.compiler.verdicts.probe import Probe
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.nodes import Source, Stream, next_weights
-from normdsl.expressions.ports import Port
+from normdsl.expressions.ports import Port, shapes, sizes
 from normdsl.expressions.shapes import Space
 
 
@@ -55,7 +55,7 @@ class Packing:
 
 def packing(ports: tuple[Port, ...], shape: tuple[int, int]) -> Packing:
     """Return how the entries of parameters stand in one row, if they are as large as that says."""
-    return Packing(ports, sizes(ports, shape))
+    return Packing(ports, sizes(ports, shape, SHARED))
 
 
 class Jointly:

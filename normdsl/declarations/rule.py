@@ -29,13 +29,15 @@ from normdsl.expressions.nodes import (
 )
 from normdsl.expressions.nodes.constants import as_expr, exact
 from normdsl.expressions.origins import Origin
-from normdsl.expressions.ports import Port
+from normdsl.expressions.ports import Port, shapes, sizes
 from normdsl.expressions.recursion import free_carries, placeholders
 from normdsl.expressions.shapes import MATRIX, Shape
 from normdsl.expressions.streams import MOMENTS, G, called
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
 
+#: Dimensions of a space that parameters share, where what a rule costs is told for a shape.
+SHARED = 16
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -217,6 +219,13 @@ class Rule:
         found = (x for x in walk(self.update) if isinstance(x, Stream) and x.port is not None)
         return () if self.ports else tuple(x for x in found if x.port and x.port.name)
 
+    @cached_property
+    def partial(self) -> bool:
+        """Whether it is a part of a rule over several: of one that reads others, or is square."""
+        return not self.ports and any(
+            isinstance(x, Stream) and x.port is not None for x in walk(self.update)
+        )
+
     @property
     def asides(self) -> tuple[str, ...]:
         """Names of what it reads of a parameter besides weights and gradient.
@@ -245,6 +254,19 @@ class Rule:
     def parts(self) -> tuple[Rule, ...]:
         """The rule of each parameter of several; of one, the rule itself."""
         return tuple(self.part(k) for k in range(len(self.ports))) or (self,)
+
+    def sized_parts(self, shape: tuple[int, int]) -> dict[str, tuple[Rule, tuple[int, int]]]:
+        """Return the rule of each parameter with its rows and columns, by name.
+
+        Args:
+            shape: of W; of several parameters, dimensions of outputs and inputs, in turn.
+        """
+        if not self.ports:
+            return {"W": (self, shape)}
+        found = sizes(self.ports, shape, shared=SHARED)
+        named = {space.name: size for space, size in found.items()}
+        each = zip(self.ports, shapes(self.ports, found), strict=True)
+        return {port.name: (self.part(k, **named), size) for k, (port, size) in enumerate(each)}
 
     def bind(self, **values: float) -> Rule:
         """Return the declaration with some hyper-parameters fixed to numbers.

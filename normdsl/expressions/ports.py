@@ -3,13 +3,20 @@
 A matrix maps one space to another: A of shape r×n takes n-vectors to r-vectors. Where the basis of
 a space changes, vectors move by M and linear forms by M⁻ᵀ; so rows belong to a space, columns to
 the dual of one, and the product B A of m×r and r×n stays what it is: (B M⁻¹)(M A) = B A.
+
+A space that vectors come out of, and that no form is on, is one of outputs; one that only forms are
+on, of inputs; one that has both is inner.
 """
 
 from __future__ import annotations
 
+import enum
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
 import attrs
 
-from normdsl.expressions.shapes import Length, Shape
+from normdsl.expressions.shapes import Length, Shape, Space
 
 
 @attrs.frozen
@@ -46,3 +53,49 @@ class Port:
     def axes(self) -> tuple[Axis, Axis]:
         """Both axes."""
         return self.rows, self.cols
+
+
+class Sort(enum.Enum):
+    """How parameters have a space: as rows, as columns, or as both."""
+
+    OUTPUT = "rows"
+    INPUT = "cols"
+    INNER = "inner"
+
+
+def sorts(ports: Iterable[Port]) -> Mapping[Space, Sort]:
+    """Return the spaces of parameters, each with its sort."""
+    sides: dict[Space, set[bool]] = defaultdict(set)
+    for axis in (axis for port in ports for axis in port.axes):
+        if isinstance(axis.length, Space):
+            sides[axis.length].add(axis.dual)
+    return {space: _sort(found) for space, found in sides.items()}
+
+
+def _sort(duals: set[bool]) -> Sort:
+    if len(duals) > 1:
+        return Sort.INNER
+    return Sort.INPUT if True in duals else Sort.OUTPUT
+
+
+def sizes(ports: Iterable[Port], shape: tuple[int, int], shared: int) -> dict[Space, int]:
+    """Return dimensions of spaces: of outputs and inputs two numbers, in turn.
+
+    Args:
+        ports: the parameters. shape: the two numbers.
+        shared: the dimensions of spaces between outputs and inputs; where there are none of these,
+            they have the first of the two.
+    """
+    found = sorts(ports)
+    outer = [space for space, sort in found.items() if sort is not Sort.INNER]
+    known = dict.fromkeys(found, shared if outer else shape[0])
+    return known | {space: shape[k % 2] for k, space in enumerate(outer)}
+
+
+def shapes(ports: Iterable[Port], sizes: Mapping[Space, int]) -> list[tuple[int, int]]:
+    """Return rows and columns of parameters whose spaces have these dimensions."""
+    return [(_length(port.rows, sizes), _length(port.cols, sizes)) for port in ports]
+
+
+def _length(axis: Axis, sizes: Mapping[Space, int]) -> int:
+    return sizes[axis.length] if isinstance(axis.length, Space) else 1

@@ -22,7 +22,8 @@ from normdsl.expressions.expr import Expr, Operation, assure
 from normdsl.expressions.facts import NONNEGATIVE, Facts
 from normdsl.expressions.matrix_classes import Isometries
 from normdsl.expressions.nodes.constants import as_expr
-from normdsl.expressions.shapes import MATRIX, SCALAR, Shape
+from normdsl.expressions.origins import Origin
+from normdsl.expressions.shapes import MATRIX, SCALAR, Dim, Shape
 from normdsl.expressions.structure import parts
 from normdsl.expressions.traversal import walk
 from normdsl.show.latex import latex
@@ -187,12 +188,22 @@ class NormOperation(Operation):
     def _define(self) -> Expr: ...
 
     def _check(self, name: str) -> None:
-        if self.arg.shape != MATRIX:
+        shape = self.arg.shape
+        if Dim.ONE in (shape.rows, shape.cols):
             raise ShapeError(
-                f"take the {name} of {self.arg.shape.phrase}",
+                f"take the {name} of {shape.phrase}",
                 at=self.arg,
-                why="norms are norms of m×n matrices, the shape of W",
-                hint="pass the gradient, a momentum, or another m×n matrix",
+                why="norms are norms of matrices, such as W, and this is none",
+                hint="pass the gradient, a momentum, or another matrix",
+            )
+        if shape != MATRIX and any(map(_is_length, self.children)):
+            raise ShapeError(
+                f"take the {name} of {shape.phrase} in {self.norm}",
+                at=self.arg,
+                why="its factors are made of the rows m and columns n of W, and this is no m×n "
+                "matrix",
+                hint="use a norm without such factors: nd.spectral for nd.rms_to_rms, nd.frobenius "
+                "for nd.rms",
             )
 
 
@@ -209,7 +220,7 @@ class Lmo(NormOperation):
 
     def _infer_shape(self) -> Shape:
         self._check("LMO")
-        return MATRIX
+        return self.arg.shape
 
     def _define(self) -> Expr:
         return self.norm.define_lmo(self.arg)
@@ -226,7 +237,7 @@ class Sharp(NormOperation):
 
     def _infer_shape(self) -> Shape:
         self._check("sharp operator")
-        return MATRIX
+        return self.arg.shape
 
     def _define(self) -> Expr:
         return self.norm.define_sharp(self.arg)
@@ -269,6 +280,11 @@ class Value(NormOperation):
 
     def _notate(self, n: Notation) -> Piece:
         return self.norm.write(n(self.arg), n)
+
+
+def _is_length(weight: Expr) -> bool:
+    """Return whether a weight of a norm reads the lengths of W."""
+    return Origin.LENGTHS in weight.origins and not weight.varies
 
 
 @attrs.frozen(repr=False)

@@ -12,7 +12,7 @@ import attrs
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import is_constant
-from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, Shape, broadcast
+from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, Shape, Size, Space, broadcast
 from normdsl.show.notation import Notation, Piece
 from normdsl.vocabulary.entrywise import reciprocal
 from normdsl.vocabulary.matrices import inverse
@@ -44,7 +44,7 @@ class LinearMap(ABC):
 
 
 def _require(what: str, expr: Expr, shape: Shape) -> None:
-    if expr.shape != shape:
+    if expr.shape != shape and not (expr.shape.square and _is_named(expr.shape)):
         raise ShapeError(
             f"precondition with {expr.shape.phrase} as the {what}",
             at=expr,
@@ -53,6 +53,11 @@ def _require(what: str, expr: Expr, shape: Shape) -> None:
         )
     if is_constant(expr, 0):
         raise _no_map(what, expr)
+
+
+def _is_named(shape: Shape) -> bool:
+    """Return whether an axis is that of a parameter of several, with a length of its own."""
+    return any(isinstance(x, Space | Size) for x in (shape.rows, shape.cols))
 
 
 def _no_rotation(turn: Expr) -> DomainError:
@@ -131,7 +136,8 @@ class Hadamard(LinearMap):
     weights: Expr
 
     def __attrs_post_init__(self) -> None:
-        broad = broadcast(self.weights.shape, MATRIX) == MATRIX
+        shape = self.weights.shape
+        broad = broadcast(shape, MATRIX) == MATRIX or _is_named(shape)
         _require("entrywise weights", self.weights, self.weights.shape if broad else MATRIX)
 
     def apply(self, x: Expr) -> Expr:

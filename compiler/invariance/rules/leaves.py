@@ -80,7 +80,8 @@ def _draw(node: nodes.Draw, laws: Laws, group: Group) -> list[Outcome]:
 def _stream(node: nodes.Stream, laws: Laws, group: Group) -> list[Outcome]:
     law = group.of(node)
     if law is None and node.port is not None:
-        raise Refusal(f"the shift of {node} is not told from that of a parameter of its shape")
+        why = "is not told from that of a parameter of its shape" if group.shift else "is not known"
+        raise Refusal(f"how {node} moves {why}")
     if law is None:
         raise Refusal(f"the {node.source.value} goes through an unknown function at every step")
     return [Outcome(law, f"how {node} moves in this group")]
