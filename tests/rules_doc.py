@@ -25,7 +25,8 @@ HEAD = """# The rules, by family
 
 Made by `make table` from the declarations in `algorithms/`: what each rule is, in its first
 sentence; how often a step evaluates the loss (and, after a +, how many products with the Hessian it
-takes); how many numbers it keeps for each weight of a 256 × 512 matrix; and the verdicts. *yes*:
+takes); how many numbers it keeps for each weight of a 256 × 512 matrix (for a pair, of the product
+of 256 × 16 by 16 × 512); and the verdicts, in the groups that act on what the rule is over. *yes*:
 proved. *if*: proved under a condition (`normdsl check NAME` says which), or in law or in the limit.
 *no*: refuted by runs that replay. *?*: neither proved nor refuted.
 
@@ -36,7 +37,8 @@ SHORT = {
     "left_orthogonal": "l orth", "right_orthogonal": "r orth", "scale": "scale",
     "row_column_scale": "r c sc", "sign_flips": "sign", "signed_permutations": "s perm",
     "permutations": "perm", "uniform_scale": "u sc", "loss_scale": "l sc", "loss_transform": "l tr",
-    "translation": "transl", "transpose": "transp",
+    "translation": "transl", "transpose": "transp", "gauge": "gauge", "orthogonal_gauge": "o g",
+    "scale_gauge": "s g", "permutation_gauge": "p g",
 }  # fmt: skip
 SHAPE = (256, 512)
 
@@ -68,7 +70,8 @@ def described(rule: Declaration) -> str:
 def family(name: str, rules: Mapping[str, Declaration], witnesses: bool = True) -> str:
     """The section of a family."""
     title, _, rest = name.splitlines()[0].partition(": ")
-    columns = ["rule", "evaluations", "kept", *(SHORT[g.name] for g in groups.ALL)]
+    acting = groups.several(None, next(iter(rules.values())).ports)
+    columns = ["rule", "evaluations", "kept", *(SHORT[g.name] for g in acting)]
     lines = [
         f"## {title.rstrip('.')}",
         *(["", rest[0].upper() + rest[1:]] if rest else []),
@@ -76,7 +79,7 @@ def family(name: str, rules: Mapping[str, Declaration], witnesses: bool = True) 
         *map(described, rules.values()),
         "",
         "| " + " | ".join(columns) + " |",
-        "| --- |" + " --: |" * 2 + " --- |" * len(groups.ALL),
+        "| --- |" + " --: |" * 2 + " --- |" * len(acting),
     ]
     lines += [row(r, r.check(witnesses=witnesses)) for r in rules.values()]
     return "\n".join(lines) + "\n"
@@ -88,6 +91,6 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    assert {g.name for g in groups.ALL} == set(SHORT)
+    assert {g.name for g in (*groups.ALL, *groups.GAUGES)} == set(SHORT)
     PAGE.write_text(page())
     print(f"wrote docs/{PAGE.name}: {len(nd.algorithms.__all__)} rules")

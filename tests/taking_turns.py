@@ -21,8 +21,12 @@ def family(rule: nd.Declaration) -> str:
     return rule.__module__.rpartition(".")[2]
 
 
-CORE = {name: rule for name, rule in shipped().items() if family(rule) in ALWAYS}
-OTHERS = {name: rule for name, rule in shipped().items() if family(rule) not in ALWAYS}
+#: Rules over pairs of parameters, which tests of rules of one matrix leave out.
+PAIRED = {name: rule for name, rule in shipped().items() if rule.ports}
+#: Rules of one matrix W.
+SINGLE = {name: rule for name, rule in shipped().items() if not rule.ports}
+CORE = {name: rule for name, rule in SINGLE.items() if family(rule) in ALWAYS}
+OTHERS = {name: rule for name, rule in SINGLE.items() if family(rule) not in ALWAYS}
 
 
 def in_turn(turn: int, turns: int = TURNS) -> dict[str, nd.Declaration]:

@@ -123,9 +123,10 @@ class Group:
     @property
     def weights(self) -> Law:
         """The law of W; of several parameters, that of the first."""
-        return self._of_weights(self.ports[0] if self.ports else None)
+        return self.of_weights(self.ports[0] if self.ports else None)
 
-    def _of_weights(self, port: Port | None) -> Law:
+    def of_weights(self, port: Port | None = None) -> Law:
+        """Return the law of W, or of the weights of one of several parameters."""
         unit, offset = sympy.Integer(self.weight_unit), ONE if self.shift else ZERO
         if port is not None:
             rows, cols = map(self._along, port.axes)
@@ -165,7 +166,7 @@ class Group:
             return self.law(stream.source)
         if port not in self.ports or (self.shift and port in spaces.alike(self.ports)):
             return None
-        w = self._of_weights(port)
+        w = self.of_weights(port)
         if stream.source is Source.WEIGHTS:
             return w
         unit = sympy.Integer(self.loss_unit - self.weight_unit)

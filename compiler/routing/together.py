@@ -40,8 +40,7 @@ def together(rule: Rule, parameters: Iterable[Named]) -> list[list[Named]]:
     if not fitting:
         raise HyperparameterError(
             f"route tuples of parameters to {rule.name}",
-            why="no names of parameters of fitting shapes differ only by "
-            f"{', '.join(names)}",
+            why=f"no names of parameters of fitting shapes differ only by {', '.join(names)}",
             hint=f"name them so, as lora_{names[0]}, …; or list them: {rule.name}([(…, …), …])",
         )
     return fitting

@@ -13,10 +13,11 @@ import attrs
 from torch import Tensor
 
 from normdsl.declarations.rule import Rule
-from normdsl.errors import GradientError, HyperparameterError, shown
-from normdsl.expressions.nodes import Source, Stream
+from normdsl.errors import GradientError, HyperparameterError
+from normdsl.expressions.nodes import Source
 from normdsl.expressions.ports import Port
 from normdsl.expressions.shapes import Space
+from normdsl.expressions.streams import called
 
 
 @attrs.frozen(eq=False)
@@ -71,8 +72,8 @@ def _of_port(rule: Rule, port: Port, members: Mapping[str, Any]) -> Any:
 
 
 def tuple_of(rule: Rule, params: Sequence[Tensor], place: int) -> Sequence[Tensor]:
-    """Return the parameters of the tuple to which one belongs, by its place in its group."""
-    count = len(rule.ports)
+    """Return the tuple to which a parameter belongs, by its place; itself, for a rule of one."""
+    count = max(1, len(rule.ports))
     first = place - place % count
     return params[first : first + count]
 
@@ -97,7 +98,7 @@ def require(rule: Rule, params: Sequence[Any]) -> None:
             why=f"it takes them in tuples ({names}), one after the other",
             hint=f"pass [{names}, {names}, …], or a list of tuples; nd.route(model, …) finds pairs",
         )
-    for k in range(0, len(params) if count else 0, count):
+    for k in range(0, len(params) if count else 0, max(count, 1)):
         together = params[k : k + count]
         if all(isinstance(p, Tensor) for p in together):
             sizes(rule, together)
@@ -146,14 +147,9 @@ def neighbours(
     """
     names = [port.name for port in rule.ports]
     found = []
-    for stream, name in zip(part.neighbours, part.asides, strict=True):
-        port = _port(stream)
-        param = together[names.index(port.name)]
+    for stream in part.neighbours:
+        assert stream.port is not None, "a neighbour is another parameter"
+        param = together[names.index(stream.port.name)]
+        name = called(stream.source, stream.port.name)
         found.append(Neighbour(name, param, stream.source is Source.GRADIENT, maximize))
     return tuple(found)
-
-
-def _port(stream: Stream) -> Port:
-    if stream.port is None:
-        raise ValueError(f"{shown(stream)} is of no other parameter")
-    return stream.port

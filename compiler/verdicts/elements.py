@@ -12,7 +12,6 @@ from torch import Tensor
 from normdsl.compiler.invariance.groups import Group, on_spaces
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
 from normdsl.compiler.verdicts.jointly import Packing, packing
-from normdsl.expressions.nodes import Source, Stream
 from normdsl.expressions.ports import sorts
 
 
@@ -55,9 +54,8 @@ class Element:
         rows = zip(packing.ports, packing.split(w), packing.split(self.shift), strict=True)
         changed = []
         for port, x, shift in rows:
-            law = group.on(packing.ports).of(Stream(Source.WEIGHTS, port, where=None))
-            own = attrs.evolve(self, shift=shift)
-            changed.append(x if law is None else change(own, law, x))
+            law = group.on(packing.ports).of_weights(port)
+            changed.append(change(attrs.evolve(self, shift=shift), law, x))
         return packing.join(changed)
 
     def act(self, law: Law, x: Tensor) -> Tensor:

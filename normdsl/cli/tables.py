@@ -48,7 +48,8 @@ def comparison_tables(report: Report, width: int) -> Iterator[Table]:
     rules = report.declarations
     fit = max(1, (width - 20) // 20)
     tones = {mark(v): v.status.tone for v in report}
+    found = {(v.declaration, v.group): mark(v) for v in report}  # none where a group does nothing
     for first in range(0, len(rules), fit):
         shown = rules[first : first + fit]
-        rows = [[g.name, *(mark(report[r.name, g.name]) for r in shown)] for g in report.groups]
+        rows = [[g.name, *(found.get((r, g), "") for r in shown)] for g in report.groups]
         yield framed(Grid(["group", *(r.name for r in shown)], rows, tones=tones))

@@ -8,7 +8,6 @@ state that two parts read is kept by both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -20,24 +19,21 @@ from normdsl.expressions.ports import Axis, Port
 from normdsl.expressions.shapes import MATRIX, Dim, Length, Shape, Size, Space
 from normdsl.expressions.traversal import walk
 
-if TYPE_CHECKING:
-    from normdsl.declarations.rule import Rule
-
-T = TypeVar("T", bound="Rule")
+#: What an author called sub-expressions.
+Names = tuple[tuple[str, Expr], ...]
 
 
-def part(rule: T, number: int, sizes: Mapping[str, int]) -> T:
-    """Return the rule of one of the parameters, as a rule of one matrix.
+def part(update: Joint, names: Names, number: int, sizes: Mapping[str, int]) -> tuple[Expr, Names]:
+    """Return the new weights of one parameter as those of a rule of one matrix, and its names.
 
     Args:
-        rule: over several parameters. number: which of them, from 0.
+        update: the new weights of all. names: of expressions in them.
+        number: which of the parameters, from 0.
         sizes: the dimensions of the spaces that it does not have itself; those left out stay open.
     """
-    assert isinstance(rule.update, Joint)
-    seen = _Seen(rule.ports[number], sizes)
-    change = Substitution(dict(seen.replaced(rule.update)))
-    names = tuple((name, change(x)) for name, x in rule.names)
-    return attrs.evolve(rule, update=change(rule.update.weights[number]), names=names)
+    seen = _Seen(update.ports[number], sizes)
+    change = Substitution(dict(seen.replaced(update)))
+    return change(update.weights[number]), tuple((name, change(x)) for name, x in names)
 
 
 @attrs.frozen

@@ -245,8 +245,10 @@ class Rule:
         Example:
             >>> import normdsl as nd
             >>> print(nd.algorithms.scaled_gd.part(0, m=64))
-            scaled_gd(η: lr = 0.1, damping = 0)
-              W ← W − η (Bᵀ B + damping I)⁻¹ G
+            scaled_gd(η: lr = 0.1, damping = 1e-06)
+              S    ← Bᵀ B
+              down ← (S + damping I)⁻¹ G
+              W    ← W − η down
         """
         return _part(self, number, tuple(sorted(sizes.items())))
 
@@ -319,23 +321,26 @@ class Rule:
                 why=f"{kind(function)} is not a function of G",
                 hint="pass one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
             )
-        fed = function(G)
-        if not (isinstance(fed, Expr) and fed.shape == MATRIX):
-            found = f"{fed.shape.phrase} expression" if isinstance(fed, Expr) else kind(fed)
-            raise DeclarationError(
-                asked,
-                at=fed if isinstance(fed, Expr) else None,
-                why=f"the function returns {found}, but a gradient is an m×n expression",
-                hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
-            )
-        change = Substitution({G: fed}, function)
-        names = ((name, change(x)) for name, x in self.names)
-        called = self.name if name is None else name
+        slopes = [Stream(Source.GRADIENT, port, where=None) for port in self.ports] or [G]
+        table = {slope: function(slope) for slope in slopes}
+        for slope, fed in table.items():
+            if not (isinstance(fed, Expr) and fed.shape == slope.shape):
+                found = f"{fed.shape.phrase} expression" if isinstance(fed, Expr) else kind(fed)
+                raise DeclarationError(
+                    asked,
+                    at=fed if isinstance(fed, Expr) else None,
+                    why=f"the function returns {found}, but a gradient is {slope.shape.phrase} "
+                    "expression",
+                    hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
+                )
+        change = Substitution(table, function)
+        names = tuple((name, change(x)) for name, x in self.names)
+        called_g = [f"g_{port.name}" for port in self.ports] or ["g"]
+        given = zip(called_g, table.values(), strict=True)
+        title = self.name if name is None else name
         update = change(self.update)
         place = self.qualname if name is None else ""
-        return attrs.evolve(
-            self, name=called, update=update, names=(("g", fed), *names), qualname=place
-        )
+        return attrs.evolve(self, name=title, update=update, names=(*given, *names), qualname=place)
 
     def hyperparameter(self, name: str, besides: Iterable[str] = ()) -> Hyperparameter:
         """Return the hyper-parameter called `name`.
@@ -369,7 +374,9 @@ class Rule:
 
 @remembered(maxsize=256)
 def _part(rule: Rule, number: int, sizes: tuple[tuple[str, int], ...]) -> Rule:
-    return part(rule, number, dict(sizes))
+    assert isinstance(rule.update, Joint)
+    update, names = part(rule.update, rule.names, number, dict(sizes))
+    return attrs.evolve(rule, update=update, names=names)
 
 
 @lru_cache(maxsize=1024)

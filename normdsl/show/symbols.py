@@ -46,7 +46,8 @@ def latex_symbol(name: str) -> str:
     letter = _LATEX.get(GREEK.get(stem, ""), stem)
     if not letter.startswith("\\") and len(letter) > 1:
         letter = rf"\mathrm{{{escaped(letter)}}}"
-    named = suffix if len(suffix) == 1 else rf"\mathrm{{{escaped(suffix)}}}"
+    letter_like = len(suffix) == 1 and suffix.isupper()  # another variable, as in G_A
+    named = suffix if letter_like else rf"\mathrm{{{escaped(suffix)}}}"
     sub = digits + (named if suffix else "")
     return letter + (f"_{{{sub}}}" if sub else "")
 

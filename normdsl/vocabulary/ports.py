@@ -42,7 +42,7 @@ class Matrix:
         ...     up = B.G @ nd.inverse(A.W @ A.W.T)
         ...     return A.W - lr * down, B.W - lr * up
         >>> balanced.check("gauge").answer
-        'invariant'
+        'invariant if A Aᵀ and Bᵀ B have full rank'
     """
 
     rows: str | int

@@ -9,7 +9,7 @@ from references import REFERENCES
 from references.curvature import CURVATURE
 from references.problems import CASES, INSTEAD, STEPS, cases_of, run_loop, run_optimizer, worst
 from references.settings import SETTINGS
-from taking_turns import CORE, OTHERS, in_turn
+from taking_turns import CORE, OTHERS, PAIRED, in_turn
 
 import normdsl as nd
 from normdsl import algorithms as a
@@ -17,7 +17,8 @@ from normdsl.cli.find import shipped
 
 TOLERANCE = 1e-9
 #: Compared with what its hooks see, and on layers that the loss couples, in tests of their own.
-ELSEWHERE = {"kfac", *CURVATURE}
+#: Rules over pairs are compared with loops of theirs, in test_pairs.
+ELSEWHERE = {"kfac", *CURVATURE, *PAIRED}
 COMPARED = sorted(set(shipped()) - ELSEWHERE)
 #: Each rule in one case by its settings, in the next by its defaults, in a third not at all, and so
 #: that each case has rules of all kinds; of the rules that take turns, each in one case and one.

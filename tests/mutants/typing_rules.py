@@ -19,12 +19,18 @@ from normdsl.compiler.invariance import rules
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, ONE, ZERO, Law
+from normdsl.compiler.invariance.witness import PARTED, Experiment
+from normdsl.compiler.verdicts.check import check
+from normdsl.compiler.verdicts.simulate import twins
+from normdsl.declaration import Declaration
 from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.matrix_classes import GENERAL, ORTHOGONAL, Isometries
 from normdsl.norms import Entrywise, Lines, operator_norm
 from normdsl.norms.base import NormOperation
 from normdsl.norms.iterated import Iterated
+from normdsl.vocabulary.ports import Parameter
 
 
 def same_unit(o: Law, known: Any) -> dict[str, Any]:
@@ -46,7 +52,25 @@ def tamed(group: Group) -> Law:
 BOTH = Iterated(G, (nd.spectral, 2 * nd.max_entry), nd.lp(1), 20)
 anything = Isometries(GENERAL, GENERAL, GENERAL)
 
+
+def pair(update: Expr, group: Group) -> list[str]:
+    """What is wrong with the verdict on a rule over several parameters: a proof, and runs part."""
+    made = Declaration("pair", (), update)
+    if not check(made, group, witnesses=False).invariant:
+        return []
+    run = Experiment(made, group, {}, seed=3, steps=2)
+    return [f"proved, and runs part in {group}"] if max(twins(run).drift) > PARTED else []
+
+
+PORTS = nd.algorithms.scaled_gd.ports
+A, B = map(Parameter, PORTS)
+
+
 RULES = [
+    Mutant("the second of several parameters may move anyhow", lenient(nodes.Joint),
+           nodes.Joint((A.W - 0.01 * A.G, 0.5 * B.G), PORTS), g.left_affine, pair),
+    Mutant("a length has a unit", claims(nodes.Extent, lambda _: Law(unit=-ONE)),
+           nodes.Joint((A.W - 0.01 * A.rows * A.G, B.W), PORTS), g.loss_scale, pair),
     Mutant("a constant array moves like W", claims(n.Constant, tamed), W + ONES, g.orthogonal),
     Mutant("a number has a unit", claims(n.Constant, lambda _: Law(unit=ONE)),
            2 * G, g.loss_scale),

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from moments import Given, capturing, moments, take_step
+from taking_turns import SINGLE
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -48,7 +49,7 @@ SLOWER = {"muadam_sania": 1e-3, "affine_muon": 1e-3, "scion": 1e-4, "scion_uncon
 SUITED = {"alr_hb": {"floor": 0.9}, "adagrad_sqr": {"eps": 0.1}}
 
 
-@pytest.mark.parametrize("rule", shipped().values(), ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", SINGLE.values(), ids=lambda r: r.name)
 def test_it_is_a_torch_optimizer_that_trains(rule):
     torch.manual_seed(0)
     model = nn.Linear(4, 3, bias=False)
@@ -171,7 +172,7 @@ ROUNDED = ("madgrad", "accelerated_sgd", "schedule_free_sgd", "schedule_free_ada
 
 
 def test_a_zero_gradient_gives_a_zero_step_not_nan():
-    for rule in shipped().values():
+    for rule in SINGLE.values():
         start = parameters((3, 4))
         params = with_grads(parameters((3, 4)), 0.0)
         extra = {h.name: 0.0 for h in rule.hyper if h.name == "eps" and h.domain.contains(0)}

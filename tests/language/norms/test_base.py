@@ -8,6 +8,7 @@ from properties import (
     NORM_PROPERTIES,
     Probe,
     assert_isometries,
+    evaluate,
     matrices,
     random_matrix,
     refuses,
@@ -48,10 +49,30 @@ def test_shapes_and_facts(norm):
 @norms
 @pytest.mark.parametrize("operation", ["lmo", "sharp", "dual", "value"])
 def test_other_shapes_are_refused(norm, operation):
-    with refuses(nd.ShapeError, "m×m", "norms of m×n matrices"):
-        getattr(norm, operation)(G @ G.T)
     with refuses(nd.ShapeError, "scalar"):
         getattr(norm, operation)(nd.sum(G))
+    with refuses(nd.ShapeError, "m×1", "norms are norms of matrices"):
+        getattr(norm, operation)(nd.sum(G, over="cols"))
+
+
+@pytest.mark.parametrize("norm", [nd.spectral, nd.frobenius, nd.nuclear, nd.max_entry], ids=str)
+def test_matrices_of_other_lengths_have_norms(norm):
+    gradient, weights = random_matrix(3, 4, 1), random_matrix(3, 4, 2)
+    found = evaluate(0 * G + norm.value(G @ W.T), gradient, weights)
+    square = gradient @ weights.mT
+    literal = {
+        nd.spectral: torch.linalg.matrix_norm(square, 2),
+        nd.frobenius: torch.linalg.matrix_norm(square),
+        nd.nuclear: torch.linalg.matrix_norm(square, "nuc"),
+        nd.max_entry: square.abs().max(),
+    }
+    torch.testing.assert_close(found, literal[norm].expand_as(found))
+
+
+@pytest.mark.parametrize("norm", [nd.rms, nd.rms_to_rms, nd.one_to_rms], ids=str)
+def test_factors_made_of_the_shape_of_the_weights_are_for_matrices_of_that_shape(norm):
+    with refuses(nd.ShapeError, "m×m", "rows m and columns n of W"):
+        norm.lmo(G @ G.T)
 
 
 def test_operations_of_different_norms_differ():

@@ -69,9 +69,11 @@ def test_every_algorithm_is_shown(name):
     lines = declared_text(rule).splitlines()
     assert lines[0].startswith(f"{name}(")
     beside = rule.evaluate is not None
-    assert lines[-1 - beside].split()[:2] == ["W", "←"]
+    names = [port.name for port in rule.ports] or ["W"]
+    ends = lines[len(lines) - beside - len(names) : len(lines) - beside]
+    assert [line.split()[:2] for line in ends] == [[name, "←"] for name in names]
     assert lines[-1].startswith("  evaluate ←") == beside
-    assert len(lines) == 2 + beside + len(rule.labels)
+    assert len(lines) == 1 + len(names) + beside + len(rule.labels)
     assert not re.search(r"\bs_old|fix\(|before\(", declared_text(rule))
     assert declared_latex(rule).count(r"\leftarrow") == len(lines) - 1
 

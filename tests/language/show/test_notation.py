@@ -11,10 +11,10 @@ from normdsl import G, W
 from normdsl.expressions.domains import FRACTION
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.facts import Facts
-from normdsl.expressions.nodes import Param
+from normdsl.expressions.nodes import Extent, Param
 from normdsl.expressions.nodes.constants import Constant, as_expr
 from normdsl.expressions.recursion import After, Before, Carry, Placeholder
-from normdsl.expressions.shapes import MATRIX
+from normdsl.expressions.shapes import MATRIX, Space
 from normdsl.expressions.traversal import walk
 from normdsl.norms.iterated import Iterated
 from normdsl.show.latex import Latex, latex
@@ -35,6 +35,7 @@ INSTANCES = [
     nd.step(W - G, evaluate=STATE), nd.sum(nd.inner(G, W), over="layers"),
     Iterated(G, (nd.spectral, nd.max_entry), nd.lp(1), 10),
     STATE, Before(STATE.recursion, 0), STATE.recursion.carry(0), Placeholder(0, MATRIX, Facts()),
+    Extent(Space("r")), nd.algorithms.scaled_gd.update,
     nd.spectral.lmo(G), nd.spectral.sharp(G), nd.spectral.dual(G), nd.spectral.value(G),
 ]  # fmt: skip
 
