@@ -152,8 +152,8 @@ class Group:
 
     def _along(self, axis: Axis) -> Index:
         found = self.acting(axis.length)
-        sort = sorts(self.ports).get(axis.length)  # type: ignore[call-overload]
-        return found.dual if sort is not None and spaces.is_turned(axis, sort) else found
+        inner = [space for space, sort in sorts(self.ports).items() if sort is Sort.INNER]
+        return found.dual if axis.dual and axis.length in inner else found
 
     def _entries(self, port: Port) -> Index:
         action = self.entries
@@ -370,7 +370,7 @@ def named(name: Group | str) -> Group:
 
 
 def several(
-    names: str | Iterable[Group | str] | None, ports: tuple[Port, ...] = ()
+    names: Group | str | Iterable[Group | str] | None, ports: tuple[Port, ...] = ()
 ) -> tuple[Group, ...]:
     """Return the groups of a list, or of a text with commas, each once; all of them for None.
 

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from normdsl.expressions.ports import Axis, Port, Sort
+from normdsl.expressions.ports import Port
 from normdsl.expressions.shapes import Shape
-
-
-def is_turned(axis: Axis, sort: Sort) -> bool:
-    """Return whether an axis moves by the inverse transpose of what acts on its space."""
-    return axis.dual and sort is Sort.INNER
 
 
 def alike(ports: Iterable[Port]) -> Iterator[Port]:

@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 from normdsl.expressions.nodes import Distribution, Draw, Param, Source, Stream
-from normdsl.expressions.shapes import Dim, Length, Rank, Size, Space
+from normdsl.expressions.shapes import Dim, Length, Size, Space
 from normdsl.expressions.streams import MOMENTS, called
 from normdsl.show.notation import Level, Piece
 
@@ -52,8 +52,8 @@ def drawn_key(draw: Draw) -> int:
     """Return what tells a draw of a rule apart from the others: its key, kind and shape."""
     sides = list(Dim)
     kind = list(Distribution).index(draw.distribution)
-    axes = (Dim.K if isinstance(x, Rank) else x for x in (draw.dims.rows, draw.dims.cols))
-    rows, cols = map(sides.index, axes)
+    axes = (x if isinstance(x, Dim) else Dim.K for x in (draw.dims.rows, draw.dims.cols))
+    rows, cols = (sides.index(x) for x in axes)
     key = ((draw.key * len(Distribution) + kind) * len(sides) + rows) * len(sides) + cols
     return key % 2**62
 

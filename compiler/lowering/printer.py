@@ -27,7 +27,7 @@ from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant, is_constant
-from normdsl.expressions.shapes import SCALAR, Dim, Length, Rank
+from normdsl.expressions.shapes import SCALAR, Dim, Length
 from normdsl.norms.iterated import Iterated, exponent, graph
 from normdsl.schedules.methods import Eigh, Method
 from normdsl.schedules.schedule import Schedule
@@ -305,7 +305,7 @@ class Printer(abc.ABC):
 
     def _places(self, dim: Length) -> str:
         """Return the code of the places along an axis, as a column; directions are numbered."""
-        if not isinstance(dim, Rank):
+        if isinstance(dim, Dim):
             return PLACES[dim]
         return self._call(draws.numbered, length(dim), "W").text
 

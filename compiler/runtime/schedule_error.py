@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.ambient import as_scheduled
-from normdsl.compiler.runtime.functional import functional
+from normdsl.compiler.runtime.functional import Functional
 from normdsl.declarations.rule import Rule
+from normdsl.errors import DeclarationError
 from normdsl.schedules.schedule import Schedule, exact
 
 
@@ -40,6 +41,7 @@ def schedule_error(
 
     Raises:
         GradientError: for gradients or weights the rule cannot take.
+        DeclarationError: for a rule over several parameters.
 
     Example:
         >>> import normdsl as nd
@@ -50,6 +52,12 @@ def schedule_error(
         >>> error < 1e-3
         True
     """
+    if declaration.ports:
+        raise DeclarationError(
+            f"measure the error of a schedule of {declaration.name}",
+            why="it is over several parameters, and gradients here are those of one",
+            hint="run it twice by nd.functional, with the schedule and with nd.exact",
+        )
     # In double precision, so that what is measured is the schedule's error alone.
     slopes = [g.double() for g in gradients]
     start = torch.zeros_like(slopes[0]) if weights is None else weights.double()
@@ -68,7 +76,7 @@ def _run(
     given: Sequence[tuple[Tensor, Any, Any]],
     hyper: dict[str, Any],
 ) -> list[Tensor]:
-    pure, w, path = functional(declaration, schedule), start, []
+    pure, w, path = Functional(declaration, schedule), start, []
     state = pure.init(w, **hyper)
     for g, loss, objective in given:
         w, state = pure.update(g, state, w, loss=loss, objective=objective, **hyper)

@@ -322,7 +322,7 @@ class Rule:
                 hint="pass one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
             )
         slopes = [Stream(Source.GRADIENT, port, where=None) for port in self.ports] or [G]
-        table = {slope: function(slope) for slope in slopes}
+        table: dict[Expr, Expr] = {slope: function(slope) for slope in slopes}
         for slope, fed in table.items():
             if not (isinstance(fed, Expr) and fed.shape == slope.shape):
                 found = f"{fed.shape.phrase} expression" if isinstance(fed, Expr) else kind(fed)
@@ -497,5 +497,5 @@ def _validate(declaration: Rule) -> None:
 
 def _own_shape(update: Expr) -> Shape:
     """Return the shape of W: m×m, where it is known to be square."""
-    own = (x for x in walk(update) if isinstance(x, Stream) and x.port is not None)
-    return next((x.shape for x in own if not x.port.name), MATRIX)
+    ports = (x.port for x in walk(update) if isinstance(x, Stream) and x.port is not None)
+    return next((port.shape for port in ports if not port.name), MATRIX)

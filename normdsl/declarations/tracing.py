@@ -18,7 +18,7 @@ from normdsl.expressions.ports import Port
 from normdsl.expressions.traversal import walk
 from normdsl.near import nearest
 from normdsl.source import Watch, Where
-from normdsl.vocabulary.ports import Matrix, Parameter
+from normdsl.vocabulary.ports import Parameter, matrix_of
 
 T = TypeVar("T", bound=Rule)
 
@@ -38,8 +38,9 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     """
     signature = _signature(function)
     given = signature.parameters.values()
-    ports = [p.annotation.port(p.name) for p in given if isinstance(p.annotation, Matrix)]
-    named = [p for p in given if not isinstance(p.annotation, Matrix)]
+    matrices = {p.name: x for p in given if (x := matrix_of(p.annotation)) is not None}
+    ports = [matrix.port(name) for name, matrix in matrices.items()]
+    named = [p for p in given if p.name not in matrices]
     domains = {p.name: _domain(p) for p in named}
     for p in named:
         _require_number(function.__name__, p, domains[p.name])

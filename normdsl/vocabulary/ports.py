@@ -11,7 +11,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Extent, Source, Stream
 from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.ports import Axis, Port
-from normdsl.expressions.shapes import Dim, Space
+from normdsl.expressions.shapes import Dim, Length, Space
 
 _HOW = 'write nd.Matrix("r", "n"), with a letter for each axis, or 1 for one that is not there'
 
@@ -27,6 +27,8 @@ class Matrix:
 
     In the rule, A.W are the weights, A.G is the gradient, A.rows and A.cols are their lengths; it
     returns the next weights of all its parameters, in order.
+
+    Type checkers know no calls in annotations: Annotated[Any, nd.Matrix("r", "n")] says the same.
 
     Args:
         rows: the letter of the first axis, or 1. cols: of the second.
@@ -107,6 +109,12 @@ class Parameter:
         )
 
 
-def extent(length: Space | Dim) -> Expr:
+def extent(length: Length) -> Expr:
     """Return the length of an axis of a parameter as a scalar."""
     return Extent(length) if isinstance(length, Space) else as_expr(1)
+
+
+def matrix_of(annotation: Any) -> Matrix | None:
+    """Return the matrix that an annotation says a parameter is; None if it says none."""
+    stated = (annotation, *getattr(annotation, "__metadata__", ()))
+    return next((x for x in stated if isinstance(x, Matrix)), None)
