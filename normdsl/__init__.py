@@ -60,7 +60,9 @@ _NAMES = {
     "vocabulary.frames": (
         "dct_basis mask normal qr random_frame range_basis selection top_singular"
     ),
-    "vocabulary.matrices": "cholesky eigenbasis inverse matrix_power polar",
+    "vocabulary.matrices": (
+        "cholesky diag diagonal eigenbasis eigenvalues inverse matrix_power polar triu unvec vec"
+    ),
     "vocabulary.queries": "gradient hessian_product loss_at",
     "vocabulary.reductions": "block_mean inner kth_largest max mean sum trace",
     "vocabulary.schedules": "cosine inverse_sqrt linear_decay piecewise warmup wsd",

@@ -121,10 +121,16 @@ from normdsl.vocabulary.frames import range_basis as range_basis
 from normdsl.vocabulary.frames import selection as selection
 from normdsl.vocabulary.frames import top_singular as top_singular
 from normdsl.vocabulary.matrices import cholesky as cholesky
+from normdsl.vocabulary.matrices import diag as diag
+from normdsl.vocabulary.matrices import diagonal as diagonal
 from normdsl.vocabulary.matrices import eigenbasis as eigenbasis
+from normdsl.vocabulary.matrices import eigenvalues as eigenvalues
 from normdsl.vocabulary.matrices import inverse as inverse
 from normdsl.vocabulary.matrices import matrix_power as matrix_power
 from normdsl.vocabulary.matrices import polar as polar
+from normdsl.vocabulary.matrices import triu as triu
+from normdsl.vocabulary.matrices import unvec as unvec
+from normdsl.vocabulary.matrices import vec as vec
 from normdsl.vocabulary.queries import gradient as gradient
 from normdsl.vocabulary.queries import hessian_product as hessian_product
 from normdsl.vocabulary.queries import loss_at as loss_at

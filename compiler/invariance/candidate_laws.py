@@ -21,7 +21,7 @@ from normdsl.compiler.invariance.scope import Scope
 from normdsl.compiler.invariance.starts import possible
 from normdsl.compiler.invariance.unit_equations import OLD, apart, on_unknowns, solutions, unknown
 from normdsl.expressions.recursion import After, Carry, Recursion
-from normdsl.expressions.shapes import Dim, Shape
+from normdsl.expressions.shapes import STACK, Dim, Shape
 
 _ROUNDS = 4
 _MOST = 16
@@ -111,7 +111,7 @@ def _openings(inference: Scope, recursion: Recursion) -> list[Laws]:
         _unsettled(
             shape,
             unknown(f"u{i}") if has_units else ZERO,
-            unknown(f"o{i}") if group.shift and _is_matrix(shape) else ZERO,
+            unknown(f"o{i}") if group.shift and (_is_matrix(shape) or shape == STACK) else ZERO,
         )
         for i, shape in enumerate(shapes)
     )

@@ -22,12 +22,13 @@ from normdsl.compiler.invariance.laws import (
     Index,
     Law,
     index,
-    without_signs,
 )
+from normdsl.compiler.invariance.index_rules import unsigned
+from normdsl.compiler.invariance.stacking import acting
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import After, State
-from normdsl.expressions.shapes import MATRIX, Dim
+from normdsl.expressions.shapes import MATRIX, STACK
 
 #: Powers of a group element, or of its unit, that a start is tried with.
 _POWERS = tuple(map(sympy.Integer, (1, -1, 2, -2)))
@@ -50,17 +51,13 @@ class Start:
 def possible(group: Group, state: Expr) -> list[Law]:
     """Return the laws by which the start of a state could move, likelier ones first."""
     w, dims = group.weights, state.shape
-    acting = {Dim.M: w.rows, Dim.N: w.cols}
-    rows, cols = (
-        _powers(acting.get(d, FIXED)) if isinstance(d, Dim) else [FIXED]
-        for d in (dims.rows, dims.cols)
-    )
+    rows, cols = (_powers(acting(w, d)) for d in (dims.rows, dims.cols))
     square = dims.rows == dims.cols and state.facts.symmetric
     sides = [(p, q) for p in rows for q in cols if not (square and p != q)]
     entries = _powers(w.entries) if dims == MATRIX else [FIXED]
     has_units = (group.weight_unit or group.loss_unit) and not group.each_step
     units = [*_POWERS, ZERO] if has_units else [ZERO]
-    offsets = [ONE, ZERO] if group.shift and dims == MATRIX else [ZERO]
+    offsets = [ONE, ZERO] if group.shift and dims in (MATRIX, STACK) else [ZERO]
     found = [
         Law(p, q, e, unit, offset)
         for (p, q), e, unit, offset in itertools.product(sides, entries, units, offsets)
@@ -75,7 +72,7 @@ def _powers(ix: Index) -> list[Index]:
     powers = _POWERS if ix.cls.diagonal else _POWERS[:2]
     found = [index(ix.element, ix.cls, p) for p in powers]
     if ix.cls.signed and not ix.cls.diagonal:
-        found.append(without_signs(ix))
+        found.append(unsigned(ix))
     return list(dict.fromkeys([*found, FIXED]))
 
 

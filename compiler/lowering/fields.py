@@ -20,7 +20,7 @@ class Field:
 
     Args:
         name: its key in the optimizer's state.
-        dims: its lengths, as the symbols 1, m and n, and ranks that are numbers.
+        dims: its lengths, as the symbols 1, m, n and mn, and ranks that are numbers.
         turns: whether it is the basis of a step ago, by which other states turn.
     """
 
@@ -38,7 +38,7 @@ def _length(dim: Length, shape: tuple[int, int]) -> int:
     if isinstance(dim, Rank):
         assert isinstance(dim.size, Constant), "rules are sized before they are lowered"
         return min(int(dim.size.value), *shape)
-    return {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1]}[dim]
+    return {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1], Dim.MN: shape[0] * shape[1]}[dim]
 
 
 def state_fields(declaration: Rule, slots: Iterable[Slot]) -> tuple[Field, ...]:

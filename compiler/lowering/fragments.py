@@ -11,7 +11,7 @@ from normdsl.expressions.streams import MOMENTS
 from normdsl.show.notation import Level, Piece
 
 #: Names of the lengths in emitted code.
-_LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
+_LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols", Dim.MN: "rows * cols"}
 #: The places of rows, columns and matrices, as a column: those of their first entries.
 PLACES = {
     Dim.ONE: "places[..., :1, :1]",
@@ -39,7 +39,7 @@ def length(dim: Length) -> str:
 
 def drawn_key(draw: Draw) -> int:
     """Return what tells a draw of a rule apart from the others: its key, kind and shape."""
-    sides = list(Dim)
+    sides = (Dim.ONE, Dim.M, Dim.N, Dim.K)
     kind = list(Distribution).index(draw.distribution)
     axes = (Dim.K if isinstance(x, Rank) else x for x in (draw.dims.rows, draw.dims.cols))
     rows, cols = map(sides.index, axes)

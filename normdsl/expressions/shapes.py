@@ -1,4 +1,4 @@
-"""Shapes of expressions: pairs of the symbols 1, m and n, and of ranks that authors choose."""
+"""Shapes of expressions: pairs of the symbols 1, m, n and mn, and of ranks that authors choose."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from normdsl.errors import DeclarationError, with_article
 
 
 class Dim(enum.Enum):
-    """The length of an axis: one, the rows m of W, its columns n, or how many singular values."""
+    """The length of an axis: one, rows or columns of W, its singular values, or its entries."""
 
     ONE = "1"
     M = "m"
     N = "n"
     K = "min(m, n)"
+    MN = "mn"
 
 
 @attrs.frozen
@@ -96,6 +97,7 @@ SCALAR = Shape(Dim.ONE, Dim.ONE)
 MATRIX = Shape(Dim.M, Dim.N)
 LEFT = Shape(Dim.M, Dim.M)
 RIGHT = Shape(Dim.N, Dim.N)
+STACK = Shape(Dim.MN, Dim.ONE)
 
 
 def are_lengths(given: Any) -> bool:

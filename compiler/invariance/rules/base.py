@@ -31,7 +31,9 @@ class Outcome:
 
 Laws = Sequence[Law]
 #: Nodes whose rules say themselves what a shift of their arguments does.
-SHIFTING = n.Add | n.Mul | n.Transpose | nodes.Maximum | nodes.Query | nodes.Returned | nodes.Where
+SHIFTING = (
+    n.Add | n.Mul | n.Transpose | nodes.Maximum | nodes.Query | nodes.Returned | nodes.Where
+) | (nodes.Vec | nodes.Unvec)
 
 
 def outcomes(node: Expr, laws: Laws, group: Group) -> list[Outcome]:

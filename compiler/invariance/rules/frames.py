@@ -9,8 +9,8 @@ from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.initial_values import starts_constant
 from normdsl.compiler.invariance.laws import ANY, ANYTHING, FIXED, INVARIANT, Index, Law, frame
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, require_still, rule, within
-from normdsl.compiler.invariance.rules.leaves import acting
 from normdsl.compiler.invariance.rules.matrices import SPECTRAL
+from normdsl.compiler.invariance.stacking import acting
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.matrix_classes import (

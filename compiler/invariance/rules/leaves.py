@@ -8,12 +8,13 @@ from normdsl.compiler.invariance import index_rules
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.index_rules import Refusal
-from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, Index, Law
+from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, Law
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule
+from normdsl.compiler.invariance.stacking import acting
 from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n
 from normdsl.expressions.matrix_classes import ORTHOGONAL, PERMUTATION, SIGNED_PERMUTATION
-from normdsl.expressions.shapes import MATRIX, SCALAR, Dim, Length
+from normdsl.expressions.shapes import MATRIX, SCALAR
 
 
 @rule.register
@@ -31,11 +32,6 @@ def _constant(node: n.Constant, laws: Laws, group: Group) -> list[Outcome]:
         )
         found.append(Outcome(Law(rows, cols, entries), "equal entries survive permutation"))
     return found
-
-
-def acting(weights: Law, dim: Length) -> Index:
-    """Return what acts on an axis of length m or n."""
-    return weights.rows if dim is Dim.M else weights.cols if dim is Dim.N else FIXED
 
 
 @rule.register

@@ -22,7 +22,14 @@ from normdsl.expressions.nodes.entrywise import (
 )
 from normdsl.expressions.nodes.frames import Dct, Qr, Selection, TopSingular, rank_of
 from normdsl.expressions.nodes.leaves import Distribution, Draw, Eye, Param, Source, Stream
-from normdsl.expressions.nodes.matrices import Cholesky, Eigenbasis, Inverse, MatrixPower
+from normdsl.expressions.nodes.matrices import (
+    Cholesky,
+    Eigenbasis,
+    Eigenvalues,
+    Inverse,
+    MatrixPower,
+    UpperTriangle,
+)
 from normdsl.expressions.nodes.products import MatMul, Transpose, matmul, transpose
 from normdsl.expressions.nodes.queries import Asked, Query
 from normdsl.expressions.nodes.reductions import (
@@ -37,6 +44,7 @@ from normdsl.expressions.nodes.reductions import (
 )
 from normdsl.expressions.nodes.returned import Returned, next_weights
 from normdsl.expressions.nodes.singular import Polar, SingularLmo, SingularNorm
+from normdsl.expressions.nodes.stacking import Unvec, Vec
 
 __all__ = [
     "ABS",
@@ -59,6 +67,7 @@ __all__ = [
     "Distribution",
     "Draw",
     "Eigenbasis",
+    "Eigenvalues",
     "Eye",
     "Function",
     "Inner",
@@ -86,6 +95,9 @@ __all__ = [
     "Stream",
     "TopSingular",
     "Transpose",
+    "Unvec",
+    "UpperTriangle",
+    "Vec",
     "Where",
     "add",
     "matmul",

@@ -85,6 +85,8 @@ class Inner(OverAxes):
         return NONNEGATIVE if sign > 0 else Facts(high=0.0) if sign < 0 else UNKNOWN
 
     def _notate(self, n: Notation) -> Piece:
+        if self.left.is_identity and not self.over_rows:
+            return n.call("diagonal", self.right)
         if not self.whole:
             return _notate_reduced(
                 n, "sum", Mul(self.left, self.right), self.over_rows, self.over_cols
