@@ -31,6 +31,7 @@ from normdsl.expressions.domains import NonNegative as NonNegative
 from normdsl.expressions.domains import Positive as Positive
 from normdsl.expressions.domains import Rank as Rank
 from normdsl.expressions.domains import Real as Real
+from normdsl.expressions.domains import Share as Share
 from normdsl.expressions.expr import Expr as Expr
 from normdsl.expressions.gauge import Gauge as Gauge
 from normdsl.expressions.recursion import fix as fix

@@ -63,7 +63,7 @@ def ejected(rule: Rule, schedule: Schedule, view: View | None = None, proofs: bo
     Raises:
         DeclarationError: for a rule, schedule or view that cannot be ejected.
     """
-    ranks = {h.name: h.default for h in rule.hyper if h.domain.whole}
+    ranks = {h.name: h.default for h in rule.hyper if h.domain.length}
     rule = rule.bind(**{name: x for name, x in ranks.items() if x is not None})
     found = stepper(rule, schedule)
     require(found.program, view)

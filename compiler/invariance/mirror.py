@@ -119,12 +119,12 @@ def _qr(node: nodes.Qr, mirror: Mirror) -> Expr:
 
 @image.register
 def _top_singular(node: nodes.TopSingular, mirror: Mirror) -> Expr:
-    return n.transpose(nodes.TopSingular(n.transpose(mirror(node.arg)), node.rank))
+    return n.transpose(attrs.evolve(node, arg=n.transpose(mirror(node.arg))))
 
 
 @image.register
 def _selection(node: nodes.Selection, mirror: Mirror) -> Expr:
-    return n.transpose(nodes.Selection(n.transpose(mirror(node.arg)), node.rank))
+    return n.transpose(attrs.evolve(node, arg=n.transpose(mirror(node.arg))))
 
 
 @image.register
@@ -199,7 +199,9 @@ def _reduce(node: nodes.Reduce, mirror: Mirror) -> Expr:
 def judge(inference: Scope, expr: Expr) -> tuple[Judgement, ...]:
     """Return the judgement that an expression is the transpose of its mirror image."""
     if _orders(expr):
-        why = "the order of entries in one column is another one where rows and columns change places"
+        why = (
+            "the order of entries in one column is another one where rows and columns change places"
+        )
         raise Failure(expr, why)
     mirror = inference.memory.setdefault("mirror", Mirror())
     below = expr.recursion.bodies if isinstance(expr, State) else expr.children

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Container, Iterable, Mapping
 
 import attrs
@@ -37,7 +38,8 @@ class Field:
 def _length(dim: Length, shape: tuple[int, int]) -> int:
     if isinstance(dim, Rank):
         assert isinstance(dim.size, Constant), "rules are sized before they are lowered"
-        return min(int(dim.size.value), *shape)
+        size = dim.size.value
+        return math.ceil(size * min(shape)) if dim.share else min(int(size), *shape)
     return {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1], Dim.MN: shape[0] * shape[1]}[dim]
 
 

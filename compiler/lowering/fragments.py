@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Distribution, Draw, Param, Source
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.shapes import Dim, Length, Rank
 from normdsl.expressions.streams import MOMENTS
 from normdsl.show.notation import Level, Piece
@@ -34,7 +36,17 @@ def length(dim: Length) -> str:
     """Return the code of a length; there are no more directions than rows or columns."""
     if not isinstance(dim, Rank):
         return _LENGTH[dim]
+    if dim.share:
+        return _share(dim.size)
     return f"min({dim.size.name if isinstance(dim.size, Param) else dim.value}, rows, cols)"
+
+
+def _share(size: Expr) -> str:
+    """Return the code of ⌈size · min(rows, cols)⌉, in whole numbers where the size is one."""
+    if isinstance(size, Param):
+        return f"-int(-{size.name} * min(rows, cols) // 1)"
+    assert isinstance(size, Constant), "a share is a number or a hyper-parameter"
+    return f"-(-{size.value.numerator} * min(rows, cols) // {size.value.denominator})"
 
 
 def drawn_key(draw: Draw) -> int:

@@ -21,8 +21,8 @@ from normdsl.source import Watch, Where
 T = TypeVar("T", bound=Rule)
 
 _ANNOTATIONS = (
-    "annotate it as nd.NonNegative (≥ 0), nd.Positive (> 0), nd.Fraction (0 ≤ x < 1), nd.Real, or "
-    "nd.Rank (a whole number ≥ 1)"
+    "annotate it as nd.NonNegative (≥ 0), nd.Positive (> 0), nd.Fraction (0 ≤ x < 1), nd.Real, "
+    "nd.Rank (a whole number ≥ 1) or nd.Share (0 < x ≤ 1)"
 )
 
 

@@ -21,7 +21,8 @@ class Domain:
         low_open: whether `low` itself is excluded. high_open: whether `high` is excluded.
         stated: False for the domain of an unannotated hyper-parameter, which a use may narrow.
         loss_unit: whether it is a value of the loss, measured in the units of the loss.
-        whole: whether it holds whole numbers alone, as lengths are.
+        whole: whether it holds whole numbers alone.
+        length: whether it says how long states are, and so is fixed before the first step.
 
     Example:
         >>> import normdsl as nd
@@ -38,6 +39,7 @@ class Domain:
     stated: bool = True
     loss_unit: bool = False
     whole: bool = False
+    length: bool = False
 
     def contains(self, value: float) -> bool:
         """Return whether `value` lies in the interval (NaN lies nowhere)."""
@@ -77,7 +79,8 @@ NON_NEGATIVE = Domain("NonNegative", 0.0, high_open=True)
 POSITIVE = Domain("Positive", 0.0, low_open=True, high_open=True)
 FRACTION = Domain("Fraction", 0.0, 1.0, high_open=True)
 LOSS_VALUE = Domain("LossValue", low_open=True, high_open=True, loss_unit=True)
-RANK = Domain("Rank", 1.0, high_open=True, whole=True)
+RANK = Domain("Rank", 1.0, high_open=True, whole=True, length=True)
+SHARE = Domain("Share", 0.0, 1.0, low_open=True, length=True)
 
 #: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `FRACTION`.
 UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)
@@ -101,6 +104,7 @@ Positive = Annotated[Any, POSITIVE]
 Fraction = Annotated[Any, FRACTION]
 LossValue = Annotated[Any, LOSS_VALUE]
 Rank = Annotated[Any, RANK]
+Share = Annotated[Any, SHARE]
 
 
 def domain_of(annotation: Any) -> Domain | None:

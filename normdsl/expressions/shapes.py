@@ -27,15 +27,17 @@ class Rank:
     """A length that the author chooses: how many directions are kept, min(size, m, n).
 
     Args:
-        size: an expression, a whole number or the hyper-parameter that will be one.
+        size: an expression, a number or the hyper-parameter that will be one.
+        share: whether it is a share of the shorter side, ⌈size · min(m, n)⌉.
     """
 
     size: Any
+    share: bool = False
 
     @property
     def value(self) -> str:
         """How it is written."""
-        return str(self.size)
+        return f"{self.size} min(m, n)" if self.share else str(self.size)
 
 
 Length: TypeAlias = Dim | Rank

@@ -20,7 +20,7 @@ from normdsl.expressions.nodes.entrywise import (
     Function,
     Maximum,
 )
-from normdsl.expressions.nodes.frames import Dct, Qr, Selection, TopSingular, rank_of
+from normdsl.expressions.nodes.frames import Dct, Qr, Selection, TopSingular, legal_rank, rank_of
 from normdsl.expressions.nodes.leaves import Distribution, Draw, Eye, Param, Source, Stream
 from normdsl.expressions.nodes.matrices import (
     Cholesky,
@@ -100,6 +100,7 @@ __all__ = [
     "Vec",
     "Where",
     "add",
+    "legal_rank",
     "matmul",
     "mul",
     "next_weights",
