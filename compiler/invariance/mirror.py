@@ -214,7 +214,10 @@ def judge(inference: Scope, expr: Expr) -> tuple[Judgement, ...]:
 
 
 def _orders(expr: Expr) -> bool:
-    """Return whether an operation depends on the order of all entries, or puts them into its own."""
+    """Return whether an operation depends on the order of all entries, or has an order of its own.
+
+    Between entries in one column, the others run row after row of the transpose.
+    """
     lengths = {d for x in (expr, *expr.children) for d in (x.shape.rows, x.shape.cols)}
     return isinstance(expr, _ORDERING) and Dim.MN in lengths
 

@@ -14,6 +14,7 @@ import sympy
 
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.index_rules import unsigned
 from normdsl.compiler.invariance.laws import (
     FIXED,
     INVARIANT,
@@ -23,7 +24,6 @@ from normdsl.compiler.invariance.laws import (
     Law,
     index,
 )
-from normdsl.compiler.invariance.index_rules import unsigned
 from normdsl.compiler.invariance.stacking import acting
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.origins import Origin

@@ -1,4 +1,4 @@
-"""Functions of matrices: polar factors, powers, inverses, bases, eigenvalues, diagonals, entries."""
+"""Functions of matrices: polar factors, powers, inverses, bases, eigenvalues, entries stacked."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def diagonal(s: Any) -> Expr:
 def triu(x: Any) -> Expr:
     """Return the upper triangle of a square matrix: X_ij for i ≤ j, and 0 below the diagonal.
 
-    The lower one is `nd.triu(x.T).T`, the one without its diagonal `nd.triu(x) - diag(diagonal(x))`.
+    The lower one is `nd.triu(x.T).T`; the diagonal is `nd.diagonal(x)`.
 
     Raises:
         ShapeError: if x is not square.
