@@ -165,7 +165,7 @@ RULES = [
     Mutant("entries in one column do not move", law(nodes.Vec, lambda o, known: {"rows": FIXED}),
            STACK, g.scale),
     Mutant("entries in one column have any law", lenient(nodes.Vec),
-           nd.vec(nd.matrix_power(GRAM, -0.5) @ G), g.left_affine),
+           nd.vec(G * nd.diagonal(nd.input_moment).T), g.row_column_scale),
     Mutant("entries of a matrix do not move",
            law(nodes.Unvec, lambda o, known: {"entries": FIXED}), nd.unvec(2 * STACK), g.scale),
     Mutant("rows of a matrix of entries are its columns",
