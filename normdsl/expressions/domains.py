@@ -21,8 +21,8 @@ class Domain:
         low_open: whether `low` itself is excluded. high_open: whether `high` is excluded.
         stated: False for the domain of an unannotated hyper-parameter, which a use may narrow.
         loss_unit: whether it is a value of the loss, measured in the units of the loss.
-        whole: whether it holds whole numbers alone.
-        length: whether it says how long states are, and so is fixed before the first step.
+        whole: whether it holds whole numbers alone, as lengths are.
+        share: whether it is a share of a length, of the shorter side of W.
 
     Example:
         >>> import normdsl as nd
@@ -39,7 +39,12 @@ class Domain:
     stated: bool = True
     loss_unit: bool = False
     whole: bool = False
-    length: bool = False
+    share: bool = False
+
+    @property
+    def length(self) -> bool:
+        """Whether it says how long states are, and so is fixed before the first step."""
+        return self.whole or self.share
 
     def contains(self, value: float) -> bool:
         """Return whether `value` lies in the interval (NaN lies nowhere)."""
@@ -79,8 +84,8 @@ NON_NEGATIVE = Domain("NonNegative", 0.0, high_open=True)
 POSITIVE = Domain("Positive", 0.0, low_open=True, high_open=True)
 FRACTION = Domain("Fraction", 0.0, 1.0, high_open=True)
 LOSS_VALUE = Domain("LossValue", low_open=True, high_open=True, loss_unit=True)
-RANK = Domain("Rank", 1.0, high_open=True, whole=True, length=True)
-SHARE = Domain("Share", 0.0, 1.0, low_open=True, length=True)
+RANK = Domain("Rank", 1.0, high_open=True, whole=True)
+SHARE = Domain("Share", 0.0, 1.0, low_open=True, share=True)
 
 #: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `FRACTION`.
 UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)

@@ -152,7 +152,7 @@ def rank_of(size: Expr) -> Rank:
     Raises:
         DomainError: for anything else.
     """
-    symbol = isinstance(size, Param) and size.domain.length and not size.domain.whole
+    symbol = isinstance(size, Param) and size.domain.share
     number = isinstance(size, Constant) and 0 < size.value < 1
     return legal_rank(Rank(size, symbol or number))
 
@@ -166,7 +166,7 @@ def legal_rank(rank: Rank) -> Rank:
     size, share = rank.size, rank.share
     domain = SHARE if share else RANK
     number = isinstance(size, Constant) and domain.contains(float(size.value))
-    symbol = isinstance(size, Param) and size.domain.length and size.domain.whole is not share
+    symbol = isinstance(size, Param) and (size.domain.share if share else size.domain.whole)
     if not (size.shape == SCALAR and (number or symbol)):
         raise DomainError(
             f"keep {size} directions",

@@ -78,6 +78,8 @@ class Inner(OverAxes):
 
     def _infer_facts(self) -> Facts:
         x, y = self.left, self.right
+        if x.is_identity and y.facts.psd:  # of its diagonal
+            return NONNEGATIVE
         sign = sign_of([*factors_of(x), *factors_of(y)])
         if self.whole and not sign:
             definite = x.facts.psd and y.facts.psd  # tr XY = ‖X^½ Y^½‖_F²
