@@ -67,7 +67,7 @@ _NAMES = {
     "vocabulary.reductions": "block_mean inner kth_largest max mean sum trace",
     "vocabulary.schedules": "cosine inverse_sqrt linear_decay piecewise warmup wsd",
     "vocabulary.solves": "solve_linear",
-    "vocabulary.statistics": "coupled_grams ema_in_basis running_max",
+    "vocabulary.statistics": "bfgs_update coupled_grams ema_in_basis fitted_hessian running_max",
     "vocabulary.steps": "start step",
 }
 #: The public modules.

@@ -149,8 +149,10 @@ from normdsl.vocabulary.schedules import piecewise as piecewise
 from normdsl.vocabulary.schedules import warmup as warmup
 from normdsl.vocabulary.schedules import wsd as wsd
 from normdsl.vocabulary.solves import solve_linear as solve_linear
+from normdsl.vocabulary.statistics import bfgs_update as bfgs_update
 from normdsl.vocabulary.statistics import coupled_grams as coupled_grams
 from normdsl.vocabulary.statistics import ema_in_basis as ema_in_basis
+from normdsl.vocabulary.statistics import fitted_hessian as fitted_hessian
 from normdsl.vocabulary.statistics import running_max as running_max
 from normdsl.vocabulary.steps import start as start
 from normdsl.vocabulary.steps import step as step
