@@ -30,7 +30,7 @@ SETTINGS = {
     "soap": {**MOMENTS, "beta2": 0.9, **DECAY},
     "splus": {"lr": 0.05, "beta1": 0.8, "beta2": 0.95, **DECAY, "average": 0.9},
     "dion": {"lr": 0.02, "mu": 0.8, "eps": 3e-3, **DECAY, "rank": 2},
-    "dion2": {"lr": 0.02, "mu": 0.8, **DECAY, "rank": 2},
+    "dion2": {"lr": 0.02, "mu": 0.8, **DECAY, "share": 0.5},
     "trion": {"lr": 0.02, "mu": 0.8, **DECAY, "rank": 2},
     "dct_adamw": {**MOMENTS, "beta2": 0.9, **DECAY, "rank": 2},
     "drop_muon": {"lr": 0.004, "beta": 0.8, "share": 0.7},
