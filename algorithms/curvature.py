@@ -200,8 +200,8 @@ def polynomial_preconditioning(lr: nd.NonNegative = 0.1):
 
     Example:
         >>> import normdsl as nd
-        >>> nd.algorithms.polynomial_preconditioning.check("loss_scale", witnesses=False).answer
-        'not invariant'
+        >>> nd.algorithms.polynomial_preconditioning.check("permutations", witnesses=False).answer
+        'invariant in law'
     """
     z = nd.signs_like(W)
     trace = nd.sum(nd.inner(z, nd.hessian_product(z)), over="layers")

@@ -76,7 +76,7 @@ def top_singular(x: Any, rank: Any) -> Expr:
         >>> print(P @ P.T @ nd.G)
         top[4](G) top[4](G)ᵀ G
         >>> print(nd.top_singular(nd.G, 1 / 4).shape)
-        m×1/4 min(m, n)
+        m×¼ min(m, n)
     """
     found = nodes.rank_of(as_expr(rank))
     return nodes.TopSingular(as_expr(x), found.size, found.share)

@@ -128,7 +128,7 @@ def diag(v: Any) -> Expr:
         >>> import normdsl as nd
         >>> lengths = nd.sqrt(nd.sum(nd.G * nd.G, over="cols"))
         >>> print(nd.diag(lengths), "|", nd.diag(lengths) @ nd.G)
-        diag(√(sum[j](G²))) | √(sum[j](G²)) ∘ G
+        diag(√sum[j](G²)) | √sum[j](G²) ∘ G
     """
     column = as_expr(v)
     if column.shape.cols is not Dim.ONE or column.shape == SCALAR:

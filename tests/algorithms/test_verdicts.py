@@ -253,7 +253,6 @@ ASKING = {
         "loss_scale",
         "translation",
         MIRRORED,
-        uniform_scale="if γ starts transformed along with the weights",
     ),
     "gradient_regularization": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "hessian_momentum": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
