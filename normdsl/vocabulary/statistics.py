@@ -15,7 +15,7 @@ from normdsl.expressions.recursion import fix
 from normdsl.expressions.streams import W, cols, rows
 from normdsl.vocabulary.averages import eye_like, prev, rate, zeros_like
 from normdsl.vocabulary.draws import normal_like
-from normdsl.vocabulary.entrywise import maximum, reciprocal, where
+from normdsl.vocabulary.entrywise import maximum, reciprocal
 from normdsl.vocabulary.matrices import inverse, vec
 from normdsl.vocabulary.queries import hessian_product
 from normdsl.vocabulary.reductions import inner
@@ -71,8 +71,8 @@ def bfgs_update(h: Any, s: Any, y: Any) -> Expr:
         (I − ρ s yᵀ) H (I − ρ y sᵀ) + ρ s sᵀ,  ρ = 1/⟨s, y⟩, where ⟨s, y⟩ > 0, otherwise H
 
     It takes y to s, and is positive definite if H is (Broyden, Fletcher, Goldfarb and Shanno, 1970;
-    Nocedal and Wright, 2006, section 6.1). Columns s = nd.vec(…) are of all entries, or of those of
-    a subspace.
+    Nocedal and Wright, 2006, section 6.1). Multiplied out, as here, it takes no product of two
+    matrices. Columns s = nd.vec(…) are of all entries, or of those of a subspace.
 
     Args:
         h: H, a square matrix. s: a column. y: a column.
@@ -85,10 +85,10 @@ def bfgs_update(h: Any, s: Any, y: Any) -> Expr:
         m×n
     """
     h, s, y = as_expr(h), as_expr(s), as_expr(y)
-    curvature = inner(s, y)
-    rho = where(curvature > 0, reciprocal(curvature), 0)
-    turn = eye_like(h) - rho * s @ y.T
-    return turn @ h @ turn.T + rho * s @ s.T
+    rho = reciprocal(maximum(inner(s, y), 0))  # which is 0 where the maximum is
+    over, beside = h @ y, h.T @ y
+    along = rho * (1 + rho * inner(y, over)) * s
+    return h + along @ s.T - rho * (over @ s.T + s @ beside.T)
 
 
 def fitted_hessian(beta: Any, key: int = 0) -> Expr:

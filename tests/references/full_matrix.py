@@ -24,13 +24,12 @@ def natural_gradient(w, g, t, state, *, loss=None, lr=1e-2, beta=0.95, damping=1
 
 
 def updated(h, s, y):
-    """H + (1 + yᵀHy ρ) ρ s sᵀ − ρ (H y sᵀ + s yᵀ H): the update multiplied out."""
+    """(I − ρ s yᵀ) H (I − ρ y sᵀ) + ρ s sᵀ."""
     curvature = float(s @ y)
     if curvature <= 0:
         return h
-    hy = h @ y
-    grown = (curvature + float(y @ hy)) / curvature**2 * torch.outer(s, s)
-    return h + grown - (torch.outer(hy, s) + torch.outer(s, hy)) / curvature
+    turn = eye(len(s), s) - torch.outer(s, y) / curvature
+    return turn @ h @ turn.T + torch.outer(s, s) / curvature
 
 
 def online_bfgs(w, g, t, state, *, loss=None, ask=None, lr=0.1, damping=0.1, start=1.0):
