@@ -11,12 +11,23 @@ from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
 from normdsl.algorithms.averaged import averaged_sgd, schedule_free_adamw, schedule_free_sgd
 from normdsl.algorithms.cautious import cautious_adamw, cautious_lion, cautious_muon, grams
 from normdsl.algorithms.clipped import agc_sgd, clipped_sgd, gradient_power_sgd
-from normdsl.algorithms.curvature import adahessian, aicn, gns_newton, newton_cg, oasis, sophia
+from normdsl.algorithms.curvature import (
+    adahessian,
+    aicn,
+    cubic_newton,
+    gns_newton,
+    newton_cg,
+    oasis,
+    polynomial_preconditioning,
+    saddle_free_newton,
+    sophia,
+)
 from normdsl.algorithms.distance import adagrad_norm, dadapt_adam, dog, layerwise_dog, prodigy
 from normdsl.algorithms.eigenbasis import soap, splus
 from normdsl.algorithms.energy import aegd, aegdm, induced_log_metric, induced_metric
 from normdsl.algorithms.estimators import hessian_momentum, nigt, storm
 from normdsl.algorithms.factored import adafactor, adam_mini, adam_subset_norm
+from normdsl.algorithms.full_matrix import full_matrix_adagrad, natural_gradient
 from normdsl.algorithms.kfac import kfac
 from normdsl.algorithms.low_rank import (
     dct_adamw,
@@ -56,12 +67,13 @@ from normdsl.algorithms.polyak import (
     sps_max,
     sps_smoothed,
 )
+from normdsl.algorithms.quasi_newton import bfgs, ceqn, online_bfgs
 from normdsl.algorithms.sgd import normalized_sgd, sgd, sgd_momentum
 from normdsl.algorithms.shampoo import kl_shampoo, one_sided_shampoo, shampoo
 from normdsl.algorithms.sharpness import extragradient, gradient_regularization, sam, twin_polyak
 from normdsl.algorithms.sign import lion, sign_sgd, signum
 from normdsl.algorithms.trust import lamb, lars
-from normdsl.algorithms.whitening import psgd_kron
+from normdsl.algorithms.whitening import psgd_kron, psgd_triangular
 from normdsl.near import module_getattr
 
 __all__ = [  # noqa: RUF022 (by family)
@@ -168,6 +180,14 @@ __all__ = [  # noqa: RUF022 (by family)
     "kl_shampoo",
     # whitening
     "psgd_kron",
+    "psgd_triangular",
+    # full_matrix
+    "full_matrix_adagrad",
+    "natural_gradient",
+    # quasi_newton
+    "bfgs",
+    "online_bfgs",
+    "ceqn",
     # kfac
     "kfac",
     # averaged
@@ -181,6 +201,9 @@ __all__ = [  # noqa: RUF022 (by family)
     "newton_cg",
     "aicn",
     "gns_newton",
+    "saddle_free_newton",
+    "cubic_newton",
+    "polynomial_preconditioning",
     # estimators
     "hessian_momentum",
     "nigt",

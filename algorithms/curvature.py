@@ -141,3 +141,68 @@ def gns_newton(start: nd.Positive = 1.0):
     k = nd.fix(lambda k: nd.clamp(nd.where(trial(k)[1], k + 1, k - 1), -40, 40), 0)
     D, succeeds = trial(nd.prev(k))
     return W - nd.where(succeeds, D, 0)
+
+
+@nd.optimizer
+def saddle_free_newton(
+    lr: nd.NonNegative = 0.1, beta: nd.Fraction = 0.5, damping: nd.Positive = 0.1
+):
+    """Saddle-free Newton: Newton's method with the sizes of the Hessian's eigenvalues.
+
+    W ← W − lr (|B| + λ I)⁻¹ vec(G), |B| = (B²)^½, λ = damping, with the B of `nd.fitted_hessian`,
+    mn×mn, which a product with H at each step brings nearer to H (Dauphin et al., 2014,
+    arXiv:1406.2572). There |H| is of a Krylov subspace of all layers, and λ is searched for.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.saddle_free_newton.check("orthogonal", witnesses=False).answer
+        'invariant in law'
+    """
+    B = nd.fitted_hessian(beta)
+    size = nd.matrix_power(B @ B, 1 / 2) + damping * nd.eye_like(B)
+    return W - lr * nd.unvec(nd.inverse(size) @ nd.vec(G))
+
+
+@nd.optimizer
+def cubic_newton(smoothness: nd.Positive = 10.0, beta: nd.Fraction = 0.5):
+    """Cubic Newton: a step to the minimum of a quadratic model and a cube of its length.
+
+    h = argmin ⟨g, h⟩ + ½ hᵀ B h + M/6 ‖h‖³ = −(B + σ I)⁻¹ g with σ = M/2 ‖h‖ > −λ_min(B), M =
+    smoothness, and W ← W + h (Nesterov and Polyak, 2006), with the B of `saddle_free_newton`;
+    arXiv:2510.08714 has SARAH's estimates. σ = max(0, −λ_min) + τ, and log τ is found by four steps
+    of Newton's method from what λ_min alone would ask for. Left out is the hard case, of no
+    gradient along the eigenvectors of λ_min < 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.cubic_newton.check("translation", witnesses=False).answer
+        'invariant'
+    """
+    B, M, g = nd.fitted_hessian(beta), smoothness, nd.vec(G)
+    low, pull = -nd.max(-nd.eigenvalues(B)), M * nd.sqrt(nd.sum(g * g))
+    floor = nd.maximum(-low, 0)
+    tau = pull * nd.reciprocal(nd.sqrt(low**2 + 2 * pull) + nd.abs(low))
+    for _ in range(4):
+        X, size = nd.inverse(B + (floor + tau) * nd.eye_like(B)), nd.reciprocal(floor + tau)
+        h, length = X @ g, nd.sqrt(nd.sum((X @ g) ** 2))
+        u = h * nd.reciprocal(length)
+        tau *= (M / 2 * length * size) ** nd.reciprocal(tau * (nd.inner(u, X @ u) + size))
+    return W - nd.unvec(nd.inverse(B + (floor + tau) * nd.eye_like(B)) @ g)
+
+
+@nd.optimizer
+def polynomial_preconditioning(lr: nd.NonNegative = 0.1):
+    """Polynomial preconditioning of degree one: less of what the Hessian multiplies most.
+
+    W ← W − lr (G − H G / tr H), tr H ≈ ⟨z, H z⟩ with random signs z, of all layers (Doikov and
+    Rodomanov, 2023, arXiv:2301.13194, where it is tr(B) I − B of a matrix B that bounds H, and has
+    higher degrees: in a basis of eigenvectors, the symmetric polynomials of the other eigenvalues).
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.polynomial_preconditioning.check("permutations", witnesses=False).answer
+        'invariant in law'
+    """
+    z = nd.signs_like(W)
+    trace = nd.sum(nd.inner(z, nd.hessian_product(z)), over="layers")
+    return W - lr * (G - nd.hessian_product(G) * nd.reciprocal(trace))

@@ -165,14 +165,14 @@ def dion2(
     lr: nd.NonNegative = 0.01,
     mu: nd.Fraction = 0.95,
     weight_decay: nd.NonNegative = 0.01,
-    rank: nd.Rank = 64,
+    share: nd.Share = 0.25,
 ):
     """Dion2: Muon on those rows of the momentum that are largest, which then decay.
 
-    M ← M + G,  E = the columns of I at the rows of M with the largest ℓ₁ norms,  U = polar(Eᵀ M);
-    W ← (1 − lr λ) W − lr √(m/n) E U,  M ← M − (1 − μ) E Eᵀ M. By Ahn et al., 2025, in the code that
-    came after arXiv:2504.05295, which takes slices along the shorter side, a quarter of them by
-    default, and computes U by polynomials in bfloat16: `schedule=` here.
+    M ← M + G,  E = the columns of I at the ⌈share · min(m, n)⌉ rows of M with the largest ℓ₁ norms,
+    U = polar(Eᵀ M);  W ← (1 − lr λ) W − lr √(m/n) E U,  M ← M − (1 − μ) E Eᵀ M. By Ahn et al.,
+    2025, in the code that came after arXiv:2504.05295, which takes slices along the shorter side,
+    and computes U by polynomials in bfloat16: `schedule=` here.
 
     Example:
         >>> import normdsl as nd
@@ -181,7 +181,7 @@ def dion2(
     """
 
     def largest(M):
-        return nd.selection(nd.sum(nd.abs(M + G), over="cols"), rank)
+        return nd.selection(nd.sum(nd.abs(M + G), over="cols"), share)
 
     def step(M):
         return M + G - (1 - mu) * largest(M) @ (largest(M).T @ (M + G))

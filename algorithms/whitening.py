@@ -40,3 +40,37 @@ def psgd_kron(
     L, R = nd.fix(fitted, (start * nd.eye_like(G @ G.T), start * nd.eye_like(G.T @ G)))
     u = L @ nd.ema(G, nd.minimum(1 - 1 / t, momentum)) @ R
     return W - lr * nd.clip(u, limit * nd.sqrt(nd.rows * nd.cols))
+
+
+@nd.optimizer
+def psgd_triangular(
+    lr: nd.NonNegative = 1e-3,
+    momentum: nd.Fraction = 0.9,
+    fit: nd.Positive = 0.1,
+    start: nd.Positive = 1.0,
+    limit: nd.Positive = 1.1,
+):
+    """PSGD with triangular factors Q and P, fitted until P Gᵀ Qᵀ is as a random probe is.
+
+    A = Q G Pᵀ,  B = Q⁻ᵀ V P⁻¹ with normal V,  Q ← Q − μ triu(A Aᵀ − B Bᵀ) Q / ‖A Aᵀ + B Bᵀ‖₂, and
+    P likewise with Aᵀ A and Bᵀ B, from start · I;  W ← W − lr QᵀQ m PᵀP, cut to root mean square c,
+    with μ, c = fit, limit (Li, 2018, arXiv:1512.04202, 1809.10232). Exact here is ‖·‖₂, bounded
+    from below in codes, which also balance both factors at times, make the longer side diagonal,
+    and fit them at some of the steps, mostly to m.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.psgd_triangular.check("translation", witnesses=False).answer
+        'invariant'
+    """
+
+    def stepped(Q, a, b):
+        return Q - fit * nd.triu(a - b) @ Q * nd.reciprocal(nd.max(nd.eigenvalues(a + b)))
+
+    def fitted(Q, P):
+        A, B = Q @ G @ P.T, nd.inverse(Q).T @ nd.normal_like(G) @ nd.inverse(P)
+        return stepped(Q, A @ A.T, B @ B.T), stepped(P, A.T @ A, B.T @ B)
+
+    Q, P = nd.fix(fitted, (start * nd.eye_like(G @ G.T), start * nd.eye_like(G.T @ G)))
+    u = Q.T @ Q @ nd.ema(G, momentum, debias=True) @ P.T @ P
+    return W - lr * nd.clip(u, limit * nd.sqrt(nd.rows * nd.cols))

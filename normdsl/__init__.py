@@ -33,7 +33,7 @@ _NAMES = {
         "DeclarationError DomainError FactorisationError GradientError HyperparameterError "
         "NormdslError SerializationError ShapeError"
     ),
-    "expressions.domains": "Domain Fraction LossValue NonNegative Positive Rank Real",
+    "expressions.domains": "Domain Fraction LossValue NonNegative Positive Rank Real Share",
     "expressions.expr": "Expr",
     "expressions.gauge": "Gauge",
     "expressions.recursion": "fix",
@@ -60,13 +60,15 @@ _NAMES = {
     "vocabulary.frames": (
         "dct_basis mask normal qr random_frame range_basis selection top_singular"
     ),
-    "vocabulary.matrices": "cholesky eigenbasis inverse matrix_power polar",
+    "vocabulary.matrices": (
+        "cholesky diag diagonal eigenbasis eigenvalues inverse matrix_power polar triu unvec vec"
+    ),
     "vocabulary.ports": "Matrix",
     "vocabulary.queries": "gradient hessian_product loss_at",
     "vocabulary.reductions": "block_mean inner kth_largest max mean sum trace",
     "vocabulary.schedules": "cosine inverse_sqrt linear_decay piecewise warmup wsd",
     "vocabulary.solves": "solve_linear",
-    "vocabulary.statistics": "coupled_grams ema_in_basis running_max",
+    "vocabulary.statistics": "bfgs_update coupled_grams ema_in_basis fitted_hessian running_max",
     "vocabulary.steps": "start step",
 }
 #: The public modules.

@@ -31,6 +31,7 @@ from normdsl.expressions.domains import NonNegative as NonNegative
 from normdsl.expressions.domains import Positive as Positive
 from normdsl.expressions.domains import Rank as Rank
 from normdsl.expressions.domains import Real as Real
+from normdsl.expressions.domains import Share as Share
 from normdsl.expressions.expr import Expr as Expr
 from normdsl.expressions.gauge import Gauge as Gauge
 from normdsl.expressions.recursion import fix as fix
@@ -121,10 +122,16 @@ from normdsl.vocabulary.frames import range_basis as range_basis
 from normdsl.vocabulary.frames import selection as selection
 from normdsl.vocabulary.frames import top_singular as top_singular
 from normdsl.vocabulary.matrices import cholesky as cholesky
+from normdsl.vocabulary.matrices import diag as diag
+from normdsl.vocabulary.matrices import diagonal as diagonal
 from normdsl.vocabulary.matrices import eigenbasis as eigenbasis
+from normdsl.vocabulary.matrices import eigenvalues as eigenvalues
 from normdsl.vocabulary.matrices import inverse as inverse
 from normdsl.vocabulary.matrices import matrix_power as matrix_power
 from normdsl.vocabulary.matrices import polar as polar
+from normdsl.vocabulary.matrices import triu as triu
+from normdsl.vocabulary.matrices import unvec as unvec
+from normdsl.vocabulary.matrices import vec as vec
 from normdsl.vocabulary.ports import Matrix as Matrix
 from normdsl.vocabulary.queries import gradient as gradient
 from normdsl.vocabulary.queries import hessian_product as hessian_product
@@ -143,8 +150,10 @@ from normdsl.vocabulary.schedules import piecewise as piecewise
 from normdsl.vocabulary.schedules import warmup as warmup
 from normdsl.vocabulary.schedules import wsd as wsd
 from normdsl.vocabulary.solves import solve_linear as solve_linear
+from normdsl.vocabulary.statistics import bfgs_update as bfgs_update
 from normdsl.vocabulary.statistics import coupled_grams as coupled_grams
 from normdsl.vocabulary.statistics import ema_in_basis as ema_in_basis
+from normdsl.vocabulary.statistics import fitted_hessian as fitted_hessian
 from normdsl.vocabulary.statistics import running_max as running_max
 from normdsl.vocabulary.steps import start as start
 from normdsl.vocabulary.steps import step as step

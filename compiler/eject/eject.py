@@ -69,7 +69,7 @@ def ejected(rule: Rule, schedule: Schedule, view: View | None = None, proofs: bo
             why="it is over several parameters at once, and an ejected step is of one matrix",
             hint=f"use the optimizer itself, {rule.name}(params)",
         )
-    ranks = {h.name: h.default for h in rule.hyper if h.domain.whole}
+    ranks = {h.name: h.default for h in rule.hyper if h.domain.length}
     rule = rule.bind(**{name: x for name, x in ranks.items() if x is not None})
     found = stepper(rule, schedule)
     require(found.program, view)

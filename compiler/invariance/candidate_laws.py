@@ -21,7 +21,7 @@ from normdsl.compiler.invariance.scope import Scope
 from normdsl.compiler.invariance.starts import possible
 from normdsl.compiler.invariance.unit_equations import OLD, apart, on_unknowns, solutions, unknown
 from normdsl.expressions.recursion import After, Carry, Recursion
-from normdsl.expressions.shapes import Dim, Shape
+from normdsl.expressions.shapes import STACK, Dim, Shape
 
 _ROUNDS = 4
 _MOST = 16
@@ -112,7 +112,7 @@ def _openings(inference: Scope, recursion: Recursion) -> list[Laws]:
             group,
             shape,
             unknown(f"u{i}") if has_units else ZERO,
-            unknown(f"o{i}") if group.shift and _is_matrix(group, shape) else ZERO,
+            unknown(f"o{i}") if group.shift and _is_shifted(group, shape) else ZERO,
         )
         for i, shape in enumerate(shapes)
     )
@@ -122,6 +122,11 @@ def _openings(inference: Scope, recursion: Recursion) -> list[Laws]:
 def _is_matrix(group: Group, shape: Shape) -> bool:
     """Return whether an array has the shape of weights, or of their transpose."""
     return bool(group.entrywise(shape) or group.entrywise(shape.transposed))
+
+
+def _is_shifted(group: Group, shape: Shape) -> bool:
+    """Return whether an array may carry the shift of the weights."""
+    return _is_matrix(group, shape) or shape == STACK
 
 
 def _unsettled(group: Group, shape: Shape, unit: sympy.Expr, offset: sympy.Expr) -> Law:

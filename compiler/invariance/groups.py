@@ -2,7 +2,9 @@
 
 W = ρ(g) W̃ with ρ acting on the rows, the columns or the entries of W, by a scalar unit, by a shift
 or by transposing; the loss is the same function of the weights up to a power of the unit. G then
-moves by the dual action. On several parameters a group acts space by space (`spaces`).
+moves by the dual action. On several parameters a group acts space by space: what acts on rows
+acts on spaces of outputs, what acts on columns on those of inputs; in an inner space vectors move
+by M and forms by M⁻ᵀ, so that what is contracted over it stays.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from typing import TYPE_CHECKING
 import attrs
 import sympy
 
-from normdsl.compiler.invariance import spaces
 from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Index, Law
+from normdsl.compiler.invariance.stacking import acting
 from normdsl.errors import NormdslError, kind, shown
 from normdsl.expressions.matrix_classes import (
     GENERAL,
@@ -27,8 +29,8 @@ from normdsl.expressions.matrix_classes import (
     MatrixClass,
 )
 from normdsl.expressions.nodes import Source, Stream
-from normdsl.expressions.ports import Axis, Port, Sort, sorts
-from normdsl.expressions.shapes import MATRIX, Dim, Length, Shape
+from normdsl.expressions.ports import Axis, Port, Sort, alike, of_shape, sorts
+from normdsl.expressions.shapes import MATRIX, Length, Shape
 from normdsl.near import did_you_mean, module_getattr
 
 if TYPE_CHECKING:
@@ -141,13 +143,12 @@ class Group:
         """Return what acts on an axis of a length, up to the inverse transpose."""
         if self.ports:
             return on_spaces(self).get(length, FIXED)
-        own = {Dim.M: self.rows, Dim.N: self.cols}.get(length) if isinstance(length, Dim) else None
-        return FIXED if own is None else own.index
+        return acting(self.weights, length)
 
     def entrywise(self, shape: Shape) -> tuple[Index, ...]:
         """Return what acts on the entries of arrays of the shape of weights."""
         if self.ports:
-            return tuple(map(self._entries, spaces.of_shape(self.ports, shape)))
+            return tuple(map(self._entries, of_shape(self.ports, shape)))
         return (self.weights.entries,) if shape == MATRIX else ()
 
     def _along(self, axis: Axis) -> Index:
@@ -164,7 +165,7 @@ class Group:
         port = stream.port
         if port is None:
             return self.law(stream.source)
-        if port not in self.ports or (self.shift and port in spaces.alike(self.ports)):
+        if port not in self.ports or (self.shift and port in alike(self.ports)):
             return None
         w = self.of_weights(port)
         if stream.source is Source.WEIGHTS:

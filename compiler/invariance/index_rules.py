@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sympy
 
 from normdsl.compiler.invariance.coefficients import tidy
 from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.laws import ANY, FIXED, Index, index, without_signs, words
+from normdsl.compiler.invariance.stacking import Kronecker, stacked, unstacked
 from normdsl.compiler.invariance.unit_equations import equal
 from normdsl.expressions.matrix_classes import GENERAL, PERMUTATION, SIGNED_PERMUTATION, MatrixClass
 
@@ -37,6 +40,8 @@ def same(x: Index, y: Index, x_spread: bool, y_spread: bool) -> tuple[Index, Con
 
 def unsigned(ix: Index) -> Index:
     """Return what is left of an index when the signs in it are dropped."""
+    if isinstance(ix.element, Kronecker):
+        return _side_by_side(unsigned, ix)
     return FIXED if ix.cls.diagonal or ix == FIXED else without_signs(ix)
 
 
@@ -46,6 +51,8 @@ def entrywise(
     """Return the index of f(x) for a function of the given homogeneity and parity."""
     if x in (ANY, FIXED) or spread:
         return x
+    if isinstance(x.element, Kronecker) and x.cls.monomial:
+        return _side_by_side(lambda ix: entrywise(ix, degree, odd, even), x)
     if not x.cls.monomial:
         raise Refusal(f"it looks at single entries, but its argument is {words(x)}")
     if not x.cls.orthogonal:
@@ -70,6 +77,8 @@ def product(x: Index, y: Index, x_spread: bool, y_spread: bool) -> Index:
     if not (x.cls.monomial and y.cls.monomial):
         moving = x if not x.cls.monomial else y
         raise Refusal(f"it multiplies entry by entry, but a factor is {words(moving)}")
+    if isinstance(x.element, Kronecker) and isinstance(y.element, Kronecker):
+        return _side_by_side(lambda a, b: product(a, b, False, False), x, y)
     alike = x.element == y.element or FIXED in (x, y)
     if alike and x.cls.diagonal | y.cls.diagonal:
         lead = y if x == FIXED else x
@@ -80,6 +89,15 @@ def product(x: Index, y: Index, x_spread: bool, y_spread: bool) -> Index:
         signed = x.cls.signed != y.cls.signed
         return Index(x.element, SIGNED_PERMUTATION if signed else PERMUTATION)
     raise Refusal(f"it multiplies a factor that is {words(x)} by one that is {words(y)}")
+
+
+def _side_by_side(function: Callable[..., Index], *of: Index) -> Index:
+    """Return the index of a function of entries in one column, by what acts on rows and columns."""
+    sides = [s for s in map(unstacked, of) if s is not None]
+    found = stacked(*(function(*side) for side in zip(*sides, strict=True)))
+    if found is None:
+        raise Refusal(f"entries in one column are {words(of[0])}, and a function of them is not")
+    return found
 
 
 def contract(x: Index, y: Index) -> Conditions:

@@ -1,8 +1,9 @@
 """Transposing the weights: every expression is the transpose of another one, its mirror image.
 
 If W = W̃ᵀ and G = G̃ᵀ, an expression x has the value (x′)ᵀ, where x′ is x with rows and columns
-exchanged and products read backwards, evaluated in the other run. A rule is invariant when its new
-weights are their own mirror image.
+exchanged and products read backwards, evaluated in the other run. Entries in one column stand row
+after row there, and what x has along such an axis is brought into the order of this run. A rule is
+invariant when its new weights are their own mirror image.
 """
 
 from __future__ import annotations
@@ -33,6 +34,17 @@ from normdsl.norms.iterated import Iterated, transposed
 from normdsl.show.text import Text
 
 _OTHER: dict[Length, Length] = {Dim.M: Dim.N, Dim.N: Dim.M}
+#: Operations for which it matters in which order the entries along an axis stand, or that have an
+#: order of their own along it.
+_ORDERING = (
+    nodes.Cholesky
+    | nodes.UpperTriangle
+    | nodes.Qr
+    | nodes.Eigenbasis
+    | nodes.Eigenvalues
+    | nodes.Selection
+    | nodes.BlockMean
+)
 _SOURCES = {Source.ROWS: Source.COLS, Source.COLS: Source.ROWS, **MIRRORED}
 
 
@@ -107,12 +119,12 @@ def _qr(node: nodes.Qr, mirror: Mirror) -> Expr:
 
 @image.register
 def _top_singular(node: nodes.TopSingular, mirror: Mirror) -> Expr:
-    return n.transpose(nodes.TopSingular(n.transpose(mirror(node.arg)), node.rank))
+    return n.transpose(attrs.evolve(node, arg=n.transpose(mirror(node.arg))))
 
 
 @image.register
 def _selection(node: nodes.Selection, mirror: Mirror) -> Expr:
-    return n.transpose(nodes.Selection(n.transpose(mirror(node.arg)), node.rank))
+    return n.transpose(attrs.evolve(node, arg=n.transpose(mirror(node.arg))))
 
 
 @image.register
@@ -132,6 +144,26 @@ def _before(node: Before, mirror: Mirror) -> Expr:
 @image.register
 def _cholesky(node: nodes.Cholesky, mirror: Mirror) -> Expr:
     return n.transpose(nodes.Cholesky(mirror(node.arg)))
+
+
+@image.register
+def _eigenvalues(node: nodes.Eigenvalues, mirror: Mirror) -> Expr:
+    return n.transpose(nodes.Eigenvalues(mirror(node.arg)))
+
+
+@image.register
+def _upper_triangle(node: nodes.UpperTriangle, mirror: Mirror) -> Expr:
+    return n.transpose(nodes.UpperTriangle(n.transpose(mirror(node.arg))))
+
+
+@image.register
+def _vec(node: nodes.Vec, mirror: Mirror) -> Expr:
+    return n.transpose(nodes.Vec(mirror(node.arg)))
+
+
+@image.register
+def _unvec(node: nodes.Unvec, mirror: Mirror) -> Expr:
+    return nodes.Unvec(n.transpose(mirror(node.arg)))
 
 
 @image.register
@@ -166,6 +198,11 @@ def _reduce(node: nodes.Reduce, mirror: Mirror) -> Expr:
 
 def judge(inference: Scope, expr: Expr) -> tuple[Judgement, ...]:
     """Return the judgement that an expression is the transpose of its mirror image."""
+    if _orders(expr):
+        why = (
+            "the order of entries in one column is another one where rows and columns change places"
+        )
+        raise Failure(expr, why)
     mirror = inference.memory.setdefault("mirror", Mirror())
     below = expr.recursion.bodies if isinstance(expr, State) else expr.children
     premises = tuple(j for child in below for j in inference.judge(child))
@@ -174,6 +211,15 @@ def judge(inference: Scope, expr: Expr) -> tuple[Judgement, ...]:
         conditions = frozenset({Assumption(Kind.MOVED_DRAW, expr)})
     why = "its mirror image: rows and columns exchanged"
     return (Judgement(expr, Law(twin=mirror(expr)), why, conditions, premises),)
+
+
+def _orders(expr: Expr) -> bool:
+    """Return whether an operation depends on the order of all entries, or has an order of its own.
+
+    Between entries in one column, the others run row after row of the transpose.
+    """
+    lengths = {d for x in (expr, *expr.children) for d in (x.shape.rows, x.shape.cols)}
+    return isinstance(expr, _ORDERING) and Dim.MN in lengths
 
 
 def begun(inference: Scope, expr: Expr) -> tuple[Judgement, ...]:

@@ -7,6 +7,8 @@ ordered by shape.
 
 from __future__ import annotations
 
+import functools
+
 from normdsl.compiler.invariance.forms import Form, by_digest, flipped, joined
 from normdsl.compiler.invariance.pushing import pushed
 from normdsl.expressions import nodes
@@ -46,7 +48,7 @@ class Normal(Pass[Form]):
             case n.MatMul():
                 return chain(self(expr.left), self(expr.right))
             case n.Transpose(arg=x):
-                return flipped(self(x))
+                return _chained(flipped(self(x)))
             case nodes.Inner(left=x, right=y) if expr.whole:
                 return _inner(self(x), self(y))
             case nodes.Inner(left=x, right=y):
@@ -115,6 +117,13 @@ def chain(left: Form, right: Form) -> Form:
     mirrored = [flipped(x) for x in reversed(factors)]
     product = Form("MatMul", tuple(factors), None, mirrored == factors)
     return joined("Mul", [*numbers, product]) if numbers else product
+
+
+def _chained(form: Form) -> Form:
+    """Return a form in whose products functions of X Xᵀ are moved as in one that was written so."""
+    if form.kind == "Mul":
+        return joined("Mul", map(_chained, form.parts))
+    return functools.reduce(chain, form.parts) if form.kind == "MatMul" else form
 
 
 def _upright(form: Form) -> Form:

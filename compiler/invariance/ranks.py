@@ -1,6 +1,6 @@
 """How large the rank of a matrix can be, and for which shapes of W it can be full.
 
-An upper bound is the least of some linear forms a m + b n + c in the rows m and the columns n of W:
+An upper bound is the least of some forms a m + b n + d m n + c in the rows m and columns n of W:
 rank(G) ≤ min(m, n), rank(X Y) ≤ min(rank X, rank Y), rank(X + Y) ≤ rank X + rank Y.
 """
 
@@ -24,40 +24,50 @@ from normdsl.norms.base import NormOperation
 
 @attrs.frozen(order=True)
 class Form:
-    """The number a m + b n + c.
+    """The number a m + b n + c + d m n.
 
     Args:
-        rows: a. cols: b. rest: c.
+        rows: a. cols: b. rest: c. entries: d.
     """
 
     rows: int = 0
     cols: int = 0
     rest: int = 0
+    entries: int = 0
 
     def __add__(self, other: Form) -> Form:
-        return Form(self.rows + other.rows, self.cols + other.cols, self.rest + other.rest)
+        pairs = zip(attrs.astuple(self), attrs.astuple(other), strict=True)
+        return Form(*(a + b for a, b in pairs))
 
     def covers(self, other: Form) -> bool:
         """Return whether it is at least the other one, whatever m and n are."""
-        return self.rows >= other.rows and self.cols >= other.cols and self.rest >= other.rest
+        pairs = zip(attrs.astuple(self), attrs.astuple(other), strict=True)
+        return all(a >= b for a, b in pairs)
 
     @property
     def fixed(self) -> bool:
         """Whether it is the same for all shapes."""
-        return self.rows == self.cols == 0
+        return self.rows == self.cols == self.entries == 0
 
     def show(self, names: tuple[str, str]) -> str:
         """Return it as text, with names for the rows and the columns of W."""
         parts = [
             name if k == 1 else f"{k} {name}"
-            for k, name in zip((self.rows, self.cols), names, strict=True)
+            for k, name in zip(
+                (self.rows, self.cols, self.entries), (*names, " ".join(names)), strict=True
+            )
             if k
         ]
         return " + ".join([*parts, *([str(self.rest)] if self.rest or not parts else [])])
 
 
 Bound = frozenset[Form]  # the least of its forms
-_LENGTHS: dict[Length, Form] = {Dim.M: Form(rows=1), Dim.N: Form(cols=1), Dim.ONE: Form(rest=1)}
+_LENGTHS: dict[Length, Form] = {
+    Dim.M: Form(rows=1),
+    Dim.N: Form(cols=1),
+    Dim.ONE: Form(rest=1),
+    Dim.MN: Form(entries=1),
+}
 #: The most forms kept of a bound.
 _MOST = 12
 

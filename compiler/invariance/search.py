@@ -227,4 +227,5 @@ def settings(declaration: Rule) -> Iterator[dict[str, float]]:
 
 def sized(declaration: Rule, values: dict[str, float]) -> dict[str, float]:
     """Return hyper-parameters with lengths below those of the weights that are tried."""
-    return values | {h.name: _FEW_DIRECTIONS for h in declaration.hyper if h.domain.whole}
+    lengths = [h for h in declaration.hyper if h.domain.length]
+    return values | {h.name: _FEW_DIRECTIONS if h.domain.whole else 0.5 for h in lengths}

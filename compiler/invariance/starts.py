@@ -14,6 +14,7 @@ import sympy
 
 from normdsl.compiler.invariance.conditions import Assumption, Conditions, Kind
 from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.invariance.index_rules import unsigned
 from normdsl.compiler.invariance.laws import (
     FIXED,
     INVARIANT,
@@ -22,11 +23,11 @@ from normdsl.compiler.invariance.laws import (
     Index,
     Law,
     index,
-    without_signs,
 )
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import After, State
+from normdsl.expressions.shapes import STACK
 
 #: Powers of a group element, or of its unit, that a start is tried with.
 _POWERS = tuple(map(sympy.Integer, (1, -1, 2, -2)))
@@ -56,7 +57,7 @@ def possible(group: Group, state: Expr) -> list[Law]:
     entries = list(dict.fromkeys(x for ix in like for x in _powers(ix))) or [FIXED]
     has_units = (group.weight_unit or group.loss_unit) and not group.each_step
     units = [*_POWERS, ZERO] if has_units else [ZERO]
-    offsets = [ONE, ZERO] if group.shift and like else [ZERO]
+    offsets = [ONE, ZERO] if group.shift and (like or dims == STACK) else [ZERO]
     found = [
         Law(p, q, e, unit, offset)
         for (p, q), e, unit, offset in itertools.product(sides, entries, units, offsets)
@@ -71,7 +72,7 @@ def _powers(ix: Index) -> list[Index]:
     powers = _POWERS if ix.cls.diagonal else _POWERS[:2]
     found = [index(ix.element, ix.cls, p) for p in powers]
     if ix.cls.signed and not ix.cls.diagonal:
-        found.append(without_signs(ix))
+        found.append(unsigned(ix))
     return list(dict.fromkeys([*found, FIXED]))
 
 

@@ -55,7 +55,12 @@ def from_sympy(value: sympy.Expr, params: Iterable[Any]) -> Expr | None:
 
 
 def is_zero(param: Param) -> Condition | None:
-    """Return the condition that a hyper-parameter is 0, or tends to 0; None if it cannot."""
+    """Return the condition that a hyper-parameter is 0, or tends to 0; None if it cannot.
+
+    No length does.
+    """
+    if param.domain.length:
+        return None
     if param.domain.contains(0):
         return sympy.Eq(symbol(param), 0)
     return Assumption(Kind.VANISHING, param) if param.domain.borders(0) else None

@@ -38,6 +38,11 @@ def pseudo_inverse(x: Tensor) -> Tensor:
     return torch.linalg.pinv(x)
 
 
+def sorted_eigenvalues(s: Tensor) -> Tensor:
+    """Return the eigenvalues in a column, largest first."""
+    return torch.linalg.eigvalsh(s).flip(-1).unsqueeze(-1)
+
+
 def sorted_eigenvectors(s: Tensor) -> Tensor:
     """Return orthonormal eigenvectors as columns, largest eigenvalue first.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Container, Iterable, Mapping
 
 import attrs
@@ -20,7 +21,7 @@ class Field:
 
     Args:
         name: its key in the optimizer's state.
-        dims: its lengths, as the symbols 1, m and n, and ranks that are numbers.
+        dims: its lengths, as the symbols 1, m, n and mn, and ranks that are numbers.
         turns: whether it is the basis of a step ago, by which other states turn.
     """
 
@@ -41,11 +42,12 @@ def lengths_of(x: Shape, shape: tuple[int, int]) -> tuple[int, int]:
 def _length(dim: Length, shape: tuple[int, int]) -> int:
     if isinstance(dim, Rank):
         assert isinstance(dim.size, Constant), "rules are sized before they are lowered"
-        return min(int(dim.size.value), *shape)
+        size = dim.size.value
+        return math.ceil(size * min(shape)) if dim.share else min(int(size), *shape)
     assert not isinstance(dim, Space), "the spaces of a part have a size before it is run"
     if isinstance(dim, Size):
         return dim.number
-    return {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1]}[dim]
+    return {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1], Dim.MN: shape[0] * shape[1]}[dim]
 
 
 def state_fields(declaration: Rule, slots: Iterable[Slot]) -> tuple[Field, ...]:

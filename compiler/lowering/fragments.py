@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Distribution, Draw, Param, Source, Stream
+from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.shapes import Dim, Length, Size, Space
 from normdsl.expressions.streams import MOMENTS, called
 from normdsl.show.notation import Level, Piece
 
 #: Names of the lengths in emitted code.
-_LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols"}
+_LENGTH = {Dim.ONE: "1", Dim.M: "rows", Dim.N: "cols", Dim.MN: "rows * cols"}
 #: The places of rows, columns and matrices, as a column: those of their first entries.
 PLACES = {
     Dim.ONE: "places[..., :1, :1]",
@@ -45,12 +47,22 @@ def length(dim: Length) -> str:
             return str(dim.number)
         case Dim():
             return _LENGTH[dim]
+    if dim.share:
+        return _share(dim.size)
     return f"min({dim.size.name if isinstance(dim.size, Param) else dim.value}, rows, cols)"
+
+
+def _share(size: Expr) -> str:
+    """Return the code of ⌈size · min(rows, cols)⌉, in whole numbers where the size is one."""
+    if isinstance(size, Param):
+        return f"-int(-{size.name} * min(rows, cols) // 1)"
+    assert isinstance(size, Constant), "a share is a number or a hyper-parameter"
+    return f"-(-{size.value.numerator} * min(rows, cols) // {size.value.denominator})"
 
 
 def drawn_key(draw: Draw) -> int:
     """Return what tells a draw of a rule apart from the others: its key, kind and shape."""
-    sides = list(Dim)
+    sides = (Dim.ONE, Dim.M, Dim.N, Dim.K)
     kind = list(Distribution).index(draw.distribution)
     axes = (x if isinstance(x, Dim) else Dim.K for x in (draw.dims.rows, draw.dims.cols))
     rows, cols = (sides.index(x) for x in axes)

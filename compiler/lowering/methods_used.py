@@ -24,6 +24,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
     Cholesky,
     Eigenbasis,
+    Eigenvalues,
     Inverse,
     MatrixPower,
     Polar,
@@ -100,6 +101,8 @@ def _line(
             return f"power {p}: {_root(schedule.root, p, often)}"
         case Eigenbasis():
             return f"eigenbasis: {_eigenbasis(schedule.eigenbasis, kept, often)}"
+        case Eigenvalues():
+            return f"eigenvalues: Eigvalsh{often}"
         case Cholesky():
             return f"Cholesky factor: Eigh and QR{often}"
         case Inverse():

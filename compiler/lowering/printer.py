@@ -320,6 +320,24 @@ class Printer(abc.ABC):
         return self._by(method, "eigenbasis", self._arg(expr.arg))
 
     @_write.register
+    def _eigenvalues(self, expr: nodes.Eigenvalues) -> Piece:
+        return self._call(symmetric.sorted_eigenvalues, self._arg(expr.arg))
+
+    @_write.register
+    def _upper_triangle(self, expr: nodes.UpperTriangle) -> Piece:
+        return Piece(f"{self._put(expr.arg, Level.ATOM, Type.ARRAY)}.triu()", Level.ATOM)
+
+    @_write.register
+    def _vec(self, expr: nodes.Vec) -> Piece:
+        arg = self._put(expr.arg, Level.ATOM, Type.ARRAY)
+        return Piece(f"{arg}.flatten(-2).unsqueeze(-1)", Level.ATOM)
+
+    @_write.register
+    def _unvec(self, expr: nodes.Unvec) -> Piece:
+        arg = self._put(expr.arg, Level.ATOM, Type.ARRAY)
+        return Piece(f"{arg}.squeeze(-1).unflatten(-1, (rows, cols))", Level.ATOM)
+
+    @_write.register
     def _qr(self, expr: nodes.Qr) -> Piece:
         return self._call(frames.orthonormal_columns, self._arg(expr.arg))
 

@@ -100,7 +100,7 @@ def fitted(live: list[Group], given: Any) -> dict[str, Any]:
 
 def _lengths(rule: Rule, saved: Group) -> Group:
     """Return the ranks of a saved group, which are taken over: its states are as long."""
-    return {h.name: saved[h.name] for h in rule.hyper if h.domain.whole and h.name in saved}
+    return {h.name: saved[h.name] for h in rule.hyper if h.domain.length and h.name in saved}
 
 
 def _is_parameters(key: Any, state: Any) -> bool:

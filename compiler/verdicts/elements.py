@@ -11,8 +11,11 @@ from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group, on_spaces
 from normdsl.compiler.invariance.laws import ANY, FIXED, Frame, Index, Law
+from normdsl.compiler.invariance.stacking import Kronecker, unstacked
 from normdsl.compiler.verdicts.jointly import Packing, packing
+from normdsl.expressions.expr import Expr
 from normdsl.expressions.ports import sorts
+from normdsl.expressions.shapes import Dim
 
 
 @attrs.frozen(eq=False)
@@ -60,7 +63,7 @@ class Element:
 
     def act(self, law: Law, x: Tensor) -> Tensor:
         """Return what a value with this law is, given its counterpart x̃ in the other run."""
-        x = x.mT if law.twin is not None else x
+        x = self._transposed(law.twin, x) if law.twin is not None else x
         if _acts(law.rows):
             x = self._matrix(law.rows, x.shape[-2]) @ x
         if _acts(law.cols):
@@ -87,7 +90,16 @@ class Element:
     def _offset(self, law: Law, x: Tensor) -> Tensor | float:
         if law.offset == 0:
             return 0.0
-        return float(law.offset) * (self.shift if x.shape == self.shift.shape else self.shift.mT)
+        transposed = x.shape == self.shift.mT.shape
+        shift = self.shift.mT if transposed else self.shift.reshape(x.shape)
+        return float(law.offset) * shift
+
+    def _transposed(self, twin: Expr, x: Tensor) -> Tensor:
+        """Return xᵀ; entries in one column stand row after row of the weights of each run."""
+        m, n = self.shift.shape
+        places = torch.arange(m * n).reshape(n, m).mT.reshape(-1)
+        x = x[places] if twin.shape.rows is Dim.MN else x
+        return (x[:, places] if twin.shape.cols is Dim.MN else x).mT
 
     def _scalar(self, law: Law) -> float:
         return self.c ** float(0 if law.unit is None else law.unit)
@@ -96,11 +108,19 @@ class Element:
         """Return the matrix that acts on an index."""
         if not _acts(ix):
             return torch.eye(size, dtype=torch.float64)
+        if isinstance(ix.element, Kronecker):
+            return self._stacked(ix)
         part = self.parts[ix.element]
         if ix.cls.diagonal:
             return torch.diag(part ** float(ix.power))
         part = part if ix.cls.signed or not ix.cls.monomial else part.abs()
         return part if ix.cls.orthogonal or ix.power == 1 else torch.linalg.inv(part).mT
+
+    def _stacked(self, ix: Index) -> Tensor:
+        sides = unstacked(ix)
+        assert sides is not None, "what acts on entries in one column acts on rows and columns"
+        pairs = zip(sides, self.shift.shape, strict=True)
+        return torch.kron(*(self._matrix(side, size) for side, size in pairs))
 
 
 def _acts(ix: Index) -> bool:

@@ -9,7 +9,7 @@ from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Draw, Joint, Query, Source, Stream
 from normdsl.expressions.ports import Port
-from normdsl.expressions.shapes import SCALAR, Rank
+from normdsl.expressions.shapes import SCALAR, Dim, Rank
 from normdsl.expressions.streams import called
 from normdsl.expressions.traversal import walk
 
@@ -65,5 +65,7 @@ def _foreign(x: Expr, ports: tuple[Port, ...]) -> str | None:
             return "each would draw a random array of its own"
         case _ if any(isinstance(d, Rank) for d in (x.shape.rows, x.shape.cols)):
             return "directions are chosen among the rows and columns of one"
+        case _ if Dim.MN in (x.shape.rows, x.shape.cols):
+            return "entries in one column are those of a rule of one"
         case _:
             return None

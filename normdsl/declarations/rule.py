@@ -300,7 +300,7 @@ class Rule:
             HyperparameterError: if one has neither a value nor a default.
         """
         open_ones = _lengths(self.update)
-        sizes = tuple((h.name, _whole(self, h, values)) for h in self.hyper if h.name in open_ones)
+        sizes = tuple((h.name, _length(self, h, values)) for h in self.hyper if h.name in open_ones)
         return _sized(self, sizes) if sizes else self
 
     def on_gradient(self, function: Callable[[Expr], Expr], name: str | None = None) -> Rule:
@@ -382,10 +382,10 @@ def _part(rule: Rule, number: int, sizes: tuple[tuple[str, int], ...]) -> Rule:
 @lru_cache(maxsize=1024)
 def _lengths(update: Expr) -> frozenset[str]:
     """Return the hyper-parameters that are lengths; every step asks."""
-    return frozenset(x.name for x in walk(update) if isinstance(x, Param) and x.domain.whole)
+    return frozenset(x.name for x in walk(update) if isinstance(x, Param) and x.domain.length)
 
 
-def _whole(rule: Rule, h: Hyperparameter, values: Mapping[str, Any]) -> int:
+def _length(rule: Rule, h: Hyperparameter, values: Mapping[str, Any]) -> int | float:
     value = values.get(h.name)
     value = h.default if value is None else value
     if value is None:
@@ -396,11 +396,11 @@ def _whole(rule: Rule, h: Hyperparameter, values: Mapping[str, Any]) -> int:
         )
     known = float(value)
     h.check(known)
-    return int(known)
+    return int(known) if h.domain.whole else known
 
 
 @remembered(maxsize=256)
-def _sized(rule: Rule, sizes: tuple[tuple[str, int], ...]) -> Rule:
+def _sized(rule: Rule, sizes: tuple[tuple[str, int | float], ...]) -> Rule:
     return attrs.evolve(rule.bind(**dict(sizes)), hyper=rule.hyper)
 
 

@@ -21,8 +21,8 @@ from normdsl.declarations.text_limits import refused as _refused
 from normdsl.errors import NormdslError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.gauge import Gauge
-from normdsl.expressions.nodes import FUNCTIONS, Function, rank_of
-from normdsl.expressions.shapes import Dim, Length, Space
+from normdsl.expressions.nodes import FUNCTIONS, Function, legal_rank
+from normdsl.expressions.shapes import Dim, Length, Rank, Space
 from normdsl.expressions.traversal import walk
 from normdsl.norms.base import Norm
 from normdsl.norms.maps import LinearMap
@@ -176,9 +176,10 @@ def _converter() -> cattrs.Converter:
             return _dim(value, Dim)
         if value.keys() == {"name"} and is_name(value["name"]):
             return Space(value["name"])
-        if value.keys() != {"size"}:
+        share = value.get("share", False)
+        if value.keys() - {"share"} != {"size"} or not isinstance(share, bool):
             raise _refused(f"{str(value)[:50]!r} is not a length")
-        return rank_of(structure_place(value["size"], Expr))
+        return legal_rank(Rank(structure_place(value["size"], Expr), share))
 
     def structure_exactly(value: Any, cls: Any) -> Any:
         if type(value) is not cls:

@@ -23,9 +23,9 @@ from normdsl.vocabulary.ports import Parameter, matrix_of
 T = TypeVar("T", bound=Rule)
 
 _ANNOTATIONS = (
-    "annotate it as nd.NonNegative (≥ 0), nd.Positive (> 0), nd.Fraction (0 ≤ x < 1), nd.Real, or "
-    "nd.Rank (a whole number ≥ 1); in a rule over several parameters, each of them as "
-    'nd.Matrix("m", "n")'
+    "annotate it as nd.NonNegative (≥ 0), nd.Positive (> 0), nd.Fraction (0 ≤ x < 1), nd.Real, "
+    "nd.Rank (a whole number ≥ 1) or nd.Share (0 < x ≤ 1); in a rule over several parameters, each "
+    'of them as nd.Matrix("m", "n")'
 )
 
 

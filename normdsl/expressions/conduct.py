@@ -44,6 +44,7 @@ class Role(enum.Enum):
     POLAR = "polar"
     ROOT = "root"
     EIGENBASIS = "eigenbasis"
+    EIGENVALUES = "eigenvalues"
     FACTOR = "factor"
     INVERSE = "inverse"
     SINGULAR = "singular values"
@@ -54,5 +55,5 @@ class Role(enum.Enum):
     @property
     def refreshed(self) -> bool:
         """Whether a schedule may keep its values between steps: of a statistic, or a subspace."""
-        kept = (Role.ROOT, Role.EIGENBASIS, Role.FACTOR, Role.INVERSE, Role.SUBSPACE)
-        return self in kept
+        of_statistics = (Role.ROOT, Role.EIGENBASIS, Role.EIGENVALUES, Role.FACTOR, Role.INVERSE)
+        return self in of_statistics or self is Role.SUBSPACE

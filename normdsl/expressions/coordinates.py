@@ -137,6 +137,13 @@ def _basis(node: Expr, axes: Sequence[Axes]) -> Axes:
 
 
 @along.register
+def _eigenvalues(node: nodes.Eigenvalues, axes: Sequence[Axes]) -> Axes:
+    if any(isinstance(axis, Along) for axis in axes[0]):
+        raise Unknown
+    return Along(nodes.Eigenbasis(node.arg, where=node.where), odd=False), Kind.EQUAL
+
+
+@along.register
 def _transpose(node: n.Transpose, axes: Sequence[Axes]) -> Axes:
     (rows, cols), *_ = axes
     return cols, rows

@@ -22,6 +22,7 @@ class Domain:
         stated: False for the domain of an unannotated hyper-parameter, which a use may narrow.
         loss_unit: whether it is a value of the loss, measured in the units of the loss.
         whole: whether it holds whole numbers alone, as lengths are.
+        share: whether it is a share of a length, of the shorter side of W.
 
     Example:
         >>> import normdsl as nd
@@ -38,6 +39,12 @@ class Domain:
     stated: bool = True
     loss_unit: bool = False
     whole: bool = False
+    share: bool = False
+
+    @property
+    def length(self) -> bool:
+        """Whether it says how long states are, and so is fixed before the first step."""
+        return self.whole or self.share
 
     def contains(self, value: float) -> bool:
         """Return whether `value` lies in the interval (NaN lies nowhere)."""
@@ -78,6 +85,7 @@ POSITIVE = Domain("Positive", 0.0, low_open=True, high_open=True)
 FRACTION = Domain("Fraction", 0.0, 1.0, high_open=True)
 LOSS_VALUE = Domain("LossValue", low_open=True, high_open=True, loss_unit=True)
 RANK = Domain("Rank", 1.0, high_open=True, whole=True)
+SHARE = Domain("Share", 0.0, 1.0, low_open=True, share=True)
 
 #: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `FRACTION`.
 UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)
@@ -101,6 +109,7 @@ Positive = Annotated[Any, POSITIVE]
 Fraction = Annotated[Any, FRACTION]
 LossValue = Annotated[Any, LOSS_VALUE]
 Rank = Annotated[Any, RANK]
+Share = Annotated[Any, SHARE]
 
 
 def domain_of(annotation: Any) -> Domain | None:

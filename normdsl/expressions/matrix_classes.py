@@ -68,6 +68,11 @@ TRIVIAL = MatrixClass("identity", (PERMUTATION, SIGNS, POSITIVE), orthogonal=Tru
 _ALL = (GENERAL, ORTHOGONAL, SIGNED_PERMUTATION, PERMUTATION, SIGNS, POSITIVE, TRIVIAL)
 
 
+def smallest(*classes: MatrixClass) -> MatrixClass:
+    """Return the smallest class that has the members of all of these, and their products P ⊗ Q."""
+    return next(c for c in reversed(_ALL) if all(x <= c for x in classes))
+
+
 @attrs.frozen
 class Isometries:
     """The linear isometries of a norm, as the largest matrix class on each of three places.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
@@ -99,3 +99,17 @@ def shapes(ports: Iterable[Port], sizes: Mapping[Space, int]) -> list[tuple[int,
 
 def _length(axis: Axis, sizes: Mapping[Space, int]) -> int:
     return sizes[axis.length] if isinstance(axis.length, Space) else 1
+
+
+def alike(ports: Iterable[Port]) -> Iterator[Port]:
+    """Yield the parameters that have the shape of another, or of its transpose."""
+    listed = list(ports)
+    for port in listed:
+        shapes = [p.shape for p in listed if p is not port]
+        if port.shape in shapes or port.shape.transposed in shapes:
+            yield port
+
+
+def of_shape(ports: Iterable[Port], shape: Shape) -> Iterator[Port]:
+    """Yield the parameters of a shape."""
+    return (port for port in ports if port.shape == shape)

@@ -1,4 +1,4 @@
-"""Shapes of expressions: pairs of the symbols 1, m and n, of ranks and of spaces with names."""
+"""Shapes of expressions: pairs of the symbols 1, m, n and mn, ranks, and spaces with names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from normdsl.errors import DeclarationError, with_article
 
 
 class Dim(enum.Enum):
-    """The length of an axis: one, the rows m of W, its columns n, or how many singular values."""
+    """The length of an axis: one, rows or columns of W, its singular values, or its entries."""
 
     ONE = "1"
     M = "m"
     N = "n"
     K = "min(m, n)"
+    MN = "mn"
 
 
 @attrs.frozen
@@ -26,15 +27,17 @@ class Rank:
     """A length that the author chooses: how many directions are kept, min(size, m, n).
 
     Args:
-        size: an expression, a whole number or the hyper-parameter that will be one.
+        size: an expression, a number or the hyper-parameter that will be one.
+        share: whether it is a share of the shorter side, ⌈size · min(m, n)⌉.
     """
 
     size: Any
+    share: bool = False
 
     @property
     def value(self) -> str:
         """How it is written."""
-        return str(self.size)
+        return f"{self.size} min(m, n)" if self.share else str(self.size)
 
 
 @attrs.frozen
@@ -128,6 +131,7 @@ SCALAR = Shape(Dim.ONE, Dim.ONE)
 MATRIX = Shape(Dim.M, Dim.N)
 LEFT = Shape(Dim.M, Dim.M)
 RIGHT = Shape(Dim.N, Dim.N)
+STACK = Shape(Dim.MN, Dim.ONE)
 
 
 def are_lengths(given: Any) -> bool:

@@ -104,22 +104,37 @@ def momentum(x: Any, buffer: Any, readout: Any = None, *, normalized: bool = Tru
     return averaged
 
 
-def ema(x: Any, beta: Any, *, debias: bool = False) -> Expr:
-    """Return the exponential moving average s ← β s + (1 − β) x from zero.
+def ema(x: Any, beta: Any, *, debias: bool = False, init: Any = None) -> Expr:
+    """Return the exponential moving average s ← β s + (1 − β) x, from `init` (default zero).
 
     Args:
         x: the stream.
         beta: β, in [0, 1).
         debias: divide by 1 − β^t, which removes the bias of the zero start
             (Kingma and Ba, 2014, arXiv:1412.6980).
+        init: what it starts from, as a multiple of the identity: 0.1 * nd.eye_like(x).
+
+    Raises:
+        DeclarationError: if the bias of a zero start is to be removed from another one.
 
     Example:
         >>> import normdsl as nd
         >>> print(nd.ema(nd.G, 0.9))
         fix(9/10 s_old + 1/10 G)
     """
-    average = momentum(x, beta)
-    return average / (1 - as_expr(beta) ** t) if debias else average
+    if init is None:
+        average = momentum(x, beta)
+        return average / (1 - as_expr(beta) ** t) if debias else average
+    if debias:
+        raise DeclarationError(
+            "remove the bias of an average that starts from a value",
+            at=as_expr(init),
+            why="1 − β^t is what a start from zero lacks",
+            hint="leave out debias or init",
+        )
+    x, b = as_expr(x), rate(beta)
+    started: Expr = fix(lambda s: b * s + (1 - b) * x, init)
+    return started
 
 
 def accumulate(x: Any, init: Any = None) -> Expr:

@@ -1,4 +1,8 @@
-"""Frames of a chosen rank: bases of ranges, leading singular vectors, selected rows; masks."""
+"""Frames of a chosen rank: bases of ranges, leading singular vectors, selected rows; masks.
+
+A rank is a whole number, how many, or one between 0 and 1, which share of the shorter side of W,
+rounded up: `rank: nd.Rank = 32`, `share: nd.Share = 0.25`.
+"""
 
 from __future__ import annotations
 
@@ -60,19 +64,22 @@ def top_singular(x: Any, rank: Any) -> Expr:
     the coordinates of this step. A schedule keeps them for `refresh` steps.
 
     Args:
-        x: a matrix. rank: how many, a number or a hyper-parameter `rank: nd.Rank`; at most
-            min(m, n) are taken.
+        x: a matrix. rank: how many, or which share, a number or a hyper-parameter
+            `rank: nd.Rank` or `share: nd.Share`; at most min(m, n) are taken.
 
     Raises:
-        DomainError: for a rank that is no whole number ≥ 1.
+        DomainError: for a rank that is neither a whole number ≥ 1 nor a share.
 
     Example:
         >>> import normdsl as nd
         >>> P = nd.top_singular(nd.G, 4)
         >>> print(P @ P.T @ nd.G)
         top[4](G) top[4](G)ᵀ G
+        >>> print(nd.top_singular(nd.G, 1 / 4).shape)
+        m×¼ min(m, n)
     """
-    return nodes.TopSingular(as_expr(x), as_expr(rank))
+    found = nodes.rank_of(as_expr(rank))
+    return nodes.TopSingular(as_expr(x), found.size, found.share)
 
 
 def normal(rows: Any, cols: Any, key: int = 0) -> Expr:
@@ -129,7 +136,8 @@ def selection(scores: Any, rank: Any) -> Expr:
         >>> print(E.T @ nd.G, (E.T @ nd.G).shape)
         select[4](sum[j](abs(G)))ᵀ G 4×n
     """
-    return nodes.Selection(as_expr(scores), as_expr(rank))
+    found = nodes.rank_of(as_expr(rank))
+    return nodes.Selection(as_expr(scores), found.size, found.share)
 
 
 def dct_basis(points: Any) -> Expr:

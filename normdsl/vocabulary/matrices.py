@@ -1,14 +1,16 @@
-"""Functions of matrices: polar factors, powers, inverses, factors and bases."""
+"""Functions of matrices: polar factors, powers, inverses, bases, eigenvalues, entries stacked."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from normdsl.errors import ShapeError
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Expr, simplest
 from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.nodes.products import transpose
 from normdsl.expressions.recursion import State
+from normdsl.expressions.shapes import SCALAR, Dim
 from normdsl.expressions.traversal import walk
 
 
@@ -93,3 +95,117 @@ def eigenbasis(s: Any) -> Expr:
         eigenbasis(fix(9/10 s_old + 1/10 G Gᵀ))ᵀ G
     """
     return nodes.Eigenbasis(as_expr(s))
+
+
+def eigenvalues(s: Any) -> Expr:
+    """Return the eigenvalues of a symmetric matrix as a column, largest first.
+
+    In the order of the columns of `nd.eigenbasis(s)`: Q diag(f(λ)) Qᵀ, written
+    `(Q * f(lam).T) @ Q.T` or `Q @ nd.diag(f(lam)) @ Q.T`, is a function of the matrix. For |S| no
+    eigenvectors are needed: it is `nd.matrix_power(S @ S, 1 / 2)`.
+
+    Raises:
+        DomainError: if s is not known to be symmetric.
+
+    Example:
+        >>> import normdsl as nd
+        >>> lam = nd.eigenvalues(nd.G @ nd.G.T)
+        >>> print(nd.max(lam), lam.shape)
+        max[ij](eigenvalues(G Gᵀ)) m×1
+    """
+    return nodes.Eigenvalues(as_expr(s))
+
+
+def diag(v: Any) -> Expr:
+    """Return the diagonal matrix of a column: v ∘ I. `nd.diagonal` is the way back.
+
+    Products with it are multiples of rows and columns, and nothing else is computed.
+
+    Raises:
+        ShapeError: for anything but a column.
+
+    Example:
+        >>> import normdsl as nd
+        >>> lengths = nd.sqrt(nd.sum(nd.G * nd.G, over="cols"))
+        >>> print(nd.diag(lengths), "|", nd.diag(lengths) @ nd.G)
+        diag(√sum[j](G²)) | √sum[j](G²) ∘ G
+    """
+    column = as_expr(v)
+    if column.shape.cols is not Dim.ONE or column.shape == SCALAR:
+        raise ShapeError(
+            f"form the diagonal matrix of {column.shape.phrase}",
+            at=column,
+            why="it has a number for each row, in a column",
+            hint="transpose a row with .T; for the diagonal of a matrix use nd.diagonal",
+        )
+    return column * nodes.Eye(column.shape.rows)
+
+
+def diagonal(s: Any) -> Expr:
+    """Return the diagonal of a square matrix as a column. `nd.diag` is the way back.
+
+    Raises:
+        ShapeError: if s is not square.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.diagonal(nd.G @ nd.G.T), nd.diagonal(nd.G @ nd.G.T).shape)
+        diagonal(G Gᵀ) m×1
+    """
+    square = as_expr(s)
+    if not square.shape.square:
+        raise ShapeError(
+            f"take the diagonal of {square.shape.phrase}",
+            at=square,
+            why="a diagonal is one of a square matrix, m×m or n×n",
+            hint="build one with G @ G.T (m×m) or G.T @ G (n×n)",
+        )
+    return nodes.Inner(nodes.Eye(square.shape.rows), square, False, True)
+
+
+def triu(x: Any) -> Expr:
+    """Return the upper triangle of a square matrix: X_ij for i ≤ j, and 0 below the diagonal.
+
+    The lower one is `nd.triu(x.T).T`; the diagonal is `nd.diagonal(x)`.
+
+    Raises:
+        ShapeError: if x is not square.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.triu(nd.G @ nd.G.T) @ nd.G)
+        triu(G Gᵀ) G
+    """
+    return nodes.UpperTriangle(as_expr(x))
+
+
+def vec(x: Any) -> Expr:
+    """Return the entries of an m×n matrix as a column of mn, row after row.
+
+    For statistics on pairs of entries: nd.vec(G) @ nd.vec(G).T is mn×mn, the square of the memory
+    of W, so it is for small layers. vec(A X Bᵀ) = (A ⊗ B) vec(X), by which its law is found.
+
+    Raises:
+        ShapeError: for anything but an m×n matrix.
+
+    Example:
+        >>> import normdsl as nd
+        >>> S = nd.accumulate(nd.vec(nd.G) @ nd.vec(nd.G).T)
+        >>> print(nd.unvec(nd.matrix_power(S, -1 / 2) @ nd.vec(nd.G)).shape)
+        m×n
+    """
+    return simplest(nodes.Vec(as_expr(x)))
+
+
+def unvec(v: Any) -> Expr:
+    """Return the m×n matrix whose entries are those of a column of mn, row after row.
+
+    Raises:
+        ShapeError: for anything but a column of mn entries.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.unvec(nd.vec(nd.G)) == nd.G
+        True
+    """
+    return simplest(nodes.Unvec(as_expr(v)))

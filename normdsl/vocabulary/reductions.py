@@ -53,7 +53,7 @@ def mean(x: Any, *, over: str = "all") -> Expr:
     """
     x = as_expr(x)
     over_rows, over_cols = _axes(over)
-    lengths = {Dim.M: rows, Dim.N: cols, Dim.ONE: as_expr(1)}
+    lengths = {Dim.M: rows, Dim.N: cols, Dim.MN: rows * cols, Dim.ONE: as_expr(1)}
     counts = [lengths[d] for d, o in ((x.shape.rows, over_rows), (x.shape.cols, over_cols)) if o]
     return sum(x, over=over) / math.prod(counts[1:], start=counts[0])
 

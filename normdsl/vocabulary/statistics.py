@@ -12,10 +12,13 @@ from typing import Any
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.recursion import fix
-from normdsl.expressions.streams import cols, rows
+from normdsl.expressions.streams import W, cols, rows
 from normdsl.vocabulary.averages import eye_like, prev, rate, zeros_like
-from normdsl.vocabulary.entrywise import maximum
-from normdsl.vocabulary.matrices import inverse
+from normdsl.vocabulary.draws import normal_like
+from normdsl.vocabulary.entrywise import maximum, reciprocal
+from normdsl.vocabulary.matrices import inverse, vec
+from normdsl.vocabulary.queries import hessian_product
+from normdsl.vocabulary.reductions import inner
 
 
 def running_max(x: Any) -> Expr:
@@ -60,6 +63,63 @@ def coupled_grams(x: Any, beta: Any, start: Any = 1) -> tuple[Expr, Expr]:
 
     factors: tuple[Expr, Expr] = fix(step, (start * eye_like(x @ x.T), start * eye_like(x.T @ x)))
     return factors
+
+
+def bfgs_update(h: Any, s: Any, y: Any) -> Expr:
+    """Return what BFGS makes of an inverse Hessian H by a step s and the change y of the gradient.
+
+        (I − ρ s yᵀ) H (I − ρ y sᵀ) + ρ s sᵀ,  ρ = 1/⟨s, y⟩, where ⟨s, y⟩ > 0, otherwise H
+
+    It takes y to s, and is positive definite if H is (Broyden, Fletcher, Goldfarb and Shanno, 1970;
+    Nocedal and Wright, 2006, section 6.1). Multiplied out, as here, it takes no product of two
+    matrices. Columns s = nd.vec(…) are of all entries, or of those of a subspace.
+
+    Args:
+        h: H, a square matrix. s: a column. y: a column.
+
+    Example:
+        >>> import normdsl as nd
+        >>> s, y = nd.vec(nd.W - nd.prev(nd.W, init=nd.W)), nd.vec(nd.G - nd.prev(nd.G))
+        >>> H = nd.fix(lambda H: nd.bfgs_update(H, s, y), 0.1 * nd.eye_like(s @ s.T))
+        >>> print(nd.unvec(H @ nd.vec(nd.G)).shape)
+        m×n
+    """
+    h, s, y = as_expr(h), as_expr(s), as_expr(y)
+    rho = reciprocal(maximum(inner(s, y), 0))  # which is 0 where the maximum is
+    over, beside = h @ y, h.T @ y
+    along = rho * (1 + rho * inner(y, over)) * s
+    return h + along @ s.T - rho * (over @ s.T + s @ beside.T)
+
+
+def fitted_hessian(beta: Any, key: int = 0) -> Expr:
+    """Return an estimate of the Hessian on all pairs of entries, mn×mn, fitted by its products.
+
+        B ← B + (1 − β) (r zᵀ + z rᵀ − ⟨z, r⟩/⟨z, z⟩ z zᵀ)/⟨z, z⟩,  r = vec(H z) − B z
+
+    from zero, with normal z. For β = 0 it is the symmetric matrix nearest to B that agrees with H
+    on z (Powell, 1970; Gower and Richtárik, 2017, arXiv:1602.01768); a larger β averages over
+    samples. Parts of H between layers are not in B, and disturb it if there are some.
+
+    Args:
+        beta: β, in [0, 1). key: tells draws apart.
+
+    Example:
+        >>> import normdsl as nd
+        >>> B = nd.fitted_hessian(0.5)
+        >>> print(B.shape, B.facts.symmetric)
+        mn×mn True
+    """
+    draw, b = normal_like(W, key), rate(beta)
+    z, product = vec(draw), vec(hessian_product(draw))
+    size = inner(z, z)
+
+    def step(old: Expr) -> Expr:
+        r = product - old @ z
+        half = r - inner(z, r) / (2 * size) * z
+        return old + (1 - b) / size * (half @ z.T + z @ half.T)
+
+    fitted: Expr = fix(step, zeros_like(z @ z.T))
+    return fitted
 
 
 def ema_in_basis(x: Any, beta: Any, left: Any, right: Any) -> Expr:

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import pytorch_optimizer
 import torch
-from references.curvature import CURVATURE, product, slope
+from references.curvature import CURVATURE, ENTRIES, NORMAL, product, slope
 from torch import nn
 
 import normdsl as nd
@@ -25,6 +25,11 @@ SETTINGS = {
     "newton_cg": {"lr": 0.5, "damping": 0.1},
     "aicn": {"smoothness": 3.0},
     "gns_newton": {"start": 30.0},
+    "saddle_free_newton": {"lr": 0.2, "beta": 0.8, "damping": 0.3},
+    "cubic_newton": {"smoothness": 3.0, "beta": 0.8},
+    "polynomial_preconditioning": {"lr": 0.05},
+    "bfgs": {"lr": 0.2, "start": 0.1},
+    "ceqn": {"inexactness": 3.0, "smoothness": 2.0, "start": 0.1},
 }  # fmt: skip
 RULES = {name: shipped()[name] for name in CURVATURE}
 
@@ -69,21 +74,31 @@ def trained(rule, steps=STEPS, f=loss, **options):
     return path
 
 
+def drawn(like):
+    """The random numbers that rules draw in each step."""
+    path = trained(nd.Declaration("probe", (), W + like(W) - 1e-30 * G))
+    return [x - y for x, y in zip(path, [START, *path], strict=False)]
+
+
 @pytest.fixture(scope="module")
 def signs():
-    """The random signs that rules draw in each step."""
-    probe = nd.Declaration("probe", (), W + nd.signs_like(W) - 1e-30 * G)
-    path = trained(probe)
-    return [(x - y).round() for x, y in zip(path, [START, *path], strict=False)]
+    return [x.round() for x in drawn(nd.signs_like)]
+
+
+@pytest.fixture(scope="module")
+def normals():
+    return drawn(nd.normal_like)
 
 
 @pytest.mark.parametrize("given", ["settings", "defaults"])
 @pytest.mark.parametrize("name", CURVATURE)
-def test_trajectories_equal_a_literal_loop(name, given, signs):
+def test_trajectories_equal_a_literal_loop(name, given, signs, normals):
     hyper = SETTINGS[name] if given == "settings" else {}
     w, state = START, {}
+    numbers = normals if name in NORMAL else signs
+    assert [m * n for m, n in SHAPES] == list(ENTRIES)
     for t, found in enumerate(trained(RULES[name], **hyper), 1):
-        w = CURVATURE[name](w, lambda x, t=t: loss(x, t - 1), t, state, signs[t - 1], **hyper)
+        w = CURVATURE[name](w, lambda x, t=t: loss(x, t - 1), t, state, numbers[t - 1], **hyper)
         torch.testing.assert_close(found, w, rtol=1e-9, atol=1e-11)
     assert float((w - START).norm()) > 1e-3
 
@@ -181,7 +196,7 @@ def test_newtons_step_of_a_transformed_loss_is_a_shorter_one():
     torch.testing.assert_close(squared, plain, rtol=1e-9, atol=0)
 
 
-@pytest.mark.parametrize("name", ["newton_cg", "aicn", "gns_newton"])
+@pytest.mark.parametrize("name", ["newton_cg", "aicn", "gns_newton", "cubic_newton"])
 def test_it_stays_at_a_minimum_in_float32(name):
     p = nn.Parameter(torch.ones(2, 3))
     opt = RULES[name]([p])

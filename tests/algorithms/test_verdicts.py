@@ -7,6 +7,7 @@ from taking_turns import OTHERS
 
 from normdsl.compiler.invariance import groups as g
 
+AFFINE = ("affine", "left_affine", "right_affine")
 ROTATED = ("orthogonal", "left_orthogonal", "right_orthogonal")
 ENTRYWISE = ("sign_flips", "signed_permutations", "permutations")
 SCALED = ("scale", "row_column_scale", "uniform_scale")
@@ -18,6 +19,10 @@ MOMENTS = {**LOSS_AT_ZERO, "loss_transform": "if beta1 = 0, beta2 = 0 and eps = 
 FLOOR = {"loss_scale": "if floor is scaled along with the loss"}
 GROWN = "if eps = 0, weight_decay = 0 and d starts transformed along with the weights"
 GROWN_RATE = GROWN.replace("d starts", "rate_buffer starts")
+METRIC = "if H starts transformed along with the weights"
+FISHER = "if damping = 0, F starts transformed along with the weights"
+FITTED = "in the limit fit → 0, where continuous"
+DAMPED = "in the limit damping → 0, where continuous"
 LIMIT = "in the limit gain → 0, where continuous"
 
 
@@ -173,6 +178,31 @@ TABLE = {
         MIRRORED,
         loss_scale="if L and R start multiplied by c^(-1/2)",
     ),
+    "full_matrix_adagrad": holds(ROTATED, ENTRYWISE, "translation", MIRRORED, **LOSS_AT_ZERO),
+    "natural_gradient": holds(
+        ROTATED,
+        ENTRYWISE,
+        "translation",
+        MIRRORED,
+        **dict.fromkeys((*AFFINE, "scale", "row_column_scale"), FISHER + " and F has full rank"),
+        uniform_scale=FISHER.replace(",", " and"),
+    ),
+    "bfgs": holds(
+        ROTATED,
+        ENTRYWISE,
+        "translation",
+        MIRRORED,
+        **dict.fromkeys((*AFFINE, *SCALED), METRIC),
+        loss_scale="if H starts multiplied by c^(-1)",
+    ),
+    "ceqn": holds(
+        ROTATED,
+        ENTRYWISE,
+        "translation",
+        MIRRORED,
+        **dict.fromkeys((*AFFINE, *SCALED), METRIC),
+        loss_scale="if H starts multiplied by c^(-1) in the limit smoothness → 0, where continuous",
+    ),
     "dadapt_adam": holds(ENTRYWISE, MIRRORED, uniform_scale=GROWN_RATE, **MOMENTS, **NO_DECAY),
 }
 #: The same of rules that ask, have points, curvature or low rank, as far as it is proved.
@@ -223,7 +253,6 @@ ASKING = {
         "loss_scale",
         "translation",
         MIRRORED,
-        uniform_scale="if γ starts transformed along with the weights",
     ),
     "gradient_regularization": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "hessian_momentum": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
@@ -250,6 +279,30 @@ ASKING = {
         left_orthogonal="in law",
         signed_permutations="in law",
         uniform_scale="if kappa = 0 and P_buffer starts transformed along with the weights",
+    ),
+    "online_bfgs": holds(
+        ROTATED,
+        ENTRYWISE,
+        "translation",
+        MIRRORED,
+        **dict.fromkeys((*AFFINE, *SCALED), METRIC.replace("if", "if damping = 0 and")),
+        loss_scale="if damping = 0 and H starts multiplied by c^(-1)",
+    ),
+    "saddle_free_newton": holds(
+        "translation",
+        **dict.fromkeys((*ROTATED, *ENTRYWISE, MIRRORED), "in law"),
+        **dict.fromkeys(("uniform_scale", "loss_scale"), DAMPED),
+    ),
+    "cubic_newton": holds("translation", **dict.fromkeys((*ROTATED, *ENTRYWISE), "in law")),
+    "polynomial_preconditioning": holds(
+        "translation", **dict.fromkeys((*ENTRYWISE, MIRRORED), "in law")
+    ),
+    "psgd_triangular": holds(
+        "translation",
+        left_orthogonal="in law if Q starts transformed along with the weights",
+        right_orthogonal="in law if P starts transformed along with the weights",
+        **dict.fromkeys(("orthogonal", "signed_permutations"), FITTED),
+        loss_scale="if P and Q start multiplied by c^(-1/4)",
     ),
     "power_sgd": holds(
         **NO_DECAY,

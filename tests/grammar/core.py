@@ -16,7 +16,7 @@ from normdsl.expressions import nodes
 from normdsl.expressions.domains import FRACTION, LOSS_VALUE, NON_NEGATIVE, POSITIVE, REAL
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant, as_expr
-from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Shape
+from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, STACK, Dim, Shape
 
 FLIPPED = MATRIX.transposed
 COLUMN, ROW = Shape(Dim.M, Dim.ONE), Shape(Dim.ONE, Dim.N)
@@ -47,6 +47,7 @@ scalar, matrix, flipped, left, right, column, row = (
 )
 thin, thin_right = (Sort(Shape(dim, nodes.rank_of(as_expr(2)))) for dim in (Dim.M, Dim.N))
 psd_left, psd_right = Sort(LEFT, Kind.PSD), Sort(RIGHT, Kind.PSD)
+stack, psd_stack = Sort(STACK), Sort(Shape(Dim.MN, Dim.MN), Kind.PSD)
 primal, dual, still = (Sort(MATRIX, k) for k in (Kind.PRIMAL, Kind.DUAL, Kind.STILL))
 number = Sort(SCALAR, Kind.STILL)
 second = Sort(MATRIX, Kind.SQUARED)

@@ -58,6 +58,13 @@ def times(norm: nd.Norm) -> Callable[[Expr, Expr, Expr, Expr], Expr]:
     return lambda c, x, over, under: two_sided(nd.abs(c) * norm)(x, over, under)
 
 
+def natural(x: Expr, y: Expr) -> Expr:
+    """Return what a metric of all entries, gathered from x, makes of y."""
+    column = nd.vec(x)
+    metric = nd.accumulate(column @ column.T, nd.eye_like(column @ column.T))
+    return nd.unvec(nd.inverse(metric) @ nd.vec(y))
+
+
 def by_cholesky(x: Expr, over: Expr) -> Expr:
     """C⁻ᵀ polar(C⁻¹ x) with C Cᵀ the form."""
     root = nd.inverse(nd.cholesky(over))
@@ -97,6 +104,7 @@ AFFINE = [
     *(make(primal, two_sided(n, e), *TWO_SIDED) for n in ROTATED_NORMS for e in (0.5, P)),
     *(make(primal, one_sided(norm), dual, metric_left) for norm in ROTATED_NORMS),
     make(primal, by_cholesky, dual, metric_left),
+    make(primal, natural, dual, dual),
     *(make(primal, coupled(norm), dual) for norm in ROTATED_NORMS),
     *(make(primal, times(n), number, *TWO_SIDED) for n in ROTATED_NORMS),
     *leaves(primal, first(W)),
@@ -148,6 +156,8 @@ SCALE = [
     *leaves(primal, first(W)),
     Loop(still, (zeros(still), as_expr(0)), (still, number)),
     make(primal, scaled, dual, second),
+    make(primal, natural, dual, dual),
+    make(still, lambda x, y: nd.unvec(nd.vec(x) * nd.vec(y)), primal, dual),
     Loop(primal, (zeros(primal),), (primal,)),
     Loop(second, (zeros(second),), (second,)),
     Loop(still, (zeros(still), zeros(second)), (still, second)),

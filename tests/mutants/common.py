@@ -32,6 +32,8 @@ ROWS = nd.sum(G, over="cols")
 THIN = G @ nd.top_singular(G.T, 2)
 PICK = nd.selection(nd.sum(nd.abs(G), over="cols"), 2)
 NOISE = nd.normal_like(G)
+STACK = nd.vec(G)
+OUTER = STACK @ STACK.T
 
 
 def step(x: Expr) -> Expr:

@@ -11,7 +11,19 @@ from grammar.core import EPS
 from norms_catalogue import brief
 
 import normdsl as nd
-from mutants.common import GRAM, NO, NOISE, PICK, ROWS, UNDER, Mutant, kept, step
+from mutants.common import (
+    GRAM,
+    NO,
+    NOISE,
+    OUTER,
+    PICK,
+    ROWS,
+    STACK,
+    UNDER,
+    Mutant,
+    kept,
+    step,
+)  # fmt: skip
 from normdsl import G, W
 from normdsl.compiler.invariance import forms, linear, mirror, normal_form, pushing, terms
 from normdsl.compiler.invariance import groups as g
@@ -101,6 +113,21 @@ MIRRORS = [
            nd.eigenbasis(GRAM), g.transpose),
     Mutant("eigenvectors of a step ago are not transposed", imaged(Before, unturned),
            nd.prev(nd.eigenbasis(GRAM)), g.transpose),
+    Mutant("eigenvalues are not transposed",
+           imaged(nodes.Eigenvalues, lambda node, image: nodes.Eigenvalues(image(node.arg))),
+           nd.eigenvalues(GRAM), g.transpose),
+    Mutant("a triangle is above the diagonal in both runs", imaged(
+        nodes.UpperTriangle, lambda node, image: nodes.UpperTriangle(image(node.arg))),
+           nd.triu(G @ W.T), g.transpose),
+    Mutant("entries in one column stay a column",
+           imaged(nodes.Vec, lambda node, image: nodes.Vec(image(node.arg))),
+           STACK, g.transpose),
+    Mutant("a matrix of entries is transposed",
+           imaged(nodes.Unvec, lambda node, image: nodes.Unvec(image(node.arg).T).T),
+           nd.unvec(OUTER @ STACK), g.transpose),
+    Mutant("an order of all entries is the same in both runs",
+           replaced(mirror._orders, lambda expr: False), nd.cholesky(OUTER + nd.eye_like(OUTER)),
+           g.transpose),
     Mutant("a triangle is not transposed",
            imaged(nodes.Cholesky, lambda node, image: nodes.Cholesky(image(node.arg))),
            nd.cholesky(GRAM), g.transpose),

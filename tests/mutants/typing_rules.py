@@ -12,7 +12,7 @@ from faults import claims, law, lenient, member, replaced, without
 from grammar.core import EPS, LR, K, P
 
 import normdsl as nd
-from mutants.common import GRAM, NO, ONES, PICK, ROWS, THIN, UNDER, Mutant, kept, step
+from mutants.common import GRAM, NO, ONES, OUTER, PICK, ROWS, STACK, THIN, UNDER, Mutant, kept, step
 from normdsl import G, W
 from normdsl.compiler.invariance import groups as g
 from normdsl.compiler.invariance import rules
@@ -174,6 +174,29 @@ RULES = [
            nd.selection(nd.sum(nd.sign(nd.abs(G)), over="cols"), 2), g.signed_permutations),
     Mutant("selected by scores of any kind", lenient(nodes.Selection), nd.selection(ROWS, 2),
            g.left_orthogonal),
+    Mutant("eigenvalues have no unit", law(nodes.Eigenvalues, lambda o, known: {"unit": ZERO}),
+           nd.eigenvalues(GRAM), g.loss_scale),
+    Mutant("eigenvalues of any matrix", lenient(nodes.Eigenvalues),
+           nd.eigenvalues(GRAM), g.left_affine),
+    Mutant("a triangle is kept by rotations", lenient(nodes.UpperTriangle),
+           nd.triu(GRAM), g.left_orthogonal),
+    Mutant("a triangle has no unit", law(nodes.UpperTriangle, lambda o, known: {"unit": ZERO}),
+           nd.triu(GRAM), g.loss_scale),
+    Mutant("entries in one column have no unit", law(nodes.Vec, lambda o, known: {"unit": ZERO}),
+           STACK, g.loss_scale),
+    Mutant("entries in one column are not shifted",
+           law(nodes.Vec, lambda o, known: {"offset": ZERO}), nd.vec(W), g.translation),
+    Mutant("entries in one column do not move", law(nodes.Vec, lambda o, known: {"rows": FIXED}),
+           STACK, g.scale),
+    Mutant("entries in one column have any law", lenient(nodes.Vec),
+           nd.vec(G * nd.diagonal(nd.input_moment).T), g.row_column_scale),
+    Mutant("entries of a matrix do not move",
+           law(nodes.Unvec, lambda o, known: {"entries": FIXED}), nd.unvec(2 * STACK), g.scale),
+    Mutant("rows of a matrix of entries are its columns",
+           law(nodes.Unvec, lambda o, known: {"rows": o.cols, "cols": o.rows}),
+           nd.unvec(OUTER @ STACK), g.orthogonal),
+    Mutant("a matrix of entries known up to a frame", lenient(nodes.Unvec),
+           nd.unvec(nd.matrix_power(OUTER + nd.diag(STACK**2), -0.5) @ STACK), g.scale),
     Mutant("cosines move like weights", claims(nodes.Dct, lambda group: Law(
         group.weights.rows, group.weights.rows)), GRAM + nd.dct_basis(nd.rows), g.left_orthogonal),
     Mutant("uniform numbers are drawn with signs",

@@ -1,16 +1,22 @@
 """Second-order rules, literally, on all weights as one vector.
 
 A loop is `rule(w, f, t, state, z, **hyper)`: f is the loss of the step as torch function of w, z
-the random signs of the step. Nothing here imports normdsl.
+the random numbers of the step, normal for the rules in `NORMAL` and else signs. What is of each
+layer by itself knows how many entries they have. Nothing here imports normdsl.
 
-arXiv:2006.00719, 2305.14342, 2109.05198, 2211.00140, 2506.13710; Dembo et al. 1982.
+arXiv:2006.00719, 2305.14342, 2109.05198, 2211.00140, 2506.13710, 1406.2572, 2301.13194, 2508.19712;
+Dembo et al. 1982; Nesterov and Polyak 2006.
 """
 
 import math
 
 import torch
 
-from references.tools import ema
+from references.full_matrix import updated
+from references.tools import ema, eye
+
+#: How many entries the layers have.
+ENTRIES = (6, 4)
 
 
 def slope(f, w):
@@ -79,5 +85,77 @@ def gns_newton(w, f, t, state, z, *, start=1.0):
     return trial if succeeds else w
 
 
-RULES = [adahessian, sophia, oasis, newton_cg, aicn, gns_newton]
+def layers(x):
+    return x.split(ENTRIES)
+
+
+def hessians(w, f, t, state, z, beta):
+    """For each layer, Powell's symmetric update by z and H z, a part of the way."""
+    found = []
+    for k, (h, v) in enumerate(zip(layers(product(f, w, z)), layers(z), strict=True)):
+        b, size = state.get(f"B{k}", 0 * torch.outer(v, v)), v @ v
+        r = h - b @ v
+        outer = torch.outer(r, v) / size
+        change = outer + outer.T - (v @ r) / size**2 * torch.outer(v, v)
+        state[f"B{k}"] = b + (1 - beta) * change
+        found.append(state[f"B{k}"])
+    return found
+
+
+def saddle_free_newton(w, f, t, state, z, *, lr=0.1, beta=0.5, damping=0.1):
+    steps = []
+    for b, g in zip(hessians(w, f, t, state, z, beta), layers(slope(f, w)), strict=True):
+        values, q = torch.linalg.eigh(b)
+        steps.append(q @ (q.T @ g / (values.abs() + damping)))
+    return w - lr * torch.cat(steps)
+
+
+def cubic_newton(w, f, t, state, z, *, smoothness=10.0, beta=0.5):
+    """σ by bisection: ‖(B + σ I)⁻¹ g‖ falls, and 2 σ/M rises."""
+    steps = []
+    for b, g in zip(hessians(w, f, t, state, z, beta), layers(slope(f, w)), strict=True):
+        values, q = torch.linalg.eigh(b)
+        a = q.T @ g
+        low = max(0.0, -float(values[0]))
+        high = low + float(g.norm()) + smoothness + 1
+        for _ in range(200):
+            middle = (low + high) / 2
+            longer = float((a / (values + middle)).norm()) > 2 * middle / smoothness
+            low, high = (middle, high) if longer else (low, middle)
+        steps.append(q @ (a / (values + high)))
+    return w - torch.cat(steps)
+
+
+def polynomial_preconditioning(w, f, t, state, z, *, lr=0.1):
+    g = slope(f, w)
+    return w - lr * (g - product(f, w, g) / (z @ product(f, w, z)))
+
+
+def quasi_newton(w, f, state, start):
+    """The gradient, and BFGS's direction of each layer."""
+    g, found = slope(f, w), []
+    for k, (x, y) in enumerate(zip(layers(w), layers(g), strict=True)):
+        h = state.get(f"H{k}", start * eye(len(x), w))
+        if f"w{k}" in state:
+            h = updated(h, x - state[f"w{k}"], y - state[f"g{k}"])
+        state.update({f"H{k}": h, f"w{k}": x, f"g{k}": y})
+        found.append(h @ y)
+    return g, torch.cat(found)
+
+
+def bfgs(w, f, t, state, z, *, lr=0.1, start=1.0):
+    return w - lr * quasi_newton(w, f, state, start)[1]
+
+
+def ceqn(w, f, t, state, z, *, inexactness=2.0, smoothness=1.0, start=1.0):
+    g, d = quasi_newton(w, f, state, start)
+    n = math.sqrt(g @ d)
+    return w - 2 / (inexactness + math.sqrt(inexactness**2 + 4 * smoothness * n)) * d
+
+
+RULES = [
+    *(adahessian, sophia, oasis, newton_cg, aicn, gns_newton, polynomial_preconditioning),
+    *(saddle_free_newton, cubic_newton, bfgs, ceqn),
+]
+NORMAL = {"saddle_free_newton", "cubic_newton"}
 CURVATURE = {rule.__name__: rule for rule in RULES}

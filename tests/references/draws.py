@@ -47,3 +47,11 @@ def normal(places, count, key):
 def _normal(bits):
     length = math.sqrt(-2 * math.log(((bits >> 32) + 0.5) / 2**32))
     return length * math.cos(2 * math.pi * (bits & 0xFFFFFFFF) / 2**32)
+
+
+def normal_matrix(step, shape, key):
+    """Normal numbers for each entry of a step."""
+    start = folded(folded(mixed(hashed("0")), step), key)
+    rows, cols = shape
+    found = [_normal(folded(start, i)) for i in range(rows * cols)]
+    return torch.tensor(found, dtype=torch.float64).reshape(rows, cols)

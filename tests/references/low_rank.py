@@ -104,9 +104,9 @@ def largest(scores, rank):
     return sorted(range(len(scores)), key=lambda i: -float(scores[i]))[:rank]
 
 
-def dion2(w, g, t, state, *, loss=None, lr=0.01, mu=0.95, weight_decay=0.01, rank=64):
+def dion2(w, g, t, state, *, loss=None, lr=0.01, mu=0.95, weight_decay=0.01, share=0.25):
     m = state.get("M", torch.zeros_like(w)) + g
-    rows = largest(m.abs().sum(1), thin(rank, w))
+    rows = largest(m.abs().sum(1), math.ceil(share * min(w.shape)))
     new = w - lr * weight_decay * w
     new[rows] -= lr * (w.shape[0] / w.shape[1]) ** 0.5 * polar(m[rows])
     m[rows] *= mu

@@ -12,6 +12,7 @@ from normdsl.compiler.invariance.rules import (
     leaves,
     matrices,
     queries,
+    stacking,
 )
 from normdsl.compiler.invariance.rules.base import Outcome, outcomes, rule
 
@@ -25,4 +26,5 @@ __all__ = [
     "outcomes",
     "queries",
     "rule",
+    "stacking",
 ]

@@ -40,6 +40,8 @@ SHIFTING = (
     | nodes.Returned
     | nodes.Where
     | nodes.Joint
+    | nodes.Vec
+    | nodes.Unvec
 )
 
 

@@ -12,6 +12,7 @@ from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.index_rules import Refusal
 from normdsl.compiler.invariance.initial_values import starts_constant
 from normdsl.compiler.invariance.laws import (
+    ANY,
     ANYTHING,
     FIXED,
     INVARIANT,
@@ -153,6 +154,27 @@ def _eigenbasis(node: nodes.Eigenbasis, laws: Laws, group: Group) -> list[Outcom
     signs = frame(node.arg, "signs", SIGNS)
     why = "eigenvectors turn with P, up to sign"
     return [Outcome(Law(x.rows, signs), why, conditions | distinct)]
+
+
+@rule.register
+def _eigenvalues(node: nodes.Eigenvalues, laws: Laws, group: Group) -> list[Outcome]:
+    x = laws[0]
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, "the eigenvalues of zero")]
+    if x.rows != x.cols:
+        raise Refusal(f"eigenvalues need the law P S Pᵀ, and its argument is {moved(x)}")
+    x, conditions = within(x, SPECTRAL, "a function of eigenvalues")
+    return [Outcome(Law(unit=x.unit), "P S Pᵀ has the eigenvalues of S", conditions)]
+
+
+@rule.register
+def _upper_triangle(node: nodes.UpperTriangle, laws: Laws, group: Group) -> list[Outcome]:
+    x = laws[0]
+    if x == ANYTHING:
+        return [Outcome(ANYTHING, "a triangle of zeros")]
+    if not all(ix is ANY or ix == FIXED or ix.cls.diagonal for ix in (x.rows, x.cols)):
+        raise Refusal(f"a triangle is kept by diagonals alone, and its argument is {moved(x)}")
+    return [Outcome(x, "triu(D x E) = D triu(x) E, D and E diagonal")]
 
 
 @rule.register

@@ -20,9 +20,16 @@ from normdsl.expressions.nodes.entrywise import (
     Function,
     Maximum,
 )
-from normdsl.expressions.nodes.frames import Dct, Qr, Selection, TopSingular, rank_of
+from normdsl.expressions.nodes.frames import Dct, Qr, Selection, TopSingular, legal_rank, rank_of
 from normdsl.expressions.nodes.leaves import Distribution, Draw, Extent, Eye, Param, Source, Stream
-from normdsl.expressions.nodes.matrices import Cholesky, Eigenbasis, Inverse, MatrixPower
+from normdsl.expressions.nodes.matrices import (
+    Cholesky,
+    Eigenbasis,
+    Eigenvalues,
+    Inverse,
+    MatrixPower,
+    UpperTriangle,
+)
 from normdsl.expressions.nodes.products import MatMul, Transpose, matmul, transpose
 from normdsl.expressions.nodes.queries import Asked, Query
 from normdsl.expressions.nodes.reductions import (
@@ -37,6 +44,7 @@ from normdsl.expressions.nodes.reductions import (
 )
 from normdsl.expressions.nodes.returned import Joint, Returned, next_weights
 from normdsl.expressions.nodes.singular import Polar, SingularLmo, SingularNorm
+from normdsl.expressions.nodes.stacking import Unvec, Vec
 
 __all__ = [
     "ABS",
@@ -59,6 +67,7 @@ __all__ = [
     "Distribution",
     "Draw",
     "Eigenbasis",
+    "Eigenvalues",
     "Extent",
     "Eye",
     "Function",
@@ -88,8 +97,12 @@ __all__ = [
     "Stream",
     "TopSingular",
     "Transpose",
+    "Unvec",
+    "UpperTriangle",
+    "Vec",
     "Where",
     "add",
+    "legal_rank",
     "matmul",
     "mul",
     "next_weights",

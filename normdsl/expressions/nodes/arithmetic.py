@@ -112,6 +112,8 @@ class Mul(Entrywise):
         positive = sign_of([f for f in factors if f.shape == SCALAR]) > 0
         multiple = [(c, a) for c, a in ((x, y), (y, x)) if c.shape == SCALAR]
         mutual = not multiple and x.shape == y.shape and mutually_symmetric(x, y)
+        if (line := diagonal_of(self)) is not None:
+            return Facts(low, high, symmetric=True, psd=line.facts.nonnegative)
         return Facts(
             low,
             high,
@@ -131,6 +133,8 @@ class Mul(Entrywise):
             return n.negative(size) if size in n.names else size._notate_negative(n)
         if size != self:
             return n(size)
+        if (line := diagonal_of(self)) is not None:
+            return n.call("diag", line)
         x, y = self.left, self.right
         if isinstance(y, Constant) and y.value > 0 and y.shape == SCALAR:
             x, y = y, x
@@ -199,6 +203,14 @@ class Pow(Entrywise):
         if isinstance(self.exponent, Constant) and self.exponent.value == Fraction(1, 2):
             return n.root(self.base) if self.base in n.names else self.base._notate_root(n)
         return n.power(self.base, self.exponent)
+
+
+def diagonal_of(expr: Expr) -> Expr | None:
+    """Return the column v of a diagonal matrix v ∘ I, otherwise None."""
+    match expr.factors:
+        case (v, one) | (one, v) if one.is_identity and v.shape == Shape(one.shape.rows, Dim.ONE):
+            return v
+    return None
 
 
 def pointwise(node: Expr, verb: str, left: Expr, right: Expr) -> Shape:

@@ -6,6 +6,7 @@ import attrs
 
 from normdsl.errors import DomainError, ShapeError
 from normdsl.expressions.conduct import Footprint, Role
+from normdsl.expressions.domains import RANK, SHARE
 from normdsl.expressions.expr import Expr, Leaf, Operation
 from normdsl.expressions.facts import ORTHOGONAL, UNIT, Facts
 from normdsl.expressions.nodes.constants import Constant
@@ -59,6 +60,7 @@ class TopSingular(OfMatrix):
     is_basis = True
 
     rank: Expr
+    share: bool = False
 
     @property
     def jumps_with(self) -> tuple[Expr, ...]:
@@ -74,7 +76,7 @@ class TopSingular(OfMatrix):
                 why="a single row or column has one, itself",
                 hint="divide it by its norm",
             )
-        return Shape(shape.rows, rank_of(self.rank))
+        return Shape(shape.rows, legal_rank(Rank(self.rank, self.share)))
 
     def _infer_facts(self) -> Facts:
         return UNIT
@@ -95,6 +97,7 @@ class Selection(OfMatrix):
     zero_with = ()
 
     rank: Expr
+    share: bool = False
 
     @property
     def jumps_with(self) -> tuple[Expr, ...]:
@@ -110,7 +113,7 @@ class Selection(OfMatrix):
                 why="there is one score for each row, in a column",
                 hint='use what nd.sum makes of rows, over="cols", or the transpose of a row',
             )
-        return Shape(shape.rows, rank_of(self.rank))
+        return Shape(shape.rows, legal_rank(Rank(self.rank, self.share)))
 
     def _infer_facts(self) -> Facts:
         return Facts(0.0, 1.0)
@@ -142,18 +145,35 @@ class Dct(Leaf, Operation):
 
 
 def rank_of(size: Expr) -> Rank:
-    """Return the length that a whole number stands for, or a hyper-parameter that is one.
+    """Return the length that a number stands for, or a hyper-parameter that is one.
+
+    A whole number says how many, one between 0 and 1 which share of the shorter side.
 
     Raises:
         DomainError: for anything else.
     """
-    number = isinstance(size, Constant) and size.value.denominator == 1 and size.value >= 1
-    symbol = isinstance(size, Param) and size.domain.whole
+    symbol = isinstance(size, Param) and size.domain.share
+    number = isinstance(size, Constant) and 0 < size.value < 1
+    return legal_rank(Rank(size, symbol or number))
+
+
+def legal_rank(rank: Rank) -> Rank:
+    """Return a rank, if its size is a number that it may have.
+
+    Raises:
+        DomainError: if it is not.
+    """
+    size, share = rank.size, rank.share
+    domain = SHARE if share else RANK
+    number = isinstance(size, Constant) and domain.contains(float(size.value))
+    symbol = isinstance(size, Param) and (size.domain.share if share else size.domain.whole)
     if not (size.shape == SCALAR and (number or symbol)):
         raise DomainError(
             f"keep {size} directions",
             at=size,
-            why="how many is a whole number ≥ 1, known before the first step",
-            hint="write a number, or a hyper-parameter annotated as one: rank: nd.Rank = 32",
+            why="how many is a whole number ≥ 1, or a share of the shorter side between 0 and 1, "
+            "known before the first step",
+            hint="write a number, or a hyper-parameter annotated as one: rank: nd.Rank = 32, or "
+            "share: nd.Share = 0.25",
         )
-    return Rank(size)
+    return rank

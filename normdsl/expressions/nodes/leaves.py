@@ -6,13 +6,14 @@ import enum
 
 import attrs
 
+from normdsl.errors import ShapeError
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.domains import Domain
 from normdsl.expressions.expr import Leaf, Operation
 from normdsl.expressions.facts import UNIT, UNKNOWN, Facts
 from normdsl.expressions.origins import ANYTHING, Origin, joined
 from normdsl.expressions.ports import Port
-from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Length, Shape, Space
+from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, SCALAR, Dim, Length, Shape, Space
 from normdsl.show.notation import Notation, Piece
 
 
@@ -159,6 +160,12 @@ class Draw(Leaf):
     key: int = 0
 
     def _infer_shape(self) -> Shape:
+        if Dim.MN in (self.dims.rows, self.dims.cols):
+            raise ShapeError(
+                f"draw {self.dims.phrase} of random numbers",
+                why="there is one for each entry of W at most, so that draws stay with entries",
+                hint="stack a draw in the shape of W: nd.vec(nd.normal_like(nd.W))",
+            )
         return self.dims
 
     def _infer_facts(self) -> Facts:

@@ -1,4 +1,4 @@
-"""Functions of square matrices: powers, roots, inverses, eigenvectors."""
+"""Functions of matrices: powers, roots, inverses, eigenvectors and eigenvalues, triangles."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import attrs
 from normdsl.errors import DomainError, ShapeError
 from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.expr import Expr, Operation
-from normdsl.expressions.facts import ORTHOGONAL, UNKNOWN, Facts
+from normdsl.expressions.facts import NONNEGATIVE, ORTHOGONAL, UNKNOWN, Facts
 from normdsl.expressions.nodes.constants import is_constant
 from normdsl.expressions.nodes.leaves import Eye
-from normdsl.expressions.shapes import SCALAR, Shape
+from normdsl.expressions.shapes import SCALAR, Dim, Shape
 from normdsl.show.notation import Notation, Piece
 
 
@@ -144,17 +144,53 @@ class Eigenbasis(OfMatrix):
         return self.arg.shape
 
     def _infer_facts(self) -> Facts:
-        if not self.arg.facts.symmetric:
-            raise DomainError(
-                "take the eigenbasis",
-                at=self.arg,
-                why="only a matrix known to be symmetric has an orthogonal eigenbasis",
-                hint="use S + S.T, or a Gram matrix G @ G.T",
-            )
+        _require_symmetric("the eigenbasis", self.arg)
         return ORTHOGONAL
 
     def _notate(self, n: Notation) -> Piece:
         return n.call("eigenbasis", self.arg)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Eigenvalues(OfMatrix):
+    """The eigenvalues of a symmetric S in one column, largest first, in the order of `Eigenbasis`.
+
+    Continuous, also where eigenvalues cross: it is the directions that change places.
+    """
+
+    role = Role.EIGENVALUES
+    commutes_with_transpose = False
+    jumps_with = ()
+
+    def _infer_shape(self) -> Shape:
+        _require_square(self, "eigenvalues", self.arg)
+        return Shape(self.arg.shape.rows, Dim.ONE)
+
+    def _infer_facts(self) -> Facts:
+        _require_symmetric("the eigenvalues", self.arg)
+        return NONNEGATIVE if self.arg.facts.psd else UNKNOWN
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("eigenvalues", self.arg)
+
+
+@attrs.frozen(eq=False, repr=False)
+class UpperTriangle(OfMatrix):
+    """The entries X_ij on the diagonal and above it, i ≤ j, and zeros below."""
+
+    role = None
+    commutes_with_transpose = False
+    jumps_with = ()
+
+    def _infer_shape(self) -> Shape:
+        _require_square(self, "upper triangle", self.arg)
+        return self.arg.shape
+
+    def _infer_facts(self) -> Facts:
+        return Facts(min(self.arg.facts.low, 0.0), max(self.arg.facts.high, 0.0))
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("triu", self.arg)
 
 
 def _require_square(node: Expr, what: str, arg: Expr) -> None:
@@ -164,6 +200,16 @@ def _require_square(node: Expr, what: str, arg: Expr) -> None:
             at=arg,
             why="it is defined for square matrices, m×m or n×n",
             hint="build one from W's shape with G @ G.T (m×m) or G.T @ G (n×n)",
+        )
+
+
+def _require_symmetric(what: str, arg: Expr) -> None:
+    if not arg.facts.symmetric:
+        raise DomainError(
+            f"take {what}",
+            at=arg,
+            why="only a matrix known to be symmetric has an orthogonal eigenbasis",
+            hint="use S + S.T, or a Gram matrix G @ G.T",
         )
 
 

@@ -10,7 +10,7 @@ from normdsl.errors import ShapeError
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr, Factor, Operation, Product, simplest
 from normdsl.expressions.facts import NONNEGATIVE, UNKNOWN, Facts
-from normdsl.expressions.nodes.arithmetic import Mul, mul
+from normdsl.expressions.nodes.arithmetic import Mul, diagonal_of, mul
 from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.shapes import SCALAR, Shape
 from normdsl.expressions.symmetry import congruence
@@ -70,10 +70,14 @@ class MatMul(Operation):
         return Facts(0.0 if both else -math.inf, symmetric=True, psd=middle.psd)
 
     def simpler(self) -> Expr | None:
-        """I x = x I = x."""
-        return (
-            self.right if self.left.is_identity else self.left if self.right.is_identity else None
-        )
+        """I x = x I = x; diag(v) x and x diag(v) are rows and columns of x times numbers."""
+        x, y = self.left, self.right
+        if x.is_identity or y.is_identity:
+            return y if x.is_identity else x
+        over, beside = diagonal_of(x), diagonal_of(y)
+        if over is not None:
+            return mul(over, y)
+        return None if beside is None else mul(x, transpose(beside))
 
     def _notate(self, n: Notation) -> Piece:
         return n.chain(self.left, self.right)

@@ -78,6 +78,8 @@ class Inner(OverAxes):
 
     def _infer_facts(self) -> Facts:
         x, y = self.left, self.right
+        if x.is_identity and y.facts.psd:  # of its diagonal
+            return NONNEGATIVE
         sign = sign_of([*factors_of(x), *factors_of(y)])
         if self.whole and not sign:
             definite = x.facts.psd and y.facts.psd  # tr XY = ‖X^½ Y^½‖_F²
@@ -85,6 +87,8 @@ class Inner(OverAxes):
         return NONNEGATIVE if sign > 0 else Facts(high=0.0) if sign < 0 else UNKNOWN
 
     def _notate(self, n: Notation) -> Piece:
+        if self.left.is_identity and not self.over_rows:
+            return n.call("diagonal", self.right)
         if not self.whole:
             return _notate_reduced(
                 n, "sum", Mul(self.left, self.right), self.over_rows, self.over_cols

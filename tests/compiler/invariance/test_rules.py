@@ -1,5 +1,8 @@
 """Every typing rule: a positive case, a refusal, and both sides of its law evaluated."""
 
+import functools
+import operator
+
 import proofs
 import pytest
 
@@ -34,6 +37,13 @@ TOP = nd.top_singular(G, 2)
 PICK = nd.selection(nd.sum(nd.abs(G), over="cols"), 2)
 THIN = G @ nd.top_singular(G.T, 2)  # m×2
 SIGNED = "(signed permutation P, signed permutation Q)"
+STACK = nd.vec(G)
+FISHER = nd.accumulate(STACK @ STACK.T)  # mn×mn
+#: Of full rank after four steps.
+DUALS = [G, nd.output_moment @ W @ nd.input_moment, G @ W.T @ G, G @ W.T @ G @ W.T @ G]
+METRIC = nd.accumulate(functools.reduce(operator.add, (nd.vec(x) @ nd.vec(x).T for x in DUALS)))
+DIAGONAL = FISHER + nd.diag(STACK**2)
+LAMBDA = nd.eigenvalues(L)
 
 #: Laws of rules over several parameters are evaluated in test_ports.
 PAIR = nd.algorithms.scaled_gd.ports
@@ -124,6 +134,39 @@ POSITIVE = [
     ("selection", PICK, g.loss_scale, "fixed"),
     ("dct", G @ nd.dct_basis(nd.cols), g.left_affine, "(cov_A, fixed)"),
     ("draw", nd.mask(0.5, nd.rows) * G, g.loss_scale, "unit c"),
+    ("eigenvalues", LAMBDA, g.orthogonal, "fixed"),
+    ("eigenvalues", LAMBDA, g.loss_scale, "unit c^(2)"),
+    ("eigenvalues", nd.eigenvalues(0 * L), g.affine, "zero"),
+    ("eigenvalues", nd.eigenvalues(L + p * nd.eye_like(L)), g.orthogonal, "fixed"),
+    ("eigenvalues", Q @ nd.diag(LAMBDA) @ Q.T, g.orthogonal, "(orthogonal P, orthogonal P)"),
+    ("upper triangle", nd.triu(L), LEFT_SCALE, "(D^(-1), D^(-1))"),
+    ("upper triangle", nd.triu(Q.T @ L @ Q), g.orthogonal, "(signs[L], signs[L])"),
+    ("upper triangle", nd.triu(G @ W.T), g.loss_scale, "unit c"),
+    ("upper triangle", nd.triu(0 * L), g.affine, "zero"),
+    ("mul", nd.diag(nd.diagonal(L)), LEFT_SCALE, "(D^(-2), fixed)"),
+    ("inner", nd.diagonal(L), LEFT_SCALE, "(D^(-2), fixed)"),
+    ("inner", nd.diagonal(L), g.signed_permutations, "(permutation P, fixed)"),
+    ("vec", STACK, g.affine, "(cov_(A⊗B), fixed)"),
+    ("vec", STACK, g.left_affine, "(cov_(A⊗I), fixed)"),
+    ("vec", nd.vec(W), g.right_orthogonal, "(orthogonal (I⊗Q), fixed)"),
+    ("vec", STACK, g.scale, "(S^(-1), fixed)"),
+    ("vec", STACK, g.permutations, "(permutation Π, fixed)"),
+    ("vec", STACK**2, g.row_column_scale, "((D⊗E)^(-2), fixed)"),
+    ("vec", STACK, g.loss_scale, "unit c"),
+    ("vec", nd.vec(0 * G), g.affine, "zero"),
+    ("vec", nd.inner(nd.vec(W), STACK), g.affine, "fixed"),
+    ("vec", nd.inverse(METRIC), g.affine, "(contra_(A⊗B), contra_(A⊗B))"),
+    ("vec", nd.abs(STACK), g.signed_permutations, "(permutation (P⊗Q), fixed)"),
+    ("vec", nd.abs(STACK) * STACK, g.signed_permutations, "(signed permutation (P⊗Q), fixed)"),
+    ("unvec", nd.unvec(FISHER @ STACK), g.orthogonal, "(orthogonal P, orthogonal Q)"),
+    ("unvec", nd.unvec(nd.inverse(METRIC) @ STACK), g.affine, "(contra_A, contra_B)"),
+    ("unvec", nd.unvec(nd.inverse(METRIC) @ STACK), g.right_affine, "(fixed, contra_B)"),
+    ("unvec", nd.unvec(nd.inverse(DIAGONAL) @ STACK), g.scale, "entries S"),
+    ("unvec", nd.unvec(STACK / nd.vec(W) ** 2), g.row_column_scale, "(D^(-3), E^(-3))"),
+    ("unvec", nd.unvec(nd.abs(STACK)), g.signed_permutations, "(permutation P, permutation Q)"),
+    ("unvec", nd.unvec(FISHER @ STACK), g.loss_scale, "unit c^(3)"),
+    ("unvec", nd.unvec(STACK + nd.vec(W)), g.translation, "shifted by T"),
+    ("unvec", nd.unvec(0 * STACK), g.affine, "zero"),
     ("cholesky", nd.cholesky(L), g.orthogonal, "(orthogonal P, frame[chol(L)])"),
     ("cholesky", nd.cholesky(L), g.left_affine, "(cov_A, frame[chol(L)])"),
     ("cholesky", nd.cholesky(L), LEFT_SCALE, "(D^(-1), fixed)"),
@@ -229,6 +272,16 @@ REFUSED = [
     ("selection", PICK, LEFT_SCALE, "an order of scores changes"),
     ("selection", nd.tanh(PICK.T @ G) + nd.abs(PICK.T @ G), g.signed_permutations, "joins a term"),
     ("dct", G @ nd.dct_basis(nd.cols), g.right_orthogonal, "left alone in the other"),
+    ("eigenvalues", LAMBDA, LEFT_SCALE, "a function of eigenvalues changes when its argument is"),
+    ("eigenvalues", nd.eigenvalues(L), g.left_affine, "a function of eigenvalues changes"),
+    ("upper triangle", nd.triu(L), g.orthogonal, "kept by diagonals alone, and its argument is"),
+    ("upper triangle", nd.triu(L), g.signed_permutations, "kept by diagonals alone"),
+    ("vec", nd.vec(Q.T @ G), g.orthogonal, "have no law"),
+    ("vec", nd.vec(G @ nd.inverse(nd.input_moment)), g.affine, "have no law"),
+    ("vec", nd.matrix_power(FISHER, -0.5) @ STACK + STACK, g.affine, "joins a term that is"),
+    ("unvec", nd.unvec(nd.matrix_power(FISHER, -0.5) @ STACK), g.affine, "moves no entries"),
+    ("unvec", nd.unvec(nd.eigenbasis(FISHER).T @ STACK), g.scale, "changes"),
+    ("unvec", nd.unvec(FISHER @ STACK), g.scale, "rescaled by S"),
     ("draw", nd.mask(0.5, nd.rows) * G + G @ G.T @ G, g.left_orthogonal, "entry by entry"),
     ("inner", nd.inner(G, G), g.affine, "contracts two covariant"),
     ("inner", nd.inner(G, G), g.scale, "sums over an index that is rescaled by S"),

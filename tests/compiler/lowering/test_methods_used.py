@@ -27,6 +27,10 @@ SVD = "polar: SVD()"
 GRAM = "polar: GramNewtonSchulz(5 steps, dtype=bfloat16, restart=2)"
 NEWTON = "CoupledNewton(steps=9), every 10 steps"
 QR = "eigenbasis: QRPower(), every 10 steps, the first by Eigh()"
+ROOT_AND_INVERSE = (
+    "power ½: Eigh(), every 10 steps, since CoupledNewton(steps=9) does not take this exponent",
+    f"power −1: {NEWTON}",
+)
 #: Lines under the two schedules; all other rules are entrywise.
 LINES = {
     "affine_muon": (
@@ -45,6 +49,17 @@ LINES = {
     "online_subspace_descent": (("matrix products", ),) * 2,
     "power_sgd": (("orthonormal columns: QR",),) * 2,
     "psgd_kron": (("power ½: Eigh()",), (f"power ½: {NEWTON}",)),
+    "psgd_triangular": (
+        ("inverse: SVD", "eigenvalues: Eigvalsh"),
+        ("inverse: SVD, every 10 steps", "eigenvalues: Eigvalsh, every 10 steps"),
+    ),
+    "full_matrix_adagrad": (("power ½: Eigh()", "power −1: Eigh()"), ROOT_AND_INVERSE),
+    "natural_gradient": (("power −1: Eigh()",), (f"power −1: {NEWTON}",)),
+    "saddle_free_newton": (("power ½: Eigh()", "power −1: Eigh()"), ROOT_AND_INVERSE),
+    "cubic_newton": (
+        ("eigenvalues: Eigvalsh", "inverse: SVD"),
+        ("eigenvalues: Eigvalsh, every 10 steps", "inverse: SVD, every 10 steps"),
+    ),
     "shampoo": (("power −¼: Eigh()",), (f"power −¼: {NEWTON}",)),
     "soap": (("eigenbasis: Eigh()",), (QR,)),
     "splus": (("eigenbasis: Eigh()",), (QR,)),
@@ -55,6 +70,8 @@ LINES = {
      "adago", "adamuon", "cautious_muon", "frank_wolfe", "gluon", "muonmax", "muonmax_momo", "namo",
      "normuon", "polargrad", "dion2", "drop_muon", "trion", "trust_region_muon", "turbo_muon"),
     ((SVD,), (GRAM,)),
+) | dict.fromkeys(
+    ("bfgs", "ceqn", "online_bfgs"), (("matrix products",),) * 2
 )  # fmt: skip
 
 L = nd.ema(G @ G.T, 0.9)
@@ -117,6 +134,7 @@ def test_only_what_is_kept_has_a_period():
     ("expr", "line"),
     [
         (nd.cholesky(L) @ G, "Cholesky factor: Eigh and QR, every 2 steps"),
+        (nd.max(nd.eigenvalues(L)) * G, "eigenvalues: Eigvalsh, every 2 steps"),
         (nd.inverse(L @ nd.ema(G @ G.T, 0.5)) @ G, "inverse: SVD, every 2 steps"),
         (nd.nuclear.value(G) * G, "singular values: SVD"),
         (nd.ky_fan(2).dual_norm.lmo(G), "singular triple: SVD"),

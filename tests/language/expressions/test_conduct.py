@@ -32,6 +32,8 @@ OPERATIONS = [
     G @ W.T, GRAM, G.T, nodes.MatrixPower(GRAM, as_expr(0.5)),
     nodes.MatrixPower(GRAM, as_expr(-0.25)),
     nodes.Cholesky(GRAM), nodes.Inverse(GRAM), nodes.Eigenbasis(GRAM), nodes.Polar(G),
+    nodes.Eigenvalues(GRAM), nodes.UpperTriangle(GRAM), nodes.Vec(2 * G),
+    nodes.Unvec(nodes.Vec(G) * nodes.Vec(W)),
     nodes.Qr(GRAM), nodes.TopSingular(G, as_expr(2)),
     nodes.Selection(nd.sum(POSITIVE, over="cols"), as_expr(2)),
     nodes.SingularNorm(G, nd.lp(4)), nodes.SingularLmo(G, nd.lp(4)),
@@ -170,7 +172,10 @@ def test_roles_are_those_of_schedules():
     roles = {type(x): x.role for x in OPERATIONS if x.role is not None}
     assert roles[nodes.Polar] is Role.POLAR
     assert {x for x in Role if x.refreshed} == {
-        Role.ROOT, Role.EIGENBASIS, Role.FACTOR, Role.INVERSE, Role.SUBSPACE,
+        Role.ROOT, Role.EIGENBASIS, Role.EIGENVALUES, Role.FACTOR, Role.INVERSE, Role.SUBSPACE,
     }  # fmt: skip
-    kept = {nodes.MatrixPower, nodes.Cholesky, nodes.Inverse, nodes.Eigenbasis, nodes.TopSingular}
+    kept = {
+        nodes.MatrixPower, nodes.Cholesky, nodes.Inverse, nodes.Eigenbasis, nodes.Eigenvalues,
+        nodes.TopSingular,
+    }  # fmt: skip
     assert kept == {cls for cls, role in roles.items() if role.refreshed}

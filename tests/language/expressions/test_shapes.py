@@ -11,6 +11,7 @@ from normdsl.expressions.shapes import (
     MATRIX,
     RIGHT,
     SCALAR,
+    STACK,
     Dim,
     Shape,
     are_lengths,
@@ -18,8 +19,9 @@ from normdsl.expressions.shapes import (
 )
 
 SHAPES = [Shape(rows, cols) for rows, cols in itertools.product(Dim, Dim)]
-LENGTHS = {Dim.ONE: 1, Dim.M: 2, Dim.N: 3, Dim.K: 5}
+LENGTHS = {Dim.ONE: 1, Dim.M: 2, Dim.N: 3, Dim.K: 5, Dim.MN: 6}
 SINGULAR = Shape(Dim.K, Dim.K)
+PAIRS = Shape(Dim.MN, Dim.MN)
 
 
 def lengths(shape):
@@ -39,16 +41,16 @@ def test_broadcast_is_torchs(first, second):
 def test_transposed_exchanges_the_axes():
     assert MATRIX.transposed == Shape(Dim.N, Dim.M)
     assert all(s.transposed.transposed == s for s in SHAPES)
-    assert [s for s in SHAPES if s.transposed == s] == [SCALAR, LEFT, RIGHT, SINGULAR]
+    assert [s for s in SHAPES if s.transposed == s] == [SCALAR, LEFT, RIGHT, SINGULAR, PAIRS]
 
 
 def test_square_means_a_proper_square_matrix():
-    assert [s for s in SHAPES if s.square] == [LEFT, RIGHT, SINGULAR]
+    assert [s for s in SHAPES if s.square] == [LEFT, RIGHT, SINGULAR, PAIRS]
 
 
 def test_shown():
-    assert [str(s) for s in (SCALAR, MATRIX, LEFT, Shape(Dim.ONE, Dim.N))] == [
-        "scalar", "m×n", "m×m", "1×n",
+    assert [str(s) for s in (SCALAR, MATRIX, LEFT, Shape(Dim.ONE, Dim.N), STACK)] == [
+        "scalar", "m×n", "m×m", "1×n", "mn×1",
     ]  # fmt: skip
 
 

@@ -30,6 +30,7 @@ INSTANCES = [
     nd.inverse(W @ G.T), nd.polar(G), nd.eigenbasis(GRAM), nd.cholesky(GRAM),
     nd.normal_like(G, key=1), nd.inner(G, W), nd.sum(G),
     nd.qr(GRAM), nd.top_singular(G, 2), PICK, nd.dct_basis(nd.cols),
+    nd.eigenvalues(GRAM), nd.triu(GRAM), nd.vec(G), nd.unvec(2 * nd.vec(G)),
     nd.schatten(3).value(G).definition, nd.nuclear.lmo(G).definition, nd.kth_largest(nd.abs(G), 2),
     nd.block_mean(G, cols=2), nd.gradient(at=W - G),
     nd.step(W - G, evaluate=STATE), nd.sum(nd.inner(G, W), over="layers"),

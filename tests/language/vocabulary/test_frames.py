@@ -8,12 +8,13 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.errors import DeclarationError, DomainError, HyperparameterError, ShapeError
 from normdsl.expressions import nodes
-from normdsl.expressions.domains import RANK
+from normdsl.expressions.domains import RANK, SHARE
 from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.shapes import Dim, Rank, Shape
 
 RANK4 = nodes.rank_of(as_expr(4))
 PARAM = nodes.Param("rank", RANK)
+PART = nodes.Param("share", SHARE)
 
 
 @nd.optimizer
@@ -41,6 +42,8 @@ def value(expr, g):
         (nd.normal(4, nd.rows), Shape(RANK4, Dim.M)),
         (nd.top_singular(G, 4).T @ G, Shape(RANK4, Dim.N)),
         (nd.qr(G @ G.T), Shape(Dim.M, Dim.M)),
+        (nd.top_singular(G, 0.25), Shape(Dim.M, Rank(as_expr(0.25), share=True))),
+        (nd.normal(nd.cols, PART), Shape(Dim.N, Rank(PART, share=True))),
     ],
     ids=str,
 )
@@ -148,3 +151,32 @@ def test_a_mask_is_one_with_its_probability():
     assert abs(float(seen.mean()) - 0.25) < 0.03
     assert nd.mask(0.5).shape == nd.loss.shape
     assert nd.mask(0.5).facts.nonnegative
+
+
+@nd.optimizer
+def shared(lr=0.1, share: nd.Share = 0.25):
+    P = nd.qr(G @ nd.normal(nd.cols, share))
+    E = nd.selection(nd.sum(nd.abs(G), over="cols"), share)
+    return W - lr * P @ nd.ema(P.T @ G, 0.5) - lr * E @ E.T @ G
+
+
+def test_a_share_is_a_length_also_where_it_is_the_whole():
+    g = random_matrix(5, 4, 1)
+    opt = shared([torch.nn.Parameter(torch.zeros_like(g))], lr=1.0, share=1)
+    (p,) = opt.param_groups[0]["params"]
+    p.grad = g
+    opt.step()
+    E = g.abs().sum(1).argsort(descending=True)[:4]
+    whole = 0.5 * g
+    whole[E] += g[E]
+    torch.testing.assert_close(p.detach(), -whole)
+    again = nd.from_json(nd.to_json(shared.sized({"share": 1})))
+    assert again.update.shape == shared.update.shape
+    assert again == shared.sized({"share": 1})
+    with pytest.raises(HyperparameterError, match="0 < share ≤ 1"):
+        shared([p], share=2)
+
+
+def test_no_share_tends_to_zero():
+    assert shared.check("left_orthogonal").answer == "not invariant"
+    assert "share" not in shared.check("translation").answer

@@ -83,3 +83,84 @@ def test_the_advice_on_powers_can_be_followed():
     assert nd.matrix_power(C @ C.T, 1 / 2).facts.psd
     assert nd.sqrt(nd.abs(G)).facts.nonnegative
     assert nd.inverse(C).shape == C.shape
+
+
+def test_eigenvalues_go_with_eigenvectors():
+    g, w = random_matrix(4, 3, 1), random_matrix(4, 3, 2)
+    values, basis = nd.eigenvalues(GRAM), nd.eigenbasis(GRAM)
+    together = evaluate(basis @ nd.diag(values) @ basis.T @ W, g, w)
+    torch.testing.assert_close(together, evaluate(GRAM @ W, g, w))
+    found = evaluate(nd.sum(values, over="all") * W, g, w)
+    torch.testing.assert_close(found, evaluate(nd.trace(GRAM) * W, g, w))
+    assert nd.eigenvalues(GRAM).facts.nonnegative
+    assert not nd.eigenvalues(C + C.T).facts.nonnegative
+
+
+def test_products_with_diagonals_are_multiples_of_lines():
+    v = nd.diagonal(GRAM)
+    assert nd.diag(v) @ G == v * G
+    assert G @ nd.diag(nd.diagonal(G.T @ G)) == G * nd.diagonal(G.T @ G).T
+    assert nd.diag(v).facts.psd
+    assert nd.diag(nd.diagonal(C)).facts.symmetric
+    assert not nd.diag(nd.diagonal(C)).facts.psd
+    g, w = random_matrix(3, 4, 1), random_matrix(3, 4, 2)
+    whole = evaluate((nd.diag(nd.diagonal(C)) + 0 * C) @ W, g, w)
+    torch.testing.assert_close(whole, (w @ g.mT).diagonal().diag() @ w)
+
+
+def test_a_triangle_is_torchs():
+    g, w = random_matrix(3, 4, 1), random_matrix(3, 4, 2)
+    torch.testing.assert_close(evaluate(nd.triu(C) @ G, g, w), (w @ g.mT).triu() @ g)
+    torch.testing.assert_close(evaluate(nd.triu(C.T).T @ G, g, w), (w @ g.mT).tril() @ g)
+
+
+def test_entries_stand_row_after_row():
+    g, w = random_matrix(3, 4, 1), random_matrix(3, 4, 2)
+    first, second = g.reshape(-1, 1), w.reshape(-1, 1)
+    found = evaluate(nd.unvec(nd.vec(G) @ nd.vec(W).T @ nd.vec(G)), g, w)
+    torch.testing.assert_close(found, (first @ (second.mT @ first)).reshape(3, 4))
+    assert nd.vec(nd.unvec(2 * nd.vec(G))) == 2 * nd.vec(G)
+    assert nd.unvec(nd.vec(G)) == G
+    assert nd.vec(nd.zeros_like(G)) == nd.zeros_like(nd.vec(G))
+    assert nd.unvec(nd.zeros_like(nd.vec(G))) == nd.zeros_like(G)
+    torch.testing.assert_close(evaluate(nd.mean(nd.vec(G)) * W, g, w), g.mean() * w)
+
+
+@pytest.mark.parametrize(
+    ("word", "argument", "why"),
+    [
+        (nd.eigenvalues, G, "it is defined for square matrices"),
+        (nd.eigenvalues, C, "known to be symmetric"),
+        (nd.diag, G, "a number for each row, in a column"),
+        (nd.diag, nd.sum(G, over="rows"), "a number for each row, in a column"),
+        (nd.diag, nd.loss, "a number for each row, in a column"),
+        (nd.diagonal, G, "a diagonal is one of a square matrix"),
+        (nd.triu, G, "it is defined for square matrices"),
+        (nd.vec, G.T, "a column of mn entries is made of an m×n matrix"),
+        (nd.vec, nd.loss, "a column of mn entries is made of an m×n matrix"),
+        (nd.unvec, G, "an m×n matrix is made of a column of mn entries"),
+        (nd.normal_like, nd.vec(G), "one for each entry of W at most"),
+    ],
+    ids=str,
+)
+def test_what_is_refused(word, argument, why):
+    with pytest.raises(nd.NormdslError) as caught:
+        word(argument)
+    assert why in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("expr", "written"),
+    [
+        (nd.eigenvalues(GRAM), "eigenvalues(G Gᵀ)"),
+        (nd.diag(nd.diagonal(C)), "diag(diagonal(W Gᵀ))"),
+        (-nd.diag(nd.diagonal(C)), "−diag(diagonal(W Gᵀ))"),
+        (nd.triu(C), "triu(W Gᵀ)"),
+        (nd.unvec(2 * nd.vec(G)), "unvec(2 vec(G))"),
+    ],
+    ids=str,
+)
+def test_how_they_are_written(expr, written):
+    assert str(expr) == written
+    name = written.lstrip("−").partition("(")[0]
+    assert rf"\operatorname{{{name}}}" in expr._repr_latex_()
