@@ -97,9 +97,12 @@ from normdsl.vocabulary.averages import ema as ema
 from normdsl.vocabulary.averages import eye_like as eye_like
 from normdsl.vocabulary.averages import momentum as momentum
 from normdsl.vocabulary.averages import prev as prev
+from normdsl.vocabulary.averages import recent as recent
 from normdsl.vocabulary.averages import zeros_like as zeros_like
 from normdsl.vocabulary.draws import normal_like as normal_like
 from normdsl.vocabulary.draws import signs_like as signs_like
+from normdsl.vocabulary.draws import uniform as uniform
+from normdsl.vocabulary.draws import uniform_like as uniform_like
 from normdsl.vocabulary.entrywise import abs as abs
 from normdsl.vocabulary.entrywise import clamp as clamp
 from normdsl.vocabulary.entrywise import cos as cos
@@ -107,6 +110,7 @@ from normdsl.vocabulary.entrywise import exp as exp
 from normdsl.vocabulary.entrywise import log as log
 from normdsl.vocabulary.entrywise import maximum as maximum
 from normdsl.vocabulary.entrywise import minimum as minimum
+from normdsl.vocabulary.entrywise import mod as mod
 from normdsl.vocabulary.entrywise import reciprocal as reciprocal
 from normdsl.vocabulary.entrywise import sign as sign
 from normdsl.vocabulary.entrywise import sqrt as sqrt
@@ -134,9 +138,11 @@ from normdsl.vocabulary.reductions import inner as inner
 from normdsl.vocabulary.reductions import kth_largest as kth_largest
 from normdsl.vocabulary.reductions import max as max
 from normdsl.vocabulary.reductions import mean as mean
+from normdsl.vocabulary.reductions import quantile as quantile
 from normdsl.vocabulary.reductions import sum as sum
 from normdsl.vocabulary.reductions import trace as trace
 from normdsl.vocabulary.schedules import cosine as cosine
+from normdsl.vocabulary.schedules import every as every
 from normdsl.vocabulary.schedules import inverse_sqrt as inverse_sqrt
 from normdsl.vocabulary.schedules import linear_decay as linear_decay
 from normdsl.vocabulary.schedules import piecewise as piecewise

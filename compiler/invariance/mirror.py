@@ -145,6 +145,11 @@ def _inner(node: nodes.Inner, mirror: Mirror) -> Expr:
 
 
 @image.register
+def _quantile(node: nodes.Quantile, mirror: Mirror) -> Expr:
+    return nodes.Quantile(mirror(node.arg), mirror(node.share), node.over_cols, node.over_rows)
+
+
+@image.register
 def _kth_largest(node: nodes.KthLargest, mirror: Mirror) -> Expr:
     return nodes.KthLargest(mirror(node.arg), node.k, node.over_cols, node.over_rows)
 
