@@ -67,7 +67,7 @@ _NAMES = {
     "vocabulary.schedules": "cosine every inverse_sqrt linear_decay piecewise warmup wsd",
     "vocabulary.solves": "solve_linear",
     "vocabulary.statistics": "coupled_grams ema_in_basis running_max",
-    "vocabulary.steps": "start step",
+    "vocabulary.steps": "lookahead start step",
 }
 #: The public modules.
 _MODULES = {

@@ -152,5 +152,6 @@ from normdsl.vocabulary.solves import solve_linear as solve_linear
 from normdsl.vocabulary.statistics import coupled_grams as coupled_grams
 from normdsl.vocabulary.statistics import ema_in_basis as ema_in_basis
 from normdsl.vocabulary.statistics import running_max as running_max
+from normdsl.vocabulary.steps import lookahead as lookahead
 from normdsl.vocabulary.steps import start as start
 from normdsl.vocabulary.steps import step as step

@@ -388,9 +388,7 @@ class Printer(abc.ABC):
     @_write.register
     def _quantile(self, expr: nodes.Quantile) -> Piece:
         axes = axes_of(expr.over_rows, expr.over_cols)
-        return self._call(
-            entrywise.quantile, self._arg(expr.arg), self._tensor(expr.share), axes
-        )
+        return self._call(entrywise.quantile, self._arg(expr.arg), self._tensor(expr.share), axes)
 
     @_write.register
     def _block_mean(self, expr: nodes.BlockMean) -> Piece:

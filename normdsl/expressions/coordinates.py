@@ -251,9 +251,7 @@ def _inner(node: nodes.Inner, axes: Sequence[Axes]) -> Axes:
 @along.register(nodes.Reduce)
 @along.register(nodes.KthLargest)
 @along.register(nodes.Quantile)
-def _reduce(
-    node: nodes.Reduce | nodes.KthLargest | nodes.Quantile, axes: Sequence[Axes]
-) -> Axes:
+def _reduce(node: nodes.Reduce | nodes.KthLargest | nodes.Quantile, axes: Sequence[Axes]) -> Axes:
     signed = isinstance(node, nodes.Reduce) and node.reducer is nodes.Reducer.SUM
     if not signed and any(isinstance(axis, Along) and axis.odd for axis in axes[0]):
         raise Unknown

@@ -27,7 +27,8 @@ BOTH = brief(nd.max_of(nd.spectral, 2 * nd.operator_norm(1, 2))).lmo(G)
 OPERATIONS = [
     G + W, G * W, G * G, POSITIVE**0.5, power(POSITIVE, as_expr(-1)),
     *(nodes.Apply(f, POSITIVE if f.nonnegative_domain else G) for f in nodes.FUNCTIONS.values()),
-    nodes.Maximum(G, W), nodes.Remainder(G, POSITIVE), *(nodes.Where(r, G, W, G, 2 * W) for r in nodes.Relation),
+    nodes.Maximum(G, W), nodes.Remainder(G, POSITIVE),
+    *(nodes.Where(r, G, W, G, 2 * W) for r in nodes.Relation),
     nodes.Where(nodes.Relation.ABOVE, nd.sum(G), as_expr(0), G, W),
     G @ W.T, GRAM, G.T, nodes.MatrixPower(GRAM, as_expr(0.5)),
     nodes.MatrixPower(GRAM, as_expr(-0.25)),
