@@ -162,5 +162,4 @@ def u_dog(start: nd.Positive = 1e-3):
         return x, mean, r, R, total, Q + (R / r * JOINT.value(nd.gradient(at=mean) - m)) ** 2, M
 
     _, mean, _, R, _, Q, M = nd.fix(step, (W, W, start, 0, 0, 0, 0))
-    slow = W - R * nd.reciprocal(nd.sqrt(Q + M)) * nd.gradient(at=mean)
-    return nd.step(slow, evaluate=mean)
+    return nd.step(W - R * nd.reciprocal(nd.sqrt(Q + M)) * nd.gradient(at=mean), evaluate=mean)

@@ -18,7 +18,7 @@ def remembered(rate, far):
 
 
 @nd.optimizer
-def jaguar_sign(lr: nd.NonNegative = 1e-3, beta: nd.Fraction = 0.9, far: nd.Positive = 1e-3):
+def jaguar_sign(lr: nd.NonNegative = 1e-3, beta: nd.Fraction = 0.9, far: nd.Positive = 1e-2):
     """JAGUAR SignSGD: signs of a gradient of which each step measures one entry.
 
     ∂ = (f(W + τ e) − f(W − τ e))/(2 τ) for one entry e of the model at random, τ = far;
@@ -35,7 +35,7 @@ def jaguar_sign(lr: nd.NonNegative = 1e-3, beta: nd.Fraction = 0.9, far: nd.Posi
 
 
 @nd.optimizer
-def jaguar_muon(lr: nd.NonNegative = 1e-3, beta: nd.Fraction = 0.9, far: nd.Positive = 1e-3):
+def jaguar_muon(lr: nd.NonNegative = 1e-3, beta: nd.Fraction = 0.9, far: nd.Positive = 1e-2):
     """JAGUAR Muon: polar factors of a gradient of which each step measures one entry.
 
     ∂ = (f(W + τ e) − f(W − τ e))/(2 τ) for one entry e of the model at random, τ = far;
@@ -51,7 +51,7 @@ def jaguar_muon(lr: nd.NonNegative = 1e-3, beta: nd.Fraction = 0.9, far: nd.Posi
 
 
 @nd.optimizer
-def jaguar_frank_wolfe(radius: nd.NonNegative = 1.0, far: nd.Positive = 1e-3):
+def jaguar_frank_wolfe(radius: nd.NonNegative = 1.0, far: nd.Positive = 1e-2):
     """JAGUAR Frank-Wolfe: steps in a ball of the spectral norm, one slope of the loss known anew.
 
     h ← ∂ in one entry e of the model at random, ∂ = (f(W + τ e) − f(W − τ e))/(2 τ), τ = far;
