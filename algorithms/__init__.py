@@ -33,7 +33,7 @@ from normdsl.algorithms.estimators import (
     hessian_momentum,
     mars_exact,
     nigt,
-    page,
+    page_sgd,
     randomized_hessian_momentum,
     sarah,
     storm,
@@ -63,7 +63,7 @@ from normdsl.algorithms.muon_family import (
     hybrid_auon,
     inexact_muon,
     normuon,
-    root,
+    root_muon,
     turbo_muon,
 )
 from normdsl.algorithms.muon_steps import (
@@ -195,7 +195,7 @@ __all__ = [  # noqa: RUF022 (by family)
     "auon",
     "hybrid_auon",
     "inexact_muon",
-    "root",
+    "root_muon",
     # muon_steps
     "adago",
     "namo",
@@ -240,7 +240,7 @@ __all__ = [  # noqa: RUF022 (by family)
     "hessian_momentum",
     "mars_exact",
     "nigt",
-    "page",
+    "page_sgd",
     "randomized_hessian_momentum",
     "sarah",
     "storm",

@@ -73,7 +73,7 @@ def schedule_free_adamw(
 def lookahead_sgd(
     lr: nd.NonNegative = 0.1,
     momentum: nd.Fraction = 0.9,
-    k: nd.Rank = 5,
+    k: nd.Count = 5,
     alpha: nd.Fraction = 0.8,
 ):
     """Lookahead of SGD: every k steps the weights are drawn back to slow ones.
@@ -98,7 +98,7 @@ def lookahead_adamw(
     beta2: nd.Fraction = 0.999,
     eps: nd.NonNegative = 1e-8,
     weight_decay: nd.NonNegative = 0.01,
-    k: nd.Rank = 5,
+    k: nd.Count = 5,
     alpha: nd.Fraction = 0.5,
 ):
     """Lookahead of AdamW: every k steps the weights are drawn back to slow ones.

@@ -66,7 +66,7 @@ def hessian_momentum(lr: nd.NonNegative = 1e-2, eta: nd.Fraction = 0.1):
 
 
 @nd.optimizer
-def sarah(lr: nd.NonNegative = 1e-2, period: nd.Rank = 10):
+def sarah(lr: nd.NonNegative = 1e-2, period: nd.Count = 10):
     """SARAH: a gradient that is kept up to date by its changes, and taken anew now and then.
 
     m ← m + G − ∇f(W₋), but m ← G at the first step and at every `period`-th, W ← W − lr m (Nguyen
@@ -85,7 +85,7 @@ def sarah(lr: nd.NonNegative = 1e-2, period: nd.Rank = 10):
 
 
 @nd.optimizer
-def page(lr: nd.NonNegative = 1e-2, probability: nd.Fraction = 0.1):
+def page_sgd(lr: nd.NonNegative = 1e-2, probability: nd.Fraction = 0.1):
     """PAGE: a gradient that is kept up to date by its changes, and taken anew by a coin.
 
     m ← G with probability p and at the first step, else m ← m + G − ∇f(W₋), W ← W − lr m, by one
@@ -95,7 +95,7 @@ def page(lr: nd.NonNegative = 1e-2, probability: nd.Fraction = 0.1):
 
     Example:
         >>> import normdsl as nd
-        >>> nd.algorithms.page.check("orthogonal").answer
+        >>> nd.algorithms.page_sgd.check("orthogonal").answer
         'invariant'
     """
     anew = nd.mask(probability, over="layers")

@@ -158,7 +158,7 @@ def inexact_muon(lr: nd.NonNegative = 0.02, momentum: nd.Fraction = 0.95, error:
 
 
 @nd.optimizer
-def root(
+def root_muon(
     lr: nd.NonNegative = 1e-3,
     momentum: nd.Fraction = 0.95,
     share: nd.Fraction = 0.9,
@@ -173,7 +173,7 @@ def root(
 
     Example:
         >>> import normdsl as nd
-        >>> nd.algorithms.root.check("signed_permutations", witnesses=False).answer
+        >>> nd.algorithms.root_muon.check("signed_permutations", witnesses=False).answer
         'invariant'
     """
     u = nd.momentum(G, momentum, readout=momentum * momentum)

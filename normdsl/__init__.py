@@ -33,7 +33,7 @@ _NAMES = {
         "DeclarationError DomainError FactorisationError GradientError HyperparameterError "
         "NormdslError SerializationError ShapeError"
     ),
-    "expressions.domains": "Domain Fraction LossValue NonNegative Positive Rank Real",
+    "expressions.domains": "Count Domain Fraction LossValue NonNegative Positive Rank Real",
     "expressions.expr": "Expr",
     "expressions.gauge": "Gauge",
     "expressions.recursion": "fix",

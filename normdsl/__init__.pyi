@@ -24,6 +24,7 @@ from normdsl.errors import HyperparameterError as HyperparameterError
 from normdsl.errors import NormdslError as NormdslError
 from normdsl.errors import SerializationError as SerializationError
 from normdsl.errors import ShapeError as ShapeError
+from normdsl.expressions.domains import Count as Count
 from normdsl.expressions.domains import Domain as Domain
 from normdsl.expressions.domains import Fraction as Fraction
 from normdsl.expressions.domains import LossValue as LossValue

@@ -24,7 +24,7 @@ T = TypeVar("T", bound=Rule)
 
 _ANNOTATIONS = (
     "annotate it as nd.NonNegative (≥ 0), nd.Positive (> 0), nd.Fraction (0 ≤ x < 1), nd.Real, or "
-    "nd.Rank (a whole number ≥ 1); in a rule over several parameters, each of them as "
+    "nd.Count or nd.Rank (whole numbers ≥ 1); in a rule over several parameters, each of them as "
     'nd.Matrix("m", "n")'
 )
 

@@ -184,7 +184,7 @@ def every(k: Any, x: Any, otherwise: Any) -> Expr:
     Steps count from 1. Both are computed at every step, and must move alike.
 
     Args:
-        k: how often, a whole number or hyper-parameter, as `k: nd.Rank = 5`.
+        k: how often, a whole number or hyper-parameter, as `k: nd.Count = 5`.
         x: the value at every k-th step. otherwise: that at all others.
 
     Raises:

@@ -80,7 +80,7 @@ def lookahead(weights: Any, k: Any = 5, alpha: Any = 0.5) -> Expr:
     Example:
         >>> import normdsl as nd
         >>> @nd.optimizer
-        ... def slow_lion(lr=1e-3, k: nd.Rank = 5):
+        ... def slow_lion(lr=1e-3, k: nd.Count = 5):
         ...     step = nd.sign(nd.momentum(nd.G, 0.99, readout=0.9))
         ...     return nd.lookahead(nd.W - lr * step, k)
         >>> slow_lion.check("permutations", witnesses=False).answer

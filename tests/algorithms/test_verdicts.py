@@ -187,7 +187,7 @@ TABLE = {
     "inexact_muon": holds(
         ROTATED, "signed_permutations", "loss_scale", "translation", MIRRORED, **NO_MEMORY
     ),
-    "root": holds("signed_permutations", "loss_scale", MIRRORED, **NO_MEMORY, **NO_DECAY),
+    "root_muon": holds("signed_permutations", "loss_scale", MIRRORED, **NO_MEMORY, **NO_DECAY),
 }
 #: The same of rules that ask, have points, curvature or low rank, as far as it is proved.
 ASKING = {
@@ -278,7 +278,7 @@ ASKING = {
     ),
     "schedule_free_sgd": holds(ROTATED, ENTRYWISE, MIRRORED, **NO_DECAY),
     "sarah": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
-    "page": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "page_sgd": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "mars_exact": holds(ENTRYWISE, MIRRORED, **NO_DECAY),
     "randomized_hessian_momentum": holds(ROTATED, ENTRYWISE, "loss_scale", "translation", MIRRORED),
     "clipped_hessian_momentum": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),

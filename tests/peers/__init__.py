@@ -70,7 +70,7 @@ UNMATCHED = {
     "subspace_momentum": "No package has it; pytorch_optimizer has the subset norm alone.",
     "trion": "The published file reads names that it does not define.",
     "sarah": "Packages take all samples where it starts anew, by loops of their own.",
-    "page": "Authors' code for LoRA only.",
+    "page_sgd": "Authors' code for LoRA only.",
     "mars_exact": "pytorch_optimizer has the approximate form; the authors' code is no package.",
     "randomized_hessian_momentum": "Experiment code only.",
     "clipped_hessian_momentum": "No package has it.",
@@ -84,7 +84,7 @@ UNMATCHED = {
     "mfac": "The authors' package has kernels for CUDA, and longer windows.",
     "hybrid_auon": "No package has it; the authors' code takes five steps.",
     "inexact_muon": "No code found.",
-    "root": "No package has it; the authors' script is one of its own.",
+    "root_muon": "No package has it; the authors' script is one of its own.",
     "trust_region_muon": "Scion with other names for its numbers; compared there.",
     "turbo_muon": "The authors' iteration has no exact form; it is a schedule here too.",
 }

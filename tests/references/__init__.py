@@ -143,7 +143,7 @@ RULES = [
     lookahead.lookahead_sgd,
     lookahead.lookahead_adamw,
     estimators.sarah,
-    estimators.page,
+    estimators.page_sgd,
     estimators.mars_exact,
     estimators.randomized_hessian_momentum,
     estimators.clipped_hessian_momentum,
@@ -156,6 +156,6 @@ RULES = [
     fisher.mfac,
     muon_family.hybrid_auon,
     muon_family.inexact_muon,
-    muon_family.root,
+    muon_family.root_muon,
 ]
 REFERENCES = {rule.__name__: rule for rule in RULES}

@@ -20,7 +20,7 @@ def sarah(w, g, t, state, *, loss=None, ask=None, lr=1e-2, period=10):
     return w - lr * recursive(w, g, state, ask, t == 1 or t % period == 0)
 
 
-def page(w, g, t, state, *, loss=None, ask=None, lr=1e-2, probability=0.1):
+def page_sgd(w, g, t, state, *, loss=None, ask=None, lr=1e-2, probability=0.1):
     return w - lr * recursive(w, g, state, ask, t == 1 or uniform(t, key=32) < probability)
 
 

@@ -63,7 +63,7 @@ def inexact_muon(w, g, t, state, *, loss=None, lr=0.02, momentum=0.95, error=0.3
     return w - lr * (1 - error) / (1 + error) ** 2 * o
 
 
-def root(w, g, t, state, *, loss=None, lr=1e-3, momentum=0.95, share=0.9, weight_decay=0.1):
+def root_muon(w, g, t, state, *, loss=None, lr=1e-3, momentum=0.95, share=0.9, weight_decay=0.1):
     u = nesterov(g, state, momentum)
     cut = float(torch.quantile(u.abs(), share))
     size = 0.2 * max(w.shape) ** 0.5

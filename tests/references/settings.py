@@ -118,7 +118,7 @@ SETTINGS = {
     "lookahead_sgd": {"lr": 0.01, "momentum": 0.8, "k": 3, "alpha": 0.6},
     "lookahead_adamw": {**MOMENTS, **DECAY, "k": 3, "alpha": 0.6},
     "sarah": {"lr": 0.02, "period": 7},
-    "page": {"lr": 0.02, "probability": 0.3},
+    "page_sgd": {"lr": 0.02, "probability": 0.3},
     "mars_exact": {**MOMENTS, "gamma": 0.1, **DECAY},
     "randomized_hessian_momentum": {"lr": 0.02, "eta": 0.2},
     "clipped_hessian_momentum": {"lr": 0.02, "eta": 0.2, "limit": 2.0, "hessian_limit": 3.0},
@@ -131,5 +131,5 @@ SETTINGS = {
     "mfac": {"lr": 0.02, "damping": 0.5},
     "hybrid_auon": {"lr": 0.03, "momentum": 0.9, "gain": 1.5},
     "inexact_muon": {"lr": 0.03, "momentum": 0.9, "error": 0.2},
-    "root": {"lr": 0.03, "momentum": 0.9, "share": 0.7, "weight_decay": 0.2},
+    "root_muon": {"lr": 0.03, "momentum": 0.9, "share": 0.7, "weight_decay": 0.2},
 }
