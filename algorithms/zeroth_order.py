@@ -6,15 +6,15 @@ import normdsl as nd
 from normdsl import W, t
 
 
-def remembered(rate, far):
-    """Return a gradient of which each step renews one entry of the model, by two values of f.
-
-    h ← h + rate (∂ − h) in that entry, ∂ = (f(W + τ e) − f(W − τ e))/(2 τ), τ = far.
-    """
+def one_entry():
+    """Return a matrix of zeros in each layer, but for a one in one place of the whole model."""
     u = nd.uniform_like(W)
-    e = nd.where(u >= nd.max(nd.max(u), over="layers"), 1, 0)
-    slope = (nd.loss_at(W + far * e) - nd.loss_at(W - far * e)) / (2 * far)
-    return nd.fix(lambda h: h + rate * e * (slope - h), nd.zeros_like(W))
+    return nd.where(u >= nd.max(nd.max(u), over="layers"), 1, 0)
+
+
+def difference_along(step):
+    """Return how much higher the loss is a step ahead than a step behind."""
+    return nd.loss_at(W + step) - nd.loss_at(W - step)
 
 
 @nd.optimizer
@@ -31,7 +31,10 @@ def jaguar_sign(lr: nd.NonNegative = 1e-3, beta: nd.Fraction = 0.9, far: nd.Posi
         >>> nd.algorithms.jaguar_sign.check("translation", witnesses=False).answer
         'invariant'
     """
-    return W - lr * nd.sign(remembered(1 - beta, far))
+    e = one_entry()
+    slope = difference_along(far * e) / (2 * far)
+    m = nd.fix(lambda m: m + (1 - beta) * e * (slope - m), nd.zeros_like(W))
+    return W - lr * nd.sign(m)
 
 
 @nd.optimizer
@@ -47,7 +50,10 @@ def jaguar_muon(lr: nd.NonNegative = 1e-3, beta: nd.Fraction = 0.9, far: nd.Posi
         >>> nd.algorithms.jaguar_muon.check("translation", witnesses=False).answer
         'invariant'
     """
-    return W + lr * nd.spectral.lmo(remembered(1 - beta, far))
+    e = one_entry()
+    slope = difference_along(far * e) / (2 * far)
+    m = nd.fix(lambda m: m + (1 - beta) * e * (slope - m), nd.zeros_like(W))
+    return W + lr * nd.spectral.lmo(m)
 
 
 @nd.optimizer
@@ -63,5 +69,7 @@ def jaguar_frank_wolfe(radius: nd.NonNegative = 1.0, far: nd.Positive = 1e-2):
         >>> nd.algorithms.jaguar_frank_wolfe.check("loss_scale", witnesses=False).answer
         'invariant'
     """
-    share = 2 / (t + 1)
-    return (1 - share) * W + share * radius * nd.spectral.lmo(remembered(1, far))
+    e, share = one_entry(), 2 / (t + 1)
+    slope = difference_along(far * e) / (2 * far)
+    h = nd.fix(lambda h: h + e * (slope - h), nd.zeros_like(W))
+    return (1 - share) * W + share * radius * nd.spectral.lmo(h)
