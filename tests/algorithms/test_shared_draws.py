@@ -11,7 +11,9 @@ STEPS = 12
 
 def layers():
     g = torch.Generator().manual_seed(0)
-    return [nn.Parameter(torch.randn(s, generator=g, dtype=torch.float64)) for s in ((2, 3), (3, 1))]
+    return [
+        nn.Parameter(torch.randn(s, generator=g, dtype=torch.float64)) for s in ((2, 3), (3, 1))
+    ]
 
 
 def loss(values, step):
