@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from normdsl.algorithms.adagrad import adagrad, madgrad, madgrad_ema, rmsprop
 from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
-from normdsl.algorithms.averaged import averaged_sgd, schedule_free_adamw, schedule_free_sgd
+from normdsl.algorithms.averaged import (
+    averaged_sgd,
+    lookahead_adamw,
+    lookahead_sgd,
+    schedule_free_adamw,
+    schedule_free_sgd,
+)
 from normdsl.algorithms.cautious import cautious_adamw, cautious_lion, cautious_muon, grams
 from normdsl.algorithms.clipped import agc_sgd, clipped_sgd, gradient_power_sgd
 from normdsl.algorithms.curvature import (
@@ -22,11 +28,28 @@ from normdsl.algorithms.curvature import (
     saddle_free_newton,
     sophia,
 )
-from normdsl.algorithms.distance import adagrad_norm, dadapt_adam, dog, layerwise_dog, prodigy
+from normdsl.algorithms.distance import (
+    adagrad_norm,
+    dadapt_adam,
+    dog,
+    layerwise_dog,
+    prodigy,
+    u_dog,
+)
 from normdsl.algorithms.eigenbasis import soap, splus
 from normdsl.algorithms.energy import aegd, aegdm, induced_log_metric, induced_metric
-from normdsl.algorithms.estimators import hessian_momentum, nigt, storm
+from normdsl.algorithms.estimators import (
+    clipped_hessian_momentum,
+    hessian_momentum,
+    mars_exact,
+    nigt,
+    page_sgd,
+    randomized_hessian_momentum,
+    sarah,
+    storm,
+)
 from normdsl.algorithms.factored import adafactor, adam_mini, adam_subset_norm
+from normdsl.algorithms.fisher import mfac
 from normdsl.algorithms.full_matrix import full_matrix_adagrad, natural_gradient
 from normdsl.algorithms.kfac import kfac
 from normdsl.algorithms.low_rank import (
@@ -45,7 +68,15 @@ from normdsl.algorithms.momenta import accelerated_sgd, nesterov_sgd, optimistic
 from normdsl.algorithms.moments import adabelief, adadelta, adan, mars, optimistic_amsgrad, qhadam
 from normdsl.algorithms.muadam import muadam, muadam_sania, polyak_muadam_sania, rmsspectral
 from normdsl.algorithms.muon import affine_muon, muon, scion, scion_unconstrained
-from normdsl.algorithms.muon_family import adamuon, auon, normuon, turbo_muon
+from normdsl.algorithms.muon_family import (
+    adamuon,
+    auon,
+    hybrid_auon,
+    inexact_muon,
+    normuon,
+    root_muon,
+    turbo_muon,
+)
 from normdsl.algorithms.muon_steps import (
     adago,
     gluon,
@@ -55,6 +86,7 @@ from normdsl.algorithms.muon_steps import (
     polargrad,
     trust_region_muon,
 )
+from normdsl.algorithms.noisy import dp_sgd, random_scaling
 from normdsl.algorithms.pairs import lora_muon, lora_rite, scaled_adamw, scaled_gd
 from normdsl.algorithms.polyak import (
     adagrad_sqr,
@@ -70,10 +102,17 @@ from normdsl.algorithms.polyak import (
 from normdsl.algorithms.quasi_newton import bfgs, ceqn, online_bfgs
 from normdsl.algorithms.sgd import normalized_sgd, sgd, sgd_momentum
 from normdsl.algorithms.shampoo import kl_shampoo, one_sided_shampoo, shampoo
-from normdsl.algorithms.sharpness import extragradient, gradient_regularization, sam, twin_polyak
+from normdsl.algorithms.sharpness import (
+    extragradient,
+    gradient_regularization,
+    sam,
+    smb,
+    twin_polyak,
+)
 from normdsl.algorithms.sign import lion, sign_sgd, signum
 from normdsl.algorithms.trust import lamb, lars
 from normdsl.algorithms.whitening import psgd_kron, psgd_triangular
+from normdsl.algorithms.zeroth_order import jaguar_frank_wolfe, jaguar_muon, jaguar_sign
 from normdsl.near import module_getattr
 
 __all__ = [  # noqa: RUF022 (by family)
@@ -93,6 +132,13 @@ __all__ = [  # noqa: RUF022 (by family)
     # mirror
     "exponentiated_gradient",
     "frank_wolfe",
+    # noisy
+    "dp_sgd",
+    "random_scaling",
+    # zeroth_order
+    "jaguar_sign",
+    "jaguar_muon",
+    "jaguar_frank_wolfe",
     # sign
     "sign_sgd",
     "signum",
@@ -133,6 +179,7 @@ __all__ = [  # noqa: RUF022 (by family)
     "layerwise_dog",
     "prodigy",
     "dadapt_adam",
+    "u_dog",
     # polyak
     "polyak_sgd",
     "sps_max",
@@ -158,6 +205,9 @@ __all__ = [  # noqa: RUF022 (by family)
     "normuon",
     "turbo_muon",
     "auon",
+    "hybrid_auon",
+    "inexact_muon",
+    "root_muon",
     # muon_steps
     "adago",
     "namo",
@@ -190,8 +240,12 @@ __all__ = [  # noqa: RUF022 (by family)
     "ceqn",
     # kfac
     "kfac",
+    # fisher
+    "mfac",
     # averaged
     "averaged_sgd",
+    "lookahead_adamw",
+    "lookahead_sgd",
     "schedule_free_adamw",
     "schedule_free_sgd",
     # curvature
@@ -205,8 +259,13 @@ __all__ = [  # noqa: RUF022 (by family)
     "cubic_newton",
     "polynomial_preconditioning",
     # estimators
+    "clipped_hessian_momentum",
     "hessian_momentum",
+    "mars_exact",
     "nigt",
+    "page_sgd",
+    "randomized_hessian_momentum",
+    "sarah",
     "storm",
     # low_rank
     "dct_adamw",
@@ -227,6 +286,7 @@ __all__ = [  # noqa: RUF022 (by family)
     "extragradient",
     "gradient_regularization",
     "sam",
+    "smb",
     "twin_polyak",
 ]
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import normdsl as nd
 from normdsl import G, W
 
+#: The norm of all layers together, √Σ ‖X_l‖²_F.
+JOINT = nd.over_layers(nd.frobenius, nd.lp(2))
+
 
 @nd.optimizer
 def adagrad_norm(lr: nd.NonNegative = 1.0, start: nd.Positive = 0.1):
@@ -130,3 +133,33 @@ def dadapt_adam(
     rate = lr * nd.prev(nd.fix(grow, (start, 0, nd.zeros_like(G)))[0], init=start)
     m = nd.ema(rate * G, beta1)
     return (1 - rate * weight_decay) * W - m * nd.reciprocal(nd.sqrt(v) + eps)
+
+
+@nd.optimizer
+def u_dog(start: nd.Positive = 1e-3):
+    """U-DoG: accelerated, by gradients at averages, with steps as long as the way gone so far.
+
+    r ← max(r, ‖x − W₀‖, ‖W − W₀‖) from r_ε,  R ← R + r,  Ω ← Ω + R,  A(z) = x̄ + R/Ω (z − x̄);
+    m = ∇f(A(W)),  x = W − R/√(Q + M) m,  x̄ ← A(x);   g = ∇f(x̄),  W ← W − R/√(Q + M) g, where M is
+    the largest (R/r)² ‖m‖², Q the sum of (R/r)² ‖g − m‖², both with the newest term that is known,
+    all of all layers (Kreisler et al., 2024, arXiv:2404.00666; UniXGrad of Kavis et al., 2019).
+    There both denominators are multiplied by logarithms, which stabilise its theory, not here.
+    `opt.eval()` puts the average x̄ in the place of W. Two evaluations a step.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.u_dog.check("loss_scale", witnesses=False).answer
+        'invariant'
+    """
+
+    def step(x, mean, r, R, total, Q, M):
+        r = nd.maximum(r, nd.maximum(*(JOINT.value(z - nd.start()) for z in (x, W))))
+        R, total = R + r, total + R + r
+        m = nd.gradient(at=mean + R / total * (W - mean))
+        M = nd.maximum(M, (R / r * JOINT.value(m)) ** 2)
+        x = W - R * nd.reciprocal(nd.sqrt(Q + M)) * m
+        mean += R / total * (x - mean)
+        return x, mean, r, R, total, Q + (R / r * JOINT.value(nd.gradient(at=mean) - m)) ** 2, M
+
+    _, mean, _, R, _, Q, M = nd.fix(step, (W, W, start, 0, 0, 0, 0))
+    return nd.step(W - R * nd.reciprocal(nd.sqrt(Q + M)) * nd.gradient(at=mean), evaluate=mean)

@@ -6,6 +6,12 @@ import normdsl as nd
 from normdsl import G, W
 
 
+def towards_polar(X):
+    """Return Muon's polynomial of X, whose singular values go towards 1 from [0, 1]."""
+    gram = X @ X.T
+    return 3.4445 * X - 4.775 * gram @ X + 2.0315 * gram @ (gram @ X)
+
+
 @nd.optimizer
 def adamuon(
     lr: nd.NonNegative = 0.02,
@@ -105,3 +111,72 @@ def auon(lr: nd.NonNegative = 0.24, momentum: nd.Fraction = 0.95, gain: nd.Posit
     cosh = (nd.exp(size) + nd.exp(-size)) / 2
     brake = nd.sqrt(nd.sum(cosh**2) / (nd.rows * nd.cols))
     return W - lr * nd.scale.shape * u / brake
+
+
+@nd.optimizer
+def hybrid_auon(lr: nd.NonNegative = 0.24, momentum: nd.Fraction = 0.95, gain: nd.Positive = 1.0):
+    """Hybrid-AuON: one step towards the polar factor, then AuON's brake.
+
+    X = z/‖z‖_F with z the Nesterov form of m,  Y = (a I + b X Xᵀ + c (X Xᵀ)²) X,  u = Y/‖Y‖_F, W ←
+    W − lr √max(1, m/n) u / √mean cosh²(γ u), with Muon's a, b, c = 3.4445, −4.775, 2.0315 (Maity,
+    2025, arXiv:2509.24320: one step in the abstract, five in the code, which keeps the length of
+    Y). The step is declared here, and no kernel of a polar factor, so that it is what is checked.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.hybrid_auon.check("loss_scale", witnesses=False).answer
+        'invariant'
+    """
+    X = -nd.frobenius.lmo(nd.momentum(G, momentum, readout=momentum * momentum))
+    u = -nd.frobenius.lmo(towards_polar(X))
+    size = gain * nd.abs(u)
+    cosh = (nd.exp(size) + nd.exp(-size)) / 2
+    brake = nd.sqrt(nd.sum(cosh**2) / (nd.rows * nd.cols))
+    return W - lr * nd.scale.shape * u / brake
+
+
+@nd.optimizer
+def inexact_muon(lr: nd.NonNegative = 0.02, momentum: nd.Fraction = 0.95, error: nd.Fraction = 0.3):
+    """Muon with an inexact polar factor, and a step that is shorter for its error.
+
+    X = z/‖z‖_F with z the Nesterov form of m, three times X ← (a I + b X Xᵀ + c (X Xᵀ)²) X,
+    W ← W − lr (1 − δ)/(1 + δ)² X, δ = error, a, b, c of Muon's iteration. Where X is δ away from
+    the polar factor, f falls by at least η (1 − δ) ‖z‖_* − η² (1 + δ)² L/2 for a step η, which this
+    factor makes largest: less exact, shorter steps, and by Shulgin et al., 2025 (arXiv:2510.19933,
+    whose bounds are not these) more momentum. Five steps have δ ≈ 0.3 where singular values are not
+    too small.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.inexact_muon.check("orthogonal", witnesses=False).answer
+        'invariant'
+    """
+    X = -nd.frobenius.lmo(nd.momentum(G, momentum, readout=momentum * momentum))
+    for _ in range(3):
+        X = towards_polar(X)
+    return W - lr * (1 - error) / (1 + error) ** 2 * X
+
+
+@nd.optimizer
+def root_muon(
+    lr: nd.NonNegative = 1e-3,
+    momentum: nd.Fraction = 0.95,
+    share: nd.Fraction = 0.9,
+    weight_decay: nd.NonNegative = 0.1,
+):
+    """ROOT: Muon of a momentum whose largest entries are cut off at a quantile of all of them.
+
+    B = z, its entries cut off at ± the q-quantile of |z|, z the Nesterov form of m, q = share,
+    W ← (1 − lr λ) W − lr 0.2 √max(m, n) polar(B) (He et al., 2025, arXiv:2511.20626). The code adds
+    1e-9 to the quantile, and has Newton–Schulz coefficients of its own for four shapes; its
+    description cuts m, not z.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.root_muon.check("signed_permutations", witnesses=False).answer
+        'invariant'
+    """
+    u = nd.momentum(G, momentum, readout=momentum * momentum)
+    B = nd.clip_entries(u, nd.quantile(nd.abs(u), share))
+    length = 0.2 * nd.sqrt(nd.maximum(nd.rows, nd.cols))
+    return (1 - lr * weight_decay) * W + lr * length * nd.spectral.lmo(B)

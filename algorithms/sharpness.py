@@ -1,4 +1,4 @@
-"""Gradients at another point of the same step: sharpness, and steps that look ahead."""
+"""Gradients at another point of the same step: sharpness, and steps that look ahead or try."""
 
 from __future__ import annotations
 
@@ -85,3 +85,30 @@ def twin_polyak(kappa: nd.NonNegative = 1.0, apart: nd.Positive = 0.1):
 
     y = nd.fix(lambda y: next_(begun(y)), W)
     return step(W, nd.loss - nd.loss_at(begun(nd.prev(y, init=W))), G)
+
+
+@nd.optimizer
+def smb(lr: nd.Positive = 1.0, shrink: nd.Fraction = 0.99, c: nd.NonNegative = 0.1):
+    """SMB: a step is tried; if the loss falls too little, each layer takes that of a model instead.
+
+    s = −lr G; if f(W + s) ≤ f(W) − c lr ‖G‖², W ← W + s. Otherwise with y = ∇f(W + s) − G and, for
+    each layer, β = ‖s‖ (‖y‖ + ‖G‖/η), η = shrink, ϑ = β² − ‖s‖² ‖y‖², a = −‖s‖²/(β − ⟨y, s⟩),
+    W ← W + a G + a/ϑ ((‖y‖² ⟨s, G⟩ − β ⟨y, G⟩) s + (‖s‖² ⟨y, G⟩ − β ⟨s, G⟩) y) (Birbil et al.,
+    2021, arXiv:2111.07058). The code can change lr once per epoch, by how often steps fail, and
+    SMBi asks on a new sample at W + s. Two evaluations a step.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.smb.check("orthogonal", witnesses=False).answer
+        'invariant'
+    """
+    s, size = -lr * G, nd.frobenius.value
+    y = nd.gradient(at=W + s) - G
+    beta = size(s) * (size(y) + size(G) / shrink)
+    below = nd.reciprocal(beta**2 - (size(s) * size(y)) ** 2)
+    toward = nd.inner(y, y) * nd.inner(s, G) - beta * nd.inner(y, G)
+    beside = nd.inner(s, s) * nd.inner(y, G) - beta * nd.inner(s, G)
+    model = -nd.inner(s, s) * nd.reciprocal(beta - nd.inner(y, s))
+    gain = c * lr * nd.sum(nd.inner(G, G), over="layers")
+    tried = nd.loss_at(W + s) <= nd.loss - gain
+    return W + nd.where(tried, s, model * (G + below * (toward * s + beside * y)))

@@ -13,29 +13,32 @@ def psgd_kron(
     fit: nd.Positive = 0.1,
     start: nd.Positive = 1.0,
     limit: nd.Positive = 2.0,
+    idle: nd.Fraction = 0.0,
 ):
     """PSGD, Kronecker-factored: factors L and R stepped until the gradients L G R are white.
 
     U = L G R,  L ← L^½ (I − μ/(‖U‖₂² + n) (U Uᵀ − n I))² L^½ and R likewise, from start · I;
     W ← W − lr L m R, cut to root mean square c, with μ, c = fit, limit (Li, 2024, arXiv:2402.11858,
-    in the geometry that its code calls Q^½ E Q^{3/2}). Exact here are ‖U‖₂, bounded by random
-    directions in the code, and the roots of L and R, kept symmetric by a Procrustes step there.
-    The code also remembers larger ‖U‖₂ for a while, starts by the size of the first gradient, adds
-    noise to G, makes the longer side diagonal, balances both factors at times, and may fit them at
-    some of the steps.
+    in the geometry that its code calls Q^½ E Q^{3/2}). With probability idle, L and R stay as they
+    are, by a coin of each layer; the code has one for all, and saves their step. Exact here are
+    ‖U‖₂, bounded by random directions in the code, and the roots of L and R, kept symmetric by a
+    Procrustes step there. The code also remembers larger ‖U‖₂ for a while, starts by the size of
+    the first gradient, adds noise to G, makes the longer side diagonal, and balances both factors
+    at times.
 
     Example:
         >>> import normdsl as nd
         >>> nd.algorithms.psgd_kron.check("orthogonal", witnesses=False).answer
         'invariant'
     """
+    stay = nd.uniform() < idle
 
     def fitted(L, R):
         U, P, Q = L @ G @ R, nd.matrix_power(L, 1 / 2), nd.matrix_power(R, 1 / 2)
         size = nd.spectral.value(U) ** 2
         P -= fit / (size + nd.cols) * (U @ (U.T @ P) - nd.cols * P)
         Q -= fit / (size + nd.rows) * (U.T @ (U @ Q) - nd.rows * Q)
-        return P.T @ P, Q.T @ Q
+        return nd.where(stay, L, P.T @ P), nd.where(stay, R, Q.T @ Q)
 
     L, R = nd.fix(fitted, (start * nd.eye_like(G @ G.T), start * nd.eye_like(G.T @ G)))
     u = L @ nd.ema(G, nd.minimum(1 - 1 / t, momentum)) @ R

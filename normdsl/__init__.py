@@ -33,7 +33,7 @@ _NAMES = {
         "DeclarationError DomainError FactorisationError GradientError HyperparameterError "
         "NormdslError SerializationError ShapeError"
     ),
-    "expressions.domains": "Domain Fraction LossValue NonNegative Positive Rank Real Share",
+    "expressions.domains": "Count Domain Fraction LossValue NonNegative Positive Rank Real Share",
     "expressions.expr": "Expr",
     "expressions.gauge": "Gauge",
     "expressions.recursion": "fix",
@@ -52,10 +52,10 @@ _NAMES = {
     "schedules.polynomials": "GramNewtonSchulz NewtonSchulz Turbo",
     "schedules.schedule": "Schedule exact",
     "version": "__version__",
-    "vocabulary.averages": "accumulate ema eye_like momentum prev zeros_like",
-    "vocabulary.draws": "normal_like signs_like",
+    "vocabulary.averages": "accumulate ema eye_like momentum prev recent zeros_like",
+    "vocabulary.draws": "normal_like signs_like uniform uniform_like",
     "vocabulary.entrywise": (
-        "abs clamp cos exp log maximum minimum reciprocal sign sqrt tanh where"
+        "abs clamp cos exp log maximum minimum mod reciprocal sign sqrt tanh where"
     ),
     "vocabulary.frames": (
         "dct_basis mask normal qr random_frame range_basis selection top_singular"
@@ -65,11 +65,11 @@ _NAMES = {
     ),
     "vocabulary.ports": "Matrix",
     "vocabulary.queries": "gradient hessian_product loss_at",
-    "vocabulary.reductions": "block_mean inner kth_largest max mean sum trace",
-    "vocabulary.schedules": "cosine inverse_sqrt linear_decay piecewise warmup wsd",
+    "vocabulary.reductions": "block_mean inner kth_largest max mean quantile sum trace",
+    "vocabulary.schedules": "cosine every inverse_sqrt linear_decay piecewise warmup wsd",
     "vocabulary.solves": "solve_linear",
     "vocabulary.statistics": "bfgs_update coupled_grams ema_in_basis fitted_hessian running_max",
-    "vocabulary.steps": "start step",
+    "vocabulary.steps": "lookahead start step",
 }
 #: The public modules.
 _MODULES = {

@@ -24,6 +24,7 @@ from normdsl.errors import HyperparameterError as HyperparameterError
 from normdsl.errors import NormdslError as NormdslError
 from normdsl.errors import SerializationError as SerializationError
 from normdsl.errors import ShapeError as ShapeError
+from normdsl.expressions.domains import Count as Count
 from normdsl.expressions.domains import Domain as Domain
 from normdsl.expressions.domains import Fraction as Fraction
 from normdsl.expressions.domains import LossValue as LossValue
@@ -98,9 +99,12 @@ from normdsl.vocabulary.averages import ema as ema
 from normdsl.vocabulary.averages import eye_like as eye_like
 from normdsl.vocabulary.averages import momentum as momentum
 from normdsl.vocabulary.averages import prev as prev
+from normdsl.vocabulary.averages import recent as recent
 from normdsl.vocabulary.averages import zeros_like as zeros_like
 from normdsl.vocabulary.draws import normal_like as normal_like
 from normdsl.vocabulary.draws import signs_like as signs_like
+from normdsl.vocabulary.draws import uniform as uniform
+from normdsl.vocabulary.draws import uniform_like as uniform_like
 from normdsl.vocabulary.entrywise import abs as abs
 from normdsl.vocabulary.entrywise import clamp as clamp
 from normdsl.vocabulary.entrywise import cos as cos
@@ -108,6 +112,7 @@ from normdsl.vocabulary.entrywise import exp as exp
 from normdsl.vocabulary.entrywise import log as log
 from normdsl.vocabulary.entrywise import maximum as maximum
 from normdsl.vocabulary.entrywise import minimum as minimum
+from normdsl.vocabulary.entrywise import mod as mod
 from normdsl.vocabulary.entrywise import reciprocal as reciprocal
 from normdsl.vocabulary.entrywise import sign as sign
 from normdsl.vocabulary.entrywise import sqrt as sqrt
@@ -141,9 +146,11 @@ from normdsl.vocabulary.reductions import inner as inner
 from normdsl.vocabulary.reductions import kth_largest as kth_largest
 from normdsl.vocabulary.reductions import max as max
 from normdsl.vocabulary.reductions import mean as mean
+from normdsl.vocabulary.reductions import quantile as quantile
 from normdsl.vocabulary.reductions import sum as sum
 from normdsl.vocabulary.reductions import trace as trace
 from normdsl.vocabulary.schedules import cosine as cosine
+from normdsl.vocabulary.schedules import every as every
 from normdsl.vocabulary.schedules import inverse_sqrt as inverse_sqrt
 from normdsl.vocabulary.schedules import linear_decay as linear_decay
 from normdsl.vocabulary.schedules import piecewise as piecewise
@@ -155,5 +162,6 @@ from normdsl.vocabulary.statistics import coupled_grams as coupled_grams
 from normdsl.vocabulary.statistics import ema_in_basis as ema_in_basis
 from normdsl.vocabulary.statistics import fitted_hessian as fitted_hessian
 from normdsl.vocabulary.statistics import running_max as running_max
+from normdsl.vocabulary.steps import lookahead as lookahead
 from normdsl.vocabulary.steps import start as start
 from normdsl.vocabulary.steps import step as step

@@ -26,7 +26,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Source
 from normdsl.expressions.nodes.constants import Constant
 from normdsl.expressions.recursion import Before, Carry, State, last
-from normdsl.expressions.shapes import Dim, Length, Shape
+from normdsl.expressions.shapes import SCALAR, Dim, Length, Shape
 from normdsl.expressions.structure import rebuild
 from normdsl.expressions.traversal import Equivalent, walk
 from normdsl.norms.base import NormOperation
@@ -177,6 +177,11 @@ def _inner(node: nodes.Inner, mirror: Mirror) -> Expr:
 
 
 @image.register
+def _quantile(node: nodes.Quantile, mirror: Mirror) -> Expr:
+    return nodes.Quantile(mirror(node.arg), mirror(node.share), node.over_cols, node.over_rows)
+
+
+@image.register
 def _kth_largest(node: nodes.KthLargest, mirror: Mirror) -> Expr:
     return nodes.KthLargest(mirror(node.arg), node.k, node.over_cols, node.over_rows)
 
@@ -207,7 +212,8 @@ def judge(inference: Scope, expr: Expr) -> tuple[Judgement, ...]:
     below = expr.recursion.bodies if isinstance(expr, State) else expr.children
     premises = tuple(j for child in below for j in inference.judge(child))
     conditions = NONE.union(*(p.conditions for p in (*begun(inference, expr), *premises)))
-    if isinstance(expr, nodes.Draw):
+    # A number of the layer is the same draw in both runs; a matrix is one of the same distribution.
+    if isinstance(expr, nodes.Draw) and expr.dims != SCALAR:
         conditions = frozenset({Assumption(Kind.MOVED_DRAW, expr)})
     why = "its mirror image: rows and columns exchanged"
     return (Judgement(expr, Law(twin=mirror(expr)), why, conditions, premises),)

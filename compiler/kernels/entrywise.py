@@ -53,6 +53,24 @@ def kth_largest(x: Tensor, k: int, axes: tuple[int, ...]) -> Tensor:
     return found.mT if axes == (-2,) else found
 
 
+def quantile(x: Tensor, share: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return what a share of the entries over axes is not above, between two of them by a line."""
+    y = x.flatten(-2).unsqueeze(-2) if len(axes) == 2 else x.mT if axes == (-2,) else x
+    y = y.sort(-1).values
+    last = y.shape[-1] - 1
+    place = (share * last).expand(*y.shape[:-1], 1)
+    low = place.floor()
+    below, above = (y.gather(-1, k.clamp(0, last).long()) for k in (low, low + 1))
+    found = below + (place - low) * (above - below)
+    return found.mT if axes == (-2,) else found
+
+
+def remainder(x: Tensor, y: Tensor) -> Tensor:
+    """Return x mod y, from 0 on and below y ≥ 0, and 0 where y = 0."""
+    zero = y == 0
+    return torch.where(zero, 0.0, torch.remainder(x, torch.where(zero, 1.0, y)))
+
+
 def block_mean(x: Tensor, rows: int, cols: int) -> Tensor:
     """Return x with every entry replaced by the mean over its block of rows × cols entries."""
     for size in (rows, cols):

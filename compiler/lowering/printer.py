@@ -234,14 +234,18 @@ class Printer(abc.ABC):
         kind, pair = self.type(expr), (expr.left, expr.right)
         if kind is Type.NUMBER:
             return Piece(f"max({', '.join(self(x).text for x in pair)})", Level.ATOM)
-        written = []
-        for x in pair:
-            code = self._put(x, Level.SUM, Type.ARRAY)
-            plain = self.type(x) <= Type.HYPER
-            written.append(
-                f"torch.as_tensor({code}, dtype=W.dtype, device=W.device)" if plain else code
-            )
-        return Piece(f"torch.maximum({', '.join(written)})", Level.ATOM)
+        return Piece(f"torch.maximum({', '.join(map(self._tensor, pair))})", Level.ATOM)
+
+    @_write.register
+    def _remainder(self, expr: nodes.Remainder) -> Piece:
+        x, y = (self._tensor(side) for side in (expr.left, expr.right))
+        return self._call(entrywise.remainder, x, y)
+
+    def _tensor(self, expr: Expr) -> str:
+        """Return the code of an expression as a tensor, of numbers too."""
+        code = self._put(expr, Level.SUM, Type.ARRAY)
+        plain = self.type(expr) <= Type.HYPER
+        return f"torch.as_tensor({code}, dtype=W.dtype, device=W.device)" if plain else code
 
     @_write.register
     def _where(self, expr: nodes.Where) -> Piece:
@@ -398,6 +402,11 @@ class Printer(abc.ABC):
     def _kth_largest(self, expr: nodes.KthLargest) -> Piece:
         axes = axes_of(expr.over_rows, expr.over_cols)
         return self._call(entrywise.kth_largest, self._arg(expr.arg), str(expr.k), axes)
+
+    @_write.register
+    def _quantile(self, expr: nodes.Quantile) -> Piece:
+        axes = axes_of(expr.over_rows, expr.over_cols)
+        return self._call(entrywise.quantile, self._arg(expr.arg), self._tensor(expr.share), axes)
 
     @_write.register
     def _block_mean(self, expr: nodes.BlockMean) -> Piece:

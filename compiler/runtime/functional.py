@@ -121,8 +121,8 @@ class Functional:
         """
         values = complete(self.declaration, hyper)
         if (other := self._sized(values)) is not None:
-            read = {"loss": loss, "input_moment": input_moment, "output_moment": output_moment}
-            return other.update(grads, state, params, **read, **hyper)
+            told = {"loss": loss, "input_moment": input_moment, "output_moment": output_moment}
+            return other.update(grads, state, params, objective=objective, **told, **hyper)
         params_, tree = pytree.tree_flatten(params)
         slopes = self._like(tree, "gradients", grads)
         seen = self._moments(tree, {"input_moment": input_moment, "output_moment": output_moment})

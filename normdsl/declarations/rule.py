@@ -486,7 +486,8 @@ def _validate(declaration: Rule) -> None:
                 why=f"{x.name} is an undeclared name: it is not a hyper-parameter of the rule",
                 hint="make it an argument of the decorated function",
             )
-    if not update.origins & Origin.GRADIENT:
+    asks = any(isinstance(x, Query) for x in walk(update))
+    if not (asks or update.origins & Origin.GRADIENT):
         raise DeclarationError(
             asked,
             at=update,

@@ -24,8 +24,8 @@ T = TypeVar("T", bound=Rule)
 
 _ANNOTATIONS = (
     "annotate it as nd.NonNegative (≥ 0), nd.Positive (> 0), nd.Fraction (0 ≤ x < 1), nd.Real, "
-    "nd.Rank (a whole number ≥ 1) or nd.Share (0 < x ≤ 1); in a rule over several parameters, each "
-    'of them as nd.Matrix("m", "n")'
+    "nd.Count or nd.Rank (whole numbers ≥ 1), or nd.Share (0 < x ≤ 1); in a rule over several "
+    'parameters, each of them as nd.Matrix("m", "n")'
 )
 
 

@@ -177,6 +177,7 @@ def _matmul(node: n.MatMul, axes: Sequence[Axes]) -> Axes:
 
 @along.register(n.Add)
 @along.register(nodes.Maximum)
+@along.register(nodes.Remainder)
 def _add(node: Expr, axes: Sequence[Axes]) -> Axes:
     (rows, cols), (below, beside) = axes
     signed = isinstance(node, n.Add)
@@ -184,7 +185,7 @@ def _add(node: Expr, axes: Sequence[Axes]) -> Axes:
 
 
 def _sum(x: Axis, y: Axis, signed: bool) -> Axis:
-    """Return the axis of a sum, or of a maximum, which is not signed."""
+    """Return the axis of a sum; or of a maximum or remainder, which are not signed."""
     if Kind.OPEN in (x, y) or Kind.EQUAL in (x, y):
         other = y if x is Kind.OPEN or (x is Kind.EQUAL and y is not Kind.OPEN) else x
         odd = isinstance(other, Along) and other.odd
@@ -256,7 +257,8 @@ def _inner(node: nodes.Inner, axes: Sequence[Axes]) -> Axes:
 
 @along.register(nodes.Reduce)
 @along.register(nodes.KthLargest)
-def _reduce(node: nodes.Reduce | nodes.KthLargest, axes: Sequence[Axes]) -> Axes:
+@along.register(nodes.Quantile)
+def _reduce(node: nodes.Reduce | nodes.KthLargest | nodes.Quantile, axes: Sequence[Axes]) -> Axes:
     signed = isinstance(node, nodes.Reduce) and node.reducer is nodes.Reducer.SUM
     if not signed and any(isinstance(axis, Along) and axis.odd for axis in axes[0]):
         raise Unknown

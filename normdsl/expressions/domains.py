@@ -86,6 +86,7 @@ FRACTION = Domain("Fraction", 0.0, 1.0, high_open=True)
 LOSS_VALUE = Domain("LossValue", low_open=True, high_open=True, loss_unit=True)
 RANK = Domain("Rank", 1.0, high_open=True, whole=True)
 SHARE = Domain("Share", 0.0, 1.0, low_open=True, share=True)
+COUNT = attrs.evolve(RANK, name="Count")
 
 #: Hyper-parameters without an annotation: never negative; used as a rate, narrowed to `FRACTION`.
 UNSTATED = attrs.evolve(NON_NEGATIVE, stated=False)
@@ -110,6 +111,7 @@ Fraction = Annotated[Any, FRACTION]
 LossValue = Annotated[Any, LOSS_VALUE]
 Rank = Annotated[Any, RANK]
 Share = Annotated[Any, SHARE]
+Count = Annotated[Any, COUNT]
 
 
 def domain_of(annotation: Any) -> Domain | None:

@@ -176,3 +176,30 @@ def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:
     else:
         past = fix(lambda s: x, start, read=lambda old, new: old)
     return past if lag == 1 else prev(past, lag - 1, init)
+
+
+def recent(x: Any, k: int) -> list[Expr]:
+    """Return the last k values of a stream, the newest first: a window; before the first, zeros.
+
+    It costs k − 1 states in the shape of x, and each value is an expression of its own.
+
+    Raises:
+        DeclarationError: if k is not a whole number ≥ 1.
+
+    Example:
+        >>> import normdsl as nd
+        >>> now, before = nd.recent(nd.G, 2)
+        >>> now == nd.G, before == nd.prev(nd.G)
+        (True, True)
+    """
+    if type(k) is not int or k < 1:
+        raise DeclarationError(
+            f"keep {k!r} values of a stream",
+            at=as_expr(x),
+            why="a window holds a whole number of values, this step's at least",
+            hint="use nd.recent(x, 5)",
+        )
+    window = [as_expr(x)]
+    for _ in range(k - 1):
+        window.append(prev(window[-1]))
+    return window

@@ -8,7 +8,8 @@ from normdsl.errors import DeclarationError
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import as_expr
-from normdsl.expressions.shapes import Shape
+from normdsl.expressions.shapes import SCALAR, Shape
+from normdsl.near import did_you_mean
 
 
 def normal_like(x: Any, key: int = 0) -> Expr:
@@ -38,6 +39,48 @@ def signs_like(x: Any, key: int = 0) -> Expr:
         ζ ∘ G
     """
     return drawn(nodes.Distribution.SIGNS, as_expr(x).shape, key)
+
+
+def uniform_like(x: Any, key: int = 0) -> Expr:
+    """Return independent numbers between 0 and 1 in the shape of x, new ones at every step.
+
+    Draws of one shape with the same `key` are one and the same; give each its own.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.where(nd.uniform_like(nd.G) < 0.1, nd.G, 0))  # a tenth of the entries
+        where(u < 1/10, G, 0)
+    """
+    return drawn(nodes.Distribution.UNIFORM, as_expr(x).shape, key)
+
+
+def uniform(*, over: str | None = None, key: int = 0) -> Expr:
+    """Return a random number between 0 and 1 for each layer, or one for all of them, at each step.
+
+    Over layers it is Σ u_l mod 1, with one u_l of each: uniform again, one number for the model,
+    and for all rules of an optimizer that draw with the same key.
+
+    Args:
+        over: None, or "layers" for one number that they share. key: tells draws apart.
+
+    Raises:
+        DeclarationError: for any other `over`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.uniform().shape == nd.uniform(over="layers").shape == nd.t.shape
+        True
+    """
+    each = drawn(nodes.Distribution.UNIFORM, SCALAR, key)
+    if over is None:
+        return each
+    if over != "layers":
+        raise DeclarationError(
+            f"draw a number over {over!r}",
+            why="a draw is one for each layer, or one for all of them",
+            hint=did_you_mean(over, ("layers",), "the choice is"),
+        )
+    return nodes.Remainder(nodes.Across(nodes.Reducer.SUM, each), as_expr(1))
 
 
 def drawn(distribution: nodes.Distribution, shape: Shape, key: int) -> Expr:

@@ -144,6 +144,20 @@ def clamp(x: Any, low: Any, high: Any) -> Expr:
     return minimum(high, maximum(low, x))
 
 
+def mod(x: Any, y: Any) -> Expr:
+    """Return the remainder x − y ⌊x/y⌋ entry by entry, from 0 on and below y; 0 where y = 0.
+
+    Raises:
+        DomainError: if y is not known to be ≥ 0.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.mod(nd.t, 10))
+        mod(t, 10)
+    """
+    return nodes.Remainder(as_expr(x), as_expr(y))
+
+
 def where(condition: Any, yes: Any, no: Any) -> Expr:
     """Return `yes` where a comparison holds and `no` elsewhere, entry by entry, or of scalars.
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from normdsl.errors import DeclarationError
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Distribution, Source
 from normdsl.expressions.nodes.constants import as_expr, is_constant
-from normdsl.expressions.shapes import Dim, Length, Shape
-from normdsl.vocabulary.draws import drawn
+from normdsl.expressions.shapes import SCALAR, Dim, Length, Shape
+from normdsl.vocabulary.draws import drawn, uniform
 from normdsl.vocabulary.entrywise import sign
 
 _LENGTHS = {Source.ROWS: Dim.M, Source.COLS: Dim.N}
@@ -157,7 +158,9 @@ def dct_basis(points: Any) -> Expr:
     return nodes.Dct(_length(points))
 
 
-def mask(probability: Any, rows: Any = 1, cols: Any = 1, key: int = 0) -> Expr:
+def mask(
+    probability: Any, rows: Any = 1, cols: Any = 1, key: int = 0, *, over: str | None = None
+) -> Expr:
     """Return random ones and zeros, new ones at every step, each one with a probability.
 
     One number for a layer by default; for each of its rows, `nd.mask(p, nd.rows)`; for each entry,
@@ -165,14 +168,25 @@ def mask(probability: Any, rows: Any = 1, cols: Any = 1, key: int = 0) -> Expr:
 
     Args:
         probability: p, in [0, 1]. rows: 1, nd.rows, nd.cols or a rank. cols: likewise.
-        key: tells draws apart.
+        key: tells draws apart. over: "layers" for one number that all layers share.
+
+    Raises:
+        DeclarationError: for any other `over`, or if what layers share has rows or columns.
 
     Example:
         >>> import normdsl as nd
         >>> print(nd.mask(0.5) * nd.G)
         ½ (1 + sign(½ − u)) G
+        >>> coin = nd.mask(0.5, over="layers")  # one for the model
     """
-    draw = drawn(nodes.Distribution.UNIFORM, Shape(_length(rows), _length(cols)), key)
+    shape = Shape(_length(rows), _length(cols))
+    if over is not None and shape != SCALAR:
+        raise DeclarationError(
+            f"draw {shape.phrase} of ones and zeros over {over!r}",
+            why="layers have different shapes; they can share a single number",
+            hint='write nd.mask(p, over="layers")',
+        )
+    draw = drawn(Distribution.UNIFORM, shape, key) if over is None else uniform(over=over, key=key)
     return (1 + sign(as_expr(probability) - draw)) / 2
 
 

@@ -116,6 +116,24 @@ def kth_largest(x: Any, k: int, *, over: str = "all") -> Expr:
     return found
 
 
+def quantile(x: Any, share: Any, *, over: str = "all") -> Expr:
+    """Return what a share of the entries over `"rows"`, `"cols"` or `"all"` is not above.
+
+    Of entries in order, x₀ ≤ … ≤ x_k, it is at place `share` · k, between two of them by a line:
+    the least for 0, the median for ½, the largest for 1.
+
+    Raises:
+        DomainError: if the share is not known to lie in [0, 1].
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.quantile(nd.abs(nd.G), 0.9))
+        quantile[ij](abs(G), 9/10)
+    """
+    found = nodes.Quantile(as_expr(x), as_expr(share), *_axes(over))
+    return found.arg if found.arg.shape == SCALAR else found
+
+
 def block_mean(x: Any, *, rows: int = 1, cols: int = 1) -> Expr:
     """Return x with every entry replaced by the mean over its block of rows × cols entries.
 

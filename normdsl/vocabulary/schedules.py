@@ -21,7 +21,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
 from normdsl.expressions.nodes.constants import Constant, as_expr, is_constant
 from normdsl.expressions.streams import t
-from normdsl.vocabulary.entrywise import cos, maximum, minimum, sqrt, where
+from normdsl.vocabulary.entrywise import cos, maximum, minimum, mod, sqrt, where
 
 
 def warmup(steps: Any) -> Expr:
@@ -176,3 +176,23 @@ def _count(value: Any, what: str) -> Expr:
             hint="pass a number above 0, or annotate the hyper-parameter: nd.Positive",
         )
     return steps
+
+
+def every(k: Any, x: Any, otherwise: Any) -> Expr:
+    """Return x at the steps k, 2 k, 3 k, …, and something else in between.
+
+    Steps count from 1. Both are computed at every step, and must move alike.
+
+    Args:
+        k: how often, a whole number or hyper-parameter, as `k: nd.Count = 5`.
+        x: the value at every k-th step. otherwise: that at all others.
+
+    Raises:
+        DomainError: for a k that is not positive.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.every(5, nd.G, 0))
+        where(mod(t, 5) < 1, G, 0)
+    """
+    return where(mod(t, _count(k, "act at every k-th step for")) < 1, x, otherwise)

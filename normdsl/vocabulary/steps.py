@@ -1,4 +1,4 @@
-"""Steps: the next weights with a point beside them, and what the weights were at first."""
+"""Steps: next weights with a point beside them, drawn back to slow ones; the first weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.recursion import After, fix
 from normdsl.expressions.shapes import MATRIX
 from normdsl.expressions.streams import W
+from normdsl.vocabulary.schedules import every
 
 
 def step(weights: Any, *, evaluate: Any) -> Expr:
@@ -60,3 +61,31 @@ def start(x: Any = W) -> Expr:
     """
     first: Expr = fix(lambda s: s, as_expr(x))
     return first
+
+
+def lookahead(weights: Any, k: Any = 5, alpha: Any = 0.5) -> Expr:
+    """Return the next weights, drawn back at every k-th step to slow ones that follow them.
+
+        s ← s + α (x − s),  x ← s,  every k steps, from s = W at first
+
+    (Zhang et al., 2019, arXiv:1907.08610). Other states, as a momentum, go on from what they are.
+
+    Args:
+        weights: the next weights x of any rule. k: how many fast steps to a slow one.
+        alpha: α, how far a slow step follows.
+
+    Raises:
+        DomainError: for a k that is not positive.
+
+    Example:
+        >>> import normdsl as nd
+        >>> @nd.optimizer
+        ... def slow_lion(lr=1e-3, k: nd.Count = 5):
+        ...     step = nd.sign(nd.momentum(nd.G, 0.99, readout=0.9))
+        ...     return nd.lookahead(nd.W - lr * step, k)
+        >>> slow_lion.check("permutations", witnesses=False).answer
+        'invariant'
+    """
+    new = as_expr(weights)
+    slow: Expr = fix(lambda s: every(k, s + alpha * (new - s), s), W)
+    return every(k, slow, new)

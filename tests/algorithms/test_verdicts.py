@@ -204,6 +204,20 @@ TABLE = {
         loss_scale="if H starts multiplied by c^(-1) in the limit smoothness → 0, where continuous",
     ),
     "dadapt_adam": holds(ENTRYWISE, MIRRORED, uniform_scale=GROWN_RATE, **MOMENTS, **NO_DECAY),
+    "lookahead_sgd": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "lookahead_adamw": holds(ENTRYWISE, MIRRORED, **MOMENTS, **NO_DECAY),
+    "mfac": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "hybrid_auon": holds(
+        "signed_permutations",
+        "loss_scale",
+        "translation",
+        **dict.fromkeys(ROTATED, LIMIT),
+        **NO_MEMORY,
+    ),
+    "inexact_muon": holds(
+        ROTATED, "signed_permutations", "loss_scale", "translation", MIRRORED, **NO_MEMORY
+    ),
+    "root_muon": holds("signed_permutations", "loss_scale", MIRRORED, **NO_MEMORY, **NO_DECAY),
 }
 #: The same of rules that ask, have points, curvature or low rank, as far as it is proved.
 ASKING = {
@@ -238,7 +252,7 @@ ASKING = {
         **NO_DECAY,
         signed_permutations="if sum[j](abs(M_old + G)) has distinct entries",
     ),
-    "drop_muon": holds(ROTATED, "signed_permutations", "translation", transpose="in law"),
+    "drop_muon": holds(ROTATED, "signed_permutations", "translation", MIRRORED),
     "extragradient": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "galore": holds(
         **NO_DECAY,
@@ -316,6 +330,25 @@ ASKING = {
         ENTRYWISE, MIRRORED, **LOSS_AT_ZERO, **NO_DECAY, loss_transform="if beta2 = 0 and eps = 0"
     ),
     "schedule_free_sgd": holds(ROTATED, ENTRYWISE, MIRRORED, **NO_DECAY),
+    "sarah": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "page_sgd": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "mars_exact": holds(ENTRYWISE, MIRRORED, **NO_DECAY),
+    "randomized_hessian_momentum": holds(ROTATED, ENTRYWISE, "loss_scale", "translation", MIRRORED),
+    "clipped_hessian_momentum": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "u_dog": holds(
+        ROTATED,
+        ENTRYWISE,
+        "loss_scale",
+        "translation",
+        MIRRORED,
+        uniform_scale="if s₁ starts transformed along with the weights",
+    ),
+    "smb": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "jaguar_sign": holds("loss_scale", "translation", permutations="in law", transpose="in law"),
+    "jaguar_muon": holds("loss_scale", "translation", transpose="in law"),
+    "jaguar_frank_wolfe": holds("loss_scale", transpose="in law"),
+    "dp_sgd": holds("translation", **dict.fromkeys((*ROTATED, *ENTRYWISE, MIRRORED), "in law")),
+    "random_scaling": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "sophia": holds(**dict.fromkeys(ENTRYWISE, "in law"), **NO_DECAY, transpose="in law"),
     "storm": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "subspace_momentum": holds(

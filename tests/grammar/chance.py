@@ -30,6 +30,8 @@ CHANCE = [
     *(make(matrix, multiplied(n), scalar, matrix) for n in (*NORMS, *ROTATED_NORMS)),
     *(make(matrix, weighted(n), matrix, positive(matrix)) for n in NORMS),
     make(matrix, lambda x: nd.mask(0.5, nd.rows, key=3) * x, matrix),
+    make(matrix, lambda x: nd.mask(0.5, over="layers") * x, matrix),
+    make(matrix, lambda x, y: nd.where(nd.uniform_like(G) < 0.5, x, y), matrix, matrix),
     make(thin, lambda x: nd.range_basis(x, 2), matrix),
     Loop(thin_right, (nd.random_frame(nd.cols, 2),), (thin_right,), fed=False),
     Loop(matrix, (zeros(matrix), zeros(scalar)), (matrix, positive(scalar))),

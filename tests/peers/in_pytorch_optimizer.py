@@ -127,6 +127,18 @@ def agc_sgd(params):
     return opt
 
 
+def lookahead_sgd(params):
+    h = S["lookahead_sgd"]
+    fast = torch.optim.SGD(params, lr=h["lr"], momentum=h["momentum"])
+    return po.Lookahead(fast, k=h["k"], alpha=h["alpha"])
+
+
+def lookahead_adamw(params):
+    h = dict(S["lookahead_adamw"])
+    k, alpha = h.pop("k"), h.pop("alpha")
+    return po.Lookahead(with_betas(torch.optim.AdamW, h)(params), k=k, alpha=alpha)
+
+
 LARS = {**S["lars"], "floor": 1e-9}
 #: It adds ε to a norm as well.
 NORMUON = {**S["normuon"], "eps": 1e-12}
@@ -209,6 +221,13 @@ ROWS = [
         NAME + "ScheduleFreeAdamW",
         with_betas(po.ScheduleFreeAdamW, S["schedule_free_adamw"]),
         S["schedule_free_adamw"],
+    ),
+    Row("lookahead_sgd", NAME + "Lookahead(torch.optim.SGD)", lookahead_sgd, S["lookahead_sgd"]),
+    Row(
+        "lookahead_adamw",
+        NAME + "Lookahead(torch.optim.AdamW)",
+        lookahead_adamw,
+        S["lookahead_adamw"],
     ),
     Row("shampoo", NAME + "Shampoo", shampoo, S["shampoo"]),
     Row(

@@ -29,10 +29,25 @@ def hashed(name):
     return bits
 
 
-def uniform(step, key):
-    """A number for the layer in (0, 1), of 23 bits."""
-    bits = folded(folded(folded(mixed(hashed("0")), step), key), 0)
-    return ((bits >> 41 & 0x7FFFFF) + 0.5) / 2**23
+def uniform(step, key, place=0):
+    """A number for the layer, or for one of its places, in (0, 1), of 23 bits."""
+    return ((_bits(step, key, place) >> 41 & 0x7FFFFF) + 0.5) / 2**23
+
+
+def entries(step, key, shape, number):
+    """A matrix of the numbers of its places: `uniform`, or `standard_normal`."""
+    rows, cols = shape
+    drawn = [[number(step, key, i * cols + j) for j in range(cols)] for i in range(rows)]
+    return torch.tensor(drawn, dtype=torch.float64)
+
+
+def standard_normal(step, key, place):
+    """A normal number for a place."""
+    return _normal(_bits(step, key, place))
+
+
+def _bits(step, key, place):
+    return folded(folded(folded(mixed(hashed("0")), step), key), place)
 
 
 def normal(places, count, key):

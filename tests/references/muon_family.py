@@ -1,6 +1,7 @@
 """What is done around Muon's polar factor, literally.
 
-AdaMuon arXiv:2507.11005; NorMuon 2510.05491; Turbo-Muon 2512.04632; AuON 2509.24320.
+AdaMuon arXiv:2507.11005; NorMuon 2510.05491; Turbo-Muon 2512.04632; AuON 2509.24320;
+inexact steps 2510.19933; ROOT 2511.20626.
 """
 
 import torch
@@ -43,3 +44,27 @@ def auon(w, g, t, state, *, loss=None, lr=0.24, momentum=0.95, gain=1.0):
     u = nesterov(g, state, momentum)
     u = u / u.norm()
     return w - lr * tall(w) * u / (torch.cosh(gain * u) ** 2).mean().sqrt()
+
+
+def towards_polar(x):
+    return (3.4445 * x) - 4.775 * (x @ x.T @ x) + 2.0315 * (x @ x.T @ x @ x.T @ x)
+
+
+def hybrid_auon(w, g, t, state, *, loss=None, lr=0.24, momentum=0.95, gain=1.0):
+    u = nesterov(g, state, momentum)
+    u = towards_polar(u / u.norm())
+    u = u / u.norm()
+    return w - lr * tall(w) * u / (torch.cosh(gain * u) ** 2).mean().sqrt()
+
+
+def inexact_muon(w, g, t, state, *, loss=None, lr=0.02, momentum=0.95, error=0.3):
+    u = nesterov(g, state, momentum)
+    o = towards_polar(towards_polar(towards_polar(u / u.norm())))
+    return w - lr * (1 - error) / (1 + error) ** 2 * o
+
+
+def root_muon(w, g, t, state, *, loss=None, lr=1e-3, momentum=0.95, share=0.9, weight_decay=0.1):
+    u = nesterov(g, state, momentum)
+    cut = float(torch.quantile(u.abs(), share))
+    size = 0.2 * max(w.shape) ** 0.5
+    return (1 - lr * weight_decay) * w - lr * size * polar(u.clamp(-cut, cut))

@@ -29,6 +29,20 @@ def twin_polyak(w, g, t, state, *, loss=None, ask=None, kappa=1.0, apart=0.1):
     return w
 
 
+def smb(w, g, t, state, *, loss=None, ask=None, lr=1.0, shrink=0.99, c=0.1):
+    s = -lr * g
+    if ask.loss(w + s) <= loss - c * lr * (g * g).sum():
+        return w + s
+    y = ask.grad(w + s) - g
+    ys, yg, sg, yy, ss = ((a * b).sum() for a, b in ((y, s), (y, g), (s, g), (y, y), (s, s)))
+    sigma = 0.5 * (s.norm() * (y.norm() + g.norm() / shrink) - ys)
+    theta = (ys + 2 * sigma) ** 2 - ss * yy
+    cg = -ss / (2 * sigma)
+    cs = cg / theta * (-(ys + 2 * sigma) * yg + yy * sg)
+    cy = cg / theta * (-(ys + 2 * sigma) * sg + ss * yg)
+    return w + cs * s + cg * g + cy * y
+
+
 def storm(w, g, t, state, *, loss=None, ask=None, lr=1e-2, a=0.1):
     if t == 1:
         state["m"] = g

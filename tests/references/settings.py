@@ -1,4 +1,7 @@
-"""Hyper-parameters of the comparisons: every one is set, none to its default, none to a no-op."""
+"""Hyper-parameters of the comparisons: every one is set, none to its default, none to a no-op.
+
+Probabilities and bounds of decisions are such that a hundredth more decides a step otherwise.
+"""
 
 MOMENTS = {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3}
 DECAY = {"weight_decay": 0.1}
@@ -117,5 +120,30 @@ SETTINGS = {
     "muonmax_momo": {"lr": 0.05, "momentum": 0.8, "weight_decay": 0.2, "floor": -0.1},
     "trust_region_muon": {"lr": 0.03, "momentum": 0.8, "shrink": 0.01},
     "dadapt_adam": {**MOMENTS, "lr": 0.9, "start": 1e-3, **DECAY},
-    "psgd_kron": {"lr": 0.02, "momentum": 0.8, "fit": 0.2, "start": 0.5, "limit": 0.5},
+    "psgd_kron": {
+        "lr": 0.02,
+        "momentum": 0.8,
+        "fit": 0.2,
+        "start": 0.5,
+        "limit": 0.5,
+        "idle": 0.051,
+    },
+    "smb": {"lr": 0.6, "shrink": 0.9, "c": 0.29},
+    "lookahead_sgd": {"lr": 0.01, "momentum": 0.8, "k": 3, "alpha": 0.6},
+    "lookahead_adamw": {**MOMENTS, **DECAY, "k": 3, "alpha": 0.6},
+    "sarah": {"lr": 0.02, "period": 7},
+    "page_sgd": {"lr": 0.02, "probability": 0.317},
+    "mars_exact": {**MOMENTS, "gamma": 0.1, **DECAY},
+    "randomized_hessian_momentum": {"lr": 0.02, "eta": 0.2},
+    "clipped_hessian_momentum": {"lr": 0.02, "eta": 0.2, "limit": 2.0, "hessian_limit": 3.0},
+    "u_dog": {"start": 0.05},
+    "jaguar_sign": {"lr": 0.1, "beta": 0.8, "far": 0.5},
+    "jaguar_muon": {"lr": 0.02, "beta": 0.8, "far": 0.5},
+    "jaguar_frank_wolfe": {"radius": 3.0, "far": 0.5},
+    "dp_sgd": {"lr": 0.02, "limit": 2.0, "noise": 0.5, "examples": 16.0},
+    "random_scaling": {"lr": 0.005, "beta": 0.8},
+    "mfac": {"lr": 0.02, "damping": 0.5},
+    "hybrid_auon": {"lr": 0.03, "momentum": 0.9, "gain": 1.5},
+    "inexact_muon": {"lr": 0.03, "momentum": 0.9, "error": 0.2},
+    "root_muon": {"lr": 0.03, "momentum": 0.9, "share": 0.7, "weight_decay": 0.2},
 }

@@ -2,19 +2,22 @@
 
 import torch
 
-from references.draws import normal_matrix
+from references.draws import normal_matrix, uniform
 from references.tools import ema, eye, root
 
 
-def psgd_kron(w, g, t, state, *, loss=None, lr=1e-3, momentum=0.9, fit=0.1, start=1.0, limit=2.0):
+def psgd_kron(
+    w, g, t, state, *, loss=None, lr=1e-3, momentum=0.9, fit=0.1, start=1.0, limit=2.0, idle=0.0
+):
     rows, cols = w.shape
     left, right = state.get("L", start * eye(rows, w)), state.get("R", start * eye(cols, w))
     white = left @ g @ right
     size = float(torch.linalg.matrix_norm(white, 2)) ** 2
     a = eye(rows, w) - fit / (size + cols) * (white @ white.T - cols * eye(rows, w))
     b = eye(cols, w) - fit / (size + rows) * (white.T @ white - rows * eye(cols, w))
-    state["L"] = root(left, 0.5) @ a @ a @ root(left, 0.5)
-    state["R"] = root(right, 0.5) @ b @ b @ root(right, 0.5)
+    stays = uniform(t, key=32) < idle
+    state["L"] = left if stays else root(left, 0.5) @ a @ a @ root(left, 0.5)
+    state["R"] = right if stays else root(right, 0.5) @ b @ b @ root(right, 0.5)
     u = state["L"] @ ema(state, "m", g, min(1 - 1 / t, momentum)) @ state["R"]
     return w - lr * u * min(1.0, limit / float(u.square().mean().sqrt()))
 

@@ -66,13 +66,19 @@ def _kth_largest(node: nodes.KthLargest, laws: Laws, group: Group) -> list[Outco
 
 
 @rule.register
+def _quantile(node: nodes.Quantile, laws: Laws, group: Group) -> list[Outcome]:
+    require_still(laws[1:], "its share")
+    return _reduced(node, laws[0], "a quantile", compares=True)
+
+
+@rule.register
 def _reduce(node: nodes.Reduce, laws: Laws, group: Group) -> list[Outcome]:
     what = f"a {node.reducer.value} over entries"
     return _reduced(node, laws[0], what, compares=node.reducer is nodes.Reducer.MAX)
 
 
 def _reduced(
-    node: nodes.Reduce | nodes.KthLargest, x: Law, what: str, compares: bool
+    node: nodes.Reduce | nodes.KthLargest | nodes.Quantile, x: Law, what: str, compares: bool
 ) -> list[Outcome]:
     """Type what entries along axes are reduced to, in whatever order they stand."""
     if x == ANYTHING:

@@ -46,6 +46,13 @@ def _maximum(node: nodes.Maximum, laws: Laws, group: Group) -> list[Outcome]:
 
 
 @rule.register
+def _remainder(node: nodes.Remainder, laws: Laws, group: Group) -> list[Outcome]:
+    """Type x mod y: (c x) mod (c y) = c (x mod y) for c > 0."""
+    law, conditions = _compared(node.left, node.right, laws)
+    return [Outcome(law, "a remainder of terms that move alike", conditions)]
+
+
+@rule.register
 def _where(node: nodes.Where, laws: Laws, group: Group) -> list[Outcome]:
     """Type a choice: x < y is the same where both move alike, and is permuted along with them."""
     compared, one = _compared(node.left, node.right, laws[:2])

@@ -19,6 +19,7 @@ from normdsl.expressions.nodes.entrywise import (
     Apply,
     Function,
     Maximum,
+    Remainder,
 )
 from normdsl.expressions.nodes.frames import Dct, Qr, Selection, TopSingular, legal_rank, rank_of
 from normdsl.expressions.nodes.leaves import Distribution, Draw, Extent, Eye, Param, Source, Stream
@@ -38,6 +39,7 @@ from normdsl.expressions.nodes.reductions import (
     Inner,
     KthLargest,
     Measure,
+    Quantile,
     Reduce,
     Reducer,
     Shared,
@@ -84,10 +86,12 @@ __all__ = [
     "Polar",
     "Pow",
     "Qr",
+    "Quantile",
     "Query",
     "Reduce",
     "Reducer",
     "Relation",
+    "Remainder",
     "Returned",
     "Selection",
     "Shared",

@@ -1,4 +1,4 @@
-"""Functions of single entries, and the larger of two entries."""
+"""Functions of single entries, the larger of two entries, and remainders."""
 
 from __future__ import annotations
 
@@ -144,3 +144,35 @@ class Maximum(Entrywise):
     def _notate_negative(self, n: Notation) -> Piece:
         x, y = self.left.negated, self.right.negated
         return n.negative(self) if x is None or y is None else n.call("min", x, y)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Remainder(Entrywise):
+    """x mod y = x − y ⌊x/y⌋ entry by entry, of y ≥ 0: from 0 on and below y, and 0 where y = 0."""
+
+    zero_with = ()
+
+    left: Expr
+    right: Expr
+
+    @property
+    def jumps_with(self) -> tuple[Expr, ...]:
+        """x, of which the multiples of y are jumps, 0 among them."""
+        return (self.left,)
+
+    def _infer_shape(self) -> Shape:
+        shape = pointwise(self, "take the remainder of", self.left, self.right)
+        if not self.right.facts.nonnegative:
+            raise DomainError(
+                "take a remainder",
+                at=self.right,
+                why="x mod y lies between 0 and y, which must be known to be ≥ 0",
+                hint=how_nonnegative(self.right),
+            )
+        return shape
+
+    def _infer_facts(self) -> Facts:
+        return Facts(0.0, self.right.facts.high)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("mod", self.left, self.right)

@@ -1,4 +1,4 @@
-"""Sums and maxima over axes, and inner products."""
+"""Sums, maxima and quantiles over axes, and inner products."""
 
 from __future__ import annotations
 
@@ -145,8 +145,11 @@ class Reduce(OverAxes):
 
 
 def _notate_reduced(n: Notation, name: str, arg: Expr, over_rows: bool, over_cols: bool) -> Piece:
-    axes = ("i" if over_rows else "") + ("j" if over_cols else "")
-    return n.call(name, arg, sub=Piece(axes, Level.ATOM))
+    return n.call(name, arg, sub=_axes(over_rows, over_cols))
+
+
+def _axes(over_rows: bool, over_cols: bool) -> Piece:
+    return Piece(("i" if over_rows else "") + ("j" if over_cols else ""), Level.ATOM)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -174,6 +177,41 @@ class KthLargest(OverAxes):
     def _notate(self, n: Notation) -> Piece:
         name = f"max{self.k}"
         return _notate_reduced(n, name, self.arg, self.over_rows, self.over_cols)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Quantile(OverAxes):
+    """What a share q of the entries over axes is not above, interpolated between two neighbours.
+
+    Of entries in order, x₀ ≤ … ≤ x_k, it is at place q k: the least for q = 0, the median for ½.
+    """
+
+    arg: Expr
+    share: Expr
+    over_rows: bool
+    over_cols: bool
+
+    @property
+    def zero_with(self) -> tuple[Expr, ...]:
+        """What it goes over."""
+        return (self.arg,)
+
+    def _infer_shape(self) -> Shape:
+        known = self.share.facts
+        if self.share.shape != SCALAR or known.low < 0 or known.high > 1:
+            raise DomainError(
+                "take a quantile",
+                at=self.share,
+                why="the share of the entries below it is a scalar known to lie in [0, 1]",
+                hint="write nd.quantile(x, 0.9), or annotate the share: nd.Fraction",
+            )
+        return self._over(self.arg.shape)
+
+    def _infer_facts(self) -> Facts:
+        return Facts(self.arg.facts.low, self.arg.facts.high)
+
+    def _notate(self, n: Notation) -> Piece:
+        return n.call("quantile", self.arg, self.share, sub=_axes(self.over_rows, self.over_cols))
 
 
 class Measure(enum.Enum):

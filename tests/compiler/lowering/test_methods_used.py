@@ -46,7 +46,9 @@ LINES = {
         (f"power −1: {NEWTON}", f"power −½: {NEWTON}"),
     ),
     "one_sided_shampoo": (("power −½: Eigh()",), (f"power −½: {NEWTON}",)),
-    "online_subspace_descent": (("matrix products", ),) * 2,
+    "hybrid_auon": (("matrix products",),) * 2,
+    "inexact_muon": (("matrix products",),) * 2,
+    "online_subspace_descent": (("matrix products",),) * 2,
     "power_sgd": (("orthonormal columns: QR",),) * 2,
     "psgd_kron": (("power ½: Eigh()",), (f"power ½: {NEWTON}",)),
     "psgd_triangular": (
@@ -68,7 +70,8 @@ LINES = {
 } | dict.fromkeys(
     ("muadam", "muadam_sania", "muon", "polyak_muadam_sania", "rmsspectral", "scion",
      "adago", "adamuon", "cautious_muon", "frank_wolfe", "gluon", "muonmax", "muonmax_momo", "namo",
-     "normuon", "polargrad", "dion2", "drop_muon", "trion", "trust_region_muon", "turbo_muon"),
+     "normuon", "polargrad", "dion2", "drop_muon", "trion", "trust_region_muon", "turbo_muon",
+     "jaguar_muon", "jaguar_frank_wolfe", "root_muon"),
     ((SVD,), (GRAM,)),
 ) | dict.fromkeys(
     ("bfgs", "ceqn", "online_bfgs"), (("matrix products",),) * 2

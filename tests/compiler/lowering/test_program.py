@@ -234,7 +234,14 @@ def test_steps_of_norms_are_captured_in_one_graph(name):
 
 
 @pytest.mark.parametrize(
-    "x", [nd.kth_largest(nd.abs(G), 3, over="rows"), nd.block_mean(G, rows=2, cols=3)], ids=str
+    "x",
+    [
+        nd.kth_largest(nd.abs(G), 3, over="rows"),
+        nd.quantile(G, 0.3, over="rows"),
+        nd.every(2, nd.mod(G, W * W), G),
+        nd.block_mean(G, rows=2, cols=3),
+    ],
+    ids=str,
 )
 def test_order_and_blocks_are_captured_in_one_graph(x):
     captured(lower(nd.Declaration("probe", (), W - x), nd.Schedule()))

@@ -423,3 +423,17 @@ def test_what_cannot_be_done_is_said(tmp_path):
 
     with pytest.raises(HyperparameterError, match="all are computed at once"):
         circular([torch.eye(3)], schedule=nd.Schedule(refresh=2))
+
+
+@nd.optimizer
+def anew(lr=0.1, k: nd.Count = 5):
+    change = G - nd.gradient(at=nd.prev(W, init=W))
+    return W - lr * nd.fix(lambda m: nd.every(k, G, m + change), nd.zeros_like(G))
+
+
+def test_a_whole_number_other_than_the_default_asks_as_well():
+    pure, w = nd.functional(anew), torch.ones(2, 2)
+    state = pure.init(w, k=2)
+    for expected in (1.0, 1.0 - 0.1 * 4.0):  # no step by the first gradient, as m starts from 0
+        w, state = pure.update(4 * w**3, state, w, objective=lambda x: (x**4).sum(), k=2)
+        torch.testing.assert_close(w, torch.full((2, 2), expected))

@@ -27,7 +27,8 @@ BOTH = brief(nd.max_of(nd.spectral, 2 * nd.operator_norm(1, 2))).lmo(G)
 OPERATIONS = [
     G + W, G * W, G * G, POSITIVE**0.5, power(POSITIVE, as_expr(-1)),
     *(nodes.Apply(f, POSITIVE if f.nonnegative_domain else G) for f in nodes.FUNCTIONS.values()),
-    nodes.Maximum(G, W), *(nodes.Where(r, G, W, G, 2 * W) for r in nodes.Relation),
+    nodes.Maximum(G, W), nodes.Remainder(G, POSITIVE),
+    *(nodes.Where(r, G, W, G, 2 * W) for r in nodes.Relation),
     nodes.Where(nodes.Relation.ABOVE, nd.sum(G), as_expr(0), G, W),
     G @ W.T, GRAM, G.T, nodes.MatrixPower(GRAM, as_expr(0.5)),
     nodes.MatrixPower(GRAM, as_expr(-0.25)),
@@ -41,6 +42,8 @@ OPERATIONS = [
     *(nodes.Reduce(r, G, *axes) for axes in ((True, True), (True, False), (False, True))
       for r in Reducer),
     *(nodes.KthLargest(POSITIVE, 2, *axes)
+      for axes in ((True, True), (True, False), (False, True))),
+    *(nodes.Quantile(G, as_expr(0.3), *axes)
       for axes in ((True, True), (True, False), (False, True))),
     nodes.Across(Reducer.SUM, nd.sum(G)), nodes.BlockMean(G, 2, 2), nodes.Returned(G, W),
     *(getattr(norm, name)(G) for name in ("lmo", "sharp", "dual", "value")

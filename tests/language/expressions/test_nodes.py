@@ -24,9 +24,11 @@ from normdsl.expressions.nodes import (
     Maximum,
     Param,
     Polar,
+    Quantile,
     Reduce,
     Reducer,
     Relation,
+    Remainder,
     SingularLmo,
     SingularNorm,
     Where,
@@ -118,6 +120,22 @@ def test_a_maximum_that_bounds_decide_is_one_of_the_two():
 def test_maximum_of_other_shapes_is_refused_in_its_own_words():
     with refuses(nd.ShapeError, "maximum"):
         Maximum(G, GRAM)
+
+
+def test_remainder():
+    size = W * W
+    same(Remainder(G, size), lambda g, w: g - w**2 * torch.floor(g / w**2))
+    same(Remainder(G, 0 * size), lambda g, w: torch.zeros_like(g))
+    same(Remainder(as_expr(7), nd.abs(G)), lambda g, w: torch.remainder(7, g.abs()))
+    assert Remainder(G, nd.tanh(size)).facts.high == 1
+    assert Remainder(G, size).facts.nonnegative
+
+
+def test_a_remainder_by_what_may_be_negative_is_refused():
+    with refuses(nd.DomainError, "known to be ≥ 0"):
+        Remainder(W, G)
+    with refuses(nd.ShapeError, "remainder"):
+        Remainder(G, nd.abs(GRAM))
 
 
 @pytest.mark.parametrize("relation", list(Relation))
@@ -305,6 +323,26 @@ def test_there_is_no_kth_largest_of_fewer():
     zeros = torch.zeros(1, 1, dtype=torch.float64)
     same(KthLargest(nd.abs(G), 13, True, True), lambda g, w: zeros)
     same(KthLargest(nd.abs(G), 4, True, False), lambda g, w: zeros)
+
+
+@pytest.mark.parametrize("axes", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("share", [0.0, 0.35, 0.5, 1.0])
+def test_quantile(axes, share):
+    rows, cols = axes
+
+    def expected(g, w):
+        x = g.flatten() if rows and cols else g
+        found = torch.quantile(x, share, dim=-1 if cols else 0)
+        return found.reshape(1 if rows else 3, 1 if cols else 4)
+
+    same(Quantile(G, as_expr(share), rows, cols), expected)
+    assert Quantile(nd.tanh(G), as_expr(share), rows, cols).facts.high == 1
+
+
+@pytest.mark.parametrize("share", [as_expr(1.5), nd.loss, nd.abs(G)])
+def test_a_quantile_of_a_share_that_is_none_is_refused(share):
+    with refuses(nd.DomainError, "lie in [0, 1]"):
+        Quantile(G, share, True, True)
 
 
 @pytest.mark.parametrize(("x", "k"), [(2 * G, 1), (nd.abs(G), 0)])

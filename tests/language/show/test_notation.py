@@ -26,13 +26,14 @@ STATE = nd.accumulate(G)
 PICK = nd.selection(nd.sum(nd.abs(G), over="cols"), 2)
 INSTANCES = [
     G, Param("beta", FRACTION), as_expr(2), nd.eye_like(GRAM), G + W, G * W, G**3, GRAM, G.T,
-    nd.abs(G), nd.maximum(G, W), nd.where(G > W, G, 1), nd.matrix_power(GRAM, 0.5),
-    nd.inverse(W @ G.T), nd.polar(G), nd.eigenbasis(GRAM), nd.cholesky(GRAM),
+    nd.abs(G), nd.maximum(G, W), nd.mod(G, nd.abs(W)), nd.where(G > W, G, 1),
+    nd.matrix_power(GRAM, 0.5), nd.inverse(W @ G.T), nd.polar(G), nd.eigenbasis(GRAM),
+    nd.cholesky(GRAM),
     nd.normal_like(G, key=1), nd.inner(G, W), nd.sum(G),
     nd.qr(GRAM), nd.top_singular(G, 2), PICK, nd.dct_basis(nd.cols),
     nd.eigenvalues(GRAM), nd.triu(GRAM), nd.vec(G), nd.unvec(2 * nd.vec(G)),
     nd.schatten(3).value(G).definition, nd.nuclear.lmo(G).definition, nd.kth_largest(nd.abs(G), 2),
-    nd.block_mean(G, cols=2), nd.gradient(at=W - G),
+    nd.quantile(G, 0.7), nd.block_mean(G, cols=2), nd.gradient(at=W - G),
     nd.step(W - G, evaluate=STATE), nd.sum(nd.inner(G, W), over="layers"),
     Iterated(G, (nd.spectral, nd.max_entry), nd.lp(1), 10),
     STATE, Before(STATE.recursion, 0), STATE.recursion.carry(0), Placeholder(0, MATRIX, Facts()),

@@ -125,3 +125,13 @@ REFUSED = {
 def test_steps_out_of_order_are_refused(kind, write, told):
     with refuses(kind, told):
         write()
+
+
+def test_every_kth_step():
+    expected = [1.0 if t % 4 == 0 else 0.25 for t in range(1, STEPS + 1)]
+    assert factors(nd.every(4, 1, 0.25)).tolist() == expected
+    rule = nd.optimizer(lambda lr=1.0, k=4: W - lr * nd.every(k, 1, 0.25) * G)
+    assert factors(rule).tolist() == expected  # k needs no annotation
+    assert factors(rule, k=1).tolist() == [1.0] * STEPS
+    with refuses(nd.DomainError, "positive"):
+        nd.every(0, W, G)

@@ -63,3 +63,17 @@ def test_rates_are_checked():
 def test_bases_of_other_shapes_are_refused(bases):
     with refuses(nd.ShapeError):
         nd.ema_in_basis(G, 0.5, *bases)
+
+
+def test_a_window_holds_the_last_values():
+    a, b, c = nd.recent(G, 3)
+    pure = nd.functional(nd.Declaration("rule", (), W - (a + 10 * b + 100 * c)))
+    w = torch.zeros(2, 2)
+    state, found = pure.init(w), []
+    for step in (1.0, 2.0, 3.0, 4.0):
+        new, state = pure.update(torch.full_like(w, step), state, w)
+        found.append(-float(new[0, 0]))
+    assert found == [1, 12, 123, 234]
+    assert nd.recent(G, 1) == [G]
+    with refuses(nd.DeclarationError, "whole number of values"):
+        nd.recent(G, 0)
