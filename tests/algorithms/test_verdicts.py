@@ -73,6 +73,7 @@ TABLE = {
         MIRRORED,
         uniform_scale="if eps1 = 0 and eps2 = 0",
         loss_scale="if eps1 = 0",
+        loss_transform="if eps1 = 0 in the limit power → 0, where continuous",
     ),
     "adam_mini": holds(
         "right_orthogonal", "sign_flips", "signed_permutations", **MOMENTS, **NO_DECAY
