@@ -72,7 +72,7 @@ from normdsl.algorithms.shampoo import kl_shampoo, one_sided_shampoo, shampoo
 from normdsl.algorithms.sharpness import extragradient, gradient_regularization, sam, twin_polyak
 from normdsl.algorithms.sign import lion, sign_sgd, signum
 from normdsl.algorithms.trust import lamb, lars
-from normdsl.algorithms.whitening import psgd_kron, psgd_triangular
+from normdsl.algorithms.whitening import psgd_dense, psgd_kron, psgd_triangular
 from normdsl.near import module_getattr
 
 __all__ = [  # noqa: RUF022 (by family)
@@ -180,6 +180,7 @@ __all__ = [  # noqa: RUF022 (by family)
     # whitening
     "psgd_kron",
     "psgd_triangular",
+    "psgd_dense",
     # full_matrix
     "full_matrix_adagrad",
     "natural_gradient",
