@@ -111,7 +111,7 @@ from normdsl.algorithms.sharpness import (
 )
 from normdsl.algorithms.sign import lion, sign_sgd, signum
 from normdsl.algorithms.trust import lamb, lars
-from normdsl.algorithms.whitening import psgd_kron, psgd_triangular
+from normdsl.algorithms.whitening import psgd_dense, psgd_kron, psgd_triangular
 from normdsl.algorithms.zeroth_order import jaguar_frank_wolfe, jaguar_muon, jaguar_sign
 from normdsl.near import module_getattr
 
@@ -231,6 +231,7 @@ __all__ = [  # noqa: RUF022 (by family)
     # whitening
     "psgd_kron",
     "psgd_triangular",
+    "psgd_dense",
     # full_matrix
     "full_matrix_adagrad",
     "natural_gradient",

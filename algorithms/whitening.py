@@ -77,3 +77,28 @@ def psgd_triangular(
     Q, P = nd.fix(fitted, (start * nd.eye_like(G @ G.T), start * nd.eye_like(G.T @ G)))
     u = Q.T @ Q @ nd.ema(G, momentum, debias=True) @ P.T @ P
     return W - lr * nd.clip(u, limit * nd.sqrt(nd.rows * nd.cols))
+
+
+@nd.optimizer
+def psgd_dense(lr: nd.NonNegative = 1e-2, fit: nd.Positive = 0.1, start: nd.Positive = 1.0):
+    """PSGD with one triangular factor of all entries, fitted to the curvature by Hessian products.
+
+    a = Q vec(H v),  b = Q⁻ᵀ vec(v) with normal v,  Q ← Q − μ triu(a aᵀ − b bᵀ) Q / ‖a aᵀ + b bᵀ‖₂
+    from start · I, μ = fit;  W ← W − lr QᵀQ vec(G): QᵀQ comes near |H|⁻¹ (Li, 2015,
+    arXiv:1512.04202; 1809.10232). Exact here is ‖·‖₂, bounded in codes, which also average G, cut
+    the step, and fit Q at some of the steps. Q is mn×mn, for small layers.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.psgd_dense.check("translation", witnesses=False).answer
+        'invariant'
+    """
+    v = nd.normal_like(W)
+
+    def fitted(Q):
+        a, b = Q @ nd.vec(nd.hessian_product(v)), nd.inverse(Q).T @ nd.vec(v)
+        size = nd.max(nd.eigenvalues(a @ a.T + b @ b.T))
+        return Q - fit * nd.triu(a @ a.T - b @ b.T) @ Q * nd.reciprocal(size)
+
+    Q = nd.fix(fitted, start * nd.eye_like(nd.vec(v) @ nd.vec(v).T))
+    return W - lr * nd.unvec(Q.T @ (Q @ nd.vec(G)))

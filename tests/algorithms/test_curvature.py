@@ -28,6 +28,7 @@ SETTINGS = {
     "saddle_free_newton": {"lr": 0.2, "beta": 0.8, "damping": 0.3},
     "cubic_newton": {"smoothness": 3.0, "beta": 0.8},
     "polynomial_preconditioning": {"lr": 0.05},
+    "psgd_dense": {"lr": 0.1, "fit": 0.3, "start": 0.5},
     "bfgs": {"lr": 0.2, "start": 0.1},
     "ceqn": {"inexactness": 3.0, "smoothness": 2.0, "start": 0.1},
 }  # fmt: skip
@@ -150,7 +151,9 @@ def _pairs():
 
 @pytest.mark.parametrize("name", CURVATURE)
 def test_it_trains(name):
-    lr = {"adahessian": {"lr": 0.05}, "sophia": {"lr": 0.05}}.get(name, {})
+    lr = {"adahessian": {"lr": 0.05}, "sophia": {"lr": 0.05}, "psgd_dense": {"lr": 0.1}}.get(
+        name, {}
+    )
     path = trained(RULES[name], steps=40, f=lambda w, step: loss(w, 0), **lr)
     assert float(loss(path[-1], 0)) < 0.5 * float(loss(START, 0))
 

@@ -21,6 +21,7 @@ GROWN = "if eps = 0, weight_decay = 0 and d starts transformed along with the we
 GROWN_RATE = GROWN.replace("d starts", "rate_buffer starts")
 METRIC = "if H starts transformed along with the weights"
 FISHER = "if damping = 0, F starts transformed along with the weights"
+STARTED = "if Q starts transformed along with the weights"
 FITTED = "in the limit fit → 0, where continuous"
 DAMPED = "in the limit damping → 0, where continuous"
 LIMIT = "in the limit gain → 0, where continuous"
@@ -73,6 +74,7 @@ TABLE = {
         MIRRORED,
         uniform_scale="if eps1 = 0 and eps2 = 0",
         loss_scale="if eps1 = 0",
+        loss_transform="if eps1 = 0 in the limit power → 0, where continuous",
     ),
     "adam_mini": holds(
         "right_orthogonal", "sign_flips", "signed_permutations", **MOMENTS, **NO_DECAY
@@ -310,6 +312,14 @@ ASKING = {
     "cubic_newton": holds("translation", **dict.fromkeys((*ROTATED, *ENTRYWISE), "in law")),
     "polynomial_preconditioning": holds(
         "translation", **dict.fromkeys((*ENTRYWISE, MIRRORED), "in law")
+    ),
+    "psgd_dense": holds(
+        "translation",
+        **dict.fromkeys(AFFINE, f"{STARTED} {FITTED}"),
+        **dict.fromkeys((*ROTATED, "signed_permutations", "permutations"), f"in law {STARTED}"),
+        sign_flips="in law",
+        uniform_scale=STARTED,
+        loss_scale="if Q starts multiplied by c^(-1/2)",
     ),
     "psgd_triangular": holds(
         "translation",

@@ -71,6 +71,7 @@ UNMATCHED = {
     "ceqn": "No code found.",
     "full_matrix_adagrad": "No package has it.",
     "natural_gradient": "No package has it for a gradient of a batch.",
+    "psgd_dense": "Public codes bound ‖a aᵀ + b bᵀ‖₂, and draw other probes.",
     "psgd_triangular": "Public codes bound ‖A Aᵀ + B Bᵀ‖₂, and draw other probes.",
     "saddle_free_newton": "No code of the paper's found.",
     "cubic_newton": "No package has it.",

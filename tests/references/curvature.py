@@ -153,9 +153,22 @@ def ceqn(w, f, t, state, z, *, inexactness=2.0, smoothness=1.0, start=1.0):
     return w - 2 / (inexactness + math.sqrt(inexactness**2 + 4 * smoothness * n)) * d
 
 
+def psgd_dense(w, f, t, state, z, *, lr=1e-2, fit=0.1, start=1.0):
+    steps = []
+    sides = zip(layers(product(f, w, z)), layers(z), layers(slope(f, w)), strict=True)
+    for k, (h, v, g) in enumerate(sides):
+        q = state.get(f"Q{k}", start * eye(len(v), w))
+        a, b = q @ h, torch.linalg.solve(q.T, v)
+        one, two = torch.outer(a, a), torch.outer(b, b)
+        q = q - fit / torch.linalg.matrix_norm(one + two, 2) * torch.triu(one - two) @ q
+        state[f"Q{k}"] = q
+        steps.append(q.T @ (q @ g))
+    return w - lr * torch.cat(steps)
+
+
 RULES = [
     *(adahessian, sophia, oasis, newton_cg, aicn, gns_newton, polynomial_preconditioning),
-    *(saddle_free_newton, cubic_newton, bfgs, ceqn),
+    *(saddle_free_newton, cubic_newton, bfgs, ceqn, psgd_dense),
 ]
-NORMAL = {"saddle_free_newton", "cubic_newton"}
+NORMAL = {"saddle_free_newton", "cubic_newton", "psgd_dense"}
 CURVATURE = {rule.__name__: rule for rule in RULES}

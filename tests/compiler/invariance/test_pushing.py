@@ -18,6 +18,8 @@ PUSHED = [
     (nd.matrix_power(M + LEFT, -0.5) @ nd.polar(G), nd.polar(G) @ nd.matrix_power(N + RIGHT, -0.5)),
     (nd.inverse(nd.inverse(M + LEFT) + LEFT @ LEFT) @ G, G @ nd.inverse(
         nd.inverse(N + RIGHT) + RIGHT @ RIGHT)),
+    ((nd.matrix_power(RIGHT, 0.5) @ G.T).T, nd.matrix_power(LEFT, 0.5) @ G),
+    (2 * (nd.inverse(N + RIGHT) @ G.T).T, 2 * nd.inverse(M + LEFT) @ G),
     ((M + W @ RIGHT @ W.T) @ W @ G.T, W @ G.T @ (M + G @ W.T @ W @ G.T)),
 ]  # fmt: skip
 STUCK = [

@@ -6,6 +6,7 @@ import torch
 from normdsl.compiler.kernels.symmetric import (
     cholesky_factor,
     pseudo_inverse,
+    sorted_eigenvalues,
     sorted_eigenvectors,
     symmetric_power,
 )
@@ -48,6 +49,7 @@ def test_eigenvectors_are_sorted_and_orthonormal():
     s = gram(4)
     q = sorted_eigenvectors(s)
     values = torch.diagonal(q.mT @ s @ q)
+    torch.testing.assert_close(sorted_eigenvalues(s), values.unsqueeze(-1))
     assert bool((values[:-1] >= values[1:]).all())
     torch.testing.assert_close(q.mT @ q, torch.eye(4, dtype=torch.float64))
 

@@ -55,6 +55,10 @@ LINES = {
         ("inverse: SVD", "eigenvalues: Eigvalsh"),
         ("inverse: SVD, every 10 steps", "eigenvalues: Eigvalsh, every 10 steps"),
     ),
+    "psgd_dense": (
+        ("inverse: SVD", "eigenvalues: Eigvalsh"),
+        ("inverse: SVD, every 10 steps", "eigenvalues: Eigvalsh, every 10 steps"),
+    ),
     "full_matrix_adagrad": (("power ½: Eigh()", "power −1: Eigh()"), ROOT_AND_INVERSE),
     "natural_gradient": (("power −1: Eigh()",), (f"power −1: {NEWTON}",)),
     "saddle_free_newton": (("power ½: Eigh()", "power −1: Eigh()"), ROOT_AND_INVERSE),

@@ -6,7 +6,8 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.expressions.coordinates import Along, Coordinates, Kind, Unknown, plain
 
-Q, P = nd.eigenbasis(nd.ema(G @ G.T, 0.9)), nd.eigenbasis(nd.ema(G.T @ G, 0.9))
+L = nd.ema(G @ G.T, 0.9)
+Q, P = nd.eigenbasis(L), nd.eigenbasis(nd.ema(G.T @ G, 0.9))
 X = Q.T @ G @ P
 ODD, EVEN = (Along(Q, True), Along(P, True)), (Along(Q, False), Along(P, False))
 ROWS, COLS = (Along(Q, False), Kind.EQUAL), (Kind.EQUAL, Along(P, False))
@@ -49,6 +50,8 @@ KNOWN = {
     "a polar factor": (nd.polar(X), ODD),
     "a power": (nd.matrix_power(X @ X.T, -0.5), (ODD[0], ODD[0])),
     "an inverse": (nd.inverse(nd.input_moment @ P), (Along(P, True), Kind.PLAIN)),
+    "eigenvalues beside their vectors": (nd.eigenvalues(L), ROWS),
+    "divided by eigenvalues": (X / nd.eigenvalues(L), ODD),
     "a spectral step": (nd.spectral.lmo(X), ODD),
     "a spectral norm": (nd.spectral.dual(X), NUMBER),
     "a step of the norm of entries": (nd.max_entry.lmo(X), ODD),
@@ -70,6 +73,9 @@ LOST = {
     "blocks of directions": nd.block_mean(X**2, cols=2),
     "a basis in a basis": nd.eigenbasis(X @ X.T),
     "a triangle": nd.cholesky(X @ X.T),
+    "an upper triangle": nd.triu(X @ X.T),
+    "eigenvalues of another basis": X / nd.eigenvalues(G @ G.T),
+    "entries in one column": nd.vec(X),
     "a product that does not contract": X @ G.T,
     "what is lost stays lost": nd.tanh(nd.exp(X)),
     "an average of what is lost": nd.ema(nd.exp(X), 0.9),

@@ -141,7 +141,7 @@ def test_entries_stand_row_after_row():
         (nd.unvec, G, "an m×n matrix is made of a column of mn entries"),
         (nd.normal_like, nd.vec(G), "one for each entry of W at most"),
     ],
-    ids=str,
+    ids=lambda x: getattr(x, "__name__", str(x)),
 )
 def test_what_is_refused(word, argument, why):
     with pytest.raises(nd.NormdslError) as caught:

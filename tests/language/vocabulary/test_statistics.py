@@ -9,6 +9,8 @@ from normdsl import G, W
 
 BASES = nd.eigenbasis(nd.ema(G @ G.T, 0.5)), nd.eigenbasis(nd.ema(G.T @ G, 0.5))
 
+W0 = random_matrix(4, 4, 9)
+
 
 def gradients(rows=4, cols=4, steps=5):
     return [random_matrix(rows, cols, seed) for seed in range(steps)]
@@ -77,3 +79,54 @@ def test_a_window_holds_the_last_values():
     assert nd.recent(G, 1) == [G]
     with refuses(nd.DeclarationError, "whole number of values"):
         nd.recent(G, 0)
+
+
+def test_an_average_starts_from_a_matrix():
+    found = run(nd.ema(G @ G.T, 0.8, init=2 * nd.eye_like(G @ G.T)) @ W, gradients(), W0)
+    s = 2 * torch.eye(4, dtype=torch.float64)
+    for g, value in zip(gradients(), found, strict=True):
+        s = 0.8 * s + 0.2 * g @ g.mT
+        torch.testing.assert_close(value, s @ W0)
+    assert nd.ema(G, 0.8, init=nd.zeros_like(G)) == nd.ema(G, 0.8)
+    with refuses(nd.DeclarationError, "from a value"):
+        nd.ema(G, 0.8, debias=True, init=nd.zeros_like(G))
+
+
+def test_bfgs_explains_the_last_step_and_stays_definite():
+    s, y = nd.sum(G, over="cols"), nd.sum(G @ G.T @ G, over="cols")
+    H = nd.fix(lambda H: nd.bfgs_update(H, s, y), nd.eye_like(G @ G.T))
+    for g, value in zip(gradients(), run(H @ W, gradients(), W0), strict=True):
+        h = value @ torch.linalg.inv(W0)
+        step, change = g.sum(1), (g @ g.mT @ g).sum(1)
+        assert float(torch.linalg.eigvalsh((h + h.mT) / 2)[0]) > 0
+        torch.testing.assert_close(h, h.mT)
+        if float(step @ change) > 0:
+            torch.testing.assert_close(h @ change, step)
+    assert any(float(g.sum(1) @ (g @ g.mT @ g).sum(1)) > 0 for g in gradients())
+
+
+def test_a_fitted_hessian_agrees_with_products_and_comes_near():
+    """Of ½ wᵀ A w with A of norm 1, by steps that leave the weights where they are."""
+    root = random_matrix(4, 4, 3)
+    A = root @ root.mT / float(torch.linalg.matrix_norm(root, 2)) ** 2
+    p = torch.nn.Parameter(random_matrix(2, 2, 4))
+
+    @nd.optimizer
+    def watch(lr=0.0):
+        B = nd.fitted_hessian(0)
+        return W - lr * nd.unvec(B @ nd.vec(G))
+
+    opt = watch([p])
+
+    def closure():
+        opt.zero_grad()
+        value = p.reshape(-1) @ A @ p.reshape(-1) / 2
+        value.backward(create_graph=True)
+        return value
+
+    gaps = []
+    for _ in range(60):
+        opt.step(closure)
+        gaps.append(float((opt.state[p]["B"] - A).norm()))
+    assert all(x <= y + 1e-12 for x, y in zip(gaps[1:], gaps, strict=False))
+    assert gaps[-1] < 1e-3 * gaps[0]
