@@ -6,7 +6,7 @@ steps by its part of the rule, and is given what the others of its tuple are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -37,11 +37,11 @@ class Neighbour:
 
 
 def flattened(rule: Any, params: Iterable[Any]) -> list[Any]:
-    """Return parameters as a list, from tuples or mappings of those that the rule takes at once.
+    """Return parameters as a list, from tuples of those that the rule takes at once.
 
     Args:
-        rule: of their group. params: parameters, or tuples (A, B), or {"A": …, "B": …}; with a
-            name, as (name, (A, B)), of which each gets one, such as name.A.
+        rule: of their group. params: parameters, or tuples (A, B); with a name, as (name, (A, B)),
+            of which each gets one, such as name.A.
     """
     ports = rule.ports if isinstance(rule, Rule) else ()
     if not ports:
@@ -50,8 +50,6 @@ def flattened(rule: Any, params: Iterable[Any]) -> list[Any]:
     for each in params:
         named = isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str)
         name, members = each if named else (None, each)
-        if isinstance(members, Mapping):
-            members = [_of_port(rule, port, members) for port in ports]
         if isinstance(members, Tensor):
             found.append(each)
         elif name is None:
@@ -59,16 +57,6 @@ def flattened(rule: Any, params: Iterable[Any]) -> list[Any]:
         else:
             found += [(f"{name}.{p.name}", x) for p, x in zip(ports, members, strict=True)]
     return found
-
-
-def _of_port(rule: Rule, port: Port, members: Mapping[str, Any]) -> Any:
-    if port.name in members:
-        return members[port.name]
-    raise HyperparameterError(
-        f"give {rule.name} the parameters {', '.join(map(str, members))}",
-        why=f"it takes {' and '.join(p.name for p in rule.ports)}, and {port.name} is not there",
-        hint="pass tuples of them in that order, or mappings by these names",
-    )
 
 
 def tuple_of(rule: Rule, params: Sequence[Tensor], place: int) -> Sequence[Tensor]:

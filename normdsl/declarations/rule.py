@@ -261,7 +261,7 @@ class Rule:
         """Return the rule of each parameter with its rows and columns, by name.
 
         Args:
-            shape: of W; of several parameters, dimensions of outputs and inputs, in turn.
+            shape: of W; of several parameters, dimensions of outputs and of inputs.
         """
         if not self.ports:
             return {"W": (self, shape)}

@@ -79,17 +79,17 @@ def _sort(duals: set[bool]) -> Sort:
 
 
 def sizes(ports: Iterable[Port], shape: tuple[int, int], shared: int) -> dict[Space, int]:
-    """Return dimensions of spaces: of outputs and inputs two numbers, in turn.
+    """Return dimensions of the spaces of parameters.
 
     Args:
-        ports: the parameters. shape: the two numbers.
-        shared: the dimensions of spaces between outputs and inputs; where there are none of these,
-            they have the first of the two.
+        ports: the parameters. shape: dimensions of outputs, and of inputs.
+        shared: of spaces between outputs and inputs; where there are none of these, they have as
+            many as outputs.
     """
     found = sorts(ports)
-    outer = [space for space, sort in found.items() if sort is not Sort.INNER]
-    known = dict.fromkeys(found, shared if outer else shape[0])
-    return known | {space: shape[k % 2] for k, space in enumerate(outer)}
+    m, n = shape
+    outer = {Sort.OUTPUT: m, Sort.INPUT: n} if {*found.values()} != {Sort.INNER} else {}
+    return {space: outer.get(sort, shared if outer else m) for space, sort in found.items()}
 
 
 def shapes(ports: Iterable[Port], sizes: Mapping[Space, int]) -> list[tuple[int, int]]:
