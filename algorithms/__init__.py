@@ -53,6 +53,7 @@ from normdsl.algorithms.fisher import mfac
 from normdsl.algorithms.full_matrix import full_matrix_adagrad, natural_gradient
 from normdsl.algorithms.kfac import kfac
 from normdsl.algorithms.low_rank import (
+    bernoulli_lora,
     dct_adamw,
     dion,
     dion2,
@@ -87,7 +88,13 @@ from normdsl.algorithms.muon_steps import (
     trust_region_muon,
 )
 from normdsl.algorithms.noisy import dp_sgd, random_scaling
-from normdsl.algorithms.pairs import lora_muon, lora_rite, scaled_adamw, scaled_gd
+from normdsl.algorithms.pairs import (
+    alternating_scaled_gd,
+    lora_muon,
+    lora_rite,
+    scaled_adamw,
+    scaled_gd,
+)
 from normdsl.algorithms.polyak import (
     adagrad_sqr,
     adam_sqr,
@@ -269,6 +276,7 @@ __all__ = [  # noqa: RUF022 (by family)
     "sarah",
     "storm",
     # low_rank
+    "bernoulli_lora",
     "dct_adamw",
     "dion",
     "dion2",
@@ -279,6 +287,7 @@ __all__ = [  # noqa: RUF022 (by family)
     "subspace_momentum",
     "trion",
     # pairs
+    "alternating_scaled_gd",
     "lora_muon",
     "lora_rite",
     "scaled_adamw",

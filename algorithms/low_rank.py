@@ -279,3 +279,26 @@ def drop_muon(
     a = nd.mask(share)
     m = nd.fix(lambda m: m + a * (1 - beta) * (G - m), nd.zeros_like(G))
     return W - lr * a * nd.spectral.sharp(m)
+
+
+@nd.optimizer
+def bernoulli_lora(
+    lr: nd.NonNegative = 0.1,
+    share: nd.Fraction = 0.5,
+    rank: nd.Rank = 8,
+):
+    """Bernoulli-LoRA: gradient descent in a random subspace of columns or of rows, by a coin.
+
+    With probability `share` W ← W − lr Q Qᵀ G, else W ← W − lr G P Pᵀ, with fresh frames Q and P of
+    normal numbers: H = B (BᵀB)⁺ Bᵀ is Q Qᵀ for B = Q R. The factor that is trained is eliminated,
+    and the step is one of W. By Sokolov et al., 2025, arXiv:2508.03820, on one worker with the
+    gradient itself; RAC-LoRA, 2410.08305, is that with one side always.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.bernoulli_lora.check("orthogonal").answer
+        'invariant in law'
+    """
+    Q, P = nd.random_frame(nd.rows, rank), nd.random_frame(nd.cols, rank)
+    left = nd.mask(share)
+    return W - lr * (left * Q @ Q.T @ G + (1 - left) * G @ P @ P.T)

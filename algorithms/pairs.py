@@ -36,6 +36,33 @@ def scaled_gd(
 
 
 @nd.optimizer
+def alternating_scaled_gd(
+    A: nd.Matrix("r", "n"),
+    B: nd.Matrix("m", "r"),
+    lr: nd.NonNegative = 0.1,
+    damping: nd.NonNegative = 1e-6,
+):
+    """Alternating ScaledGD: B steps at odd steps and A at even ones, each by least squares.
+
+    B ← B − lr G_B (A Aᵀ + δ I)⁻¹ at t = 1, 3, …,  A ← A − lr (BᵀB + δ I)⁻¹ G_A at t = 2, 4, …  At
+    δ = 0 that is the B that is nearest to (B A − lr G) with A as it is, and likewise the A: the
+    sweep of OPLoRA, 2025, arXiv:2509.19977, with the gradient taken anew before its second half.
+    There both halves share one gradient G of the product, as an operator, which two gradients of
+    factors do not tell.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.alternating_scaled_gd.check("gauge", damping=0).conditional
+        True
+    """
+    S, T = B.W.T @ B.W, A.W @ A.W.T
+    down = nd.inverse(S + damping * nd.eye_like(S)) @ A.G
+    up = B.G @ nd.inverse(T + damping * nd.eye_like(T))
+    even = nd.every(2, 1, 0)
+    return A.W - lr * even * down, B.W - lr * (1 - even) * up
+
+
+@nd.optimizer
 def scaled_adamw(
     A: nd.Matrix("r", "n"),
     B: nd.Matrix("m", "r"),

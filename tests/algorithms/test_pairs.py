@@ -59,7 +59,13 @@ def test_hyper_parameters_and_defaults_are_those_of_the_loop(name):
 
 @pytest.mark.parametrize(
     ("name", "lr"),
-    [("scaled_gd", 0.3), ("scaled_adamw", 0.02), ("lora_muon", 0.05), ("lora_rite", 0.05)],
+    [
+        ("scaled_gd", 0.3),
+        ("alternating_scaled_gd", 0.5),
+        ("scaled_adamw", 0.02),
+        ("lora_muon", 0.05),
+        ("lora_rite", 0.05),
+    ],
 )
 def test_it_trains(name, lr):
     params = factors(3)

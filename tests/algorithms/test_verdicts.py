@@ -240,6 +240,13 @@ ASKING = {
         loss_scale="in the limit smoothness → 0, where continuous",
     ),
     "averaged_sgd": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "bernoulli_lora": holds(
+        "translation",
+        orthogonal="in law",
+        left_orthogonal="in law",
+        right_orthogonal="in law",
+        signed_permutations="in law",
+    ),
     "dct_adamw": holds(**MOMENTS, **NO_DECAY),
     "dion": holds(
         **NO_DECAY,

@@ -21,6 +21,7 @@ UNMATCHED = {
     "alr_hb": "No code found.",
     "alr_smag": "No package has it.",
     "auon": "No package has it; the authors' code does not divide by the norm.",
+    "bernoulli_lora": "No package has it.",
     "cautious_adamw": "pytorch_optimizer has the mask for Lion, Muon and MARS; compared there.",
     "dct_adamw": "No package has it.",
     "dion": "The authors' package is not on PyPI.",

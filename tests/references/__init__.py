@@ -62,6 +62,7 @@ RULES = [
     shampoo.kl_shampoo,
     soap.soap,
     soap.splus,
+    low_rank.bernoulli_lora,
     low_rank.dion,
     low_rank.galore,
     low_rank.online_subspace_descent,

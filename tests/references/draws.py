@@ -51,8 +51,13 @@ def _bits(step, key, place):
 
 
 def normal(places, count, key):
-    """Normal numbers, a row for each place and `count` columns."""
-    start = folded(mixed(hashed("0")), 0)
+    """Normal numbers before the first step, a row for each place and `count` columns."""
+    return frame_entries(0, places, count, key)
+
+
+def frame_entries(step, places, count, key):
+    """Normal numbers of a step, a row for each place and `count` columns."""
+    start = folded(mixed(hashed("0")), step)
     return torch.tensor(
         [[_normal(folded(folded(folded(start, i), key), j)) for j in range(count)] for i in places],
         dtype=torch.float64,

@@ -22,6 +22,11 @@ def scaled_gd(a, ga, b, gb, t, state, *, lr=0.1, damping=1e-6):
     return a - lr * down, b - lr * up
 
 
+def alternating_scaled_gd(a, ga, b, gb, t, state, *, lr=0.1, damping=1e-6):
+    down, up = scaled(a, ga, b, gb, damping)
+    return (a, b - lr * up) if t % 2 else (a - lr * down, b)
+
+
 def scaled_adamw(
     a, ga, b, gb, t, state, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01,
     damping=1e-6,
@@ -67,10 +72,12 @@ def lora_rite(a, ga, b, gb, t, state, *, lr=1e-3, beta1=0.9, beta2=0.999):
     return a - lr * down, b - lr * up
 
 
-PAIRS = {f.__name__: f for f in (scaled_gd, scaled_adamw, lora_muon, lora_rite)}
+RULES = (scaled_gd, alternating_scaled_gd, scaled_adamw, lora_muon, lora_rite)
+PAIRS = {f.__name__: f for f in RULES}
 #: Hyper-parameters of the comparisons: every one is set, none to its default.
 SETTINGS = {
     "scaled_gd": {"lr": 0.03, "damping": 0.2},
+    "alternating_scaled_gd": {"lr": 0.03, "damping": 0.2},
     "scaled_adamw": {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3, "weight_decay": 0.1,
                      "damping": 0.2},
     "lora_muon": {"lr": 0.03, "beta": 0.8},
