@@ -27,7 +27,7 @@ def scaled_gd(
     Example:
         >>> import normdsl as nd
         >>> print(nd.algorithms.scaled_gd.check("gauge").answer)
-        invariant if damping = 0 and S and T have full rank
+        invariant if damping = 0 and S and T have full rank (only for r ≤ m, r ≤ n)
     """
     S, T = B.W.T @ B.W, A.W @ A.W.T
     down = nd.inverse(S + damping * nd.eye_like(S)) @ A.G
@@ -112,7 +112,7 @@ def lora_muon(
     Example:
         >>> import normdsl as nd
         >>> print(nd.algorithms.lora_muon.check("gauge").answer)
-        invariant if R and S have full rank
+        invariant if R and S have full rank (only for r ≤ m, r ≤ n)
     """
     R, S = B.W.T @ B.W, A.W @ A.W.T
     of_A = nd.preconditioned(nd.spectral, left=nd.matrix_power(R, 0.5))
@@ -141,7 +141,7 @@ def lora_rite(
     Example:
         >>> import normdsl as nd
         >>> print(nd.algorithms.lora_rite.check("gauge").answer)
-        invariant if A Aᵀ and Bᵀ B have full rank
+        invariant if A Aᵀ and Bᵀ B have full rank (only for r ≤ m, r ≤ n)
     """
 
     def step(X, g, length):  # of a factor with gradient g, length×r, whose partner is X, r×k

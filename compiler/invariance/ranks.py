@@ -6,6 +6,7 @@ rank(G) ≤ min(m, n), rank(X Y) ≤ min(rank X, rank Y), rank(X + Y) ≤ rank X
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -17,47 +18,50 @@ from normdsl.expressions import nodes as n
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant, is_constant
 from normdsl.expressions.recursion import After, Before
-from normdsl.expressions.shapes import SCALAR, Dim, Length, Shape
+from normdsl.expressions.shapes import SCALAR, Dim, Length, Shape, Space
 from normdsl.expressions.traversal import replace, walk
 from normdsl.norms.base import NormOperation
 
 
 @attrs.frozen(order=True)
 class Form:
-    """The number a m + b n + c + d m n.
+    """The number a m + b n + c + d m n, and multiples of the dimensions of spaces.
 
     Args:
-        rows: a. cols: b. rest: c. entries: d.
+        rows: a. cols: b. rest: c. entries: d. spaces: names of spaces, each with its multiple.
     """
 
     rows: int = 0
     cols: int = 0
     rest: int = 0
     entries: int = 0
+    spaces: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        return self.rows, self.cols, self.rest, self.entries
 
     def __add__(self, other: Form) -> Form:
-        pairs = zip(attrs.astuple(self), attrs.astuple(other), strict=True)
-        return Form(*(a + b for a, b in pairs))
+        total = Counter(dict(self.spaces)) + Counter(dict(other.spaces))
+        pairs = zip(self._numbers, other._numbers, strict=True)
+        return Form(*(a + b for a, b in pairs), tuple(sorted(total.items())))
 
     def covers(self, other: Form) -> bool:
-        """Return whether it is at least the other one, whatever m and n are."""
-        pairs = zip(attrs.astuple(self), attrs.astuple(other), strict=True)
-        return all(a >= b for a, b in pairs)
+        """Return whether it is at least the other one, whatever the lengths are."""
+        pairs = zip(self._numbers, other._numbers, strict=True)
+        own = dict(self.spaces)
+        spaces = all(own.get(name, 0) >= count for name, count in other.spaces)
+        return spaces and all(a >= b for a, b in pairs)
 
     @property
     def fixed(self) -> bool:
         """Whether it is the same for all shapes."""
-        return self.rows == self.cols == self.entries == 0
+        return self.rows == self.cols == self.entries == 0 and not self.spaces
 
     def show(self, names: tuple[str, str]) -> str:
         """Return it as text, with names for the rows and the columns of W."""
-        parts = [
-            name if k == 1 else f"{k} {name}"
-            for k, name in zip(
-                (self.rows, self.cols, self.entries), (*names, " ".join(names)), strict=True
-            )
-            if k
-        ]
+        counts = [(names[0], self.rows), (names[1], self.cols), (" ".join(names), self.entries)]
+        parts = [name if k == 1 else f"{k} {name}" for name, k in (*counts, *self.spaces) if k]
         return " + ".join([*parts, *([str(self.rest)] if self.rest or not parts else [])])
 
 
@@ -83,8 +87,15 @@ def missing(matrix: Expr, short: int = 0) -> list[Form]:
 
 def size(matrix: Expr) -> Form:
     """Return the number of rows of a matrix; nothing is asked of one with another length."""
-    sides = {matrix.shape.rows, matrix.shape.cols}
-    return _LENGTHS[matrix.shape.rows] if sides <= _LENGTHS.keys() else Form()
+    forms = [_form(x) for x in (matrix.shape.rows, matrix.shape.cols)]
+    return Form() if None in forms else forms[0] or Form()
+
+
+def _form(length: Length) -> Form | None:
+    """Return a length as a form; None for a rank."""
+    if isinstance(length, Space):
+        return Form(spaces=((length.name, 1),))
+    return _LENGTHS.get(length)
 
 
 @lru_cache(maxsize=1024)
@@ -115,12 +126,13 @@ def _begun(expr: Expr) -> Expr:
 
 
 def _of_shape(shape: Shape) -> Bound:
-    return frozenset(_LENGTHS[x] for x in (shape.rows, shape.cols) if x in _LENGTHS)
+    forms = (_form(x) for x in (shape.rows, shape.cols))
+    return frozenset(form for form in forms if form is not None)
 
 
 def _least(forms: Iterable[Form]) -> Bound:
     """Return the forms that can be the least one; of very many, some."""
-    listed = sorted(set(forms), key=lambda f: (f.rows + f.cols, f.rest))
+    listed = sorted(set(forms), key=lambda f: (f.rows + f.cols + len(f.spaces), f.rest))
     kept = [f for f in listed if not any(f != g and f.covers(g) for g in listed)]
     return frozenset(kept[:_MOST])
 

@@ -44,7 +44,7 @@ class Matrix:
         ...     up = B.G @ nd.inverse(A.W @ A.W.T)
         ...     return A.W - lr * down, B.W - lr * up
         >>> balanced.check("gauge").answer
-        'invariant if A Aᵀ and Bᵀ B have full rank'
+        'invariant if A Aᵀ and Bᵀ B have full rank (only for r ≤ m, r ≤ n)'
     """
 
     rows: str | int

@@ -57,6 +57,9 @@ def gained(W: nd.Matrix("m", "d"), gain: nd.Matrix("d"), lr=0.1):
     return W.W - lr * W.G * (gain.W.T**-2), gain.W - lr * down
 
 
+TALL = "(only for r ≤ m, r ≤ n)"
+
+
 def law(ports, group, name, source=Source.WEIGHTS):
     port = next(p for p in ports if p.name == name)
     return str(group.on(ports).of(Stream(source, port)))
@@ -106,11 +109,11 @@ def test_spaces_of_one_kind_have_letters_of_their_own():
         (descent, "orthogonal", "invariant"),
         (descent, "translation", "invariant"),
         (one_sided, "gauge", "not invariant"),
-        (a.scaled_gd, "gauge", "invariant if damping = 0 and S and T have full rank"),
-        (a.lora_muon, "gauge", "invariant if R and S have full rank"),
-        (a.lora_rite, "gauge", "invariant if A Aᵀ and Bᵀ B have full rank"),
+        (a.scaled_gd, "gauge", f"invariant if damping = 0 and S and T have full rank {TALL}"),
+        (a.lora_muon, "gauge", f"invariant if R and S have full rank {TALL}"),
+        (a.lora_rite, "gauge", f"invariant if A Aᵀ and Bᵀ B have full rank {TALL}"),
         (a.scaled_adamw, "orthogonal_gauge", "not invariant"),
-        (heads, "gauge", "invariant if K Kᵀ and Q Qᵀ have full rank"),
+        (heads, "gauge", "invariant if K Kᵀ and Q Qᵀ have full rank (only for r ≤ d)"),
         (heads, "affine", "not invariant"),
         (similar, "gauge", "invariant"),
         (similar, "uniform_scale", "invariant"),
