@@ -52,8 +52,8 @@ def alternating_scaled_gd(
 
     Example:
         >>> import normdsl as nd
-        >>> nd.algorithms.alternating_scaled_gd.check("gauge", damping=0).conditional
-        True
+        >>> print(nd.algorithms.alternating_scaled_gd.check("gauge", damping=0).answer)
+        invariant if S and T have full rank (only for r ≤ m, r ≤ n)
     """
     S, T = B.W.T @ B.W, A.W @ A.W.T
     down = nd.inverse(S + damping * nd.eye_like(S)) @ A.G
