@@ -27,7 +27,7 @@ _NAMES = {
     "compiler.runtime.schedule_error": "schedule_error",
     "compiler.verdicts.check": "compare",
     "declaration": "Declaration from_json optimizer",
-    "declarations.rule": "Hyperparameter",
+    "declarations.hyperparameters": "Hyperparameter",
     "declarations.serial": "to_json",
     "errors": (
         "DeclarationError DomainError FactorisationError GradientError HyperparameterError "

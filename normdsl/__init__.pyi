@@ -14,7 +14,7 @@ from normdsl.compiler.verdicts.check import compare as compare
 from normdsl.declaration import Declaration as Declaration
 from normdsl.declaration import from_json as from_json
 from normdsl.declaration import optimizer as optimizer
-from normdsl.declarations.rule import Hyperparameter as Hyperparameter
+from normdsl.declarations.hyperparameters import Hyperparameter as Hyperparameter
 from normdsl.declarations.serial import to_json as to_json
 from normdsl.errors import DeclarationError as DeclarationError
 from normdsl.errors import DomainError as DomainError

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import normdsl as nd
 from normdsl import W
 from normdsl.declaration import Declaration
-from normdsl.declarations.rule import Hyperparameter
+from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.errors import NormdslError
 from normdsl.expressions import nodes
 from normdsl.expressions.expr import Expr

@@ -16,7 +16,8 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.cli import main as cli
 from normdsl.compiler.invariance import index_rules
-from normdsl.compiler.invariance.groups import Action, Group, rotation
+from normdsl.compiler.invariance.drawn import rotation
+from normdsl.compiler.invariance.groups import Action, Group
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.rules import Outcome, rule
 from normdsl.compiler.kernels import polar

@@ -15,7 +15,7 @@ from grammar.core import PARAMETERS
 import normdsl as nd
 from normdsl import G, W
 from normdsl.declaration import Declaration
-from normdsl.declarations.rule import Hyperparameter
+from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import free_carries
 from normdsl.expressions.shapes import SCALAR

@@ -10,7 +10,8 @@ from normdsl.compiler.lowering.methods_used import kernels
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.verdicts.check import verdict
 from normdsl.declarations.display import described
-from normdsl.declarations.rule import Hyperparameter, Rule
+from normdsl.declarations.hyperparameters import Hyperparameter
+from normdsl.declarations.rule import Rule
 from normdsl.show.text import Text, wrapped
 from normdsl.version import __version__
 

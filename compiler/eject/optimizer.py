@@ -10,7 +10,7 @@ from normdsl.compiler.eject.sights import Sight
 from normdsl.compiler.eject.turns import turns
 from normdsl.compiler.lowering.function_text import bracketed_call
 from normdsl.compiler.runtime.stepper import Stepper
-from normdsl.declarations.rule import Hyperparameter
+from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.expressions.shapes import Dim
 
 

@@ -16,6 +16,14 @@ from typing import TYPE_CHECKING
 import attrs
 import sympy
 
+from normdsl.compiler.invariance.drawn import (
+    invertible,
+    permutation,
+    positive,
+    rotation,
+    signed_permutation,
+    signs,
+)
 from normdsl.compiler.invariance.laws import FIXED, INVARIANT, ONE, ZERO, Index, Law
 from normdsl.compiler.invariance.stacking import acting
 from normdsl.errors import NormdslError, kind, shown
@@ -219,55 +227,6 @@ def on_spaces(group: Group) -> Mapping[Length, Index]:
             symbol = f"{action.symbol}_{space.name}" if several else action.symbol
             acted[space] = Index(symbol, action.cls)
     return acted
-
-
-def invertible(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw a well-conditioned invertible matrix."""
-    import numpy as np
-
-    left, right = rotation(rng, size), rotation(rng, size)
-    return np.asarray((left * np.exp(rng.uniform(-0.7, 0.7, size))) @ right)
-
-
-def rotation(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw an orthogonal matrix from the Haar measure."""
-    import numpy as np
-
-    q, r = np.linalg.qr(rng.standard_normal((size, size)))
-    return np.asarray(q * np.sign(np.diag(r)))
-
-
-def positive(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw positive numbers within a factor e of 1."""
-    import numpy as np
-
-    return np.asarray(np.exp(rng.uniform(-1.0, 1.0, size)))
-
-
-def signs(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw signs, not all equal."""
-    import numpy as np
-
-    drawn = rng.choice([-1.0, 1.0], size)
-    drawn[:2] = (1.0, -1.0)
-    return np.asarray(rng.permutation(drawn))
-
-
-def permutation(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw a permutation matrix other than the identity."""
-    import numpy as np
-
-    moved = rng.permutation(size)
-    while size > 1 and (moved == np.arange(size)).all():
-        moved = rng.permutation(size)
-    return np.asarray(np.eye(size)[moved])
-
-
-def signed_permutation(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw a permutation matrix with signs."""
-    import numpy as np
-
-    return np.asarray(signs(rng, size)[:, None] * permutation(rng, size))
 
 
 _A, _B = Action("A", GENERAL, invertible), Action("B", GENERAL, invertible)

@@ -37,7 +37,8 @@ from normdsl.compiler.invariance.unit_equations import (
     without_unknowns,
 )
 from normdsl.declarations.folding import fold
-from normdsl.declarations.rule import Hyperparameter, Rule
+from normdsl.declarations.hyperparameters import Hyperparameter
+from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Param
 from normdsl.expressions.nodes.constants import as_expr

@@ -17,7 +17,8 @@ from normdsl.compiler.invariance.prove import idle_parameters, prove
 from normdsl.compiler.invariance.solve import solve
 from normdsl.compiler.invariance.verdict import Verdict, proved
 from normdsl.declarations.folding import fold
-from normdsl.declarations.rule import Hyperparameter, Rule
+from normdsl.declarations.hyperparameters import Hyperparameter
+from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
 from normdsl.expressions import nodes
 from normdsl.expressions import nodes as n

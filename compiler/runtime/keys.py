@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from normdsl.declarations.aliases import BETAS, members
-from normdsl.declarations.rule import SETTINGS
+from normdsl.declarations.taken import SETTINGS
 from normdsl.errors import HyperparameterError
 from normdsl.near import nearest, plain
 

@@ -16,7 +16,8 @@ from normdsl.compiler.runtime.stepper import Stepper, stepper
 from normdsl.compiler.runtime.views import NAMES, Flat, View
 from normdsl.declarations.aliases import spread
 from normdsl.declarations.configured import ConfiguredRule
-from normdsl.declarations.rule import FOREIGN, SETTINGS, Rule
+from normdsl.declarations.rule import Rule
+from normdsl.declarations.taken import FOREIGN, SETTINGS
 from normdsl.errors import HyperparameterError, kind, shown
 from normdsl.expressions.nodes import Source
 from normdsl.schedules.schedule import Schedule

@@ -18,8 +18,9 @@ from normdsl.compiler.runtime import parameter_groups
 from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout
 from normdsl.compiler.runtime.nonfinite import finite, has_values
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
-from normdsl.declarations.rule import FOREIGN, Rule, remembered
+from normdsl.declarations.rule import Rule, remembered
 from normdsl.declarations.serial import read, to_json
+from normdsl.declarations.taken import FOREIGN
 from normdsl.errors import GradientError, NormdslError, SerializationError
 from normdsl.norms.layers import anonymous
 from normdsl.schedules.schedule import Schedule

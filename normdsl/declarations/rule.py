@@ -8,15 +8,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
-from normdsl.declarations import joint
+from normdsl.declarations import legal
 from normdsl.declarations.display import declared_latex, declared_text
 from normdsl.declarations.folding import Zeroed, fold
-from normdsl.declarations.identifiers import CODE, is_name
+from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.declarations.labels import labels
 from normdsl.declarations.parts import part
 from normdsl.declarations.substitution import Substitution
-from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
-from normdsl.expressions.domains import Domain, number
+from normdsl.errors import DeclarationError, HyperparameterError, kind
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
     Joint,
@@ -28,10 +27,7 @@ from normdsl.expressions.nodes import (
     next_weights,
 )
 from normdsl.expressions.nodes.constants import as_expr, exact
-from normdsl.expressions.origins import Origin
 from normdsl.expressions.ports import Port, shapes, sizes
-from normdsl.expressions.recursion import free_carries, placeholders
-from normdsl.expressions.shapes import MATRIX, Shape
 from normdsl.expressions.streams import MOMENTS, G, called
 from normdsl.expressions.traversal import walk
 from normdsl.near import did_you_mean
@@ -77,52 +73,6 @@ def _asks(update: Expr) -> bool:
     return any(isinstance(x, Query) for x in walk(update))
 
 
-def _plain(default: Any) -> Any:
-    """Return a default as a number of Python, which JSON can hold; the rest is for `check`."""
-    known = number(default)
-    return default if known is None else known
-
-
-@attrs.frozen
-class Hyperparameter:
-    """A hyper-parameter of a rule: its name, its default, and the numbers it may be.
-
-    Args:
-        name: its name. default: its value if none is passed (None: it must be passed).
-        domain: where its values lie.
-
-    Example:
-        >>> import normdsl as nd
-        >>> beta = nd.algorithms.signum.hyperparameter("beta")
-        >>> print(f"{beta.default}, {beta.domain.in_words('beta')}")
-        0.9, a number with 0 ≤ beta < 1
-    """
-
-    name: str
-    default: float | None = attrs.field(converter=_plain)
-    domain: Domain
-
-    def check(self, value: Any) -> float:
-        """Return a number of the domain as an int or float, also if it is one of numpy's.
-
-        Raises:
-            HyperparameterError: if the value is not a number of the domain.
-        """
-        known = number(value)
-        if known is None or not self.domain.contains(known):
-            raise HyperparameterError(
-                f"set {self.name} = {shown(value)}",
-                why=self.domain.refusal(self.name, value),
-                hint=f"pass such a number{self._legal_default()}",
-            )
-        return known
-
-    def _legal_default(self) -> str:
-        """Return what tells a legal default, if there is one."""
-        legal = self.default is not None and self.domain.contains(self.default)
-        return f"; the default is {self.default}" if legal else f", {self.name}=…"
-
-
 @attrs.frozen(repr=False, slots=False)
 class Rule:
     """An update rule W ← f(W, G, t, loss, moments), with its hyper-parameters.
@@ -145,7 +95,7 @@ class Rule:
     qualname: str = attrs.field(default="", eq=False)
 
     def __attrs_post_init__(self) -> None:
-        _validate(self)
+        legal.require(self.name, self.hyper, self.update, [name for name, _ in self.names])
         # Instances have these from their class; a declaration has its own, as functions do.
         told: dict[str, Any] = {"__qualname__": self.qualname or self.name}
         told |= {"__doc__": self.doc or type(self).__doc__}
@@ -402,101 +352,3 @@ def _length(rule: Rule, h: Hyperparameter, values: Mapping[str, Any]) -> int | f
 @remembered(maxsize=256)
 def _sized(rule: Rule, sizes: tuple[tuple[str, int | float], ...]) -> Rule:
     return attrs.evolve(rule.bind(**dict(sizes)), hyper=rule.hyper)
-
-
-#: Names that the language, the emitted code and optimizers use themselves.
-RESERVED = CODE | {*MOMENTS.values(), "self", "declaration"}
-#: What a parameter group of an optimizer holds besides hyper-parameters.
-SETTINGS = ("rule", "schedule", "view", "maximize", "seed")
-#: Keys that schedulers and trainers put into parameter groups, or read there.
-FOREIGN = frozenset(
-    {"params", "param_names", "name", "initial_lr", "max_lr", "min_lr", "swa_lr", "lr_scale"}
-    | {"base_momentum", "max_momentum"}
-)
-#: Names that no hyper-parameter may have: these, and the options of an optimizer.
-_TAKEN = (
-    RESERVED
-    | FOREIGN
-    | {*SETTINGS, "nonfinite", "judged", "capture", "capturable", "differentiable"}
-)
-
-
-def _fault(name: Any, hyper: list[str]) -> str:
-    """Return why a name is refused."""
-    if not is_name(name):
-        return (
-            "a name must be a word of letters, digits and _ that Python leaves as it is written, "
-            "and not one of Python's own"
-        )
-    if hyper.count(name) > 1:
-        return "two hyper-parameters have that name"
-    return "normdsl and optimizers use that name themselves, and so do " + ", ".join(
-        sorted(_TAKEN - {name})
-    )
-
-
-def _validate_names(declaration: Rule) -> None:
-    hyper = [h.name for h in declaration.hyper]
-    for name in (declaration.name, *hyper, *(name for name, _ in declaration.names)):
-        if not is_name(name) or name in _TAKEN.intersection(hyper) or hyper.count(name) > 1:
-            raise DeclarationError(
-                f"use the name {str(name)[:40]!r}",
-                why=_fault(name, hyper),
-                hint="choose another name",
-            )
-    for h in declaration.hyper:
-        if h.default is not None:
-            h.check(h.default)
-
-
-def _validate(declaration: Rule) -> None:
-    _validate_names(declaration)
-    update, asked = declaration.update, f"declare {declaration.name}"
-    if isinstance(update, Joint):
-        joint.require(update, (h.name for h in declaration.hyper), asked)
-    elif update.shape not in (MATRIX, _own_shape(update)):
-        raise DeclarationError(
-            asked,
-            at=update,
-            why=f"its new weights are {update.shape.phrase}, but W is m×n",
-            hint="return an m×n expression, such as W - lr * G",
-        )
-    inside = [x for x in walk(update) if isinstance(x, Returned) and x is not update]
-    if inside:
-        raise DeclarationError(
-            asked,
-            at=inside[0],
-            why="a point to evaluate is returned beside the new weights, and not computed with",
-            hint="write return nd.step(W_next, evaluate=x) at the end",
-        )
-    for leaked in (*placeholders(update), *free_carries(update)):
-        raise DeclarationError(
-            f"{asked}: a non-causal recursion",
-            at=leaked,
-            why="the argument of the function given to nd.fix is used outside of that function, "
-            "where it has no value",
-            hint="use the value that nd.fix returns, or nd.prev of it",
-        )
-    known = {h.name: h.domain for h in declaration.hyper}
-    for x in walk(update):
-        if isinstance(x, Param) and known.get(x.name) != x.domain:
-            raise DeclarationError(
-                asked,
-                at=x,
-                why=f"{x.name} is an undeclared name: it is not a hyper-parameter of the rule",
-                hint="make it an argument of the decorated function",
-            )
-    asks = any(isinstance(x, Query) for x in walk(update))
-    if not (asks or update.origins & Origin.GRADIENT):
-        raise DeclarationError(
-            asked,
-            at=update,
-            why="the new weights do not depend on the gradient",
-            hint="use the gradient nd.G: return W - lr * G",
-        )
-
-
-def _own_shape(update: Expr) -> Shape:
-    """Return the shape of W: m×m, where it is known to be square."""
-    ports = (x.port for x in walk(update) if isinstance(x, Stream) and x.port is not None)
-    return next((port.shape for port in ports if not port.name), MATRIX)

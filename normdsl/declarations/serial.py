@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.declarations.identifiers import is_name
-from normdsl.declarations.rule import Hyperparameter, Rule
+from normdsl.declarations.rule import Rule
 from normdsl.declarations.text_limits import parse
 from normdsl.declarations.text_limits import refused as _refused
 from normdsl.errors import NormdslError

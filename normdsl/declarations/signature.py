@@ -10,7 +10,7 @@ from normdsl.declarations.aliases import BETAS, members
 from normdsl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
-    from normdsl.declarations.rule import Hyperparameter
+    from normdsl.declarations.hyperparameters import Hyperparameter
 
 #: What every optimizer takes besides hyper-parameters: name, annotation, default.
 OPTIONS: tuple[tuple[str, Any, Any], ...] = (

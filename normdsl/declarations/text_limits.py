@@ -18,7 +18,7 @@ _MAX_ITEMS = 64
 _MAX_NAME = 100
 _MAX_WHOLE = 2**63
 #: Lists that are longer than those inside a node, and how long they may be.
-_LONGER = {"nodes": 5_000, "names": 5_000}
+_LONGER = {"nodes": 10_000, "names": 10_000}
 #: Bodies of recursions × nodes they may read: checking a recursion walks through its bodies.
 _MAX_WALK = 1_000_000
 

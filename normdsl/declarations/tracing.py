@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import attrs
 
-from normdsl.declarations.rule import Hyperparameter, Rule
+from normdsl.declarations.hyperparameters import Hyperparameter
+from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
 from normdsl.expressions.domains import UNSTATED, Domain, NarrowDomain, domain_of, number
 from normdsl.expressions.expr import Expr

@@ -4,7 +4,8 @@ import numpy as np
 import proofs
 
 import normdsl as nd
-from normdsl.compiler.invariance.groups import Action, Group, rotation
+from normdsl.compiler.invariance.drawn import rotation
+from normdsl.compiler.invariance.groups import Action, Group
 from normdsl.expressions.matrix_classes import ORTHOGONAL, MatrixClass
 
 BLOCKS = MatrixClass("block rotation", (ORTHOGONAL,), orthogonal=True, verb="rotated in blocks")

@@ -15,7 +15,7 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.cli.find import shipped
 from normdsl.compiler.lowering.program import lower
-from normdsl.declarations.rule import Hyperparameter
+from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.domains import POSITIVE
 from normdsl.expressions.nodes import Param

@@ -7,8 +7,8 @@ from properties import refuses
 
 import normdsl as nd
 from normdsl import G, W
+from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.declarations.identifiers import is_name
-from normdsl.declarations.rule import Hyperparameter
 from normdsl.expressions.domains import REAL
 from normdsl.expressions.nodes import Param
 

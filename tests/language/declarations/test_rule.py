@@ -13,7 +13,7 @@ from taking_turns import in_turn
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.declarations.rule import Hyperparameter
+from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.errors import kind
 from normdsl.expressions.domains import FRACTION, NON_NEGATIVE, UNSTATED
 from normdsl.expressions.nodes import Param, Source
