@@ -44,7 +44,8 @@ class Form:
     def __add__(self, other: Form) -> Form:
         total = Counter(dict(self.spaces)) + Counter(dict(other.spaces))
         pairs = zip(self._numbers, other._numbers, strict=True)
-        return Form(*(a + b for a, b in pairs), tuple(sorted(total.items())))
+        rows, cols, rest, entries = (a + b for a, b in pairs)
+        return Form(rows, cols, rest, entries, tuple(sorted(total.items())))
 
     def covers(self, other: Form) -> bool:
         """Return whether it is at least the other one, whatever the lengths are."""

@@ -88,7 +88,8 @@ def bfgs_update(h: Any, s: Any, y: Any) -> Expr:
     rho = reciprocal(maximum(inner(s, y), 0))  # which is 0 where the maximum is
     over, beside = h @ y, h.T @ y
     along = rho * (1 + rho * inner(y, over)) * s
-    return h + along @ s.T - rho * (over @ s.T + s @ beside.T)
+    changed: Expr = h + along @ s.T - rho * (over @ s.T + s @ beside.T)
+    return changed
 
 
 def fitted_hessian(beta: Any, key: int = 0) -> Expr:
