@@ -367,6 +367,11 @@ ASKING = {
     "dp_sgd": holds("translation", **dict.fromkeys((*ROTATED, *ENTRYWISE, MIRRORED), "in law")),
     "random_scaling": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "sophia": holds(**dict.fromkeys(ENTRYWISE, "in law"), **NO_DECAY, transpose="in law"),
+    "sophia_g": holds(
+        ENTRYWISE,
+        MIRRORED,
+        **NO_DECAY,
+    ),
     "storm": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "subspace_momentum": holds(
         **dict.fromkeys(ROTATED, "if G has distinct singular values"),
