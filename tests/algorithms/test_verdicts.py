@@ -358,7 +358,7 @@ ASKING = {
         "loss_scale",
         "translation",
         MIRRORED,
-        uniform_scale="if s₁ starts transformed along with the weights",
+        uniform_scale="in the limit start → 0, where continuous",
     ),
     "smb": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "jaguar_sign": holds("loss_scale", "translation", permutations="in law", transpose="in law"),
