@@ -66,8 +66,8 @@ def quadratic(grads, params, value: float = 1.5):
 
 def objective_of(rule: nd.Declaration, grads, params) -> dict:
     """Return the losses as arguments of an update, if the rule asks for them."""
-    loss = quadratic(grads, params)
-    return {"objective": loss, "fresh_objective": loss} if rule.asks else {}
+    names = ("objective", "fresh_objective") if rule.asks else ()
+    return {name: quadratic(grads, params) for name in names}
 
 
 def layers_of(program, *args, **told):
