@@ -153,12 +153,12 @@ def u_dog(start: nd.Positive = 1e-3):
     """
     r = nd.running_max(nd.maximum(JOINT.value(W - nd.start()), start))
     R = nd.accumulate(r)
-    share = R / nd.accumulate(R)
+    c = R / nd.accumulate(R)
 
     def step(mean, Q, M):
-        m = nd.gradient(at=mean + share * (W - mean))
+        m = nd.gradient(at=mean + c * (W - mean))
         M = nd.maximum(M, (R / r * JOINT.value(m)) ** 2)
-        mean += share * (W - R * nd.reciprocal(nd.sqrt(Q + M)) * m - mean)
+        mean += c * (W - R * nd.reciprocal(nd.sqrt(Q + M)) * m - mean)
         return mean, Q + (R / r * JOINT.value(nd.gradient(at=mean) - m)) ** 2, M
 
     mean, Q, M = nd.fix(step, (W, 0, 0))
