@@ -27,6 +27,7 @@ from normdsl.algorithms.curvature import (
     polynomial_preconditioning,
     saddle_free_newton,
     sophia,
+    sophia_g,
 )
 from normdsl.algorithms.distance import (
     adagrad_norm,
@@ -259,6 +260,7 @@ __all__ = [  # noqa: RUF022 (by family)
     # curvature
     "adahessian",
     "sophia",
+    "sophia_g",
     "oasis",
     "newton_cg",
     "aicn",

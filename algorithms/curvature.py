@@ -7,7 +7,7 @@ products are then double backward on the graph of that one evaluation.
 from __future__ import annotations
 
 import normdsl as nd
-from normdsl import G, W
+from normdsl import G, W, t
 
 
 @nd.optimizer
@@ -49,7 +49,7 @@ def sophia(
 
     h = ema(z ∘ H z, β₂) with random signs z,   W ← (1 − lr λ) W − lr clip(m / max(γ h, ε), 1) (Liu
     et al., 2023, arXiv:2305.14342). There h gains a product at every tenth step, here at every one.
-    Sophia-G, whose estimate is a square of gradients with sampled labels, needs those.
+    `sophia_g` takes squares of gradients with sampled labels instead.
 
     Example:
         >>> import normdsl as nd
@@ -59,6 +59,39 @@ def sophia(
     z = nd.signs_like(W)
     m, h = nd.ema(G, beta1), nd.ema(z * nd.hessian_product(z), beta2)
     u = nd.clip_entries(m / nd.maximum(gamma * h, eps), 1)
+    return (1 - lr * weight_decay) * W - lr * u
+
+
+@nd.optimizer
+def sophia_g(
+    lr: nd.NonNegative = 1e-3,
+    beta1: nd.Fraction = 0.96,
+    beta2: nd.Fraction = 0.99,
+    gamma: nd.Positive = 0.05,
+    eps: nd.Positive = 1e-12,
+    weight_decay: nd.NonNegative = 0.0,
+    examples: nd.Positive = 256.0,
+    k: nd.Count = 10,
+):
+    """Sophia-G: momentum over squares of gradients with sampled labels, every entry cut off at 1.
+
+    h ← β₂ h + (1 − β₂) b ĝ² at the steps 1, k + 1, 2 k + 1, …, with ĝ the gradient of the mean loss
+    of b = examples whose labels are drawn from the model, W ← (1 − lr λ) W − lr clip(m / max(γ h,
+    ε), 1) (Liu et al., 2023, arXiv:2305.14342, with the Gauss–Newton–Bartlett estimator). Such a
+    loss is that of the closure `fresh`: `opt.step(closure, fresh=with_sampled_labels)`, which is
+    called at every step, also where h stays.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.sophia_g.check("sign_flips", witnesses=False).answer
+        'invariant'
+    """
+    g = nd.gradient(at=W, fresh=True)
+    new = nd.mod(t - 1, k) < 1
+    h = nd.fix(
+        lambda h: nd.where(new, beta2 * h + (1 - beta2) * examples * g * g, h), nd.zeros_like(G)
+    )
+    u = nd.clip_entries(nd.ema(G, beta1) / nd.maximum(gamma * h, eps), 1)
     return (1 - lr * weight_decay) * W - lr * u
 
 

@@ -139,11 +139,11 @@ def dadapt_adam(
 def u_dog(start: nd.Positive = 1e-3):
     """U-DoG: accelerated, by gradients at averages, with steps as long as the way gone so far.
 
-    r ← max(r, ‖x − W₀‖, ‖W − W₀‖) from r_ε,  R ← R + r,  Ω ← Ω + R,  A(z) = x̄ + R/Ω (z − x̄);
-    m = ∇f(A(W)),  x = W − R/√(Q + M) m,  x̄ ← A(x);   g = ∇f(x̄),  W ← W − R/√(Q + M) g, where M is
-    the largest (R/r)² ‖m‖², Q the sum of (R/r)² ‖g − m‖², both with the newest term that is known,
-    all of all layers (Kreisler et al., 2024, arXiv:2404.00666; UniXGrad of Kavis et al., 2019).
-    There both denominators are multiplied by logarithms, which stabilise its theory, not here.
+    r ← max(r, ‖W − W₀‖) from r_ε,  R ← R + r,  A(z) = x̄ + c (z − x̄), c = R/ΣR;   m = ∇f(A(W)),
+    x̄ ← A(W − R/√(Q + M) m);   g = ∇f(x̄),  W ← W − R/√(Q + M) g, where M is the largest (R/r)² ‖m‖²
+    and Q the sum of (R/r)² ‖g − m‖², each as far as it is known, of all layers (Kreisler et al.,
+    2024, arXiv:2404.00666; UniXGrad of Kavis et al., 2019). There r counts the ways to the points
+    W − R/√(Q + M) m as well, and denominators have logarithms as factors, which its theory needs.
     `opt.eval()` puts the average x̄ in the place of W. Two evaluations a step.
 
     Example:
@@ -151,15 +151,15 @@ def u_dog(start: nd.Positive = 1e-3):
         >>> nd.algorithms.u_dog.check("loss_scale", witnesses=False).answer
         'invariant'
     """
+    r = nd.running_max(nd.maximum(JOINT.value(W - nd.start()), start))
+    R = nd.accumulate(r)
+    c = R / nd.accumulate(R)
 
-    def step(x, mean, r, R, total, Q, M):
-        r = nd.maximum(r, nd.maximum(*(JOINT.value(z - nd.start()) for z in (x, W))))
-        R, total = R + r, total + R + r
-        m = nd.gradient(at=mean + R / total * (W - mean))
+    def step(mean, Q, M):
+        m = nd.gradient(at=mean + c * (W - mean))
         M = nd.maximum(M, (R / r * JOINT.value(m)) ** 2)
-        x = W - R * nd.reciprocal(nd.sqrt(Q + M)) * m
-        mean += R / total * (x - mean)
-        return x, mean, r, R, total, Q + (R / r * JOINT.value(nd.gradient(at=mean) - m)) ** 2, M
+        mean += c * (W - R * nd.reciprocal(nd.sqrt(Q + M)) * m - mean)
+        return mean, Q + (R / r * JOINT.value(nd.gradient(at=mean) - m)) ** 2, M
 
-    _, mean, _, R, _, Q, M = nd.fix(step, (W, W, start, 0, 0, 0, 0))
+    mean, Q, M = nd.fix(step, (W, 0, 0))
     return nd.step(W - R * nd.reciprocal(nd.sqrt(Q + M)) * nd.gradient(at=mean), evaluate=mean)

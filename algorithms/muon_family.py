@@ -117,7 +117,7 @@ def auon(lr: nd.NonNegative = 0.24, momentum: nd.Fraction = 0.95, gain: nd.Posit
 def hybrid_auon(lr: nd.NonNegative = 0.24, momentum: nd.Fraction = 0.95, gain: nd.Positive = 1.0):
     """Hybrid-AuON: one step towards the polar factor, then AuON's brake.
 
-    X = z/‖z‖_F with z the Nesterov form of m,  Y = (a I + b X Xᵀ + c (X Xᵀ)²) X,  u = Y/‖Y‖_F, W ←
+    Z = z/‖z‖_F with z the Nesterov form of m,  Y = (a I + b Z Zᵀ + c (Z Zᵀ)²) Z,  u = Y/‖Y‖_F, W ←
     W − lr √max(1, m/n) u / √mean cosh²(γ u), with Muon's a, b, c = 3.4445, −4.775, 2.0315 (Maity,
     2025, arXiv:2509.24320: one step in the abstract, five in the code, which keeps the length of
     Y). The step is declared here, and no kernel of a polar factor, so that it is what is checked.
@@ -127,8 +127,8 @@ def hybrid_auon(lr: nd.NonNegative = 0.24, momentum: nd.Fraction = 0.95, gain: n
         >>> nd.algorithms.hybrid_auon.check("loss_scale", witnesses=False).answer
         'invariant'
     """
-    X = -nd.frobenius.lmo(nd.momentum(G, momentum, readout=momentum * momentum))
-    u = -nd.frobenius.lmo(towards_polar(X))
+    Z = -nd.frobenius.lmo(nd.momentum(G, momentum, readout=momentum * momentum))
+    u = -nd.frobenius.lmo(towards_polar(Z))
     size = gain * nd.abs(u)
     cosh = (nd.exp(size) + nd.exp(-size)) / 2
     brake = nd.sqrt(nd.sum(cosh**2) / (nd.rows * nd.cols))
@@ -139,8 +139,8 @@ def hybrid_auon(lr: nd.NonNegative = 0.24, momentum: nd.Fraction = 0.95, gain: n
 def inexact_muon(lr: nd.NonNegative = 0.02, momentum: nd.Fraction = 0.95, error: nd.Fraction = 0.3):
     """Muon with an inexact polar factor, and a step that is shorter for its error.
 
-    X = z/‖z‖_F with z the Nesterov form of m, three times X ← (a I + b X Xᵀ + c (X Xᵀ)²) X,
-    W ← W − lr (1 − δ)/(1 + δ)² X, δ = error, a, b, c of Muon's iteration. Where X is δ away from
+    Z = z/‖z‖_F with z the Nesterov form of m, three times Z ← (a I + b Z Zᵀ + c (Z Zᵀ)²) Z,
+    W ← W − lr (1 − δ)/(1 + δ)² Z, δ = error, a, b, c of Muon's iteration. Where Z is δ away from
     the polar factor, f falls by at least η (1 − δ) ‖z‖_* − η² (1 + δ)² L/2 for a step η, which this
     factor makes largest: less exact, shorter steps, and by Shulgin et al., 2025 (arXiv:2510.19933,
     whose bounds are not these) more momentum. Five steps have δ ≈ 0.3 where singular values are not
@@ -151,10 +151,10 @@ def inexact_muon(lr: nd.NonNegative = 0.02, momentum: nd.Fraction = 0.95, error:
         >>> nd.algorithms.inexact_muon.check("orthogonal", witnesses=False).answer
         'invariant'
     """
-    X = -nd.frobenius.lmo(nd.momentum(G, momentum, readout=momentum * momentum))
+    Z = -nd.frobenius.lmo(nd.momentum(G, momentum, readout=momentum * momentum))
     for _ in range(3):
-        X = towards_polar(X)
-    return W - lr * (1 - error) / (1 + error) ** 2 * X
+        Z = towards_polar(Z)
+    return W - lr * (1 - error) / (1 + error) ** 2 * Z
 
 
 @nd.optimizer

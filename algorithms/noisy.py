@@ -34,14 +34,15 @@ def dp_sgd(
 def random_scaling(lr: nd.NonNegative = 1e-2, beta: nd.Fraction = 0.9):
     """SGD with momentum, each step as long as an exponential random number says.
 
-    Δ ← β (Δ − lr G),   W ← W + s Δ, with one s for all layers, of the distribution Exp(1) (Zhang
-    and Cutkosky, 2024, arXiv:2405.09742): on average over s, the loss falls by what the slope along
-    Δ says, whatever the loss is. s = −log u, with u from 2⁻²⁴ on.
+    Δ ← β Δ − lr G,   W ← W + s Δ, with one s for all layers, of the distribution Exp(1) (Zhang and
+    Cutkosky, 2024, arXiv:2405.09742, with Δ ← β (Δ − η G), so that lr is β η): on average over s,
+    the loss falls by what the slope along Δ says, whatever the loss is. s = −log u, with u from
+    2⁻²⁴ on.
 
     Example:
         >>> import normdsl as nd
         >>> nd.algorithms.random_scaling.check("orthogonal", witnesses=False).answer
         'invariant'
     """
-    step = nd.fix(lambda d: beta * (d - lr * G), nd.zeros_like(G))
+    step = nd.fix(lambda d: beta * d - lr * G, nd.zeros_like(G))
     return W - nd.log(nd.maximum(nd.uniform(over="layers"), 2**-24)) * step

@@ -41,8 +41,8 @@ def psgd_kron(
         return nd.where(stay, L, P.T @ P), nd.where(stay, R, Q.T @ Q)
 
     L, R = nd.fix(fitted, (start * nd.eye_like(G @ G.T), start * nd.eye_like(G.T @ G)))
-    u = L @ nd.ema(G, nd.minimum(1 - 1 / t, momentum)) @ R
-    return W - lr * nd.clip(u, limit * nd.sqrt(nd.rows * nd.cols))
+    d = L @ nd.ema(G, nd.minimum(1 - 1 / t, momentum)) @ R
+    return W - lr * nd.clip(d, limit * nd.sqrt(nd.rows * nd.cols))
 
 
 @nd.optimizer

@@ -49,7 +49,7 @@ def take_step(opt, rule: nd.Declaration, value: float = 1.5):
         found.backward(create_graph=True)
         return found
 
-    return opt.step(closure)
+    return opt.step(closure, fresh=closure)
 
 
 def quadratic(grads, params, value: float = 1.5):
@@ -65,8 +65,9 @@ def quadratic(grads, params, value: float = 1.5):
 
 
 def objective_of(rule: nd.Declaration, grads, params) -> dict:
-    """Return the argument `objective=` of an update, if the rule asks for the loss."""
-    return {"objective": quadratic(grads, params)} if rule.asks else {}
+    """Return the losses as arguments of an update, if the rule asks for them."""
+    names = ("objective", "fresh_objective") if rule.asks else ()
+    return {name: quadratic(grads, params) for name in names}
 
 
 def layers_of(program, *args, **told):

@@ -103,7 +103,7 @@ def random_streams(shape: tuple[int, int], seed: int):
             {
                 "input_moment": definite(shape[1]),
                 "output_moment": definite(shape[0]),
-                "ask": Ask(partial(loss, step=step)),
+                "ask": Ask(partial(loss, step=step), lambda w: loss(w, 0) + loss(w**2, 0)),
             },
         )
         for step in range(STEPS)
@@ -123,10 +123,10 @@ def transported(group: Group, element: Element, w: Tensor, g: Tensor, loss: Tens
 def moved_ask(group: Group, element: Element, seen) -> Ask:
     """Return what answers in the original run: f(W) = c f̃(ρ⁻¹ W)."""
 
-    def loss(w: Tensor) -> Tensor:
-        return element.c**group.loss_unit * seen["ask"].loss(element.undo(group.weights, w))
+    def moved(loss):
+        return lambda w: element.c**group.loss_unit * loss(element.undo(group.weights, w))
 
-    return Ask(loss)
+    return Ask(moved(seen["ask"].loss), moved(seen["ask"].second))
 
 
 def valued(law: Law, hyper: Mapping[str, float]) -> Law:

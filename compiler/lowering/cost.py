@@ -137,10 +137,10 @@ def cost(
 def _evaluations(program: Program) -> int:
     """Return how often a step evaluates the loss; products at W share the evaluation there."""
     read = {x.source for root in program.graph for x in walk(root) if isinstance(x, Stream)}
-    still = not all(phase.moves for phase in program.phases)
+    still = not all(phase.evaluates for phase in program.phases)
     here = still or not read.isdisjoint((Source.GRADIENT, Source.LOSS))
     far = isinstance(program.schedule.hessian, Differences)
-    more = sum(phase.moves + far * len(phase.directions) for phase in program.phases)
+    more = sum(phase.evaluates + far * len(phase.directions) for phase in program.phases)
     return int(here) + more
 
 

@@ -31,7 +31,10 @@ class Field:
 
     def lengths(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Return its lengths for weights of `shape`."""
-        return lengths_of(Shape(*self.dims), shape)
+        rows, cols = (
+            self.dims
+        )  # no `Shape` of them: what a graph is traced through makes no objects
+        return _length(rows, shape), _length(cols, shape)
 
 
 def lengths_of(x: Shape, shape: tuple[int, int]) -> tuple[int, int]:

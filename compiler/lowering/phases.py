@@ -18,10 +18,12 @@ class Phase:
 
     Args:
         point: where. asked: what is asked there, in the order of the answers.
+        fresh: whether it is on the second sample of the step.
     """
 
     point: Expr
     asked: tuple[Query, ...]
+    fresh: bool = False
 
     @property
     def directions(self) -> tuple[Expr, ...]:
@@ -39,6 +41,11 @@ class Phase:
         return self.point != W
 
     @property
+    def evaluates(self) -> bool:
+        """Whether it is more than the evaluation that every step begins with."""
+        return self.moves or self.fresh
+
+    @property
     def reads_loss(self) -> bool:
         """Whether the value of the loss is asked for."""
         return any(x.asked is Asked.LOSS for x in self.asked)
@@ -47,16 +54,17 @@ class Phase:
 def phases(roots: Iterable[Expr]) -> tuple[Phase, ...]:
     """Return the evaluations of a derived step: as few as there are points, in an order that works.
 
-    What is asked at one point is asked at once, as soon as all that it depends on was answered.
+    What is asked at one point, on one sample, is asked at once, as soon as all that it depends on
+    was answered.
     """
     left = [x for x in inside(roots) if isinstance(x, Query)]
     found: list[Phase] = []
     while left:
         waiting = set(left)
         ready = [q for q in left if waiting.isdisjoint(inside(q.children))]
-        point = ready[0].at
-        asked = tuple(q for q in ready if q.at == point)
-        found.append(Phase(point, asked))
+        point, fresh = ready[0].at, ready[0].fresh
+        asked = tuple(q for q in ready if q.at == point and q.fresh is fresh)
+        found.append(Phase(point, asked, fresh))
         left = [q for q in left if q not in asked]
     return tuple(found)
 

@@ -115,6 +115,7 @@ class Printer(abc.ABC):
     @_write.register
     def _query(self, expr: nodes.Query) -> Piece:
         arguments = [repr(expr.asked.name), *map(self._arg, expr.children)]
+        arguments += ["fresh=True"] if expr.fresh else []
         return Piece(f"ask({', '.join(arguments)})", Level.ATOM)
 
     @_write.register

@@ -50,8 +50,8 @@ class Answer(NamedTuple):
 class Oracle(Protocol):
     """What evaluates the loss where batches of matrices are."""
 
-    def __call__(self, places: Sequence[Place]) -> Answer:
-        """Return what the loss is, with each batch in its place."""
+    def __call__(self, places: Sequence[Place], fresh: bool) -> Answer:
+        """Return what the loss is, with each batch in its place; on the second sample if fresh."""
 
 
 def directions(places: Sequence[Place]) -> list[list[Tensor | None]]:
@@ -77,15 +77,17 @@ def answered(
     most = max([0, *[len(stepper.program.phases) for stepper, _ in batches]])
     for k in range(most):
         known = shared(batches, joined, told)
-        asking = [_phase(stepper, k) for stepper, _ in batches]
-        places = [
-            _place(stepper, k, phase, inputs, seen)
-            for (stepper, inputs), phase, seen in zip(batches, asking, known, strict=True)
-        ]
-        answer = oracle(places)
-        for i, phase in enumerate(asking):
-            if phase is not None:
-                told[i] = _noted(told[i], batches[i], phase, answer, i)
+        each = [_phase(stepper, k) for stepper, _ in batches]
+        for fresh in sorted({phase.fresh for phase in each if phase is not None}):
+            asking = [x if x is not None and x.fresh is fresh else None for x in each]
+            places = [
+                _place(stepper, k, phase, inputs, seen)
+                for (stepper, inputs), phase, seen in zip(batches, asking, known, strict=True)
+            ]
+            answer = oracle(places, fresh)
+            for i, phase in enumerate(asking):
+                if phase is not None:
+                    told[i] = _noted(told[i], batches[i], phase, answer, i)
     return shared(batches, joined, told)
 
 

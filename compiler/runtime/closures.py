@@ -17,7 +17,7 @@ from normdsl.compiler.runtime.ambient import as_found
 from normdsl.compiler.runtime.asking import Answer, Place, directions
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.capture import Capture
-from normdsl.compiler.runtime.evaluating import difference, reach
+from normdsl.compiler.runtime.evaluating import difference, missing_sample, reach
 from normdsl.compiler.runtime.inputs import as_loss
 from normdsl.compiler.runtime.members import Context
 from normdsl.errors import GradientError, HyperparameterError
@@ -89,24 +89,33 @@ class Evaluations:
     """Answers what the buckets of a step ask, by evaluating a closure; see `asking.Oracle`.
 
     Args:
-        sample: the closure. buckets: those whose matrices are the batches.
-        contexts: what each steps with.
+        sample: the closure. second: that of the second sample, if there is one.
+        buckets: those whose matrices are the batches. contexts: what each steps with.
     """
 
     def __init__(
-        self, sample: Sample, buckets: Sequence[Bucket], contexts: Sequence[Context]
+        self,
+        sample: Sample,
+        second: Sample | None,
+        buckets: Sequence[Bucket],
+        contexts: Sequence[Context],
     ) -> None:
-        self.sample, self.buckets, self.contexts = sample, buckets, contexts
+        self.sample, self.second = sample, second
+        self.buckets, self.contexts = buckets, contexts
         self.params = [p for bucket in buckets for p in bucket.params]
         self.method = _method(buckets)
 
-    def __call__(self, places: Sequence[Place]) -> Answer:
+    def __call__(self, places: Sequence[Place], fresh: bool) -> Answer:
         """Return what the loss is, with each batch in its place.
 
         Raises:
             GradientError: if the closure leaves no gradients, or gradients without the graph that
-                a product with the Hessian needs, or no loss where it is asked for.
+                a product with the Hessian needs, or no loss where it is asked for; or if there is
+                no second one, and a fresh sample is asked for.
         """
+        sample = self.second if fresh else self.sample
+        if sample is None:
+            raise missing_sample(self._asked, "opt.step(closure, fresh=other_closure)")
         # `data`, so that the graph of an evaluation at the weights outlives those elsewhere.
         values = [p.data.clone() for p in self.params]
         given = [p.grad for p in self.sample.params]
@@ -115,11 +124,12 @@ class Evaluations:
         try:
             loss = None
             known = _have_graphs(grads) or isinstance(self.method, Differences)
-            if not along or any(x is not None for x in points) or not known:
-                loss = as_loss(self._evaluated(points))
+            if fresh or not along or any(x is not None for x in points) or not known:
+                loss = as_loss(self._evaluated(points, sample))
             slopes = self._slopes()
             found = self._gathered()
-            products = [self._product(slopes, self._shaped(direction)) for direction in along]
+            shaped = map(self._shaped, along)
+            products = [self._product(slopes, direction, sample) for direction in shaped]
         finally:
             for p, value in zip(self.params, values, strict=True):
                 p.data.copy_(value)
@@ -129,14 +139,14 @@ class Evaluations:
             self._locate()
         return Answer(self._losses(loss), found, products)
 
-    def _evaluated(self, points: Sequence[Tensor | None]) -> Any:
+    def _evaluated(self, points: Sequence[Tensor | None], sample: Sample) -> Any:
         """Evaluate the closure with parameters at their points; gradients are those there."""
         for p in self.sample.params:
             p.grad = None
         for p, x in zip(self.params, points, strict=True):
             if x is not None:
                 p.data.copy_(x)
-        return self.sample.again()
+        return sample.again()
 
     def _slopes(self) -> list[Tensor]:
         """Return the gradients of parameters; of those that the loss does not depend on, zero."""
@@ -153,10 +163,12 @@ class Evaluations:
                 p.grad = torch.zeros_like(p)
         return [p.grad for p in self.params if p.grad is not None]
 
-    def _product(self, slopes: Sequence[Tensor], along: Sequence[Tensor | None]) -> list[Tensor]:
+    def _product(
+        self, slopes: Sequence[Tensor], along: Sequence[Tensor | None], sample: Sample
+    ) -> list[Tensor]:
         """Return the Hessian of all parameters times a direction, as batches."""
         if isinstance(self.method, Differences):
-            return self._differences(slopes, along, self.method)
+            return self._differences(slopes, along, self.method, sample)
         pairs = [(g, v) for g, v in zip(slopes, along, strict=True) if v is not None]
         if not any(g.requires_grad for g, _ in pairs):
             raise GradientError(
@@ -177,7 +189,11 @@ class Evaluations:
         return self._gathered()
 
     def _differences(
-        self, slopes: Sequence[Tensor], along: Sequence[Tensor | None], method: Differences
+        self,
+        slopes: Sequence[Tensor],
+        along: Sequence[Tensor | None],
+        method: Differences,
+        sample: Sample,
     ) -> list[Tensor]:
         """Return the same by differences: gradients a little further along, as batches."""
         here, at = [g.detach().clone() for g in slopes], [p.data.clone() for p in self.params]
@@ -185,7 +201,7 @@ class Evaluations:
         ahead = [
             None if v is None else p + far.to(p) * v.to(p) for p, v in zip(at, along, strict=True)
         ]
-        self._evaluated(ahead)
+        self._evaluated(ahead, sample)
         for p, g, old in zip(self.params, self._slopes(), here, strict=True):
             p.grad = difference(g.detach(), old, far)
         found = self._gathered()

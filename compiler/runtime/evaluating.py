@@ -75,3 +75,13 @@ def missing_evaluations(name: str, how: str) -> GradientError:
         "given that evaluates the loss",
         hint=f"call {how}, which does so on the sample of the step",
     )
+
+
+def missing_sample(asked: str, how: str) -> GradientError:
+    """Return the error for a rule that asks on a fresh sample, where there is one sample alone."""
+    return GradientError(
+        asked,
+        why="the rule asks for the loss or its gradient on a fresh sample, and nothing was given "
+        "that evaluates one; nothing was changed",
+        hint=f"call {how}, where the other one evaluates one more batch",
+    )

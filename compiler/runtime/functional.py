@@ -14,7 +14,11 @@ from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime import tuples
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.draws import origin
-from normdsl.compiler.runtime.evaluating import differentiated, missing_evaluations
+from normdsl.compiler.runtime.evaluating import (
+    differentiated,
+    missing_evaluations,
+    missing_sample,
+)
 from normdsl.compiler.runtime.functional_tuples import JointFunctional
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.inputs import as_loss
@@ -97,6 +101,7 @@ class Functional:
         *,
         loss: Any = None,
         objective: Callable[[Any], Tensor] | None = None,
+        fresh_objective: Callable[[Any], Tensor] | None = None,
         input_moment: Any = None,
         output_moment: Any = None,
         **hyper: Any,
@@ -111,6 +116,7 @@ class Functional:
             objective: the loss of this step as a function of the parameters, if the rule asks for
                 it at other points or for products with its Hessian; torch.func must differentiate
                 it.
+            fresh_objective: the same on a second sample, if the rule asks on a fresh one.
             input_moment: second moments of the layers' inputs, n×n, a tree like `params`, if the
                 rule reads them. output_moment: those of the gradients at their outputs, m×m.
             hyper: hyper-parameters; numbers or scalar tensors.
@@ -121,8 +127,9 @@ class Functional:
         """
         values = complete(self.declaration, hyper)
         if (other := self._sized(values)) is not None:
-            told = {"loss": loss, "input_moment": input_moment, "output_moment": output_moment}
-            return other.update(grads, state, params, objective=objective, **told, **hyper)
+            told = {"loss": loss, "objective": objective, "fresh_objective": fresh_objective}
+            told |= {"input_moment": input_moment, "output_moment": output_moment}
+            return other.update(grads, state, params, **told, **hyper)
         params_, tree = pytree.tree_flatten(params)
         slopes = self._like(tree, "gradients", grads)
         seen = self._moments(tree, {"input_moment": input_moment, "output_moment": output_moment})
@@ -142,7 +149,7 @@ class Functional:
             for i in going
         ]
         self._require(leaves)
-        evaluate = self._evaluate(objective, params_, tree, going)
+        evaluate = self._evaluate((objective, fresh_objective), params_, tree, going)
         context = Context(state["t"] + 1, self._loss(loss), values, phase)
         for i, (weight, after) in zip(
             going,
@@ -196,22 +203,36 @@ class Functional:
         return as_loss(loss)
 
     def _evaluate(
-        self, objective: Callable[[Any], Tensor] | None, values: list[Any], tree: Any, going: Any
+        self,
+        objectives: Sequence[Callable[[Any], Tensor] | None],
+        values: list[Any],
+        tree: Any,
+        going: Any,
     ) -> Evaluate | None:
-        """Return what evaluates the loss with some of the leaves elsewhere."""
-        if not self._stepper.program.phases:
+        """Return what evaluates the loss, or the second one, with some of the leaves elsewhere."""
+        program, name = self._stepper.program, self.declaration.name
+        if not program.phases:
             return None
-        if objective is None:
-            raise missing_evaluations(self.declaration.name, "update(..., objective=f)")
+        if objectives[0] is None:
+            raise missing_evaluations(name, "update(..., objective=f)")
+        if objectives[1] is None and any(phase.fresh for phase in program.phases):
+            asked = f"take a step of {name}"
+            raise missing_sample(asked, "update(..., objective=f, fresh_objective=g)")
 
-        def at(moved: Sequence[Tensor]) -> Tensor:
+        def at(moved: Sequence[Tensor], fresh: bool) -> Tensor:
             everything = list(values)
             for i, value in zip(going, moved, strict=True):
                 everything[i] = value
+            objective = objectives[fresh]
+            assert objective is not None, "it is refused without"
             return objective(pytree.tree_unflatten(everything, tree))
 
-        method = self._stepper.program.schedule.hessian
-        return partial(differentiated, at, [values[i] for i in going], method)
+        def evaluate(points: Any, along: Any, fresh: bool) -> Any:
+            loss = partial(at, fresh=fresh)
+            here = [values[i] for i in going]
+            return differentiated(loss, here, program.schedule.hessian, points, along)
+
+        return evaluate
 
     def _phase(self, done: Tensor, leaves: list[Any]) -> tuple[int, list[bool]]:
         """Return what is done with kept values that are due, and which leaves have such ones.

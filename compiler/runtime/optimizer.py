@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -175,12 +175,19 @@ class DeclaredOptimizer(Optimizer):
             self.defaults = before
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None, *, loss: Any = None) -> Any:
+    def step(
+        self,
+        closure: Callable[[], Any] | None = None,
+        *,
+        loss: Any = None,
+        fresh: Callable[[], Any] | None = None,
+    ) -> Any:
         """Take one step for every parameter that has a gradient.
 
         Args:
             closure: re-evaluates the model and returns the loss.
             loss: the loss at the current weights, for rules that read it and no closure.
+            fresh: another closure, on a second batch, for rules that ask on a fresh sample.
 
         Returns:
             The closure's loss, or `loss`.
@@ -192,7 +199,7 @@ class DeclaredOptimizer(Optimizer):
         traced, take = torch.compiler.is_compiling(), self._step
         if traced:
             take = torch.compiler.disable(take)  # type: ignore[no-untyped-call]
-        return take(closure, loss)
+        return take(closure, loss, fresh)
 
     @torch.no_grad()
     def eval(self) -> None:
@@ -227,17 +234,22 @@ class DeclaredOptimizer(Optimizer):
         evaluation.end(self.state)
         self._evaluating = False
 
-    def _step(self, closure: Callable[[], Any] | None, loss: Any) -> Any:
+    def _step(
+        self, closure: Callable[[], Any] | None, loss: Any, fresh: Callable[[], Any] | None
+    ) -> Any:
         """Take one step."""
-        sample = None
-        if closure is not None:
-            require_closure(closure)
-            params = [p for group in self.param_groups for p in parameter_groups.parameters(group)]
-            sample = Sample(closure, params, self._buffers, self._capture)
-            if not self._begins_elsewhere(params):
-                loss = sample.first()
-        self._advance(loss, sample)
+        params = [p for group in self.param_groups for p in parameter_groups.parameters(group)]
+        sample, second = (self._sample(x, params) for x in (closure, fresh))
+        if sample is not None and not self._begins_elsewhere(params):
+            loss = sample.first()
+        self._advance(loss, sample, second)
         return loss if sample is None else sample.loss
+
+    def _sample(self, closure: Callable[[], Any] | None, params: Sequence[Tensor]) -> Sample | None:
+        if closure is None:
+            return None
+        require_closure(closure)
+        return Sample(closure, params, self._buffers, self._capture)
 
     def _begins_elsewhere(self, params: Iterable[Tensor]) -> bool:
         """Return whether no rule reads the gradient or the loss at the weights.
@@ -251,7 +263,9 @@ class DeclaredOptimizer(Optimizer):
         return not any(s.reads_gradient or s.reads_loss for s in steppers)
 
     @as_scheduled
-    def _advance(self, loss: Any, sample: Sample | None = None) -> None:
+    def _advance(
+        self, loss: Any, sample: Sample | None = None, second: Sample | None = None
+    ) -> None:
         """Take one step at a known loss."""
         if self._evaluating:
             raise evaluation.refuse_step("the optimizer")
@@ -261,7 +275,7 @@ class DeclaredOptimizer(Optimizer):
             return
         plan, contexts = self._planned(loss)
         self._plan = None  # a step that is refused leaves none behind
-        step = Step(plan, contexts, self.state, self.judged, sample)
+        step = Step(plan, contexts, self.state, self.judged, sample, second)
         if self.nonfinite == "skip":
             step.take_finite()
         else:

@@ -27,7 +27,7 @@ from normdsl.errors import FactorisationError
 #: From where each tensor of a tree is (None: where it was) and the directions of products with the
 #: Hessian to the loss, its gradients, and the products.
 Evaluate = Callable[
-    [Sequence[Tensor | None], Sequence[Sequence[Tensor | None]]],
+    [Sequence[Tensor | None], Sequence[Sequence[Tensor | None]], bool],
     tuple[Tensor, Sequence[Tensor], Sequence[Sequence[Tensor]]],
 ]
 #: Tensors with more entries step alone: copying them together costs more than it saves.
@@ -147,11 +147,11 @@ class _Leaves:
     ) -> None:
         self.leaves, self.batches, self.evaluate = leaves, batches, evaluate
 
-    def __call__(self, places: Sequence[Place]) -> Answer:
+    def __call__(self, places: Sequence[Place], fresh: bool) -> Answer:
         assert self.evaluate is not None, "a rule that asks was refused without it"
         points = self._tensors([place.point for place in places])
         along = [self._tensors(column) for column in directions(places)]
-        loss, grads, products = self.evaluate(points, along)
+        loss, grads, products = self.evaluate(points, along, fresh)
         return Answer(
             [loss] * len(places), self._batched(grads), [self._batched(p) for p in products]
         )

@@ -47,7 +47,7 @@ class Step:
     Args:
         plan: the buckets. contexts: what each of them steps with. state: where states are seen.
         judged: whether results are always judged before any is written.
-        sample: evaluates the loss again, for rules that ask for it.
+        sample: evaluates the loss again, for rules that ask for it. second: on a fresh sample.
     """
 
     plan: Plan
@@ -55,6 +55,7 @@ class Step:
     state: State
     judged: bool = False
     sample: Sample | None = None
+    second: Sample | None = None
 
     def take(self) -> None:
         """Take it, unless something that it is made from, or that it makes, is not finite.
@@ -183,7 +184,7 @@ class Step:
             asking = next(b for b, _ in pairs if b.stepper.program.phases)
             name = asking.stepper.program.declaration.name
             raise missing_evaluations(name, "opt.step(closure)")
-        oracle = Evaluations(self.sample, *zip(*pairs, strict=True))
+        oracle = Evaluations(self.sample, self.second, *zip(*pairs, strict=True))
         return answered(batches, self.plan.joined, oracle)
 
     def _answered(self, bucket: Bucket, known: Sequence[Known]) -> Tensor | bool:

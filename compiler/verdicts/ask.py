@@ -8,6 +8,7 @@ import attrs
 from torch import Tensor
 
 from normdsl.compiler.runtime.evaluating import differentiated
+from normdsl.compiler.verdicts.tasks import SECOND, Task
 from normdsl.expressions.nodes import Asked
 from normdsl.schedules.methods import DoubleBackward
 
@@ -17,16 +18,31 @@ class Ask:
     """Answers what is asked of a loss; the name of a question is that of an `Asked`.
 
     Args:
-        loss: of the weights, a smooth function.
+        loss: of the weights, a smooth function. second: on a fresh sample.
     """
 
     loss: Callable[[Tensor], Tensor]
+    second: Callable[[Tensor], Tensor]
 
-    def __call__(self, asked: str, at: Tensor, along: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, asked: str, at: Tensor, along: Tensor | None = None, *, fresh: bool = False
+    ) -> Tensor:
         """Return f(P), ∇f(P) or ∇²f(P) V, a matrix."""
         directions = [] if along is None else [[along.expand_as(at)]]
+        loss = self.second if fresh else self.loss
         value, (grad,), products = differentiated(
-            lambda moved: self.loss(moved[0]), [at], DoubleBackward(), [None], directions
+            lambda moved: loss(moved[0]), [at], DoubleBackward(), [None], directions
         )
         answers = {Asked.GRADIENT: grad, Asked.LOSS: value.detach().reshape(1, 1)}
         return answers[Asked[asked]] if along is None else products[0][0]
+
+
+def asking(posed: Task, step: int) -> Ask:
+    """Return what answers the queries of a step of a problem."""
+    return Ask(posed.at(step), posed.at(SECOND + step))
+
+
+def objectives(posed: Task, step: int) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return the losses of a step by the names that an update takes them under."""
+    ask = asking(posed, step)
+    return {"objective": ask.loss, "fresh_objective": ask.second}

@@ -18,7 +18,7 @@ from normdsl.compiler.invariance.remarks import Remark, Remarks
 from normdsl.compiler.invariance.search import settings
 from normdsl.compiler.invariance.witness import REACH, SHAPES
 from normdsl.compiler.runtime.ambient import apart
-from normdsl.compiler.verdicts.ask import Ask
+from normdsl.compiler.verdicts.ask import asking, objectives
 from normdsl.compiler.verdicts.jointly import Jointly
 from normdsl.compiler.verdicts.probe import Probe, Seen
 from normdsl.compiler.verdicts.tasks import Task, task
@@ -114,12 +114,11 @@ def stopped(declaration: Rule, posed: Task, hyper: Mapping[str, Any]) -> Stop | 
         value = posed.loss(at, step - 1)
         (grad,) = torch.autograd.grad(value, at)
         moments = posed.moments(at.detach(), step - 1)
-        objective = posed.at(step - 1)
-        asides = moments | ({"ask": Ask(objective)} if declaration.asks else {})
+        asides = moments | ({"ask": asking(posed, step - 1)} if declaration.asks else {})
         asides |= rule.streams(w, grad) if isinstance(rule, Jointly) else {}
         seen.append((w, grad, value.detach(), asides))
         given: dict[str, Any] = {name: moments[name] for name in declaration.moments}
-        given |= {"objective": objective} if declaration.asks else {}
+        given |= objectives(posed, step - 1) if declaration.asks else {}
         try:
             state = state or rule.init(w, **hyper)
             w, state = rule.update(grad, state, w, loss=value.detach(), **given, **hyper)

@@ -20,7 +20,7 @@ from normdsl.compiler.invariance.witness import Experiment, Size
 from normdsl.compiler.kernels.draws import folded, mixed
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime.ambient import apart
-from normdsl.compiler.verdicts.ask import Ask
+from normdsl.compiler.verdicts.ask import Ask, asking
 from normdsl.compiler.verdicts.drift import ways
 from normdsl.compiler.verdicts.simulate import Way, element_of, moved_hyper, moved_start, posed_by
 from normdsl.compiler.verdicts.tasks import Task, task
@@ -167,7 +167,7 @@ def _samples(
         told["loss"] = loss.reshape(-1, 1, 1)
         told |= _drawn(program, w, key, step + 1)
         try:
-            told |= _answers(program, posed.at(step), w, grad, states, told)
+            told |= _answers(program, asking(posed, step), w, grad, states, told)
             told |= _layers(program, w, grad, states, told)
             w, *after = program.step(w, grad, *states, **told)
         except LinAlgError:  # of the matrices of one run, which no other run needs
@@ -219,7 +219,7 @@ def _layers(
 
 def _answers(
     program: Program,
-    loss: Callable[[Tensor], Tensor],
+    ask: Ask,
     w: Tensor,
     grad: Tensor,
     states: list[Tensor],
@@ -229,7 +229,6 @@ def _answers(
     if not program.phases:
         return {}
     found: tuple[Tensor, ...] = ()
-    ask = Ask(loss)
     for phase, point in zip(program.phases, program.points, strict=True):
         known = {**told, "answers": found}
         known |= _layers(program, w, grad, states, known)
@@ -237,7 +236,7 @@ def _answers(
         along = iter(directions)
         for query in phase.asked:
             given = (at,) if query.along is None else (at, next(along))
-            answer = torch.func.vmap(partial(ask, query.asked.name))
+            answer = torch.func.vmap(partial(ask, query.asked.name, fresh=query.fresh))
             found += (answer(*given).reshape(len(w), *_lengths(query, w)),)
     return {"answers": found}
 

@@ -13,7 +13,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.invariance.witness import REACH
 from normdsl.compiler.runtime.functional import Functional
-from normdsl.compiler.verdicts.ask import Ask
+from normdsl.compiler.verdicts.ask import asking, objectives
 from normdsl.compiler.verdicts.jointly import Jointly
 from normdsl.compiler.verdicts.probe import Seen
 from normdsl.compiler.verdicts.tasks import Task
@@ -85,10 +85,9 @@ def run(
             name: disturbed(moments[name], jitter, disturbance) for name in declaration.moments
         }
         given["loss"] = value.detach()
-        objective = posed.at(step)
-        asides = moments | ({"ask": Ask(objective)} if declaration.asks else {})
+        asides = moments | ({"ask": asking(posed, step)} if declaration.asks else {})
         asides |= rule.streams(w, grad) if isinstance(rule, Jointly) else {}
-        given |= {"objective": objective} if declaration.asks else {}
+        given |= objectives(posed, step) if declaration.asks else {}
         try:
             new, now = rule.update(disturbed(grad, jitter, disturbance), now, w, **given, **hyper)
         except (GradientError, ArithmeticError, LinAlgError):

@@ -92,19 +92,25 @@ def train(
 ) -> Run:
     """Train by cross-entropy; call `tick` after every step."""
     losses, weights = [], [_snapshot(model)]
-    for chosen in minibatches(len(data.train_x), batch, steps, seed):
-        x, y = data.train_x[chosen], data.train_y[chosen]
-        loss = take(optimizers, partial(_loss, model, x, y))
+    orders = (minibatches(len(data.train_x), batch, steps, seed + k) for k in (0, 1))
+    for pair in zip(*orders, strict=True):
+        first, second = (partial(_loss, model, data.train_x[k], data.train_y[k]) for k in pair)
+        loss = take(optimizers, first, second)
         losses.append(float(loss))
         weights.append(_snapshot(model))
         tick()
     return Run(losses, weights, accuracy(model, data.test_x, data.test_y))
 
 
-def take(optimizers: Sequence[DeclaredOptimizer], loss_of: Callable[[], Tensor]) -> Tensor:
+def take(
+    optimizers: Sequence[DeclaredOptimizer],
+    loss_of: Callable[[], Tensor],
+    fresh: Callable[[], Tensor],
+) -> Tensor:
     """Take one step of several optimizers from one evaluation of the loss; return it.
 
-    Those whose rule asks for more of the loss evaluate it anew, before any other steps.
+    Those whose rule asks for more of the loss evaluate it anew, or that of another batch if it
+    asks on a fresh sample, before any other steps.
     """
     for optimizer in optimizers:
         optimizer.zero_grad()
@@ -112,7 +118,8 @@ def take(optimizers: Sequence[DeclaredOptimizer], loss_of: Callable[[], Tensor])
     loss.backward()  # type: ignore[no-untyped-call]
     asking = [x for x in optimizers if any(g["rule"].asks for g in x.param_groups)]
     for optimizer in asking:
-        optimizer.step(partial(_evaluated, optimizer, loss_of))
+        again, another = (partial(_evaluated, optimizer, x) for x in (loss_of, fresh))
+        optimizer.step(again, fresh=another)
     for optimizer in optimizers:
         if optimizer not in asking:
             optimizer.step(loss=loss.detach())

@@ -17,6 +17,9 @@ _OPERATORS = {
     "cos": r"\cos",
     "∇f": r"\nabla f",
     "∇²f": r"\nabla^{2} f",
+    "f′": "f'",
+    "∇f′": r"\nabla f'",
+    "∇²f′": r"\nabla^{2} f'",
 }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from normdsl.errors import DeclarationError, shown
 from normdsl.expressions.expr import Expr, simplest
 from normdsl.expressions.nodes import Asked, Query
 from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.streams import W
 
 
-def gradient(at: Any) -> Expr:
+def gradient(at: Any = W, *, fresh: bool = False) -> Expr:
     """Return ∇f(P), the gradient at a point P on the sample of this step, m×n.
 
     All layers move to their points together, the closure is evaluated once more, and the weights
@@ -19,9 +20,12 @@ def gradient(at: Any) -> Expr:
 
     Args:
         at: the point P, which moves like W if the answer is to move like G.
+        fresh: ask on a second sample instead, ∇f′(P): a step is then `opt.step(closure,
+            fresh=other)`, where the other closure evaluates one more batch, the same one each time
+            that it is called in a step.
 
     Raises:
-        ShapeError: if P is not m×n.
+        ShapeError: if P is not m×n. DeclarationError: if `fresh` is no truth value.
 
     Example:
         Sharpness-aware minimisation (Foret et al., 2021, arXiv:2010.01412):
@@ -36,27 +40,27 @@ def gradient(at: Any) -> Expr:
           worst ← W − ρ lmo[‖X‖_F](G)
           W     ← W − η ∇f(worst)
     """
-    return simplest(Query(Asked.GRADIENT, as_expr(at)))
+    return simplest(Query(Asked.GRADIENT, as_expr(at), fresh=_truth(fresh)))
 
 
-def loss_at(point: Any) -> Expr:
+def loss_at(point: Any, *, fresh: bool = False) -> Expr:
     """Return f(P), the loss at a point P on the sample of this step, a scalar; see `gradient`.
 
     Args:
-        point: P.
+        point: P. fresh: ask on a second sample.
 
     Raises:
-        ShapeError: if P is not m×n.
+        ShapeError: if P is not m×n. DeclarationError: if `fresh` is no truth value.
 
     Example:
         >>> import normdsl as nd
         >>> print(nd.loss - nd.loss_at(nd.W - 0.1 * nd.G))
         loss − f(W − 1/10 G)
     """
-    return simplest(Query(Asked.LOSS, as_expr(point)))
+    return simplest(Query(Asked.LOSS, as_expr(point), fresh=_truth(fresh)))
 
 
-def hessian_product(along: Any, *, at: Any = W) -> Expr:
+def hessian_product(along: Any, *, at: Any = W, fresh: bool = False) -> Expr:
     """Return H V, the Hessian of the loss at a point P times a direction V, m×n.
 
     H is that of all layers together: an entry of H V depends on the directions of all of them. It
@@ -66,10 +70,10 @@ def hessian_product(along: Any, *, at: Any = W) -> Expr:
 
     Args:
         along: the direction V, which moves like a difference of weights up to a factor.
-        at: the point P; default W.
+        at: the point P; default W. fresh: ask on a second sample; see `gradient`.
 
     Raises:
-        ShapeError: if V or P is not m×n.
+        ShapeError: if V or P is not m×n. DeclarationError: if `fresh` is no truth value.
 
     Example:
         >>> import normdsl as nd
@@ -77,4 +81,14 @@ def hessian_product(along: Any, *, at: Any = W) -> Expr:
         >>> print(z * nd.hessian_product(z))
         ζ ∘ (∇²f(W) ζ)
     """
-    return Query(Asked.HESSIAN_PRODUCT, as_expr(at), as_expr(along))
+    return Query(Asked.HESSIAN_PRODUCT, as_expr(at), as_expr(along), _truth(fresh))
+
+
+def _truth(fresh: object) -> bool:
+    if isinstance(fresh, bool):
+        return fresh
+    raise DeclarationError(
+        f"ask on a sample that is fresh={shown(fresh)}",
+        why="a query is on the sample of the step, or on one more of which there is one in a step",
+        hint="write fresh=True, and step by opt.step(closure, fresh=other_closure)",
+    )

@@ -358,7 +358,7 @@ ASKING = {
         "loss_scale",
         "translation",
         MIRRORED,
-        uniform_scale="if s₁ starts transformed along with the weights",
+        uniform_scale="in the limit start → 0, where continuous",
     ),
     "smb": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "jaguar_sign": holds("loss_scale", "translation", permutations="in law", transpose="in law"),
@@ -367,6 +367,11 @@ ASKING = {
     "dp_sgd": holds("translation", **dict.fromkeys((*ROTATED, *ENTRYWISE, MIRRORED), "in law")),
     "random_scaling": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "sophia": holds(**dict.fromkeys(ENTRYWISE, "in law"), **NO_DECAY, transpose="in law"),
+    "sophia_g": holds(
+        ENTRYWISE,
+        MIRRORED,
+        **NO_DECAY,
+    ),
     "storm": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "subspace_momentum": holds(
         **dict.fromkeys(ROTATED, "if G has distinct singular values"),

@@ -7,6 +7,7 @@ from normdsl import G, W
 QUERIES = [
     make(dual, lambda x: nd.gradient(at=W + x / 8), primal),
     make(dual, lambda x: nd.gradient(at=x), primal),
+    make(dual, lambda x: nd.gradient(at=W + x / 8, fresh=True), primal),
     make(dual, lambda: nd.gradient(at=W + EPS * nd.spectral.lmo(G) / 8)),
     make(dual, lambda: nd.gradient(at=nd.prev(W, init=W))),
     make(number, lambda x: nd.loss_at(W - x / 8), primal),

@@ -66,6 +66,7 @@ UNMATCHED = {
     "twin_polyak": "No package has it; experiment code only.",
     "rmsspectral": "Published in Lua only.",
     "sophia": "Compared with pytorch_optimizer, given the same signs, in a test of its own.",
+    "sophia_g": "No package of ours has it; the authors' code is one of its own.",
     "sps_max": ALIG,
     "bfgs": "torch's LBFGS has no matrix, and searches.",
     "online_bfgs": "No package has it.",

@@ -146,6 +146,7 @@ RULES = [
     queried.schedule_free_sgd,
     queried.schedule_free_adamw,
     queried.smb,
+    queried.sophia_g,
     lookahead.lookahead_sgd,
     lookahead.lookahead_adamw,
     estimators.sarah,

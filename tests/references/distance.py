@@ -75,16 +75,16 @@ def dadapt_adam(
 def u_dog(w, g, t, state, *, loss=None, ask=None, start=1e-3):
     s = state
     if t == 1:
-        s.update(x0=w, x=w, r=start, R=0.0, summed=0 * w, total=0.0, Q=0.0, M=0.0)
-    s["r"] = max(s["r"], float((s["x"] - s["x0"]).norm()), float((w - s["x0"]).norm()))
+        s.update(x0=w, r=start, R=0.0, summed=0 * w, total=0.0, Q=0.0, M=0.0)
+    s["r"] = max(s["r"], float((w - s["x0"]).norm()))
     s["R"] += s["r"]
     alpha = s["R"] / s["r"]
     omega = alpha * s["r"]
     s["total"] += omega
     m = ask.grad((s["summed"] + omega * w) / s["total"])
     s["M"] = max(s["M"], float((alpha * m).square().sum()))
-    s["x"] = w - alpha * s["r"] / (s["Q"] + s["M"]) ** 0.5 * m
-    s["summed"] = s["summed"] + omega * s["x"]
+    x = w - alpha * s["r"] / (s["Q"] + s["M"]) ** 0.5 * m
+    s["summed"] = s["summed"] + omega * x
     s["evaluate"] = s["summed"] / s["total"]
     g = ask.grad(s["evaluate"])
     s["Q"] += float((alpha * (g - m)).square().sum())

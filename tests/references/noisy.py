@@ -12,5 +12,5 @@ def dp_sgd(w, g, t, state, *, loss=None, lr=0.1, limit=1.0, noise=1.0, examples=
 
 
 def random_scaling(w, g, t, state, *, loss=None, lr=1e-2, beta=0.9):
-    state["step"] = beta * (state.get("step", 0 * w) - lr * g)
+    state["step"] = beta * state.get("step", 0 * w) - lr * g
     return w - math.log(uniform(t, key=32)) * state["step"]

@@ -37,6 +37,11 @@ class Ask:
     case: Case
     t: int
 
+    @property
+    def second(self):
+        """The same on the second sample of the step."""
+        return Ask(self.case, second(self.t))
+
     def loss(self, w):
         return self.case.loss(w, self.t)
 
@@ -46,6 +51,11 @@ class Ask:
     def hessian(self, w, v):
         slope = torch.func.grad(lambda x: self.case.value(x, self.t))
         return torch.func.jvp(slope, (w,), (v,))[1]
+
+
+def second(t):
+    """The step whose sample is the second one of a step: an earlier or later one."""
+    return STEPS + 1 - t
 
 
 def quadratic(name, shape, seed=0):
@@ -198,7 +208,9 @@ def run_optimizer(make, case, steps=STEPS, loss=False, evaluated=False):
     evaluated = evaluated or (rule is not None and rule.evaluate is not None)
     for t in range(1, steps + 1):
         if rule is not None and rule.asks:
-            optimizer.step(lambda t=t: _evaluated(p, case, t))
+            optimizer.step(
+                lambda t=t: _evaluated(p, case, t), fresh=lambda t=t: _evaluated(p, case, second(t))
+            )
         elif hasattr(optimizer, "second_step"):  # a public code that evaluates the loss again
             _evaluated(p, case, t)
             optimizer.step(lambda t=t: _evaluated(p, case, t))

@@ -2,6 +2,8 @@
 
 import torch
 
+from references.tools import ema
+
 
 def joint(x):
     return x.square().sum().sqrt()
@@ -27,6 +29,31 @@ def twin_polyak(w, g, t, state, *, loss=None, ask=None, kappa=1.0, apart=0.1):
         return w - kappa * (loss - theirs) * g / g.square().sum()
     state["y"] = y - kappa * (theirs - loss) * slope / slope.square().sum()
     return w
+
+
+def sophia_g(
+    w,
+    g,
+    t,
+    state,
+    *,
+    loss=None,
+    ask=None,
+    lr=1e-3,
+    beta1=0.96,
+    beta2=0.99,
+    gamma=0.05,
+    eps=1e-12,
+    weight_decay=0.0,
+    examples=256.0,
+    k=10,
+):
+    m = ema(state, "m", g, beta1)
+    if k == 1 or t % k == 1:
+        slope = ask.second.grad(w)
+        ema(state, "h", examples * slope * slope, beta2)
+    w = w - lr * weight_decay * w
+    return w - lr * (m / (gamma * state["h"]).clamp_min(eps)).clamp(-1, 1)
 
 
 def smb(w, g, t, state, *, loss=None, ask=None, lr=1.0, shrink=0.99, c=0.1):

@@ -40,6 +40,7 @@ class Query(Expr):
     Args:
         asked: which of them. at: the point P, m×n.
         along: the direction V, m×n; of a Hessian product alone.
+        fresh: whether it is on a sample of its own, one for all such queries of the step.
     """
 
     footprint = Footprint.LAYERS
@@ -50,6 +51,7 @@ class Query(Expr):
     asked: Asked
     at: Expr
     along: Expr | None = None
+    fresh: bool = False
 
     @property
     def zero_with(self) -> tuple[Expr, ...]:
@@ -58,7 +60,7 @@ class Query(Expr):
 
     def simpler(self) -> Expr | None:
         """Return the gradient or the loss, which are known, for those at W."""
-        if self.at != Stream(Source.WEIGHTS, where=None):
+        if self.fresh or self.at != Stream(Source.WEIGHTS, where=None):
             return None
         known = {Asked.GRADIENT: Source.GRADIENT, Asked.LOSS: Source.LOSS}
         source = known.get(self.asked)
@@ -86,5 +88,6 @@ class Query(Expr):
         return joined(self.children) | _ORIGINS[self.asked]
 
     def _notate(self, n: Notation) -> Piece:
-        called = n.call(_SYMBOLS[self.asked], self.at)
+        symbol = _SYMBOLS[self.asked] + ("′" if self.fresh else "")
+        called = n.call(symbol, self.at)
         return called if self.along is None else n.chain(called, self.along)

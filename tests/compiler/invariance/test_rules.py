@@ -76,6 +76,7 @@ POSITIVE = [
     ("query", nd.loss_at(W - nd.sign(G)), g.loss_scale, "unit c"),
     ("query", nd.loss_at(-W), g.affine, "fixed"),
     ("query", nd.hessian_product(W), g.affine, "(cov_A, cov_B)"),
+    ("query", nd.gradient(fresh=True) * nd.loss_at(W, fresh=True), g.loss_scale, "unit c^(2)"),
     (
         "query",
         nd.hessian_product(nd.polar(G), at=2 * W),
@@ -342,6 +343,7 @@ REFUSED = [
     ),
     ("query", nd.gradient(at=2 * W), g.translation, "the point is shifted by (2) T"),
     ("query", nd.loss_at(G), g.uniform_scale, "the point is multiplied by c^(-1)"),
+    ("query", nd.gradient(fresh=True), g.loss_transform, "another slope"),
     ("query", nd.gradient(at=W + nd.sign(W)), g.loss_transform, "another slope"),
     ("query", nd.hessian_product(G), g.affine, "the direction is mixed by A⁻ᵀ"),
     ("query", nd.hessian_product(W), g.translation, "the direction is shifted by T"),

@@ -47,6 +47,18 @@ def test_products_at_the_weights_need_no_move():
     assert not phases([G + W])
 
 
+def test_samples_are_evaluated_apart():
+    both = nd.gradient(at=FAR) + nd.gradient(at=FAR, fresh=True) + nd.gradient(fresh=True)
+    found = phases([both + nd.loss_at(FAR, fresh=True) * G])
+    assert [(p.point, p.fresh, len(p.asked)) for p in found] == [
+        (FAR, False, 1),
+        (FAR, True, 2),
+        (W, True, 1),
+    ]
+    assert [p.moves for p in found] == [True, True, False]
+    assert all(p.evaluates for p in found)
+
+
 def test_steps_read_answers_and_nothing_of_how_they_were_asked():
     rule = nd.optimizer(lambda lr=0.1: W - lr * nd.gradient(at=W - nd.spectral.lmo(G)))
     program = lower(rule, Schedule())

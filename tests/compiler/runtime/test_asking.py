@@ -437,3 +437,74 @@ def test_a_whole_number_other_than_the_default_asks_as_well():
     for expected in (1.0, 1.0 - 0.1 * 4.0):  # no step by the first gradient, as m starts from 0
         w, state = pure.update(4 * w**3, state, w, objective=lambda x: (x**4).sum(), k=2)
         torch.testing.assert_close(w, torch.full((2, 2), expected))
+
+
+@nd.optimizer
+def doubled(lr=0.1):
+    """By a first and a second sample: at the weights, at points, and along directions."""
+    there = nd.gradient(fresh=True) + nd.gradient(at=W - G, fresh=True)
+    curved = nd.hessian_product(G) + nd.hessian_product(G, fresh=True)
+    return W - lr * (there + nd.gradient(at=W - G) + nd.loss_at(W, fresh=True) * curved)
+
+
+def fresh_step(rule, first, second, **options):
+    """Step a matrix of ones by two losses; return it, and how often each was called."""
+    p, calls = nn.Parameter(torch.ones(2, 3, dtype=torch.float64)), [0, 0]
+    opt = rule([p], **options)
+
+    def closure(k, loss):
+        calls[k] += 1
+        opt.zero_grad()
+        value = loss(p)
+        value.backward(create_graph=True)
+        return value
+
+    opt.step(lambda: closure(0, first), fresh=lambda: closure(1, second))
+    return p.detach(), calls
+
+
+@pytest.mark.filterwarnings("ignore:Using backward.* with create_graph:UserWarning")
+@pytest.mark.parametrize("schedule", [nd.exact, nd.Schedule(hessian=nd.Differences())], ids=str)
+def test_a_fresh_sample_is_that_of_a_closure_of_its_own(schedule):
+    def f(x):
+        return (x**3).sum()
+
+    def h(x):
+        return (2 * x**4).sum() / 3
+
+    found, calls = fresh_step(doubled, f, h, schedule=schedule)
+    w = torch.ones(2, 3, dtype=torch.float64)
+    g = 3 * w**2
+    slopes = 8 / 3 * (w**3 + (w - g) ** 3) + 3 * (w - g) ** 2
+    expected = w - 0.1 * (slopes + h(w) * (6 * w * g + 8 * w**2 * g))
+    near = 1e-12 if schedule == nd.exact else 2e-3
+    torch.testing.assert_close(found, expected, rtol=near, atol=0)
+    if schedule == nd.exact:
+        assert calls == [2, 2]  # both at W and at W − G
+        assert doubled.cost(shape=(2, 3)).evaluations == 4
+    pure = nd.functional(doubled, nd.exact)
+    new, _ = pure.update(g, pure.init(w), w, objective=f, fresh_objective=h)
+    torch.testing.assert_close(new, expected)
+
+
+def test_a_fresh_sample_is_missed_and_named():
+    p = nn.Parameter(torch.ones(2, 3))
+    with pytest.raises(GradientError, match="fresh=other_closure"):
+        doubled([p]).step(lambda: (p**2).sum().backward(create_graph=True))
+    assert torch.equal(p, torch.ones(2, 3))
+    pure = nd.functional(doubled)
+    with pytest.raises(GradientError, match="fresh_objective=g"):
+        pure.update(p, pure.init(p), p, objective=lambda x: (x**2).sum())
+    with pytest.raises(nd.DeclarationError, match="one more of which"):
+        nd.gradient(at=W, fresh="yes")
+
+
+def test_a_fresh_gradient_is_typed_and_shown_as_another_ones():
+    rule = nd.Declaration("rule", (), W - 0.1 * nd.gradient(at=W - 0.1 * G, fresh=True))
+    assert "∇f′(W − 1/10 G)" in str(rule)
+    assert r"\nabla f'" in rule._repr_latex_()
+    assert rule.check("orthogonal").answer == "invariant"
+    assert rule.check("scale").answer == "not invariant"
+    apart = nd.Declaration("rule", (), W - nd.frobenius.lmo(G - nd.gradient(fresh=True)))
+    assert apart.check("loss_scale").answer == "invariant"
+    assert nd.gradient(fresh=True) != G

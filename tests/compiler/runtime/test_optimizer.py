@@ -66,7 +66,7 @@ def test_it_is_a_torch_optimizer_that_trains(rule):
 
     first = float((model(x) - y).square().mean().detach())
     for _ in range(20):
-        last = opt.step(closure)
+        last = opt.step(closure, fresh=closure)
     assert float(last.detach()) < first
 
 

@@ -51,8 +51,14 @@ def test_a_rule_says_that_it_asks():
     assert nd.from_json(nd.to_json(rule)) == rule
 
 
+def test_a_rule_may_read_values_elsewhere_alone():
+    """As rules of order zero do; the loss at W alone says nothing of where to go."""
+    rule = nd.optimizer(lambda lr=0.1: W - lr * (nd.loss_at(2 * W) - nd.loss) * W)
+    assert rule.asks
+
+
 def test_a_rule_may_read_a_gradient_elsewhere_alone():
     rule = nd.optimizer(lambda lr=0.1: W - lr * nd.gradient(at=2 * W))
     with pytest.raises(DeclarationError, match="do not depend on the gradient"):
-        nd.optimizer(lambda lr=0.1: W - lr * nd.loss_at(2 * W) * W)
+        nd.optimizer(lambda lr=0.1: W - lr * nd.loss * W)
     assert rule.check("orthogonal", witnesses=False).answer == "invariant"
