@@ -57,6 +57,34 @@ def muadam_sania(
 
 
 @nd.optimizer
+def bounded_muadam_sania(
+    lr: nd.NonNegative = 3e-4,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    bound: nd.NonNegative = 0.1,
+    weight_decay: nd.NonNegative = 0.0,
+):
+    """Bounded MuAdam-SANIA: no entry moves by more than a share of what it was at first.
+
+    W ← (1 − lr λ) W + clip(lr · lmo(m̂), ± bound |W₁|), the LMO that of ‖v̂^½ ∘ X‖₂, scale invariant as
+    `muadam_sania` is, and without an ε: an entry that never had a gradient stays where it is. Where
+    D = √v̂ is small, D⁻¹ is large, and a hundredth of the entries has nearly all of the step's
+    length; |W₁| is what bounds them and is rescaled as they are. Entries that start from zero stay
+    zero: give those to another rule. New here.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.bounded_muadam_sania.check("scale").answer
+        'invariant'
+    """
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.ema(G * G, beta2, debias=True)
+    norm = nd.preconditioned(nd.spectral, hadamard=nd.sqrt(v))
+    first = nd.abs(nd.start(W))
+    return (1 - lr * weight_decay) * W + nd.clip_entries(lr * norm.lmo(m), bound * first)
+
+
+@nd.optimizer
 def rmsspectral(lr: nd.NonNegative = 1e-3, alpha: nd.Fraction = 0.95, eps: nd.NonNegative = 1e-8):
     """RMSspectral: RMSprop in the spectral norm, the ancestor of MuAdam.
 
