@@ -13,11 +13,13 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from normdsl.cli.choices import Course, Dataset, chosen
 from normdsl.cli.find import families, find, shipped
 from normdsl.cli.plain import named_symbols, plain
+from normdsl.cli.progress import bar
+from normdsl.declaration import Declaration
 from normdsl.declarations.display import described
 from normdsl.errors import NormdslError
-from normdsl.near import did_you_mean
 from normdsl.show.colours import Tone
 
 app = typer.Typer(
@@ -220,44 +222,55 @@ def audit(
 @app.command()
 def train(
     name: Name,
-    data: Annotated[str, typer.Option(help="The data set: digits.")] = "digits",
+    data: Annotated[str, typer.Option(help="What is trained on: digits, chars.")] = "digits",
     lr: Annotated[float | None, typer.Option(help="Learning rate; default the rule's own.")] = None,
+    schedule: Annotated[
+        str, typer.Option(help="The rate: constant, linear, cosine, wsd.")
+    ] = "constant",
     steps: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 300,
-    hidden: Annotated[int, typer.Option(min=1, help="Hidden units.")] = 64,
+    hidden: Annotated[int, typer.Option(min=1, help="Hidden units, for digits.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the split, the start and the batches.")] = 0,
 ) -> None:
-    """Train a two-layer network by a rule and print its test accuracy."""
-    import torch
-    from rich.progress import Progress
+    """Train a small network by a rule, print its test accuracy; exit with 1 if it diverges.
 
-    from normdsl.cli.digits import digits, network, optimizers_for
-    from normdsl.cli.digits import train as run
+    digits: two layers on images of 8×8 pixels. chars: a transformer on Python's manual.
+    """
+    from normdsl.cli.tasks import course, task
+    from normdsl.cli.training import divergence, optimizers_for
+    from normdsl.cli.training import train as run
 
-    if data != "digits":
+    rule, courses = find(name), chosen(Course, schedule, "let the rate go by")
+    if "lr" not in rule.defaults and not (lr is None and courses is Course.CONSTANT):
         raise NormdslError(
-            f"train on {data!r}",
-            why="there is no data set of that name",
-            hint=did_you_mean(data, ["digits"], "the data sets are"),
+            f"set the learning rate of {rule.name}",
+            why="the rule has no hyper-parameter lr",
+            hint="leave out --lr and --schedule",
         )
-    rule, vectors = find(name), find("adamw")
-    hyper = {} if lr is None else {"lr": lr}
-    model = network(hidden, seed, bias=True, dtype=torch.float32)
-    optimizers, told = optimizers_for(model, rule, vectors, **hyper)
+    learnt = task(chosen(Dataset, data, "train on"), hidden, steps, seed)
+    optimizers, told = optimizers_for(
+        learnt.model, rule, find("adamw"), **({} if lr is None else {"lr": lr})
+    )
     console.print(f"{told}; {steps} steps")
-    with Progress(console=console) as progress:
-        task = progress.add_task(rule.name, total=steps)
-        result = run(
-            model,
-            digits(seed, torch.float32),
-            optimizers,
-            steps,
-            lambda: progress.advance(task),
-            seed,
+    with bar(Console(stderr=True)) as progress:
+        ticks = progress.add_task(rule.name, total=steps)
+        losses = run(
+            learnt, optimizers, steps, course(courses, steps), lambda: progress.advance(ticks)
         )
     console.print(
-        f"loss {result.losses[0]:.3f} → {result.losses[-1]:.3f}, "
-        f"test accuracy [bold]{result.accuracy:.1%}[/bold]"
+        f"loss {losses[0]:.4g} → {losses[-1]:.4g}, "
+        f"{learnt.measured} [bold]{learnt.score():.1%}[/bold]"
     )
+    if fault := divergence(losses):
+        console.print(f"[{Tone.BAD.terminal}]diverged[/]: {fault}")
+        console.print(f"  try: {_smaller(rule, lr)}", markup=False)
+        raise typer.Exit(1)
+
+
+def _smaller(rule: Declaration, lr: float | None) -> str:
+    """Return what to do about a run that diverged."""
+    used = rule.defaults.get("lr") if lr is None else lr
+    less = f"a smaller rate, --lr {used / 10:.1g} or less" if used else "another rule"
+    return f"{less}; see normdsl show {rule.name}"
 
 
 @app.command()
@@ -299,11 +312,14 @@ def bench(
 def tour(
     picture: Annotated[Path, typer.Option(help="Where to save the picture.")] = Path("tour.png"),
     steps: Annotated[int, typer.Option(min=10, help="Training steps per run.")] = 250,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Tune the rates anew: some minutes.")
+    ] = False,
 ) -> None:
     """Go from ten lines to a trained model: mathematics, verdicts, code, training, a picture."""
     from normdsl.cli.tour import tour as run
 
-    run(console, picture, steps)
+    run(console, picture, steps, tune)
 
 
 def run() -> None:

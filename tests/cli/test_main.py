@@ -117,6 +117,20 @@ def test_training_learns_the_digits(rule):
     assert accuracy > 85
 
 
+def test_a_run_that_diverges_is_said_to_and_fails():
+    told = normdsl("train", "muadam_sania", "--steps", "20")
+    assert told.code == 1
+    assert "diverged: the loss ends above its start" in told.told
+    assert "try: a smaller rate, --lr 0.0001" in told.told
+
+
+def test_a_bar_is_not_written_into_a_pipe():
+    told = normdsl("train", "adamw", "--steps", "3", "--schedule", "cosine")
+    assert told.code == 0
+    assert len(told.told.splitlines()) == 2
+    assert told.complaint == ""
+
+
 BAD = {
     "unknown rule": ["check", "adamn"],
     "unknown group": ["check", "adam", "--group", "conformal"],
@@ -127,6 +141,7 @@ BAD = {
     "no folder": ["eject", "adam", "nowhere/adam.py"],
     "missing file": ["show", "nowhere.py:rule"],
     "unknown data": ["train", "adam", "--data", "imagenet"],
+    "unknown schedule": ["train", "adam", "--schedule", "cosin"],
     "negative rate": ["train", "adam", "--lr", "-1"],
     "unknown set": ["bench", "--set", "large"],
     "unknown device": ["bench", "--device", "gpu"],
