@@ -4,6 +4,7 @@ RMSspectral: Carlson et al. 2015. MuAdam, MuAdam-SANIA: arXiv:2510.10777.
 """
 
 import torch
+
 from references.shampoo import kl_factors
 from references.tools import divide, ema, moments, nuclear, polar
 
