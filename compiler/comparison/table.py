@@ -6,7 +6,7 @@ table; remarks are numbered, and one that names a group is checked against the v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 import attrs
@@ -175,13 +175,21 @@ class Comparison:
 
 
 def table(
-    rules: Iterable[Rule], remarks: Sequence[Remark] = (), group: Group | None = None
+    rules: Iterable[Rule],
+    remarks: Sequence[Remark] = (),
+    group: Group | None = None,
+    decide: Callable[[Rule], Iterable[Verdict]] | None = None,
 ) -> Comparison:
-    """Return rules side by side, with geometry, degrees and the verdicts for every group."""
+    """Return rules side by side, with geometry, degrees and the verdicts for every group.
+
+    Args:
+        rules: the rules. remarks: on some of them. group: the only one, if all are not wanted.
+        decide: what gives the verdicts on a rule; by default they are decided anew.
+    """
     verdicts: list[Verdict] = []
     for rule in rules:
-        found = check(rule, group)
-        verdicts += found if isinstance(found, Report) else [found]
+        found = decide(rule) if decide else check(rule, group)
+        verdicts += [found] if isinstance(found, Verdict) else found
     return Comparison(Report(tuple(verdicts)), remarks)
 
 
