@@ -63,16 +63,17 @@ def bounded_muadam_sania(
     lr: nd.NonNegative = 3e-4,
     beta1: nd.Fraction = 0.9,
     beta2: nd.Fraction = 0.999,
-    bound: nd.NonNegative = 0.1,
+    bound: nd.Positive = 0.1,
     weight_decay: nd.NonNegative = 0.0,
 ):
     """Bounded MuAdam-SANIA: no entry moves by more than a share of what it was at first.
 
     W ← (1 − lr λ) W + clip(lr · lmo(m̂), ± bound |W₁|), the LMO that of ‖v̂^½ ∘ X‖₂: scale invariant
-    as `muadam_sania` is, and without an ε, since an entry that never had a gradient stays where it
-    is. Where √v̂ is small its inverse is large, and a hundredth of the entries would have nearly all
-    of the step's length; |W₁|, the weights at first, bounds them and is rescaled as they are.
-    Entries that start from zero stay zero: give such parameters to another rule. New here.
+    as `muadam_sania` (Veprikov et al., 2025, arXiv:2510.10777), without an ε, since an entry that
+    never had a gradient stays where it is. Where √v̂ is small its inverse is large, and a hundredth
+    of the entries would have nearly all of the step's length; |W₁|, the weights at first, bounds
+    them and is rescaled as they are. Entries that start from zero stay zero: give such parameters
+    to another rule. New here.
 
     Example:
         >>> import normdsl as nd

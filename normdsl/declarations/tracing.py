@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from normdsl.declarations.advice import advise
 from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
@@ -62,7 +63,8 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     name = function.__name__ if function.__name__.isidentifier() else "rule"
     place = (function.__module__, function.__qualname__)
     declaration = made(name, hyper, update, names, doc, *place)
-    _require_used(name, hyper, update)
+    _require_weights(name, update)
+    advise(function, declaration)
     return declaration
 
 
@@ -86,16 +88,8 @@ def _require_number(rule: str, parameter: inspect.Parameter, domain: Domain, use
     )
 
 
-def _require_used(rule: str, hyper: tuple[Hyperparameter, ...], update: Expr) -> None:
-    """Refuse hyper-parameters without effect, and rules that return a step instead of weights."""
-    used = {x.name for x in walk(update) if isinstance(x, Param)}
-    for h in hyper:
-        if h.name not in used:
-            raise DeclarationError(
-                f"declare {rule}",
-                why=f"its hyper-parameter {h.name} has no effect on the new weights",
-                hint=f"use {h.name} in the formula, or remove the argument",
-            )
+def _require_weights(rule: str, update: Expr) -> None:
+    """Refuse rules that return a step instead of weights."""
     results = update.weights if isinstance(update, Joint) else (update,)
     ports = update.ports if isinstance(update, Joint) else (None,)
     for result, port in zip(results, ports, strict=True):

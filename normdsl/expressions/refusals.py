@@ -54,6 +54,14 @@ class Symbolic:
             hint="use nd.where(x > 0, a, b), nd.maximum, nd.minimum, nd.sign or nd.abs",
         )
 
+    def _refuse_equation(self, number: object) -> NoReturn:
+        raise DeclarationError(
+            f"ask whether an expression is {number}",
+            at=self,
+            why="an expression is a formula, and has no values when the rule is declared",
+            hint=f"write nd.where(nd.abs({_apart(number)}) > 0, a, b): a where they differ",
+        )
+
     def __iter__(self) -> Iterator[Any]:
         raise DeclarationError(
             "iterate over an expression",
@@ -123,7 +131,14 @@ class Symbolic:
                 why="an expression is a formula, not a tensor: what is done to it are functions",
                 hint=f"write {_FUNCTIONS[name]}",
             )
-        raise AttributeError(f"an expression has no attribute {name!r}")
+        raise AttributeError(
+            f"an expression has no attribute {name!r}: what is done to one are functions, nd.sum(x)"
+        )
+
+
+def _apart(number: object) -> str:
+    """Return what is zero where x is a number."""
+    return "x" if number == 0 else f"x - {number}"
 
 
 def _foreign(function: Any) -> DeclarationError:

@@ -113,16 +113,18 @@ class Norm(ABC):
         """Return the multiple factor · ‖·‖, for a factor above 0."""
         return scaled(factor, self)
 
-    def __call__(self, *_: Any) -> NoReturn:
+    def __call__(self, *args: Any) -> NoReturn:
         """Refuse to be called: a norm has several functions, each with a name.
 
         Raises:
             DeclarationError: always.
         """
+        x = str(args[0]) if args and isinstance(args[0], Expr) and args[0].depth == 1 else "X"
         raise DeclarationError(
             f"call the norm {self} as a function",
             why="a norm has several functions",
-            hint="write norm.lmo(M), norm.sharp(M), norm.value(X) for ‖X‖, or norm.dual(M)",
+            hint=f"write norm.value({x}) for {self.value(args[0]) if x != 'X' else '‖X‖'}, "
+            f"norm.dual({x}), norm.lmo({x}), or norm.sharp({x})",
         )
 
     def lmo(self, m: Any) -> Lmo:
