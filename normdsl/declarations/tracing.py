@@ -17,6 +17,7 @@ from normdsl.expressions.domains import UNSTATED, Domain, NarrowDomain, domain_o
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Joint, Param, Source, Stream
 from normdsl.expressions.ports import Port
+from normdsl.expressions.streams import MOMENTS
 from normdsl.expressions.traversal import walk
 from normdsl.near import nearest
 from normdsl.source import Watch, Where
@@ -29,6 +30,9 @@ _ANNOTATIONS = (
     "nd.Count or nd.Rank (whole numbers ≥ 1), or nd.Share (0 < x ≤ 1); in a rule over several "
     'parameters, each of them as nd.Matrix("m", "n")'
 )
+
+#: The inputs of every rule, which are imported: `normdsl.expressions.streams`.
+_STREAMS = {"G", "W", "t", "loss", "rows", "cols", *MOMENTS.values()}
 
 
 def traced(function: Callable[..., Expr], made: type[T]) -> T:
@@ -43,6 +47,7 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     matrices = {p.name: x for p in given if (x := matrix_of(p.annotation)) is not None}
     ports = [matrix.port(name) for name, matrix in matrices.items()]
     named = [p for p in given if p.name not in matrices]
+    _refuse_streams(function.__name__, named)
     domains = {p.name: _domain(p) for p in named}
     for p in named:
         _require_number(function.__name__, p, domains[p.name])
@@ -66,6 +71,19 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     _require_weights(name, update)
     advise(function, declaration)
     return declaration
+
+
+def _refuse_streams(rule: str, given: Sequence[inspect.Parameter]) -> None:
+    """Refuse arguments that are called like the inputs of every rule, G and W and others."""
+    streams = [p.name for p in given if p.name in _STREAMS]
+    if streams:
+        others = ", ".join(str(p) for p in given if p.name not in streams)
+        raise DeclarationError(
+            f"declare {rule} with the argument {', '.join(streams)}",
+            why="arguments are hyper-parameters; what a step is given are streams, the same symbols "
+            "for every rule",
+            hint=f"write from normdsl import {', '.join(streams)}, and def {rule}({others})",
+        )
 
 
 def _require_number(rule: str, parameter: inspect.Parameter, domain: Domain, use: str = "") -> None:

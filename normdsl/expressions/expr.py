@@ -272,6 +272,11 @@ class Expr(Symbolic, metaclass=Kinds):
         """The transpose."""
         return self.algebra.transpose(self)
 
+    @property
+    def mT(self) -> Expr:
+        """The transpose, as torch calls it."""
+        return self.T
+
 
 @attrs.frozen(eq=False, repr=False)
 class Operation(Expr):

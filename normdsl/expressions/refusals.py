@@ -28,7 +28,7 @@ _FUNCTIONS = {
     **{f: f"nd.{f}(x)" for f in ("cos", "tanh", "trace", "reciprocal", "cholesky")},
     **{f: f"nd.{f}(x, y)" for f in ("maximum", "minimum")},
     "where": "nd.where(x < y, a, b)",
-    **dict.fromkeys(("t", "mT", "H", "transpose"), "x.T"),
+    **dict.fromkeys(("t", "H", "transpose"), "x.T"),
     **dict.fromkeys(("mm", "matmul", "dot"), "x @ y"),
     **dict.fromkeys(("clamp", "clip"), "nd.clamp(x, low, high)"),
     "absolute": "nd.abs(x)",

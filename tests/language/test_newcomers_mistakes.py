@@ -394,3 +394,11 @@ def test_the_hint_is_what_to_write(write, hint):
 
 def test_dir_and_tab_list_the_public_names():
     assert dir(nd) == sorted(nd.__all__)
+
+
+def test_streams_are_imported_and_no_arguments():
+    with refuses(nd.DeclarationError, "from normdsl import W, G", "def rule(lr=0.1)"):
+
+        @nd.optimizer
+        def rule(W, G, lr=0.1):
+            return W - lr * G
