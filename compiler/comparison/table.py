@@ -23,7 +23,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.show.grid import Grid
 from normdsl.show.latex import Latex
 from normdsl.show.notation import Notation
-from normdsl.show.text import Text
+from normdsl.show.text import Text, wrapped
 
 _KEY = (
     "yes: proved. no: refuted by runs that replay. if: proved under the condition of that "
@@ -145,10 +145,12 @@ class Comparison:
         return [name, norm, *parts, _oracle(found) if text else rf"\text{{{_oracle(found)}}}", step]
 
     def text(self, width: int | None = None) -> str:
-        """Return both tables, the notes and the statistics; the tables in pieces of a width."""
+        """Return both tables, in pieces of a width, the notes and the statistics."""
         tables = [*self.methods.pieces(width), *self.verdicts.pieces(width)]
-        lists = ("\n".join(lines) for lines in (self.notes, self.statistics))
-        return "\n\n".join([*tables, *lists])
+        told = (self.notes, self.statistics)
+        if width is not None:
+            told = tuple([x for line in lines for x in wrapped(line, width)] for lines in told)
+        return "\n\n".join([*tables, *map("\n".join, told)])
 
     def __str__(self) -> str:
         return self.text()

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from normdsl.cli.units import SPREADS, Fate
-from normdsl.show.colours import ASIDE, FIRST, SECOND, Tone
+from normdsl.show.colours import ASIDE, CURVES, Tone
 
-#: One colour for each curve; what is proved invariant has the strongest line.
-COLOURS = (SECOND, Tone.QUALIFIED.page, Tone.OPEN.page, "#7a3e9d", FIRST)
 #: Below this, two runs are one up to rounding.
 SAME = 1e-6
 
@@ -40,7 +38,7 @@ def draw(fates: Sequence[Fate], path: Path) -> None:
 
 def _accuracies(axes: Any, fates: Sequence[Fate]) -> None:
     ends = _apart([fate.accuracies[-1] for fate in fates], least=0.055)
-    for fate, colour, end in zip(fates, COLOURS, ends, strict=False):
+    for fate, colour, end in zip(fates, CURVES, ends, strict=False):
         invariant = fate.verdict == "yes"
         axes.plot(SPREADS, fate.accuracies, "o-", color=colour, lw=_width(fate), ms=6)
         told = f"{fate.name}, lr {fate.rate:g}"
@@ -61,7 +59,7 @@ def _width(fate: Fate) -> float:
 
 
 def _distances(axes: Any, fates: Sequence[Fate]) -> None:
-    for fate, colour in zip(fates, COLOURS, strict=False):
+    for fate, colour in zip(fates, CURVES, strict=False):
         axes.plot(SPREADS[1:], fate.distances[1:], "o-", color=colour, lw=_width(fate), ms=5)
     axes.set_yscale("log")
     axes.set_xticks(SPREADS[1:])

@@ -80,7 +80,7 @@ def _refuse_streams(rule: str, given: Sequence[inspect.Parameter]) -> None:
         others = ", ".join(str(p) for p in given if p.name not in streams)
         raise DeclarationError(
             f"declare {rule} with the argument {', '.join(streams)}",
-            why="arguments are hyper-parameters; what a step is given are streams, the same symbols "
+            why="arguments are hyper-parameters; a step is given streams, the same symbols "
             "for every rule",
             hint=f"write from normdsl import {', '.join(streams)}, and def {rule}({others})",
         )

@@ -56,7 +56,7 @@ class Symbolic:
 
     def _refuse_equation(self, number: object) -> NoReturn:
         raise DeclarationError(
-            f"ask whether an expression is {number}",
+            f"branch on whether an expression is {number}",
             at=self,
             why="an expression is a formula, and has no values when the rule is declared",
             hint=f"write nd.where(nd.abs({_apart(number)}) > 0, a, b): a where they differ",
