@@ -147,10 +147,8 @@ class Comparison:
     def text(self, width: int | None = None) -> str:
         """Return both tables, in pieces of a width, the notes and the statistics."""
         tables = [*self.methods.pieces(width), *self.verdicts.pieces(width)]
-        told = (self.notes, self.statistics)
-        if width is not None:
-            told = tuple([x for line in lines for x in wrapped(line, width)] for lines in told)
-        return "\n\n".join([*tables, *map("\n".join, told)])
+        lists = ("\n".join(_folded(lines, width)) for lines in (self.notes, self.statistics))
+        return "\n\n".join([*tables, *lists])
 
     def __str__(self) -> str:
         return self.text()
@@ -193,6 +191,10 @@ def table(
         found = decide(rule) if decide else check(rule, group)
         verdicts += [found] if isinstance(found, Verdict) else found
     return Comparison(Report(tuple(verdicts)), remarks)
+
+
+def _folded(lines: list[str], width: int | None) -> list[str]:
+    return lines if width is None else [x for line in lines for x in wrapped(line, width)]
 
 
 def _condition(answer: str) -> str:

@@ -54,7 +54,8 @@ class Block(nn.Module):
         """Return the next activations, batch × length × width."""
         y = self.before_attention(x)
         parts = (f(y).unflatten(2, (self.heads, -1)).transpose(1, 2) for f in self._seen())
-        seen = nn.functional.scaled_dot_product_attention(*parts, is_causal=True)
+        query, key, value = parts
+        seen = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.out(seen.transpose(1, 2).flatten(2))
         hidden: Tensor = self.down(nn.functional.gelu(self.up(self.before_layers(x))))
         return x + hidden

@@ -294,8 +294,8 @@ def train(
         console.print(f"{learnt.measured} [bold]{score:.1%}[/bold]")
     if fault:
         complaint = Text.assemble(("diverged", Tone.BAD.terminal), f": {fault}")
-        told = Text.assemble(complaint, f"\n  try: {_smaller(rule, lr)}")
-        Console(stderr=True, highlight=False).print(told)
+        complaint.append(f"\n  try: {_smaller(rule, lr)}")
+        Console(stderr=True, highlight=False).print(complaint)
         raise typer.Exit(1)
 
 

@@ -105,6 +105,7 @@ def _experiment(
             total = len(SPREADS) + (len(RATES) if tune else 0)
             tick = partial(progress.advance, progress.add_task(name, total=total))
             rule = rules[name].bind(**fixed)
+            assert isinstance(rule, Declaration)
             rate = tuned(rule, data, steps, tick) if tune else known
             fates.append(fate(rule, rate, data, steps, tick))
     console.print(_result_table(fates))

@@ -48,7 +48,7 @@ def train(
         task: what is learnt. optimizers: they cover the model together. steps: how many.
         factor: what the rate is multiplied by at step 0, 1, …. after: called after every step.
     """
-    scheduled = [LambdaLR(x, factor) for x in optimizers] if factor else []  # type: ignore[arg-type]
+    scheduled = [LambdaLR(x, factor) for x in optimizers] if factor else []
     losses: list[float] = []
     for _, loss_of in zip(range(steps), task.losses(), strict=False):
         losses.append(_taken(task.model, optimizers, loss_of))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -78,8 +79,8 @@ def tuned(rule: Declaration, data: Data, steps: int, tick: Tick) -> float:
     """
 
     def mean(rate: float) -> float:
-        runs = (_run(rule, rate, data, factors(0), steps, seed) for seed in SEEDS)
-        return round(sum(x.accuracy for x in runs) / len(SEEDS), 3)
+        reached = [_run(rule, rate, data, factors(0), steps, seed).accuracy for seed in SEEDS]
+        return float(round(sum(reached) / len(SEEDS), 3))
 
     return max(_told(RATES, tick), key=mean)
 
@@ -119,5 +120,5 @@ def distance(raw: list[list[Tensor]], other: list[list[Tensor]], scale: Tensor) 
         mapped = [b[0] * scale, *b[1:]]
         gap = sum(float((x - y).square().sum()) for x, y in zip(a, mapped, strict=True))
         size = sum(float(x.square().sum()) for x in a)
-        largest = max(largest, (gap / size) ** 0.5)
+        largest = max(largest, math.sqrt(gap / size))
     return largest

@@ -51,7 +51,7 @@ def way(x: Expr) -> Way:
         bodies, inits = x.recursion.bodies, x.recursion.inits
         return way(bodies[x.index]) if len(bodies) == 1 and _zero(inits[0]) else Way.UNKNOWN
     if x.slope:
-        return way(x.arg).turned(x.slope)  # type: ignore[attr-defined]
+        return way(x.arg).turned(x.slope)
     return _of_product(x)
 
 

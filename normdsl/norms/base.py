@@ -142,7 +142,8 @@ class Norm(ABC):
 
     def lmo(self, m: Any) -> Lmo | Tensor:
         """Return argmin_{‖x‖≤1} ⟨m, x⟩ as an expression; of a tensor, its value."""
-        return of(partial(Lmo, self), m)
+        found: Lmo | Tensor = of(partial(Lmo, self), m)
+        return found
 
     @overload
     def sharp(self, m: Tensor) -> Tensor: ...
@@ -152,7 +153,8 @@ class Norm(ABC):
 
     def sharp(self, m: Any) -> Sharp | Tensor:
         """Return argmax_x ⟨m, x⟩ − ½‖x‖² as an expression; of a tensor, its value."""
-        return of(partial(Sharp, self), m)
+        found: Sharp | Tensor = of(partial(Sharp, self), m)
+        return found
 
     @overload
     def dual(self, m: Tensor) -> Tensor: ...
@@ -162,7 +164,8 @@ class Norm(ABC):
 
     def dual(self, m: Any) -> Dual | Tensor:
         """Return the dual norm of m as an expression; of a tensor, its value."""
-        return of(partial(Dual, self), m)
+        found: Dual | Tensor = of(partial(Dual, self), m)
+        return found
 
     @overload
     def value(self, x: Tensor) -> Tensor: ...
@@ -172,7 +175,8 @@ class Norm(ABC):
 
     def value(self, x: Any) -> Value | Tensor:
         """Return the norm of x as an expression; of a tensor, its value."""
-        return of(partial(Value, self), x)
+        found: Value | Tensor = of(partial(Value, self), x)
+        return found
 
     def __str__(self) -> str:
         return text(self)
