@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -16,16 +16,20 @@ from normdsl.compiler.verdicts.check import check, named_apart
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
 
+#: No assumptions.
+NOTHING: Mapping[str, Any] = {}
 
-def decided(rules: list[Declaration], wanted: str | None, fixed: dict[str, Any]) -> Report:
-    """Return the verdicts on rules, for the wanted groups or for all."""
+
+def decided(
+    rules: Sequence[Declaration], wanted: str | None = None, fixed: Mapping[str, Any] = NOTHING
+) -> Report:
+    """Return the verdicts on rules, for the wanted groups or for all, while a bar tells how far."""
     named_apart(*rules)
-    verdicts: list[Verdict] = []
+    asked = [(rule, group) for rule in rules for group in groups.several(wanted)]
     with bar(Console(stderr=True)) as progress:
-        for rule in progress.track(rules, description="rules"):
-            found = check(rule, wanted, **fixed)
-            verdicts += found if isinstance(found, Report) else [found]
-    return Report(tuple(verdicts))
+        told = progress.track(asked, description="verdicts")
+        verdicts = [check(rule, group, **fixed) for rule, group in told]
+    return Report(tuple(v for v in verdicts if isinstance(v, Verdict)))
 
 
 def print_report(report: Report, console: Console) -> None:

@@ -10,6 +10,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from normdsl.cli import rule as written
+from normdsl.cli.checked import decided
 from normdsl.cli.digits import digits
 from normdsl.cli.figure import draw
 from normdsl.cli.find import shipped
@@ -18,7 +19,7 @@ from normdsl.cli.tables import comparison_tables, framed
 from normdsl.cli.units import HIDDEN, RATES, SPREADS, Fate, fate, tuned
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.verdict import Verdict
-from normdsl.compiler.verdicts.check import check, compare
+from normdsl.compiler.verdicts.check import check
 from normdsl.declaration import Declaration
 from normdsl.show.grid import Grid
 
@@ -62,7 +63,7 @@ def _declare(console: Console) -> None:
 
 def _verdicts(console: Console, rules: list[Declaration]) -> None:
     console.rule("[bold]3. What is proved, and what is refuted")
-    report = compare(*rules)
+    report = decided(rules)
     for table in comparison_tables(report, console.width):
         console.print(table)
     console.print("\nWhy, for scale (W = S ∘ W̃):")
