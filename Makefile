@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials wheel soundness parity reliability table bench suites clean
+.PHONY: tour test check lint types layers tutorials notebooks wheel soundness parity reliability table bench suites clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -27,6 +27,11 @@ layers: $(STAMP)
 
 tutorials: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --nbmake --nbmake-timeout=120 tutorials
+
+notebooks: $(STAMP)  ## JupyterLab with the tutorials, and all that they import
+	$(BIN)/python -c "import jupyterlab" 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[notebook,tour]'
+	$(BIN)/jupyter lab tutorials
 
 wheel: $(STAMP)  ## build a wheel, install it elsewhere, import it from there
 	$(BIN)/python tests/wheel.py

@@ -68,7 +68,13 @@ from normdsl.algorithms.low_rank import (
 from normdsl.algorithms.mirror import exponentiated_gradient, frank_wolfe
 from normdsl.algorithms.momenta import accelerated_sgd, nesterov_sgd, optimistic_sgd, qhm
 from normdsl.algorithms.moments import adabelief, adadelta, adan, mars, optimistic_amsgrad, qhadam
-from normdsl.algorithms.muadam import muadam, muadam_sania, polyak_muadam_sania, rmsspectral
+from normdsl.algorithms.muadam import (
+    bounded_muadam_sania,
+    muadam,
+    muadam_sania,
+    polyak_muadam_sania,
+    rmsspectral,
+)
 from normdsl.algorithms.muon import affine_muon, muon, scion, scion_unconstrained
 from normdsl.algorithms.muon_family import (
     adamuon,
@@ -227,6 +233,7 @@ __all__ = [  # noqa: RUF022 (by family)
     # muadam
     "muadam",
     "muadam_sania",
+    "bounded_muadam_sania",
     "rmsspectral",
     "polyak_muadam_sania",
     # eigenbasis

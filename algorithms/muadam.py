@@ -43,7 +43,9 @@ def muadam_sania(
 
     W ← (1 − lr λ) W − lr D⁻¹ ∘ polar(D⁻¹ ∘ m̂) with D = √v̂ + ε: the LMO of ‖v̂^½ ∘ X‖₂, scale
     invariant for ε = 0 (Veprikov et al., 2025, arXiv:2510.10777). The published branch of this name
-    cannot run as is; this is Algorithm 1 of the paper with p = ½.
+    cannot run as is; this is Algorithm 1 of the paper with p = ½. On networks with entries that
+    have no gradient it diverges at its defaults, as these are divided by ε: see
+    `bounded_muadam_sania`.
 
     Example:
         >>> import normdsl as nd
@@ -54,6 +56,35 @@ def muadam_sania(
     v = nd.ema(G * G, beta2, debias=True)
     norm = nd.preconditioned(nd.spectral, hadamard=nd.sqrt(v) + eps)
     return (1 - lr * weight_decay) * W + lr * norm.lmo(m)
+
+
+@nd.optimizer
+def bounded_muadam_sania(
+    lr: nd.NonNegative = 3e-4,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    bound: nd.Positive = 0.1,
+    weight_decay: nd.NonNegative = 0.0,
+):
+    """Bounded MuAdam-SANIA: no entry moves by more than a share of what it was at first.
+
+    W ← (1 − lr λ) W + clip(lr · lmo(m̂), ± bound |W₁|), the LMO that of ‖v̂^½ ∘ X‖₂: scale invariant
+    as `muadam_sania` (Veprikov et al., 2025, arXiv:2510.10777), without an ε, since an entry that
+    never had a gradient stays where it is. Where √v̂ is small its inverse is large, and a hundredth
+    of the entries would have nearly all of the step's length; |W₁|, the weights at first, bounds
+    them and is rescaled as they are. Entries that start from zero stay zero: give such parameters
+    to another rule. New here.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.bounded_muadam_sania.check("scale").answer
+        'invariant'
+    """
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.ema(G * G, beta2, debias=True)
+    norm = nd.preconditioned(nd.spectral, hadamard=nd.sqrt(v))
+    move, first = lr * norm.lmo(m), nd.start(W)
+    return (1 - lr * weight_decay) * W + nd.clip_entries(move, bound * nd.abs(first))
 
 
 @nd.optimizer

@@ -31,7 +31,7 @@ _NAMES = {
     "declarations.serial": "to_json",
     "errors": (
         "DeclarationError DomainError FactorisationError GradientError HyperparameterError "
-        "NormdslError SerializationError ShapeError"
+        "NormdslError NormdslWarning SerializationError ShapeError"
     ),
     "expressions.domains": "Count Domain Fraction LossValue NonNegative Positive Rank Real Share",
     "expressions.expr": "Expr",

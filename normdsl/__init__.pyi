@@ -22,6 +22,7 @@ from normdsl.errors import FactorisationError as FactorisationError
 from normdsl.errors import GradientError as GradientError
 from normdsl.errors import HyperparameterError as HyperparameterError
 from normdsl.errors import NormdslError as NormdslError
+from normdsl.errors import NormdslWarning as NormdslWarning
 from normdsl.errors import SerializationError as SerializationError
 from normdsl.errors import ShapeError as ShapeError
 from normdsl.expressions.domains import Count as Count

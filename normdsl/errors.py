@@ -31,15 +31,33 @@ class NormdslError(ValueError):
         super().__init__(self._message())
 
     def _message(self) -> str:
-        lines = [self.asked]
-        if self.at is not None:
-            lines.append(f"  at:  {_shortened(str(self.at))}")
-            where = getattr(self.at, "where", None) or here()
-            if where is not None:
-                lines.append(f"       {where}")
-        lines.append(f"  why: {self.why}")
-        lines.append(f"  try: {self.hint}")
-        return "\n".join(lines)
+        where = None if self.at is None else getattr(self.at, "where", None) or here()
+        return told(self.asked, why=self.why, hint=self.hint, at=self.at, where=where)
+
+
+class NormdslWarning(UserWarning):
+    """A rule that is probably not what is meant; it says what, where, why and what to try.
+
+    Example:
+        >>> import warnings
+        >>> import normdsl as nd
+        >>> with warnings.catch_warnings(record=True) as seen:
+        ...     up = nd.optimizer(lambda lr=0.1: nd.W - lr * nd.spectral.lmo(nd.G))
+        >>> [x.category.__name__ for x in seen]
+        ['NormdslWarning']
+    """
+
+
+def told(
+    asked: str, *, why: str, hint: str, at: object | None = None, where: object | None = None
+) -> str:
+    """Return the four parts of a message: what was asked, what is at fault, why, what to try."""
+    lines = [asked]
+    if at is not None:
+        lines.append(f"  at:  {_shortened(str(at))}")
+    if where is not None:
+        lines.append(f"       {where}")
+    return "\n".join([*lines, f"  why: {why}", f"  try: {hint}"])
 
 
 def _shortened(text: str, longest: int = 1000) -> str:

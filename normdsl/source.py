@@ -34,9 +34,21 @@ class Where:
         """The source line itself, stripped; empty if it can no longer be read."""
         return linecache.getline(self.file, self.line).strip()
 
+    @property
+    def name(self) -> str:
+        """The file's name, or the number of the notebook's cell, In[3]."""
+        return _cell(self.file) or self.file.replace("\\", "/").rsplit("/", 1)[-1]
+
     def __str__(self) -> str:
-        name = self.file.replace("\\", "/").rsplit("/", 1)[-1]
-        return f"{name}:{self.line}" + (f"  {self.text}" if self.text else "")
+        return f"{self.name}:{self.line}" + (f"  {self.text}" if self.text else "")
+
+
+def _cell(file: str) -> str | None:
+    """Return what IPython, if it is running, calls the cell that it has stored as a file."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module else None
+    known = shell.compile.format_code_name(file) if shell else None
+    return f"cell {known[1]}" if known else None
 
 
 @attrs.frozen

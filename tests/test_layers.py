@@ -11,7 +11,16 @@ ROOT = Path(__file__).resolve().parent.parent
 #: From the bottom up, the rooms of the house. A module may import modules of its own room and of
 #: the rooms before it, also where only a type checker or a function that is called sees the import.
 LAYERS = [
-    ("ground", ("normdsl.source", "normdsl.errors", "normdsl.near", "normdsl.version")),
+    (
+        "ground",
+        (
+            "normdsl.cache",
+            "normdsl.source",
+            "normdsl.errors",
+            "normdsl.near",
+            "normdsl.version",
+        ),
+    ),
     ("show", ("normdsl.show",)),
     ("schedules", ("normdsl.schedules",)),
     ("expressions", ("normdsl.expressions",)),

@@ -6,7 +6,7 @@ table; remarks are numbered, and one that names a group is checked against the v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 import attrs
@@ -23,7 +23,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.show.grid import Grid
 from normdsl.show.latex import Latex
 from normdsl.show.notation import Notation
-from normdsl.show.text import Text
+from normdsl.show.text import Text, wrapped
 
 _KEY = (
     "yes: proved. no: refuted by runs that replay. if: proved under the condition of that "
@@ -145,9 +145,9 @@ class Comparison:
         return [name, norm, *parts, _oracle(found) if text else rf"\text{{{_oracle(found)}}}", step]
 
     def text(self, width: int | None = None) -> str:
-        """Return both tables, the notes and the statistics; the tables in pieces of a width."""
+        """Return both tables, in pieces of a width, the notes and the statistics."""
         tables = [*self.methods.pieces(width), *self.verdicts.pieces(width)]
-        lists = ("\n".join(lines) for lines in (self.notes, self.statistics))
+        lists = ("\n".join(_folded(lines, width)) for lines in (self.notes, self.statistics))
         return "\n\n".join([*tables, *lists])
 
     def __str__(self) -> str:
@@ -175,14 +175,26 @@ class Comparison:
 
 
 def table(
-    rules: Iterable[Rule], remarks: Sequence[Remark] = (), group: Group | None = None
+    rules: Iterable[Rule],
+    remarks: Sequence[Remark] = (),
+    group: Group | None = None,
+    decide: Callable[[Rule], Iterable[Verdict]] | None = None,
 ) -> Comparison:
-    """Return rules side by side, with geometry, degrees and the verdicts for every group."""
+    """Return rules side by side, with geometry, degrees and the verdicts for every group.
+
+    Args:
+        rules: the rules. remarks: on some of them. group: the only one, if all are not wanted.
+        decide: what gives the verdicts on a rule; by default they are decided anew.
+    """
     verdicts: list[Verdict] = []
     for rule in rules:
-        found = check(rule, group)
-        verdicts += found if isinstance(found, Report) else [found]
+        found = decide(rule) if decide else check(rule, group)
+        verdicts += [found] if isinstance(found, Verdict) else found
     return Comparison(Report(tuple(verdicts)), remarks)
+
+
+def _folded(lines: list[str], width: int | None) -> list[str]:
+    return lines if width is None else [x for line in lines for x in wrapped(line, width)]
 
 
 def _condition(answer: str) -> str:

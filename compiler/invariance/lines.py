@@ -23,7 +23,7 @@ from normdsl.expressions.origins import STILL, Origin
 from normdsl.expressions.recursion import Before, State, release
 from normdsl.expressions.shapes import SCALAR
 from normdsl.show.latex import latex
-from normdsl.show.text import text
+from normdsl.show.text import text, wrapped
 from normdsl.source import Where
 
 #: Nodes whose rules are in every proof, and how many other rules a sentence names.
@@ -51,6 +51,12 @@ class ProofLine:
     def __str__(self) -> str:
         place = "" if self.where is None else f"  [line {self.where.line}]"
         return f"{self.formula:<40} : {self.moves:<26}  {self.rule}{place}"
+
+    @property
+    def halves(self) -> tuple[str, str]:
+        """The expression, and below it its law and why, for narrow pages."""
+        place = "" if self.where is None else f" [line {self.where.line}]"
+        return f"    {self.formula}", f"        {self.moves}: {self.rule}{place}"
 
 
 class Lines(Sequence[ProofLine]):
@@ -96,6 +102,14 @@ class Lines(Sequence[ProofLine]):
 
     def __repr__(self) -> str:
         return repr(self._lines)
+
+
+def folded(lines: Sequence[ProofLine], width: int | None) -> list[str]:
+    """Return a proof in lines of a width: a step a line, or, if one is too long, two for each."""
+    shown = [f"    {line}" for line in lines]
+    if width is None or max(map(len, shown)) <= width:
+        return shown
+    return [piece for line in lines for part in line.halves for piece in wrapped(part, width)]
 
 
 def other_names(expr: Expr, names: Mapping[Expr, str]) -> Mapping[Expr, str]:

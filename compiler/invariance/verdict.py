@@ -15,7 +15,7 @@ from normdsl.compiler.invariance.conditions import (
     show,
 )
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.lines import Lines, ProofLine, other_names, proof_lines
+from normdsl.compiler.invariance.lines import Lines, ProofLine, folded, other_names, proof_lines
 from normdsl.compiler.invariance.naming import at_zero, can_vanish, complete, names_of
 from normdsl.compiler.invariance.prove import Decision, Mode
 from normdsl.compiler.invariance.remarks import Remark
@@ -26,7 +26,7 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import After, State
 from normdsl.expressions.traversal import walk
 from normdsl.show.grid import Grid
-from normdsl.show.text import text, wrapped
+from normdsl.show.text import WIDTH, text, wrapped
 from normdsl.source import Where
 
 __all__ = ["Culprit", "ProofLine", "Status", "Verdict", "proof_lines", "proved", "unproved"]
@@ -137,9 +137,16 @@ class Verdict:
         return f"in {self.culprit.formula}{at}, {self.culprit.reason}{found}"
 
     def __str__(self) -> str:
-        lines = wrapped(
-            f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
-        )
+        return self.text()
+
+    def text(self, width: int | None = None) -> str:
+        """Return the verdict with its proof or witness, in lines of a width.
+
+        Args:
+            width: of the lines; without it, each step of a proof has one line, however long.
+        """
+        title = f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
+        lines = wrapped(title, width or WIDTH)
         told = {
             "assumed": show(self.assumed, self.names) if self.assumed else None,
             "note": "; ".join(self.notes) or None,
@@ -150,9 +157,9 @@ class Verdict:
         said = [f"  {what}: {x}" for what, x in told.items() if x is not None]
         unsettled = self.status is Status.UNKNOWN and not self.stopped
         said += [f"  {self._unsettled}"] if unsettled else []
-        lines += [piece for sentence in said for piece in wrapped(sentence)]
+        lines += [piece for sentence in said for piece in wrapped(sentence, width or WIDTH)]
         if self.proof:
-            lines += ["  proof:", *(f"    {line}" for line in self.proof)]
+            lines += ["  proof:", *folded(self.proof, width)]
         return "\n".join(lines)
 
     @property

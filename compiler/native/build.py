@@ -16,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from normdsl.cache import folder as _folder
+
 #: Operations stay as they are written: their results do not depend on what is fused to what.
 _FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-w"]
 _FLAGS += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
@@ -80,19 +82,6 @@ def _openmp() -> Path | None:
     home = Path(torch.__file__).parent
     folders = (home / "lib", home.with_name("torch.libs"))
     return next((x for folder in folders for x in sorted(folder.glob("libgomp*.so*"))), None)
-
-
-@lru_cache
-def _folder() -> Path:
-    """Return the folder of built libraries: `NORMDSL_CACHE`, or one in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("NORMDSL_CACHE") or Path(base) / "normdsl")
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="normdsl"))
-    return folder
 
 
 def _key(source: str) -> str:

@@ -9,6 +9,7 @@ import attrs
 from torch import Tensor
 
 from normdsl.compiler.runtime.layout import Layout
+from normdsl.compiler.runtime.nonfinite import Subject
 from normdsl.compiler.runtime.tuples import Neighbour
 
 
@@ -36,9 +37,9 @@ class Member:
     neighbours: tuple[Neighbour, ...] = ()
 
     @property
-    def where(self) -> tuple[str, tuple[int, ...]]:
-        """Name of the rule and shape of the parameter, for messages."""
-        return self.layout.stepper.program.declaration.name, tuple(self.param.shape)
+    def where(self) -> Subject:
+        """The rule and the shape of the parameter, for messages."""
+        return Subject(self.layout.stepper.program.declaration, tuple(self.param.shape))
 
 
 class Context(NamedTuple):

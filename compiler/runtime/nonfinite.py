@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import attrs
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.utils import get_total_norm
 
+from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError
-from normdsl.expressions.streams import MOMENTS
+from normdsl.show.text import text
+from normdsl.source import Where
 
 
 def finite(*values: Tensor | None) -> Tensor:
@@ -67,14 +70,54 @@ def _largest(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x, torch.inf) if x.numel() else x.sum()
 
 
-def blame(
-    rule: str, shape: tuple[int, ...], loss: Tensor | None, given: Mapping[str, Tensor]
-) -> None:
+@attrs.frozen(eq=False)
+class Subject:
+    """Whose step it is, for messages.
+
+    Args:
+        rule: the rule. shape: of the parameter. name: of the parameter, if it has one.
+        step: which step it is, if that is known.
+    """
+
+    rule: Rule
+    shape: tuple[int, ...]
+    name: str | None = None
+    step: int | None = None
+
+    @property
+    def parameter(self) -> str:
+        """The parameter, by its name or as one of a shape."""
+        named = "a parameter of shape" if self.name is None else self.name
+        return f"{named} {self.shape}"
+
+    @property
+    def asked(self) -> str:
+        """What was asked for."""
+        which = "a step" if self.step is None else f"step {self.step}"
+        return f"take {which} of {self.rule.name}"
+
+
+@attrs.frozen
+class Line:
+    """The formula of new weights with its line, for `at` of an error.
+
+    Args:
+        formula: as text. where: its line.
+    """
+
+    formula: str
+    where: Where | None
+
+    def __str__(self) -> str:
+        return self.formula
+
+
+def blame(subject: Subject, loss: Tensor | None, given: Mapping[str, Tensor]) -> None:
     """Refuse a step made from something that is not finite.
 
     Args:
-        rule: name of the rule. shape: of the parameter. loss: the loss, if the rule reads it.
-        given: what the step is made from, by name: gradient, value, captured moments, neighbours.
+        subject: whose step it is. loss: the loss, if the rule reads it.
+        given: what the step is made from, by name: gradient, value, captured moments.
 
     Raises:
         GradientError: for the first that is not finite.
@@ -82,10 +125,10 @@ def blame(
     for what, value in given.items():
         with_loss = loss if what == "gradient" else None
         if not bool(finite(value, with_loss)):
-            moments = what in MOMENTS.values()
+            moments = what not in ("gradient", "value")
             raise GradientError(
-                f"take a step of {rule}",
-                why=f"the {what} of a parameter of shape {shape}"
+                subject.asked,
+                why=f"the {what} of {subject.parameter}"
                 f"{', or the loss,' if what == 'gradient' and loss is not None else ''} is NaN or "
                 "infinite; nothing was changed",
                 hint='find its cause, lower the learning rate, or pass nonfinite="skip"'
@@ -93,20 +136,22 @@ def blame(
             )
 
 
-def refuse_result(rule: str, shape: tuple[int, ...], written: bool = False) -> GradientError:
-    """Return the error for a step from finite values to others.
+def refuse_result(subject: Subject, written: bool = False) -> GradientError:
+    """Return the error for a step from finite values to others, at the rule's last line.
 
     Args:
-        rule: name of the rule. shape: of the parameter. written: whether the step was taken.
+        subject: whose step it is. written: whether the step was taken.
     """
     fate = (
         "; the step was taken"
         if written
         else ", although the gradient is finite; nothing was changed"
     )
+    rule = subject.rule
     return GradientError(
-        f"take a step of {rule}",
-        why=f"its new value or state for a parameter of shape {shape} is NaN or infinite{fate}",
+        subject.asked,
+        at=Line(text(rule.update, rule.labels), rule.update.where),
+        why=f"its new value or state for {subject.parameter} is NaN or infinite{fate}",
         hint="a division by zero: use nd.reciprocal(x), which is 0 at 0, or add an eps; "
         "or an overflow: lower the learning rate"
         + (", go back to a checkpoint, and make the optimizer with judged=True" if written else ""),

@@ -112,6 +112,13 @@ class Plan:
         self._versions: list[int] = []
         self._seen: list[Any] = []
 
+    def name(self, param: Tensor, group: int) -> str | None:
+        """Return what a parameter of a group is called, if it was given with a name."""
+        listed = self.groups[group]
+        names = listed.names if isinstance(listed.names, Sequence) else ()
+        pairs = zip(listed.params, names, strict=False)
+        return next((str(name) for x, name in pairs if x is param), None)
+
     def holds(
         self,
         param_groups: Sequence[Mapping[str, Any]],

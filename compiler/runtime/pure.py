@@ -19,7 +19,7 @@ from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.asking import Answer, Place, answered, directions
 from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import is_native, real
-from normdsl.compiler.runtime.nonfinite import blame
+from normdsl.compiler.runtime.nonfinite import Subject, blame
 from normdsl.compiler.runtime.sharing import Scalar
 from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import FactorisationError
@@ -131,7 +131,7 @@ def stepped(
     except FactorisationError:
         for x in leaves:
             given = {"gradient": x.grad, **x.moments, "value": x.param}
-            blame(stepper.program.declaration.name, tuple(x.param.shape), context.loss, given)
+            blame(Subject(stepper.program.declaration, tuple(x.param.shape)), context.loss, given)
         raise
     return [found[i] for i in range(len(leaves))]
 

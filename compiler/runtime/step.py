@@ -21,9 +21,10 @@ from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.closures import Evaluations, Sample
 from normdsl.compiler.runtime.evaluating import missing_evaluations
 from normdsl.compiler.runtime.inputs import Known
-from normdsl.compiler.runtime.layout import COUNTS
-from normdsl.compiler.runtime.members import Context
+from normdsl.compiler.runtime.layout import COUNTS, STEP
+from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import (
+    Subject,
     all_finite,
     all_true,
     blame,
@@ -215,7 +216,7 @@ class Step:
             if not all_true([good]):
                 self._blame()
                 first = int(good.logical_not().long().argmax()) if good.numel() > 1 else 0
-                raise refuse_result(*bucket.members[first].where)
+                raise refuse_result(self._subject(bucket.members[first]))
 
     def _write(self, bucket: Bucket, context: Context, known: Sequence[Known]) -> Tensor:
         good = bucket.run(context, known, None)
@@ -242,7 +243,7 @@ class Step:
                 grad = member.param.grad
                 assert grad is not None
                 given = {"gradient": grad, **moments, "value": member.param}
-                blame(*member.where, context.loss, given)
+                blame(self._subject(member), context.loss, given)
 
     def _refuse(self) -> None:
         """Name the first parameter that is not finite any more, if there is one."""
@@ -250,4 +251,13 @@ class Step:
             for member, own in zip(bucket.members, bucket.held, strict=True):
                 kept = [x for k, x in own.items() if k not in COUNTS and member.layout.owns(k)]
                 if not all_finite([member.param, *kept]):
-                    raise refuse_result(*member.where, written=True)
+                    raise refuse_result(self._subject(member, written=True), written=True)
+
+    def _subject(self, member: Member, written: bool = False) -> Subject:
+        """Return whose step it is, and which, for messages."""
+        taken = self.state.get(member.param, {}).get(STEP, 0)
+        return attrs.evolve(
+            member.where,
+            name=self.plan.name(member.param, member.group),
+            step=int(taken) + (not written),
+        )

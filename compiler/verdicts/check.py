@@ -83,6 +83,17 @@ def compare(*declarations: Rule, **options: Any) -> Report:
         >>> [v.group.name for v in report if v.invariant][:3]
         ['orthogonal', 'left_orthogonal', 'right_orthogonal']
     """
+    named_apart(*declarations)
+    reports = [check(d, **options) for d in declarations]
+    return Report(tuple(v for r in reports if isinstance(r, Report) for v in r))
+
+
+def named_apart(*declarations: Rule) -> None:
+    """Refuse no rules at all, and two of one name.
+
+    Raises:
+        NormdslError: if so.
+    """
     names = [d.name for d in declarations]
     if not names or len(set(names)) < len(names):
         raise NormdslError(
@@ -90,8 +101,6 @@ def compare(*declarations: Rule, **options: Any) -> Report:
             why="a comparison takes one rule or more, each with a name of its own",
             hint="nd.compare(one, another), or rename one of them",
         )
-    reports = [check(d, **options) for d in declarations]
-    return Report(tuple(v for r in reports if isinstance(r, Report) for v in r))
 
 
 def verdict(

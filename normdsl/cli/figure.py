@@ -1,4 +1,4 @@
-"""The picture of the tour: what a change of units does to four optimizers."""
+"""The picture of the tour: who notices that features come in other units."""
 
 from __future__ import annotations
 
@@ -6,36 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-import numpy as np
+from normdsl.cli.units import SPREADS, Fate
+from normdsl.show.colours import ASIDE, CURVES, Tone
 
-from normdsl.show.colours import ASIDE, FIRST, SECOND
-
-RAW, RESCALED = FIRST, SECOND
-
-
-@attrs.frozen
-class Contrast:
-    """One optimizer on raw and on rescaled features.
-
-    Args:
-        name: of the rule. raw: training losses on raw features. rescaled: on rescaled ones.
-        distance: largest relative distance between the two trajectories.
-        raw_accuracy: test accuracy on raw features. rescaled_accuracy: on rescaled ones.
-        verdict: that of the checker about scale.
-    """
-
-    name: str
-    raw: list[float]
-    rescaled: list[float]
-    distance: float
-    raw_accuracy: float
-    rescaled_accuracy: float
-    verdict: str
+#: Below this, two runs are one up to rounding.
+SAME = 1e-6
 
 
-def draw(contrasts: Sequence[Contrast], path: Path) -> None:
-    """Save the figure: loss curves per optimizer above, distances between trajectories below."""
+def draw(fates: Sequence[Fate], path: Path) -> None:
+    """Save the figure: accuracy against the spread of units, and how far runs part."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -43,15 +22,13 @@ def draw(contrasts: Sequence[Contrast], path: Path) -> None:
 
     style: Any = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
     with plt.rc_context(style):
-        figure = plt.figure(figsize=(12, 6.4), layout="constrained")
-        grid = figure.add_gridspec(2, len(contrasts), height_ratios=(1.35, 1))
-        first = None
-        for k, contrast in enumerate(contrasts):
-            first = figure.add_subplot(grid[0, k], sharey=first)
-            _curves(first, contrast, first=k == 0)
-        _distances(figure.add_subplot(grid[1, :]), contrasts)
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(12.5, 5.4), layout="constrained", width_ratios=(1.5, 1)
+        )
+        _accuracies(left, fates)
+        _distances(right, fates)
         figure.suptitle(
-            "The same network, the same start, features in other units: who notices?",
+            "The same network from the same start, pixels in other units: who notices?",
             fontsize=15,
             fontweight="bold",
         )
@@ -59,42 +36,46 @@ def draw(contrasts: Sequence[Contrast], path: Path) -> None:
         plt.close(figure)
 
 
-def _smooth(values: list[float], width: int = 11) -> np.ndarray:
-    kernel = np.ones(width) / width
-    padded = np.pad(np.asarray(values), (width // 2, width // 2), mode="edge")
-    return np.convolve(padded, kernel, mode="valid")
+def _accuracies(axes: Any, fates: Sequence[Fate]) -> None:
+    ends = _apart([fate.accuracies[-1] for fate in fates], least=0.055)
+    for fate, colour, end in zip(fates, CURVES, ends, strict=False):
+        invariant = fate.verdict == "yes"
+        axes.plot(SPREADS, fate.accuracies, "o-", color=colour, lw=_width(fate), ms=6)
+        told = f"{fate.name}, lr {fate.rate:g}"
+        weight = "bold" if invariant else "normal"
+        axes.text(SPREADS[-1] + 0.12, end, told, color=colour, va="center", fontweight=weight)
+    axes.hlines(0.1, 0, SPREADS[-1], color=ASIDE, lw=0.8, ls=":")
+    axes.text(0, 0.11, "guessing", color=ASIDE, fontsize=9, va="bottom")
+    axes.set_ylim(0, 1.03)
+    axes.set_xlim(-0.1, SPREADS[-1] + 2.1)
+    axes.set_xticks(SPREADS)
+    axes.set_ylabel("test accuracy")
+    axes.set_xlabel("s: every pixel times its own factor 10^U(−s, s)", loc="left")
+    axes.set_title("Rates tuned at s = 0, nine each", fontsize=11, color=ASIDE, loc="left")
 
 
-def _curves(axes: Any, contrast: Contrast, first: bool) -> None:
-    axes.plot(_smooth(contrast.raw), color=RAW, lw=3.4, alpha=0.55, label="raw features")
-    label = "features × 10^U(−2, 2)"
-    axes.plot(_smooth(contrast.rescaled), color=RESCALED, lw=1.6, ls="--", label=label)
+def _width(fate: Fate) -> float:
+    return 3.5 if fate.verdict == "yes" else 1.8
+
+
+def _distances(axes: Any, fates: Sequence[Fate]) -> None:
+    for fate, colour in zip(fates, CURVES, strict=False):
+        axes.plot(SPREADS[1:], fate.distances[1:], "o-", color=colour, lw=_width(fate), ms=5)
     axes.set_yscale("log")
-    axes.set_ylim(1e-3, 10)
-    axes.set_title(contrast.name, fontweight="bold", pad=34)
-    under = (
-        f"scale: {contrast.verdict}\n"
-        f"test {contrast.raw_accuracy:.1%} raw, {contrast.rescaled_accuracy:.1%} rescaled"
-    )
-    place = {"transform": axes.transAxes, "ha": "center", "va": "bottom"}
-    axes.text(0.5, 1.02, under, fontsize=9.5, color=ASIDE, **place)
-    axes.set_xlabel("step")
-    if first:
-        axes.set_ylabel("training loss")
-        axes.legend(frameon=False, fontsize=9, loc="lower left")
-    else:
-        axes.tick_params(labelleft=False)
+    axes.set_xticks(SPREADS[1:])
+    axes.set_xlabel("s")
+    axes.set_title("Relative distance from the run at s = 0",
+                   fontsize=11, color=ASIDE, loc="left")  # fmt: skip
+    axes.axhspan(1e-16, SAME, color=Tone.GOOD.page, alpha=0.08)
+    axes.set_ylim(1e-10, None)
+    axes.text(SPREADS[-1], SAME / 2, "one run, up to rounding", color=Tone.GOOD.page, fontsize=9,
+              ha="right", va="top")  # fmt: skip
 
 
-def _distances(axes: Any, contrasts: Sequence[Contrast]) -> None:
-    places = np.arange(len(contrasts))[::-1]
-    floor = 1e-16
-    lengths = np.array([max(c.distance, floor) for c in contrasts])
-    colours = [RAW if c.distance < 1e-3 else RESCALED for c in contrasts]
-    axes.barh(places, lengths - floor, left=floor, color=colours, height=0.6)
-    axes.set_xscale("log")
-    axes.set_xlim(floor, lengths.max() * 1e3)
-    axes.set_yticks(places, [c.name for c in contrasts])
-    for place, length in zip(places, lengths, strict=True):
-        axes.text(length * 1.6, place, f"{length:.1e}", va="center")
-    axes.set_xlabel("largest relative distance between the two trajectories (float64)")
+def _apart(values: Sequence[float], least: float) -> list[float]:
+    """Return heights for labels: those of the values, pushed up until none overlap."""
+    heights = [0.0] * len(values)
+    last = -least
+    for k in sorted(range(len(values)), key=lambda k: values[k]):
+        last = heights[k] = max(values[k], last + least)
+    return heights

@@ -35,23 +35,40 @@ def declared_in(module: ModuleType) -> dict[str, Declaration]:
 
 
 def find(name: str) -> Declaration:
-    """Return the rule called `name`, or `file.py:name`.
+    """Return the rule called `name`, or `file.py:name`, or the only one of `file.py`.
+
+    Raises:
+        NormdslError: if there is no such rule or file, or if a file has several.
+    """
+    found = find_all(name)
+    if len(found) > 1:
+        raise NormdslError(
+            f"choose a rule of {name}",
+            why=f"there are {len(found)} in it",
+            hint="write " + ", or ".join(f"{name}:{rule.name}" for rule in found),
+        )
+    return found[0]
+
+
+def find_all(name: str) -> list[Declaration]:
+    """Return the rule of a name, or of `file.py:name`; of `file.py`, all that it declares.
 
     Raises:
         NormdslError: if there is no such rule or file.
     """
-    path, colon, rule = name.rpartition(":")
-    known = declared_in(_load(Path(path))) if colon else shipped()
-    wanted = rule if colon else name
-    if wanted not in known:
+    path, colon, wanted = (name, "", "") if name.endswith(".py") else name.rpartition(":")
+    in_file = bool(colon) or name.endswith(".py")
+    known = declared_in(_load(Path(path))) if in_file else shipped()
+    found = [known[wanted]] if wanted in known else [] if wanted else list(known.values())
+    if not found:
         raise NormdslError(
-            f"find the rule {wanted!r}" + (f" in {path}" if colon else ""),
-            why="there is no rule of that name",
+            "find " + (f"the rule {wanted!r}" if wanted else "a rule") + f" in {path}" * in_file,
+            why="there is no rule of that name" if wanted else "it declares no rule",
             hint=did_you_mean(wanted, known, "the rules are")
             if known
             else "write @nd.optimizer above a function in the file",
         )
-    return known[wanted]
+    return found
 
 
 def _load(path: Path) -> ModuleType:

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import enum
 import sys
+from json import dumps
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from normdsl.cli.find import families, find, shipped
+from normdsl.cli.choices import Course, Dataset, chosen
+from normdsl.cli.find import families, find, find_all, shipped
 from normdsl.cli.plain import named_symbols, plain
+from normdsl.cli.progress import bar
+from normdsl.declaration import Declaration
 from normdsl.declarations.display import described
 from normdsl.errors import NormdslError
-from normdsl.near import did_you_mean
 from normdsl.show.colours import Tone
+from normdsl.version import __version__
+
+if TYPE_CHECKING:
+    from normdsl.compiler.invariance.verdict import Verdict
+    from normdsl.declarations.rule import Rule
 
 app = typer.Typer(
     help="Optimizers as mathematics: show them, prove their invariances, run them.",
@@ -29,11 +39,30 @@ app = typer.Typer(
 console = Console(highlight=False)
 
 Name = Annotated[str, typer.Argument(help="A rule's name, or file.py:name for one of your own.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"normdsl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Optimizers as mathematics: show them, prove their invariances, run them."""
 
 
 @app.command("list")
-def list_rules() -> None:
+def list_rules(json: Json = False) -> None:
     """List the rules that come with normdsl, by family."""
+    if json:
+        print(dumps({k: [*rules] for k, rules in families().items()}, indent=1))
+        return
     for family, rules in families().items():
         table = Table(show_header=False, show_edge=False, pad_edge=False, box=None)
         table.add_column(style="bold", no_wrap=True)
@@ -56,36 +85,32 @@ def show(name: Name) -> None:
 @app.command()
 def check(
     names: Annotated[
-        list[str], typer.Argument(help="Rules, or file.py:name; several are compared.")
+        list[str],
+        typer.Argument(help="Rules, file.py:name, or file.py for all in it; several are compared."),
     ],
     group: Annotated[str | None, typer.Option(help="One group: with proof or witness.")] = None,
     assume: Annotated[
         list[str] | None, typer.Option(help="eps=0, or transported=L,R; repeatable.")
     ] = None,
+    require: Annotated[
+        list[str] | None, typer.Option(help="Exit with 1 unless this group is proved; repeatable.")
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Prove or refute the invariances of rules; `all` stands for those that come along."""
-    from normdsl.cli.tables import comparison_tables, framed
-    from normdsl.compiler.invariance.report import Report
-    from normdsl.compiler.verdicts.check import check as decide
-    from normdsl.compiler.verdicts.check import compare
+    from normdsl.cli.checked import as_data, assumption, decided, missing, print_report
 
-    fixed = dict(_assumption(text) for text in assume or [])
-    rules = list(shipped().values()) if names == ["all"] else [find(name) for name in names]
-    if len(rules) > 1:
-        report = compare(*rules, **fixed)
-        for table in comparison_tables(report, console.width):
-            console.print(table)
-            console.print()
-        for note in report.notes:
-            console.print(note, markup=False)
-        return
-    result = decide(rules[0], group, **fixed)
-    if isinstance(result, Report):
-        console.print(framed(result.grid()))
-        for note in result.notes:
-            console.print(note, markup=False)
+    fixed = dict(assumption(text) for text in assume or [])
+    rules = [*shipped().values()] if names == ["all"] else [x for n in names for x in find_all(n)]
+    wanted = ",".join([*filter(None, [group]), *(require or [])]) or None
+    report = decided(rules, wanted, fixed)
+    if json:
+        print(dumps([as_data(v) for v in report], indent=1))
     else:
-        console.print(str(result), markup=False, soft_wrap=True)
+        print_report(report, console)
+    if complaints := missing(report, require or []):
+        Console(stderr=True, highlight=False).print("\n".join(complaints), markup=False)
+        raise typer.Exit(1)
 
 
 class Format(enum.StrEnum):
@@ -104,30 +129,25 @@ def table(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TEXT,
 ) -> None:
-    """Set rules side by side: norms, preconditioners, degrees, verdicts; computed as you wait."""
-    from normdsl.cli.table_one import table_one
+    """Set rules side by side: norms, preconditioners, degrees, verdicts; computed once."""
+    from normdsl.cli.table_one import BEYOND, SIXTEEN, table_one
+    from normdsl.compiler.comparison.remembered import remembered
     from normdsl.compiler.comparison.table import table as compute
 
-    with Console(stderr=True).status("deciding every rule in every group"):
-        found = compute([find(name) for name in names]) if names else table_one()
+    with bar(Console(stderr=True)) as progress:
+        ticks = progress.add_task("rules", total=len(names or SIXTEEN + BEYOND))
+
+        def decide(rule: Rule) -> tuple[Verdict, ...]:
+            found = remembered(rule)
+            progress.advance(ticks)
+            return found
+
+        given = [find(name) for name in names or ()]
+        found = compute(given, decide=decide) if names else table_one(decide=decide)
     if form is Format.TEXT:
         print(found.text(console.width))
     else:
         print({"html": found.html, "latex": found.latex, "markdown": found.markdown}[form.value]())
-
-
-def _assumption(text: str) -> tuple[str, Any]:
-    name, _, value = text.partition("=")
-    if not (name and value):
-        raise NormdslError(
-            f"assume {text!r}",
-            why="it is not name=value",
-            hint="write --assume eps=0, or --assume transported=L,R",
-        )
-    try:
-        return name, float(value)
-    except ValueError:
-        return name, value
 
 
 @app.command()
@@ -139,7 +159,9 @@ def solve(
     """Find the values of hyper-parameters that make a rule invariant."""
     from normdsl.compiler.invariance.solve import solve as run
 
-    console.print(str(run(find(name), group, unknowns)), markup=False, soft_wrap=True)
+    with _busy("solving"):
+        found = run(find(name), group, unknowns)
+    console.print(str(found), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -149,7 +171,14 @@ def repair(
     """Find the smallest changes that make a rule invariant, each checked."""
     from normdsl.compiler.invariance.repair import repair as run
 
-    console.print(str(run(find(name), group)), markup=False, soft_wrap=True)
+    with _busy("trying changes"):
+        found = run(find(name), group)
+    console.print(str(found), markup=False, soft_wrap=True)
+
+
+def _busy(what: str) -> Status:
+    """Return a sign that something is under way, on a terminal alone."""
+    return Console(stderr=True).status(what)
 
 
 @app.command()
@@ -209,7 +238,7 @@ def audit(
     from normdsl.compiler.audit.text import blocks
 
     told = " ".join([name, *(settings or [])])
-    with console.status(f"auditing {told}"):
+    with _busy(f"auditing {told}"):
         result = run(factory(name, settings or []), name=told)
         if picture is not None:
             result.save(picture)
@@ -220,44 +249,61 @@ def audit(
 @app.command()
 def train(
     name: Name,
-    data: Annotated[str, typer.Option(help="The data set: digits.")] = "digits",
+    data: Annotated[str, typer.Option(help="What is trained on: digits, chars.")] = "digits",
     lr: Annotated[float | None, typer.Option(help="Learning rate; default the rule's own.")] = None,
+    schedule: Annotated[
+        str, typer.Option(help="The rate: constant, linear, cosine, wsd.")
+    ] = "constant",
     steps: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 300,
-    hidden: Annotated[int, typer.Option(min=1, help="Hidden units.")] = 64,
+    hidden: Annotated[int, typer.Option(min=1, help="Hidden units, for digits.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the split, the start and the batches.")] = 0,
+    json: Json = False,
 ) -> None:
-    """Train a two-layer network by a rule and print its test accuracy."""
-    import torch
-    from rich.progress import Progress
+    """Train a small network by a rule, print its test accuracy; exit with 1 if it diverges.
 
-    from normdsl.cli.digits import digits, network, optimizers_for
-    from normdsl.cli.digits import train as run
+    digits: two layers on images of 8×8 pixels. chars: a transformer on Python's manual.
+    """
+    from normdsl.cli.tasks import course, task
+    from normdsl.cli.training import divergence, optimizers_for
+    from normdsl.cli.training import train as run
 
-    if data != "digits":
+    rule, courses = find(name), chosen(Course, schedule, "let the rate go by")
+    if "lr" not in rule.defaults and not (lr is None and courses is Course.CONSTANT):
         raise NormdslError(
-            f"train on {data!r}",
-            why="there is no data set of that name",
-            hint=did_you_mean(data, ["digits"], "the data sets are"),
+            f"set the learning rate of {rule.name}",
+            why="the rule has no hyper-parameter lr",
+            hint="leave out --lr and --schedule",
         )
-    rule, vectors = find(name), find("adamw")
-    hyper = {} if lr is None else {"lr": lr}
-    model = network(hidden, seed, bias=True, dtype=torch.float32)
-    optimizers, told = optimizers_for(model, rule, vectors, **hyper)
-    console.print(f"{told}; {steps} steps")
-    with Progress(console=console) as progress:
-        task = progress.add_task(rule.name, total=steps)
-        result = run(
-            model,
-            digits(seed, torch.float32),
-            optimizers,
-            steps,
-            lambda: progress.advance(task),
-            seed,
-        )
-    console.print(
-        f"loss {result.losses[0]:.3f} → {result.losses[-1]:.3f}, "
-        f"test accuracy [bold]{result.accuracy:.1%}[/bold]"
+    learnt = task(chosen(Dataset, data, "train on"), hidden, steps, seed)
+    optimizers, told = optimizers_for(
+        learnt.model, rule, find("adamw"), **({} if lr is None else {"lr": lr})
     )
+    if not json:
+        console.print(f"{told}; {steps} steps")
+    with bar(Console(stderr=True)) as progress:
+        ticks = progress.add_task(rule.name, total=steps)
+        losses = run(
+            learnt, optimizers, steps, course(courses, steps), lambda: progress.advance(ticks)
+        )
+    score, fault = learnt.score(), divergence(losses)
+    if json:
+        finite = [x if isfinite(x) else None for x in losses]
+        print(dumps({"rule": rule.name, "losses": finite, "score": score, "fault": fault}))
+    else:
+        console.print(f"loss {losses[0]:.4g} → {losses[-1]:.4g}, ", end="")
+        console.print(f"{learnt.measured} [bold]{score:.1%}[/bold]")
+    if fault:
+        complaint = Text.assemble(("diverged", Tone.BAD.terminal), f": {fault}")
+        complaint.append(f"\n  try: {_smaller(rule, lr)}")
+        Console(stderr=True, highlight=False).print(complaint)
+        raise typer.Exit(1)
+
+
+def _smaller(rule: Declaration, lr: float | None) -> str:
+    """Return what to do about a run that diverged."""
+    used = rule.defaults.get("lr") if lr is None else lr
+    less = f"a smaller rate, --lr {used / 10:.1g} or less" if used else "another rule"
+    return f"{less}; see normdsl show {rule.name}"
 
 
 @app.command()
@@ -299,11 +345,14 @@ def bench(
 def tour(
     picture: Annotated[Path, typer.Option(help="Where to save the picture.")] = Path("tour.png"),
     steps: Annotated[int, typer.Option(min=10, help="Training steps per run.")] = 250,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Tune the rates anew: some minutes.")
+    ] = False,
 ) -> None:
     """Go from ten lines to a trained model: mathematics, verdicts, code, training, a picture."""
     from normdsl.cli.tour import tour as run
 
-    run(console, picture, steps)
+    run(console, picture, steps, tune)
 
 
 def run() -> None:

@@ -7,9 +7,14 @@ agrees with what it calls a claim.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from normdsl.cli.find import find
 from normdsl.compiler.comparison.table import Comparison, Remark, table
+from normdsl.compiler.invariance.verdict import Verdict
+from normdsl.declarations.rule import Rule
 
+Decide = Callable[[Rule], Iterable[Verdict]]
 #: In the order of the paper: by norms, quasi-Newton, adaptive, both.
 SIXTEEN = (
     "normalized_sgd", "sign_sgd", "muon", "scion",
@@ -68,7 +73,7 @@ REMARKS = (
 )
 
 
-def table_one(beyond: bool = True) -> Comparison:
+def table_one(beyond: bool = True, decide: Decide | None = None) -> Comparison:
     """Return Table 1, computed from the declarations, and what is beyond it."""
     names = SIXTEEN + (BEYOND if beyond else ())
-    return table([find(name) for name in names], REMARKS)
+    return table([find(name) for name in names], REMARKS, decide=decide)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from normdsl.declarations.advice import advise
 from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError, HyperparameterError, kind, shown
@@ -16,6 +17,7 @@ from normdsl.expressions.domains import UNSTATED, Domain, NarrowDomain, domain_o
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Joint, Param, Source, Stream
 from normdsl.expressions.ports import Port
+from normdsl.expressions.streams import MOMENTS
 from normdsl.expressions.traversal import walk
 from normdsl.near import nearest
 from normdsl.source import Watch, Where
@@ -28,6 +30,9 @@ _ANNOTATIONS = (
     "nd.Count or nd.Rank (whole numbers ≥ 1), or nd.Share (0 < x ≤ 1); in a rule over several "
     'parameters, each of them as nd.Matrix("m", "n")'
 )
+
+#: The inputs of every rule, which are imported: `normdsl.expressions.streams`.
+_STREAMS = {"G", "W", "t", "loss", "rows", "cols", *MOMENTS.values()}
 
 
 def traced(function: Callable[..., Expr], made: type[T]) -> T:
@@ -42,6 +47,7 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     matrices = {p.name: x for p in given if (x := matrix_of(p.annotation)) is not None}
     ports = [matrix.port(name) for name, matrix in matrices.items()]
     named = [p for p in given if p.name not in matrices]
+    _refuse_streams(function.__name__, named)
     domains = {p.name: _domain(p) for p in named}
     for p in named:
         _require_number(function.__name__, p, domains[p.name])
@@ -62,8 +68,22 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     name = function.__name__ if function.__name__.isidentifier() else "rule"
     place = (function.__module__, function.__qualname__)
     declaration = made(name, hyper, update, names, doc, *place)
-    _require_used(name, hyper, update)
+    _require_weights(name, update)
+    advise(function, declaration)
     return declaration
+
+
+def _refuse_streams(rule: str, given: Sequence[inspect.Parameter]) -> None:
+    """Refuse arguments that are called like the inputs of every rule, G and W and others."""
+    streams = [p.name for p in given if p.name in _STREAMS]
+    if streams:
+        others = ", ".join(str(p) for p in given if p.name not in streams)
+        raise DeclarationError(
+            f"declare {rule} with the argument {', '.join(streams)}",
+            why="arguments are hyper-parameters; a step is given streams, the same symbols "
+            "for every rule",
+            hint=f"write from normdsl import {', '.join(streams)}, and def {rule}({others})",
+        )
 
 
 def _require_number(rule: str, parameter: inspect.Parameter, domain: Domain, use: str = "") -> None:
@@ -86,16 +106,8 @@ def _require_number(rule: str, parameter: inspect.Parameter, domain: Domain, use
     )
 
 
-def _require_used(rule: str, hyper: tuple[Hyperparameter, ...], update: Expr) -> None:
-    """Refuse hyper-parameters without effect, and rules that return a step instead of weights."""
-    used = {x.name for x in walk(update) if isinstance(x, Param)}
-    for h in hyper:
-        if h.name not in used:
-            raise DeclarationError(
-                f"declare {rule}",
-                why=f"its hyper-parameter {h.name} has no effect on the new weights",
-                hint=f"use {h.name} in the formula, or remove the argument",
-            )
+def _require_weights(rule: str, update: Expr) -> None:
+    """Refuse rules that return a step instead of weights."""
     results = update.weights if isinstance(update, Joint) else (update,)
     ports = update.ports if isinstance(update, Joint) else (None,)
     for result, port in zip(results, ports, strict=True):

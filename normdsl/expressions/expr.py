@@ -193,7 +193,7 @@ class Expr(Symbolic, metaclass=Kinds):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, int | float | Fraction):
-            return bool(self)  # a branch, which is refused with its reason
+            self._refuse_equation(other)
         return isinstance(other, Expr) and self.fingerprint == other.fingerprint
 
     def __hash__(self) -> int:
@@ -271,6 +271,11 @@ class Expr(Symbolic, metaclass=Kinds):
     def T(self) -> Expr:
         """The transpose."""
         return self.algebra.transpose(self)
+
+    @property
+    def mT(self) -> Expr:
+        """The transpose, as torch calls it."""
+        return self.T
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -28,7 +28,7 @@ _FUNCTIONS = {
     **{f: f"nd.{f}(x)" for f in ("cos", "tanh", "trace", "reciprocal", "cholesky")},
     **{f: f"nd.{f}(x, y)" for f in ("maximum", "minimum")},
     "where": "nd.where(x < y, a, b)",
-    **dict.fromkeys(("t", "mT", "H", "transpose"), "x.T"),
+    **dict.fromkeys(("t", "H", "transpose"), "x.T"),
     **dict.fromkeys(("mm", "matmul", "dot"), "x @ y"),
     **dict.fromkeys(("clamp", "clip"), "nd.clamp(x, low, high)"),
     "absolute": "nd.abs(x)",
@@ -52,6 +52,14 @@ class Symbolic:
             at=self,
             why="an expression is a formula, and has no values when the rule is declared",
             hint="use nd.where(x > 0, a, b), nd.maximum, nd.minimum, nd.sign or nd.abs",
+        )
+
+    def _refuse_equation(self, number: object) -> NoReturn:
+        raise DeclarationError(
+            f"branch on whether an expression is {number}",
+            at=self,
+            why="an expression is a formula, and has no values when the rule is declared",
+            hint=f"write nd.where(nd.abs({_apart(number)}) > 0, a, b): a where they differ",
         )
 
     def __iter__(self) -> Iterator[Any]:
@@ -123,7 +131,14 @@ class Symbolic:
                 why="an expression is a formula, not a tensor: what is done to it are functions",
                 hint=f"write {_FUNCTIONS[name]}",
             )
-        raise AttributeError(f"an expression has no attribute {name!r}")
+        raise AttributeError(
+            f"an expression has no attribute {name!r}: what is done to one are functions, nd.sum(x)"
+        )
+
+
+def _apart(number: object) -> str:
+    """Return what is zero where x is a number."""
+    return "x" if number == 0 else f"x - {number}"
 
 
 def _foreign(function: Any) -> DeclarationError:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from functools import cached_property, reduce
-from typing import Any, NoReturn
+from functools import cached_property, partial, reduce
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import attrs
 
@@ -26,11 +26,15 @@ from normdsl.expressions.origins import Origin
 from normdsl.expressions.shapes import MATRIX, SCALAR, Dim, Shape
 from normdsl.expressions.structure import parts
 from normdsl.expressions.traversal import walk
+from normdsl.norms.tensors import of
 from normdsl.show.latex import latex
 from normdsl.show.notation import Notation, Piece
 from normdsl.show.text import text
 from normdsl.source import located
 from normdsl.vocabulary.entrywise import reciprocal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @attrs.frozen(repr=False)
@@ -45,6 +49,9 @@ class Norm(ABC):
         ‖X‖₂ ‖X‖_*
         >>> print(nd.W + 0.1 * nd.spectral.lmo(nd.G))
         W + 1/10 lmo[‖X‖₂](G)
+        >>> import torch
+        >>> nd.nuclear.value(torch.eye(3))
+        tensor(3.)
     """
 
     @property
@@ -113,33 +120,63 @@ class Norm(ABC):
         """Return the multiple factor · ‖·‖, for a factor above 0."""
         return scaled(factor, self)
 
-    def __call__(self, *_: Any) -> NoReturn:
+    def __call__(self, *args: Any) -> NoReturn:
         """Refuse to be called: a norm has several functions, each with a name.
 
         Raises:
             DeclarationError: always.
         """
+        x = str(args[0]) if args and isinstance(args[0], Expr) and args[0].depth == 1 else "X"
         raise DeclarationError(
             f"call the norm {self} as a function",
             why="a norm has several functions",
-            hint="write norm.lmo(M), norm.sharp(M), norm.value(X) for ‖X‖, or norm.dual(M)",
+            hint=f"write norm.value({x}) for {self.value(args[0]) if x != 'X' else '‖X‖'}, "
+            f"norm.dual({x}), norm.lmo({x}), or norm.sharp({x})",
         )
 
-    def lmo(self, m: Any) -> Lmo:
-        """Return argmin_{‖x‖≤1} ⟨m, x⟩ as an expression."""
-        return Lmo(self, as_expr(m))
+    @overload
+    def lmo(self, m: Tensor) -> Tensor: ...
 
-    def sharp(self, m: Any) -> Sharp:
-        """Return argmax_x ⟨m, x⟩ − ½‖x‖² as an expression."""
-        return Sharp(self, as_expr(m))
+    @overload
+    def lmo(self, m: Any) -> Lmo: ...
 
-    def dual(self, m: Any) -> Dual:
-        """Return the dual norm of m as an expression."""
-        return Dual(self, as_expr(m))
+    def lmo(self, m: Any) -> Lmo | Tensor:
+        """Return argmin_{‖x‖≤1} ⟨m, x⟩ as an expression; of a tensor, its value."""
+        found: Lmo | Tensor = of(partial(Lmo, self), m)
+        return found
 
-    def value(self, x: Any) -> Value:
-        """Return the norm of x as an expression."""
-        return Value(self, as_expr(x))
+    @overload
+    def sharp(self, m: Tensor) -> Tensor: ...
+
+    @overload
+    def sharp(self, m: Any) -> Sharp: ...
+
+    def sharp(self, m: Any) -> Sharp | Tensor:
+        """Return argmax_x ⟨m, x⟩ − ½‖x‖² as an expression; of a tensor, its value."""
+        found: Sharp | Tensor = of(partial(Sharp, self), m)
+        return found
+
+    @overload
+    def dual(self, m: Tensor) -> Tensor: ...
+
+    @overload
+    def dual(self, m: Any) -> Dual: ...
+
+    def dual(self, m: Any) -> Dual | Tensor:
+        """Return the dual norm of m as an expression; of a tensor, its value."""
+        found: Dual | Tensor = of(partial(Dual, self), m)
+        return found
+
+    @overload
+    def value(self, x: Tensor) -> Tensor: ...
+
+    @overload
+    def value(self, x: Any) -> Value: ...
+
+    def value(self, x: Any) -> Value | Tensor:
+        """Return the norm of x as an expression; of a tensor, its value."""
+        found: Value | Tensor = of(partial(Value, self), x)
+        return found
 
     def __str__(self) -> str:
         return text(self)

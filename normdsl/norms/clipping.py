@@ -65,6 +65,9 @@ def clip_entries(x: Any, limit: Any) -> Expr:
 
     Written as sign(x) ∘ min(|x|, c), which shows that it is odd.
 
+    Args:
+        x: an expression. limit: c ≥ 0, one number, or one for each entry.
+
     Raises:
         DomainError: if the limit is not known to be ≥ 0.
 
@@ -73,7 +76,7 @@ def clip_entries(x: Any, limit: Any) -> Expr:
         >>> print(nd.clip_entries(nd.G, 0.5))
         sign(G) ∘ min(abs(G), ½)
     """
-    return sign(x) * minimum(abs(x), _limit(limit))
+    return sign(x) * minimum(abs(x), _nonnegative(as_expr(limit)))
 
 
 def _limit(limit: Any) -> Expr:
@@ -82,9 +85,13 @@ def _limit(limit: Any) -> Expr:
         raise ShapeError(
             f"clip at {known.shape.phrase}",
             at=known,
-            why="a limit is one number",
-            hint="use nd.minimum and nd.maximum for a limit per entry",
+            why="a norm is one number, and so is its limit",
+            hint="use nd.clip_entries for a limit of each entry",
         )
+    return _nonnegative(known)
+
+
+def _nonnegative(known: Expr) -> Expr:
     if known.facts.nonnegative:
         return known
     raise DomainError(

@@ -193,6 +193,7 @@ def lp(p: Number) -> Lp:
         raise DeclarationError(
             f"use the ℓp gauge with p = {p!r}",
             why="(Σ |x|^p)^(1/p) is a norm for p ≥ 1 only",
-            hint="use p = 1, 2, any number above 1, or float('inf')",
+            hint="use p = 1, 2, any number above 1, or float('inf'); for a choice of p, declare "
+            "the rule in a function of p",
         )
     return Lp(Fraction(0) if p == float("inf") else 1 / exact(p))

@@ -75,7 +75,8 @@ def schatten(p: Number) -> Entrywise | Unitary:
         >>> print(nd.schatten(3), nd.schatten(2))
         ‖X‖_S3 ‖X‖_F
     """
-    return frobenius if p == 2 else Unitary(lp(p))
+    gauge = lp(p)
+    return frobenius if p == 2 else Unitary(gauge)
 
 
 def ky_fan(k: int) -> Unitary:

@@ -23,5 +23,7 @@ class Tone(enum.Enum):
 
 #: Two runs that are compared.
 FIRST, SECOND = "#0b6e99", "#d9480f"
+#: Several that are, in the order of the curves.
+CURVES = (SECOND, Tone.QUALIFIED.page, Tone.OPEN.page, "#7a3e9d", FIRST)
 #: A band behind curves, such as what is tolerated; a remark beside them.
 BAND, ASIDE = "#eaecef", "#444444"

@@ -8,7 +8,7 @@ from typing import Any
 from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expressions.domains import FRACTION, NarrowDomain
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Eye, Param
+from normdsl.expressions.nodes import Eye, Param, Source, Stream
 from normdsl.expressions.nodes.constants import Constant, as_expr
 from normdsl.expressions.recursion import After, Before, fix
 from normdsl.expressions.streams import t
@@ -151,7 +151,10 @@ def accumulate(x: Any, init: Any = None) -> Expr:
 
 
 def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:
-    """Return the value of a stream `lag` steps ago; before that, `init` (default zero).
+    """Return the value of a stream `lag` steps ago; before that, `init`.
+
+    Without one, zero; of the weights W, those that training started from, so that W − prev(W) is
+    the last step and 0 at first, as in the heavy ball W ← W − lr G + β (W − prev(W)).
 
     Raises:
         DeclarationError: if `lag` is not a positive whole number (a non-causal recursion).
@@ -169,17 +172,19 @@ def prev(x: Any, lag: int = 1, init: Any = None) -> Expr:
             why="a rule may read the past only; this step's value is the stream itself",
             hint="use a lag of 1 or more",
         )
-    start = zeros_like(x) if init is None else as_expr(init)
+    weights = isinstance(x, Stream) and x.source is Source.WEIGHTS
+    before = x if weights else zeros_like(x)
+    start = before if init is None else as_expr(init)
     past: Expr
     if isinstance(x, After) and x.recursion.inits[x.index] == start:
         past = Before(x.recursion, x.index)  # the state itself remembers
     else:
         past = fix(lambda s: x, start, read=lambda old, new: old)
-    return past if lag == 1 else prev(past, lag - 1, init)
+    return past if lag == 1 else prev(past, lag - 1, start)
 
 
 def recent(x: Any, k: int) -> list[Expr]:
-    """Return the last k values of a stream, the newest first: a window; before the first, zeros.
+    """Return the last k values of a stream, the newest first: a window, as `prev` has them.
 
     It costs k − 1 states in the shape of x, and each value is an expression of its own.
 
@@ -199,7 +204,4 @@ def recent(x: Any, k: int) -> list[Expr]:
             why="a window holds a whole number of values, this step's at least",
             hint="use nd.recent(x, 5)",
         )
-    window = [as_expr(x)]
-    for _ in range(k - 1):
-        window.append(prev(window[-1]))
-    return window
+    return [as_expr(x), *(prev(x, lag) for lag in range(1, k))]

@@ -1,11 +1,16 @@
 """The command line, as a user calls it."""
 
+import json
+from unittest import mock
+
 import pytest
 from commands import normdsl, process
 from measurements import REPORT
 
+import normdsl as nd
 from normdsl import algorithms
 from normdsl.cli import main
+from normdsl.compiler.comparison import remembered
 
 MY_RULE = """
 import normdsl as nd
@@ -117,6 +122,70 @@ def test_training_learns_the_digits(rule):
     assert accuracy > 85
 
 
+def test_a_run_that_diverges_is_said_to_and_fails():
+    told = normdsl("train", "muadam_sania", "--steps", "20")
+    assert told.code == 1
+    assert "diverged: the loss ends above its start" in told.complaint
+    assert "try: a smaller rate, --lr 0.0001" in told.complaint
+
+
+def test_what_is_required_decides_how_check_ends():
+    assert normdsl("check", "muon", "--require", "orthogonal").code == 0
+    told = normdsl("check", "adam", "--require", "orthogonal,scale")
+    assert told.code == 1
+    assert "required: adam is not proved invariant under scale: not invariant" in told.complaint
+    assumed = ("--require", "loss_scale", "--assume")
+    assert normdsl("check", "adam", *assumed, "eps=0").code == 0
+    assert normdsl("check", "adam", *assumed, "eps=1e-8").code == 1
+
+
+def test_json_is_for_programs():
+    found = json.loads(normdsl("check", "muon", "--group", "orthogonal", "--json").told)
+    assert [(x["rule"], x["group"], x["status"]) for x in found] == [
+        ("muon", "orthogonal", "invariant")
+    ]
+    families = json.loads(normdsl("list", "--json").told).values()
+    assert any("adam" in family for family in families)
+    run = json.loads(normdsl("train", "sgd", "--steps", "2", "--json").told)
+    assert len(run["losses"]) == 2
+    assert run["fault"] is None
+
+
+def test_the_version_is_told():
+    assert normdsl("--version").told == f"normdsl {nd.__version__}\n"
+
+
+def test_a_proof_fits_the_width_of_the_console():
+    told = normdsl("check", "muadam", "--group", "transpose").told
+    assert max(map(len, told.splitlines())) <= 80
+    assert "\n        its own transpose: its mirror image" in told
+
+
+def test_a_table_is_computed_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(remembered, "folder", lambda: tmp_path)
+    first = normdsl("table", "sgd").told
+    assert len(list(tmp_path.iterdir())) == 1
+    with mock.patch.object(remembered, "check", side_effect=AssertionError("decided again")):
+        assert normdsl("table", "sgd").told == first
+
+
+def test_the_rules_of_a_file_need_no_names(tmp_path):
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text(MY_RULE)
+    two.write_text(MY_RULE + MY_RULE.replace("def my_rule", "def other"))
+    assert normdsl("check", str(one), "--group", "scale").code == 0
+    assert "other" in normdsl("check", str(two), "--group", "scale").told
+    complaint = normdsl("show", str(two)).complaint
+    assert f"try: write {two}:my_rule, or {two}:other" in complaint
+
+
+def test_a_bar_is_not_written_into_a_pipe():
+    told = normdsl("train", "adamw", "--steps", "3", "--schedule", "cosine")
+    assert told.code == 0
+    assert len(told.told.splitlines()) == 2
+    assert told.complaint == ""
+
+
 BAD = {
     "unknown rule": ["check", "adamn"],
     "unknown group": ["check", "adam", "--group", "conformal"],
@@ -127,6 +196,7 @@ BAD = {
     "no folder": ["eject", "adam", "nowhere/adam.py"],
     "missing file": ["show", "nowhere.py:rule"],
     "unknown data": ["train", "adam", "--data", "imagenet"],
+    "unknown schedule": ["train", "adam", "--schedule", "cosin"],
     "negative rate": ["train", "adam", "--lr", "-1"],
     "unknown set": ["bench", "--set", "large"],
     "unknown device": ["bench", "--device", "gpu"],

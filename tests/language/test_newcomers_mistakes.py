@@ -1,6 +1,7 @@
 """What a newcomer writes by habit: refused in plain words, or made to mean what it says."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from torch import nn
 
 import normdsl as nd
 from normdsl import G, W, algorithms
+from normdsl.cli.find import shipped
+from normdsl.declarations.directions import ascent
 
 
 def net():
@@ -77,12 +80,43 @@ def test_numbers_of_numpy_are_numbers(number):
     assert number + nd.t == 0.5 + nd.t
 
 
-def test_a_hyper_parameter_without_effect_is_refused():
-    with refuses(nd.DeclarationError, "momentum has no effect"):
+def test_a_hyper_parameter_without_effect_is_said_and_does_not_stop_a_draft():
+    with pytest.warns(nd.NormdslWarning, match="momentum has no effect") as seen:
 
         @nd.optimizer
         def forgetful(lr=0.1, momentum=0.9):
             return W - lr * G
+
+    assert seen[0].filename == __file__
+    w = torch.nn.Parameter(torch.ones(2, 2))
+    opt = forgetful([w], lr=1.0, momentum=0.5)
+    w.sum().backward()
+    opt.step()
+    assert w.abs().max() == 0
+    assert forgetful.check("orthogonal").invariant
+    assert nd.from_json(nd.to_json(forgetful)).defaults == {"lr": 0.1, "momentum": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        (lambda m: W - nd.spectral.lmo(m), lambda m: W + nd.spectral.lmo(m)),
+        (lambda m: W + nd.spectral.sharp(m), lambda m: W - nd.spectral.sharp(m)),
+        (lambda m: W + nd.polar(m), lambda m: W - nd.polar(m)),
+        (lambda m: W - nd.ema(nd.spectral.lmo(m), 0.9), lambda m: W - nd.spectral.lmo(-m)),
+    ],
+)
+@pytest.mark.parametrize("m", [G, nd.ema(G, 0.9, debias=True)], ids=["G", "ema"])
+def test_a_step_up_the_gradient_is_said(up, down, m):
+    with pytest.warns(nd.NormdslWarning, match="up the gradient"):
+        nd.optimizer(lambda: up(m))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nd.optimizer(lambda: down(m))
+
+
+def test_no_rule_that_comes_along_goes_up():
+    assert [name for name, rule in shipped().items() if ascent(rule.update)] == []
 
 
 def test_returning_the_step_instead_of_the_weights_is_refused():
@@ -241,7 +275,7 @@ def test_a_learning_rate_without_its_name_is_refused_in_words():
 
 
 def test_a_norm_is_not_called_by_itself():
-    with refuses(nd.DeclarationError, "norm.lmo(M)", "norm.value(X)"):
+    with refuses(nd.DeclarationError, "norm.lmo(", "norm.value("):
         nd.spectral(G)
 
 
@@ -340,3 +374,31 @@ def test_a_division_by_zero_in_a_rule_is_caught_before_anything_is_written():
     skipping = adamax([p], nonfinite="skip")
     skipping.step()
     assert torch.equal(p, torch.ones(2, 2))
+
+
+HINTS = {
+    "norm called": (lambda: nd.spectral(G), r"norm.value(G) for ‖G‖₂"),
+    "equal to zero": (lambda: 1 if G == 0 else 2, "nd.where(nd.abs(x) > 0, a, b)"),
+    "equal to a number": (lambda: nd.t != 3, "nd.where(nd.abs(x - 3) > 0, a, b)"),
+    "mean": (lambda: G.mean(), "nd.mean(x)"),
+    "an exponent that is a symbol": (lambda: nd.schatten(nd.loss), "in a function of p"),
+}
+
+
+@pytest.mark.parametrize(("write", "hint"), HINTS.values(), ids=HINTS.keys())
+def test_the_hint_is_what_to_write(write, hint):
+    with refuses(nd.DeclarationError) as refused:
+        write()
+    assert hint in refused.value.hint
+
+
+def test_dir_and_tab_list_the_public_names():
+    assert dir(nd) == sorted(nd.__all__)
+
+
+def test_streams_are_imported_and_no_arguments():
+    with refuses(nd.DeclarationError, "from normdsl import W, G", "def rule(lr=0.1)"):
+
+        @nd.optimizer
+        def rule(W, G, lr=0.1):
+            return W - lr * G

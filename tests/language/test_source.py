@@ -103,3 +103,16 @@ def test_printing_looks_for_no_line(monkeypatch):
     monkeypatch.setattr("normdsl.source.sys._getframe", lambda depth: pytest.fail("walked"))
     assert "‖G‖_F" in str(expr)
     assert "frac" in expr._repr_latex_()
+
+
+def test_the_place_in_a_notebook_is_its_cell():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    try:
+        shell.run_cell("import normdsl as nd\n\nx = 2 * nd.G", store_history=True)
+        place = shell.user_ns["x"].where
+        assert str(place).startswith("cell In[")
+        assert str(place).endswith("]:3  x = 2 * nd.G")
+    finally:
+        InteractiveShell.clear_instance()

@@ -74,6 +74,7 @@ RULES = [
     low_rank.drop_muon,
     hybrid.muadam,
     hybrid.muadam_sania,
+    hybrid.bounded_muadam_sania,
     hybrid.rmsspectral,
     hybrid.affine_muon,
     hybrid.polyak_muadam_sania,

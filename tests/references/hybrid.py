@@ -3,6 +3,8 @@
 RMSspectral: Carlson et al. 2015. MuAdam, MuAdam-SANIA: arXiv:2510.10777.
 """
 
+import torch
+
 from references.shampoo import kl_factors
 from references.tools import divide, ema, moments, nuclear, polar
 
@@ -21,6 +23,16 @@ def muadam_sania(
     m, v = moments(g, t, state, beta1, beta2)
     d = v.sqrt() + eps
     return w - lr * weight_decay * w - lr * polar(m / d) / d
+
+
+def bounded_muadam_sania(
+    w, g, t, state, *, loss=None, lr=3e-4, beta1=0.9, beta2=0.999, bound=0.1, weight_decay=0.0
+):
+    m, v = moments(g, t, state, beta1, beta2)
+    d = v.sqrt()
+    furthest = bound * state.setdefault("first", w.abs())
+    step = divide(lr * polar(divide(m, d)), d)
+    return w - lr * weight_decay * w - torch.minimum(torch.maximum(step, -furthest), furthest)
 
 
 def rmsspectral(w, g, t, state, *, loss=None, lr=1e-3, alpha=0.95, eps=1e-8):

@@ -44,6 +44,7 @@ SETTINGS = {
     "subspace_momentum": {"lr": 0.02, "beta": 0.8, **DECAY, "rank": 2},
     "muadam": {**MOMENTS, **DECAY},
     "muadam_sania": {**MOMENTS, **DECAY},
+    "bounded_muadam_sania": {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "bound": 0.03, **DECAY},
     "rmsspectral": {"lr": 0.01, "alpha": 0.9, "eps": 1e-3},
     "affine_muon": KL,
     "sam": {"lr": 0.02, "rho": 0.1},

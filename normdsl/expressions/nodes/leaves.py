@@ -46,6 +46,18 @@ _ORIGINS = {
     Source.ROWS: Origin.LENGTHS,
     Source.COLS: Origin.LENGTHS,
 }
+_MEANINGS = {
+    Source.GRADIENT: "G, the gradient of the loss at the weights, m×n.",
+    Source.WEIGHTS: "W, the weights before the step, m×n.",
+    Source.STEP: "t, the index of the step, counted from 1.",
+    Source.LOSS: "loss, its value at the weights: opt.step(closure), or opt.step(loss=…).",
+    Source.INPUT_MOMENT: "E[x xᵀ] of the inputs of the layer y = W x at this step, n×n, which "
+    "capture=nd.capture(model) sees.",
+    Source.OUTPUT_MOMENT: "E[g gᵀ] of the gradients g at the layer's outputs, m×m, which "
+    "capture=nd.capture(model) sees.",
+    Source.ROWS: "rows, the number m of rows of the weights: outputs of a linear layer.",
+    Source.COLS: "cols, the number n of columns of the weights: inputs of a linear layer.",
+}
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -86,6 +98,19 @@ class Stream(Leaf):
             return n.symbol(n.length(self.source.value))
         name = self.port.name
         return n.symbol(name if self.source is Source.WEIGHTS else f"{self.source.value}_{name}")
+
+
+class _Meaning:
+    """The `__doc__` of streams: of each what it delivers, so that help(nd.G) says it."""
+
+    def __init__(self, of_class: str | None) -> None:
+        self.of_class = of_class
+
+    def __get__(self, stream: Stream | None, owner: type) -> str | None:
+        return self.of_class if stream is None else _MEANINGS[stream.source]
+
+
+Stream.__doc__ = _Meaning(Stream.__doc__)  # type: ignore[assignment]
 
 
 @attrs.frozen(eq=False, repr=False)

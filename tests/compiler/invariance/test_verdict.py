@@ -59,6 +59,7 @@ TABLE = {
     | {"signed_permutations": YES, "loss_transform": "invariant if momentum = 0"},
     "muadam": BY_TWO | NO_DECAY,
     "muadam_sania": BY_TWO | NO_DECAY | SCALED,
+    "bounded_muadam_sania": BY_TWO | dict.fromkeys(SCALED, YES),
     "one_sided_shampoo": ROTATED | ANYWHERE | {"signed_permutations": YES, "loss_scale": ZERO},
     "adagrad": ENTRYWISE | MIRRORED | ANYWHERE | {"loss_scale": ZERO},
     "amsgrad": ENTRYWISE | MIRRORED | ANYWHERE | {"loss_scale": ZERO},

@@ -116,6 +116,20 @@ def test_previous_value_of_a_state():
     equal(run(nd.prev(nd.accumulate(G)), GRADIENTS), expected)
 
 
+def test_the_weights_before_the_first_step_are_those_it_starts_from():
+    """Heavy ball: without momentum at the first step, with the last step's after that."""
+    rule = nd.functional(nd.optimizer(lambda lr=1.0: W - lr * G + 0.5 * (W - nd.prev(W))))
+    w = torch.full((1, 1), 8.0)
+    state = rule.init(w)
+    walked = []
+    for _ in range(3):
+        w, state = rule.update(torch.ones(1, 1), state, w)
+        walked.append(float(w))
+    assert walked == [7.0, 5.5, 3.75]
+    first = run(nd.prev(W, 3) + (G - G), GRADIENTS[:2], torch.ones_like(GRADIENTS[0]))
+    equal(first, [torch.ones_like(GRADIENTS[0])] * 2)
+
+
 def test_reading_old_and_new_value():
     expected = loop(lambda s, g: 2 * s + g)
     found = run(

@@ -1,5 +1,8 @@
 """The inputs of a declaration."""
 
+import inspect
+import pydoc
+
 import pytest
 import torch
 from moments import definite
@@ -77,3 +80,10 @@ def test_moments_are_what_is_passed():
     torch.testing.assert_close(new, S @ g @ A)
     assert rule.moments == ("input_moment", "output_moment")
     assert nd.Declaration("half", (), nd.output_moment @ nd.G).moments == ("output_moment",)
+
+
+def test_help_on_a_stream_says_what_it_is():
+    told = {x: pydoc.render_doc(x) for x in (nd.G, nd.W, nd.t, nd.loss, nd.rows, nd.cols)}
+    assert "gradient of the loss" in told[nd.G]
+    assert len(set(told.values())) == len(told)
+    assert inspect.getdoc(type(nd.G)).startswith("An input: the gradient")

@@ -208,8 +208,14 @@ def test_limits_are_known_to_be_lengths():
             clip(G, -1)
         with refuses(nd.DomainError, "limit"):
             clip(G, nd.loss)
-        with refuses(nd.ShapeError, "one number"):
-            clip(G, nd.abs(W))
+    with refuses(nd.ShapeError, "one number"):
+        nd.clip(G, nd.abs(W))
+
+
+def test_entries_may_have_a_limit_each():
+    x, limit = torch.tensor([[3.0, -3.0]]).double(), torch.tensor([[1.0, -2.0]]).double()
+    clipped = evaluate(nd.clip_entries(G, nd.abs(W)), x, limit)
+    assert clipped.tolist() == [[1.0, -2.0]]
 
 
 def test_places_other_than_tensor_and_layers_are_refused():
