@@ -51,7 +51,8 @@ def train(
     """
     scheduled = [LambdaLR(x, factor) for x in optimizers] if factor else []
     losses: list[float] = []
-    others = itertools.islice(task.losses(), 1, None)  # the next batch, for who asks for another
+    # The next batch, and after the last one the first, for rules that ask on a fresh sample.
+    others = itertools.chain(itertools.islice(task.losses(), 1, None), task.losses())
     for _, loss_of, fresh in zip(range(steps), task.losses(), others, strict=False):
         losses.append(_taken(task.model, optimizers, loss_of, fresh))
         if not math.isfinite(losses[-1]):
