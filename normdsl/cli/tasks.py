@@ -27,7 +27,7 @@ def digits_task(model: nn.Module, data: Data, steps: int, seed: int, batch: int 
     """Return the task of naming digits."""
 
     def losses() -> Iterator[Loss]:
-        for chosen in minibatches(len(data.train_x), batch, steps, seed):
+        for chosen in minibatches(len(data.train_x), batch, steps + 1, seed):
             yield partial(_loss, model, data.train_x[chosen], data.train_y[chosen])
 
     return Task(model, losses, partial(accuracy, model, data.test_x, data.test_y))
@@ -39,7 +39,7 @@ def text_task(steps: int, seed: int, batch: int = 32) -> Task:
     model = transformer(text.symbols, seed)
 
     def losses() -> Iterator[Loss]:
-        for x, y in windows(text.train, batch, steps, seed):
+        for x, y in windows(text.train, batch, steps + 1, seed):
             yield partial(_loss, model, x, y)
 
     def score() -> float:

@@ -26,7 +26,8 @@ class Task:
 
     Args:
         model: what is trained. losses: yields, batch after batch, functions of no argument that
-            evaluate the loss. score: the share of right answers on what was not trained on.
+            evaluate the loss; one more than there are steps, for rules that ask for another batch.
+        score: the share of right answers on what was not trained on.
         measured: what the score is called.
     """
 

@@ -82,7 +82,8 @@ def tuned(rule: Declaration, data: Data, steps: int, tick: Tick) -> float:
         reached = [_run(rule, rate, data, factors(0), steps, seed).accuracy for seed in SEEDS]
         return float(round(sum(reached) / len(SEEDS), 3))
 
-    return max(_told(RATES, tick), key=mean)
+    best: float = max(_told(RATES, tick), key=mean)
+    return best
 
 
 def factors(spread: float) -> Tensor:

@@ -81,10 +81,16 @@ def test_the_headline_rule_trains_at_its_defaults_and_the_papers_diverges():
         assert (learnt.score() > 0.93) == good
 
 
+@pytest.mark.parametrize("data", Dataset)
+def test_a_task_has_a_batch_more_than_steps(data):
+    assert len(list(task(data, 4, 2, seed=0).losses())) == 3
+
+
 def test_characters_are_guessed_better_after_a_few_steps():
     learnt = task(Dataset.CHARS, 0, 3, seed=0)
     optimizers, told = optimizers_for(learnt.model, bounded_muadam_sania, nd.algorithms.adamw)
     assert told == "bounded_muadam_sania on 15 matrices, adamw on 10 vectors"
     losses = train(learnt, optimizers, 3)
+    assert len(losses) == 3
     assert losses[2] < losses[0]
     assert 0 <= learnt.score() <= 1
