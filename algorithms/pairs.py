@@ -107,7 +107,8 @@ def lora_muon(
 
     ‖ΔB A‖ ≤ ½ and ‖B ΔA‖ ≤ ½ in the spectral norm; ‖ΔB A‖ = ‖ΔB S^½‖ with S = A Aᵀ, so that
     ΔB = −lr/2 polar(m_B S^−½) S^−½,  ΔA = −lr/2 R^−½ polar(R^−½ m_A) with R = BᵀB. The momenta are
-    averages of gradients, which move with the gauge as gradients do.
+    averages of gradients, which move with the gauge as gradients do. Muon's step (Jordan et al.,
+    2024) for pairs, as it stands beside LoRA-RITE (arXiv:2410.20625); no code was found.
 
     Example:
         >>> import normdsl as nd

@@ -5,7 +5,7 @@ import gc
 
 import programs
 import pytest
-from grammar import GRAMMARS
+from grammar import GRAMMARS, pairs
 
 from normdsl import G
 from normdsl.expressions.domains import FRACTION, NON_NEGATIVE, POSITIVE, REAL
@@ -35,6 +35,7 @@ def built():
 def nodes():
     """Return every node of them, and of how steps enter rules."""
     values = [*(value for _, value in built()), *(update(G) for update in programs.UPDATES)]
+    values += [rule.update for rule in pairs.rules(6)]
     return {x for value in values for x in walk(value)}
 
 

@@ -55,6 +55,8 @@ def moments(members: Sequence[Member], capture: Capture | None) -> dict[str, lis
 
 def _beside(members: Sequence[Member]) -> dict[str, list[Tensor]]:
     """Return what the neighbours of parameters are, by name; weights as they are now, in copies."""
+    if not members[0].neighbours:
+        return {}
     names = [x.name for x in members[0].neighbours]
     columns = zip(*(m.neighbours for m in members), strict=True)
     dtype = members[0].layout.stepper.dtype(members[0].param)

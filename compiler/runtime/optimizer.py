@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -238,17 +238,17 @@ class DeclaredOptimizer(Optimizer):
         self, closure: Callable[[], Any] | None, loss: Any, fresh: Callable[[], Any] | None
     ) -> Any:
         """Take one step."""
-        params = [p for group in self.param_groups for p in parameter_groups.parameters(group)]
-        sample, second = (self._sample(x, params) for x in (closure, fresh))
-        if sample is not None and not self._begins_elsewhere(params):
+        sample, second = (self._sample(x) for x in (closure, fresh))
+        if sample is not None and not self._begins_elsewhere(sample.params):
             loss = sample.first()
         self._advance(loss, sample, second)
         return loss if sample is None else sample.loss
 
-    def _sample(self, closure: Callable[[], Any] | None, params: Sequence[Tensor]) -> Sample | None:
+    def _sample(self, closure: Callable[[], Any] | None) -> Sample | None:
         if closure is None:
             return None
         require_closure(closure)
+        params = [p for group in self.param_groups for p in parameter_groups.parameters(group)]
         return Sample(closure, params, self._buffers, self._capture)
 
     def _begins_elsewhere(self, params: Iterable[Tensor]) -> bool:

@@ -45,6 +45,7 @@ class Chance:
             lambda x: nd.sign(x),
             nd.polar,
             lambda x: nd.frobenius.value(x) * x,
+            lambda x: own.cols * x,
         ]
         return self.rng.choice(kinds)(again(depth - 1))
 
