@@ -104,8 +104,8 @@ class Declaration(Rule):
 
         Options are hyper-parameters (`betas=` for beta1, beta2), `schedule=`, `view=`, `maximize=`,
         `capturable=`, `nonfinite="raise" | "skip"`, `judged=` (results before they are written),
-        `seed=` of the random numbers that the rule draws, and `capture=`, the `nd.capture(model)`
-        of a rule that reads moments of the layers.
+        `seed=` of the random numbers that the rule draws, `capture=`, the `nd.capture(model)` of a
+        rule that reads moments of the layers, and `replicas=`, which processes train one model.
         Without parameters: the rule with hyper-parameters, view and schedule, for `nd.route` or a
         parameter group.
 

@@ -12,6 +12,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from normdsl.compiler.routing.head import head
 from normdsl.compiler.routing.kinds import EMBEDDING, HEAD, HIDDEN, ROLES, VECTOR, Seen, seen
+from normdsl.compiler.runtime.flattened import flattened_by, lost
 from normdsl.compiler.runtime.views import View
 from normdsl.errors import GradientError
 from normdsl.show.grid import Grid
@@ -61,12 +62,16 @@ def assigned(model: nn.Module) -> list[Assignment]:
     direction is a matrix, the lengths are a vector.
 
     Raises:
-        GradientError: for a parameter of a lazy module that has no shape yet.
+        GradientError: for a parameter of a lazy module that has no shape yet, or one that a
+            wrapper has flattened.
     """
     owned = list(_owned(model))
     for name, _, _, p in owned:
         if is_lazy(p):
             raise _lazy(name)
+        if flattened_by(p):
+            why, hint = lost(p)
+            raise GradientError(f"find the role of {name}", why=why, hint=hint)
     last, uses = head(model), dict[int, list[Assignment]]()
     for name, own, module, p in owned:
         role, view = _role(module, own, p, module is last)
@@ -81,7 +86,8 @@ def roles(model: nn.Module) -> Grid:
     """Return a table of the parameters of a model: shape, role, view, module, other names.
 
     Raises:
-        GradientError: for a parameter of a lazy module that has no shape yet.
+        GradientError: for a parameter of a lazy module that has no shape yet, or one that a
+            wrapper has flattened.
 
     Example:
         >>> import normdsl as nd

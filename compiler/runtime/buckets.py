@@ -22,7 +22,8 @@ from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import OFFSET, STEP, real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.memory import Memory
-from normdsl.compiler.runtime.nonfinite import has_values, lengths, trace
+from normdsl.compiler.runtime.nonfinite import has_values, largest, lengths, trace
+from normdsl.compiler.runtime.shards import aligned, local, mesh_of
 from normdsl.compiler.runtime.stepper import Stepper
 
 #: Tensors with as many entries are measured one by one, which CPUs do faster.
@@ -62,6 +63,8 @@ class Bucket(ABC):
         self.params = [m.param for m in members]
         self.done, self._fresh = first.done, first.fresh
         self._complex = first.param.is_complex()
+        #: The processes that hold the parameters together; None if each has its own.
+        self.mesh = mesh_of(first.param)
         counts = torch.tensor(
             [[first.done] * len(members), [m.offset or 0 for m in members]],
             dtype=torch.int64,
@@ -206,12 +209,16 @@ class Bucket(ABC):
         return self._held
 
     def weights(self, first: int = 0, last: int | None = None) -> list[Tensor]:
-        """Return the parameters, or some of them, over the real numbers."""
-        return self._reals(self.params[first:last])
+        """Return the parameters, or some, over the real numbers: what this process has of them."""
+        found = self.params[first:last]
+        return self._reals(found if self.mesh is None else [local(p) for p in found])
 
     def grads(self, first: int = 0, last: int | None = None) -> list[Tensor]:
         """Return their gradients, over the real numbers."""
-        return self._reals([p.grad for p in self.params[first:last] if p.grad is not None])
+        pairs = [(p.grad, p) for p in self.params[first:last] if p.grad is not None]
+        if self.mesh is None:
+            return self._reals([g for g, _ in pairs])
+        return self._reals([aligned(g, p) for g, p in pairs])
 
     def sizes(self, name: str) -> Tensor:
         """Return numbers not below the largest magnitude, and finite only if all entries are.
@@ -224,6 +231,8 @@ class Bucket(ABC):
     def largest(self, name: str) -> Tensor:
         """Return for each member the largest magnitude, NaN if there is one; see `sizes`."""
         values = self.weights() if name == "W" else self.grads()
+        if self.mesh is not None:  # of which there may be nothing here
+            return torch.stack([largest(x) for x in values])
         return torch.stack(torch._foreach_norm(values, math.inf))
 
     def _lengths(self, values: list[Tensor]) -> Tensor:

@@ -54,8 +54,8 @@ class Capture:
 
     Recorded is what takes part in a backward pass of a layer whose weight needs a gradient. A step
     uses the moments up; a refused step leaves them, as it leaves gradients. Under data parallelism
-    they are those of the local batch; a loss scaled for half precision scales E[g gᵀ] by its
-    square.
+    they are those of the local batch, which a step averages over `replicas=`; a loss scaled for
+    half precision scales E[g gᵀ] by its square.
 
     Args:
         layers: modules, searched for `Linear` and `Conv2d`.

@@ -22,6 +22,7 @@ from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import trace
+from normdsl.compiler.runtime.shards import local
 
 #: Entries of a chunk.
 CHUNK = 2**17
@@ -111,7 +112,7 @@ class Chunks(Entries):
         ]
 
     def told(self) -> str:
-        return f"in {len(self.chunks)} chunks by torch's operations, {self._why}"
+        return f"in {len(self.chunks)} chunks by torch's operations, {self._why}{self._where}"
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
         return self._taken(context) if ok is None else self._taken_by(context, ok)
@@ -129,7 +130,7 @@ class Chunks(Entries):
             values = self._made(k, inputs)
             sizes += [trace(x) for x in values]
             self._put(k, inputs, values)
-        return torch.isfinite(torch.stack(sizes))
+        return torch.isfinite(torch.stack(sizes)) if sizes else self._none() == 0
 
     def _taken_by(self, context: Context, ok: Tensor) -> Tensor:
         """Take the step of some members; return whether all that is new is finite, for each.
@@ -248,7 +249,8 @@ class Chunks(Entries):
 
 def _is_large(member: Member) -> bool:
     """Return whether the entries of a parameter are taken where they are."""
-    return member.param.numel() >= CHUNK and member.param.is_contiguous()
+    param = local(member.param)
+    return param.numel() >= CHUNK and param.is_contiguous()
 
 
 def _of(number: Any, own: Tensor | int) -> Any:

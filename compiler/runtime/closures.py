@@ -20,6 +20,7 @@ from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.evaluating import difference, missing_sample, reach
 from normdsl.compiler.runtime.inputs import as_loss
 from normdsl.compiler.runtime.members import Context
+from normdsl.compiler.runtime.replicas import Replicas
 from normdsl.errors import GradientError, HyperparameterError
 from normdsl.schedules.methods import Differences, DoubleBackward
 
@@ -33,6 +34,7 @@ class Sample:
         buffers: tensors that an evaluation changes, such as running means, and that keep what the
             first evaluation left.
         capture: what records the moments of the layers, of the first evaluation alone.
+        together: the processes that evaluate it on samples of their own, once they are known.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Sample:
         self.closure, self.params, self.buffers = closure, params, buffers
         self._paused = nullcontext if capture is None else capture.paused
         self.loss: Any = None
+        self.together = Replicas()
         self.begun_at_weights = False
         devices = dict.fromkeys(p.device for p in params)
         self._generators = [x for x in map(_generator, devices) if x is not None]
@@ -125,7 +128,7 @@ class Evaluations:
             loss = None
             known = _have_graphs(grads) or isinstance(self.method, Differences)
             if fresh or not along or any(x is not None for x in points) or not known:
-                loss = as_loss(self._evaluated(points, sample))
+                loss = self._mean(as_loss(self._evaluated(points, sample)))
             slopes = self._slopes()
             found = self._gathered()
             shaped = map(self._shaped, along)
@@ -138,6 +141,11 @@ class Evaluations:
                 p.grad = grad if self.sample.begun_at_weights else p.grad
             self._locate()
         return Answer(self._losses(loss), found, products)
+
+    def _mean(self, loss: Tensor | None) -> Tensor | None:
+        """Return the mean of a loss over replicas; None if one of them has none."""
+        found = self.sample.together.mean(None if loss is None else [loss])
+        return None if found is None else found[0]
 
     def _evaluated(self, points: Sequence[Tensor | None], sample: Sample) -> Any:
         """Evaluate the closure with parameters at their points; gradients are those there."""

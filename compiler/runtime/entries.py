@@ -11,6 +11,7 @@ from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.members import Context, Member
+from normdsl.compiler.runtime.shards import aligned, is_sharded, local, seen_as
 
 
 class Entries(Bucket):
@@ -23,7 +24,7 @@ class Entries(Bucket):
 
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
         super().__init__(members, maximize, uniform)
-        self.counts = [real(p).numel() for p in self.params]
+        self.counts = [real(local(p)).numel() for p in self.params]
         first, device = members[0], self.clocks.device
         padded = [-(-count // self.align) * self.align for count in self.counts]
         self.states = []
@@ -33,8 +34,20 @@ class Entries(Bucket):
             self.states.append(buffer)
             parts = torch.split(buffer, padded)
             for views, member, part in zip(self.views, members, parts, strict=True):
-                views[field.name] = laid_out(part, member)
-                views[field.name].copy_(member.state[field.name])
+                home, state = laid_out(part, member), member.state[field.name]
+                if is_sharded(member.param):
+                    home.copy_(_own(state, member.param, home))
+                    home = seen_as(home, member.param)
+                else:
+                    home.copy_(state)
+                views[field.name] = home
+
+    @property
+    def _where(self) -> str:
+        """What of sharded parameters a process steps, for people."""
+        return (
+            "" if self.mesh is None else f", on each of {self.mesh.size()} processes its own part"
+        )
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -46,6 +59,25 @@ class Entries(Bucket):
 
 
 def laid_out(part: Tensor, member: Member) -> Tensor:
-    """Return memory for the entries of a parameter in its shape, in the order that it has them."""
-    param = real(member.param)
+    """Return memory for the entries of a parameter in its shape, in the order that it has them.
+
+    Of a sharded parameter for those that this process holds, row by row where these are not dense.
+    """
+    param = real(local(member.param))
+    if param.numel() < part.numel():  # padding comes last
+        part = part[: param.numel()]
+    if is_sharded(member.param) and not is_dense(param):
+        return part.view(param.shape)
     return part.as_strided(param.shape, param.stride(), part.storage_offset())
+
+
+def is_dense(x: Tensor) -> bool:
+    """Return whether the entries of a tensor lie in memory without gaps."""
+    return torch.empty_like(x, device="meta").stride() == x.stride()
+
+
+def _own(state: Tensor, param: Tensor, home: Tensor) -> Tensor:
+    """Return what this process holds of a state, which may be whole, or divided otherwise."""
+    if param.is_complex() and not is_sharded(state):
+        return real(aligned(torch.view_as_complex(state.contiguous()), param)).to(home)
+    return aligned(state, param)

@@ -9,10 +9,11 @@ from normdsl.compiler.native.scalars import NotScalarError
 from normdsl.compiler.runtime import staged
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.chunks import Chunks
-from normdsl.compiler.runtime.entries import Entries
+from normdsl.compiler.runtime.entries import Entries, is_dense
 from normdsl.compiler.runtime.fused import Fused, compiled
 from normdsl.compiler.runtime.matrices import Matrices
 from normdsl.compiler.runtime.members import Member
+from normdsl.compiler.runtime.shards import is_sharded, local
 from normdsl.compiler.runtime.staged import Staged
 from normdsl.errors import HyperparameterError
 
@@ -45,7 +46,7 @@ def _why_not_fused(members: Sequence[Member]) -> str:
     """Return why parameters of an entry-wise rule do not step by native code; empty if they do."""
     first = members[0]
     program = first.layout.stepper.program
-    why = _why_not_worth(members)
+    why = _why_not_worth(members) or _why_not_here(members)
     if why:
         return why
     why = refusal(first.param.device.type) or _failure(lambda: compiled(first))
@@ -75,6 +76,14 @@ def _why_not_worth(members: Sequence[Member]) -> str:
     if asked is False:
         return "as compile=False asks"
     return f"as {count:,} entries are few" if asked is None and count < MANY else ""
+
+
+def _why_not_here(members: Sequence[Member]) -> str:
+    """Return why native code cannot step what a process holds of sharded parameters."""
+    parts = [local(m.param) for m in members if is_sharded(m.param)]
+    if parts and not any(x.numel() for x in parts):
+        return "as this process holds no entry of them"
+    return "" if all(map(is_dense, parts)) else "as their entries do not lie together in memory"
 
 
 def _failure(compile: Callable[[], object]) -> str:

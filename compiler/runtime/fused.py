@@ -17,6 +17,7 @@ from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.inputs import Known
 from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.members import Context, Member
+from normdsl.compiler.runtime.shards import local
 
 
 class Fused(Entries):
@@ -30,7 +31,7 @@ class Fused(Entries):
         arrays = len(self.kernel.scalars.arrays)
         self.table = Table(self.counts, arrays, self.kernel.block, self.clocks.device)
         for k, field in enumerate(self.stepper.program.fields):
-            self.table.put(2 + k, [views[field.name] for views in self.views])
+            self.table.put(2 + k, [local(views[field.name]) for views in self.views])
         pairs = enumerate(zip(self.grads(), self.weights(), strict=True))
         # Gradients whose entries do not lie in memory as those of their weights do.
         self._uneven = [k for k, (g, w) in pairs if g.stride() != w.stride()]
@@ -38,7 +39,8 @@ class Fused(Entries):
         self._copies: dict[int, Tensor] = {}
 
     def told(self) -> str:
-        return f"by one kernel in {self.kernel.language}, which took {self.kernel.seconds:.1f} s"
+        took = f"which took {self.kernel.seconds:.1f} s"
+        return f"by one kernel in {self.kernel.language}, {took}{self._where}"
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
         if ok is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -16,8 +17,30 @@ from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.moments import missing_moments
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.parameter_groups import Settings
+from normdsl.compiler.runtime.replicas import Replicas, no_loss, no_moments
+from normdsl.compiler.runtime.shards import whole
 from normdsl.compiler.runtime.tuples import Neighbour
 from normdsl.errors import GradientError
+
+
+def losses(said: Sequence[Settings], value: Any, together: Replicas) -> list[Tensor | None]:
+    """Return the loss that each group's rule minimises, if it reads it: the mean over replicas.
+
+    Raises:
+        GradientError: if it is missing, or not one number, on any of the processes.
+    """
+    reading = next((x for x in said if x.reads_loss), None)
+    if reading is None or not together.groups:
+        return [loss(x, value) for x in said]
+    refused, found = None, None
+    try:
+        found = loss(attrs.evolve(reading, maximize=False), value)
+    except GradientError as error:
+        refused = error
+    mean = together.mean(None if found is None else [found])
+    if mean is None:
+        raise refused or no_loss(reading.rule.name)
+    return [loss(x, mean[0]) for x in said]
 
 
 def loss(said: Settings, value: Any) -> Tensor | None:
@@ -34,10 +57,13 @@ def loss(said: Settings, value: Any) -> Tensor | None:
     return -told if said.maximize else told
 
 
-def moments(members: Sequence[Member], capture: Capture | None) -> dict[str, list[Tensor]]:
+def moments(
+    members: Sequence[Member], capture: Capture | None, together: Replicas
+) -> dict[str, list[Tensor]]:
     """Return what a step reads of each parameter besides weights and gradient, by name.
 
-    The moments of its layer, which a capture recorded, and what its neighbours are.
+    The moments of its layer, which a capture recorded, averaged over replicas as the gradients are,
+    and what its neighbours are.
 
     Raises:
         GradientError: if there is no capture, or it has seen nothing of a parameter.
@@ -49,8 +75,18 @@ def moments(members: Sequence[Member], capture: Capture | None) -> dict[str, lis
         return near
     if capture is None:
         raise missing_moments(rule, reads, f"{rule}(…, capture=capture)")
-    seen = [_seen(rule, m.param, capture) for m in members]
-    return {**{name: [x[name] for x in seen] for name in reads}, **near}
+    refused, found = None, None
+    try:
+        seen = [_seen(rule, m.param, capture) for m in members]
+        found = [x[name] for name in reads for x in seen]
+    except GradientError as error:
+        refused = error
+    means = together.mean(found)
+    if means is None:
+        raise refused or no_moments(rule)
+    each = len(members)
+    own = {name: means[k * each : (k + 1) * each] for k, name in enumerate(reads)}
+    return {**own, **near}
 
 
 def _beside(members: Sequence[Member]) -> dict[str, list[Tensor]]:
@@ -70,7 +106,7 @@ def _stream(x: Neighbour, dtype: torch.dtype) -> Tensor:
     """Return the weights or the gradient of a neighbour as a matrix."""
     found = x.param.grad if x.gradient else x.param
     assert found is not None, "a tuple of parameters steps if all of them have a gradient"
-    matrix = found.detach().reshape(found.shape[0], -1)
+    matrix = whole(found.detach()).reshape(found.shape[0], -1)
     matrix = matrix.to(dtype, copy=not x.gradient)
     return -matrix if x.gradient and x.maximize else matrix
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering import refresh
+from normdsl.compiler.runtime.shards import whole
 from normdsl.errors import GradientError
 
 #: Scalars of all layers, and what a batch contributed to them, by their names.
@@ -98,6 +99,7 @@ def as_loss(value: Any) -> Tensor | None:
         return None
     if isinstance(value, Real):
         return on_the_host(float(value))
+    value = whole(value)
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
         return value if value.is_floating_point() else value.float()
     raise GradientError(

@@ -12,7 +12,7 @@ from normdsl.errors import HyperparameterError
 from normdsl.near import nearest, plain
 
 #: Options of an optimizer that hold for all its groups.
-_WHOLE = ("nonfinite", "capture", "capturable", "differentiable")
+_WHOLE = ("nonfinite", "capture", "capturable", "differentiable", "replicas")
 
 
 class Group(dict[str, Any]):

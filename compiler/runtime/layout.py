@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from normdsl.compiler.lowering.fields import Field
+from normdsl.compiler.runtime.flattened import flattened_by, lost
+from normdsl.compiler.runtime.shards import is_settled, is_sharded
 from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.compiler.runtime.views import Flat, View
 from normdsl.errors import GradientError
@@ -206,7 +208,8 @@ def require_kind(stepper: Stepper, param: Tensor, view: View | None = None) -> N
         GradientError: for what is nested or sparse; for integers, and numbers of 8 bits or less;
             for complex numbers, if the rule knows matrices or their size (a complex matrix is not
             the real one of twice the columns); for a tensor of another order than 2 that has no
-            view, if the rule knows matrices.
+            view, if the rule knows matrices; for a part of a vector that a wrapper has made, if
+            the rule is not entry-wise.
     """
     if param.is_nested or param.layout is not torch.strided:
         raise _refused(
@@ -214,6 +217,15 @@ def require_kind(stepper: Stepper, param: Tensor, view: View | None = None) -> N
             f"layout {param.layout}{', nested' if param.is_nested else ''}",
             "norms and factorisations need every entry, in rows and columns",
             "use a dense tensor: param.to_dense(), or one parameter for each of those nested",
+        )
+    if not stepper.entrywise and flattened_by(param):
+        raise _refused(stepper, f"shape {tuple(param.shape)}, flattened", *lost(param))
+    if is_sharded(param) and not is_settled(param):
+        raise _refused(
+            stepper,
+            f"shape {tuple(param.shape)}, a sum over processes",
+            "no process holds an entry of it, only a term (the placement Partial)",
+            "redistribute it to Shard or Replicate before it becomes a parameter",
         )
     if param.is_complex() and (stepper.matrix_only or stepper.reads_sizes):
         raise _refused(

@@ -27,7 +27,7 @@ class Loose(Bucket):
         layout = member.layout
         for field, dtype in zip(layout.fields, self._buffers(member), strict=True):
             for key in layout.stored(field):
-                self.views[0][key] = _home(real(member.param), member.state[key], dtype)
+                self.views[0][key] = self._home(member, key, dtype)
 
     @property
     def pieces(self) -> int:
@@ -47,14 +47,13 @@ class Loose(Bucket):
     def inputs(self, context: Context) -> list[Inputs]:
         """Return a batch for each of its pieces."""
         (member,) = self.members
-        layout, param = member.layout, real(member.param)
-        assert member.param.grad is not None
-        grad, given = real(self.slope(member.param.grad)), None
+        layout, param = member.layout, self._weight()
+        grad, given, states_ = self._grad(), None, self._states()
         if context.given is not None:
             given = context.given.reshape(1, 1, 1)
             grad = torch.where(context.given[0], grad, 0)
         fields = self.stepper.program.fields
-        states = [layout.read(self.views[0], field) for field in fields]
+        states = [layout.read(states_, field) for field in fields]
         moments = {k: torch.stack([*column]) for k, column in context.moments.items()}
         drawn: dict[str, Any] = {}
         if member.origin is not None:
@@ -87,11 +86,10 @@ class Loose(Bucket):
         good = self._good(weight, states)
         mask = None if ok is None else (ok & good)[0]
         param = self.members[0].param
-        weight = weight if mask is None else torch.where(mask, weight, real(param))
-        param.copy_(torch.view_as_complex(weight.contiguous()) if param.is_complex() else weight)
-        for key, new in states.items():
-            old = self.views[0][key]
-            old.copy_(new if mask is None else torch.where(mask, new, old))
+        new = torch.view_as_complex(weight.contiguous()) if param.is_complex() else weight
+        self._put(param, new, mask)
+        for key, x in states.items():
+            self._put(self.views[0][key], x, mask)
         return good
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
@@ -100,7 +98,7 @@ class Loose(Bucket):
     def _made(self, context: Context, known: Sequence[Known]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the new value and the new states, as they are kept."""
         (member,) = self.members
-        layout, param = member.layout, real(member.param)
+        layout, dtype = member.layout, member.param.dtype.to_real()
         batches = self.inputs(context)
         pieces = zip(batches, known, strict=True)
         try:
@@ -108,15 +106,15 @@ class Loose(Bucket):
         except FactorisationError:
             if context.given is None:
                 raise
-            return torch.full_like(param, torch.nan), {
-                k: self.views[0][k] for k in self.views[0] if k not in COUNTS
+            return torch.full_like(self._weight(), torch.nan), {
+                k: x for k, x in self._states().items() if k not in COUNTS
             }
-        weight = layout.view.join([w for w, _ in new], layout.shape).to(param.dtype)
+        weight = layout.view.join([w for w, _ in new], layout.shape).to(dtype)
         states: dict[str, Tensor] = {}
         for k, field in enumerate(layout.fields):
-            dtype = self.stepper.kept_dtype(field, member.param)
+            kept = self.stepper.kept_dtype(field, member.param)
             rounded = [
-                rounding.kept(k, after[k], dtype, self._noise(inputs, piece), len(after[k]))
+                rounding.kept(k, after[k], kept, self._noise(inputs, piece), len(after[k]))
                 for piece, (inputs, (_, after)) in enumerate(zip(batches, new, strict=True))
             ]
             states.update(layout.write(field, rounded))
@@ -127,6 +125,28 @@ class Loose(Bucket):
         if not self.stepper.rounds or inputs.stream is None:
             return None
         return folded(inputs.stream, torch.full_like(inputs.stream, piece))
+
+    def _weight(self) -> Tensor:
+        """Return the parameter over the real numbers."""
+        return real(self.members[0].param)
+
+    def _grad(self) -> Tensor:
+        """Return the gradient of what is minimised, over the real numbers."""
+        grad = self.members[0].param.grad
+        assert grad is not None
+        return real(self.slope(grad))
+
+    def _states(self) -> Mapping[str, Tensor]:
+        """Return the states, by their keys."""
+        return self.views[0]
+
+    def _home(self, member: Member, key: str, dtype: torch.dtype) -> Tensor:
+        """Return a state in memory of its own."""
+        return _home(real(member.param), member.state[key], dtype)
+
+    def _put(self, old: Tensor, new: Tensor, mask: Tensor | None) -> None:
+        """Write what is new where it is kept, if a flag says so or there is none."""
+        old.copy_(new if mask is None else torch.where(mask, new, old))
 
     def _good(self, weight: Tensor, states: Mapping[str, Tensor]) -> Tensor:
         return finite(weight, *states.values()).reshape(1)

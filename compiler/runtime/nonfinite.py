@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.utils import get_total_norm
 
+from normdsl.compiler.runtime import shards
 from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError
 from normdsl.show.text import text
@@ -21,7 +23,7 @@ def finite(*values: Tensor | None) -> Tensor:
     """Return whether tensors are finite, as a tensor on the device of the first."""
     known = [v for v in values if v is not None]
     device = known[0].device
-    return torch.stack([torch.isfinite(_largest(v)).to(device) for v in known]).all()
+    return torch.stack([torch.isfinite(largest(v)).to(device) for v in known]).all()
 
 
 def has_values(x: Tensor) -> bool:
@@ -29,13 +31,20 @@ def has_values(x: Tensor) -> bool:
     return not (x.is_meta or isinstance(x, FakeTensor))
 
 
-def magnitude(values: Sequence[Tensor]) -> float:
+def magnitude(values: Sequence[Tensor], meshes: Sequence[Any] = ()) -> float:
     """Return the largest magnitude of an entry, NaN if there is one: one synchronisation.
 
     What has no values counts as zero: a step of such tensors finds shapes, dtypes and costs.
+
+    Args:
+        values: the tensors. meshes: of processes that must all know the same; each has its own
+            values, and a NaN of one is infinite for all.
     """
     told = [v for v in values if v.numel() and has_values(v)]
-    return float(get_total_norm(told, math.inf)) if told else 0.0
+    if not told and not meshes:
+        return 0.0
+    size = get_total_norm(told, math.inf) if told else torch.zeros((), device="cpu")
+    return float(shards.largest(size, meshes))
 
 
 def lengths(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -55,18 +64,21 @@ def rows_finite(x: Tensor) -> Tensor:
     return torch.isfinite(x).reshape(x.shape[0], -1).all(1)
 
 
-def all_finite(values: Sequence[Tensor]) -> bool:
+def all_finite(values: Sequence[Tensor], meshes: Sequence[Any] = ()) -> bool:
     """Return whether tensors are finite: one synchronisation, however many there are."""
-    return math.isfinite(magnitude(values))
+    return math.isfinite(magnitude(values, meshes))
 
 
-def all_true(flags: Sequence[Tensor]) -> bool:
+def all_true(flags: Sequence[Tensor], meshes: Sequence[Any] = ()) -> bool:
     """Return whether all are true, read from the device at once; those without values are."""
     told = [x.all() for x in flags if has_values(x)]
-    return not told or bool(torch.stack([x.to(told[0].device) for x in told]).all())
+    if not told:
+        return True
+    return bool(shards.agreed(torch.stack([x.to(told[0].device) for x in told]).all(), meshes))
 
 
-def _largest(x: Tensor) -> Tensor:
+def largest(x: Tensor) -> Tensor:
+    """Return the largest magnitude of an entry, NaN if there is one; 0 if there is no entry."""
     return torch.linalg.vector_norm(x, torch.inf) if x.numel() else x.sum()
 
 
@@ -112,19 +124,26 @@ class Line:
         return self.formula
 
 
-def blame(subject: Subject, loss: Tensor | None, given: Mapping[str, Tensor]) -> None:
+def blame(
+    subject: Subject,
+    loss: Tensor | None,
+    given: Mapping[str, Tensor],
+    meshes: Sequence[Any] = (),
+) -> None:
     """Refuse a step made from something that is not finite.
 
     Args:
         subject: whose step it is. loss: the loss, if the rule reads it.
         given: what the step is made from, by name: gradient, value, captured moments.
+        meshes: of processes that all refuse what is not finite on one of them.
+
 
     Raises:
         GradientError: for the first that is not finite.
     """
     for what, value in given.items():
         with_loss = loss if what == "gradient" else None
-        if not bool(finite(value, with_loss)):
+        if not bool(shards.agreed(finite(value, with_loss), meshes)):
             moments = what not in ("gradient", "value")
             raise GradientError(
                 subject.asked,

@@ -27,6 +27,13 @@ from normdsl.compiler.runtime.options import (
 )
 from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.compiler.runtime.plan import Plan, alike, origins_of, planned
+from normdsl.compiler.runtime.replicas import (
+    Replicas,
+    processes,
+    replicas,
+    require_alike,
+    warn_if_replaced,
+)
 from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import started
@@ -86,6 +93,12 @@ class DeclaredOptimizer(Optimizer):
         seed: of the random numbers that a rule draws. They are functions of the seed, the
             parameter (its name, or else its position), the step and the entry, so that replicas
             and a resumed run draw the same ones, and the generators of torch are left alone.
+            Processes that are known to train one model are refused if their seeds differ.
+        replicas: which processes train one model, each on samples of its own, and have all its
+            layers: a process group, True for all processes (DistributedDataParallel), False for
+            none. None for what can be seen: those that hold DTensors together. A rule that reads
+            the loss or captured moments, whose means over replicas then are read, or combines all
+            layers, is refused in one of several processes if neither is known.
         hyper: hyper-parameters, numbers or scalar tensors. No two groups share a tensor, so that a
             scheduler, which writes it in place, changes one of them: the first group has the one
             that is given here, others have copies of its value.
@@ -97,6 +110,12 @@ class DeclaredOptimizer(Optimizer):
         GradientError: for a parameter that needs a gradient and that the rule cannot take.
         DeclarationError: if it is not clear which scalars of all layers the rules share.
     """
+
+    replicas: Any = None
+    #: Seeds and layers that all replicas were seen to have.
+    _alike: object = None
+    #: Whether it was said that no parameter has a gradient.
+    _warned = False
 
     def __init__(
         self,
@@ -113,6 +132,7 @@ class DeclaredOptimizer(Optimizer):
         capture: Capture | None = None,
         buffers: Iterable[Tensor] = (),
         seed: int = 0,
+        replicas: Any = None,
         **hyper: Any,
     ) -> None:
         nonfinite = nonfinite or ("skip" if capturable else "raise")
@@ -123,6 +143,7 @@ class DeclaredOptimizer(Optimizer):
         self._capture = capture
         self._buffers = list(buffers)
         self._evaluating = False
+        self.replicas = replicas
         self._given: dict[str, Any]
         self._plan: Plan | None = None
         own: dict[str, Any] = {} if declaration is None else {"rule": declaration}
@@ -273,7 +294,12 @@ class DeclaredOptimizer(Optimizer):
         if begins and given.is_probe(self.param_groups):
             self.init_state()
             return
-        plan, contexts = self._planned(loss)
+        together = self._together()
+        if sample is not None:
+            sample.together = together
+        plan, contexts = self._planned(loss, together)
+        if not plan.buckets and not self._warned:
+            self._warned = warn_if_replaced(self.param_groups)
         self._plan = None  # a step that is refused leaves none behind
         step = Step(plan, contexts, self.state, self.judged, sample, second)
         if self.nonfinite == "skip":
@@ -287,7 +313,27 @@ class DeclaredOptimizer(Optimizer):
         if self._capture is not None:
             self._capture.clear(p for group in self.param_groups for p in group["params"])
 
-    def _planned(self, loss: Any) -> tuple[Plan, list[Context]]:
+    def _together(self) -> Replicas:
+        """Return the processes that train the model, which agree on what must be equal.
+
+        Raises:
+            HyperparameterError: if a rule must know them and they are not said, or if they differ.
+        """
+        if self.replicas is False or processes() == 1:
+            return Replicas()
+        groups = [(settings(g), parameter_groups.parameters(g)) for g in self.param_groups]
+        live = [(x, ps) for x, ps in groups if any(p.requires_grad for p in ps)]
+        params = [p for _, ps in live for p in ps if p.requires_grad]
+        steppers = [s for said, ps in live for s in said.steppers(ps)]
+        found = replicas(self.replicas, steppers, params)
+        seeds = [x.seed for x, _ in live]
+        told = seeds, [p.shape for p in params]
+        if told != self._alike:
+            require_alike(found, steppers, seeds, params)
+            self._alike = told
+        return found
+
+    def _planned(self, loss: Any, together: Replicas) -> tuple[Plan, list[Context]]:
         """Return the plan of the next step, and what each of its buckets steps with."""
         skips = self.nonfinite == "skip"
         said = [settings(group) for group in self.param_groups]
@@ -295,11 +341,11 @@ class DeclaredOptimizer(Optimizer):
         same, plan = alike(hypers), self._plan
         if plan is None or not plan.holds(self.param_groups, self.state, same, skips):
             plan = planned(self.param_groups, hypers, same, self.state, skips)
-        told = [given.loss(settings_, loss) for settings_ in said]
+        told = given.losses(said, loss, together)
         contexts = []
         for bucket in plan.buckets:
             bucket.locate()
-            moments = given.moments(bucket.members, self._capture)
+            moments = given.moments(bucket.members, self._capture, together)
             context = Context(hypers[bucket.group], told[bucket.group], moments)
             contexts.append(context._replace(numbers=bucket.numbers(context)))
         return plan, contexts
@@ -395,7 +441,9 @@ class DeclaredOptimizer(Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or a copy holds: all but hooks and the capture, as torch does."""
         told = {"nonfinite": self.nonfinite, "capturable": self.capturable, "judged": self.judged}
-        told |= {"_capture": None, "_buffers": []}
+        told |= {"_capture": None, "_buffers": [], "_alike": None}
+        plain = isinstance(self.replicas, bool | None)  # process groups stay in their process
+        told |= {"replicas": self.replicas if plain else None}
         return {**super().__getstate__(), **told}
 
 

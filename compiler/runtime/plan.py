@@ -13,10 +13,12 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.kernels.draws import folded
 from normdsl.compiler.runtime import draws, parameter_groups
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.executors import bucket
+from normdsl.compiler.runtime.gathered import Gathered
 from normdsl.compiler.runtime.layout import OFFSET, STEP, layout
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
@@ -24,6 +26,7 @@ from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.memory import Memory
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
+from normdsl.compiler.runtime.shards import is_sharded, local, mesh_of, meshes_of, place_of
 from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import require_gradient, started
@@ -95,6 +98,7 @@ class Plan:
         groups: as they were. alike: for each the first group with its hyper-parameters.
         buckets: in order. skips: whether parameters may stop to step together.
         joined: the scalars of all layers that their rules combine.
+        meshes: the processes that hold parameters together, which step or refuse together.
         asks: whether any of their rules evaluates the loss again.
     """
 
@@ -108,6 +112,7 @@ class Plan:
         self.groups, self.alike, self.buckets, self.skips = groups, alike, buckets, skips
         steppers = dict.fromkeys(b.stepper for b in buckets)
         self.joined: Sequence[Scalar] = scalars(tuple(steppers)) if steppers else ()
+        self.meshes = meshes_of(p for bucket in buckets for p in bucket.params)
         self.asks = any(stepper.program.phases for stepper in steppers)
         self._versions: list[int] = []
         self._seen: list[Any] = []
@@ -227,6 +232,8 @@ def _members(
         had = state.get(p, {})
         fresh = own.begins(had, p.device)
         start = origins.get(p) if origins and stepper.draws else None
+        if start is not None and stepper.entrywise and is_sharded(p) and place_of(p):
+            start = folded(start, torch.full_like(start, place_of(p)))  # parts are rounded apart
         near = neighbours(said.sized, said.rule, together, said.maximize)
         had = {**started(own, p, hyper, start, near), **had} if fresh else had
         found.append(Member(p, own, number, had, 0, fresh, None, start, near))
@@ -294,9 +301,9 @@ def _kind(m: Member) -> tuple[Any, ...]:
     """Return the class of a parameter's bucket, and what its members have in common."""
     p, stepper = m.param, m.layout.stepper
     assert p.grad is not None
-    common = (stepper, m.done, m.fresh, p.dtype, p.device, p.grad.dtype)
+    common = (stepper, m.done, m.fresh, p.dtype, p.device, p.grad.dtype, mesh_of(p))
     if not _stacks(m):
-        return Loose, id(p), common
+        return Gathered if is_sharded(p) else Loose, id(p), common
     if stepper.entrywise:
         return Entries, common
     return Matrices, _batch(m), common
@@ -326,8 +333,10 @@ def _stacks(member: Member) -> bool:
     States of its shape are laid out in memory as the parameter, which a batch of the matrices of a
     tensor with more axes may not be.
     """
-    param, layout = member.param, member.layout
+    param, layout = local(member.param), member.layout
     plain = type(param) in (Tensor, torch.nn.Parameter) and not (param.is_conj() or param.is_neg())
+    if is_sharded(member.param):
+        return plain and layout.stepper.entrywise
     if layout.stepper.entrywise:
         like = torch.empty_like(param, device="meta")  # of the same strides, if these are dense
         return plain and like.stride() == param.stride()

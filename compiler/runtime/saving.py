@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.program import Program, lower
-from normdsl.compiler.runtime import parameter_groups
+from normdsl.compiler.runtime import parameter_groups, shards
 from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout
 from normdsl.compiler.runtime.nonfinite import finite, has_values
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
@@ -246,7 +246,8 @@ def _require_slot(rule: str, key: str, shape: tuple[int, ...], value: Any, nativ
     legal = tuple(value.shape) == shape or (not native and tuple(value.shape) == matrix)
     if not legal or not value.is_floating_point():
         raise _refused(f"{key} is {_described(value)}, and was to have the shape {shape}")
-    if has_values(value) and not bool(finite(value)):
+    part = shards.local(value)
+    if has_values(part) and not bool(shards.agreed(finite(part), shards.meshes_of([value]))):
         raise _refused(f"{key} is NaN or infinite")
 
 

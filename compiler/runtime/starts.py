@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.functions import beside
 from normdsl.compiler.runtime import draws, running
-from normdsl.compiler.runtime.layout import STEP, Layout, real
+from normdsl.compiler.runtime.layout import STEP, Layout, is_native, real
+from normdsl.compiler.runtime.shards import is_sharded, local, placed, replicated, seen_as, whole
 from normdsl.compiler.runtime.tuples import Neighbour
+from normdsl.compiler.runtime.views import Flat
 from normdsl.errors import GradientError
 
 
@@ -29,6 +32,8 @@ def started(
         origin: where its random numbers start, if the rule draws any.
         near: what its step reads of other parameters, from which a state may start.
     """
+    if is_sharded(param):
+        return _started_in_parts(layout, param, hyper, origin, near)
     stepper = layout.stepper
     state = {STEP: torch.zeros((), dtype=torch.int64, device=param.device)}
     seen = layout.view.pieces(real(param))
@@ -49,10 +54,31 @@ def started(
     return state
 
 
+def _started_in_parts(
+    layout: Layout,
+    param: Tensor,
+    hyper: Mapping[str, Any],
+    origin: Tensor | None,
+    near: Sequence[Neighbour],
+) -> dict[str, Tensor]:
+    """Return the state of a DTensor: each part's own, if the rule is entry-wise, or the whole's."""
+    if layout.stepper.entrywise:
+        own = local(param)
+        part = attrs.evolve(layout, view=Flat(), shape=tuple(real(own).shape))
+        state = started(part, own, hyper, origin, near)
+        return {k: x if k == STEP else seen_as(x, param) for k, x in state.items()}
+    state = started(layout, whole(param), hyper, origin, near)
+    native = {f.name for f in layout.fields if is_native(f) and not param.is_complex()}
+    return {
+        k: x if k == STEP else placed(x, param) if k in native else replicated(x, param)
+        for k, x in state.items()
+    }
+
+
 def _weights(dtype: torch.dtype, near: Sequence[Neighbour]) -> dict[str, Tensor]:
     """Return the weights of other parameters, as batches of one matrix, by name."""
     return {
-        x.name: x.param.detach().reshape(1, x.param.shape[0], -1).to(dtype)
+        x.name: whole(x.param.detach()).reshape(1, x.param.shape[0], -1).to(dtype)
         for x in near
         if not x.gradient
     }
@@ -70,6 +96,13 @@ def require_gradient(rule: str, param: Tensor, grad: Tensor) -> None:
             f"apply {rule} to a gradient of layout {grad.layout}",
             why="norms and factorisations need every entry",
             hint="use sparse=False in the embedding",
+        )
+    if is_sharded(grad) != is_sharded(param):
+        one, other = ("a DTensor", "none") if is_sharded(param) else ("no DTensor", "one")
+        raise GradientError(
+            f"apply {rule} to a parameter of shape {tuple(param.shape)}",
+            why=f"the parameter is {one}, and its gradient is {other}",
+            hint="let backward make the gradient, or distribute it as the parameter is",
         )
     if grad.shape != param.shape:
         raise GradientError(

@@ -33,6 +33,7 @@ from normdsl.compiler.runtime.nonfinite import (
     rows_finite,
 )
 from normdsl.compiler.runtime.plan import Plan
+from normdsl.compiler.runtime.shards import agreed, local
 from normdsl.compiler.runtime.skipping import masked
 from normdsl.errors import FactorisationError, GradientError
 
@@ -58,6 +59,11 @@ class Step:
     sample: Sample | None = None
     second: Sample | None = None
 
+    @property
+    def meshes(self) -> Sequence[Any]:
+        """The processes that must take the step together, or refuse it together."""
+        return self.plan.meshes
+
     def take(self) -> None:
         """Take it, unless something that it is made from, or that it makes, is not finite.
 
@@ -67,7 +73,7 @@ class Step:
         """
         if self._is_ahead() and self._taken_ahead():
             return
-        size = magnitude([*self._sizes(), *self._given()])
+        size = magnitude([*self._sizes(), *self._given()], self.meshes)
         if not math.isfinite(size):
             self._blame()  # of a very large gradient, the square alone is infinite
         try:
@@ -81,7 +87,7 @@ class Step:
         except FactorisationError:
             self._blame()
             raise
-        if not all_true(good):
+        if not all_true(good, self.meshes):
             self._refuse()
 
     def _is_judged(self) -> bool:
@@ -95,7 +101,7 @@ class Step:
         """Return whether the device decides whether to write, and the host asks it once, after."""
         devices = {bucket.clocks.device for bucket in self.buckets}
         decide = len(devices) == 1 and all(bucket.decides for bucket in self.buckets)
-        decide = decide and not self.plan.asks
+        decide = decide and not self.plan.asks and not self.meshes
         return decide and not self._is_judged()
 
     def _taken_ahead(self) -> bool:
@@ -121,8 +127,7 @@ class Step:
         """Take it for the parameters for which all is finite; nothing is read on the host."""
         for bucket in self.plan.unseen():
             bucket.see()
-        bound = self._bound()
-        contexts = [masked(b, c, bound, self._is_doubtful(b, c)) for b, c in self._pairs()]
+        contexts = [self._masked(*both) for both in self._pairs()]
         known = self._known(contexts)
         together = self._together(contexts, known)
         for bucket, context, told in zip(self.buckets, contexts, known, strict=True):
@@ -131,9 +136,23 @@ class Step:
             ok = ok & self._answered(bucket, told)
             if bucket.stepper.joins:
                 ok = ok & together.to(ok.device)
+            if bucket.mesh is not None:  # no process writes what another one leaves out
+                ok = ok & self._agreed(bucket, bucket.tried(context, told))
             good = bucket.run(context, told, ok)
             bucket.publish(self.state)
-            bucket.count(ok & good)
+            bucket.count(ok & self._agreed(bucket, good))
+
+    def _masked(self, bucket: Bucket, context: Context) -> Context:
+        """Return what members of a bucket step with, and which of them may, on all processes."""
+        found = masked(bucket, context, self._bound(), self._is_doubtful(bucket, context))
+        assert found.given is not None
+        assert found.usual is not None
+        given, usual = self._agreed(bucket, torch.stack([found.given, found.usual]))
+        return found._replace(given=given, usual=usual)
+
+    def _agreed(self, bucket: Bucket, flags: Tensor) -> Tensor:
+        """Return where all processes that hold the members of a bucket say true."""
+        return flags if bucket.mesh is None else agreed(flags, [bucket.mesh])
 
     @property
     def buckets(self) -> Sequence[Bucket]:
@@ -213,6 +232,7 @@ class Step:
         """Refuse a step whose result is not finite, before anything is written."""
         for (bucket, context), told in zip(self._pairs(), known, strict=True):
             good = bucket.tried(context, told)
+            good = agreed(good, self.meshes)
             if not all_true([good]):
                 self._blame()
                 first = int(good.logical_not().long().argmax()) if good.numel() > 1 else 0
@@ -238,19 +258,18 @@ class Step:
     def _blame(self) -> None:
         """Refuse a step made from something that is not finite, if it is."""
         for bucket, context in self._pairs():
+            weights, grads = bucket.weights(), bucket.grads()
             for k, member in enumerate(bucket.members):
                 moments = {name: column[k] for name, column in context.moments.items()}
-                grad = member.param.grad
-                assert grad is not None
-                given = {"gradient": grad, **moments, "value": member.param}
-                blame(self._subject(member), context.loss, given)
+                given = {"gradient": grads[k], **moments, "value": weights[k]}
+                blame(self._subject(member), context.loss, given, self.meshes)
 
     def _refuse(self) -> None:
         """Name the first parameter that is not finite any more, if there is one."""
         for bucket in self.buckets:
             for member, own in zip(bucket.members, bucket.held, strict=True):
                 kept = [x for k, x in own.items() if k not in COUNTS and member.layout.owns(k)]
-                if not all_finite([member.param, *kept]):
+                if not all_finite([local(member.param), *map(local, kept)], self.meshes):
                     raise refuse_result(self._subject(member, written=True), written=True)
 
     def _subject(self, member: Member, written: bool = False) -> Subject:

@@ -24,6 +24,7 @@ OPTIONS: tuple[tuple[str, Any, Any], ...] = (
     ("capture", Any, None),
     ("buffers", Any, ()),
     ("seed", int, 0),
+    ("replicas", Any, None),
 )
 OPTION_NAMES = tuple(name for name, *_ in OPTIONS)
 

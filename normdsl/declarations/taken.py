@@ -20,7 +20,7 @@ FOREIGN = frozenset(
 TAKEN = (
     RESERVED
     | FOREIGN
-    | {*SETTINGS, "nonfinite", "judged", "capture", "capturable", "differentiable"}
+    | {*SETTINGS, "nonfinite", "judged", "capture", "capturable", "differentiable", "replicas"}
 )
 
 

@@ -1,0 +1,67 @@
+"""Gathered: a parameter that several processes hold together, under a rule that must see it whole.
+
+Weights, gradient and states of its shape are gathered, every process computes the same step, and
+each writes its own part. Other states are whole on every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from normdsl.compiler.runtime.layout import COUNTS, is_native, real
+from normdsl.compiler.runtime.loose import Loose
+from normdsl.compiler.runtime.members import Member
+from normdsl.compiler.runtime.shards import aligned, local, placed, replicated, whole
+
+
+class Gathered(Loose):
+    """One parameter that is a DTensor, under a rule that is not entry-wise."""
+
+    def told(self) -> str:
+        """Return how it steps, for people."""
+        count = self.members[0].param.device_mesh.size()  # type: ignore[attr-defined]
+        return f"alone, gathered from {count} processes, each of which computes the step"
+
+    def shaped(self, batches: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return what a batch has for the parameter, divided as that is."""
+        return [x if x is None else placed(x, self.params[0]) for x in super().shaped(batches)]
+
+    @cached_property
+    def _native(self) -> set[str]:
+        """The keys of states that are divided among processes as the parameter is."""
+        if self._complex:  # whose states are pairs of real numbers
+            return set()
+        return {field.name for field in self.members[0].layout.fields if is_native(field)}
+
+    def _home(self, member: Member, key: str, dtype: torch.dtype) -> Tensor:
+        return as_kept(member, key, dtype, key in self._native)
+
+    def _weight(self) -> Tensor:
+        return real(whole(self.params[0]))
+
+    def _grad(self) -> Tensor:
+        grad = self.params[0].grad
+        assert grad is not None
+        return real(whole(self.slope(grad)))
+
+    def _states(self) -> Mapping[str, Tensor]:
+        return {key: x if key in COUNTS else whole(x) for key, x in self.views[0].items()}
+
+    def _put(self, old: Tensor, new: Tensor, mask: Tensor | None) -> None:
+        own, part = local(old), aligned(new, old)
+        own.copy_(part if mask is None else torch.where(mask, part, own))
+
+
+def as_kept(member: Member, key: str, dtype: torch.dtype, native: bool) -> Tensor:
+    """Return a state in memory of its own: divided as the parameter is, or whole everywhere.
+
+    A state that is a sum over processes, which cannot be saved, is summed.
+    """
+    state, param = member.state[key], member.param
+    total = whole(state).to(dtype, copy=True)
+    found: Tensor = placed(total, param) if native else replicated(total, param)
+    return found

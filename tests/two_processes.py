@@ -1,0 +1,183 @@
+"""Two processes that train one model by gloo; each prints what it saw, as one line of JSON.
+
+Run by `tests/compiler/runtime/test_sharded.py`, as one pair of processes for all of its tests.
+"""
+
+import datetime
+import json
+import sys
+import warnings
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+import normdsl as nd
+from normdsl.algorithms import adamw, clipped_sgd, dp_sgd, kfac, muon, polyak_sgd, shampoo
+from normdsl.errors import NormdslError
+
+WORLD = 2
+ALONE = {"replicas": False}
+
+
+def model() -> nn.Module:
+    """Return matrices of one shape, and a head of one row, of which a process holds nothing."""
+    torch.manual_seed(0)
+    layers = nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 6), nn.Linear(6, 1)
+    return nn.Sequential(*layers).double()
+
+
+def batch(k: int, rank: int | None) -> torch.Tensor:
+    x = torch.randn(8, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(k))
+    return x if rank is None else x.chunk(WORLD)[rank]
+
+
+def trained(net, opt, rank, steps=3):
+    for k in range(steps):
+        opt.zero_grad()
+        loss = net(batch(k, rank)).square().mean()
+        loss.backward()
+        opt.step(loss=loss.detach())
+    return [whole(p) for p in net.parameters()]
+
+
+def whole(p):
+    return (p.full_tensor() if isinstance(p, DTensor) else p).detach().clone()
+
+
+def error(make, net, rank, **options):
+    """Return how far a model that processes train together is from one of a single process."""
+    alone = model()
+    ours = trained(net, make(net, **options), rank)
+    theirs = trained(alone, make(alone, **ALONE), None)
+    return max(float((x - y).abs().max()) for x, y in zip(ours, theirs, strict=True))
+
+
+def routed(net, **options):
+    return nd.route(net, hidden=muon, vector=adamw, head=adamw, **options)
+
+
+def of(rule):
+    return lambda net, **options: rule(net.parameters(), **options)
+
+
+def sharded():
+    return fully_shard(model())
+
+
+def refusal(call) -> str:
+    try:
+        call()
+    except NormdslError as refused:
+        return str(refused)
+    return ""
+
+
+def nan_on_one(rank, **options):
+    """Return the refusal, what moved and step counts, of a NaN that one process has."""
+    net = sharded()
+    opt = routed(net, **options)
+    trained(net, opt, rank, 1)
+    before = [whole(p) for p in net.parameters()]
+    if rank == 0:
+        net[0].weight.grad.to_local()[0, 0] = torch.nan
+    said = refusal(opt.step)
+    moved = [not torch.equal(whole(p), w) for p, w in zip(net.parameters(), before, strict=True)]
+    return said, moved, [int(opt.state[p]["step"]) for p in net.parameters()]
+
+
+def saved(rank, folder):
+    """Return how far states are from those saved, and how they are placed."""
+    net = nn.Sequential(nn.Linear(6, 5, bias=False), nn.Linear(5, 1, bias=False)).double()
+    fully_shard(net)
+    opts = [shampoo(net.parameters()) for _ in range(2)]
+    trained(net, opts[0], rank, 2)
+    opts[1].init_state()
+    state, fresh = (dict(enumerate(o.state_dict()["state"].values())) for o in opts)
+    kept = [x for own in state.values() for x in own.values() if isinstance(x, DTensor)]
+    dcp.save(state, checkpoint_id=folder)
+    dcp.load(fresh, checkpoint_id=folder)
+    pairs = [(state[k][n], fresh[k][n]) for k in state for n in state[k]]
+    apart = max(float((whole(a) - whole(b)).abs().max()) for a, b in pairs)
+    return apart, any(x.is_partial() for own in kept for x in own.placements)
+
+
+def replicas(rank):
+    """Return what comes of rules that read more than gradients, under DDP."""
+    ddp = DistributedDataParallel(model())
+    wrapped = lambda rule, **options: of(rule)(ddp, **options)  # noqa: E731
+    run = lambda opt, **given: refusal(lambda: opt.step(**given))  # noqa: E731
+    ddp(batch(0, rank)).square().mean().backward()
+    part = nn.Parameter(torch.full((2, 2), 1.0 + rank))  # layers that are alike
+    part.grad = torch.ones_like(part)
+    return {
+        "loss": error(of(polyak_sgd), DistributedDataParallel(model()), rank, replicas=True),
+        "unsaid": [run(wrapped(rule), loss=1.0) for rule in (polyak_sgd, clipped_sgd)],
+        "fine": run(wrapped(adamw)),
+        "no loss": run(wrapped(polyak_sgd, replicas=True), **({"loss": 1.0} if rank else {})),
+        "seeds": run(wrapped(dp_sgd, replicas=True, seed=rank)),
+        "layers": run(clipped_sgd([part], replicas=True)),
+        "moments": moments(rank),
+    }
+
+
+def moments(rank):
+    """Return how far K-FAC under DDP is from one process; and what it says of lacking moments."""
+    found = []
+    for own in (rank, None):
+        torch.manual_seed(0)
+        net = nn.Linear(6, 6, bias=False).double()
+        seen = nd.capture(net)
+        opt = kfac(net.parameters(), capture=seen, replicas=own is not None)
+        run = DistributedDataParallel(net) if own is not None else net
+        run(batch(0, own)).square().mean().backward()
+        opt.step()
+        found.append(net.weight.detach().clone())
+        if own is not None:
+            run(batch(0, own)).square().mean().backward()
+            seen.clear(() if own else None)  # one process has seen nothing
+            said = refusal(opt.step)
+    return float((found[0] - found[1]).abs().max()), said
+
+
+def early():
+    """Return what an optimizer says that was made before its model was sharded."""
+    net = model()
+    opt = adamw(net.parameters())
+    fully_shard(net)
+    net(batch(0, None)).square().mean().backward()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        opt.step()
+        opt.step()
+    return [str(x.message) for x in said]
+
+
+def main(rank: int, store: str, folder: str) -> None:
+    distributed.init_process_group(
+        "gloo",
+        store=distributed.FileStore(store, WORLD),
+        rank=rank,
+        world_size=WORLD,
+        timeout=datetime.timedelta(seconds=20),
+    )
+    found = {
+        "routed": error(routed, sharded(), rank),
+        "clipped": error(of(clipped_sgd), sharded(), rank),
+        "drawn": error(of(dp_sgd), sharded(), rank),
+        "loss": error(of(polyak_sgd), sharded(), rank),
+        "raise": nan_on_one(rank),
+        "skip": nan_on_one(rank, nonfinite="skip"),
+        "saved": saved(rank, folder),
+        "replicas": replicas(rank),
+        "early": early(),
+    }
+    print(json.dumps(found))
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:])
