@@ -118,11 +118,11 @@ def require_alike(
         params: the parameters.
 
     Raises:
-        HyperparameterError: for rules that draw, if seeds differ; for those that read more than
-            gradients of samples, or all layers, if processes have other parameters.
+        HyperparameterError: for rules that draw, if seeds differ; for those that combine all
+            layers, if processes have other parameters.
     """
-    draws, reads = any(s.draws for s in steppers), [s for s in steppers if _reads(s)]
-    if not together.groups or not (draws or reads):
+    draws, joins = any(s.draws for s in steppers), [s for s in steppers if s.program.layers]
+    if not together.groups or not (draws or joins):
         return
     entries = [] if any(map(is_sharded, params)) else [_bits(p) for p in params]
     layers = [tuple(p.shape) for p in params], entries
@@ -133,9 +133,9 @@ def require_alike(
             why="other processes that train the same model have other seeds, and would draw others",
             hint="give the optimizer one seed on all processes; leave seed=… out for 0",
         )
-    if reads and layers_differ:
+    if joins and layers_differ:
         raise HyperparameterError(
-            f"take a step of {reads[0].program.declaration.name}, which reads {_reads(reads[0])}, "
+            f"take a step of {joins[0].program.declaration.name}, which combines all layers, "
             "together with processes that have other parameters",
             why="they are said to train one model, and the shapes or entries of their parameters "
             "differ, as under ZeroRedundancyOptimizer, or where layers or experts are divided "

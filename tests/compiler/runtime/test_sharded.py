@@ -14,6 +14,7 @@ import torch
 from torch import distributed, nn
 from torch.distributed._local_tensor import LocalTensorMode
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.placement_types import _StridedShard
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -30,6 +31,7 @@ from normdsl.algorithms import (
     soap,
     splus,
 )
+from normdsl.compiler.runtime.shards import placed
 from normdsl.compiler.runtime.starts import require_gradient
 from normdsl.errors import GradientError
 
@@ -69,7 +71,8 @@ def stepped(rule, place, **options):
 def test_a_rule_steps_alike_however_rows_are_divided(rule, dim):
     whole, _ = stepped(rule, torch.clone)
     with mesh_of(4) as mesh, LocalTensorMode(4):
-        shards, _ = stepped(rule, lambda x: distribute_tensor(x.clone(), mesh, [Shard(dim)]))
+        shards, opt = stepped(rule, lambda x: distribute_tensor(x.clone(), mesh, [Shard(dim)]))
+        assert "gathered from 4 processes" in str(opt.explain())
         for p, w in zip(shards, whole, strict=True):
             for own in p.full_tensor()._local_tensors.values():
                 torch.testing.assert_close(own, w.detach(), rtol=1e-12, atol=1e-12)
@@ -102,11 +105,14 @@ def parts(x, mesh):
 
 @pytest.mark.parametrize("rank", [0, 3])
 @pytest.mark.parametrize("nonfinite", ["raise", "skip"])
-def test_an_entrywise_rule_never_operates_on_dtensors(rank, nonfinite):
+@pytest.mark.parametrize("native", [None, True])
+def test_an_entrywise_rule_never_operates_on_dtensors(rank, nonfinite, native):
     """Two reductions of flags in a step: of what it is made from, and of what it makes."""
-    whole, _ = stepped(adamw, torch.clone)
+    options = {"nonfinite": nonfinite, "schedule": nd.Schedule(compile=native)}
+    whole, _ = stepped(adamw, torch.clone, **options)
     with mesh_of(4, rank) as mesh:
-        shards, opt = stepped(adamw, lambda x: parts(x, mesh), nonfinite=nonfinite)
+        shards, opt = stepped(adamw, lambda x: parts(x, mesh), **options)
+        assert "on each of 4 processes its own part" in str(opt.explain())
         for p, w in zip(shards, whole, strict=True):
             torch.testing.assert_close(p.to_local(), parts(w.detach(), mesh).to_local())
         assert opt.state[shards[0]]["m_buffer"].placements == (Shard(0),)
@@ -115,6 +121,19 @@ def test_an_entrywise_rule_never_operates_on_dtensors(rank, nonfinite):
             opt.step()
         assert Touched.dtensors == 0
         assert Touched.collectives == (2 if nonfinite == "raise" else 3)
+
+
+def test_rows_that_were_cut_before_are_cut_again():
+    """FSDP2 over tensor parallelism: rows are cut for the second axis of the mesh first."""
+    w = torch.arange(10.0).reshape(5, 2)
+    for rank in range(4):
+        with mesh_of(4, rank):
+            mesh = distributed.device_mesh.init_device_mesh("cpu", (2, 2))
+            own = w.chunk(2)[rank % 2].chunk(2)[rank // 2]
+            placements = [_StridedShard(0, split_factor=2), Shard(0)]
+            options = {"run_check": False, "shape": w.shape, "stride": w.stride()}
+            p = DTensor.from_local(own, mesh, placements, **options)
+            assert torch.equal(placed(w, p).to_local(), own)
 
 
 def test_a_gradient_may_be_a_sum_that_is_not_summed_yet():
@@ -171,7 +190,7 @@ def test_fully_shard_steps_as_one_process(seen, what):
 @pytest.mark.slow
 def test_a_nan_on_one_process_is_refused_by_all_of_them(seen):
     (first, moved, steps), other = (x["raise"] for x in seen)
-    assert "gradient of a parameter of shape (6, 6)" in first
+    assert "the gradient of 0.weight (6, 6)" in first
     assert other == [first, moved, steps]
     assert not any(moved)
     assert set(steps) == {1}
