@@ -1,10 +1,12 @@
 """Two processes that train one model by gloo; each prints what it saw, as one line of JSON.
 
 Run by `tests/compiler/runtime/test_sharded.py`, as one pair of processes for all of its tests.
+Arguments: a file in which they find each other, and a folder for what they save.
 """
 
 import datetime
 import json
+import multiprocessing
 import sys
 import warnings
 
@@ -175,9 +177,16 @@ def main(rank: int, store: str, folder: str) -> None:
         "replicas": replicas(rank),
         "early": early(),
     }
-    print(json.dumps(found))
+    print(json.dumps([rank, found]), flush=True)
     distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])
+    torch.set_num_threads(1)  # so that a copy of this process, which has imported all, can compute
+    context = multiprocessing.get_context("fork")
+    pair = [context.Process(target=main, args=(rank, *sys.argv[1:])) for rank in range(WORLD)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join()
+    sys.exit(any(process.exitcode for process in pair))

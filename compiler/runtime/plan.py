@@ -18,8 +18,9 @@ from normdsl.compiler.runtime import draws, parameter_groups
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.executors import bucket
+from normdsl.compiler.runtime.flattened import flattened_by
 from normdsl.compiler.runtime.gathered import Gathered
-from normdsl.compiler.runtime.layout import OFFSET, STEP, layout
+from normdsl.compiler.runtime.layout import OFFSET, STEP, layout, require
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
 from normdsl.compiler.runtime.members import Member
@@ -220,6 +221,8 @@ def _members(
     origins, found = None, []
     for k, (p, said) in enumerate(zip(params, settings(group).each(params), strict=True)):
         together = tuple_of(said.rule, params, k)
+        if p.requires_grad and flattened_by(p):
+            require(said.stepper, p, said.view)  # also where this process has no part of it
         if p in seen or not all(x.grad is not None and x.numel() for x in together):
             continue
         assert p.grad is not None

@@ -49,6 +49,17 @@ def test_parameters_that_are_flattened_later_are_refused_then():
         train(opt)
 
 
+def test_they_are_refused_where_a_process_has_no_part_of_them_too():
+    """Else it would step, and wait for the others forever."""
+    p, other = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(2, 3))
+    opt = muon([p, other])
+    p._fsdp_flattened = True
+    p.data = torch.ones(0)
+    other.grad = torch.ones(2, 3)
+    with pytest.raises(GradientError, match="part of a vector"):
+        opt.step()
+
+
 def test_a_model_of_flattened_parameters_has_no_roles():
     """Once by intent: its matrices would all be vectors, and step by the rule of vectors."""
     model = nn.Linear(2, 3)

@@ -162,23 +162,11 @@ def test_a_plain_gradient_of_a_sharded_parameter_is_refused():
 def seen(tmp_path_factory):
     """What each of two processes saw; see `two_processes.py`."""
     folder = tmp_path_factory.mktemp("two")
-    run = [sys.executable, str(SCRIPT)]
-    pair = [
-        subprocess.Popen(
-            [*run, str(rank), str(folder / "store"), str(folder / "saved")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [process.communicate(timeout=90) for process in pair]
-    finally:
-        for process in pair:
-            process.kill()
-    assert all(process.returncode == 0 for process in pair), said
-    return [json.loads(out.splitlines()[-1]) for out, _ in said]
+    command = [sys.executable, str(SCRIPT), str(folder / "store"), str(folder / "saved")]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert said.returncode == 0, said.stderr
+    lines = [json.loads(x) for x in said.stdout.splitlines() if x.startswith("[")]
+    return [found for _, found in sorted(lines, key=lambda x: x[0])]
 
 
 @pytest.mark.slow
