@@ -85,6 +85,11 @@ class Bucket(ABC):
         self._small = [k for k, p in enumerate(self.params) if not _is_large(p)]
 
     @property
+    def is_divided(self) -> bool:
+        """Whether each process computes a part of its members, and sees only that."""
+        return self.mesh is not None
+
+    @property
     def decides(self) -> bool:
         """Whether it can leave it to its device whether it steps, and that saves time."""
         return False

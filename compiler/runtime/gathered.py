@@ -21,6 +21,11 @@ from normdsl.compiler.runtime.shards import aligned, local, placed, replicated, 
 class Gathered(Loose):
     """One parameter that is a DTensor, under a rule that is not entry-wise."""
 
+    @property
+    def is_divided(self) -> bool:
+        """False: every process sees all that is new."""
+        return False
+
     def told(self) -> str:
         """Return how it steps, for people."""
         count = self.members[0].param.device_mesh.size()  # type: ignore[attr-defined]

@@ -136,23 +136,23 @@ class Step:
             ok = ok & self._answered(bucket, told)
             if bucket.stepper.joins:
                 ok = ok & together.to(ok.device)
-            if bucket.mesh is not None:  # no process writes what another one leaves out
-                ok = ok & self._agreed(bucket, bucket.tried(context, told))
+            if bucket.is_divided:  # no process writes what another one leaves out
+                ok = ok & agreed(bucket.tried(context, told), [bucket.mesh])
             good = bucket.run(context, told, ok)
+            if bucket.is_divided:
+                good = agreed(good, [bucket.mesh])
             bucket.publish(self.state)
-            bucket.count(ok & self._agreed(bucket, good))
+            bucket.count(ok & good)
 
     def _masked(self, bucket: Bucket, context: Context) -> Context:
         """Return what members of a bucket step with, and which of them may, on all processes."""
         found = masked(bucket, context, self._bound(), self._is_doubtful(bucket, context))
         assert found.given is not None
         assert found.usual is not None
-        given, usual = self._agreed(bucket, torch.stack([found.given, found.usual]))
+        if bucket.mesh is None:
+            return found
+        given, usual = agreed(torch.stack([found.given, found.usual]), [bucket.mesh])
         return found._replace(given=given, usual=usual)
-
-    def _agreed(self, bucket: Bucket, flags: Tensor) -> Tensor:
-        """Return where all processes that hold the members of a bucket say true."""
-        return flags if bucket.mesh is None else agreed(flags, [bucket.mesh])
 
     @property
     def buckets(self) -> Sequence[Bucket]:
