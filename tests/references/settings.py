@@ -32,7 +32,7 @@ SETTINGS = {
     "kl_shampoo": {**KL, **DECAY},
     "soap": {**MOMENTS, "beta2": 0.9, **DECAY},
     "splus": {"lr": 0.05, "beta1": 0.8, "beta2": 0.95, **DECAY, "average": 0.9},
-    "bernoulli_lora": {"lr": 0.02, "share": 0.8, "rank": 2},
+    "bernoulli_lora": {"lr": 0.02, "share": 0.56, "rank": 2},
     "dion": {"lr": 0.02, "mu": 0.8, "eps": 3e-3, **DECAY, "rank": 2},
     "dion2": {"lr": 0.02, "mu": 0.8, **DECAY, "share": 0.75},
     "trion": {"lr": 0.02, "mu": 0.8, **DECAY, "rank": 2},
