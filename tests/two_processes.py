@@ -1,7 +1,8 @@
-"""Two processes that train one model by gloo; each prints what it saw, as one line of JSON.
+"""Two processes that train one model by gloo; each writes what it saw, as JSON.
 
 Run by `tests/compiler/runtime/test_sharded.py`, as one pair of processes for all of its tests.
-Arguments: a file in which they find each other, and a folder for what they save.
+Arguments: a file in which they find each other, beside which they write, and a folder for
+checkpoints.
 """
 
 import datetime
@@ -9,6 +10,7 @@ import json
 import multiprocessing
 import sys
 import warnings
+from pathlib import Path
 
 import torch
 import torch.distributed.checkpoint as dcp
@@ -177,7 +179,7 @@ def main(rank: int, store: str, folder: str) -> None:
         "replicas": replicas(rank),
         "early": early(),
     }
-    print(json.dumps([rank, found]), flush=True)
+    Path(f"{store}.{rank}").write_text(json.dumps(found))
     distributed.destroy_process_group()
 
 
