@@ -73,7 +73,7 @@ class Roles:
         kinds = [
             lambda x: nd.inverse(inverse) @ x,
             lambda x: self.metric(depth - 1, covariant=False) @ x,
-            lambda x: nd.preconditioned(nd.spectral, left=nd.matrix_power(inverse, 0.5)).lmo(x),
+            lambda x: -nd.preconditioned(nd.spectral, left=nd.matrix_power(inverse, 0.5)).lmo(x),
         ]
         return self._shaken(self.rng.choice(kinds)(self._shaken(A.G)))
 
@@ -85,7 +85,7 @@ class Roles:
         kinds = [
             lambda x: x @ nd.inverse(inverse),
             lambda x: x @ self.metric(depth - 1, covariant=True),
-            lambda x: nd.preconditioned(nd.spectral, right=nd.matrix_power(inverse, 0.5)).lmo(x),
+            lambda x: -nd.preconditioned(nd.spectral, right=nd.matrix_power(inverse, 0.5)).lmo(x),
         ]
         return self._shaken(self.rng.choice(kinds)(self._shaken(B.G)))
 
