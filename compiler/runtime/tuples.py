@@ -120,7 +120,8 @@ def _unfit(rule: Rule, port: Port, together: Sequence[Tensor]) -> GradientError:
         f"apply {rule.name} to parameters of shapes {shapes}",
         why=f"the rule is over {wanted}, where equal letters are equal lengths, and {port.name} "
         "does not fit",
-        hint="list the parameters in this order, tuple after tuple",
+        hint="list the parameters in this order, tuple after tuple; or use "
+        "nd.route(model, …, pairs=…), which finds them by their names",
     )
 
 
