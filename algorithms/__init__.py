@@ -127,7 +127,7 @@ from normdsl.algorithms.sign import lion, sign_sgd, signum
 from normdsl.algorithms.trust import lamb, lars
 from normdsl.algorithms.whitening import psgd_dense, psgd_kron, psgd_triangular
 from normdsl.algorithms.zeroth_order import jaguar_frank_wolfe, jaguar_muon, jaguar_sign
-from normdsl.near import module_getattr
+from normdsl.near import module_face
 
 __all__ = [  # noqa: RUF022 (by family)
     # sgd
@@ -310,4 +310,4 @@ __all__ = [  # noqa: RUF022 (by family)
 ]
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
-    __getattr__ = module_getattr("nd.algorithms", __all__)
+    __getattr__, __dir__ = module_face("nd.algorithms", __all__)

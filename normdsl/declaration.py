@@ -184,8 +184,8 @@ class Declaration(Rule):
     def source(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> str:
         """Return the torch code for weights of `shape`; it imports torch alone.
 
-        Of a rule over several parameters, that of each: `shape` is that of the product in which
-        they stand, and spaces that they share have 16 dimensions.
+        Of a rule over several parameters, a module for each: `shape` is that of the product in
+        which they stand, and spaces that they share have 16 dimensions.
 
         Raises:
             DeclarationError: if the shape is not two positive numbers.
@@ -198,10 +198,14 @@ class Declaration(Rule):
             )
         from normdsl.compiler.lowering.program import lower
 
-        each = self.sized_parts(shape)
-        return "\n".join(
-            lower(part, schedule or Schedule()).source(size) for part, size in each.values()
-        )
+        each = {
+            name: lower(part, schedule or Schedule()).source(size)
+            for name, (part, size) in self.sized_parts(shape).items()
+        }
+        if len(each) == 1:
+            return "".join(each.values())
+        heads = {name: f"# {name}, of {', '.join(each)}: a module of its own." for name in each}
+        return "\n".join(f"{heads[name]}\n{code}" for name, code in each.items())
 
     def cost(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> Cost:
         """Return what a step costs for weights of `shape`, before anything runs.

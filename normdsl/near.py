@@ -67,17 +67,21 @@ def unknown_attribute(module: str, name: str, known: Iterable[str]) -> Attribute
     return AttributeError(f"module {module!r} has no attribute {name!r}{asks}", name=name)
 
 
-def module_getattr(module: str, known: Iterable[str]) -> Callable[[str], NoReturn]:
-    """Return the `__getattr__` of a module whose unknown names are typing errors.
+def module_face(
+    module: str, known: Iterable[str], besides: Iterable[str] = ()
+) -> tuple[Callable[[str], NoReturn], Callable[[], list[str]]]:
+    """Return a module's `__getattr__`, to which unknown names are typing errors, and `__dir__`.
 
     Args:
         module: what users call it, "nd.groups". known: its public names.
+        besides: those that are listed, and that nobody means who mistypes another.
     """
+    listed = sorted({*known, *besides})
 
     def refuse(name: str) -> NoReturn:
         raise unknown_attribute(module, name, known)
 
-    return refuse
+    return refuse, lambda: [*listed]
 
 
 def known_fields(cls: type[T]) -> type[T]:

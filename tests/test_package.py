@@ -45,6 +45,22 @@ def test_the_readme_example_runs_and_prints_what_it_says():
     assert told.stdout == promised
 
 
+@pytest.mark.slow
+def test_the_readme_runs_from_top_to_bottom(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    program = tmp_path / "readme.py"
+    program.write_text("\n".join(blocks))
+    subprocess.run([sys.executable, str(program)], capture_output=True, check=True)
+
+
+def test_the_links_and_pictures_of_the_readme_are_in_the_repository():
+    links = re.findall(
+        r"\]\(((?:docs|tutorials)/[^)#]+|[A-Z]+\.md)", (ROOT / "README.md").read_text()
+    )
+    assert links
+    assert [x for x in links if not (ROOT / x).is_file()] == []
+
+
 def test_the_readme_is_quick():
     lines = (ROOT / "README.md").read_text().splitlines()
     install = next(i for i, line in enumerate(lines, 1) if "pip install" in line or "make" in line)

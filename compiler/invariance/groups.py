@@ -39,7 +39,7 @@ from normdsl.expressions.matrix_classes import (
 from normdsl.expressions.nodes import Source, Stream
 from normdsl.expressions.ports import Axis, Port, Sort, alike, of_shape, sorts
 from normdsl.expressions.shapes import MATRIX, Length, Shape
-from normdsl.near import did_you_mean, module_getattr
+from normdsl.near import did_you_mean, module_face
 
 if TYPE_CHECKING:
     import numpy as np
@@ -306,7 +306,7 @@ _EVERY = (*GAUGES, *ALL)
 _NAMES = tuple(group.name for group in (*ALL, *GAUGES))
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
-    __getattr__ = module_getattr("nd.groups", _NAMES)
+    __getattr__, __dir__ = module_face("nd.groups", _NAMES, ("ALL", "Group", "named"))
 
 
 def named(name: Group | str) -> Group:

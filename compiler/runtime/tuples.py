@@ -84,7 +84,8 @@ def require(rule: Rule, params: Sequence[Any]) -> None:
         raise HyperparameterError(
             f"give {rule.name} {len(params)} parameters",
             why=f"it takes them in tuples ({names}), one after the other",
-            hint=f"pass [{names}, {names}, …], or a list of tuples; nd.route(model, …) finds pairs",
+            hint=f"pass [{names}, {names}, …], or a list of tuples; nd.route(model, pairs=…) "
+            "finds them",
         )
     for k in range(0, len(params) if count else 0, max(count, 1)):
         together = params[k : k + count]
@@ -120,7 +121,8 @@ def _unfit(rule: Rule, port: Port, together: Sequence[Tensor]) -> GradientError:
         f"apply {rule.name} to parameters of shapes {shapes}",
         why=f"the rule is over {wanted}, where equal letters are equal lengths, and {port.name} "
         "does not fit",
-        hint="list the parameters in this order, tuple after tuple",
+        hint="list the parameters in this order, tuple after tuple; or use "
+        "nd.route(model, …, pairs=…), which finds them by their names",
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from normdsl.errors import GradientError, HyperparameterError
-from normdsl.near import module_getattr
+from normdsl.near import module_face
 
 Sizes = tuple[int, ...]
 
@@ -22,7 +22,7 @@ Sizes = tuple[int, ...]
 NAMES = ("flat", "stack", "swapped", "heads", "split")
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
-    __getattr__ = module_getattr("nd.views", NAMES)
+    __getattr__, __dir__ = module_face("nd.views", NAMES, ("Blocks", "Split", "View"))
 
 
 @attrs.frozen

@@ -6,14 +6,14 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
-from normdsl.near import did_you_mean
+from normdsl.near import did_you_mean, nearest
 
 
 def shipped() -> dict[str, Declaration]:
@@ -64,11 +64,19 @@ def find_all(name: str) -> list[Declaration]:
         raise NormdslError(
             "find " + (f"the rule {wanted!r}" if wanted else "a rule") + f" in {path}" * in_file,
             why="there is no rule of that name" if wanted else "it declares no rule",
-            hint=did_you_mean(wanted, known, "the rules are")
-            if known
-            else "write @nd.optimizer above a function in the file",
+            hint=_meant(wanted, known, in_file),
         )
     return found
+
+
+def _meant(wanted: str, known: Mapping[str, Declaration], in_file: bool) -> str:
+    """Return what to do about a name that is no rule: there are too many of ours to list."""
+    if not known:
+        return "write @nd.optimizer above a function in the file"
+    if in_file:
+        return did_you_mean(wanted, known, "the rules are")
+    meant, listed = nearest(wanted, known), "normdsl list prints all there are"
+    return listed if meant is None else f"did you mean {meant}? {listed}"
 
 
 def _load(path: Path) -> ModuleType:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.status import Status
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
 from normdsl.cli.choices import Course, Dataset, chosen
 from normdsl.cli.find import families, find, find_all, shipped
+from normdsl.cli.folding import formulas, print_code, prose
 from normdsl.cli.plain import named_symbols, plain
 from normdsl.cli.progress import bar
 from normdsl.declaration import Declaration
@@ -77,9 +77,9 @@ def list_rules(json: Json = False) -> None:
 def show(name: Name) -> None:
     """Show a rule's mathematics and its description."""
     rule = find(name)
-    console.print(str(rule), markup=False)
+    console.print(formulas(str(rule), console.width), markup=False)
     if rule.doc:
-        console.print("\n" + described(rule.doc), markup=False)
+        console.print("\n" + prose(described(rule.doc), console.width), markup=False)
 
 
 @app.command()
@@ -196,7 +196,7 @@ def source(
         )
     code = find(name).source(shape=(int(rows), int(cols)))
     if console.is_terminal:
-        console.print(Syntax(code, "python", theme="ansi_light"))
+        print_code(console, code)
     else:
         # Python reads a file as UTF-8, or ASCII, whatever the console it came from.
         print(code if console.encoding.startswith("utf") else plain(code, "ascii"), end="")

@@ -6,14 +6,15 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
 from normdsl.cli import rule as written
 from normdsl.cli.checked import decided
 from normdsl.cli.digits import digits
 from normdsl.cli.figure import draw
 from normdsl.cli.find import shipped
+from normdsl.cli.folding import formulas, print_code
 from normdsl.cli.progress import bar
 from normdsl.cli.tables import comparison_tables, framed
 from normdsl.cli.units import HIDDEN, RATES, SPREADS, Fate, fate, tuned
@@ -49,16 +50,10 @@ def tour(console: Console, picture: Path, steps: int, tune: bool = False) -> lis
 
 def _declare(console: Console) -> None:
     console.rule("[bold]1. Ten lines that read like the paper")
-    console.print(
-        Syntax(
-            Path(written.__file__).read_text(encoding="utf-8"),
-            "python",
-            theme="ansi_light",
-            word_wrap=True,
-        )
-    )
+    print_code(console, Path(written.__file__).read_text(encoding="utf-8"))
     console.rule("[bold]2. The mathematics they mean")
-    console.print(str(written.bounded_muadam_sania), highlight=False, markup=False)
+    told = formulas(str(written.bounded_muadam_sania), console.width)
+    console.print(told, highlight=False, markup=False)
 
 
 def _verdicts(console: Console, rules: list[Declaration]) -> None:
@@ -68,8 +63,10 @@ def _verdicts(console: Console, rules: list[Declaration]) -> None:
         console.print(table)
     console.print("\nWhy, for scale (W = S ∘ W̃):")
     for rule in rules:
-        console.print(f"  [bold]{rule.name}[/bold]: ", end="")
-        console.print(report[rule.name, "scale"].because, markup=False)
+        told = f"  {rule.name}: {report[rule.name, 'scale'].because}"
+        reason = Text(formulas(told, console.width))
+        reason.stylize("bold", 2, 2 + len(rule.name))
+        console.print(reason)
     refuted = check(rules[1], groups.scale)
     assert isinstance(refuted, Verdict)
     assert refuted.witness is not None
@@ -80,12 +77,7 @@ def _verdicts(console: Console, rules: list[Declaration]) -> None:
 
 def _code(console: Console) -> None:
     console.rule("[bold]4. The torch code it becomes")
-    code = written.bounded_muadam_sania.source(shape=(HIDDEN, 64))
-    _print_code(console, code)
-
-
-def _print_code(console: Console, code: str) -> None:
-    console.print(Syntax(code, "python", theme="ansi_light", word_wrap=True))
+    print_code(console, written.bounded_muadam_sania.source(shape=(HIDDEN, 64)))
 
 
 def _experiment(

@@ -74,7 +74,9 @@ def divergence(losses: Sequence[float]) -> str | None:
         return f"the loss is no longer finite at step {len(losses)}"
     tail = losses[-max(1, len(losses) // 10) :]
     end = sum(tail) / len(tail)
-    return f"the loss ends above its start, at {end:.3g}" if end > 1.05 * losses[0] else None
+    if end <= 1.05 * losses[0]:
+        return None
+    return f"the loss ends above its start, at {end:.3g} on average over the last tenth of steps"
 
 
 def _taken(

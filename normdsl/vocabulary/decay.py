@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import as_expr
 from normdsl.expressions.streams import W
-from normdsl.near import module_getattr
+from normdsl.near import module_face
 from normdsl.vocabulary.entrywise import minimum, sign
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
-    __getattr__ = module_getattr(
+    __getattr__, __dir__ = module_face(
         "nd.decay", ("coupled", "decoupled", "independent", "corrected", "cautious")
     )
 

@@ -23,7 +23,7 @@ from normdsl.expressions.nodes.arithmetic import Add, Mul, Pow
 from normdsl.expressions.nodes.constants import Constant, as_expr
 from normdsl.expressions.shapes import SCALAR, are_lengths
 from normdsl.expressions.streams import cols, rows
-from normdsl.near import module_getattr
+from normdsl.near import module_face
 from normdsl.show.grid import Grid
 from normdsl.show.latex import latex
 from normdsl.vocabulary.entrywise import maximum, sqrt
@@ -191,8 +191,10 @@ ALL = (
 )
 
 if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
-    __getattr__ = module_getattr(
-        "nd.scale", (*(x.name for x in ALL), "mup", "convert", "table", "conversions", "Scale")
+    __getattr__, __dir__ = module_face(
+        "nd.scale",
+        (*(x.name for x in ALL), "mup", "convert", "table", "conversions", "Scale"),
+        ("ALL",),
     )
 
 

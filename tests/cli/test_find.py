@@ -30,6 +30,8 @@ def test_a_file_and_a_name(tmp_path):
     assert find(f"{path}:mine").name == "mine"
     with pytest.raises(nd.NormdslError, match="the rules are mine"):
         find(f"{path}:other")
+    with pytest.raises(nd.NormdslError, match=r"did you mean adam[?] normdsl list prints all"):
+        find("adamm")
 
 
 NEIGHBOUR = """

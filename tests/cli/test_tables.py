@@ -9,7 +9,7 @@ from rich.text import Text
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.algorithms import adam, muadam_sania, sgd
+from normdsl.algorithms import adam, bounded_muadam_sania, muadam, muadam_sania, sgd
 from normdsl.cli.tables import coloured, comparison_tables, framed, mark
 from normdsl.show.colours import Tone
 from normdsl.show.grid import Grid
@@ -64,6 +64,15 @@ def test_a_comparison_has_a_row_per_group_in_every_table(width):
     assert all(text.count("loss_transform") == 1 for text in told)
     assert "if eps = 0" in "".join(told)
     assert len(told) == {60: 2, 100: 1}[width]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_names_of_rules_are_not_folded(width):
+    rules = sgd, muadam, muadam_sania, bounded_muadam_sania
+    report = nd.compare(*rules, witnesses=False)
+    told = [printed(t, width) for t in comparison_tables(report, width)]
+    assert all(any(rule.name in text for text in told) for rule in rules)
+    assert max(len(line) for text in told for line in text.splitlines()) <= width
 
 
 def test_conditions_stand_for_conditional_answers():

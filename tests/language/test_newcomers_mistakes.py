@@ -394,6 +394,12 @@ def test_the_hint_is_what_to_write(write, hint):
 
 def test_dir_and_tab_list_the_public_names():
     assert dir(nd) == sorted(nd.__all__)
+    assert dir(nd.algorithms) == sorted(nd.algorithms.__all__)
+    assert dir(nd.decay) == ["cautious", "corrected", "coupled", "decoupled", "independent"]
+    assert {"ALL", *(group.name for group in nd.groups.ALL)} < {*dir(nd.groups)}
+    for module in (nd.groups, nd.views, nd.scale):
+        assert "TYPE_CHECKING" not in dir(module)
+        assert all(getattr(module, name) is not None for name in dir(module))
 
 
 def test_streams_are_imported_and_no_arguments():

@@ -57,6 +57,7 @@ def test_the_code_and_the_cost_are_those_of_all_parts():
     assert source.count("def step(") == 2
     for told in ("B_W=None", "A_W=None", "scaled_gd: W, G: 16 × 32", "scaled_gd: W, G: 64 × 16"):
         assert told in source
+    assert source.count(", of A, B: a module of its own.\n# scaled_gd: ") == 2
     cost = nd.algorithms.lora_muon.cost((64, 32))
     assert [s.name for s in cost.state] == ["A.down_buffer", "B.up_buffer"]
     assert cost.state_bytes == 4 * 16 * (32 + 64)
