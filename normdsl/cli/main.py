@@ -233,7 +233,7 @@ def audit(
 ) -> None:
     """Try any torch optimizer: every group, gradient scale and dtype, its memory and conduct."""
     from normdsl.cli.factory import factory
-    from normdsl.cli.tables import coloured
+    from normdsl.cli.tables import block
     from normdsl.compiler.audit.audit import audit as run
     from normdsl.compiler.audit.text import blocks
 
@@ -242,8 +242,8 @@ def audit(
         result = run(factory(name, settings or []), name=told)
         if picture is not None:
             result.save(picture)
-    report = Text("\n\n").join(map(coloured, blocks(result)))
-    console.print(report, soft_wrap=True)
+    for k, part in enumerate(blocks(result)):
+        console.print(*([""] if k else []), block(part, console.width), sep="\n")
 
 
 @app.command()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
+from normdsl.cli.folding import formulas
 from normdsl.cli.plain import said
 from normdsl.compiler.invariance.report import Report
 from normdsl.compiler.invariance.verdict import Status, Verdict
@@ -38,12 +38,9 @@ def _cell(text: str, grid: Grid) -> Text:
     return Text(said(text), style=tone.terminal if tone else "")
 
 
-def coloured(block: str | Grid) -> Text:
-    """Return a table in columns of spaces, or any text, with the answers of a table coloured."""
-    shown = Text(str(block))
-    for text, tone in block.tones.items() if isinstance(block, Grid) else ():
-        shown.highlight_regex(rf"(?m)(?<=  ){re.escape(text)}(?=  |$)", tone.terminal)
-    return shown
+def block(shown: str | Grid, width: int) -> Table | Text:
+    """Return a part of a report, a table or any text, folded to a width."""
+    return framed(shown) if isinstance(shown, Grid) else Text(formulas(shown, width))
 
 
 def mark(verdict: Verdict) -> str:
