@@ -302,8 +302,10 @@ def train(
 def _smaller(rule: Declaration, lr: float | None) -> str:
     """Return what to do about a run that diverged."""
     used = rule.defaults.get("lr") if lr is None else lr
-    less = f"a smaller rate, --lr {used / 10:.1g} or less" if used else "another rule"
-    return f"{less}; see normdsl show {rule.name}"
+    bound = "bound the step of each entry: nd.clip_entries"
+    if not used:
+        return bound
+    return f"a smaller rate, --lr {used / 10:.1g} or less; if none trains, {bound}"
 
 
 @app.command()
