@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from normdsl.benchmarks.contestants import FIELDS
 from normdsl.benchmarks.results import Report, Row, part_key
+from normdsl.show.grid import Grid
 
 Cells = list[str]
 BY_NAME = {field.name: field for field in FIELDS}
@@ -74,9 +75,9 @@ def rates(report: Report, set_name: str, field: str) -> str:
     return f"{rate.bandwidth / 1e9:.3g} GB/s, {rate.single / 1e9:,.0f} GFLOP/s in float32{half}"
 
 
-def text(report: Report) -> str:
-    """Return all tables in plain text."""
-    return "\n\n".join("\n".join(_part(report, *part, _aligned)) for part in report.parts())
+def text(report: Report, width: int | None = None) -> str:
+    """Return all tables in plain text, in pieces no wider than a console."""
+    return "\n\n".join("\n".join(_part(report, *part, width)) for part in report.parts())
 
 
 def markdown(report: Report, set_name: str, field: str) -> str:
@@ -86,27 +87,18 @@ def markdown(report: Report, set_name: str, field: str) -> str:
     return "\n".join(_piped([heads, *[cells(report, row, heads) for row in rows]]))
 
 
-def _part(
-    report: Report, set_name: str, field: str, written: Callable[[list[Cells]], Iterator[str]]
-) -> Iterator[str]:
+def _part(report: Report, set_name: str, field: str, width: int | None) -> Iterator[str]:
     rows = part(report, set_name, field)
-    yield head(set_name, field) + "; " + rates(report, set_name, field)
+    yield from (head(set_name, field), rates(report, set_name, field))
     heads = columns(report, rows)
-    yield from written([heads, *[cells(report, row, heads) for row in rows]])
-    yield from ("  " + line for line in lost(report, set_name, field))
+    yield from Grid(heads, [cells(report, row, heads) for row in rows], ruled=True).pieces(width)
+    yield from lost(report, set_name, field)
 
 
 def lost(report: Report, set_name: str, field: str) -> Iterator[str]:
     """Yield who was skipped, and why, a line for each reason."""
     for why, names in report.lost(set_name, field).items():
         yield f"Skipped: {', '.join(names)} ({why})."
-
-
-def _aligned(lines: list[Cells]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        name, *rest = zip(line, widths, strict=True)
-        yield "  " + name[0].ljust(name[1]) + "".join("  " + x.rjust(width) for x, width in rest)
 
 
 def _piped(lines: list[Cells]) -> Iterator[str]:

@@ -205,7 +205,7 @@ def source(
 @app.command()
 def passes(name: Name) -> None:
     """Show a rule after each pass of its lowering, every identity by name."""
-    console.print(str(find(name).passes()), markup=False, soft_wrap=True)
+    console.print(formulas(str(find(name).passes()), console.width), markup=False)
 
 
 @app.command()
@@ -334,7 +334,7 @@ def bench(
     reports = [results.read(path) for path in read or []]
     reports = reports or [measure(sets or (), device, only, rounds, minutes)]
     for report in reports:
-        print(text(report))
+        console.print(formulas(text(report, console.width), console.width), markup=False)
         if json is not None:
             report.write(json)
         if figure is not None:

@@ -68,6 +68,14 @@ def test_the_table_has_all_columns(report):
     assert "  1.00  " in reference
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_table_is_folded_to_a_console(report, width):
+    told = text(report, width)
+    tables = [line for line in told.splitlines() if "GB/s" not in line and "over that" not in line]
+    assert max(map(len, tables)) <= width
+    assert told.count("torch AdamW fused  ") > text(report).count("torch AdamW fused  ")
+
+
 def test_measurements_are_saved_and_read_again(report, tmp_path):
     path = tmp_path / "speed.json"
     report.write(path)
