@@ -28,7 +28,8 @@ sentence; how often a step evaluates the loss (and, after a +, how many products
 takes); how many numbers it keeps for each weight of a 256 × 512 matrix (for a pair, of the product
 of 256 × 16 by 16 × 512); and the verdicts, in the groups that act on what the rule is over. *yes*:
 proved. *if*: proved under a condition (`normdsl check NAME` says which), or in law or in the limit.
-*no*: refuted by runs that replay. *?*: neither proved nor refuted.
+*no*: refuted by runs that replay. *?*: neither proved nor refuted; the search for runs is given up
+after some seconds, so that a longer one may still refute it.
 
 """
 #: Groups by a short name, in the order of the columns.
