@@ -40,6 +40,7 @@ LAYERS = [
     ("route", ("normdsl.routing",)),
     ("declaration", ("normdsl.declaration",)),
     ("benchmarks", ("normdsl.benchmarks",)),
+    ("training", ("normdsl.training",)),
     ("command line", ("normdsl.cli",)),
     ("face", ("normdsl",)),
 ]

@@ -15,7 +15,6 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from normdsl.cli.choices import Course, Dataset, chosen
 from normdsl.cli.find import families, find, find_all, shipped
 from normdsl.cli.folding import formulas, print_code, prose
 from normdsl.cli.plain import named_symbols, plain
@@ -24,6 +23,7 @@ from normdsl.declaration import Declaration
 from normdsl.declarations.display import described
 from normdsl.errors import NormdslError
 from normdsl.show.colours import Tone
+from normdsl.training.choices import Course, Dataset, chosen
 from normdsl.version import __version__
 
 if TYPE_CHECKING:
@@ -263,9 +263,9 @@ def train(
 
     digits: two layers on images of 8×8 pixels. chars: a transformer on Python's manual.
     """
-    from normdsl.cli.tasks import course, task
-    from normdsl.cli.training import divergence, optimizers_for
-    from normdsl.cli.training import train as run
+    from normdsl.training.run import divergence, optimizers_for
+    from normdsl.training.run import train as run
+    from normdsl.training.tasks import course, task
 
     rule, courses = find(name), chosen(Course, schedule, "let the rate go by")
     if "lr" not in rule.defaults and not (lr is None and courses is Course.CONSTANT):

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from normdsl.cli import rule as written
 from normdsl.cli.checked import decided
-from normdsl.cli.digits import digits
 from normdsl.cli.figure import draw
 from normdsl.cli.find import shipped
 from normdsl.cli.folding import formulas, print_code
@@ -23,6 +22,7 @@ from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.verdicts.check import check
 from normdsl.declaration import Declaration
 from normdsl.show.grid import Grid
+from normdsl.training.digits import digits
 
 TABLE = ("sgd", "adamw", "muon", "muadam", "muadam_sania", "bounded_muadam_sania")
 #: Rules of the experiment, with the rates that `normdsl tour --tune` finds. The paper's rule has

@@ -10,13 +10,13 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.cli.digits import Data, network
 from normdsl.cli.tables import mark
-from normdsl.cli.tasks import digits_task
-from normdsl.cli.training import divergence, train
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.declaration import Declaration
+from normdsl.training.digits import Data, network
+from normdsl.training.run import divergence, train
+from normdsl.training.tasks import digits_task
 
 HIDDEN = 64
 #: Every feature is multiplied by a factor of its own, 10^U(−s, s).

@@ -10,8 +10,8 @@ import normdsl.cli.tour
 from normdsl.algorithms import bounded_muadam_sania, sgd
 from normdsl.cli import rule as written
 from normdsl.cli import units
-from normdsl.cli.digits import digits
 from normdsl.cli.tour import CONTESTANTS, tour
+from normdsl.training.digits import digits
 
 
 @pytest.mark.slow

@@ -9,11 +9,11 @@ import torch
 
 import normdsl as nd
 from normdsl.algorithms import bounded_muadam_sania, muadam_sania, sgd
-from normdsl.cli import training
-from normdsl.cli.choices import Course, Dataset
-from normdsl.cli.digits import digits, network
-from normdsl.cli.tasks import course, digits_task, task
-from normdsl.cli.training import Task, divergence, optimizers_for, train
+from normdsl.training import run as training
+from normdsl.training.choices import Course, Dataset
+from normdsl.training.digits import digits, network
+from normdsl.training.run import Task, divergence, optimizers_for, train
+from normdsl.training.tasks import course, digits_task, task
 
 
 def falling(w):

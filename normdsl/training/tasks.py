@@ -9,10 +9,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from normdsl.cli.characters import manual, transformer, windows
-from normdsl.cli.choices import Course, Dataset
-from normdsl.cli.digits import Data, accuracy, digits, minibatches, network
-from normdsl.cli.training import Loss, Task
+from normdsl.training.characters import manual, transformer, windows
+from normdsl.training.choices import Course, Dataset
+from normdsl.training.digits import Data, accuracy, digits, minibatches, network
+from normdsl.training.run import Loss, Task
 
 
 def task(data: Dataset, hidden: int, steps: int, seed: int) -> Task:

@@ -1,0 +1,1 @@
+"""Small tasks to train rules on: data, models, runs."""
