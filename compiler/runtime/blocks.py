@@ -50,8 +50,6 @@ def setting_of(layout: Layout, param: Any) -> Setting:
 def why_gathered(layout: Layout, param: Any) -> str:
     """Return why every process computes the step of a parameter, as the end of a sentence."""
     sizes = layout.sizes
-    if layout.stepper.draws and any(not is_native(f) for f in layout.fields):
-        return "as it draws random numbers of several shapes"
     if param.is_complex() or len(sizes) != 1 or sizes[0][0] != 1:
         return "as it is seen as several matrices, or has complex numbers"
     if param.ndim != 2 and not isinstance(layout.view, Flat):
@@ -182,12 +180,13 @@ class Block:
     def kept(self, held: Held) -> list[Tensor]:
         """Return the new states in the dtypes in which they are kept."""
         found = []
-        pairs = zip(self.division.news, self.division.owned, self.states, strict=True)
-        for name, owned, old in pairs:
-            if owned:
-                found.append(held.owner[name].to(old.dtype) if self.owned else old)
-            else:
-                found.append(held.shards[name].to(old.dtype))
+        passed = self.stepper.passed[1:]
+        triples = zip(self.division.news, self.division.owned, passed, self.states, strict=True)
+        for name, owned, is_old, old in triples:
+            new = old
+            if self.owned or not owned:
+                new = (held.owner if owned else held.shards)[name]
+            found.append(new.to(old.dtype, copy=is_old))
         return found
 
     def weights(self, held: Held) -> Tensor:

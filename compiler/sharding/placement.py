@@ -18,7 +18,7 @@ from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Draw, Inner, MatMul, Query, Reduce, Reducer, Transpose
 from normdsl.expressions.recursion import Before
-from normdsl.expressions.shapes import MATRIX, Dim, Shape
+from normdsl.expressions.shapes import MATRIX, Dim, Rank, Shape
 
 #: The symbols of the axes of W that are cut: rows, columns, both, or none.
 Axes = frozenset[Dim]
@@ -71,6 +71,8 @@ def placement(x: Expr, axes: Axes) -> Placement | None:
     own = form(x.shape, axes)
     if own is None or x.role is not None or isinstance(x, Singular | Query):
         return None
+    if axes and _chooses_length(x):  # which depends on the lengths of the whole matrix
+        return None
     if isinstance(x, Draw) and x.shape != MATRIX:  # whose numbers are those of its first entries
         return None
     if isinstance(x, Before | Across) or not x.children:
@@ -88,6 +90,13 @@ def placement(x: Expr, axes: Axes) -> Placement | None:
             how = Held.TERMS if x.reducer is Reducer.SUM else Held.BOUNDS
             return _combined(own, how, axes & set(_gone(x, x.arg.shape)))
     return Placement(own) if _is_at_hand(x, axes) else None
+
+
+def _chooses_length(x: Expr) -> bool:
+    """Return whether a value has a rank for a length that none of its operands has."""
+    known = {dim for child in x.children for dim in (child.shape.rows, child.shape.cols)}
+    ranks = {dim for dim in (x.shape.rows, x.shape.cols) if isinstance(dim, Rank)}
+    return not isinstance(x, Before) and not ranks <= known
 
 
 def _combined(own: Held, how: Held, over: Axes) -> Placement:
