@@ -7,11 +7,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
+from torch.utils.weak import WeakIdKeyDictionary
+
+
+#: The groups of meshes of several axes, as long as these are.
+_GROUPS: Any = WeakIdKeyDictionary()  # type: ignore[no-untyped-call]
 
 
 def group_of(mesh: Any) -> Any:
-    """Return the group of all processes of a mesh."""
-    return mesh.get_group() if mesh.ndim == 1 else mesh._flatten().get_group()
+    """Return the group of all processes of a mesh; made once, by all of them."""
+    if mesh.ndim == 1:
+        return mesh.get_group()
+    if mesh not in _GROUPS:
+        ranks = mesh.mesh.flatten().tolist()
+        _GROUPS[mesh] = distributed.new_group(ranks, use_local_synchronization=True)
+    return _GROUPS[mesh]
 
 
 def ranks_of(mesh: Any) -> list[int]:
