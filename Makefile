@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials notebooks wheel soundness parity reliability table bench suites clean
+.PHONY: tour test check lint types layers tutorials notebooks wheel soundness parity reliability table bench scale suites clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -53,6 +53,9 @@ bench: $(STAMP)  ## docs/speed.*: steps beside other packages, on this CPU; leav
 	$(BIN)/normdsl bench --json docs/speed.json --figure docs/speed.png
 	$(BIN)/normdsl bench --page docs/speed.md --read docs/speed.json \
 	  $(patsubst %,--read %,$(wildcard docs/speed-cuda.json))
+
+scale: $(STAMP)  ## docs/scale.md: steps among thousands of ranks, on paper; bytes and host time
+	PYTHONPATH=tests $(BIN)/python -m machines.page --measure
 
 suites: $(STAMP)  ## suites of others against our optimizers, from their sdists; docs/suites.md
 	PYTHONPATH=tests $(BIN)/python -m suites.run
