@@ -11,10 +11,10 @@ class Tone(enum.Enum):
     The values are the colour on a page or in a picture, and the style on a terminal.
     """
 
-    GOOD = ("#1a7f37", "bold green")
-    QUALIFIED = ("#9a6700", "yellow")
-    BAD = ("#cf222e", "red")
-    OPEN = ("#57606a", "dim")
+    GOOD = ("#1f883d", "bold green")
+    QUALIFIED = ("#a17008", "yellow")
+    BAD = ("#d9363e", "red")
+    OPEN = ("#73797f", "dim")
 
     def __init__(self, page: str, terminal: str) -> None:
         self.page = page
@@ -22,8 +22,8 @@ class Tone(enum.Enum):
 
 
 #: Two runs that are compared.
-FIRST, SECOND = "#0b6e99", "#d9480f"
+FIRST, SECOND = "#0a7fb0", "#d9480f"
 #: Several that are, in the order of the curves.
-CURVES = (SECOND, Tone.QUALIFIED.page, Tone.OPEN.page, "#7a3e9d", FIRST)
+CURVES = (SECOND, Tone.QUALIFIED.page, Tone.OPEN.page, "#9a5cc0", FIRST)
 #: A band behind curves, such as what is tolerated; a remark beside them.
 BAND, ASIDE = "#eaecef", "#444444"
