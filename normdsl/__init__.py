@@ -78,6 +78,7 @@ _MODULES = {
     "algorithms": "algorithms",
     "decay": "vocabulary.decay",
     "groups": "compiler.invariance.groups",
+    "plot": "plot",
     "scale": "vocabulary.scale",
     "views": "compiler.runtime.views",
 }

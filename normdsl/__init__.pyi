@@ -1,6 +1,7 @@
 """The public names, for type checkers and editors."""
 
 from normdsl import algorithms as algorithms
+from normdsl import plot as plot
 from normdsl.compiler.audit.audit import audit as audit
 from normdsl.compiler.invariance import groups as groups
 from normdsl.compiler.invariance.group import Action as Action
