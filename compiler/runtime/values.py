@@ -100,7 +100,7 @@ def _number(expr: Expr, value: Any, like: Tensor) -> Tensor:
         raise ShapeError(
             f"put a tensor of shape {tuple(number.shape)} for {expr}",
             at=expr,
-            why=f"it is {expr.shape.phrase}",
+            why=f"it is {expr.shape.phrase} expression",
             hint="pass a number" if wanted == 0 else "pass a matrix, torch.tensor([[1.0, 0.5]])",
         )
     return number

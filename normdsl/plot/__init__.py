@@ -4,7 +4,7 @@ Each function returns a matplotlib Figure that a notebook shows and that `.savef
 writes; with `ax=` it draws into an Axes of yours and returns it. Backgrounds are transparent and
 colours have the same contrast on light and on dark pages; what differs in colour differs in its
 marker or dashes as well. matplotlib is imported when a picture is drawn:
-`pip install 'normdsl[notebook]'`.
+`pip install 'normdsl[tour]'`.
 """
 
 from __future__ import annotations

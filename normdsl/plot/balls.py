@@ -149,4 +149,5 @@ def decaying(shape: tuple[int, int], rate: float = 0.5) -> Tensor:
     u, _, v = torch.linalg.svd(
         torch.randn(shape, generator=generator, dtype=torch.float64), full_matrices=False
     )
-    return (u * rate ** torch.arange(min(shape), dtype=torch.float64)) @ v
+    found: Tensor = (u * rate ** torch.arange(min(shape), dtype=torch.float64)) @ v
+    return found

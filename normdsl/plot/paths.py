@@ -70,16 +70,19 @@ def trajectories(
         path = alone(rule, posed, steps, rate).weights
         twin = None
         if group is not None:
-            loss = lambda w: posed.loss(w, 0)  # noqa: E731
-            twin = twins(
-                rule, group, steps=steps, seed=seed, start=posed.start, loss=loss, **rate
-            ).mapped
+            own: dict[str, Any] = {
+                "start": posed.start,
+                "loss": posed.at(0),
+                "steps": steps,
+                "seed": seed,
+            }
+            twin = twins(rule, group, **(own | rate)).mapped
         found.append((rule, rate, path, twin))
     with canvas(ax, "draw trajectories", 6.4, 3.7) as (shown, axes):
         for k, (rule, rate, path, twin) in enumerate(found):
             colour, marker = SERIES[k % len(SERIES)], MARKERS[k % len(MARKERS)]
             told = "".join(f", {name} = {x:.2g}" for name, x in rate.items())
-            line = {"color": colour, "marker": marker, "lw": 1.5, "ms": 4}
+            line: dict[str, Any] = {"color": colour, "marker": marker, "lw": 1.5, "ms": 4}
             axes.plot(*_points(path), label=rule.name + told, **line)
             if twin is not None:
                 told = f"… its twin under {group}"
@@ -155,6 +158,6 @@ def _contours(axes: Axes, posed: Task, window: Sequence[tuple[float, float]]) ->
     grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)
     losses = [[posed.loss(p[None] if as_row else torch.diag(p), 0).item() for p in r] for r in grid]
     levels = [posed.loss(posed.start, 0).item() * 4.0**k for k in range(-6, 4)]
-    look = {"colors": INK, "alpha": 0.5, "linewidths": 0.8, "zorder": 0}
+    look: dict[str, Any] = {"colors": INK, "alpha": 0.5, "linewidths": 0.8, "zorder": 0}
     axes.contour(xs.numpy(), ys.numpy(), losses, levels=levels, **look)
     axes.set(xlim=window[0], ylim=window[1])

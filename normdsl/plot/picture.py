@@ -20,7 +20,7 @@ SHARP = 2
 #: Dots per inch at which a notebook shows a figure.
 DPI = 96
 #: What every picture has in common.
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -55,7 +55,7 @@ def styled(what: str) -> Iterator[None]:
         from matplotlib import rc_context
     except ImportError:
         raise NormdslError(
-            what, why="matplotlib is not installed", hint="pip install 'normdsl[notebook]'"
+            what, why="matplotlib is not installed", hint="pip install 'normdsl[tour]'"
         ) from None
     with rc_context(STYLE):
         yield

@@ -65,7 +65,7 @@ def spectra(
         floor = max(LOWEST, min(FLOOR, float(curves[0][1].min())))
         for k, (name, ratios, colour, marker) in enumerate(curves):
             # Hollow and ever smaller, so that equal curves are seen to be.
-            look = {
+            look: Any = {
                 "color": colour,
                 "marker": marker,
                 "mfc": "none",
@@ -85,7 +85,8 @@ def spectra(
 def _ratios(x: Tensor) -> Tensor:
     """Return the singular values of a matrix, divided by the largest."""
     sigma = torch.linalg.svdvals(x)
-    return sigma / sigma[0].clamp_min(1e-300)
+    ratios: Tensor = sigma / sigma[0].clamp_min(1e-300)
+    return ratios
 
 
 def _matrix(gradient: Tensor) -> Tensor:
@@ -111,7 +112,8 @@ def _step(rule: Rule | Norm, g: Tensor, steps: int) -> Tensor:
     start = 0.1 * torch.randn(g.shape, generator=torch.Generator().manual_seed(1), dtype=g.dtype)
     posed = Task(start, lambda w, step: 1 + (g * (w - start)).sum())
     weights = alone(rule, posed, steps, {}).weights
-    return weights[-1] - weights[-2]
+    last: Tensor = weights[-1] - weights[-2]
+    return last
 
 
 def alone(rule: Rule, posed: Task, steps: int, hyper: Mapping[str, Any]) -> Any:

@@ -221,7 +221,7 @@ def _cell(axes: Axes, i: int, j: int, text: str, colour: str = "", bold: bool = 
     if colour:
         box = Rectangle((j + 0.03, i + 0.05), 0.94, 0.9, facecolor=colour, alpha=0.1, lw=0)
         axes.add_patch(box)
-    look = {"color": colour, "fontweight": "bold"} if bold else {"color": INK}
+    look: dict[str, Any] = {"color": colour, "fontweight": "bold"} if bold else {"color": INK}
     axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8, **look)
 
 
@@ -230,7 +230,7 @@ def _frame(axes: Axes, rows: Sequence[str], columns: Sequence[str], wide: bool =
     axes.set_yticks([i + 0.5 for i in range(len(rows))], rows)
     axes.xaxis.tick_top()
     longest = max((len(line) for name in columns for line in name.split("\n")), default=0)
-    turned = {"rotation": 40, "ha": "left"} if longest > WIDEST[wide] else {}
+    turned: dict[str, Any] = {"rotation": 40, "ha": "left"} if longest > WIDEST[wide] else {}
     axes.set_xticks([j + 0.5 for j in range(len(columns))], columns, **turned)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
