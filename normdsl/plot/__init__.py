@@ -15,6 +15,7 @@ from normdsl.plot.paths import trajectories
 from normdsl.plot.planes import COLUMN, DIAGONAL, ROW, Plane
 from normdsl.plot.singular import spectra
 from normdsl.plot.tables import compare, periodic_table
+from normdsl.plot.widget import ball_widget
 
 __all__ = [
     "COLUMN",
@@ -22,6 +23,7 @@ __all__ = [
     "ROW",
     "Plane",
     "ball",
+    "ball_widget",
     "compare",
     "drift",
     "periodic_table",

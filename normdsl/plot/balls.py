@@ -93,10 +93,10 @@ def ball(
     return made
 
 
-def draw(ax: Axes, part: Slice) -> None:
-    """Draw a norm in a plane."""
+def draw(ax: Axes, part: Slice, gradients: Tensor | None = None) -> None:
+    """Draw a norm in a plane, with the LMOs of gradients (x, y), or of some all around."""
     boundary, dual = part.boundary(), part.dual_boundary()
-    gradients = directions(GRADIENTS, first=ANGLE)
+    gradients = directions(GRADIENTS, first=ANGLE) if gradients is None else gradients
     steps, off = part.steps(gradients)
     reach = float(boundary.norm(dim=1).max())
     wide = min(float(dual.norm(dim=1).max()), LARGER * reach)

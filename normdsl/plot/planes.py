@@ -108,11 +108,11 @@ class Slice:
     shape: tuple[int, int]
     given: Given = NOTHING
 
-    def boundary(self, count: int = 361) -> Tensor:
+    def boundary(self, count: int = 721) -> Tensor:
         """Return points with ‖x A + y B‖ = 1, at equal angles around the origin."""
         return self._circle(self.norm.value, count)
 
-    def dual_boundary(self, count: int = 361) -> Tensor:
+    def dual_boundary(self, count: int = 721) -> Tensor:
         """Return points with ‖x A + y B‖_* = 1."""
         return self._circle(self.norm.dual, count)
 
