@@ -39,3 +39,18 @@ def folded(summary: str, inside: str, unfolded: bool = False) -> str:
 def mathematics(latex: Iterable[str]) -> str:
     """Return displayed formulas, each a LaTeX text without dollar signs."""
     return "".join(f"<div>$$\\displaystyle {formula}$$</div>" for formula in latex)
+
+
+class Shown:
+    """An object that shows itself by its text: at a prompt as it is, in a notebook as HTML.
+
+    A class with more to show than its text, a table or a picture, has a `_repr_html_` of its own.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
