@@ -59,6 +59,9 @@ class Culprit(Shown):
         place = "" if self.where is None else f"  ({self.where})"
         return f"{self.formula}: {self.reason}{place}"
 
+    def _repr_html_(self) -> str:
+        return paragraph(str(self))
+
 
 @attrs.frozen
 class Verdict:
@@ -189,8 +192,8 @@ class Verdict:
         return f"<{self.declaration.name}: {self.group.name} {self.answer}>"
 
     def _repr_html_(self) -> str:
-        head = f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
-        parts = [title(head), paragraph(f"{self.because}.")]
+        head = f"{self.declaration.name}, {self.group.name} ({self.group.formula}):"
+        parts = [title(head, self.answer, self.status.tone), paragraph(f"{self.because}.")]
         for what, found in (("Counterexample", self.witness), ("Otherwise not", self.otherwise)):
             if found is not None:
                 parts.append(folded(f"{what}: {found}.", curve(found.curve)))

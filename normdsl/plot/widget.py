@@ -115,7 +115,7 @@ def _widget() -> Any:
     except ImportError:
         return None
 
-    class BallWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    class BallWidget(anywidget.AnyWidget):
         """The unit ball of ‖T x‖_p, to drag."""
 
         _esm = MODULE
