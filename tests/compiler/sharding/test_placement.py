@@ -73,7 +73,7 @@ def _below(x):
     "norm", [nd.frobenius, nd.max_entry, nd.sum_entries, nd.operator_norm(1, 2), nd.entrywise(3)]
 )
 def test_no_norm_of_a_part_is_computed(norm, cut):
-    """The code of a round has no length of an operand that is cut along what the length goes over."""
+    """What a norm goes over is summed over all, and no owner is asked for it."""
     rule = nd.optimizer(lambda lr=0.1: W - lr * norm.sharp(G) * norm.value(W))
     plan = rule.plan((6, 4), 3, cut)
     whole = rule.plan((6, 4), 3, "none")
