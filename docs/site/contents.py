@@ -1,0 +1,55 @@
+"""The table of contents: it is added to the first page, since a reader of the README needs none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Chapters with their pages, in order; a star stands for what is in a folder.
+CHAPTERS = {
+    "Learn": ["tutorials/*"],
+    "Look up": [
+        "docs/api/index",
+        "docs/gallery/index",
+        "docs/rules",
+        "docs/table",
+        "docs/norms",
+        "docs/scales",
+        "docs/symbols",
+    ],
+    "Measured": ["docs/soundness", "docs/parity", "docs/reliability", "docs/speed", "docs/suites"],
+    "In depth": ["docs/*"],
+    "Project": ["CONTRIBUTING", "CHANGELOG", "docs/decisions/index"],
+}
+
+
+def chapters() -> dict[str, list[str]]:
+    """Return the pages of each chapter; each is in one, and a star takes those that are left."""
+    named = {page for pages in CHAPTERS.values() for page in pages}
+    found = {}
+    for title, pages in CHAPTERS.items():
+        found[title] = [x for page in pages for x in (_inside(page, named) or [page])]
+    return found
+
+
+def _inside(page: str, named: set[str]) -> list[str]:
+    """Return the pages that a star stands for."""
+    folder, star, _ = page.partition("*")
+    there = sorted(p for s in (".md", ".ipynb") for p in (ROOT / folder).glob(f"*{s}") if star)
+    pages = [folder + p.stem for p in there]
+    return [x for x in pages if x not in named]
+
+
+def append(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Append the table of contents to the first page."""
+    if docname == app.config.root_doc:
+        trees = [_tree(title, pages) for title, pages in chapters().items()]
+        source[0] = "\n\n".join([source[0], *trees])
+
+
+def _tree(title: str, pages: list[str]) -> str:
+    return "\n".join(["```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```"])
