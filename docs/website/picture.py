@@ -48,7 +48,7 @@ def moved(rule: nd.Declaration) -> tuple[Tensor, Tensor]:
     reads = {"capture": nd.capture(model)} if rule.moments else {}
     opt = rule(model.parameters(), **reads)
     first = _product(layers)
-    slope = torch.autograd.grad(_loss(first, 0), first)[0]
+    slope = torch.autograd.grad(_loss(lambda x: x @ first.T, 0), first)[0]
     for _ in range(STEPS):
         opt.step(_closure(model, 0), fresh=_closure(model, 1))
     return -slope, (_product(layers) - first).detach()
@@ -73,19 +73,19 @@ def _sample(seed: int) -> tuple[Tensor, Tensor]:
     return x * torch.logspace(0, -1, IN) @ torch.linalg.qr(turn)[0], y * torch.logspace(0, -1, OUT)
 
 
-def _loss(weights: Tensor, seed: int) -> Tensor:
+def _loss(model: Callable[[Tensor], Tensor], seed: int) -> Tensor:
     x, y = _sample(seed)
-    return ((x @ weights.T - y) ** 2).sum(1).mean() / 2
+    return ((model(x) - y) ** 2).sum(1).mean() / 2
 
 
 def _closure(model: nn.Module, seed: int) -> Callable[[], Tensor]:
     """Return the loss on a sample, with a gradient that can be differentiated again."""
 
     def closure() -> Tensor:
-        x, y = _sample(seed)
-        loss = ((model(x) - y) ** 2).sum(1).mean() / 2
+        loss = _loss(model, seed)
         params = list(model.parameters())
-        for p, slope in zip(params, torch.autograd.grad(loss, params, create_graph=True)):
+        slopes = torch.autograd.grad(loss, params, create_graph=True)
+        for p, slope in zip(params, slopes, strict=True):
             p.grad = slope
         return loss
 
@@ -103,9 +103,7 @@ def _half(matrix: Tensor, left: float) -> list[str]:
     sizes = torch.linalg.svdvals(matrix)
     heights = (BARS * sizes / (float(sizes[0]) or 1.0)).tolist()
     base, width = OUT * CELL + 4 + BARS, IN * CELL / OUT
-    bars = [
-        _box(left + k * width, base - h, width - 3, h, INK, 1.0) for k, h in enumerate(heights)
-    ]
+    bars = [_box(left + k * width, base - h, width - 3, h, INK, 1.0) for k, h in enumerate(heights)]
     frame = (
         f'<rect x="{left}" y="0" width="{IN * CELL - 1}" height="{OUT * CELL - 1}" '
         f'fill="none" stroke="{INK}" stroke-opacity="0.35"/>'

@@ -16,9 +16,7 @@ import normdsl as nd
 
 #: Public modules whose members are public as well; rules have a gallery of their own.
 MODULES = tuple(
-    name
-    for name in nd.__all__
-    if inspect.ismodule(getattr(nd, name)) and name != "algorithms"
+    name for name in nd.__all__ if inspect.ismodule(getattr(nd, name)) and name != "algorithms"
 )
 
 
@@ -94,6 +92,13 @@ def _defining(module: ModuleType, name: str) -> ModuleType:
     """Return the module of a package that writes about a constant which the package hands on."""
     rooms = [m for n, m in sys.modules.items() if n.startswith(f"{module.__name__}.")]
     return next((m for m in rooms if name in comments(m.__name__)), module)
+
+
+@lru_cache
+def classes() -> dict[type, str]:
+    """Return the public classes with their names, the shorter one where there are two."""
+    found = [x for group in (members(), subjects()) for xs in group.values() for x in xs]
+    return {x.value: x.name for x in found if inspect.isclass(x.value)}
 
 
 @lru_cache

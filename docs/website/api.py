@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import attrs
-import docstrings
-import public
-from public import Public
 from sphinx.util import logging
 from sphinx.util.inspect import stringify_signature
 
 import normdsl as nd
+from website import docstrings, public
+from website.public import Public
 
 _LOG = logging.getLogger(__name__)
 #: Chapters, and the rooms whose names they list; a room that is not listed is a chapter itself.
@@ -32,20 +32,22 @@ CHAPTERS = {
 def pages() -> dict[str, str]:
     """Return the text of each page by its path below the folder of this reference."""
     found, chapters = {}, _chapters()
-    for title, names in chapters.items():
-        found[_slug(title)] = chapter(title, names)
-        found |= {x.name.removeprefix("nd."): named(x) for x in names}
+    for title, subjects in chapters.items():
+        found[_slug(title)] = chapter(title, subjects)
+        names = [x for those in subjects.values() for x in those]
+        found |= {x.name.removeprefix("nd."): named(x, title) for x in names}
     for module, names in public.members().items():
         found[_short(module)] = module_page(module, names)
     return {"index": index(list(chapters)), **found}
 
 
-def _chapters() -> dict[str, list[Public]]:
-    found: dict[str, list[Public]] = {title: [] for title in CHAPTERS}
+def _chapters() -> dict[str, dict[ModuleType, list[Public]]]:
+    """Return the subjects of each chapter, with their names."""
+    found: dict[str, dict[ModuleType, list[Public]]] = {title: {} for title in CHAPTERS}
     for subject, names in public.subjects().items():
         room = subject.__name__.removeprefix("normdsl.")
         title = next((t for t, rooms in CHAPTERS.items() if _within(room, rooms)), None)
-        found.setdefault(title or room.partition(".")[0].capitalize(), []).extend(names)
+        found.setdefault(title or room.partition(".")[0].capitalize(), {})[subject] = names
     return found
 
 
@@ -57,7 +59,7 @@ def _slug(title: str) -> str:
     return "chapter-" + title.lower().replace(" ", "-")
 
 
-def _short(module: Any) -> str:
+def _short(module: ModuleType) -> str:
     return next(x for x in public.MODULES if getattr(nd, x) is module)
 
 
@@ -66,8 +68,8 @@ def index(titles: list[str]) -> str:
     return "\n".join([
         "# Public names",
         "",
-        "What `import normdsl as nd` offers. Each name has a page: formula, arguments, errors, and an",
-        "example, which the tests run. The rules of `nd.algorithms` are in [the gallery](../gallery/index.md).",
+        "What `import normdsl as nd` offers. Each name has a page: formula, arguments, errors, and",
+        "an example, which the tests run. Rules are in [the gallery](../gallery/index.md).",
         "",
         "```{toctree}",
         ":maxdepth: 1",
@@ -78,26 +80,23 @@ def index(titles: list[str]) -> str:
     ])  # fmt: skip
 
 
-def chapter(title: str, names: list[Public]) -> str:
-    """Return the page that lists the names of a chapter, by the module that each comes from."""
+def chapter(title: str, subjects: Mapping[ModuleType, list[Public]]) -> str:
+    """Return the page that lists the names of a chapter, by what their modules are about."""
     lines = [f"# {title}"]
-    for x in names:
-        lines += [f"| {_link(x)} | {docstrings.cell(x.first)} |"]
-    head = [lines[0], "", "| name | |", "| --- | --- |", *lines[1:]]
-    tree = [x.name.removeprefix("nd.") for x in names]
-    return "\n".join([*head, "", "```{toctree}", ":hidden:", "", *tree, "```"])
+    for subject, names in subjects.items():
+        about = (subject.__doc__ or "").split("\n\n")[0]
+        lines += ["", docstrings.prose(about), "", "| name | what it is |", "| --- | --- |"]
+        lines += [f"| `{x.name}` | {docstrings.cell(x.first)} |" for x in names]
+    return "\n".join(lines)
 
 
-def _link(x: Public) -> str:
-    return f"`{x.name}`"
+def named(x: Public, title: str) -> str:
+    """Return the page of a name, which its chapter leads to; the table of contents is short."""
+    head = ["---", "orphan: true", "---", f"# {x.name}", "", f"In [{title}]({_slug(title)}.md)."]
+    return "\n".join([*head, "", described(x)])
 
 
-def named(x: Public) -> str:
-    """Return the page of a name."""
-    return "\n".join([f"# {x.name}", "", described(x)])
-
-
-def module_page(module: Any, names: list[Public]) -> str:
+def module_page(module: ModuleType, names: list[Public]) -> str:
     """Return the page of a public module, with all of its members."""
     name = f"nd.{_short(module)}"
     head = [f"# {name}", "", f"```{{py:module}} {name}", "```", ""]
@@ -115,13 +114,17 @@ def described(x: Public) -> str:
         body += [_method(f"{x.name}.{name}", value) for name, value in methods(x.value)]
     if x.kind == "data":
         body += [_value(x.value)]
-    return _directive("py:" + x.kind, head, "\n\n".join(body), fence=7)
+    # Its heading is in the contents of the page already.
+    text = "\n\n".join([":no-contents-entry:", *body])
+    return _directive(f"py:{x.kind}", head, text, fence=7)
 
 
 def require(name: str, doc: str) -> None:
     """Warn of a public name of which nothing is written, so that the build fails."""
     if not doc.strip():
-        _LOG.warning("%s is public and has no docstring", name, type="normdsl", subtype="undocumented")
+        _LOG.warning(
+            "%s is public and has no docstring", name, type="normdsl", subtype="undocumented"
+        )
 
 
 def methods(cls: type) -> Iterator[tuple[str, Any]]:
@@ -152,8 +155,11 @@ def signature(value: Any, bound: bool = False) -> str:
         found = inspect.signature(value)
     except (TypeError, ValueError):
         return "()"
-    shown = [p.replace(annotation=_type(p.annotation), default=_default(p.default))
-             for p in list(found.parameters.values())[bound:]]
+    made = _made(value)
+    shown = [
+        p.replace(annotation=_type(p.annotation), default=made.get(p.name, p.default))
+        for p in list(found.parameters.values())[bound:]
+    ]
     result = _type(found.return_annotation)
     return stringify_signature(found.replace(parameters=shown, return_annotation=result))
 
@@ -162,8 +168,11 @@ def _type(annotation: Any) -> Any:
     return inspect.Parameter.empty if annotation in ("Any", "None", None) else annotation
 
 
-def _default(value: Any) -> Any:
-    return ... if value is attrs.NOTHING else value
+def _made(value: Any) -> dict[str, Any]:
+    """Return the defaults that a class makes anew for each of its instances, by name."""
+    fields = attrs.fields(value) if inspect.isclass(value) and attrs.has(value) else ()
+    made = {f.name: f.default for f in fields if isinstance(f.default, attrs.Factory)}
+    return {name: x.factory() for name, x in made.items() if not x.takes_self}
 
 
 def arguments(value: Any) -> list[str]:
@@ -175,12 +184,17 @@ def arguments(value: Any) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    """Return what a constant is: its formula, or its text."""
+    """Return what a constant is: its formula or text, and the public class that it belongs to."""
+    known = public.classes()
+    kind = next((known[c] for c in type(value).__mro__ if c in known), None)
+    parts = [f"Its class: `{kind}`."] if kind else []
     if hasattr(value, "_repr_latex_"):
-        return str(value._repr_latex_())
-    return "" if hasattr(value, "__metadata__") else f"```text\n{value}\n```"
+        parts += [str(value._repr_latex_())]
+    elif not hasattr(value, "__metadata__"):
+        parts += [f"```text\n{value}\n```"]
+    return "\n\n".join(parts)
 
 
 def _directive(kind: str, head: str, body: str, fence: int) -> str:
     ticks = "`" * fence
-    return f"{ticks}{{{kind}}} {head}\n\n{body}\n{ticks}"
+    return f"{ticks}{{{kind}}} {head}\n{body}\n{ticks}"

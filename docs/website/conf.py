@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(ROOT / "docs"))
 
-import contents  # noqa: E402
-import references  # noqa: E402
-import write  # noqa: E402
 
 from normdsl.version import __version__  # noqa: E402
+from website import contents, links, tables, write  # noqa: E402
 
 project = "normdsl"
 author = "The normdsl authors"
@@ -35,7 +33,7 @@ root_doc = "README"
 exclude_patterns = [
     ".*",
     *(f"{p.name}" for p in ROOT.iterdir() if p.is_dir() and p.name not in ("docs", "tutorials")),
-    "docs/site",
+    "docs/website",
 ]
 
 myst_enable_extensions = ["dollarmath", "fieldlist", "attrs_inline"]
@@ -51,13 +49,12 @@ nitpick_ignore_regex = [("py:class", ".*")]
 html_theme = "furo"
 html_theme_options = {"navigation_with_keys": True}
 html_copy_source = False
+html_show_copyright = False
 html_css_files = ["site.css"]
 # One script sets formulas as vector graphics: it needs neither fonts nor a network.
 _mathjax = Path(str(importlib.import_module("sphinx-mathjax-offline").__file__)).parent
 mathjax_path = "tex-svg.js"
 html_static_path = ["static", str(_mathjax / "static" / "mathjax" / mathjax_path)]
-# A formula that is wider than its column is scrolled, by itself.
-mathjax4_config = {"svg": {"fontCache": "local"}}
 python_display_short_literal_types = True
 maximum_signature_line_length = 90
 add_module_names = False
@@ -69,9 +66,11 @@ def first_page(app: Sphinx, _: Exception | None) -> None:
         shutil.copyfile(Path(app.outdir, f"{root_doc}.html"), Path(app.outdir, "index.html"))
 
 
-def setup(app: Sphinx) -> None:
+def setup(app: Sphinx) -> dict[str, bool]:
     """Write what is generated, then let every page have its place and its links."""
     write.everything(ROOT / "docs")
     app.connect("source-read", contents.append)
-    app.connect("doctree-read", references.link)
+    app.connect("doctree-read", links.link)
+    app.connect("doctree-read", tables.widen)
     app.connect("build-finished", first_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,21 +9,21 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import docstrings
-import picture
-
 import normdsl as nd
 from normdsl.cli.find import families
 from normdsl.compiler.invariance import groups
+from website import docstrings, picture
 
 #: The table of verdicts, which `make table` computes.
 VERDICTS = Path(__file__).resolve().parents[1] / "rules.md"
+#: What the marks of that table mean, and the tone in which the site says so.
 WORDS = {
-    "yes": "invariant",
-    "if": "under a condition",
-    "no": "not invariant",
-    "?": "unknown",
+    "yes": ("invariant", "good"),
+    "if": ("invariant if …", "qualified"),
+    "no": ("not invariant", "bad"),
+    "?": ("unknown", "open"),
 }
+ANSWERS = "What an answer says, and how it was found: [the rules, by family](../rules.md)."
 
 
 def files() -> dict[str, str]:
@@ -51,6 +51,8 @@ def index() -> str:
         "# A gallery of rules",
         "",
         "Every rule of `nd.algorithms`, by family. " + picture.LEGEND,
+        "",
+        ANSWERS,
     ]
     for name, rules in families().items():
         title, about = _title(name)
@@ -72,7 +74,7 @@ def _sentence(rule: nd.Declaration) -> str:
 def family(name: str, rules: Mapping[str, nd.Declaration]) -> str:
     """Return the page of a family."""
     title, about = _title(name)
-    head = [f"# {title}", docstrings.prose(about), picture.LEGEND]
+    head = [f"# {title}", docstrings.prose(about), picture.LEGEND, ANSWERS]
     return "\n\n".join([*head, *map(entry, rules.values())]) + "\n"
 
 
@@ -96,11 +98,21 @@ def answers(rule: nd.Declaration) -> str:
     """Return the verdicts of a rule, by answer, and what a step costs."""
     evaluations, kept, *marks = _cells()[rule.name]
     acting = [g.name for g in groups.several(None, rule.ports)]
-    those = {key: [f"`nd.groups.{g}`" for g, mark in zip(acting, marks, strict=True) if mark == key]
-             for key in WORDS}
-    rows = [f"| {word} | {', '.join(those[key])} |" for key, word in WORDS.items() if those[key]]
+    those = {
+        key: [
+            f"{{py:obj}}`{g} <nd.groups.{g}>`"
+            for g, mark in zip(acting, marks, strict=True)
+            if mark == key
+        ]
+        for key in WORDS
+    }
+    rows = [
+        f"| [{word}]{{.{tone}}} | {', '.join(those[key])} |"
+        for key, (word, tone) in WORDS.items()
+        if those[key]
+    ]
     cost = f"evaluations: {evaluations}; numbers kept for each weight: {kept}"
-    return "\n".join(["| answer | of |", "| --- | --- |", *rows, f"| a step | {cost} |"])
+    return "\n".join(["| answer | groups |", "| --- | --- |", *rows, f"| a step | {cost} |"])
 
 
 @lru_cache

@@ -39,7 +39,9 @@ def cell(text: str) -> str:
     """Return text as it stands in a cell of a table, where a bar in code is escaped as well."""
     pieces = _CODE.split(" ".join(text.split()))
     code = (x.replace("|", "\\|") for x in pieces[1::2])
-    return "".join(x for pair in zip(map(_escaped, pieces[::2]), [*code, ""], strict=True) for x in pair)
+    return "".join(
+        x for pair in zip(map(_escaped, pieces[::2]), [*code, ""], strict=True) for x in pair
+    )
 
 
 def _escaped(text: str) -> str:

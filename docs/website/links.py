@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import public
 from docutils import nodes
 from sphinx.addnodes import pending_xref
+
+from website import public
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

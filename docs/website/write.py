@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import api
-import gallery
+from website import api, gallery
 
 
 def everything(docs: Path) -> None:
