@@ -74,29 +74,34 @@ def subjects() -> dict[ModuleType, list[Public]]:
 
 
 def members() -> dict[ModuleType, list[Public]]:
-    """Return what users find in each public module."""
-    return {
-        module: [_public(f"nd.{name}.{x}", module) for x in dir(module) if x != "ALL"]
-        for name, module in ((x, getattr(nd, x)) for x in MODULES)
-    }
+    """Return what users find in each public module, unless it has a shorter name."""
+    return {getattr(nd, name): _members(f"nd.{name}", getattr(nd, name)) for name in MODULES}
+
+
+def _members(name: str, module: ModuleType) -> list[Public]:
+    shorter = {id(getattr(nd, x)) for x in nd._HOMES if inspect.isclass(getattr(nd, x))}
+    listed = getattr(module, "__all__", dir(module))
+    there = [x for x in listed if x != "ALL" and id(getattr(module, x)) not in shorter]
+    return [_public(f"{name}.{x}", module) for x in there]
 
 
 def _public(name: str, module: ModuleType) -> Public:
     last = name.rpartition(".")[2]
     value = getattr(module, last)
-    home = sys.modules.get(getattr(value, "__module__", ""), module) if callable(value) else module
-    return Public(name, home if last in vars(home) else _defining(module, last), value)
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return Public(name, sys.modules[value.__module__], value)
+    return Public(name, _defining(module, last), value)
 
 
 def _defining(module: ModuleType, name: str) -> ModuleType:
-    """Return the module of a package that writes about a constant which the package hands on."""
+    """Return the module that writes about a constant, or that of a package which hands it on."""
     rooms = [m for n, m in sys.modules.items() if n.startswith(f"{module.__name__}.")]
-    return next((m for m in rooms if name in comments(m.__name__)), module)
+    return next((m for m in [module, *rooms] if name in comments(m.__name__)), module)
 
 
 @lru_cache
 def classes() -> dict[type, str]:
-    """Return the public classes with their names, the shorter one where there are two."""
+    """Return the public classes with their names."""
     found = [x for group in (members(), subjects()) for xs in group.values() for x in xs]
     return {x.value: x.name for x in found if inspect.isclass(x.value)}
 
