@@ -16,6 +16,8 @@ import normdsl as nd
 from website import docstrings, public
 from website.public import Public
 
+#: Letters of a default that is written out.
+LONGEST = 60
 _LOG = logging.getLogger(__name__)
 #: Chapters, and the rooms whose names they list; a room that is not listed is a chapter itself.
 CHAPTERS = {
@@ -38,7 +40,7 @@ def pages() -> dict[str, str]:
         found |= {x.name.removeprefix("nd."): named(x, title) for x in names}
     for module, names in public.members().items():
         found[_short(module)] = module_page(module, names)
-    return {"index": index(list(chapters)), **found}
+    return {"index": index(chapters), **found}
 
 
 def _chapters() -> dict[str, dict[ModuleType, list[Public]]]:
@@ -63,21 +65,25 @@ def _short(module: ModuleType) -> str:
     return next(x for x in public.MODULES if getattr(nd, x) is module)
 
 
-def index(titles: list[str]) -> str:
-    """Return the first page of the reference."""
-    return "\n".join([
+def index(chapters: Mapping[str, Mapping[ModuleType, list[Public]]]) -> str:
+    """Return the first page of the reference: all names, by chapter."""
+    lines = [
         "# Public names",
         "",
         "What `import normdsl as nd` offers. Each name has a page: formula, arguments, errors, and",
         "an example, which the tests run. Rules are in [the gallery](../gallery/index.md).",
-        "",
-        "```{toctree}",
-        ":maxdepth: 1",
-        "",
-        *map(_slug, titles),
-        *public.MODULES,
-        "```",
-    ])  # fmt: skip
+    ]
+    for title, subjects in chapters.items():
+        names = [x for those in subjects.values() for x in those]
+        lines += _listed(f"[{title}]({_slug(title)}.md)", names)
+    for module, names in public.members().items():
+        lines += _listed(f"[nd.{_short(module)}]({_short(module)}.md)", names)
+    pages = [*map(_slug, chapters), *public.MODULES]
+    return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", *pages, "```"])
+
+
+def _listed(title: str, names: list[Public]) -> list[str]:
+    return ["", f"## {title}", "", ",\n".join(f"`{x.name}`" for x in names)]
 
 
 def chapter(title: str, subjects: Mapping[ModuleType, list[Public]]) -> str:
@@ -157,7 +163,7 @@ def signature(value: Any, bound: bool = False) -> str:
         return "()"
     made = _made(value)
     shown = [
-        p.replace(annotation=_type(p.annotation), default=made.get(p.name, p.default))
+        p.replace(annotation=_type(p.annotation), default=_short_form(made.get(p.name, p.default)))
         for p in list(found.parameters.values())[bound:]
     ]
     result = _type(found.return_annotation)
@@ -173,6 +179,18 @@ def _made(value: Any) -> dict[str, Any]:
     fields = attrs.fields(value) if inspect.isclass(value) and attrs.has(value) else ()
     made = {f.name: f.default for f in fields if isinstance(f.default, attrs.Factory)}
     return {name: x.factory() for name, x in made.items() if not x.takes_self}
+
+
+class _Text(str):
+    """What is written as it stands."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _short_form(value: Any) -> Any:
+    """Return a default as it is written, or dots for one that would fill a line."""
+    return _Text("…") if len(repr(value)) > LONGEST else value
 
 
 def arguments(value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The table of contents: it is added to the first page, since a reader of the README needs none."""
+"""Tables of contents: they are added here, since a reader of the plain files has no use for one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[2]
+DECISIONS = "docs/decisions/index"
 #: Chapters with their pages, in order; a star stands for what is in a folder.
 CHAPTERS = {
     "Learn": ["tutorials/*"],
@@ -23,7 +24,7 @@ CHAPTERS = {
     ],
     "Measured": ["docs/soundness", "docs/parity", "docs/reliability", "docs/speed", "docs/suites"],
     "In depth": ["docs/*"],
-    "Project": ["CONTRIBUTING", "CHANGELOG", "docs/decisions/index"],
+    "Project": ["CONTRIBUTING", "CHANGELOG", DECISIONS],
 }
 
 
@@ -45,11 +46,13 @@ def _inside(page: str, named: set[str]) -> list[str]:
 
 
 def append(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Append the table of contents to the first page."""
+    """Append the table of contents to the first page, and that of decisions to theirs."""
     if docname == app.config.root_doc:
-        trees = [_tree(title, pages) for title, pages in chapters().items()]
+        trees = [_tree(pages, f":caption: {x}", ":hidden:") for x, pages in chapters().items()]
         source[0] = "\n\n".join([source[0], *trees])
+    if docname == DECISIONS:
+        source[0] += "\n" + _tree(["*"], ":glob:", ":reversed:", ":maxdepth: 1")
 
 
-def _tree(title: str, pages: list[str]) -> str:
-    return "\n".join(["```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```"])
+def _tree(pages: list[str], *options: str) -> str:
+    return "\n".join(["```{toctree}", *options, "", *pages, "```"])

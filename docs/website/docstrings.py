@@ -10,6 +10,8 @@ import normdsl as nd
 
 _SECTION = re.compile(r"^(Args|Returns|Yields|Raises|Example):$", re.MULTILINE)
 _CODE = re.compile(r"(`+[^`]+`+)")
+#: Pages that prose mentions; those that are made of docstrings lie one folder deeper.
+_PAGE = re.compile(r"docs/(\w+\.md)")
 #: What Markdown would read as its own in a formula.
 _MARKS = re.compile(r"([\\*_<>\[\]$|~])")
 
@@ -46,7 +48,7 @@ def cell(text: str) -> str:
 
 def _escaped(text: str) -> str:
     pieces = _CODE.split(text)
-    pieces[::2] = [_MARKS.sub(r"\\\1", x) for x in pieces[::2]]
+    pieces[::2] = [_PAGE.sub(r"[docs/\1](../\1)", _MARKS.sub(r"\\\1", x)) for x in pieces[::2]]
     return "".join(pieces)
 
 
