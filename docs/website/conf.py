@@ -42,6 +42,7 @@ myst_heading_anchors = 3
 # Notebooks are committed with their outputs; `make tutorials` executes them.
 nb_execution_mode = "off"
 # A widget is shown by the picture that it degrades to: its scripts would come from a network.
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 # Types are written as in the source; not all of them are public names with a page.
 nitpick_ignore_regex = [("py:class", ".*")]
