@@ -70,6 +70,7 @@ def first_page(app: Sphinx, _: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write what is generated, then let every page have its place and its links."""
     write.everything(ROOT / "docs")
+    app.connect("env-get-outdated", contents.outdated)
     app.connect("source-read", contents.append)
     app.connect("doctree-read", links.link)
     app.connect("doctree-read", tables.widen)

@@ -54,5 +54,10 @@ def append(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] += "\n" + _tree(["*"], ":glob:", ":reversed:", ":maxdepth: 1")
 
 
+def outdated(app: Sphinx, *_: object) -> list[str]:
+    """Return the pages to read anew, since which pages there are may have changed."""
+    return [app.config.root_doc, DECISIONS]
+
+
 def _tree(pages: list[str], *options: str) -> str:
     return "\n".join(["```{toctree}", *options, "", *pages, "```"])
