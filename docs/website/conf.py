@@ -55,6 +55,9 @@ html_css_files = ["site.css"]
 # One script sets formulas as vector graphics: it needs neither fonts nor a network.
 _mathjax = Path(str(importlib.import_module("sphinx-mathjax-offline").__file__)).parent
 mathjax_path = "tex-svg.js"
+# Formulas in what cells of notebooks show as HTML are set as well.
+myst_mathjax_classes = "math|text_html"
+mathjax4_config = {"tex": {"inlineMath": [["\\(", "\\)"], ["$", "$"]]}}
 html_static_path = ["static", str(_mathjax / "static" / "mathjax" / mathjax_path)]
 python_display_short_literal_types = True
 maximum_signature_line_length = 90

@@ -60,4 +60,10 @@ def outdated(app: Sphinx, *_: object) -> list[str]:
 
 
 def _tree(pages: list[str], *options: str) -> str:
-    return "\n".join(["```{toctree}", *options, "", *pages, "```"])
+    return "\n".join(["```{toctree}", *options, "", *map(_entry, pages), "```"])
+
+
+def _entry(page: str) -> str:
+    """Return a page as it is listed; a tutorial by its number and name, as its title is long."""
+    number, _, words = page.partition("/")[2].partition("_")
+    return f"{number} {words.replace('_', ' ')} <{page}>" if number.isdigit() else page
