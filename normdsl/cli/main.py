@@ -18,11 +18,11 @@ from rich.text import Text
 from normdsl.cli.find import families, find, find_all, shipped
 from normdsl.cli.folding import formulas, print_code, prose
 from normdsl.cli.plain import named_symbols, plain
-from normdsl.cli.progress import bar
 from normdsl.declaration import Declaration
 from normdsl.declarations.display import described
 from normdsl.errors import NormdslError
 from normdsl.show.colours import Tone
+from normdsl.show.progress import bar
 from normdsl.training.choices import Course, Dataset, chosen
 from normdsl.version import __version__
 
