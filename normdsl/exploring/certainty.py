@@ -7,6 +7,7 @@ with replacement (Efron, 1979), which with few of them is optimistic.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import attrs
 import numpy as np
@@ -108,7 +109,7 @@ def _ranks(results: Sequence[Result], plan: Plan) -> list[float]:
         if x.seed == TUNING and x.round < plan.last:
             by_round[x.round][x.design] = x.outcome.loss
     found = []
-    for before, after in zip(by_round, by_round[1:], strict=False):
+    for before, after in pairwise(by_round):
         both = [name for name in after if name in before]
         if len(both) > 2:
             found.append(_rank_correlation([before[n] for n in both], [after[n] for n in both]))

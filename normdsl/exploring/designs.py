@@ -12,11 +12,11 @@ import attrs
 
 from normdsl.declaration import Declaration, optimizer
 from normdsl.errors import DeclarationError, NormdslError, kind, shown
+from normdsl.exploring import parts
+from normdsl.exploring.parts import Part
 from normdsl.expressions.domains import NonNegative
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.streams import G
-from normdsl.exploring import parts
-from normdsl.exploring.parts import Part
 from normdsl.near import did_you_mean
 from normdsl.norms import Norm
 from normdsl.source import Watch

@@ -51,7 +51,7 @@ def explore(
     study: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     rounds: Iterable[int] = (12, 48, 180),
-    finalists: int = 12,
+    finalists: int = 8,
     seeds: int = 5,
 ) -> Exploration:
     """Try every design of a grid: check it, then train those that are left; return a frame.

@@ -13,12 +13,13 @@ import pandas
 
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
+from normdsl.exploring.answers import Answer, answers
 from normdsl.exploring.certainty import Certainty, final_losses
 from normdsl.exploring.clock import in_words
 from normdsl.exploring.designs import Design
 from normdsl.exploring.ledger import Result
 from normdsl.exploring.rounds import Plan, best_by_design
-from normdsl.exploring.session import Answer, Session, answers
+from normdsl.exploring.session import Session
 from normdsl.near import did_you_mean
 
 
@@ -141,6 +142,18 @@ class Exploration(pandas.DataFrame):  # type: ignore[misc]
         told = "".join(f"<p>{line}</p>" for line in self.summary())
         return str(self.head(20)._repr_html_()) + told
 
+    def pareto(self, ax: Any = None) -> Any:
+        """Draw loss against cost; the figure, or `ax`."""
+        from normdsl.exploring.pictures import pareto
+
+        return pareto(self, ax)
+
+    def periodic_table(self, ax: Any = None) -> Any:
+        """Draw the best design of each norm × preconditioner, by the first round's loss."""
+        from normdsl.exploring.pictures import table
+
+        return table(self, ax)
+
     def report(self, path: str | Path) -> Path:
         """Write one HTML file with table, pictures and how sure the study is; return its path.
 
@@ -169,7 +182,9 @@ class _Rows:
         self._first = {x.design: x for x in results if x.round == 0}
         self._final = final_losses(results, session.plan)
         self._scores = {
-            name: [x.outcome.score for x in results if x.round == self._plan.last and x.design == name]
+            name: [
+                x.outcome.score for x in results if x.round == self._plan.last and x.design == name
+            ]
             for name in self._final
         }
         self._entrants = [session.entrants(k) for k in range(self._plan.last + 1)]
@@ -233,7 +248,7 @@ class _Rows:
             if group.name not in told:
                 return "out of time", f"{group.name} was not checked"
             if not told[group.name].proved:
-                return "not proved", f"{group.name}: {_reason(told[group.name])}"
+                return "not proved", f"{group.name}: {told[group.name].reason}"
         if last is None:
             return "out of time", "never trained"
         if last.outcome.why:
@@ -253,10 +268,6 @@ class _Rows:
         here = [x for x in self._results if x.round == last.round and x.seed == last.seed]
         rank = 1 + sum(x.outcome.loss < last.outcome.loss for x in here)
         return "cut", f"{rank} of {len(here)} in round {following}"
-
-
-def _reason(answer: Answer) -> str:
-    return answer.answer if answer.status == "CONDITIONAL" else answer.because
 
 
 _nan = math.nan

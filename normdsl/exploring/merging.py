@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from normdsl.compiler.invariance.normal_form import normal_form
 from normdsl.compiler.lowering.simplify import Simplification
-from normdsl.expressions.expr import Expr
 from normdsl.exploring.designs import Design
+from normdsl.expressions.expr import Expr
 from normdsl.norms.base import NormOperation
 
 

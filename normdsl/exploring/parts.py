@@ -130,23 +130,23 @@ def lion(x: Expr, beta1: Fraction = 0.99, beta0: Fraction = 0.9) -> Expr:
 
 
 def lmo(lr: Expr, norm: Norm, m: Expr) -> Expr:
-    """W + lr · lmo(m): a step of fixed length."""
+    """A step of fixed length: W + lr · lmo(m)."""
     return W + lr * norm.lmo(m)
 
 
 def sharp(lr: Expr, norm: Norm, m: Expr) -> Expr:
-    """W − lr · sharp(m): steepest descent."""
+    """Steepest descent: W − lr · sharp(m)."""
     return W - lr * norm.sharp(m)
 
 
 def bounded(lr: Expr, norm: Norm, m: Expr, bound: Positive = 0.1) -> Expr:
-    """W + clip(lr · lmo(m), ± bound |W₁|): no entry by more than a share of what it was at first."""
+    """W + clip(lr · lmo(m), ± bound |W₁|): entries move by no more than a share of the first ones."""
     move, first = lr * norm.lmo(m), start(W)
     return W + clip_entries(move, bound * size(first))
 
 
 def polyak(lr: Expr, norm: Norm, m: Expr) -> Expr:
-    """W − lr f / ‖m‖_*² · sharp(m), the dual norm that of all layers: Polyak's step."""
+    """Polyak's step: W − lr f / ‖m‖_*² · sharp(m), the norm that of all layers."""
     whole = over_layers(norm, lp(2))
     gap = maximum(loss, 0)
     return W - lr * gap * reciprocal(whole.dual(m)) ** 2 * whole.sharp(m)

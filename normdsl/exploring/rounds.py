@@ -32,12 +32,13 @@ class Plan:
         steps: of training, for each round. keep: the share of designs that a round promotes.
         finalists: how many the last round promotes. seeds: how many each of them is trained with.
 
-    A round may take half of the time that is left when it begins, that of finalists all of it.
+    The first round may take half of the time that is left when it begins, the others two fifths,
+    and that of finalists all of it.
     """
 
     steps: tuple[int, ...] = (12, 48, 180)
     keep: float = 0.25
-    finalists: int = 12
+    finalists: int = 8
     seeds: int = 5
 
     @property
@@ -47,7 +48,9 @@ class Plan:
 
     def share(self, round: int) -> float:
         """Return the share of the time left that a round may take."""
-        return 0.5 if round < self.last else 1.0
+        if round == self.last:
+            return 1.0
+        return 0.5 if round == 0 else 0.4
 
     def length(self, round: int) -> int:
         """Return the steps of a round."""
@@ -76,17 +79,22 @@ class Plan:
         distance = 0.5 / 2 ** (round - 1)
         return [best * 10 ** (distance * k) for k in _BESIDE]
 
-    def promoted(self, round: int, results: Iterable[Result], entrants: int) -> list[str]:
+    def promoted(self, round: int, results: Iterable[Result], entrants: Sequence[str]) -> list[str]:
         """Return who goes on after a round, the best first.
 
+        Where a later round had too little time to train as many as there are finalists, those that
+        it did not train follow, in the order in which they entered.
+
         Args:
-            round: which. results: those of it. entrants: how many entered it.
+            round: which. results: those of it. entrants: who entered it.
         """
-        finite = [x for x in results if math.isfinite(x.outcome.loss)]
-        ranked = sorted(finite, key=lambda x: (x.outcome.loss, x.design))
-        most = max(self.finalists, math.ceil(self.keep * entrants))
+        trained = {x.design: x.outcome.loss for x in results}
+        ranked = sorted((loss, name) for name, loss in trained.items() if math.isfinite(loss))
+        most = max(self.finalists, math.ceil(self.keep * len(trained)))
         most = self.finalists if round == self.last - 1 else most
-        return [x.design for x in ranked[:most]]
+        chosen = [name for _, name in ranked[:most]]
+        others = [name for name in entrants if name not in trained] if round else []
+        return chosen + others[: max(0, self.finalists - len(chosen))]
 
 
 def best_by_design(results: Iterable[Result]) -> Mapping[str, Result]:

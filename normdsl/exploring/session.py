@@ -14,19 +14,15 @@ from typing import Any
 import attrs
 
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.status import Status
-from normdsl.compiler.invariance.verdict import Verdict
-from normdsl.compiler.verdicts.check import check
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
+from normdsl.exploring.answers import FINAL, PROMOTED, REQUIRED, Answer, answers, decided
 from normdsl.exploring.clock import Clock
 from normdsl.exploring.designs import Design
 from normdsl.exploring.ledger import Ledger, Result
 from normdsl.exploring.rounds import SIZES, Key, Plan, best_by_design
 from normdsl.exploring.trials import MakeTask, tried
 
-#: The stages of checks, in order: what is required, groups of those promoted, of finalists.
-REQUIRED, PROMOTED, FINAL = "required", "promoted", "final"
 #: How many designs are checked between two notes.
 _CHUNK = 20
 #: The layer for which costs are counted.
@@ -34,24 +30,6 @@ _ROWS, _COLS = 256, 512
 
 #: Told of a stage: its name, how much is done, of how much.
 Tell = Callable[[str, int, int], object]
-
-
-@attrs.frozen
-class Answer:
-    """A verdict, without its proof.
-
-    Args:
-        status: its name. answer: in words, with conditions. because: why.
-    """
-
-    status: str
-    answer: str
-    because: str
-
-    @property
-    def proved(self) -> bool:
-        """Whether it is invariant without conditions."""
-        return self.status == Status.INVARIANT.name
 
 
 @attrs.frozen(eq=False)
@@ -124,12 +102,19 @@ class Session:
             if not missing:
                 return
             key = self._mine(missing)
-            found = {
-                name: decided(self.designs[name].rule, groups, stop, witnesses)
-                for name in chunks[key]
-            }
+            found = {n: self._decided(n, groups, stop, witnesses) for n in chunks[key]}
             told = {n: {g: attrs.astuple(x) for g, x in v.items()} for n, v in found.items()}
             self.ledger.note(key, {"answers": told, "elapsed": self.clock.now})
+
+    def _decided(
+        self, name: str, groups: Iterable[Group], stop: bool, witnesses: bool
+    ) -> dict[str, Answer]:
+        """Return the answers that are missing; with witnesses, where nothing is proved."""
+        rule = self.designs[name].rule
+        assert rule is not None
+        known = answers(self.ledger.notes()).get(name, {})
+        settled = {g for g, x in known.items() if x.proved or not witnesses}
+        return decided(rule, [g for g in groups if g.name not in settled], stop, witnesses)
 
     def _mine(self, missing: Sequence[Any]) -> Any:
         return missing[int(self.place * len(missing))]
@@ -145,7 +130,8 @@ class Session:
             self.tell(self._title(round), len(keys) - len(missing), len(keys))
             if not missing:
                 break
-            key = self._mine(missing)
+            # Seed by seed, so that finalists have the same ones whenever it ends.
+            key = self._mine([k for k in missing if k[2] == missing[0][2]])
             before = best_by_design(results)
             if self.clock.now + self._expected(key, before) > ends:
                 break
@@ -160,7 +146,7 @@ class Session:
         among = set(entrants)
         results = [x for x in self.ledger.results() if x.round == round and x.design in among]
         note = {
-            "promoted": self.plan.promoted(round, results, len(entrants)),
+            "promoted": self.plan.promoted(round, results, entrants),
             "trained": len(results),
             "entered": entrants,
             "budget": self.clock.budget,
@@ -199,35 +185,6 @@ class Session:
 
 def _digest(names: Sequence[str]) -> str:
     return sha256(" ".join(names).encode()).hexdigest()[:16]
-
-
-def decided(
-    rule: Declaration | None, groups: Iterable[Group], stop: bool, witnesses: bool
-) -> dict[str, Answer]:
-    """Return the answers for groups; up to the first that is not proved, if it is to stop there."""
-    assert rule is not None
-    found: dict[str, Answer] = {}
-    for group in groups:
-        verdict = check(rule, group, witnesses=witnesses)
-        assert isinstance(verdict, Verdict)
-        open_one = verdict.status is Status.UNKNOWN and not witnesses
-        answer = "not proved" if open_one else verdict.answer
-        found[group.name] = Answer(verdict.status.name, answer, verdict.because)
-        if stop and not verdict.invariant:
-            break
-    return found
-
-
-def answers(notes: Mapping[str, Any]) -> dict[str, dict[str, Answer]]:
-    """Return the verdicts that are noted, by design and group; later stages know more."""
-    found: dict[str, dict[str, Answer]] = {}
-    for stage in (REQUIRED, PROMOTED, FINAL):
-        for key, note in notes.items():
-            if key.partition(":")[0].partition(" ")[0] == stage:
-                for name, told in note["answers"].items():
-                    new = {g: Answer(*x) for g, x in told.items()}
-                    found[name] = found.get(name, {}) | new
-    return found
 
 
 def costs(rule: Declaration) -> tuple[float, float]:

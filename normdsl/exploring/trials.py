@@ -24,7 +24,7 @@ from normdsl.training.tasks import digits_task, text_task
 
 #: (steps, seed) → a task; what it starts from and its batches depend on the seed alone.
 MakeTask = Callable[[int, int], Task]
-_HIDDEN = 32
+_HIDDEN = _BATCH = 32
 
 
 @attrs.frozen
@@ -57,9 +57,12 @@ class Outcome:
 
 
 def digits_small(steps: int, seed: int) -> Task:
-    """Return the task of naming digits by two layers of matrices: 64 → 32 → 10, batches of 128."""
+    """Return the task of naming digits by two layers of matrices, 64 → 32 → 10.
+
+    In batches of 32, so that few steps see no image often enough to know it by heart.
+    """
     model = network(_HIDDEN, seed, bias=False, dtype=torch.float32)
-    return digits_task(model, _digits(seed), steps, seed)
+    return digits_task(model, _digits(seed), steps, seed, batch=_BATCH)
 
 
 @lru_cache(maxsize=16)
