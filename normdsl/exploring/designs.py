@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -61,7 +61,9 @@ def grid(
         named("step", steps, parts.STEPS),
     )
     taken: set[str] = set()
-    return [_design(chosen, taken) for chosen in product(*(axis.items() for axis in axes))]
+    called = Called()
+    each = product(*(axis.items() for axis in axes))
+    return [_design(chosen, taken, called) for chosen in each]
 
 
 def named(what: str, given: Choices, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,11 +125,12 @@ def _named(what: str, given: Any, known: Mapping[str, Any]) -> tuple[str, Any]:
     return name, given
 
 
-def _design(chosen: tuple[tuple[str, Any], ...], taken: set[str]) -> Design:
+def _design(chosen: tuple[tuple[str, Any], ...], taken: set[str], called: Called) -> Design:
     names = [name for name, _ in chosen]
     title = _identifier(names, taken)
+    norm, preconditioner, momentum, step = (part for _, part in chosen)
     try:
-        rule = declared(title, *(part for _, part in chosen))
+        rule = declared(title, norm, preconditioner, momentum, step, called)
     except NormdslError as error:
         return Design(title, *names, why=f"cannot {error.asked}: {error.why}")
     return Design(title, *names, rule)
@@ -146,21 +149,50 @@ def _identifier(names: Iterable[str], taken: set[str]) -> str:
     return name
 
 
+class Called:
+    """Calls parts, each once for equal inputs, and remembers what they call their expressions."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[Any, dict[str, Expr]]] = {}
+
+    def __call__(
+        self, part: Part, inputs: tuple[Any, ...], own: dict[str, Any]
+    ) -> tuple[Any, dict[str, Expr]]:
+        """Return what a part returns, and the names of its expressions."""
+        key = (part, inputs, tuple(own.items()))
+        if key not in self._known:
+            with Watch() as watch:
+                result = part(*inputs, **own)
+            given = inspect.signature(part).parameters
+            seen = watch.variables.items()
+            names = {k: x for k, x in seen if isinstance(x, Expr) and k not in given}
+            self._known[key] = result, names
+        return self._known[key]
+
+
 def declared(
-    name: str, norm: Norm, preconditioner: Part, momentum: Part, step: Part
+    name: str,
+    norm: Norm,
+    preconditioner: Part,
+    momentum: Part,
+    step: Part,
+    called: Called | None = None,
 ) -> Declaration:
     """Return the declaration that four parts make.
 
     Raises:
         NormdslError: if they do not fit, with what is at fault.
     """
+    once = called or Called()
     own = [(momentum, 1), (preconditioner, 1), (step, 3)]
     hyper = {part: dict(_hyper(part, skip)) for part, skip in own}
     seen: dict[str, Expr] = {}
 
     def rule(lr: Any, **given: Any) -> Any:
         def call(part: Part, *inputs: Any) -> Any:
-            return _watched(part, inputs, {k: given[k] for k in hyper[part]}, seen)
+            result, names = once(part, inputs, {k: given[k] for k in hyper[part]})
+            seen.update({k: x for k, x in names.items() if k not in seen})
+            return result
 
         m = call(momentum, G)
         seen.setdefault("m", m)
@@ -197,19 +229,6 @@ def _require_apart(name: str, arguments: Iterable[inspect.Parameter]) -> None:
                 hint="call them differently, such as beta1 and beta2",
             )
         known.add(p.name)
-
-
-def _watched(
-    part: Callable[..., Any], inputs: tuple[Any, ...], own: dict[str, Any], seen: dict[str, Expr]
-) -> Any:
-    """Call a part, and remember what it calls its expressions."""
-    with Watch() as watch:
-        result = part(*inputs, **own)
-    given = inspect.signature(part).parameters
-    for name, value in watch.variables.items():
-        if isinstance(value, Expr) and name not in given and name not in seen:
-            seen[name] = value
-    return result
 
 
 def _first_line(part: Part) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -17,17 +18,16 @@ from rich.console import Console
 
 from normdsl.compiler.invariance import groups as known_groups
 from normdsl.compiler.invariance.groups import Group
-from normdsl.declarations.serial import to_json
 from normdsl.errors import NormdslError, shown
 from normdsl.exploring.clock import Clock, seconds
-from normdsl.exploring.designs import Choices, Design, grid
+from normdsl.exploring.designs import Choices, grid
 from normdsl.exploring.ledger import Ledger
 from normdsl.exploring.merging import merged
 from normdsl.exploring.needed import needed
 from normdsl.exploring.rounds import Plan
 from normdsl.exploring.session import Session, Tell
 from normdsl.exploring.trials import TASKS, MakeTask
-from normdsl.exploring.worker import axes, beside, reference, tellable
+from normdsl.exploring.worker import axes, beside, reference, tellable, written
 from normdsl.near import did_you_mean
 from normdsl.show.progress import bar
 from normdsl.version import __version__
@@ -106,7 +106,8 @@ def explore(
         random.Random(0).shuffle(going)
         with _url(study) as url:
             ledger = Ledger(url, axes(designs))
-            _agree(ledger, url, going, (names, asked, others, plan))
+            texts = written(going)
+            _agree(ledger, url, texts, (names, asked, others, plan))
             clock = Clock(length, _spent(ledger), begun)
             session = Session(
                 ledger,
@@ -119,7 +120,7 @@ def explore(
                 random.random(),
                 tell,
             )
-            with beside(session, url, going, _processes(workers, chosen, (*asked, *others))):
+            with beside(session, url, texts, _processes(workers, chosen, (*asked, *others))):
                 session.work()
             return Exploration.of(designs, equal, session, names)
 
@@ -168,16 +169,15 @@ def _url(study: str | os.PathLike[str] | None) -> Iterator[str]:
     yield text if "://" in text else f"sqlite:///{Path(text).absolute()}"
 
 
-def _agree(ledger: Ledger, url: str, designs: Iterable[Design], settings: Any) -> None:
+def _agree(ledger: Ledger, url: str, texts: Mapping[str, Any], settings: Any) -> None:
     """Refuse a study of other designs or settings.
 
     Raises:
         NormdslError: if it is.
     """
     names, require, groups, plan = settings
-    texts = sorted(to_json(d.rule) for d in designs if d.rule is not None)
     told = {
-        "designs": sha256("\n".join(texts).encode()).hexdigest()[:16],
+        "designs": sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:16],
         "task": names,
         "require": [g.name for g in require],
         "groups": [g.name for g in groups],

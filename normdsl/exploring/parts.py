@@ -130,17 +130,17 @@ def lion(x: Expr, beta1: Fraction = 0.99, beta0: Fraction = 0.9) -> Expr:
 
 
 def lmo(lr: Expr, norm: Norm, m: Expr) -> Expr:
-    """A step of fixed length: W + lr · lmo(m)."""
+    """A step of fixed length: W plus lr times the LMO of m."""
     return W + lr * norm.lmo(m)
 
 
 def sharp(lr: Expr, norm: Norm, m: Expr) -> Expr:
-    """Steepest descent: W − lr · sharp(m)."""
+    """Steepest descent: W minus lr times the sharp operator of m."""
     return W - lr * norm.sharp(m)
 
 
 def bounded(lr: Expr, norm: Norm, m: Expr, bound: Positive = 0.1) -> Expr:
-    """W + clip(lr · lmo(m), ± bound |W₁|): entries move by no more than a share of the first ones."""
+    """The LMO's step, of which no entry is more than a share of what it was at first."""
     move, first = lr * norm.lmo(m), start(W)
     return W + clip_entries(move, bound * size(first))
 

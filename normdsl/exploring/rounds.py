@@ -31,6 +31,7 @@ class Plan:
     Args:
         steps: of training, for each round. keep: the share of designs that a round promotes.
         finalists: how many the last round promotes. seeds: how many each of them is trained with.
+        checks: the share of the time that checks of what is required may take.
 
     The first round may take half of the time that is left when it begins, the others two fifths,
     and that of finalists all of it.
@@ -40,6 +41,7 @@ class Plan:
     keep: float = 0.25
     finalists: int = 8
     seeds: int = 5
+    checks: float = 0.4
 
     @property
     def last(self) -> int:

@@ -7,7 +7,7 @@ written twice and counts once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +23,10 @@ from normdsl.exploring.ledger import Ledger, Result
 from normdsl.exploring.rounds import SIZES, Key, Plan, best_by_design
 from normdsl.exploring.trials import MakeTask, tried
 
+#: The round of checks before the first.
+CHECKS = -1
+#: The share of the time left that checks of what is not required may take.
+_BESIDE = 0.15
 #: How many designs are checked between two notes.
 _CHUNK = 20
 #: The layer for which costs are counted.
@@ -57,64 +61,77 @@ class Session:
 
     def work(self) -> None:
         """Do what there is to do, until it is done or there is no time."""
-        if self.require:
-            self._checked(REQUIRED, list(self.designs), self.require, stop=True)
+        self._screen()
         for round in range(self.plan.last + 1):
             entrants = self.entrants(round)
             if round > 0:
                 final = round == self.plan.last
                 stage = FINAL if final else f"{PROMOTED} {round}"
-                self._checked(stage, entrants, (*self.require, *self.groups), witnesses=final)
+                asked = (*self.require, *self.groups)
+                ends = self.clock.now + _BESIDE * self.clock.left
+                self._checked(stage, entrants, asked, ends, witnesses=final)
             self._round(round, entrants)
             if self._over():
                 return
 
     def entrants(self, round: int) -> list[str]:
         """Return who entered a round, in order; none if the one before has not ended."""
-        if round == 0:
-            known = answers(self.ledger.notes())
-            return [name for name in self.designs if self._proved(known.get(name, {}))]
-        ended = self.ledger.notes().get(f"round {round - 1}")
+        if round == 0 and not self.require:
+            return list(self.designs)
+        ended = self.ledger.notes().get(_note(round - 1))
         return [] if ended is None else list(ended["promoted"])
-
-    def _proved(self, found: Mapping[str, Answer]) -> bool:
-        return all(g.name in found and found[g.name].proved for g in self.require)
 
     def _over(self) -> bool:
         return self.clock.left <= 0 or self.parted()
+
+    def _screen(self) -> None:
+        """Decide what is required, of all designs; those that are proved go on."""
+        everything = list(self.designs)
+        if not self.require or self._ended(CHECKS, everything):
+            return
+        ends = self.clock.now + self.plan.checks * self.clock.left
+        self._checked(REQUIRED, everything, self.require, ends, stop=True)
+        known = answers(self.ledger.notes())
+        proved = [n for n in everything if n in known and self._proved(known[n])]
+        self._end(CHECKS, everything, proved, sum(n in known for n in everything))
+
+    def _proved(self, found: Mapping[str, Answer]) -> bool:
+        return all(g.name in found and found[g.name].proved for g in self.require)
 
     def _checked(
         self,
         stage: str,
         names: Sequence[str],
         groups: Sequence[Group],
+        ends: float,
         stop: bool = False,
         witnesses: bool = False,
     ) -> None:
-        """Decide groups of designs, in chunks."""
+        """Decide groups of designs, in chunks, until a time."""
         size = 1 if witnesses else _CHUNK
         pieces = [names[k : k + size] for k in range(0, len(names), size)]
         chunks = {f"{stage}: {_digest(piece)}": piece for piece in pieces}
-        while groups and not self._over():
-            known = self.ledger.notes()
-            missing = [key for key in chunks if key not in known]
+        while groups and not self._over() and self.clock.now < ends:
+            notes = self.ledger.notes()
+            missing = [key for key in chunks if key not in notes]
             self.tell("invariances", len(chunks) - len(missing), len(chunks))
             if not missing:
                 return
             key = self._mine(missing)
-            found = {n: self._decided(n, groups, stop, witnesses) for n in chunks[key]}
-            told = {n: {g: attrs.astuple(x) for g, x in v.items()} for n, v in found.items()}
+            known, told = answers(notes), {}
+            for name in chunks[key]:
+                # With witnesses, what is proved needs none; without, what is known is known.
+                before = known.get(name, {}).items()
+                settled = {g for g, x in before if x.proved or not witnesses}
+                left = [g for g in groups if g.name not in settled]
+                found = decided(self._rule(name), left, stop, witnesses)
+                told[name] = {g: attrs.astuple(x) for g, x in found.items()}
             self.ledger.note(key, {"answers": told, "elapsed": self.clock.now})
 
-    def _decided(
-        self, name: str, groups: Iterable[Group], stop: bool, witnesses: bool
-    ) -> dict[str, Answer]:
-        """Return the answers that are missing; with witnesses, where nothing is proved."""
+    def _rule(self, name: str) -> Declaration:
         rule = self.designs[name].rule
-        assert rule is not None
-        known = answers(self.ledger.notes()).get(name, {})
-        settled = {g for g, x in known.items() if x.proved or not witnesses}
-        return decided(rule, [g for g in groups if g.name not in settled], stop, witnesses)
+        assert rule is not None, "only what is declared is explored"
+        return rule
 
     def _mine(self, missing: Sequence[Any]) -> Any:
         return missing[int(self.place * len(missing))]
@@ -136,30 +153,31 @@ class Session:
             if self.clock.now + self._expected(key, before) > ends:
                 break
             self.ledger.add(self._trial(key, before), self.designs[key[1]])
-        if entrants and round < self.plan.last and not self._ended(round, entrants):
-            self._promote(round, entrants)
+        if entrants and round < self.plan.last:
+            among = set(entrants)
+            results = [x for x in self.ledger.results() if x.round == round and x.design in among]
+            promoted = self.plan.promoted(round, results, entrants)
+            self._end(round, entrants, promoted, len(results))
 
-    def _promote(self, round: int, entrants: list[str]) -> None:
-        """End a round, unless this process is to stop."""
-        if self.parted():
+    def _end(self, round: int, entrants: list[str], promoted: list[str], done: int) -> None:
+        """End a round, unless it has ended, or this process is to stop."""
+        if self.parted() or self._ended(round, entrants):
             return
-        among = set(entrants)
-        results = [x for x in self.ledger.results() if x.round == round and x.design in among]
         note = {
-            "promoted": self.plan.promoted(round, results, entrants),
-            "trained": len(results),
+            "promoted": promoted,
+            "done": done,
             "entered": entrants,
             "budget": self.clock.budget,
             "elapsed": self.clock.now,
         }
-        self.ledger.note(f"round {round}", note)
+        self.ledger.note(_note(round), note)
 
     def _ended(self, round: int, entrants: list[str]) -> bool:
-        """Return whether a round of these has ended: all trained, or for want of more time."""
-        note = self.ledger.notes().get(f"round {round}")
+        """Return whether a round of these has ended: all done, or for want of more time."""
+        note = self.ledger.notes().get(_note(round))
         if note is None or note["entered"] != entrants:
             return False
-        return note["trained"] == len(entrants) or note["budget"] >= self.clock.budget
+        return note["done"] == len(entrants) or note["budget"] >= self.clock.budget
 
     def _title(self, round: int) -> str:
         final = round == self.plan.last
@@ -175,12 +193,16 @@ class Session:
 
     def _trial(self, key: Key, before: Mapping[str, Result]) -> Result:
         round, name, seed = key
-        rule = self.designs[name].rule
-        assert rule is not None
+        rule = self._rule(name)
         rates = [] if round == 0 else self.plan.rates(round, before[name])
         outcome = tried(rule, self.task, self.plan.length(round), seed, SIZES, rates)
         cost, state = costs(rule) if round == 0 else (before[name].cost, before[name].state)
         return Result(name, round, seed, outcome, cost, state, self.clock.now)
+
+
+def _note(round: int) -> str:
+    """Return what the note of a round's end is called."""
+    return "checks" if round == CHECKS else f"round {round}"
 
 
 def _digest(names: Sequence[str]) -> str:

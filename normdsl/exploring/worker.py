@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,11 +85,11 @@ def tellable(chosen: Iterable[Group]) -> bool:
 
 
 @contextmanager
-def beside(session: Session, url: str, designs: Sequence[Design], count: int) -> Iterator[None]:
+def beside(session: Session, url: str, texts: Mapping[str, Any], count: int) -> Iterator[None]:
     """Have further processes at work on a session's study for as long as the block runs.
 
     Args:
-        session: what they are to do. url: the study. designs: its designs.
+        session: what they are to do. url: the study. texts: its designs, as `written`.
         count: how many processes there are in all.
     """
     if count < 2:
@@ -98,7 +98,7 @@ def beside(session: Session, url: str, designs: Sequence[Design], count: int) ->
     job = {
         "url": url,
         "axes": session.ledger.axes,
-        "texts": written(designs),
+        "texts": texts,
         "plan": attrs.asdict(session.plan),
         "task": reference(session.task),
         "clock": attrs.asdict(session.clock),
