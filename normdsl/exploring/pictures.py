@@ -9,9 +9,6 @@ from normdsl.plot.picture import canvas
 from normdsl.plot.tables import periodic_table
 from normdsl.show.colours import FIRST, INK, SECOND
 
-#: How many finalists are named beside their points.
-_NAMED = 6
-
 
 def pareto(frame: Any, ax: Any = None) -> Any:
     """Draw loss against cost: finalists with their spread over seeds, and the frontier.
@@ -40,7 +37,8 @@ def pareto(frame: Any, ax: Any = None) -> Any:
         axes.margins(x=0.2, y=0.15)
         axes.set_xlabel("operations of a step for each entry of a 256 × 512 layer")
         axes.set_ylabel("loss after the first round" if whole else "loss, mean ± std over seeds")
-        axes.set_title("dashed: none is cheaper and better", loc="right", fontsize=9)
+        told = "numbers: places in the table; dashed: none is cheaper and better"
+        axes.set_title(told, loc="right", fontsize=9)
     return made
 
 
@@ -74,14 +72,14 @@ def frontier(cost: Sequence[float], loss: Sequence[float]) -> list[int]:
 
 
 def _name(axes: Any, shown: Any, column: str, best: Sequence[int]) -> None:
-    """Write the names of the best, and of those on the frontier."""
-    first = shown[column].argsort().tolist()[:_NAMED]
-    for k in dict.fromkeys([*best, *first]):
+    """Write places beside points: of finalists all, otherwise of those on the frontier."""
+    places = {k: n for n, k in enumerate(shown[column].argsort().tolist(), 1)}
+    for k in best if column == "first" else places:
         row = shown.iloc[k]
         axes.annotate(
-            row.name.replace("_", " "),
+            str(places[k]),
             (row["cost"], row[column]),
-            xytext=(6, 5),
+            xytext=(7, 4),
             textcoords="offset points",
-            fontsize=7.5,
+            fontsize=9,
         )

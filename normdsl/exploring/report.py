@@ -47,7 +47,9 @@ def write(frame: Exploration, path: Path) -> Path:
         f"<h1>{len(frame)} designs, explored in {in_words(about.spent)}</h1>",
         f"<p><small>{html.escape(_made(frame))}</small></p>",
         "<h2>How sure it is</h2>",
-        *(f"<p>{html.escape(line)}</p>" for line in frame.summary()),
+        "<ul>",
+        *(f"<li>{html.escape(line)}</li>" for line in frame.summary()),
+        "</ul>",
         "<h2>Finalists</h2>",
         _wide(finalists(frame).html()) if len(final) else "<p>There are none.</p>",
         *_rules(frame, list(final.index) or list(frame.index[frame["rung"] > 0])),
@@ -98,9 +100,10 @@ def finalists(frame: Exploration) -> Grid:
     """Return the table of the finalists, the best first."""
     groups = [*frame.about.require, *frame.about.groups]
     final = frame[frame["fate"] == "finalist"]
-    head = (*_PARTS, "loss", "std", "seeds", "accuracy", "lr", "cost", "state", *groups)
+    head = ("", *_PARTS, "loss", "std", "seeds", "accuracy", "lr", "cost", "state", *groups)
     rows = [
         [
+            str(place),
             *(str(row[c]) for c in _PARTS),
             *(_number(row[c]) for c in ("loss", "std")),
             str(row["seeds"]),
@@ -108,7 +111,7 @@ def finalists(frame: Exploration) -> Grid:
             *(_number(row[c]) for c in ("lr", "cost", "state")),
             *(str(row[g]) for g in groups),
         ]
-        for _, row in final.iterrows()
+        for place, (_, row) in enumerate(final.iterrows(), 1)
     ]
     return Grid(head, rows, tones=_tones(frame, groups))
 

@@ -145,9 +145,9 @@ def test_a_killed_study_loses_nothing_but_the_trial_in_flight(tmp_path):
 
 def _opened(study):
     """The ledger of a study that another process has begun; None while it is being made."""
-    axes = {"norm": [], "preconditioner": [], "momentum": [], "step": []}
+    axes = {axis: ["any"] for axis in ("norm", "preconditioner", "momentum", "step")}
     try:
-        return Ledger(f"sqlite:///{study}", dict.fromkeys(axes, ["any"]))
+        return Ledger(f"sqlite:///{study}", axes)
     except nd.NormdslError:
         return None
 
@@ -176,9 +176,9 @@ def test_another_process_does_its_share_from_a_file_alone(tmp_path):
 
 
 def test_a_missing_package_is_named():
-    with mock.patch.object(needed, "import_module", side_effect=ImportError(name="optuna")):
-        with pytest.raises(nd.NormdslError) as refused:
-            explore(*GRID, workers=1)
+    missing = mock.patch.object(needed, "import_module", side_effect=ImportError(name="optuna"))
+    with missing, pytest.raises(nd.NormdslError) as refused:
+        explore(*GRID, workers=1)
     assert "optuna is not installed" in str(refused.value)
     assert "normdsl[explore]" in str(refused.value)
 
