@@ -22,7 +22,7 @@ def show(found: Exploration, console: Console) -> None:
 
 
 def _finalists(found: Exploration) -> Grid:
-    groups = [*found.about.require, *found.about.groups]
+    groups = found.about.columns
     head = ("finalist", "loss ± std", "accuracy", "lr", "cost", *groups)
     rows = [
         [

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pandas
 
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
+from normdsl.exploring.about import About
 from normdsl.exploring.answers import Answer, answers
 from normdsl.exploring.certainty import Certainty, final_losses
 from normdsl.exploring.clock import in_words
@@ -21,27 +21,6 @@ from normdsl.exploring.ledger import Result
 from normdsl.exploring.rounds import Plan, best_by_design
 from normdsl.exploring.session import Session
 from normdsl.near import did_you_mean
-
-
-@attrs.frozen
-class About:
-    """What a frame knows besides its table.
-
-    Args:
-        rules: the declarations, by name. certainty: how sure it is. plan: the rounds.
-        budget: seconds. spent: of them. task: its name. require: groups. groups: others.
-        rounds: for each that was begun, how many designs entered it, and were trained.
-    """
-
-    rules: Mapping[str, Declaration]
-    certainty: Certainty
-    plan: Plan
-    budget: float
-    spent: float
-    task: str
-    require: Sequence[str]
-    groups: Sequence[str]
-    rounds: Sequence[tuple[int, int]]
 
 
 class Exploration(pandas.DataFrame):  # type: ignore[misc]
@@ -162,7 +141,7 @@ class Exploration(pandas.DataFrame):  # type: ignore[misc]
         """
         from normdsl.exploring.report import write
 
-        return write(self, Path(path))
+        return write(self, self.about, self.summary(), Path(path))
 
 
 class _Rows:

@@ -9,17 +9,15 @@ import time
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from normdsl.cache import write as write_whole
 from normdsl.compiler.invariance.status import Status
+from normdsl.exploring.about import About
 from normdsl.exploring.clock import in_words
 from normdsl.exploring.pictures import pareto, screened, table
 from normdsl.show.grid import Grid
 from normdsl.version import __version__
-
-if TYPE_CHECKING:
-    from normdsl.exploring.frame import Exploration
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --page: #ffffff; --line: #d0d7de; }
@@ -38,21 +36,24 @@ _SHOWN = 3
 _PARTS = ("norm", "preconditioner", "momentum", "step")
 
 
-def write(frame: Exploration, path: Path) -> Path:
-    """Write the report of a study; return its path."""
-    about = frame.about
-    groups = [*about.require, *about.groups]
+def write(frame: Any, about: About, summary: Sequence[str], path: Path) -> Path:
+    """Write the report of a study; return its path.
+
+    Args:
+        frame: its table. about: what else is known. summary: sentences. path: of the file.
+    """
+    groups = about.columns
     final = frame[frame["fate"] == "finalist"]
     parts = [
         f"<h1>{len(frame)} designs, explored in {in_words(about.spent)}</h1>",
-        f"<p><small>{html.escape(_made(frame))}</small></p>",
+        f"<p><small>{html.escape(_made(about))}</small></p>",
         "<h2>How sure it is</h2>",
         "<ul>",
-        *(f"<li>{html.escape(line)}</li>" for line in frame.summary()),
+        *(f"<li>{html.escape(line)}</li>" for line in summary),
         "</ul>",
         "<h2>Finalists</h2>",
-        _wide(finalists(frame).html()) if len(final) else "<p>There are none.</p>",
-        *_rules(frame, list(final.index) or list(frame.index[frame["rung"] > 0])),
+        _wide(finalists(frame, groups).html()) if len(final) else "<p>There are none.</p>",
+        *_rules(about, list(final.index) or list(frame.index[frame["rung"] > 0])),
     ]
     if frame["first"].notna().any():
         parts += [
@@ -87,8 +88,7 @@ _PAGE = """<!doctype html>
 """
 
 
-def _made(frame: Exploration) -> str:
-    about = frame.about
+def _made(about: About) -> str:
     asked = ", ".join(about.require) or "nothing"
     return (
         f"normdsl {__version__}, torch {version('torch')}, Python {platform.python_version()}, "
@@ -96,9 +96,8 @@ def _made(frame: Exploration) -> str:
     )
 
 
-def finalists(frame: Exploration) -> Grid:
-    """Return the table of the finalists, the best first."""
-    groups = [*frame.about.require, *frame.about.groups]
+def finalists(frame: Any, groups: Sequence[str]) -> Grid:
+    """Return the table of the finalists, the best first, with the verdicts of groups."""
     final = frame[frame["fate"] == "finalist"]
     head = ("", *_PARTS, "loss", "std", "seeds", "accuracy", "lr", "cost", "state", *groups)
     rows = [
@@ -116,7 +115,7 @@ def finalists(frame: Exploration) -> Grid:
     return Grid(head, rows, tones=_tones(frame, groups))
 
 
-def fates(frame: Exploration) -> Grid:
+def fates(frame: Any) -> Grid:
     """Return how many designs had each fate, with the reasons that occur most."""
     rows = []
     for fate, group in frame.groupby("fate", sort=False):
@@ -126,7 +125,7 @@ def fates(frame: Exploration) -> Grid:
     return Grid(("fate", "designs", "why"), rows)
 
 
-def _all(frame: Exploration, groups: Sequence[str]) -> Grid:
+def _all(frame: Any, groups: Sequence[str]) -> Grid:
     head = ("design", "fate", "rung", "loss", "first", "lr", "cost", *groups)
     rows = [
         [
@@ -141,7 +140,7 @@ def _all(frame: Exploration, groups: Sequence[str]) -> Grid:
     return Grid(head, rows)
 
 
-def _tones(frame: Exploration, groups: Iterable[str]) -> dict[str, Any]:
+def _tones(frame: Any, groups: Iterable[str]) -> dict[str, Any]:
     """Return the colours of answers, by their text."""
     found = {}
     for answer in {str(x) for g in groups for x in frame[g].unique()}:
@@ -153,8 +152,8 @@ def _tones(frame: Exploration, groups: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def _rules(frame: Exploration, names: Sequence[str]) -> list[str]:
-    told = (str(frame.rule(name)) for name in names[:_SHOWN])
+def _rules(about: About, names: Sequence[str]) -> list[str]:
+    told = (str(about.rules[name]) for name in names[:_SHOWN])
     return [f"<pre>{html.escape(text)}</pre>" for text in told]
 
 
