@@ -25,6 +25,7 @@ _NAMES = {
     "compiler.runtime.capture": "capture",
     "compiler.runtime.functional": "functional",
     "compiler.runtime.schedule_error": "schedule_error",
+    "compiler.runtime.simulated": "simulate",
     "compiler.verdicts.check": "compare",
     "declaration": "Declaration from_json optimizer",
     "declarations.hyperparameters": "Hyperparameter",

@@ -10,6 +10,7 @@ from normdsl.compiler.runtime import views as views
 from normdsl.compiler.runtime.capture import capture as capture
 from normdsl.compiler.runtime.functional import functional as functional
 from normdsl.compiler.runtime.schedule_error import schedule_error as schedule_error
+from normdsl.compiler.runtime.simulated import simulate as simulate
 from normdsl.compiler.verdicts.check import compare as compare
 from normdsl.declaration import Declaration as Declaration
 from normdsl.declaration import from_json as from_json
