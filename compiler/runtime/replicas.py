@@ -91,9 +91,10 @@ def replicas(said: Any, steppers: Sequence[Stepper], params: Sequence[Tensor]) -
         found = Replicas(tuple(groups), device)
     seen = any(mesh.size() == world for mesh in meshes)
     for stepper in steppers:
-        if said is None and not seen and _reads(stepper):
+        averages = stepper.program.declaration.averages  # where processes share what they hold
+        if said is None and (averages or not seen) and _reads(stepper):
             raise _unsaid(stepper, world)
-        if found.groups and _products(stepper):
+        if found.groups and not averages and _products(stepper):
             raise HyperparameterError(
                 f"take a step of {stepper.program.declaration.name} on {world} processes",
                 why="a product with the Hessian by double backward is that of this process's "
@@ -108,6 +109,7 @@ def require_alike(
     steppers: Sequence[Stepper],
     seeds: Sequence[int],
     params: Sequence[Tensor],
+    begin: bool = True,
 ) -> None:
     """Refuse processes that would step apart, on all of them.
 
@@ -115,16 +117,20 @@ def require_alike(
 
     Args:
         together: the processes. steppers: of the rules. seeds: of their random numbers.
-        params: the parameters.
+        params: the parameters. begin: whether none of them has stepped.
 
     Raises:
         HyperparameterError: for rules that draw, if seeds differ; for those that combine all
-            layers, if processes have other parameters.
+            layers, if processes have other parameters; for those that average over workers, if
+            these begin with other weights.
     """
     draws, joins = any(s.draws for s in steppers), [s for s in steppers if s.program.layers]
-    if not together.groups or not (draws or joins):
+    averages = [s for s in steppers if s.program.declaration.averages]
+    joins = [] if averages else joins  # later, weights are each worker's own
+    if not together.groups or not (draws or joins or (averages and begin)):
         return
-    entries = [] if any(map(is_sharded, params)) else [_bits(p) for p in params]
+    read = joins or begin
+    entries = [_bits(p) for p in params] if read and not any(map(is_sharded, params)) else []
     layers = [tuple(p.shape) for p in params], entries
     seeds_differ, layers_differ = together.differ([hashed(str(x)) >> 1 for x in (seeds, layers)])
     if draws and seeds_differ:
@@ -132,6 +138,13 @@ def require_alike(
             f"draw random numbers from the seeds {', '.join(map(str, seeds))}",
             why="other processes that train the same model have other seeds, and would draw others",
             hint="give the optimizer one seed on all processes; leave seed=… out for 0",
+        )
+    if averages and begin and layers_differ:
+        raise HyperparameterError(
+            f"begin the workers of {averages[0].program.declaration.name}",
+            why="the shapes or entries of their parameters differ",
+            hint="begin with the same weights: torch.distributed.broadcast(p.data, src=0) for each "
+            "parameter p; and load checkpoints of the optimizer with them",
         )
     if joins and layers_differ:
         raise HyperparameterError(
@@ -180,7 +193,9 @@ def warn_if_replaced(param_groups: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _reads(stepper: Stepper) -> str:
-    """Return what a rule reads of samples besides gradients, or of other layers, in words."""
+    """Return what a rule reads of samples besides gradients, or of others, in words."""
+    if stepper.program.declaration.averages:
+        return "means over workers"
     asked = {query.asked for phase in stepper.program.phases for query in phase.asked}
     if stepper.reads_loss or Asked.LOSS in asked:
         return "the loss"
