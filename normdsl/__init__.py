@@ -54,6 +54,7 @@ _NAMES = {
     "schedules.schedule": "Schedule exact",
     "version": "__version__",
     "vocabulary.averages": "accumulate ema eye_like momentum prev recent zeros_like",
+    "vocabulary.compressors": "quantize random_k sign_compress top_k",
     "vocabulary.draws": "normal_like signs_like uniform uniform_like",
     "vocabulary.entrywise": (
         "abs clamp cos exp log maximum minimum mod reciprocal sign sqrt tanh where"

@@ -103,6 +103,10 @@ from normdsl.vocabulary.averages import momentum as momentum
 from normdsl.vocabulary.averages import prev as prev
 from normdsl.vocabulary.averages import recent as recent
 from normdsl.vocabulary.averages import zeros_like as zeros_like
+from normdsl.vocabulary.compressors import quantize as quantize
+from normdsl.vocabulary.compressors import random_k as random_k
+from normdsl.vocabulary.compressors import sign_compress as sign_compress
+from normdsl.vocabulary.compressors import top_k as top_k
 from normdsl.vocabulary.draws import normal_like as normal_like
 from normdsl.vocabulary.draws import signs_like as signs_like
 from normdsl.vocabulary.draws import uniform as uniform

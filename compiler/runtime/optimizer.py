@@ -29,6 +29,7 @@ from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.compiler.runtime.plan import Plan, alike, origins_of, planned
 from normdsl.compiler.runtime.replicas import (
     Replicas,
+    group_size,
     processes,
     replicas,
     require_alike,
@@ -99,7 +100,9 @@ class DeclaredOptimizer(Optimizer):
             layers: a process group, True for all processes (DistributedDataParallel), False for
             none. None for what can be seen: those that hold DTensors together. A rule that reads
             the loss or captured moments, whose means over replicas then are read, or combines all
-            layers, is refused in one of several processes if neither is known.
+            layers, is refused in one of several processes if neither is known. A rule that averages
+            over workers does so over these processes, whose gradients, losses and weights are their
+            own; without any, a process is the only worker.
         hyper: hyper-parameters, numbers or scalar tensors. No two groups share a tensor, so that a
             scheduler, which writes it in place, changes one of them: the first group has the one
             that is given here, others have copies of its value.
@@ -394,7 +397,8 @@ class DeclaredOptimizer(Optimizer):
         After a step it also says which parameters step together, how, and why so. A parameter that
         the rule cannot take was refused before; none is left out silently.
         """
-        return explained(self.param_groups, self._plan.buckets if self._plan else ())
+        buckets = self._plan.buckets if self._plan else ()
+        return explained(self.param_groups, buckets, group_size(self.replicas))
 
     def __repr__(self) -> str:
         """Return a line for each group: its name, rule, hyper-parameters and parameters."""

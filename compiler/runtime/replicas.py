@@ -171,6 +171,14 @@ def processes() -> int:
     return distributed.get_world_size() if known else 1
 
 
+def group_size(said: Any) -> int:
+    """Return how many processes an optimizer was told of that train one model; 1 if it was not."""
+    if processes() == 1 or said in (None, False):
+        return 1
+    size: int = distributed.get_world_size(None if said is True else said)
+    return size
+
+
 def warn_if_replaced(param_groups: Sequence[Mapping[str, Any]]) -> bool:
     """Warn of parameters that a wrapper may have replaced; return whether it was said.
 
