@@ -18,15 +18,14 @@ def moment(x, beta, period):
 
 
 def outer(local, period, lr, momentum):
-    """Return an anchor, with its momentum, that takes Nesterov steps along what workers went."""
+    """Return an anchor that takes Nesterov steps along what workers went, and a step's end z."""
 
-    def moved(anchor, b):
-        gone = anchor - nd.mean(local, over="workers")
-        new = momentum * b + gone
-        step = lr * (gone + momentum * new)
-        return nd.every(period, anchor - step, anchor), nd.every(period, new, b)
+    def moved(anchor, z):
+        new = anchor - lr * (anchor - nd.mean(local, over="workers"))
+        ahead = new + momentum * (new - z)
+        return nd.every(period, ahead, anchor), nd.every(period, new, z)
 
-    return nd.fix(moved, (W, nd.zeros_like(W)))
+    return nd.fix(moved, (W, W))
 
 
 def sent(error, share):
@@ -123,9 +122,10 @@ def diloco(
 ):
     """DiLoCo: AdamW on each worker, and now and then a Nesterov step along what they have gone.
 
-    Every `period` steps d = a − mean w,  b ← μ b + d,  a ← a − lr' (d + μ b),  w ← a, with w the
-    weights after AdamW's step and a the anchor from which all began; the moments of AdamW go on as
-    they are (Douillard et al., 2023, arXiv:2311.08105). `diloco.source()` says when workers meet.
+    Every `period` steps z' = a − lr' (a − mean w),  a ← z' + μ (z' − z),  w ← a, with w the weights
+    after AdamW's step, a the anchor from which all began, and z the last z': a step of SGD of
+    torch with Nesterov's momentum, whose buffer is (z − z') / lr'. The moments of AdamW go on as
+    they are (Douillard et al., 2023, arXiv:2311.08105).
 
     Example:
         >>> import normdsl as nd
@@ -135,7 +135,7 @@ def diloco(
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
     local = (1 - lr * weight_decay) * W - lr * m / (nd.sqrt(v) + eps)
-    anchor, b = outer(local, period, outer_lr, outer_momentum)
+    anchor, z = outer(local, period, outer_lr, outer_momentum)
     return nd.every(period, anchor, local)
 
 
@@ -161,7 +161,7 @@ def muloco(
     """
     u = nd.momentum(G, momentum, readout=momentum * momentum)
     local = (1 - lr * weight_decay) * W + lr * nd.scale.shape * nd.spectral.lmo(u)
-    anchor, b = outer(local, period, outer_lr, outer_momentum)
+    anchor, z = outer(local, period, outer_lr, outer_momentum)
     return nd.every(period, anchor, local)
 
 
