@@ -176,6 +176,11 @@ INSTEAD = {
         "In the rank-deficient case its factors grow without end in directions that gradients have "
         "by rounding alone, as nothing damps them.",
     ),
+    "ef21_muon": (
+        CASES[:-1],
+        "It broadcasts the largest differences. In the rank-deficient case entries of a polar "
+        "factor are equal up to sign, and which of them is larger is rounding's choice.",
+    ),
     "polyak_sgd": (REPLAYED, UNSTABLE),
     "alr_hb": (REPLAYED, UNSTABLE),
 }
