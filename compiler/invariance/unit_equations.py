@@ -161,7 +161,9 @@ def consistent(conditions: Iterable[Condition]) -> bool:
 def _hold_at_zero(equations: frozenset[Condition]) -> bool:
     """Return whether all equations hold where all symbols are zero, which is soon tried."""
     zero = {symbol: 0 for c in equations for symbol in getattr(c, "free_symbols", ())}
-    return not any(x.is_nonzero for x in zero) and all(isinstance(c, sympy.Equality) and c.subs(zero) == sympy.true for c in equations)
+    return not any(x.is_nonzero for x in zero) and all(
+        isinstance(c, sympy.Equality) and c.subs(zero) == sympy.true for c in equations
+    )
 
 
 def without_unknowns(

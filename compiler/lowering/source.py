@@ -69,7 +69,9 @@ def parts(plan: Plan) -> dict[str, str]:
         written["renew"] = functions.write_renew(shared(plan, plan.renewed), numbers)
     roots = [*roots[:-1], *((x, None) for x in plan.values), roots[-1]]
     kept = functions.kept
-    written["arrays"] = functions.write("arrays", what, roots, shared(plan, plan.graph), kept, numbers)
+    written["arrays"] = functions.write(
+        "arrays", what, roots, shared(plan, plan.graph), kept, numbers
+    )
     written["step"] = functions.write_step()
     _require_no_clash(plan.declaration, kernels)
     return {**_pasted(kernels), **written}

@@ -40,7 +40,7 @@ from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import started
 from normdsl.compiler.runtime.step import Step
 from normdsl.compiler.runtime.views import View
-from normdsl.compiler.runtime.workers import require_averaging, workers
+from normdsl.compiler.runtime.workers import periods, require_averaging, workers
 from normdsl.declarations.rule import Rule
 from normdsl.declarations.signature import OPTION_NAMES
 from normdsl.schedules.schedule import Schedule
@@ -336,15 +336,14 @@ class DeclaredOptimizer(Optimizer):
         if found.groups and any(said.rule.averages for said, _ in live):
             require_averaging([said.rule for said, _ in live], self.nonfinite)
         seeds = [x.seed for x, _ in live]
-        told = seeds, [p.shape for p in params]
+        when = [x for g in self.param_groups for x in periods(settings(g), g)]
+        told = seeds, [p.shape for p in params], when
         if told != self._alike:
-            require_alike(found, steppers, seeds, params, self._is_new())
+            require_alike(found, steppers, seeds, params, self._is_new(), when)
             self._alike = told
         return found
 
-    def _planned(
-        self, loss: Any, together: Replicas, averages: bool
-    ) -> tuple[Plan, list[Context]]:
+    def _planned(self, loss: Any, together: Replicas, averages: bool) -> tuple[Plan, list[Context]]:
         """Return the plan of the next step, and what each of its buckets steps with."""
         skips = self.nonfinite == "skip"
         said = [settings(group) for group in self.param_groups]

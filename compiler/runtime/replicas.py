@@ -110,6 +110,7 @@ def require_alike(
     seeds: Sequence[int],
     params: Sequence[Tensor],
     begin: bool = True,
+    periods: Sequence[str] = (),
 ) -> None:
     """Refuse processes that would step apart, on all of them.
 
@@ -118,33 +119,41 @@ def require_alike(
     Args:
         together: the processes. steppers: of the rules. seeds: of their random numbers.
         params: the parameters. begin: whether none of them has stepped.
+        periods: what says when rules average over workers.
 
     Raises:
         HyperparameterError: for rules that draw, if seeds differ; for those that combine all
             layers, if processes have other parameters; for those that average over workers, if
-            these begin with other weights.
+            these begin with other weights, or average at other steps.
     """
     draws, joins = any(s.draws for s in steppers), [s for s in steppers if s.program.layers]
     averages = [s for s in steppers if s.program.declaration.averages]
     joins = [] if averages else joins  # later, weights are each worker's own
-    if not together.groups or not (draws or joins or (averages and begin)):
+    if not together.groups or not (draws or joins or averages):
         return
     read = joins or begin
     entries = [_bits(p) for p in params] if read and not any(map(is_sharded, params)) else []
     layers = [tuple(p.shape) for p in params], entries
-    seeds_differ, layers_differ = together.differ([hashed(str(x)) >> 1 for x in (seeds, layers)])
+    told = seeds, layers, periods
+    seeds_differ, layers_differ, periods_differ = together.differ(
+        [hashed(str(x)) >> 1 for x in told]
+    )
     if draws and seeds_differ:
         raise HyperparameterError(
             f"draw random numbers from the seeds {', '.join(map(str, seeds))}",
             why="other processes that train the same model have other seeds, and would draw others",
             hint="give the optimizer one seed on all processes; leave seed=… out for 0",
         )
-    if averages and begin and layers_differ:
+    if averages and (layers_differ or periods_differ):
         raise HyperparameterError(
             f"begin the workers of {averages[0].program.declaration.name}",
-            why="the shapes or entries of their parameters differ",
+            why="the shapes or entries of their parameters differ"
+            if layers_differ
+            else "the hyper-parameters differ that say at which steps they meet",
             hint="begin with the same weights: torch.distributed.broadcast(p.data, src=0) for each "
-            "parameter p; and load checkpoints of the optimizer with them",
+            "parameter p; and load checkpoints of the optimizer with them"
+            if layers_differ
+            else "give all workers the same periods",
         )
     if joins and layers_differ:
         raise HyperparameterError(

@@ -17,10 +17,13 @@ from normdsl.compiler.runtime.asking import Oracle, together
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.draws import hashed
 from normdsl.compiler.runtime.inputs import Known, on_the_host
+from normdsl.compiler.runtime.parameter_groups import Settings
 from normdsl.compiler.runtime.replicas import Replicas
 from normdsl.compiler.runtime.sharing import Scalar
 from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError
+from normdsl.expressions.nodes import Param
+from normdsl.expressions.traversal import walk
 
 
 @attrs.frozen(eq=False)
@@ -117,6 +120,25 @@ def _needed(bucket: Bucket, hyper: Mapping[str, Any]) -> Sequence[bool]:
         return ()
     like = torch.empty((), dtype=torch.float64, device="cpu").expand(1, *bucket.shapes[0])
     return meets(like, t=on_the_host(float(bucket.done + 1)), **hyper)
+
+
+def periods(said: Settings, group: Mapping[str, Any]) -> list[str]:
+    """Return the comparisons that say when a group averages over workers, and what they read."""
+    if not said.rule.averages:
+        return []
+    ways = attrs.evolve(said, workers=True).stepper.program.needed.values()
+    facts = {fact for way in ways for told in way for fact in told}
+    params = {
+        x.name
+        for _, *sides, _ in facts
+        for side in sides
+        for x in walk(side)
+        if isinstance(x, Param)
+    }
+    return [
+        *sorted(map(str, facts)),
+        *(f"{name} = {float(group[name])}" for name in sorted(params)),
+    ]
 
 
 def require_averaging(rules: Sequence[Rule], nonfinite: str) -> None:

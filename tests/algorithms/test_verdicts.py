@@ -46,9 +46,7 @@ TABLE = {
     ),
     "mt_dao": holds(ENTRYWISE, "translation", MIRRORED, **MOMENTS),
     "diloco": holds(ENTRYWISE, MIRRORED, **MOMENTS, **NO_DECAY),
-    "muloco": holds(
-        ROTATED, "signed_permutations", "loss_scale", **NO_MEMORY, **NO_DECAY
-    ),
+    "muloco": holds(ROTATED, "signed_permutations", "loss_scale", **NO_MEMORY, **NO_DECAY),
     "error_feedback": holds(ENTRYWISE, "translation", MIRRORED),
     "ef21": holds(ENTRYWISE, "translation", MIRRORED),
     "ef21_sgdm": holds(ENTRYWISE, "translation", MIRRORED),
