@@ -16,12 +16,13 @@ from torch import distributed, nn
 from torch.func import functional_call, grad
 
 import normdsl as nd
-from normdsl.algorithms import adamw, clipped_sgd, des_loc, diloco, ef21, muon, sam, shampoo
+from normdsl.algorithms import adamw, clipped_sgd, des_loc, diloco, ef21, kl_shampoo, muon, sam
 from normdsl.errors import NormdslError
 
 WORLD = 2
 MEAN = {rule.name: rule.on_gradient(lambda G: nd.mean(G, over="workers"))
-        for rule in (adamw, clipped_sgd, muon, sam, shampoo)}  # fmt: skip
+        for rule in (adamw, clipped_sgd, kl_shampoo, muon, sam)}  # fmt: skip
+TURNS = nd.Schedule(refresh=2)
 PERIODS = {"period": 2, "period1": 3, "period2": 4}
 
 
@@ -188,7 +189,7 @@ def main(rank: int, store: str) -> None:
             "ef21": of_simulation(ef21, rank),
         },
         "one process": {name: of_one_process(name, rank) for name in MEAN}
-        | {"refreshed": of_one_process("shampoo", rank, schedule=nd.Schedule(refresh=2))},
+        | {"refreshed": of_one_process("kl_shampoo", rank, schedule=TURNS)},
         "sent": sent(net, opt, rank, 5),
         "explained": str(opt.explain()),
         "nan": [nan_on_one(rank, steps) for steps in (1, 2)],
