@@ -18,14 +18,14 @@ def moment(x, beta, period):
 
 
 def outer(local, period, lr, momentum):
-    """Return an anchor that takes Nesterov steps along what workers went, and a step's end z."""
+    """Return an anchor that takes a Nesterov step along what workers went, now and then."""
 
     def moved(anchor, z):
         new = anchor - lr * (anchor - nd.mean(local, over="workers"))
         ahead = new + momentum * (new - z)
         return nd.every(period, ahead, anchor), nd.every(period, new, z)
 
-    return nd.fix(moved, (W, W))
+    return nd.fix(moved, (W, W))[0]
 
 
 def sent(error, share):
@@ -96,8 +96,8 @@ def mt_dao(
 
     u ← β₁ u + (1 − β₁) G,  v ← β₂ v + (1 − β₂) G²,  W ← W − lr ((1 − ω) G + ω û) / (√v̂ + ε), W, u
     and v each averaged before every step that is a multiple of its period (Iacob et al., 2025,
-    arXiv:2510.05361, with one momentum). ω is `share`, which they tune; it is as in QHAdam, of which
-    this is the form with workers.
+    arXiv:2510.05361, with one momentum): QHAdam with workers. ω is `share`, 0.9 a choice of ours;
+    both moments are corrected for their start, which what we read leaves open.
 
     Example:
         >>> import normdsl as nd
@@ -135,7 +135,7 @@ def diloco(
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
     local = (1 - lr * weight_decay) * W - lr * m / (nd.sqrt(v) + eps)
-    anchor, z = outer(local, period, outer_lr, outer_momentum)
+    anchor = outer(local, period, outer_lr, outer_momentum)
     return nd.every(period, anchor, local)
 
 
@@ -161,7 +161,7 @@ def muloco(
     """
     u = nd.momentum(G, momentum, readout=momentum * momentum)
     local = (1 - lr * weight_decay) * W + lr * nd.scale.shape * nd.spectral.lmo(u)
-    anchor, z = outer(local, period, outer_lr, outer_momentum)
+    anchor = outer(local, period, outer_lr, outer_momentum)
     return nd.every(period, anchor, local)
 
 
@@ -249,10 +249,10 @@ def ef21_muon(
 ):
     """EF21-Muon: Muon of a mean momentum, compressed on the way to the server and back.
 
-    v ← β v + (1 − β) G from the first gradient,  g as in `ef21` of v,  X ← X − lr polar(g),  W ← W +
-    C'(X − W): the server has the iterate X, and workers the weights W, which follow by what is
-    broadcast (Gruntkowska et al., 2025, arXiv:2510.00643). Without compression, Muon with an
-    average as momentum.
+    v ← β v + (1 − β) G from the first gradient,  g as in `ef21` of v,  X ← X − lr polar(g),
+    W ← W + C'(X − W): the server has the iterate X, and workers the weights W, which follow by
+    what is broadcast (Gruntkowska et al., 2025, arXiv:2510.00643). Without compression, Muon with
+    an average as momentum.
 
     Example:
         >>> import normdsl as nd

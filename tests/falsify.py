@@ -103,8 +103,8 @@ def several(expr: WorkersMean, group: Group) -> list[str]:
         own = attrs.evolve(element, c=element.c * (1 + worker * group.each_step))
         twin = proofs.random_streams(shape, worker)
         ours = [proofs.transported(group, own, *streams) for streams in twin]
-        start = [probe.start(streams[0][0], {}) for streams in (ours, twin)]
-        means.append(torch.stack([probe.run(s, x, {})[-1][0] for s, x in zip((ours, twin), start)]))
+        both = [probe.run(x, probe.start(x[0][0], {}), {})[-1][0] for x in (ours, twin)]
+        means.append(torch.stack(both))
     x, there = torch.stack(means).mean(0)
     laws = (proofs.valued(j.law, {}) for j in judgements)
     return [str(law) for law in laws if not proofs.gap(element, law, x, there) < proofs.TOLERANCE]

@@ -17,6 +17,7 @@ from torch.func import functional_call, grad
 
 import normdsl as nd
 from normdsl.algorithms import adamw, clipped_sgd, des_loc, diloco, ef21, kl_shampoo, muon, sam
+from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.errors import NormdslError
 
 WORLD = 2
@@ -139,9 +140,7 @@ def refused(rank):
         "unsaid": stepped(ef21),
         "skip": stepped(ef21, replicas=True, nonfinite="skip"),
         "start": stepped(ef21, other, replicas=True),
-        "beside": refusal(
-            nd.compiler.runtime.optimizer.DeclaredOptimizer(None, groups, replicas=True).step
-        ),  # fmt: skip
+        "beside": refusal(DeclaredOptimizer(None, groups, replicas=True).step),
         "periods": stepped(nd.algorithms.local_sgd, replicas=True, period=1 + rank),
         "late": late(rank),
         "alone": stepped(ef21, replicas=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Any
 
 from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.emit import Emitter
@@ -204,7 +205,7 @@ class Functions:
         return f"{head}, *{own}, loss=None{known}"
 
 
-def _told(holds: Mapping[tuple[object, ...], str], ways: Ways) -> str:
+def _told(holds: Mapping[Any, str], ways: Ways) -> str:
     """Return the code of whether one of several sets of facts holds.
 
     Args:
@@ -267,5 +268,5 @@ def shared(plan: Plan, roots: Iterable[Expr]) -> dict[Expr, str]:
     always = [(k, x) for k, x in means.items() if x in plan.always and x.arg.children]
     always = [(k, x) for k, x in always if not isinstance(x.arg, views)]
     alone = {x.arg: f"alone[{k}]" for k, x in always}
-    code = {x: f"layers[{k}]" for k, x in layers.items()}
+    code: dict[Expr, str] = {x: f"layers[{k}]" for k, x in layers.items()}
     return {**own, **alone, **code, **{x: f"workers[{k}]" for k, x in means.items()}}

@@ -89,7 +89,8 @@ def _begun(stepper: Stepper, inputs: Inputs, needed: Sequence[bool]) -> Known:
     if not program.workers:
         return {}
     nothing = first.new_zeros((), dtype=stepper.dtype(first))
-    sizes = [lengths_of(x.shape, first.shape[-2:]) for x in program.workers]
+    rows, cols = first.shape[-2:]
+    sizes = [lengths_of(x.shape, (rows, cols)) for x in program.workers]
     each = [
         UNKNOWN if which else nothing.expand(inputs.count, *size)
         for which, size in zip(needed, sizes, strict=True)

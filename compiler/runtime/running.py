@@ -49,7 +49,8 @@ def survey(stepper: Stepper, node: Across | WorkersMean, batch: Inputs, known: K
     value = _called(stepper, function, batch, known, *kept, t=t, **hyper)[0]
     first = batch.weights
     seen = torch.as_tensor(value, dtype=stepper.dtype(first), device=first.device)
-    return seen.expand(batch.count, *lengths_of(node.shape, first.shape[-2:]))
+    rows, cols = first.shape[-2:]
+    return seen.expand(batch.count, *lengths_of(node.shape, (rows, cols)))
 
 
 def places(stepper: Stepper, phase: int, batch: Inputs, known: Known) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -18,7 +19,6 @@ from normdsl.compiler.runtime.pure import begun, blame_leaves, ended
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError, FactorisationError, GradientError
 from normdsl.schedules.schedule import Schedule
-
 
 #: The new value and states of a leaf.
 Result = tuple[Tensor, list[Tensor]]
@@ -125,7 +125,7 @@ class Simulated:
                     f"does not have {self.workers} entries, one a worker",
                     hint="begin with rule.copies(params), and take gradients of each worker",
                 )
-        return [_mapped(lambda x, k=k: x[k], tree) for k in range(self.workers)]
+        return [_mapped(itemgetter(k), tree) for k in range(self.workers)]
 
     def _listed(self, what: str, found: Any) -> Sequence[Any]:
         """Return what each worker is given besides trees."""

@@ -81,7 +81,7 @@ class Workers:
             for group in self.processes.groups:
                 distributed.all_reduce(flat, group=group)
                 count *= distributed.get_world_size(group)
-            parts = (flat / count).split([values[k].numel() for k in same])
+            parts = torch.split(flat / count, [values[k].numel() for k in same])
             found |= {k: x.reshape(values[k].shape) for k, x in zip(same, parts, strict=True)}
         return [found[k].to(x.device) for k, x in enumerate(values)]
 

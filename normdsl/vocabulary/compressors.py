@@ -70,7 +70,8 @@ def _kept(entries: int, k: Any) -> float:
     _require_count(k)
     if isinstance(k, int):
         return min(k, entries) / entries
-    return (entries - math.ceil((1 - k) * (entries - 1))) / entries
+    kept: int = entries - math.ceil((1 - k) * (entries - 1))
+    return kept / entries
 
 
 @contracting(_kept)
@@ -124,9 +125,9 @@ def random_k(x: Any, k: Any, key: int = 0) -> Expr:
 def sign_compress(x: Any) -> Expr:
     """Return the signs of x times the mean magnitude of its entries, ‖x‖₁ / d · sign(x).
 
-    ‖C(x) − x‖² = ‖x‖² − ‖x‖₁² / d, so that α = ‖x‖₁² / (d ‖x‖²): 1/d if one entry alone is not 0,
-    and 2/π for many normal ones (Bernstein et al., 2018, arXiv:1802.04434; Karimireddy et al.,
-    2019, arXiv:1901.09847).
+    ‖C(x) − x‖² is ‖x‖² − ‖x‖₁² / d if no entry is 0, and less otherwise: α is 2/π for many normal
+    entries, and 1/d if one is far larger than all others (Bernstein et al., 2018, arXiv:1802.04434;
+    Karimireddy et al., 2019, arXiv:1901.09847).
 
     Example:
         >>> import normdsl as nd
@@ -145,7 +146,7 @@ def _grid(bits: int) -> int:
             why="one bit is the sign, and a whole number of others tells a magnitude",
             hint="use bits=2, for −1, 0 and 1, or more",
         )
-    return 2 ** (bits - 1) - 1
+    return (1 << bits - 1) - 1
 
 
 @contracting(lambda entries, bits: 4 * _grid(bits) ** 2 / (4 * _grid(bits) ** 2 + entries - 1))

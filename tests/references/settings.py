@@ -164,9 +164,9 @@ SETTINGS = {
     "mt_dao": {**MOMENTS, "share": 0.7, "period": 2, "period1": 3, "period2": 5},
     "diloco": {**MOMENTS, "weight_decay": 0.2, **OUTER},
     "muloco": {"lr": 0.03, "momentum": 0.9, "weight_decay": 0.2, **OUTER},
-    "error_feedback": {"lr": 0.02, "share": 0.37},
+    "error_feedback": {"lr": 0.06, "share": 0.37},
     "ef21": {"lr": 0.02, "share": 0.37},
-    "ef21_sgdm": {"lr": 0.02, "eta": 0.2, "share": 0.37},
+    "ef21_sgdm": {"lr": 0.05, "eta": 0.6, "share": 0.37},
     "normalized_ef21": {"lr": 0.02, "eta": 0.2, "share": 0.37},
     "ef21_muon": {"lr": 0.03, "beta": 0.8, "share": 0.37, "server_share": 0.63},
 }

@@ -8,6 +8,7 @@ Local SGD arXiv:1805.09767; DES-LOC 2505.22549; MT-DAO 2510.05361; DiLoCo 2311.0
 import functools
 
 import torch
+
 from references.muon import muon
 from references.tools import moments, polar
 

@@ -1,4 +1,4 @@
-"""What workers share: processes that run one rule, each on samples, weights and states of its own."""
+"""What workers share, which run one rule, each on samples, weights and states of its own."""
 
 from __future__ import annotations
 
