@@ -126,6 +126,18 @@ from normdsl.algorithms.sharpness import (
 from normdsl.algorithms.sign import lion, sign_sgd, signum
 from normdsl.algorithms.trust import lamb, lars
 from normdsl.algorithms.whitening import psgd_dense, psgd_kron, psgd_triangular
+from normdsl.algorithms.workers import (
+    des_loc,
+    diloco,
+    ef21,
+    ef21_muon,
+    ef21_sgdm,
+    error_feedback,
+    local_sgd,
+    mt_dao,
+    muloco,
+    normalized_ef21,
+)
 from normdsl.algorithms.zeroth_order import jaguar_frank_wolfe, jaguar_muon, jaguar_sign
 from normdsl.near import module_face
 
@@ -301,6 +313,17 @@ __all__ = [  # noqa: RUF022 (by family)
     "lora_rite",
     "scaled_adamw",
     "scaled_gd",
+    # workers
+    "local_sgd",
+    "des_loc",
+    "mt_dao",
+    "diloco",
+    "muloco",
+    "error_feedback",
+    "ef21",
+    "ef21_sgdm",
+    "normalized_ef21",
+    "ef21_muon",
     # sharpness
     "extragradient",
     "gradient_regularization",

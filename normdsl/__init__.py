@@ -26,6 +26,7 @@ _NAMES = {
     "compiler.runtime.capture": "capture",
     "compiler.runtime.functional": "functional",
     "compiler.runtime.schedule_error": "schedule_error",
+    "compiler.runtime.simulated": "simulate",
     "compiler.verdicts.check": "compare",
     "compiler.verdicts.twins": "twins",
     "declaration": "Declaration from_json optimizer",
@@ -56,6 +57,7 @@ _NAMES = {
     "schedules.schedule": "Schedule exact",
     "version": "__version__",
     "vocabulary.averages": "accumulate ema eye_like momentum prev recent zeros_like",
+    "vocabulary.compressors": "quantize random_k sign_compress top_k",
     "vocabulary.draws": "normal_like signs_like uniform uniform_like",
     "vocabulary.entrywise": (
         "abs clamp cos exp log maximum minimum mod reciprocal sign sqrt tanh where"

@@ -13,6 +13,7 @@ from normdsl.compiler.runtime import views as views
 from normdsl.compiler.runtime.capture import capture as capture
 from normdsl.compiler.runtime.functional import functional as functional
 from normdsl.compiler.runtime.schedule_error import schedule_error as schedule_error
+from normdsl.compiler.runtime.simulated import simulate as simulate
 from normdsl.compiler.verdicts.check import compare as compare
 from normdsl.compiler.verdicts.twins import twins as twins
 from normdsl.declaration import Declaration as Declaration
@@ -107,6 +108,10 @@ from normdsl.vocabulary.averages import momentum as momentum
 from normdsl.vocabulary.averages import prev as prev
 from normdsl.vocabulary.averages import recent as recent
 from normdsl.vocabulary.averages import zeros_like as zeros_like
+from normdsl.vocabulary.compressors import quantize as quantize
+from normdsl.vocabulary.compressors import random_k as random_k
+from normdsl.vocabulary.compressors import sign_compress as sign_compress
+from normdsl.vocabulary.compressors import top_k as top_k
 from normdsl.vocabulary.draws import normal_like as normal_like
 from normdsl.vocabulary.draws import signs_like as signs_like
 from normdsl.vocabulary.draws import uniform as uniform

@@ -186,7 +186,8 @@ class Declaration(Rule):
         """Return the torch code for weights of `shape`; it imports torch alone.
 
         Of a rule over several parameters, a module for each: `shape` is that of the product in
-        which they stand, and spaces that they share have 16 dimensions.
+        which they stand, and spaces that they share have 16 dimensions. Of a rule that averages
+        over workers, the code that each of them runs.
 
         Raises:
             DeclarationError: if the shape is not two positive numbers.
@@ -200,7 +201,7 @@ class Declaration(Rule):
         from normdsl.compiler.lowering.program import lower
 
         each = {
-            name: lower(part, schedule or Schedule()).source(size)
+            name: lower(part, schedule or Schedule(), part.averages).source(size)
             for name, (part, size) in self.sized_parts(shape).items()
         }
         if len(each) == 1:

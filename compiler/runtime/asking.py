@@ -6,7 +6,7 @@ phase, or has not moved, stay at the weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -54,6 +54,10 @@ class Oracle(Protocol):
         """Return what the loss is, with each batch in its place; on the second sample if fresh."""
 
 
+#: From what batches of matrices are told of the loss, all that they are told; a list for each run.
+Share = Callable[[Sequence[Sequence[Known]]], Sequence[list[Known]]]
+
+
 def directions(places: Sequence[Place]) -> list[list[Tensor | None]]:
     """Return for each product with the Hessian the direction of every batch; None for zero."""
     most = max(len(place.directions) for place in places)
@@ -73,22 +77,50 @@ def answered(
     Raises:
         FactorisationError: if a factorisation does not converge (rare for finite input).
     """
-    told: list[Known] = [_unanswered(stepper) for stepper, _ in batches]
-    most = max([0, *[len(stepper.program.phases) for stepper, _ in batches]])
+    return together([batches], [oracle], lambda told: [shared(batches, joined, told[0])])[0]
+
+
+def together(
+    runs: Sequence[Sequence[tuple[Stepper, Inputs]]], oracles: Sequence[Oracle], share: Share
+) -> list[list[Known]]:
+    """Return what batches of several runs of one rule are told, phase after phase.
+
+    Args:
+        runs: the batches of each. oracles: what answers each. share: tells what they share.
+
+    Raises:
+        FactorisationError: if a factorisation does not converge (rare for finite input).
+    """
+    told: list[list[Known]]
+    told = [[_unanswered(stepper) for stepper, _ in batches] for batches in runs]
+    most = max([0, *[len(stepper.program.phases) for stepper, _ in runs[0]]])
     for k in range(most):
-        known = shared(batches, joined, told)
-        each = [_phase(stepper, k) for stepper, _ in batches]
-        for fresh in sorted({phase.fresh for phase in each if phase is not None}):
-            asking = [x if x is not None and x.fresh is fresh else None for x in each]
-            places = [
-                _place(stepper, k, phase, inputs, seen)
-                for (stepper, inputs), phase, seen in zip(batches, asking, known, strict=True)
-            ]
-            answer = oracle(places, fresh)
-            for i, phase in enumerate(asking):
-                if phase is not None:
-                    told[i] = _noted(told[i], batches[i], phase, answer, i)
-    return shared(batches, joined, told)
+        known = share(told)
+        for i, batches in enumerate(runs):
+            told[i] = _asked(batches, oracles[i], k, told[i], known[i])
+    return list(share(told))
+
+
+def _asked(
+    batches: Sequence[tuple[Stepper, Inputs]],
+    oracle: Oracle,
+    k: int,
+    told: list[Known],
+    known: Sequence[Known],
+) -> list[Known]:
+    """Return what batches are told after one more phase."""
+    each = [_phase(stepper, k) for stepper, _ in batches]
+    for fresh in sorted({phase.fresh for phase in each if phase is not None}):
+        asking = [x if x is not None and x.fresh is fresh else None for x in each]
+        places = [
+            _place(stepper, k, phase, inputs, seen)
+            for (stepper, inputs), phase, seen in zip(batches, asking, known, strict=True)
+        ]
+        answer = oracle(places, fresh)
+        for i, phase in enumerate(asking):
+            if phase is not None:
+                told[i] = _noted(told[i], batches[i], phase, answer, i)
+    return told
 
 
 def _unanswered(stepper: Stepper) -> Known:

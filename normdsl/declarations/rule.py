@@ -24,6 +24,7 @@ from normdsl.expressions.nodes import (
     Returned,
     Source,
     Stream,
+    WorkersMean,
     next_weights,
 )
 from normdsl.expressions.nodes.constants import as_expr, exact
@@ -71,6 +72,11 @@ def _sources(update: Expr) -> frozenset[Source]:
 @lru_cache(maxsize=1024)
 def _asks(update: Expr) -> bool:
     return any(isinstance(x, Query) for x in walk(update))
+
+
+@lru_cache(maxsize=1024)
+def _averages(update: Expr) -> bool:
+    return any(isinstance(x, WorkersMean) for x in walk(update))
 
 
 @attrs.frozen(repr=False, slots=False)
@@ -148,6 +154,11 @@ class Rule:
         A step is then `opt.step(closure)`, which evaluates the loss more than once.
         """
         return _asks(self.update)
+
+    @property
+    def averages(self) -> bool:
+        """Whether the rule averages over workers, by `nd.mean(x, over="workers")`."""
+        return _averages(self.update)
 
     @cached_property
     def zeroed(self) -> Zeroed:

@@ -36,6 +36,22 @@ def holds(*always, **sometimes):
 #: What holds; in every other group the answer is no. Derived by hand, and as far as there are some
 #: by runs of others (steps by the loss, diagonal metrics, momenta).
 TABLE = {
+    "local_sgd": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "des_loc": holds(
+        ENTRYWISE,
+        "translation",
+        MIRRORED,
+        loss_scale="if bound = 0 and eps = 0",
+        loss_transform="if beta1 = 0, beta2 = 0, bound = 0 and eps = 0",
+    ),
+    "mt_dao": holds(ENTRYWISE, "translation", MIRRORED, **MOMENTS),
+    "diloco": holds(ENTRYWISE, MIRRORED, **MOMENTS, **NO_DECAY),
+    "muloco": holds(ROTATED, "signed_permutations", "loss_scale", **NO_MEMORY, **NO_DECAY),
+    "error_feedback": holds(ENTRYWISE, "translation", MIRRORED),
+    "ef21": holds(ENTRYWISE, "translation", MIRRORED),
+    "ef21_sgdm": holds(ENTRYWISE, "translation", MIRRORED),
+    "normalized_ef21": holds(ENTRYWISE, "translation", "loss_scale", MIRRORED),
+    "ef21_muon": holds("signed_permutations", "translation", "loss_scale", MIRRORED),
     "cautious_adamw": holds(ENTRYWISE, MIRRORED, **MOMENTS, **NO_DECAY),
     "cautious_lion": holds(
         ENTRYWISE, "loss_scale", MIRRORED, loss_transform="if beta1 = 0", **NO_DECAY

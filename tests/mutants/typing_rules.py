@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import faults
 import sympy
-from falsify import answer, rule
+from falsify import answer, rule, several
 from faults import claims, law, lenient, member, replaced, without
 from grammar.core import EPS, LR, K, P
 
@@ -260,6 +260,13 @@ RULES = [
            nd.step(W + LR * nd.spectral.lmo(G), evaluate=nd.accumulate(G)), g.loss_scale, rule),
     Mutant("what layers share has no unit", law(nodes.Across, lambda o, known: {"unit": ZERO}),
            nd.sum(nd.nuclear.value(G), over="layers"), g.loss_scale),
+    Mutant("a mean over workers drops the unit",
+           law(nodes.WorkersMean, lambda o, known: {"unit": ZERO}),
+           nd.mean(G, over="workers"), g.loss_scale),
+    Mutant("workers have the signs of their eigenvectors in common", lenient(nodes.WorkersMean),
+           nd.mean(nd.eigenbasis(GRAM).T @ G, over="workers"), g.orthogonal, several),
+    Mutant("workers have the slope of their losses in common", lenient(nodes.WorkersMean),
+           nd.mean(G, over="workers"), g.loss_transform, several),
     Mutant("an LMO has degree 1", law(NormOperation, same_unit), nd.max_entry.lmo(G), g.loss_scale),
     Mutant("a dual norm has degree 0", law(NormOperation, lambda o, known: {"unit": ZERO}),
            nd.spectral.dual(G), g.loss_scale),

@@ -35,6 +35,7 @@ from references import (
     soap,
     trust,
     whitening,
+    workers,
     zeroth_order,
 )
 
@@ -165,5 +166,15 @@ RULES = [
     muon_family.hybrid_auon,
     muon_family.inexact_muon,
     muon_family.root_muon,
+    workers.local_sgd,
+    workers.des_loc,
+    workers.mt_dao,
+    workers.diloco,
+    workers.muloco,
+    workers.error_feedback,
+    workers.ef21,
+    workers.ef21_sgdm,
+    workers.normalized_ef21,
+    workers.ef21_muon,
 ]
 REFERENCES = {rule.__name__: rule for rule in RULES}

@@ -6,6 +6,7 @@ Probabilities and bounds of decisions are such that a hundredth more decides a s
 MOMENTS = {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3}
 DECAY = {"weight_decay": 0.1}
 SCION = {"lr": 0.004, "momentum": 0.8, "radius": 5.0}
+OUTER = {"outer_lr": 0.6, "outer_momentum": 0.8, "period": 3}
 KL = {"lr": 0.004, "beta1": 0.8, "beta2": 0.95, "start": 0.5}
 
 SETTINGS = {
@@ -158,4 +159,14 @@ SETTINGS = {
     "hybrid_auon": {"lr": 0.03, "momentum": 0.9, "gain": 1.5},
     "inexact_muon": {"lr": 0.03, "momentum": 0.9, "error": 0.2},
     "root_muon": {"lr": 0.03, "momentum": 0.9, "share": 0.7, "weight_decay": 0.2},
+    "local_sgd": {"lr": 0.02, "period": 3},
+    "des_loc": {**MOMENTS, "bound": 2.0, "period": 2, "period1": 3, "period2": 5},
+    "mt_dao": {**MOMENTS, "share": 0.7, "period": 2, "period1": 3, "period2": 5},
+    "diloco": {**MOMENTS, "weight_decay": 0.2, **OUTER},
+    "muloco": {"lr": 0.03, "momentum": 0.9, "weight_decay": 0.2, **OUTER},
+    "error_feedback": {"lr": 0.06, "share": 0.37},
+    "ef21": {"lr": 0.02, "share": 0.37},
+    "ef21_sgdm": {"lr": 0.05, "eta": 0.6, "share": 0.37},
+    "normalized_ef21": {"lr": 0.02, "eta": 0.2, "share": 0.37},
+    "ef21_muon": {"lr": 0.03, "beta": 0.8, "share": 0.37, "server_share": 0.63},
 }

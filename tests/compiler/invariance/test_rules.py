@@ -5,6 +5,7 @@ import operator
 
 import proofs
 import pytest
+from falsify import several
 
 import normdsl as nd
 from normdsl import G, W, t
@@ -220,6 +221,10 @@ POSITIVE = [
     ("across", nd.sum(nd.inner(G, W), over="layers"), g.affine, "fixed"),
     ("across", nd.max(nd.frobenius.value(G), over="layers"), g.loss_scale, "unit c"),
     ("across", nd.sum(nd.spectral.dual(G), over="layers"), g.orthogonal, "fixed"),
+    ("workers mean", nd.mean(W, over="workers"), g.affine, "(contra_A, contra_B)"),
+    ("workers mean", nd.mean(W - G, over="workers"), g.translation, "shifted by T"),
+    ("workers mean", nd.mean(nd.loss * G, over="workers"), g.loss_scale, "unit c^(2)"),
+    ("workers mean", nd.mean(nd.sign(G), over="workers"), g.loss_transform, "fixed"),
 ]
 
 # rule, expression, group, part of the reason
@@ -350,6 +355,8 @@ REFUSED = [
     ("returned", nd.step(W, evaluate=nd.accumulate(G)), g.affine, "the point to evaluate is mixed"),
     ("returned", nd.step(W, evaluate=2 * W), g.translation, "is shifted by (2) T"),
     ("across", nd.sum(nd.inner(G, W), over="layers") + nd.inner(G, G), g.loss_scale, "joins"),
+    ("workers mean", nd.mean(Q.T @ G, over="workers"), g.orthogonal, "signs of its own"),
+    ("workers mean", nd.mean(G, over="workers"), g.loss_transform, "a slope of its own"),
 ]
 
 
@@ -386,6 +393,14 @@ def test_the_law_holds_numerically(_, expr, group, law):
     verdict = Verdict(carrier, group, Status.INVARIANT, proof=lines)
     if lines and not any(isinstance(x, nodes.Draw) for x in nd.expressions.traversal.walk(expr)):
         proofs.assert_proof_holds(verdict)
+
+
+MEANS = [row for row in POSITIVE if row[0] == "workers mean"]
+
+
+@pytest.mark.parametrize(("_", "expr", "group", "law"), MEANS, ids=ids(MEANS))
+def test_a_mean_of_several_workers_moves_by_its_law(_, expr, group, law):
+    assert several(expr, group) == []
 
 
 @pytest.mark.parametrize(("_", "expr", "group", "reason"), REFUSED, ids=ids(REFUSED))
