@@ -114,6 +114,24 @@ def oasis(lr: nd.NonNegative = 0.1, beta: nd.Fraction = 0.999, floor: nd.Positiv
 
 
 @nd.optimizer
+def exact_newton(lr: nd.NonNegative = 1.0):
+    """Newton's method, layer by layer, with the whole Hessian of each.
+
+    W ← W − lr D,  vec(D) = H⁻¹ vec(G),  H = ∇²f(W) in the entries of the layer, mn×mn, by mn
+    products with it; what it finds need not be a minimum. On φ(f) it is that on f with the rate
+    lr κ, κ = 1/(1 + φ''/φ' ⟨G, D⟩), which may be above 1 or negative (arXiv:2509.25782): a theorem,
+    as `exact_newton.on_loss(φ).equals(…)` shows.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.exact_newton.check("affine", witnesses=False).answer
+        'invariant if H has full rank'
+    """
+    H = nd.hessian()
+    return W - lr * nd.unvec(nd.inverse(H) @ nd.vec(G))
+
+
+@nd.optimizer
 def newton_cg(lr: nd.NonNegative = 1.0, damping: nd.NonNegative = 1e-3):
     """Newton's method, damped, the system solved by three conjugate gradients.
 

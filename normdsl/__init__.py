@@ -64,7 +64,7 @@ _NAMES = {
         "cholesky diag diagonal eigenbasis eigenvalues inverse matrix_power polar triu unvec vec"
     ),
     "vocabulary.ports": "Matrix",
-    "vocabulary.queries": "gradient hessian_product loss_at",
+    "vocabulary.queries": "gradient hessian hessian_product loss_at",
     "vocabulary.reductions": "block_mean inner kth_largest max mean quantile sum trace",
     "vocabulary.schedules": "cosine every inverse_sqrt linear_decay piecewise warmup wsd",
     "vocabulary.solves": "solve_linear",

@@ -140,6 +140,7 @@ from normdsl.vocabulary.matrices import unvec as unvec
 from normdsl.vocabulary.matrices import vec as vec
 from normdsl.vocabulary.ports import Matrix as Matrix
 from normdsl.vocabulary.queries import gradient as gradient
+from normdsl.vocabulary.queries import hessian as hessian
 from normdsl.vocabulary.queries import hessian_product as hessian_product
 from normdsl.vocabulary.queries import loss_at as loss_at
 from normdsl.vocabulary.reductions import block_mean as block_mean

@@ -81,7 +81,9 @@ def layers_of(program, *args, **told):
     asked = [q for phase in program.phases for q in phase.asked]
     if asked:
         matrix, number = args[1] + 1, args[1].mean((-2, -1), keepdim=True)
-        known["answers"] = tuple(number if q.asked is Asked.LOSS else matrix for q in asked)
+        column = matrix.flatten(1).unsqueeze(2)
+        shapes = {Asked.LOSS: number, Asked.HESSIAN: column @ column.mT}
+        known["answers"] = tuple(shapes.get(q.asked, matrix) for q in asked)
     for node, survey in zip(program.layers, program.surveys, strict=True):
         (own,) = survey(*args, **told, **known)
         total = own.sum() if node.reducer is Reducer.SUM else own.amax()

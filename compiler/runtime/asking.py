@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.phases import Phase
@@ -27,10 +28,12 @@ class Place(NamedTuple):
     Args:
         point: the matrices; None if they stay at the weights.
         directions: of its products with the Hessian, in order.
+        whole: matrices of whose entries it asks the whole Hessian; None if it does not.
     """
 
     point: Tensor | None
     directions: Sequence[Tensor]
+    whole: Tensor | None = None
 
 
 class Answer(NamedTuple):
@@ -39,7 +42,7 @@ class Answer(NamedTuple):
     Args:
         losses: its value, for each batch; None where it returned none.
         grads: for each batch the gradients.
-        products: for each direction, the Hessian of all batches times the directions of all.
+        products: for each of `directions`, the Hessian of all batches times those of all.
     """
 
     losses: Sequence[Tensor | None]
@@ -55,11 +58,36 @@ class Oracle(Protocol):
 
 
 def directions(places: Sequence[Place]) -> list[list[Tensor | None]]:
-    """Return for each product with the Hessian the direction of every batch; None for zero."""
-    most = max(len(place.directions) for place in places)
-    return [
-        [p.directions[k] if k < len(p.directions) else None for p in places] for k in range(most)
+    """Return for each product with the Hessian the direction of every batch; None for zero.
+
+    First the directions of all batches together, then for each batch those of single entries.
+    """
+    together: list[list[Tensor | None]] = [
+        [p.directions[k] if k < len(p.directions) else None for p in places]
+        for k in range(_together(places))
     ]
+    for i, place in enumerate(places):
+        if place.whole is not None:
+            for entry in torch.eye(place.whole.numel()).to(place.whole):
+                alone = entry.reshape(place.whole.shape)
+                together.append([alone if j == i else None for j in range(len(places))])
+    return together
+
+
+def _together(places: Sequence[Place]) -> int:
+    return max(len(place.directions) for place in places)
+
+
+def hessians(places: Sequence[Place], answer: Answer, i: int) -> Tensor:
+    """Return the Hessian in the entries of each matrix of a batch, b × mn × mn."""
+    sizes = [0 if place.whole is None else place.whole.numel() for place in places]
+    first, whole = _together(places) + sum(sizes[:i]), places[i].whole
+    assert whole is not None, "it was asked for"
+    count, entries = len(whole), sizes[i] // max(len(whole), 1)
+    rows = [x[i].reshape(count, entries) for x in answer.products[first : first + sizes[i]]]
+    found = torch.stack(rows).reshape(count, entries, count, entries)
+    own = found.diagonal(dim1=0, dim2=2).movedim(-1, 0)  # of a matrix with itself
+    return (own + own.mT) / 2
 
 
 def answered(
@@ -87,7 +115,7 @@ def answered(
             answer = oracle(places, fresh)
             for i, phase in enumerate(asking):
                 if phase is not None:
-                    told[i] = _noted(told[i], batches[i], phase, answer, i)
+                    told[i] = _noted(told[i], batches[i], phase, answer, places, i)
     return shared(batches, joined, told)
 
 
@@ -105,7 +133,8 @@ def _place(stepper: Stepper, k: int, phase: Phase | None, inputs: Inputs, known:
     if phase is None:
         return Place(None, ())
     point, *directions = running.places(stepper, k, inputs, known)
-    return Place(point if phase.moves else None, directions)
+    whole = inputs.weights.new_empty(point.shape) if phase.reads_hessian else None
+    return Place(point if phase.moves else None, directions, whole)
 
 
 def _loss(stepper: Stepper, inputs: Inputs, loss: Tensor | None) -> Tensor:
@@ -117,7 +146,12 @@ def _loss(stepper: Stepper, inputs: Inputs, loss: Tensor | None) -> Tensor:
 
 
 def _noted(
-    told: Known, batch: tuple[Stepper, Inputs], phase: Phase, answer: Answer, place: int
+    told: Known,
+    batch: tuple[Stepper, Inputs],
+    phase: Phase,
+    answer: Answer,
+    places: Sequence[Place],
+    i: int,
 ) -> Known:
     """Return what a batch is told, with the answers of a phase."""
     stepper, inputs = batch
@@ -126,10 +160,12 @@ def _noted(
     for query in phase.asked:
         match query.asked:
             case Asked.GRADIENT:
-                new.append(answer.grads[place])
+                new.append(answer.grads[i])
             case Asked.LOSS:
-                new.append(_loss(stepper, inputs, answer.losses[place]))
+                new.append(_loss(stepper, inputs, answer.losses[i]))
             case Asked.HESSIAN_PRODUCT:
-                new.append(next(products)[place])
+                new.append(next(products)[i])
+            case Asked.HESSIAN:
+                new.append(hessians(places, answer, i))
     dtype = stepper.dtype(inputs.weights)
     return {**told, "answers": (*told["answers"], *(x.to(dtype) for x in new))}

@@ -22,8 +22,7 @@ def differentiated(
 
     Args:
         objective: the loss. values: where tensors are that have no point.
-        method: of the products: derivatives of the gradient, forwards over backwards, or
-            differences.
+        method: of the products: double backward, for all of them on one graph, or differences.
         points: where the others are. directions: of each product; None for zero.
     """
     at = tuple(v if p is None else p for v, p in zip(values, points, strict=True))
@@ -34,17 +33,27 @@ def differentiated(
 
     grads, loss = torch.func.grad_and_value(lambda x: objective(x))(at)
     products = []
+    # H is its own transpose, so that products are pulled back through the gradient.
+    pull = _pulled(slope, at) if directions and isinstance(method, DoubleBackward) else None
     for direction in directions:
         along = tuple(
             torch.zeros_like(p) if d is None else d for d, p in zip(direction, at, strict=True)
         )
-        if isinstance(method, DoubleBackward):
-            products.append(list(torch.func.jvp(slope, at, along)[1]))
-        else:
+        if pull is not None:
+            products.append(list(pull(along)))
+        elif isinstance(method, Differences):
             far = reach(at, along, method)
             ahead = slope(*(p + far * d for p, d in zip(at, along, strict=True)))
             products.append([difference(a, g, far) for a, g in zip(ahead, grads, strict=True)])
     return loss, list(grads), products
+
+
+def _pulled(
+    slope: Callable[..., tuple[Tensor, ...]], at: tuple[Tensor, ...]
+) -> Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """Return what takes directions to their products with the Hessian at a point."""
+    _, pull = torch.func.vjp(slope, *at)
+    return pull
 
 
 def reach(at: Sequence[Tensor], along: Sequence[Tensor | None], method: Differences) -> Tensor:

@@ -186,7 +186,7 @@ def _reads(stepper: Stepper) -> str:
         return "the loss"
     if stepper.moments:
         return "moments of layers"
-    if Asked.HESSIAN_PRODUCT in asked:
+    if asked & {Asked.HESSIAN_PRODUCT, Asked.HESSIAN}:
         return "products with the Hessian"
     return "all layers" if stepper.program.layers else ""
 

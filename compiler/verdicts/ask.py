@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
+import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.evaluating import differentiated
@@ -27,9 +28,12 @@ class Ask:
     def __call__(
         self, asked: str, at: Tensor, along: Tensor | None = None, *, fresh: bool = False
     ) -> Tensor:
-        """Return f(P), ∇f(P) or ∇²f(P) V, a matrix."""
+        """Return f(P), ∇f(P), ∇²f(P) V or ∇²f(P), a matrix."""
         directions = [] if along is None else [[along.expand_as(at)]]
         loss = self.second if fresh else self.loss
+        if Asked[asked] is Asked.HESSIAN:
+            whole: Tensor = torch.func.jacrev(torch.func.grad(loss))(at)
+            return whole.reshape(at.numel(), at.numel())
         value, (grad,), products = differentiated(
             lambda moved: loss(moved[0]), [at], DoubleBackward(), [None], directions
         )

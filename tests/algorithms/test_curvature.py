@@ -22,6 +22,7 @@ SETTINGS = {
     "sophia": {"lr": 0.05, "beta1": 0.8, "beta2": 0.9, "gamma": 2.0, "eps": 1e-3,
                "weight_decay": 0.1},
     "oasis": {"lr": 0.05, "beta": 0.9, "floor": 0.3},
+    "exact_newton": {"lr": 0.5},
     "newton_cg": {"lr": 0.5, "damping": 0.1},
     "aicn": {"smoothness": 3.0},
     "gns_newton": {"start": 30.0},

@@ -279,6 +279,15 @@ ASKING = {
     ),
     "gradient_regularization": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "hessian_momentum": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "exact_newton": holds(
+        ROTATED,
+        ENTRYWISE,
+        "uniform_scale",
+        "loss_scale",
+        "translation",
+        MIRRORED,
+        **dict.fromkeys((*AFFINE, "scale", "row_column_scale"), "if H has full rank"),
+    ),
     "newton_cg": holds(
         ROTATED,
         ENTRYWISE,

@@ -4,8 +4,8 @@ A loop is `rule(w, f, t, state, z, **hyper)`: f is the loss of the step as torch
 the random numbers of the step, normal for the rules in `NORMAL` and else signs. What is of each
 layer by itself knows how many entries they have. Nothing here imports normdsl.
 
-arXiv:2006.00719, 2305.14342, 2109.05198, 2211.00140, 2506.13710, 1406.2572, 2301.13194, 2508.19712;
-Dembo et al. 1982; Nesterov and Polyak 2006.
+arXiv:2006.00719, 2305.14342, 2109.05198, 2211.00140, 2506.13710, 1406.2572, 2301.13194, 2508.19712,
+2509.25782; Dembo et al. 1982; Nesterov and Polyak 2006.
 """
 
 import math
@@ -63,6 +63,16 @@ def sophia(
 def oasis(w, f, t, state, z, *, lr=0.1, beta=0.999, floor=0.01):
     d = ema(state, "d", z * product(f, w, z), beta) / (1 - beta**t)
     return w - lr * slope(f, w) / d.abs().clamp_min(floor)
+
+
+def exact_newton(w, f, t, state, z, *, lr=1.0):
+    whole = torch.autograd.functional.hessian(f, w)
+    steps, start = [], 0
+    for g in layers(slope(f, w)):
+        own = slice(start, start + len(g))
+        steps.append(torch.linalg.solve(whole[own, own], g))
+        start += len(g)
+    return w - lr * torch.cat(steps)
 
 
 def newton_cg(w, f, t, state, z, *, lr=1.0, damping=1e-3):
@@ -167,7 +177,16 @@ def psgd_dense(w, f, t, state, z, *, lr=1e-2, fit=0.1, start=1.0):
 
 
 RULES = [
-    *(adahessian, sophia, oasis, newton_cg, aicn, gns_newton, polynomial_preconditioning),
+    *(
+        adahessian,
+        sophia,
+        oasis,
+        exact_newton,
+        newton_cg,
+        aicn,
+        gns_newton,
+        polynomial_preconditioning,
+    ),
     *(saddle_free_newton, cubic_newton, bfgs, ceqn, psgd_dense),
 ]
 NORMAL = {"saddle_free_newton", "cubic_newton", "psgd_dense"}

@@ -9,9 +9,10 @@ import attrs
 from normdsl.errors import DeclarationError, ShapeError
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr
+from normdsl.expressions.facts import Facts
 from normdsl.expressions.nodes.leaves import Source, Stream
 from normdsl.expressions.origins import Origin, joined
-from normdsl.expressions.shapes import MATRIX, SCALAR, Shape
+from normdsl.expressions.shapes import MATRIX, SCALAR, Dim, Shape
 from normdsl.show.notation import Notation, Piece
 
 
@@ -22,20 +23,30 @@ class Asked(enum.Enum):
     LOSS = "loss"
     #: The product H V of the Hessian with a direction V.
     HESSIAN_PRODUCT = "Hessian product"
+    #: The Hessian in the entries of one layer, mn×mn.
+    HESSIAN = "Hessian"
 
 
 _ORIGINS = {
     Asked.GRADIENT: Origin.GRADIENT,
     Asked.LOSS: Origin.LOSS,
     Asked.HESSIAN_PRODUCT: Origin.GRADIENT,
+    Asked.HESSIAN: Origin.GRADIENT,
 }
+_SHAPES = {Asked.LOSS: SCALAR, Asked.HESSIAN: Shape(Dim.MN, Dim.MN)}
 
-_SYMBOLS = {Asked.GRADIENT: "∇f", Asked.LOSS: "f", Asked.HESSIAN_PRODUCT: "∇²f"}
+
+_SYMBOLS = {
+    Asked.GRADIENT: "∇f",
+    Asked.LOSS: "f",
+    Asked.HESSIAN_PRODUCT: "∇²f",
+    Asked.HESSIAN: "∇²f",
+}
 
 
 @attrs.frozen(eq=False, repr=False)
 class Query(Expr):
-    """∇f(P), f(P) or ∇²f(P) V, on the sample of the step; every layer moves to its P together.
+    """∇f(P), f(P), ∇²f(P) V or ∇²f(P), on the sample of the step; all layers move to P together.
 
     Args:
         asked: which of them. at: the point P, m×n.
@@ -82,7 +93,10 @@ class Query(Expr):
                     why=f"{what} has shape {x.shape}, but the loss is a function of m×n weights",
                     hint="pass a point such as W + rho * G, and a direction such as G",
                 )
-        return SCALAR if self.asked is Asked.LOSS else MATRIX
+        return _SHAPES.get(self.asked, MATRIX)
+
+    def _infer_facts(self) -> Facts:
+        return Facts(symmetric=self.asked is Asked.HESSIAN)
 
     def _infer_origins(self) -> Origin:
         return joined(self.children) | _ORIGINS[self.asked]

@@ -16,7 +16,8 @@ def asked(*roots):
 
 def test_what_is_asked_at_one_point_is_asked_at_once():
     products = nd.hessian_product(W, at=FAR) + nd.hessian_product(G, at=FAR)
-    (phase,) = phases([nd.loss_at(FAR) * nd.gradient(at=FAR) + products])
+    whole = nd.trace(nd.hessian(at=FAR))
+    (phase,) = phases([whole * nd.loss_at(FAR) * nd.gradient(at=FAR) + products])
     assert phase.point == FAR
     assert phase.moves
     assert phase.curved
