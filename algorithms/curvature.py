@@ -149,6 +149,25 @@ def newton_cg(lr: nd.NonNegative = 1.0, damping: nd.NonNegative = 1e-3):
 
 
 @nd.optimizer
+def gauss_newton_cg(lr: nd.NonNegative = 1.0, damping: nd.NonNegative = 1e-3):
+    """The Gauss-Newton method, damped, the system solved by three conjugate gradients.
+
+    W ← W − lr D with (Jᵀ Q J + λ I) D ≈ G, λ = damping, J the Jacobian of the outputs and Q the
+    Hessian of the loss by these (Schraudolph, 2002; Martens, 2010). EGN (Korbit et al., 2024,
+    arXiv:2405.14402) solves it exactly, by a system of batch size times outputs; three of these
+    are enough for that here. The closure marks the outputs: `z = nd.outputs(model(x))`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.gauss_newton_cg.check("orthogonal", witnesses=False).answer
+        'invariant'
+    """
+    product = nd.gauss_newton_product
+    D = nd.solve_linear(lambda V: product(V) + damping * V, G, iterations=3)
+    return W - lr * D
+
+
+@nd.optimizer
 def aicn(smoothness: nd.Positive = 1.0):
     """AICN: Newton's method with a rate that falls with the length of the step.
 

@@ -27,8 +27,13 @@ class Phase:
 
     @property
     def directions(self) -> tuple[Expr, ...]:
-        """The directions of its Hessian products, in order."""
+        """The directions of its products with a Hessian or a Gauss-Newton matrix, in order."""
         return tuple(x.along for x in self.asked if x.along is not None)
+
+    @property
+    def kinds(self) -> tuple[Asked, ...]:
+        """What is multiplied with each direction."""
+        return tuple(x.asked for x in self.asked if x.along is not None)
 
     @property
     def curved(self) -> bool:

@@ -84,7 +84,7 @@ class Transform:
                 return self.slope(loss) * found
             case Asked.HESSIAN:
                 return self.slope(loss) * found + self.curvature(loss) * (vec(g) @ vec(g).T)
-            case Asked.HESSIAN_PRODUCT:
+            case Asked.HESSIAN_PRODUCT | Asked.GAUSS_NEWTON_PRODUCT:
                 along = found.along if isinstance(found, Query) else None
                 if along is None:
                     return found  # zero, as the direction is

@@ -288,6 +288,14 @@ ASKING = {
         MIRRORED,
         **dict.fromkeys((*AFFINE, "scale", "row_column_scale"), "if H has full rank"),
     ),
+    "gauss_newton_cg": holds(
+        ROTATED,
+        ENTRYWISE,
+        "translation",
+        MIRRORED,
+        uniform_scale="if damping = 0",
+        loss_scale="if damping = 0",
+    ),
     "newton_cg": holds(
         ROTATED,
         ENTRYWISE,

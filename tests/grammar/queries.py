@@ -13,6 +13,8 @@ QUERIES = [
     make(number, lambda x: nd.loss_at(W - x / 8), primal),
     make(dual, lambda x: nd.hessian_product(x), primal),
     make(dual, lambda x, y: nd.hessian_product(x, at=W + y / 8), primal, primal),
+    make(dual, lambda x: nd.gauss_newton_product(x), primal),
+    make(dual, lambda x, y: nd.gauss_newton_product(x, at=y), primal, primal),
     make(stack, lambda x: nd.hessian() @ x, stack),
     make(dual, lambda x: nd.unvec(nd.hessian(at=W) @ nd.vec(x)), primal),
     make(primal, lambda x: nd.unvec(nd.inverse(nd.hessian()) @ nd.vec(x)), dual),

@@ -51,6 +51,7 @@ UNMATCHED = {
     "muonmax_momo": "No package has it.",
     "namo": "No package of ours has it.",
     "exact_newton": "Codes form the Hessian of all layers, or none of it.",
+    "gauss_newton_cg": "Codes of EGN solve a system as large as the outputs of the batch.",
     "newton_cg": "Codes iterate until a residual is small, and adapt the damping.",
     "nigt": "No package has it.",
     "normalized_sgd": "No package has it for single tensors.",

@@ -79,6 +79,17 @@ def newton_cg(w, f, t, state, z, *, lr=1.0, damping=1e-3):
     return w - lr * conjugate_gradients(lambda v: product(f, w, v) + damping * v, slope(f, w))
 
 
+def gauss_newton_cg(w, f, t, state, z, *, lr=1.0, damping=1e-3):
+    """By the whole Jacobian of the outputs of f, and the Hessian of f by these."""
+    sizes = [len(x) for x in f.outputs(w)]
+    jacobian = torch.autograd.functional.jacobian(lambda x: torch.cat(f.outputs(x)), w)
+    bend = torch.autograd.functional.hessian(
+        lambda u: f.by_outputs(u.split(sizes)), torch.cat(f.outputs(w))
+    )
+    matrix = jacobian.T @ bend @ jacobian + damping * eye(len(w), w)
+    return w - lr * conjugate_gradients(lambda v: matrix @ v, slope(f, w))
+
+
 def aicn(w, f, t, state, z, *, smoothness=1.0):
     g = slope(f, w)
     d = conjugate_gradients(lambda v: product(f, w, v), g)
@@ -177,17 +188,16 @@ def psgd_dense(w, f, t, state, z, *, lr=1e-2, fit=0.1, start=1.0):
 
 
 RULES = [
+    *(adahessian, sophia, oasis, exact_newton, newton_cg, gauss_newton_cg, aicn),
     *(
-        adahessian,
-        sophia,
-        oasis,
-        exact_newton,
-        newton_cg,
-        aicn,
         gns_newton,
         polynomial_preconditioning,
+        saddle_free_newton,
+        cubic_newton,
+        bfgs,
+        ceqn,
+        psgd_dense,
     ),
-    *(saddle_free_newton, cubic_newton, bfgs, ceqn, psgd_dense),
 ]
 NORMAL = {"saddle_free_newton", "cubic_newton", "psgd_dense"}
 CURVATURE = {rule.__name__: rule for rule in RULES}

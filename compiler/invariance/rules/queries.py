@@ -19,7 +19,7 @@ from normdsl.expressions.nodes import Asked, Source
 def _query(node: nodes.Query, laws: Laws, group: Group) -> list[Outcome]:
     """Type what is asked at P: where P = ρ(g) P̃, f(P) = c f̃(P̃), so ∇f(P) moves as G does."""
     if group.each_step:
-        if node.asked in (Asked.HESSIAN, Asked.HESSIAN_PRODUCT):
+        if node.asked not in (Asked.LOSS, Asked.GRADIENT):
             raise Refusal("the loss goes through a function of an unknown curvature")
         raise Refusal("at another point the loss goes through an unknown function of another slope")
     conditions = _at(laws[0], group)
@@ -36,13 +36,14 @@ def _query(node: nodes.Query, laws: Laws, group: Group) -> list[Outcome]:
         return [Outcome(law, "H takes what moves like vec(W) to vec(G)", conditions)]
     along = laws[1]
     if along == ANYTHING:
-        return [Outcome(ANYTHING, "H times zero", conditions)]
+        return [Outcome(ANYTHING, "a product with zero", conditions)]
     step = attrs.evolve(group.weights, offset=ZERO, unit=along.unit)
     conditions |= _like(along, step, "the direction")
     assert gradient.unit is not None
     unit = None if along.unit is None else gradient.unit + along.unit - group.weight_unit
     law = attrs.evolve(gradient, unit=unit)
-    return [Outcome(law, "H takes what moves like W to what moves like G", conditions)]
+    matrix = "H" if node.asked is Asked.HESSIAN_PRODUCT else "Jᵀ Q J"
+    return [Outcome(law, f"{matrix} takes what moves like W to what moves like G", conditions)]
 
 
 @rule.register

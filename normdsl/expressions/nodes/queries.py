@@ -23,6 +23,8 @@ class Asked(enum.Enum):
     LOSS = "loss"
     #: The product H V of the Hessian with a direction V.
     HESSIAN_PRODUCT = "Hessian product"
+    #: The product Jᵀ Q J V, J being the Jacobian of the model's outputs, Q the Hessian by these.
+    GAUSS_NEWTON_PRODUCT = "Gauss-Newton product"
     #: The Hessian in the entries of one layer, mn×mn.
     HESSIAN = "Hessian"
 
@@ -31,8 +33,11 @@ _ORIGINS = {
     Asked.GRADIENT: Origin.GRADIENT,
     Asked.LOSS: Origin.LOSS,
     Asked.HESSIAN_PRODUCT: Origin.GRADIENT,
+    Asked.GAUSS_NEWTON_PRODUCT: Origin.GRADIENT,
     Asked.HESSIAN: Origin.GRADIENT,
 }
+#: What has a direction.
+_PRODUCTS = (Asked.HESSIAN_PRODUCT, Asked.GAUSS_NEWTON_PRODUCT)
 _SHAPES = {Asked.LOSS: SCALAR, Asked.HESSIAN: Shape(Dim.MN, Dim.MN)}
 
 
@@ -40,6 +45,7 @@ _SYMBOLS = {
     Asked.GRADIENT: "∇f",
     Asked.LOSS: "f",
     Asked.HESSIAN_PRODUCT: "∇²f",
+    Asked.GAUSS_NEWTON_PRODUCT: "GN",
     Asked.HESSIAN: "∇²f",
 }
 
@@ -50,7 +56,7 @@ class Query(Expr):
 
     Args:
         asked: which of them. at: the point P, m×n.
-        along: the direction V, m×n; of a Hessian product alone.
+        along: the direction V, m×n; of a product alone.
         fresh: whether it is on a sample of its own, one for all such queries of the step.
     """
 
@@ -78,11 +84,12 @@ class Query(Expr):
         return None if source is None else Stream(source, where=self.where)
 
     def _infer_shape(self) -> Shape:
-        if (self.along is None) is (self.asked is Asked.HESSIAN_PRODUCT):
+        if (self.along is None) is (self.asked in _PRODUCTS):
             raise DeclarationError(
                 f"ask for a {self.asked.value}",
                 at=self.at,
-                why="a Hessian product has a direction, and nothing else has one",
+                why="a product with the Hessian, or with the Gauss-Newton matrix, has a "
+                "direction, and nothing else has one",
                 hint="write nd.hessian_product(V, at=P), nd.gradient(at=P) or nd.loss_at(P)",
             )
         for x, what in ((self.at, "the point"), (self.along, "the direction")):
