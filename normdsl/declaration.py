@@ -238,8 +238,8 @@ class Declaration(Rule):
     def source(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> str:
         """Return the torch code for weights of `shape`; it imports torch alone.
 
-        Of a rule over several parameters, a module for each: `shape` is that of the product in
-        which they stand, and spaces that they share have 16 dimensions.
+        Of a rule over several parameters, a step of each and one of all: `shape` is that of the
+        product in which they stand, and spaces that they share have 16 dimensions.
 
         Raises:
             DeclarationError: if the shape is not two positive numbers.
@@ -250,16 +250,17 @@ class Declaration(Rule):
                 why="weights are matrices, rows × columns",
                 hint="pass shape=(256, 512)",
             )
+        from normdsl.compiler.lowering.joint_source import joint_source
         from normdsl.compiler.lowering.program import lower
 
         each = {
-            name: lower(part, schedule or Schedule()).source(size)
+            name: (lower(part, schedule or Schedule()), size)
             for name, (part, size) in self.sized_parts(shape).items()
         }
-        if len(each) == 1:
-            return "".join(each.values())
-        heads = {name: f"# {name}, of {', '.join(each)}: a module of its own." for name in each}
-        return "\n".join(f"{heads[name]}\n{code}" for name, code in each.items())
+        if self.ports:
+            return joint_source(each)
+        ((program, size),) = each.values()
+        return program.source(size)
 
     def cost(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> Cost:
         """Return what a step costs for weights of `shape`, before anything runs.
