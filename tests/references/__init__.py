@@ -8,6 +8,7 @@ normdsl.
 """
 
 from references import (
+    adapters,
     adaptive,
     cautious,
     clipped,
@@ -62,7 +63,10 @@ RULES = [
     shampoo.kl_shampoo,
     soap.soap,
     soap.splus,
-    low_rank.bernoulli_lora,
+    adapters.bernoulli_lora,
+    adapters.oplora,
+    adapters.svd_lora,
+    adapters.weight_lora,
     low_rank.dion,
     low_rank.galore,
     low_rank.online_subspace_descent,
@@ -72,6 +76,7 @@ RULES = [
     low_rank.trion,
     low_rank.dct_adamw,
     low_rank.drop_muon,
+    low_rank.drop_muon_suffix,
     hybrid.muadam,
     hybrid.muadam_sania,
     hybrid.bounded_muadam_sania,
@@ -147,6 +152,7 @@ RULES = [
     queried.schedule_free_sgd,
     queried.schedule_free_adamw,
     queried.smb,
+    queried.smbi,
     queried.sophia_g,
     lookahead.lookahead_sgd,
     lookahead.lookahead_adamw,
