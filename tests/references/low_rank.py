@@ -156,7 +156,7 @@ def drop_muon(w, g, t, state, *, loss=None, lr=0.02, beta=0.9, share=0.5):
 
 
 def drop_muon_suffix(w, g, t, state, *, loss=None, lr=0.02, beta=0.9, depth=1.0):
-    if uniform(t, key=0) > depth:  # of one layer, whose number is that of the model
+    if uniform(t, key=32) > depth:  # of one layer, whose number is that of the model
         return w
     m = ema(state, "m", g, beta)
     return w - lr * nuclear(m) * polar(m)

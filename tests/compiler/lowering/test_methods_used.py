@@ -40,7 +40,8 @@ LINES = {
     "dct_adamw": (("matrix products",),) * 2,
     "oplora": (("orthonormal columns: QR",),) * 2,
     "svd_lora": ((TOP,), (f"{TOP}, every 10 steps",)),
-    "exact_newton": (("inverse: SVD",), ("inverse: SVD, every 10 steps",)),
+    "exact_newton": (("inverse: SVD",),) * 2,
+    "bernoulli_lora": (("orthonormal columns: QR",),) * 2,
     "dion": (("orthonormal columns: QR",),) * 2,
     "galore": ((TOP,), (f"{TOP}, every 10 steps",)),
     "kfac": (("power −1: Eigh()",), (f"power −1: {NEWTON}",)),
@@ -53,7 +54,10 @@ LINES = {
     "inexact_muon": (("matrix products",),) * 2,
     "online_subspace_descent": (("matrix products",),) * 2,
     "power_sgd": (("orthonormal columns: QR",),) * 2,
-    "psgd_kron": (("power ½: Eigh()",), (f"power ½: {NEWTON}",)),
+    "psgd_kron": (
+        ("power ½: Eigh()", "singular values: SVD"),
+        (ROOT_AND_INVERSE[0], "singular values: SVD"),
+    ),
     "psgd_triangular": (
         ("inverse: SVD", "eigenvalues: Eigvalsh"),
         ("inverse: SVD, every 10 steps", "eigenvalues: Eigvalsh, every 10 steps"),
