@@ -44,7 +44,7 @@ def svd_lora(lr: nd.NonNegative = 0.1, rank: nd.Rank = 8):
     Example:
         >>> import normdsl as nd
         >>> nd.algorithms.svd_lora.check("orthogonal", witnesses=False).answer
-        'invariant if W − η G has distinct singular values'
+        'invariant if target has distinct singular values'
     """
     target = W - lr * G
     P = nd.top_singular(target, rank)

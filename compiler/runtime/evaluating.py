@@ -58,7 +58,7 @@ def _pulled(
     slope: Callable[..., tuple[Tensor, ...]], at: tuple[Tensor, ...]
 ) -> Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]:
     """Return what takes directions to their products with the Hessian at a point."""
-    _, pull = torch.func.vjp(slope, *at)
+    pull: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] = torch.func.vjp(slope, *at)[1]
     return pull
 
 

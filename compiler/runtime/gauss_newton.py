@@ -59,7 +59,7 @@ def of_function(
         found: tuple[Tensor, ...] = torch.func.grad(loss)(z)
         return found
 
-    z, back = torch.func.vjp(put_out, *at)
+    z, back = torch.func.vjp(put_out, *at)[:2]
     zeros = tuple(map(torch.zeros_like, z))
     ahead = torch.func.vjp(lambda *u: back(u), *zeros)[1](along)
     bent = torch.func.vjp(by_outputs, *z)[1](ahead)

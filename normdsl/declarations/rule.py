@@ -285,10 +285,10 @@ class Rule:
                     hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
                 )
 
-        def fed(query: Query, found: Expr) -> Expr:
+        def elsewhere(query: Query, found: Expr) -> Expr:
             return function(found) if query.asked is Asked.GRADIENT else found
 
-        change = Substitution(table, fed)
+        change = Substitution(table, elsewhere)
         names = tuple((name, change(x)) for name, x in self.names)
         called_g = [f"g_{port.name}" for port in self.ports] or ["g"]
         given = zip(called_g, table.values(), strict=True)
