@@ -248,3 +248,28 @@ def test_it_stays_at_a_minimum_in_float32(name):
     for _ in range(60):
         opt.step(closure)
     assert float(p.detach().abs().max()) < 1e-5
+
+
+def test_the_hessian_is_that_of_each_layer_also_where_layers_are_one_batch():
+    start = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    params = [nn.Parameter(x.clone()) for x in start]
+
+    def value(w):
+        coupled = torch.cat([A, A.flip(0)], 1)[:, :12] @ w
+        return torch.cosh(coupled).log().sum() + (w**4).sum()
+
+    opt = RULES["exact_newton"](params)
+
+    def closure():
+        opt.zero_grad()
+        found = value(joined(params))
+        found.backward(create_graph=True)
+        return found
+
+    opt.step(closure)
+    w = start.flatten()
+    whole, g = torch.autograd.functional.hessian(value, w), torch.func.grad(value)(w)
+    for k, p in enumerate(params):
+        own = slice(4 * k, 4 * k + 4)
+        step = torch.linalg.solve(whole[own, own], g[own]).reshape(2, 2)
+        torch.testing.assert_close(p.detach(), start[k] - step, rtol=1e-9, atol=1e-12)
