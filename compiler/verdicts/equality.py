@@ -16,9 +16,11 @@ from normdsl.compiler.invariance.needed import unmeetable
 from normdsl.compiler.invariance.rewriting import Rewriting, Rewritten, multiple, positive
 from normdsl.compiler.invariance.search import settings
 from normdsl.compiler.invariance.witness import OTHERS, PARTED, SHAPES, SLOWER, STEPS
+from normdsl.declarations.folding import fold
 from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError, kind
 from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Param
 from normdsl.show.text import WIDTH, text, wrapped
 
 #: The seeds that runs are compared with.
@@ -152,10 +154,11 @@ def equality(one: Rule, other: object, *, witnesses: bool = True) -> Equality:
 
 
 def _proved(one: Rule, other: Rule) -> Equality | None:
-    if same(one.update, other.update):
+    theirs = _in_symbols_of(one, other)
+    if same(one.update, theirs):
         return Equality(one, other, Same.EQUAL)
     rewriting = Rewriting()
-    left, right = rewriting(one.update), rewriting(other.update)
+    left, right = rewriting(one.update), rewriting(theirs)
     full_rank = dict.fromkeys(x for line in rewriting.used for x in line.full_rank)
     form = Fractions(full_rank)
     # What is read first may tell that a number is not zero: so both are read once before.
@@ -167,6 +170,14 @@ def _proved(one: Rule, other: Rule) -> Equality | None:
     told = tuple(sorted(conditions, key=lambda c: str(c.of)))
     status = Same.CONDITIONAL if told else Same.EQUAL
     return Equality(one, other, status, told, tuple(rewriting.used))
+
+
+def _in_symbols_of(one: Rule, other: Rule) -> Expr:
+    """Return the update of another rule, its hyper-parameters with the domains of this one."""
+    domains = {h.name: h.domain for h in one.hyper}
+    shared = [h for h in other.hyper if h.name in domains]
+    table = {Param(h.name, h.domain): Param(h.name, domains[h.name]) for h in shared}
+    return fold(other.update, table)
 
 
 def _plain(matrix: Expr) -> Expr:
@@ -191,9 +202,13 @@ def _parting(one: Rule, other: Rule) -> Iterator[Parting]:
 
 
 def _together(one: Rule, other: Rule) -> Iterator[dict[str, float]]:
-    """Yield hyper-parameters of both, those of one name with one value that both admit."""
+    """Yield hyper-parameters of both, those of one name with one value that both admit.
+
+    Those of the other alone are free, and so have values of their own.
+    """
     for ours, theirs in zip(settings(one), settings(other), strict=False):
-        hyper = theirs | ours
+        free = {h.name: 0.8 * theirs[h.name] for h in other.hyper if not h.domain.whole}
+        hyper = theirs | free | ours
         domains = [(h.domain, hyper[h.name]) for rule in (one, other) for h in rule.hyper]
         if all(domain.contains(value) for domain, value in domains):
             yield hyper

@@ -78,6 +78,14 @@ def test_a_matrix_that_cannot_have_full_rank_proves_nothing():
     assert found.status is not Same.CONDITIONAL
 
 
+def test_hyper_parameters_of_one_name_are_one_number_whatever_their_domains():
+    descent = nd.optimizer(lambda lr=0.1: W - lr * G)
+    assert descent.equals(sgd.bind(weight_decay=0)).answer == "equal"
+    assert sgd.bind(weight_decay=0).equals(descent).answer == "equal"
+    other = nd.optimizer(lambda rate=0.1: W - rate * G)
+    assert descent.equals(other).answer == "not equal"
+
+
 @pytest.mark.parametrize("rule", [sign_sgd, exact_newton])
 def test_a_rule_equals_itself_on_a_multiple_of_the_loss(rule):
     assert rule.equals(rule.on_loss(lambda f: 3 * f)).answer == "equal"
