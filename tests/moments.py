@@ -59,6 +59,7 @@ def quadratic(grads, params, value: float = 1.5):
     def loss(moved):
         gaps = [w - start for w, start in zip(tree_leaves(moved), starts, strict=True)]
         pairs = zip(slopes, gaps, strict=True)
+        pairs = [(g, nd.outputs(gap)) for g, gap in pairs]
         found = torch.stack([(g * gap).sum() + (gap * gap).sum() / 2 for g, gap in pairs]).sum()
         # A number of Python, added under forward differentiation, has a tangent in float64.
         return found + torch.full_like(found, value)
