@@ -30,6 +30,7 @@ LAYERS = [
     ("kernels", ("normdsl.compiler.kernels",)),
     ("lowering", ("normdsl.compiler.lowering",)),
     ("native", ("normdsl.compiler.native",)),
+    ("sharding", ("normdsl.compiler.sharding",)),
     ("runtime", ("normdsl.compiler.runtime",)),
     ("routing", ("normdsl.compiler.routing",)),
     ("invariance", ("normdsl.compiler.invariance",)),

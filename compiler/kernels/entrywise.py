@@ -81,3 +81,11 @@ def block_mean(x: Tensor, rows: int, cols: int) -> Tensor:
         total, entries = padded.reshape(2, *x.shape[:-1], -(-count // size), size).sum(-1)
         x = (total / entries).repeat_interleave(size, -1)[..., :count]
     return x
+
+
+def largest_over(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return the largest entries over axes, −∞ where there is none."""
+    if x.numel():
+        return x.amax(axes, keepdim=True)
+    shape = [1 if k - x.ndim in axes else size for k, size in enumerate(x.shape)]
+    return x.new_full(shape, -torch.inf)

@@ -49,6 +49,7 @@ class Emitter(Printer):
         numbers: names of numbers that the function is given.
         reuse: name of the argument that says whether it may use the memory of weights and states,
             except those that are needed after it.
+        divided: whether it computes a part of each matrix, of which there may be nothing.
     """
 
     def __init__(
@@ -61,8 +62,9 @@ class Emitter(Printer):
         numbers: Mapping[Expr, str] | None = None,
         reuse: str = "",
         needed: Container[Expr] = (),
+        divided: bool = False,
     ) -> None:
-        self.reuse, self.needed = reuse, needed
+        self.reuse, self.needed, self.divided = reuse, needed, divided
         self.inputs = inputs
         self.numbers = numbers or {}
         self.schedule = schedule

@@ -50,6 +50,7 @@ class Printer(abc.ABC):
     inputs: Mapping[Expr, str]
     reuse: str
     needed: Container[Expr]
+    divided: bool
     _wishes: Mapping[Expr, str]
     _pieces: dict[Expr, Piece]
     _uses: dict[Expr, int]
@@ -65,6 +66,10 @@ class Printer(abc.ABC):
     @abc.abstractmethod
     def owned(self, expr: Expr) -> bool:
         """Return whether an expression is the weights, or a state before the step."""
+
+    def given(self, expr: Expr) -> bool:
+        """Return whether the function is given an expression, whose parts it may not have then."""
+        return expr in self.inputs or expr in self.numbers
 
     @abc.abstractmethod
     def variable(self, wish: str) -> str:
@@ -132,7 +137,8 @@ class Printer(abc.ABC):
             return joined
         first = self._put(expr.left, Level.SUM, kind)
         tail, sign = expr.right, "+"
-        if isinstance(tail, n.Mul) and is_constant(tail.left, -1) and tail not in self._wishes:
+        whole = tail in self._wishes or self.given(tail)
+        if isinstance(tail, n.Mul) and is_constant(tail.left, -1) and not whole:
             tail, sign = tail.right, "-"
         return Piece(f"{first} {sign} {self._put(tail, Level.PRODUCT, kind)}", Level.SUM)
 
@@ -143,7 +149,7 @@ class Printer(abc.ABC):
         """
         for first, second in ((expr.left, expr.right), (expr.right, expr.left)):
             (beta, base), (alpha, product) = self._multiple(first), self._multiple(second)
-            taken = product in self.inputs or product in self._wishes
+            taken = self.given(product) or product in self._wishes
             if not isinstance(product, n.MatMul) or taken or self._uses.get(product, 0) > 1:
                 continue
             if not self.owned(base) or base.shape != product.shape:
@@ -158,7 +164,8 @@ class Printer(abc.ABC):
 
     def _multiple(self, expr: Expr) -> tuple[str, Expr]:
         """Return the code of a number, empty for 1, and what it multiplies."""
-        if isinstance(expr, n.Mul) and expr not in self._wishes and self._uses.get(expr, 0) <= 1:
+        whole = expr in self._wishes or self.given(expr)
+        if isinstance(expr, n.Mul) and not whole and self._uses.get(expr, 0) <= 1:
             if is_constant(expr.left, -1):
                 code, rest = self._multiple(expr.right)
                 return f"-{code or 1}", rest
@@ -174,7 +181,7 @@ class Printer(abc.ABC):
             return Piece(f"-{self._put(y, Level.POWER, kind)}", Level.PRODUCT)
         first = self._put(x, Level.PRODUCT if small else Level.SUM, kind)
         first = first if small else f"float({first})"
-        inverse = isinstance(y, n.Pow) and is_constant(y.exponent, -1) and y not in self.numbers
+        inverse = isinstance(y, n.Pow) and is_constant(y.exponent, -1) and not self.given(y)
         if inverse and self._uses.get(y, 0) <= 1:
             return Piece(f"{first} / {self._put(y.base, Level.POWER, kind)}", Level.PRODUCT)
         return Piece(f"{first} * {self._put(y, Level.POWER, kind)}", Level.PRODUCT)
@@ -189,7 +196,7 @@ class Printer(abc.ABC):
             return self._call(entrywise.power, self(expr.base).text, self(p).text)
         half = isinstance(p, Constant) and p.value == Fraction(1, 2)
         match expr.base:
-            case nodes.Inner(left=x, right=y) if half and x == y:
+            case nodes.Inner(left=x, right=y) if half and x == y and not self.given(expr.base):
                 axes = axes_of(expr.base.over_rows, expr.base.over_cols)
                 return self._call(entrywise.length, self._arg(x), axes)
         if half and kind >= Type.CLOCK:
@@ -418,5 +425,7 @@ class Printer(abc.ABC):
     def _reduce(self, expr: nodes.Reduce) -> Piece:
         axes = axes_of(expr.over_rows, expr.over_cols)
         name = "sum" if expr.reducer is nodes.Reducer.SUM else "amax"
+        if self.divided and expr.reducer is nodes.Reducer.MAX:  # of which there may be no part here
+            return self._call(entrywise.largest_over, self._arg(expr.arg), axes)
         arg = self._put(expr.arg, Level.ATOM, Type.ARRAY)
         return Piece(f"{arg}.{name}({axes}, keepdim=True)", Level.ATOM)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime import running
-from normdsl.compiler.runtime.inputs import Inputs, Known
+from normdsl.compiler.runtime.inputs import Inputs, Known, Shares
 from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.expressions.nodes import Across, Reducer
@@ -18,7 +18,7 @@ _UNKNOWN = torch.zeros((), dtype=torch.float32, device="cpu")
 
 
 def shared(
-    batches: Sequence[tuple[Stepper, Inputs]],
+    batches: Sequence[tuple[Stepper, Inputs | Shares]],
     joined: Sequence[Scalar] | None = None,
     told: Sequence[Known] | None = None,
 ) -> list[Known]:
@@ -49,10 +49,11 @@ def shared(
         if any(_waits(batches[i][0], node, known[i]) for node, i in pairs):
             continue
         for node, i in zip(nodes, holders, strict=True):
-            if node in batches[i][0].program.waiting:
-                batches[i] = batches[i][0], running.renewed(*batches[i], known[i])
+            stepper, batch = batches[i]
+            if node in stepper.program.waiting and isinstance(batch, Inputs):
+                batches[i] = stepper, running.renewed(stepper, batch, known[i])
         each = [
-            running.survey(batches[i][0], node, batches[i][1], known[i])
+            _contributed(*batches[i], node, known[i])
             for node, i in zip(nodes, holders, strict=True)
         ]
         counted = [
@@ -64,6 +65,13 @@ def shared(
             _put(known[i], "layers", place, total.to(x).reshape(1, 1, 1))
             _put(known[i], "own", place, x)
     return known
+
+
+def _contributed(stepper: Stepper, batch: Inputs | Shares, node: Across, known: Known) -> Tensor:
+    """Return what each matrix of a batch contributes to a scalar of all layers."""
+    if isinstance(batch, Shares):
+        return batch.survey(node, known)
+    return running.survey(stepper, node, batch, known)
 
 
 def _waits(stepper: Stepper, node: Across, known: Known) -> bool:
@@ -80,7 +88,7 @@ def _put(known: Known, name: str, place: int, value: Tensor) -> None:
     known[name] = (*old[:place], value, *old[place + 1 :])
 
 
-def _counted(each: Tensor, batch: Inputs, reducer: Reducer) -> Tensor:
+def _counted(each: Tensor, batch: Inputs | Shares, reducer: Reducer) -> Tensor:
     """Return contributions, without those of parameters that do not count."""
     if batch.counted is None:
         return each

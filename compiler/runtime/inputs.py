@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from torch import Tensor
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime.shards import whole
 from normdsl.errors import GradientError
+from normdsl.expressions.nodes import Across
 
 #: Scalars of all layers, and what a batch contributed to them, by their names.
 Known = dict[str, tuple[Tensor, ...]]
@@ -82,6 +83,18 @@ class Inputs(NamedTuple):
             phase=refresh.KEEP if idle else self.phase,
             due=None,
         )
+
+
+class Shares(NamedTuple):
+    """What matrices that several processes hold contribute to scalars of all layers.
+
+    Args:
+        survey: (scalar, what is known) → what each of them contributes, count × 1 × 1.
+        counted: for each whether it counts, count × 1 × 1; None for yes.
+    """
+
+    survey: Callable[[Across, Known], Tensor]
+    counted: Tensor | None
 
 
 def _part(number: Any, which: slice) -> Any:

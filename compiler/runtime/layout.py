@@ -23,8 +23,10 @@ from normdsl.expressions.shapes import Dim
 STEP = "step"
 #: Key of what says at which steps its kept values are computed, if it has any.
 OFFSET = "refresh_offset"
+#: Key of which process owns a matrix that several hold, and has states that the others lack.
+OWNER = "owner"
 #: Keys of whole numbers in a parameter's state.
-COUNTS = (STEP, OFFSET)
+COUNTS = (STEP, OFFSET, OWNER)
 
 
 @attrs.frozen
@@ -88,7 +90,7 @@ class Layout:
         """
         stored = [pair for field in self.fields for pair in self.stored(field).items()]
         for key, shape in (*stored, *((count, ()) for count in COUNTS)):
-            if key in state:
+            if key in state and not _is_elsewhere(state, key):
                 self._require_slot(key, shape, state[key], device)
         needed = [key for field in self.required for key in self.stored(field)]
         taken = [key for key in (STEP, *needed) if key in state]
@@ -139,6 +141,11 @@ class Layout:
             return {field.name: self.view.join(pieces, self.shape)}
         stored = self.stored(field).items()
         return {key: x.reshape(size) for (key, size), x in zip(stored, pieces, strict=True)}
+
+
+def _is_elsewhere(state: Mapping[str, Any], key: str) -> bool:
+    """Return whether a state is another process's, which owns the matrix."""
+    return OWNER in state and isinstance(state[key], Tensor) and state[key].shape == (0, 0)
 
 
 def is_native(field: Field) -> bool:

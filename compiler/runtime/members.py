@@ -24,6 +24,7 @@ class Member:
         offset: which says when its kept values are computed, see `staggering`; None if not yet.
         origin: where its random numbers start, if the rule draws.
         neighbours: what its step reads of other parameters.
+        owner: the process that computes what needs the whole matrix, by its place in the mesh.
     """
 
     param: Tensor
@@ -35,6 +36,7 @@ class Member:
     offset: int | None = None
     origin: Tensor | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    owner: int | None = None
 
     @property
     def where(self) -> Subject:

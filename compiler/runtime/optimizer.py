@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from normdsl.compiler.runtime import evaluation, given, parameter_groups, saving, tuples
+from normdsl.compiler.runtime import evaluation, given, owned, parameter_groups, saving, tuples
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.closures import Sample
 from normdsl.compiler.runtime.explain import Explanation, explained
 from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group
-from normdsl.compiler.runtime.layout import OFFSET, STEP, is_judged
+from normdsl.compiler.runtime.layout import OFFSET, OWNER, STEP, Layout, is_judged
 from normdsl.compiler.runtime.members import Context
 from normdsl.compiler.runtime.options import (
     require_capturable,
@@ -406,10 +406,20 @@ class DeclaredOptimizer(Optimizer):
             # What stands in no group any more, since parameters were replaced, has no place there.
             kept = {p: x for p, x in held.items() if p in known or not isinstance(p, Tensor)}
             self.state = defaultdict(dict, kept)
+        if any(isinstance(x, dict) and OWNER in x for x in held.values()):
+            self.state = defaultdict(dict, owned.divided(self._layouts(), self.state))
         try:
             return saving.written(super().state_dict())
         finally:
             self.state = held
+
+    def _layouts(self) -> Iterator[tuple[Tensor, Layout]]:
+        """Yield the parameters that have a state, and how they step."""
+        for group in self.param_groups:
+            params = parameter_groups.parameters(group)
+            for p, said in zip(params, settings(group).each(params), strict=True):
+                if p in self.state:
+                    yield p, said.layout(p)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, exactly: states keep their dtype, bit for bit.

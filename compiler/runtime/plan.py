@@ -15,12 +15,14 @@ from torch import Tensor
 
 from normdsl.compiler.kernels.draws import folded
 from normdsl.compiler.runtime import draws, parameter_groups
+from normdsl.compiler.runtime.blocks import why_gathered
 from normdsl.compiler.runtime.buckets import Bucket
+from normdsl.compiler.runtime.divided import Divided
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.executors import bucket
 from normdsl.compiler.runtime.flattened import flattened_by
 from normdsl.compiler.runtime.gathered import Gathered
-from normdsl.compiler.runtime.layout import OFFSET, STEP, layout, require
+from normdsl.compiler.runtime.layout import OFFSET, OWNER, STEP, layout, require
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
 from normdsl.compiler.runtime.members import Member
@@ -32,6 +34,7 @@ from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import require_gradient, started
 from normdsl.compiler.runtime.tuples import neighbours, tuple_of
+from normdsl.compiler.sharding import owners
 
 State = Mapping[Tensor, dict[str, Any]]
 #: Entries of the largest batch of matrices, which bounds the memory that a step needs.
@@ -204,7 +207,7 @@ def planned(
             )
         )
         first += len(params)
-    buckets = list(_buckets(_staggered(members), groups, alike, skips))
+    buckets = list(_buckets(_owned(_staggered(members)), groups, alike, skips))
     return Plan(groups, list(alike), buckets, skips)
 
 
@@ -249,6 +252,31 @@ def _members(
     for k, offset in zip(keeping, counts[len(old) :], strict=True):
         found[k] = attrs.evolve(found[k], offset=offset)
     yield from found
+
+
+def _owned(members: Sequence[Member]) -> list[Member]:
+    """Return the members, those whose step processes share with an owner each.
+
+    Who had one keeps it, as it has states that the others lack.
+    """
+    shared = [m for m in members if _is_divided(m)]
+    had = {m.param: int(m.state[OWNER]) for m in shared if OWNER in m.state}
+    found = dict(had)
+    for mesh in meshes_of(m.param for m in shared):
+        own = [m for m in shared if m.param.device_mesh == mesh]  # type: ignore[attr-defined]
+        new = [m.param for m in own if m.param not in had]
+        sizes = {m.param: m.layout.sizes[0][1:] for m in own}
+        others = [(sizes[p], had[p]) for p in sizes if p in had]
+        dealt_out = owners.dealt([sizes[p] for p in new], mesh.size(), others)
+        found.update(zip(new, dealt_out, strict=True))
+    return [attrs.evolve(m, owner=found.get(m.param)) for m in members]
+
+
+def _is_divided(member: Member) -> bool:
+    """Return whether processes share a parameter's step."""
+    param = member.param
+    rest = is_sharded(param) and not member.layout.stepper.entrywise
+    return rest and not why_gathered(member.layout, param)
 
 
 def _staggered(members: Sequence[Member]) -> list[Member]:
@@ -306,6 +334,8 @@ def _kind(m: Member) -> tuple[Any, ...]:
     assert p.grad is not None
     common = (stepper, m.done, m.fresh, p.dtype, p.device, p.grad.dtype, mesh_of(p))
     if not _stacks(m):
+        if m.owner is not None:
+            return Divided, common
         return Gathered if is_sharded(p) else Loose, id(p), common
     if stepper.entrywise:
         return Entries, common

@@ -6,7 +6,7 @@ what becomes of it. Only with `reuse` may it stand where the old states were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -155,18 +155,25 @@ def _numbers(stepper: Stepper, batch: Inputs) -> Mapping[str, Any]:
     return {name: _scalar(x, dtype) for name, x in told.items()}
 
 
-def numbers(stepper: Stepper, like: Tensor, t: Tensor, hyper: Mapping[str, Any]) -> dict[str, Any]:
+def numbers(
+    stepper: Stepper,
+    like: Tensor,
+    t: Tensor,
+    hyper: Mapping[str, Any],
+    function: Callable[..., dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Return what a step computes once for all entries, by name.
 
     Args:
         like: a batch of matrices of the size, dtype and device of the computation.
         t: step index from 1. hyper: the hyper-parameters.
+        function: which computes them; None for that of a step.
 
     Raises:
         GradientError: if there is no such number, as after a division by zero.
     """
     try:
-        return stepper.program.numbers(like, t=t.to(like.dtype), **hyper)
+        return (function or stepper.program.numbers)(like, t=t.to(like.dtype), **hyper)
     except ArithmeticError as error:
         raise _no_number(stepper, like, error) from error
 

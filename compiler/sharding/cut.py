@@ -1,0 +1,239 @@
+"""The cut: which values of a step are computed on all processes, and which at an owner.
+
+A value that is needed on the other side crosses, at a price in bytes that a process sends. The
+sides for which the sum of prices is least are a minimum cut of the graph of the step, with all
+processes as its source and the owner as its sink.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+import networkx
+
+from normdsl.compiler.lowering.fields import lengths_of
+from normdsl.compiler.lowering.refresh import inside
+from normdsl.compiler.lowering.value_types import Type, Types
+from normdsl.compiler.sharding.placement import Axes, Held, Placement, form, placement
+from normdsl.errors import HyperparameterError
+from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import Draw, Stream
+from normdsl.expressions.recursion import Before
+from normdsl.expressions.shapes import Dim, are_lengths
+from normdsl.near import did_you_mean
+
+_ALL, _OWNER = "all processes", "the owner"
+
+
+@attrs.frozen
+class Setting:
+    """For which weights a step is divided, and among how many.
+
+    Args:
+        shape: rows and columns of W. axes: which of them are cut. processes: that hold W.
+        wire: bytes of a number that is sent.
+    """
+
+    shape: tuple[int, int]
+    axes: Axes
+    processes: int
+    wire: int = 4
+
+    def bytes_of(self, x: Expr) -> int:
+        """Return the bytes of all of a value."""
+        rows, cols = lengths_of(x.shape, self.shape)
+        return rows * cols * self.wire
+
+
+_CUTS = {
+    "rows": frozenset({Dim.M}),
+    "cols": frozenset({Dim.N}),
+    "both": frozenset({Dim.M, Dim.N}),
+    "none": frozenset[Dim](),
+}
+
+
+def setting_of(shape: tuple[int, int], processes: int, cut: str) -> Setting:
+    """Return for which weights a step is divided, in a user's words.
+
+    Raises:
+        HyperparameterError: for what is no cut, no shape, or no number of processes.
+    """
+    asked = f"plan a step of processes={processes!r}, cut={cut!r}, shape={shape!r}"
+    if cut not in _CUTS:
+        raise HyperparameterError(
+            asked, why="there is no such cut", hint=did_you_mean(cut, _CUTS, "there are")
+        )
+    if not are_lengths(shape) or not isinstance(processes, int) or processes < 1:
+        raise HyperparameterError(
+            asked,
+            why="a matrix has two positive lengths, and one process or more hold it",
+            hint="say shape=(512, 2048), processes=8",
+        )
+    return Setting((shape[0], shape[1]), _CUTS[cut], processes)
+
+
+@attrs.frozen(eq=False)
+class Graph:
+    """The arrays of a step, and which of them each is made of.
+
+    Args:
+        order: the arrays, operands first. operands: of each of them.
+    """
+
+    order: Sequence[Expr]
+    operands: Mapping[Expr, Sequence[Expr]]
+
+    def users(self) -> Mapping[Expr, Sequence[Expr]]:
+        """Return for each array those that are made of it."""
+        found: dict[Expr, list[Expr]] = defaultdict(list)
+        for x, operands in self.operands.items():
+            for y in operands:
+                found[y].append(x)
+        return found
+
+
+def graph(
+    roots: Sequence[Expr],
+    given: Container[Expr],
+    states: Container[Expr],
+    numbers: Container[Expr],
+) -> Graph:
+    """Return the arrays of some expressions that depend on weights, gradient, states or draws.
+
+    Args:
+        roots: what is computed. given: what all processes have; its parts are not looked at.
+        states: as they were. numbers: what is no array.
+    """
+    types = Types(_Either(given, states), numbers)
+
+    def stops(x: Expr) -> bool:
+        return x in given or x in numbers
+
+    depends: dict[Expr, bool] = {}
+    for x in inside(roots, stops):
+        own = isinstance(x, Before | Stream | Draw) or x in given or x in roots
+        below = () if stops(x) or isinstance(x, Before) else x.children
+        depends[x] = types(x) is Type.ARRAY and (own or any(depends.get(y) for y in below))
+    order = [x for x, array in depends.items() if array]
+
+    def operands(x: Expr) -> list[Expr]:
+        if x in given or isinstance(x, Before):
+            return []
+        return list(dict.fromkeys(y for y in x.children if depends.get(y)))
+
+    return Graph(order, {x: operands(x) for x in order})
+
+
+@attrs.frozen(eq=False)
+class _Either(Container[Expr]):
+    """What is in one of two collections."""
+
+    first: Container[Expr]
+    second: Container[Expr]
+
+    def __contains__(self, x: object) -> bool:
+        return x in self.first or x in self.second
+
+
+@attrs.frozen(eq=False)
+class Sides:
+    """Where the arrays of a step are computed.
+
+    Args:
+        placements: of those that all processes compute. owned: those that an owner computes.
+    """
+
+    placements: Mapping[Expr, Placement]
+    owned: frozenset[Expr]
+
+
+def sides(
+    arrays: Graph,
+    setting: Setting,
+    given: Container[Expr],
+    together: Sequence[tuple[Expr, Expr]],
+    everywhere: Sequence[Expr],
+    owned: Container[Expr],
+    divided: Container[Expr] = (),
+) -> Sides:
+    """Return the sides for which least is sent.
+
+    Args:
+        arrays: of a step. setting: the weights. given: what all processes have.
+        together: pairs that are on one side, as the old and the new value of a state.
+        everywhere: what all processes need at the end. owned: what an owner must compute.
+        divided: what all processes have from the start.
+    """
+    held: dict[Expr, Placement | None] = {}
+    for x in arrays.order:
+        held[x] = Placement(Held.SAME) if x in given else placement(x, setting.axes)
+        if x in owned:
+            held[x] = None
+    net: Any = networkx.DiGraph()
+    net.add_nodes_from([_ALL, _OWNER])
+    users = arrays.users()
+    for x in arrays.order:
+        fixed = isinstance(x, Stream) or x in given or x in divided
+        for edge in _edges(x, held[x], setting, users.get(x, ()), x in everywhere, fixed):
+            _add(net, *edge)
+    known = set(arrays.order)
+    for x, y in together:
+        if x in known and y in known:
+            _add(net, x, y, None)
+            _add(net, y, x, None)
+    _, (_, at_owner) = networkx.minimum_cut(net, _ALL, _OWNER)
+    found = frozenset(x for x in arrays.order if x in at_owner)
+    placed = {x: own for x, own in held.items() if own is not None and x not in found}
+    return Sides(placed, found)
+
+
+Edge = tuple[object, object, int | None]
+
+
+def _edges(
+    x: Expr,
+    own: Placement | None,
+    setting: Setting,
+    users: Sequence[Expr],
+    is_root: bool,
+    fixed: bool,
+) -> Iterator[Edge]:
+    """Yield the edges of an array: (from, to, price), without a price where none is high enough."""
+    size, count = setting.bytes_of(x), setting.processes
+    kept = form(x.shape, setting.axes)
+    if own is None:
+        yield x, _OWNER, None
+    elif fixed:
+        yield _ALL, x, None
+    else:
+        yield _ALL, x, 1  # of equals, what all processes compute: their work is even
+        if own.is_reduced:
+            yield x, _OWNER, 2 * size
+    if users and own is not None and own.held is Held.PARTS:
+        there = ("to the owner", x)
+        yield x, there, max(1, size // count)
+        yield from ((there, user, None) for user in users)
+    if (users or is_root) and not fixed:
+        back = ("to all", x)
+        yield back, x, max(1, size // count) if kept is Held.PARTS else 2 * size
+        if kept is not None:
+            yield from ((user, back, None) for user in users)
+            if is_root:
+                yield _ALL, back, None
+        else:
+            yield from ((user, x, None) for user in users)
+
+
+def _add(net: Any, start: object, end: object, price: int | None) -> None:
+    """Add an edge; prices of edges between the same add up, and without one none can be high."""
+    if price is None:
+        net.add_edge(start, end)
+        net[start][end].pop("capacity", None)
+    elif not net.has_edge(start, end):
+        net.add_edge(start, end, capacity=price)
+    elif "capacity" in net[start][end]:
+        net[start][end]["capacity"] += price
