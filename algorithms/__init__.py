@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from normdsl.algorithms.adagrad import adagrad, madgrad, madgrad_ema, rmsprop
 from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
+from normdsl.algorithms.adapters import bernoulli_lora, oplora, svd_lora, weight_lora
 from normdsl.algorithms.averaged import (
     averaged_sgd,
     lookahead_adamw,
@@ -21,6 +22,8 @@ from normdsl.algorithms.curvature import (
     adahessian,
     aicn,
     cubic_newton,
+    exact_newton,
+    gauss_newton_cg,
     gns_newton,
     newton_cg,
     oasis,
@@ -54,11 +57,11 @@ from normdsl.algorithms.fisher import mfac
 from normdsl.algorithms.full_matrix import full_matrix_adagrad, natural_gradient
 from normdsl.algorithms.kfac import kfac
 from normdsl.algorithms.low_rank import (
-    bernoulli_lora,
     dct_adamw,
     dion,
     dion2,
     drop_muon,
+    drop_muon_suffix,
     galore,
     online_subspace_descent,
     power_sgd,
@@ -121,6 +124,7 @@ from normdsl.algorithms.sharpness import (
     gradient_regularization,
     sam,
     smb,
+    smbi,
     twin_polyak,
 )
 from normdsl.algorithms.sign import lion, sign_sgd, signum
@@ -281,7 +285,9 @@ __all__ = [  # noqa: RUF022 (by family)
     "sophia",
     "sophia_g",
     "oasis",
+    "exact_newton",
     "newton_cg",
+    "gauss_newton_cg",
     "aicn",
     "gns_newton",
     "saddle_free_newton",
@@ -296,12 +302,17 @@ __all__ = [  # noqa: RUF022 (by family)
     "randomized_hessian_momentum",
     "sarah",
     "storm",
-    # low_rank
+    # adapters
     "bernoulli_lora",
+    "oplora",
+    "svd_lora",
+    "weight_lora",
+    # low_rank
     "dct_adamw",
     "dion",
     "dion2",
     "drop_muon",
+    "drop_muon_suffix",
     "galore",
     "online_subspace_descent",
     "power_sgd",
@@ -329,6 +340,7 @@ __all__ = [  # noqa: RUF022 (by family)
     "gradient_regularization",
     "sam",
     "smb",
+    "smbi",
     "twin_polyak",
 ]
 

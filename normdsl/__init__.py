@@ -24,6 +24,7 @@ _NAMES = {
     "compiler.invariance.solve": "solve",
     "compiler.routing.roles": "roles",
     "compiler.runtime.capture": "capture",
+    "compiler.runtime.outputs": "outputs",
     "compiler.runtime.functional": "functional",
     "compiler.runtime.schedule_error": "schedule_error",
     "compiler.runtime.simulated": "simulate",
@@ -69,7 +70,7 @@ _NAMES = {
         "cholesky diag diagonal eigenbasis eigenvalues inverse matrix_power polar triu unvec vec"
     ),
     "vocabulary.ports": "Matrix",
-    "vocabulary.queries": "gradient hessian_product loss_at",
+    "vocabulary.queries": "gauss_newton_product gradient hessian hessian_product loss_at",
     "vocabulary.reductions": "block_mean inner kth_largest max mean quantile sum trace",
     "vocabulary.schedules": "cosine every inverse_sqrt linear_decay piecewise warmup wsd",
     "vocabulary.solves": "solve_linear",

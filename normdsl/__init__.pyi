@@ -12,6 +12,7 @@ from normdsl.compiler.routing.roles import roles as roles
 from normdsl.compiler.runtime import views as views
 from normdsl.compiler.runtime.capture import capture as capture
 from normdsl.compiler.runtime.functional import functional as functional
+from normdsl.compiler.runtime.outputs import outputs as outputs
 from normdsl.compiler.runtime.schedule_error import schedule_error as schedule_error
 from normdsl.compiler.runtime.simulated import simulate as simulate
 from normdsl.compiler.verdicts.check import compare as compare
@@ -149,7 +150,9 @@ from normdsl.vocabulary.matrices import triu as triu
 from normdsl.vocabulary.matrices import unvec as unvec
 from normdsl.vocabulary.matrices import vec as vec
 from normdsl.vocabulary.ports import Matrix as Matrix
+from normdsl.vocabulary.queries import gauss_newton_product as gauss_newton_product
 from normdsl.vocabulary.queries import gradient as gradient
+from normdsl.vocabulary.queries import hessian as hessian
 from normdsl.vocabulary.queries import hessian_product as hessian_product
 from normdsl.vocabulary.queries import loss_at as loss_at
 from normdsl.vocabulary.reductions import block_mean as block_mean

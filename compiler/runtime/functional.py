@@ -278,10 +278,10 @@ class Functional(Shown):
             assert objective is not None, "it is refused without"
             return objective(pytree.tree_unflatten(everything, tree))
 
-        def evaluate(points: Any, along: Any, fresh: bool) -> Any:
+        def evaluate(points: Any, asked: Any, fresh: bool) -> Any:
             loss = partial(at, fresh=fresh)
             here = [values[i] for i in going]
-            return differentiated(loss, here, program.schedule.hessian, points, along)
+            return differentiated(loss, here, program.schedule.hessian, points, asked)
 
         return evaluate
 

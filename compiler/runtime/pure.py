@@ -16,18 +16,19 @@ from torch import Tensor
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime import draws, rounding, running
-from normdsl.compiler.runtime.asking import Answer, Oracle, Place, answered, directions
+from normdsl.compiler.runtime.asking import Answer, Oracle, Place, answered, products
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import is_native, real
 from normdsl.compiler.runtime.nonfinite import Subject, blame
+from normdsl.compiler.runtime.products import Product
 from normdsl.compiler.runtime.sharing import Scalar
 from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import FactorisationError
 
-#: From where each tensor of a tree is (None: where it was) and the directions of products with the
-#: Hessian to the loss, its gradients, and the products.
+#: From where each tensor of a tree is (None: where it was) and products that are asked for, to the
+#: loss, its gradients, and the products.
 Evaluate = Callable[
-    [Sequence[Tensor | None], Sequence[Sequence[Tensor | None]], bool],
+    [Sequence[Tensor | None], Sequence[Product], bool],
     tuple[Tensor, Sequence[Tensor], Sequence[Sequence[Tensor]]],
 ]
 #: Tensors with more entries step alone: copying them together costs more than it saves.
@@ -181,11 +182,10 @@ class _Leaves:
     def __call__(self, places: Sequence[Place], fresh: bool) -> Answer:
         assert self.evaluate is not None, "a rule that asks was refused without it"
         points = self._tensors([place.point for place in places])
-        along = [self._tensors(column) for column in directions(places)]
-        loss, grads, products = self.evaluate(points, along, fresh)
-        return Answer(
-            [loss] * len(places), self._batched(grads), [self._batched(p) for p in products]
-        )
+        asked = [Product(x.asked, self._tensors(x.along)) for x in products(places)]
+        loss, grads, found = self.evaluate(points, asked, fresh)
+        each = [self._batched(x) for x in found]
+        return Answer([loss] * len(places), self._batched(grads), each)
 
     def _tensors(self, values: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return what belongs to each tensor, in its shape."""

@@ -218,14 +218,16 @@ def _reads(stepper: Stepper) -> str:
         return "the loss"
     if stepper.moments:
         return "moments of layers"
-    if Asked.HESSIAN_PRODUCT in asked:
+    if asked & {Asked.HESSIAN_PRODUCT, Asked.HESSIAN, Asked.GAUSS_NEWTON_PRODUCT}:
         return "products with the Hessian"
     return "all layers" if stepper.program.layers else ""
 
 
 def _products(stepper: Stepper) -> bool:
-    curved = any(phase.curved for phase in stepper.program.phases)
-    return curved and isinstance(stepper.program.schedule.hessian, DoubleBackward)
+    phases = stepper.program.phases
+    graphs = any(Asked.GAUSS_NEWTON_PRODUCT in phase.kinds for phase in phases)
+    curved = any(phase.curved for phase in phases)
+    return graphs or (curved and isinstance(stepper.program.schedule.hessian, DoubleBackward))
 
 
 def _unsaid(stepper: Stepper, world: int) -> HyperparameterError:

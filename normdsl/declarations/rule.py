@@ -18,6 +18,7 @@ from normdsl.declarations.substitution import Substitution
 from normdsl.errors import DeclarationError, HyperparameterError, kind
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
+    Asked,
     Joint,
     Param,
     Query,
@@ -294,7 +295,11 @@ class Rule:
                     "expression",
                     hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
                 )
-        change = Substitution(table, function)
+
+        def elsewhere(query: Query, found: Expr) -> Expr:
+            return function(found) if query.asked is Asked.GRADIENT else found
+
+        change = Substitution(table, elsewhere)
         names = tuple((name, change(x)) for name, x in self.names)
         called_g = [f"g_{port.name}" for port in self.ports] or ["g"]
         given = zip(called_g, table.values(), strict=True)

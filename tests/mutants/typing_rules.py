@@ -15,7 +15,7 @@ import normdsl as nd
 from mutants.common import GRAM, NO, ONES, OUTER, PICK, ROWS, STACK, THIN, UNDER, Mutant, kept, step
 from normdsl import G, W
 from normdsl.compiler.invariance import groups as g
-from normdsl.compiler.invariance import rules
+from normdsl.compiler.invariance import rules, stacking
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, ONE, ZERO, Law
@@ -43,6 +43,12 @@ def doubled(o: Law, known: Any) -> dict[str, Any]:
 
 def covariant(group: Group) -> Law:
     return Law(group.weights.rows.dual, group.weights.rows.dual)
+
+
+def of_steps(group: Group) -> Law:
+    """What vec(W) vec(W)ᵀ is moved by."""
+    index = stacking.stacked(group.weights.rows, group.weights.cols) or FIXED
+    return Law(index, index)
 
 
 def tamed(group: Group) -> Law:
@@ -253,6 +259,11 @@ RULES = [
     Mutant("a product with H has no unit of its own",
            law(nodes.Query, lambda o, known: {"unit": known[-1].unit}),
            nd.hessian_product(G), g.uniform_scale),
+    Mutant("the Hessian moves like a product of gradients",
+           law(nodes.Query, lambda o, known: {"unit": 2 * o.unit}),
+           nd.hessian(at=2 * W), g.loss_scale),
+    Mutant("the Hessian moves like one of steps", claims(nodes.Query, of_steps),
+           nd.hessian(at=2 * W), g.affine),
     Mutant("a loss elsewhere has no unit", law(nodes.Query, lambda o, known: {"unit": ZERO}),
            nd.loss_at(-W), g.loss_scale),
     Mutant("a point beside the weights may move in any way",
