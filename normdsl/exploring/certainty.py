@@ -71,8 +71,8 @@ class Certainty:
                 told.append("Every other finalist is worse in at least 95 % of the draws.")
         for k, rank in enumerate(self.ranks, 2):
             told.append(
-                f"Losses of round {k} are in the order of round {k - 1} with a rank correlation of "
-                f"{rank:.2f}: the lower it is, the more good designs an early round may have cut."
+                f"Designs of round {k} are in the order of round {k - 1} with a rank correlation "
+                f"of {rank:.2f}; where it is low, the rounds before may have cut good designs."
             )
         if self.edge:
             told.append(
