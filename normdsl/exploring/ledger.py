@@ -98,7 +98,7 @@ class Ledger:
     def spent(self) -> float:
         """Return the seconds that a study has had, until the last thing that was written."""
         noted = (x["elapsed"] for x in self.notes().values() if "elapsed" in x)
-        return max([0.0, *noted, *(x.elapsed for x in self.results())])
+        return float(max([0.0, *noted, *(x.elapsed for x in self.results())]))
 
     def add(self, result: Result, design: Design) -> None:
         """Write a trial."""
