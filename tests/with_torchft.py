@@ -1,8 +1,8 @@
 """torchft's DiLoCo with rules of ours inside and outside, on two processes; and ours beside it.
 
-Run by `tests/compiler/runtime/test_torchft.py` where torchft is installed. Arguments: the address of
-a lighthouse, by which the processes find each other, and a folder in which each writes how far its
-weights are from those of simulated workers of `muloco`.
+Run by `tests/compiler/runtime/test_torchft.py` where torchft is installed. Arguments: the address
+of a lighthouse, by which the processes find each other, and a folder in which each writes how far
+its weights are from those of simulated workers of `muloco`.
 """
 
 import datetime
