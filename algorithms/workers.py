@@ -18,14 +18,14 @@ def moment(x, beta, period):
 
 
 def outer(local, period, lr, momentum):
-    """Return an anchor that takes a Nesterov step along what workers went, now and then."""
+    """Return an anchor that takes Nesterov steps along what workers went, and z, their ends."""
 
     def moved(anchor, z):
         new = anchor - lr * (anchor - nd.mean(local, over="workers"))
         ahead = new + momentum * (new - z)
         return nd.every(period, ahead, anchor), nd.every(period, new, z)
 
-    return nd.fix(moved, (W, W))[0]
+    return nd.fix(moved, (W, W))
 
 
 def sent(error, share):
@@ -135,7 +135,7 @@ def diloco(
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
     local = (1 - lr * weight_decay) * W - lr * m / (nd.sqrt(v) + eps)
-    anchor = outer(local, period, outer_lr, outer_momentum)
+    anchor, z = outer(local, period, outer_lr, outer_momentum)  # noqa: RUF059 (the name of a state)
     return nd.every(period, anchor, local)
 
 
@@ -161,7 +161,7 @@ def muloco(
     """
     u = nd.momentum(G, momentum, readout=momentum * momentum)
     local = (1 - lr * weight_decay) * W + lr * nd.scale.shape * nd.spectral.lmo(u)
-    anchor = outer(local, period, outer_lr, outer_momentum)
+    anchor, z = outer(local, period, outer_lr, outer_momentum)  # noqa: RUF059 (the name of a state)
     return nd.every(period, anchor, local)
 
 
