@@ -41,6 +41,7 @@ LAYERS = [
     ("declaration", ("normdsl.declaration",)),
     ("benchmarks", ("normdsl.benchmarks",)),
     ("training", ("normdsl.training",)),
+    ("experiments", ("normdsl.experiments",)),
     ("command line", ("normdsl.cli",)),
     ("face", ("normdsl",)),
 ]
