@@ -43,14 +43,17 @@ def reproduce(
     options = {"seeds": tuple(range(1, seeds + 1))} | ({} if steps is None else {"steps": steps})
     for experiment in [named(name)(**options) for name in names]:
         _run(console, _matching(experiment, only), folder, minutes)
-    found = {
-        name: read(path) for name in EXPERIMENTS if (path := folder / f"{name}.jsonl").exists()
-    }
-    for name, known in found.items():
-        draw(known, folder / f"{name}.png")
-        for title, grid in tables(named(name)(), known, {}):
-            console.print(f"\n[bold]{title}")
+    found = [
+        (named(name)(), read(path))
+        for name in EXPERIMENTS
+        if (path := folder / f"{name}.jsonl").exists()
+    ]
+    for experiment, known in found:
+        draw(experiment, known, folder / f"{experiment.name}.png")
+        for title, grid in tables(experiment, known, {}):
+            console.print(f"\n[bold]{experiment.title}: {title}")
             console.print(framed(grid))
+            console.print(*grid.notes, markup=False)
     if page is not None:
         write(found, folder, page)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from normdsl.errors import NormdslError
-from normdsl.experiments.catalogue import named
+from normdsl.experiments.experiment import Experiment
 from normdsl.experiments.methods import NEW
 from normdsl.experiments.results import Results
 from normdsl.experiments.summary import Outcome, outcomes, problems
@@ -17,7 +17,7 @@ from normdsl.show.colours import ASIDE, BAND, FIRST, SECOND
 MARKS = ((FIRST, "o"), (ASIDE, "x"), (SECOND, "D"))
 
 
-def draw(results: Results, path: Path) -> None:
+def draw(experiment: Experiment, results: Results, path: Path) -> None:
     """Save the picture as PNG: a panel for each data set, and one for the time of a step.
 
     Raises:
@@ -33,7 +33,6 @@ def draw(results: Results, path: Path) -> None:
             why="matplotlib is not installed",
             hint="pip install 'normdsl[tour]'",
         ) from None
-    experiment = named(results.head.experiment)()
     found = {
         data: {c: outcomes(results, data, c) for c in conditions}
         for data, conditions in problems(results).items()

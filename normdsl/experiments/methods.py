@@ -47,7 +47,7 @@ def methods(pairs: bool = False) -> tuple[Method, ...]:
     found = [Method(name, _rule(name)) for name in names]
     for name in WITHOUT_EPS:
         place = names.index(name) + 1 + WITHOUT_EPS.index(name)
-        found.insert(place, Method(f"{name}, ε = 0", _rule(name, eps=0.0)))
+        found.insert(place, Method(f"{name} (ε = 0)", _rule(name, eps=0.0)))
     return tuple(found)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
-from normdsl.compiler.invariance.verdict import Verdict
-from normdsl.experiments.catalogue import named
+from normdsl.compiler.invariance.verdict import Status, Verdict
 from normdsl.experiments.experiment import TUNING, Experiment
 from normdsl.experiments.methods import NEW, Method
 from normdsl.experiments.results import Head, Results
@@ -34,23 +33,23 @@ processor finishes, run to compare methods and not to set records. Nothing on th
 """
 
 
-def write(found: Mapping[str, Results], folder: Path, path: Path) -> None:
-    """Write the page on results, by experiment; pictures are in a folder."""
+def write(found: Iterable[tuple[Experiment, Results]], folder: Path, path: Path) -> None:
+    """Write the page on experiments and their results; their pictures are in a folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     parts = [HEAD]
-    for name, results in found.items():
-        picture = os.path.relpath(folder / f"{name}.png", path.parent)
-        parts += _section(named(name)(), results, Path(picture).as_posix())
+    for experiment, results in found:
+        picture = os.path.relpath(folder / f"{experiment.name}.png", path.parent)
+        parts += _section(experiment, results, Path(picture).as_posix())
     path.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
 
 
 def _section(experiment: Experiment, results: Results, picture: str) -> Iterator[str]:
-    head = results.head
     yield f"## {experiment.title}"
     yield experiment.what
-    yield _ran(head, len(results.runs))
+    yield _ran(results.head, len(results.runs))
     yield f"![{experiment.title}: share of right answers of every method]({picture})"
-    for title, grid in tables(experiment, results, _verdicts(experiment)):
+    verdicts = {m.name: _verdict(m, g) for m in experiment.methods if (g := experiment.group)}
+    for title, grid in tables(experiment, results, verdicts):
         yield f"### {title}"
         yield grid.markdown()
 
@@ -80,18 +79,11 @@ def _ran(head: Head, runs: int) -> str:
     )
 
 
-def _verdicts(experiment: Experiment) -> dict[str, str]:
-    return {m.name: _verdict(m, experiment.group) for m in experiment.methods if experiment.group}
-
-
 def _verdict(method: Method, group: str) -> str:
     found = method.rule.check(group)
     assert isinstance(found, Verdict)
-    return (
-        found.answer.removeprefix("invariant ")
-        .replace("not invariant", "no")
-        .replace("invariant", "yes")
-    )
+    conditional = found.status is Status.CONDITIONAL
+    return found.answer.removeprefix("invariant ") if conditional else found.status.mark
 
 
 def _table(
@@ -137,7 +129,7 @@ def _cell(x: Outcome | None, best: float) -> str:
 
 
 def _loss(x: Outcome) -> str:
-    return "—" if x.loss is None else f"{x.loss.mean:.3f} ± {x.loss.std:.3f}"
+    return "—" if x.loss is None or x.rate is None else f"{x.loss.mean:.3f} ± {x.loss.std:.3f}"
 
 
 def told(condition: str, found: Mapping[str, Outcome]) -> Iterator[str]:

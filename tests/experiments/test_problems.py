@@ -45,7 +45,7 @@ def test_methods_are_those_of_the_paper_and_more_each_with_a_rate():
     assert set(SIXTEEN) < set(names)
     assert len(set(names)) == len(names)
     for name in WITHOUT_EPS:
-        bound = methods()[names.index(f"{name}, ε = 0")].rule
+        bound = methods()[names.index(f"{name} (ε = 0)")].rule
         assert bound.name == name
         assert "eps" not in bound.defaults
     assert all("lr" in m.rule.defaults for m in methods(pairs=True))
