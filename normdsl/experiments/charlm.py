@@ -13,7 +13,7 @@ from normdsl.compiler.runtime.capture import capture
 from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.declaration import Declaration
 from normdsl.experiments.experiment import Experiment, Problem, Trial, decades
-from normdsl.experiments.methods import SCHEDULE, methods
+from normdsl.experiments.methods import methods
 from normdsl.training.characters import Text, Transformer, manual, transformer, windows
 from normdsl.training.digits import accuracy
 from normdsl.training.run import Loss, Task
@@ -26,8 +26,7 @@ MEASURED = 128
 WHAT = f"""The next character of `pydoc_data.topics`, which comes with Python: a transformer of two
 blocks of width 64 on windows of 64 characters, batches of {BATCH}, in float32. The method has the
 matrices of the blocks and of the head; embeddings and the vectors of norms have AdamW at
-{COMPANY_RATE:g}, whatever the method. Inverses, roots and eigenbases are computed every
-{SCHEDULE.refresh}th step. The last tenth of the text is not trained on: rates are
+{COMPANY_RATE:g}, whatever the method. The last tenth of the text is not trained on: rates are
 chosen by its first half, and tested on its second."""
 
 
@@ -78,8 +77,7 @@ def _optimizers(model: Transformer, rule: Declaration, rate: float) -> list[Decl
     chosen = {id(p) for p in mine}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     options = {"capture": capture(*layers)} if rule.moments else {}
-    method = rule(mine, lr=rate, schedule=SCHEDULE, **options)
-    return [method, adamw(rest, lr=COMPANY_RATE)]
+    return [rule(mine, lr=rate, **options), adamw(rest, lr=COMPANY_RATE)]
 
 
 def _loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

