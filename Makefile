@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials notebooks docs wheel soundness parity reliability table bench suites clean
+.PHONY: tour test check lint types layers tutorials notebooks docs wheel soundness parity reliability table bench \
+  experiments suites clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -56,6 +57,9 @@ bench: $(STAMP)  ## docs/speed.*: steps beside other packages, on this CPU; leav
 	$(BIN)/normdsl bench --json docs/speed.json --figure docs/speed.png
 	$(BIN)/normdsl bench --page docs/speed.md --read docs/speed.json \
 	  $(patsubst %,--read %,$(wildcard docs/speed-cuda.json))
+
+experiments: $(STAMP)  ## docs/experiments.*: every method on small problems (hours; resumable)
+	$(BIN)/normdsl reproduce scale charlm lora --folder docs/experiments --page docs/experiments.md
 
 suites: $(STAMP)  ## suites of others against our optimizers, from their sdists; docs/suites.md
 	PYTHONPATH=tests $(BIN)/python -m suites.run

@@ -73,6 +73,7 @@ from normdsl.algorithms.momenta import accelerated_sgd, nesterov_sgd, optimistic
 from normdsl.algorithms.moments import adabelief, adadelta, adan, mars, optimistic_amsgrad, qhadam
 from normdsl.algorithms.muadam import (
     bounded_muadam_sania,
+    bounded_polyak_muadam_sania,
     muadam,
     muadam_sania,
     polyak_muadam_sania,
@@ -250,6 +251,7 @@ __all__ = [  # noqa: RUF022 (by family)
     "muadam",
     "muadam_sania",
     "bounded_muadam_sania",
+    "bounded_polyak_muadam_sania",
     "rmsspectral",
     "polyak_muadam_sania",
     # eigenbasis

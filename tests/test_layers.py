@@ -44,6 +44,7 @@ LAYERS = [
     ("benchmarks", ("normdsl.benchmarks",)),
     ("training", ("normdsl.training",)),
     ("exploring", ("normdsl.exploring",)),
+    ("experiments", ("normdsl.experiments",)),
     ("command line", ("normdsl.cli",)),
     ("face", ("normdsl",)),
 ]

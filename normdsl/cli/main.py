@@ -130,9 +130,10 @@ def table(
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TEXT,
 ) -> None:
     """Set rules side by side: norms, preconditioners, degrees, verdicts; computed once."""
-    from normdsl.cli.table_one import BEYOND, SIXTEEN, table_one
+    from normdsl.cli.table_one import table_one
     from normdsl.compiler.comparison.remembered import remembered
     from normdsl.compiler.comparison.table import table as compute
+    from normdsl.experiments.methods import BEYOND, SIXTEEN
 
     with bar(Console(stderr=True)) as progress:
         ticks = progress.add_task("rules", total=len(names or SIXTEEN + BEYOND))
@@ -387,6 +388,29 @@ def bench(
             draw(report, figure)
     if page is not None:
         write({report.device: report for report in reports}, page)
+
+
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="scale, charlm, lora; none to show what was found before."),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Of results and pictures; what is there is gone on with.")
+    ] = Path("experiments"),
+    page: Annotated[Path | None, typer.Option(help="Where to save a page on them.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of each run; default the experiment's own.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many runs count, of each method.")] = 3,
+    only: Annotated[str, typer.Option(help="Methods to run, as a regular expression.")] = "",
+    minutes: Annotated[float | None, typer.Option(help="After these, begin no run.")] = None,
+) -> None:
+    """Train every method on small problems, tuned alike; a run that was killed goes on."""
+    from normdsl.cli.reproduce import reproduce as run
+
+    run(console, names or (), folder, page, steps, seeds, only, minutes)
 
 
 @app.command()

@@ -33,6 +33,7 @@ UNMATCHED = {
     "auon": "No package has it; the authors' code does not divide by the norm.",
     "bernoulli_lora": "No package has it.",
     "bounded_muadam_sania": "New here.",
+    "bounded_polyak_muadam_sania": "New here.",
     "cautious_adamw": "pytorch_optimizer has the mask for Lion, Muon and MARS; compared there.",
     "dct_adamw": "No package has it.",
     "dion": "The authors' package is not on PyPI.",

@@ -84,6 +84,7 @@ RULES = [
     hybrid.rmsspectral,
     hybrid.affine_muon,
     hybrid.polyak_muadam_sania,
+    hybrid.bounded_polyak_muadam_sania,
     cautious.cautious_adamw,
     cautious.cautious_lion,
     cautious.cautious_muon,

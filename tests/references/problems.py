@@ -157,6 +157,11 @@ TIED = (
     "sign, and which of them is larger is rounding's choice."
 )
 
+AMPLIFIED = (
+    "Its step divides by the square of a dual norm, which amplifies rounding a thousandfold and "
+    "more on noisy losses: both runs are fed the gradients and losses of one SGD run instead."
+)
+
 #: Rules that are not compared on `CASES`: on what instead, and why.
 INSTEAD = {
     "soap": ([*SEEN, CASES[-1]], UNSEEN),
@@ -170,12 +175,8 @@ INSTEAD = {
         "It takes the rows with the largest norms. In the rank-deficient case rows are equal up to "
         "sign, and which of them is larger is rounding's choice.",
     ),
-    "polyak_muadam_sania": (
-        REPLAYED,
-        "Its step divides by the square of a dual norm, which amplifies rounding a thousandfold "
-        "and more on noisy losses: both runs are fed the gradients and losses of one SGD run "
-        "instead.",
-    ),
+    "polyak_muadam_sania": (REPLAYED, AMPLIFIED),
+    "bounded_polyak_muadam_sania": ([*REPLAYED, CASES[-1]], AMPLIFIED),
     "psgd_kron": (
         CASES[:-1],
         "In the rank-deficient case its factors grow without end in directions that gradients have "

@@ -63,6 +63,13 @@ SETTINGS = {
     "schedule_free_sgd": {"lr": 0.02, "beta": 0.8, **DECAY},
     "schedule_free_adamw": {**MOMENTS, **DECAY},
     "polyak_muadam_sania": {"lr": 0.5, "beta1": 0.8, "beta2": 0.95, "floor": -0.1},
+    "bounded_polyak_muadam_sania": {
+        "lr": 0.5,
+        "beta1": 0.8,
+        "beta2": 0.95,
+        "bound": 0.3,
+        "floor": -0.1,
+    },
     "cautious_adamw": {**MOMENTS, **DECAY},
     "cautious_lion": {"lr": 0.02, "beta1": 0.8, "beta2": 0.95, **DECAY},
     "cautious_muon": {"lr": 0.03, "momentum": 0.9, **DECAY},
