@@ -9,7 +9,6 @@ from pathlib import Path
 import attrs
 from rich.console import Console
 
-from normdsl.cli.progress import bar
 from normdsl.cli.tables import framed
 from normdsl.errors import NormdslError
 from normdsl.experiments.catalogue import EXPERIMENTS, named
@@ -18,6 +17,7 @@ from normdsl.experiments.figure import draw
 from normdsl.experiments.page import tables, write
 from normdsl.experiments.results import read, results
 from normdsl.experiments.study import study
+from normdsl.show.progress import bar
 
 
 def reproduce(
