@@ -29,7 +29,8 @@ def outputs(z: Tensor) -> Tensor:
         >>> import torch
         >>> import normdsl as nd
         >>> model, x, y = torch.nn.Linear(3, 2), torch.ones(5, 3), torch.zeros(5, 2)
-        >>> opt = nd.algorithms.gauss_newton_cg(model.parameters())
+        >>> rule = nd.optimizer(lambda lr=0.1: nd.W - lr * nd.gauss_newton_product(nd.G))
+        >>> opt = rule(model.parameters())
         >>> def closure():
         ...     opt.zero_grad()
         ...     loss = (nd.outputs(model(x)) - y).square().mean()
