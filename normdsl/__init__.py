@@ -19,6 +19,7 @@ from typing import Any
 #: Where the public names are defined, by module. `__init__.pyi` tells type checkers the same.
 _NAMES = {
     "compiler.audit.audit": "audit",
+    "compiler.invariance.group": "Action Group",
     "compiler.invariance.repair": "repair",
     "compiler.invariance.solve": "solve",
     "compiler.routing.roles": "roles",
@@ -26,6 +27,7 @@ _NAMES = {
     "compiler.runtime.functional": "functional",
     "compiler.runtime.schedule_error": "schedule_error",
     "compiler.verdicts.check": "compare",
+    "compiler.verdicts.twins": "twins",
     "declaration": "Declaration from_json optimizer",
     "declarations.hyperparameters": "Hyperparameter",
     "declarations.serial": "to_json",
@@ -76,6 +78,7 @@ _MODULES = {
     "algorithms": "algorithms",
     "decay": "vocabulary.decay",
     "groups": "compiler.invariance.groups",
+    "plot": "plot",
     "scale": "vocabulary.scale",
     "views": "compiler.runtime.views",
 }

@@ -1,8 +1,11 @@
 """The public names, for type checkers and editors."""
 
 from normdsl import algorithms as algorithms
+from normdsl import plot as plot
 from normdsl.compiler.audit.audit import audit as audit
 from normdsl.compiler.invariance import groups as groups
+from normdsl.compiler.invariance.group import Action as Action
+from normdsl.compiler.invariance.group import Group as Group
 from normdsl.compiler.invariance.repair import repair as repair
 from normdsl.compiler.invariance.solve import solve as solve
 from normdsl.compiler.routing.roles import roles as roles
@@ -11,6 +14,7 @@ from normdsl.compiler.runtime.capture import capture as capture
 from normdsl.compiler.runtime.functional import functional as functional
 from normdsl.compiler.runtime.schedule_error import schedule_error as schedule_error
 from normdsl.compiler.verdicts.check import compare as compare
+from normdsl.compiler.verdicts.twins import twins as twins
 from normdsl.declaration import Declaration as Declaration
 from normdsl.declaration import from_json as from_json
 from normdsl.declaration import optimizer as optimizer

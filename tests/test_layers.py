@@ -40,6 +40,7 @@ LAYERS = [
     ("algorithms", ("normdsl.algorithms",)),
     ("route", ("normdsl.routing",)),
     ("declaration", ("normdsl.declaration",)),
+    ("plot", ("normdsl.plot",)),
     ("benchmarks", ("normdsl.benchmarks",)),
     ("training", ("normdsl.training",)),
     ("command line", ("normdsl.cli",)),
