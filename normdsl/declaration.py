@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.lowering.passes import Passes
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
     from normdsl.compiler.runtime.views import View
+    from normdsl.compiler.sharding.traffic import ShardingPlan
     from normdsl.declarations.configured import ConfiguredRule
 
 
@@ -229,6 +230,44 @@ class Declaration(Rule):
             for name, (part, size) in self.sized_parts(shape).items()
         }
         return together(each) if self.ports else next(iter(each.values()))
+
+    def plan(
+        self,
+        shape: tuple[int, int] = (512, 2048),
+        processes: int = 8,
+        cut: str = "rows",
+        schedule: Schedule | None = None,
+    ) -> ShardingPlan:
+        """Return what processes that hold a matrix together do for a step, before anything runs.
+
+        Which states are kept where, what is computed at an owner, what crosses and how many bytes.
+
+        Args:
+            shape: rows and columns of the matrix. processes: how many hold it.
+            cut: what is divided among them, "rows" or "cols", "both" or "none".
+            schedule: how the rule is computed.
+
+        Raises:
+            DeclarationError: for a rule over several parameters.
+            HyperparameterError: for another word than these, or no processes.
+
+        Example:
+            >>> import normdsl as nd
+            >>> plan = nd.algorithms.muon.plan((512, 2048), processes=8)
+            >>> [(x.what, x.how) for x in plan.sent], round(plan.share, 3)
+            ([('u', 'parts → owner'), ('polar(u)', 'owner → parts')], 0.219)
+        """
+        from normdsl.compiler.lowering.program import lower
+        from normdsl.compiler.sharding.cut import setting_of
+        from normdsl.compiler.sharding.traffic import plan
+
+        if self.ports:
+            raise DeclarationError(
+                f"plan {self.name} for several processes",
+                why="it is a rule over several parameters, whose parts are gathered",
+                hint="ask for a rule of one matrix",
+            )
+        return plan(lower(self, schedule or Schedule()), setting_of(shape, processes, cut))
 
     def passes(self, schedule: Schedule | None = None) -> Passes:
         """Return the rule after each pass of its lowering, to print or to show in a notebook.

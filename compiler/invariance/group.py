@@ -32,6 +32,7 @@ from normdsl.expressions.matrix_classes import (
 from normdsl.expressions.nodes import Source, Stream
 from normdsl.expressions.ports import Axis, Port, Sort, alike, of_shape, sorts
 from normdsl.expressions.shapes import MATRIX, Length, Shape
+from normdsl.show.page import Shown, paragraph, title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,8 +47,8 @@ MIRRORED = {
 }
 
 
-@attrs.frozen
-class Action:
+@attrs.frozen(repr=False)
+class Action(Shown):
     """One group element acting on one place of W.
 
     It is made by the class of matrices it ranges over, `Action.orthogonal("P")`; with `draw`, it
@@ -81,6 +82,9 @@ class Action:
     def index(self) -> Index:
         """The index of W it acts on."""
         return Index(self.symbol, self.cls)
+
+    def __str__(self) -> str:
+        return f"{self.symbol}, {self.cls.name}"
 
     @classmethod
     def invertible(
@@ -163,8 +167,8 @@ def _require_members(name: str, cls: MatrixClass, draw: Draw) -> None:
         )
 
 
-@attrs.frozen
-class Group:
+@attrs.frozen(repr=False)
+class Group(Shown):
     """A group of reparametrisations.
 
     Args:
@@ -302,6 +306,12 @@ class Group:
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:
+        return f"<group {self.name}: {self.formula}>"
+
+    def _repr_html_(self) -> str:
+        return title(self.name) + paragraph(self.formula)
 
 
 @lru_cache(maxsize=256)

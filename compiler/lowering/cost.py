@@ -19,6 +19,8 @@ from normdsl.errors import DeclarationError
 from normdsl.expressions.nodes import Asked, Source, Stream
 from normdsl.expressions.traversal import walk
 from normdsl.schedules.methods import Differences
+from normdsl.show.grid import Grid
+from normdsl.show.page import Shown
 
 
 @attrs.frozen
@@ -36,8 +38,8 @@ class StateCost:
     bytes: int
 
 
-@attrs.frozen
-class Cost:
+@attrs.frozen(repr=False)
+class Cost(Shown):
     """What one step costs on a batch of matrices.
 
     Args:
@@ -71,6 +73,26 @@ class Cost:
             f"states: {self.state_bytes:,} bytes",
         ]
         return "\n".join(told)
+
+    def grid(self) -> Grid:
+        """Return it as a table."""
+        counts: dict[str, int] = {
+            "evaluations of the loss": self.evaluations,
+            "products with the Hessian": self.hessian_products,
+            "operations in products of matrices": self.products,
+            "operations in factorisations": self.factorisations,
+            "operations entry by entry": self.entrywise,
+            "bytes moved, if nothing is fused": self.moved,
+        }
+        rows = [[what, f"{count:,}"] for what, count in counts.items()]
+        for s in self.state:
+            m, n = s.shape
+            kind = str(s.dtype).removeprefix("torch.")
+            rows.append([f"bytes of the state {s.name}, {m}×{n} {kind}", f"{s.bytes:,}"])
+        return Grid(["of a step", "count"], rows)
+
+    def _repr_html_(self) -> str:
+        return self.grid().html()
 
     @property
     def flops(self) -> int:

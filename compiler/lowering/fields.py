@@ -50,7 +50,8 @@ def _length(dim: Length, shape: tuple[int, int]) -> int:
     assert not isinstance(dim, Space), "the spaces of a part have a size before it is run"
     if isinstance(dim, Size):
         return dim.number
-    return {Dim.ONE: 1, Dim.M: shape[0], Dim.N: shape[1], Dim.MN: shape[0] * shape[1]}[dim]
+    m, n = shape
+    return {Dim.ONE: 1, Dim.M: m, Dim.N: n, Dim.K: min(m, n), Dim.MN: m * n}[dim]
 
 
 def state_fields(declaration: Rule, slots: Iterable[Slot]) -> tuple[Field, ...]:

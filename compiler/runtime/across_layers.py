@@ -53,7 +53,8 @@ def shared(
             if node in stepper.program.waiting and isinstance(batch, Inputs):
                 batches[i] = stepper, running.renewed(stepper, batch, known[i])
         each = [
-            _contributed(*batches[i], node, known[i]) for node, i in zip(nodes, holders, strict=True)
+            _contributed(*batches[i], node, known[i])
+            for node, i in zip(nodes, holders, strict=True)
         ]
         counted = [
             _counted(x, batches[i][1], scalar.reducer) for x, i in zip(each, holders, strict=True)

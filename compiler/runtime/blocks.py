@@ -77,11 +77,11 @@ class Block:
 
     def __init__(self, members: Sequence[Member], first: int) -> None:
         self.members, self.first = tuple(members), first
-        lead = members[0]
+        lead: Any = members[0]
         self.param: Any = lead.param
         self.layout, self.stepper = lead.layout, lead.layout.stepper
         self.program: Program = self.stepper.program
-        self.mesh = self.param.device_mesh
+        self.mesh: Any = self.param.device_mesh
         self.cuts = cuts_of(self.param) or ()
         self.setting = setting_of(lead.layout, self.param)
         self.division: Division = division(self.program, self.setting)
@@ -109,7 +109,7 @@ class Block:
     @property
     def owned(self) -> int:
         """How many of them this process owns."""
-        return self.own.stop - self.own.start
+        return len(range(self.own.start, self.own.stop))
 
     def lengths(self, shape: Shape, place: int | None = None) -> tuple[int, int]:
         """Return the lengths of what a process has of a value; of all of it for None."""

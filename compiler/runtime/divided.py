@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
@@ -24,7 +25,8 @@ from normdsl.compiler.runtime.inputs import Known, Shares
 from normdsl.compiler.runtime.layout import OWNER
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.shards import local
-from normdsl.compiler.sharding.rounds import Division, Part, surveyed
+from normdsl.compiler.sharding.rounds import Division, Part, Round, surveyed
+from normdsl.compiler.sharding.traffic import plan
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
 from normdsl.expressions.shapes import MATRIX
@@ -53,19 +55,34 @@ class Divided(Bucket):
 
     @property
     def pieces(self) -> int:
+        """One: all blocks step together."""
         return 1
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns of the matrices of each block."""
         return [block.setting.shape for block in self.blocks]
 
     def told(self) -> str:
-        count = self.blocks[0].setting.processes
-        owned = any(block.division.has_owner for block in self.blocks)
-        at = ", what needs a whole matrix at its owner" if owned else ""
-        return f"divided among {count} processes{at}"
+        """Return where what is computed, what crosses, and where states are, for people."""
+        program, wire = self.stepper.program, self.blocks[0].dtype.itemsize
+        plans = [plan(program, attrs.evolve(b.setting, wire=wire)) for b in self.blocks]
+        count, total = self.blocks[0].setting.processes, 0.0
+        for block, own in zip(self.blocks, plans, strict=True):
+            total += own.bytes * block.count
+        owns = dict.fromkeys(x for own in plans for x in own.owner)
+        at = f", {' and '.join(owns)} at the owner of each matrix" if owns else ""
+        sent = dict.fromkeys(f"{x.what} ({x.how})" for own in plans for x in own.sent)
+        kept = dict.fromkeys(f"{name} {where}" for own in plans for name, _, where in own.states)
+        states = f"; states: {', '.join(kept)}" if kept else ""
+        crosses = ", ".join(sent) or "nothing"
+        return (
+            f"divided among {count} processes{at}; what crosses: {crosses}, {total:,.0f} bytes "
+            f"that a process sends in a step{states}"
+        )
 
     def numbers(self, context: Context) -> list[dict[str, Any]]:
+        """Return what is computed once for all entries of each block."""
         return [self._numbers(block, block.division, context) for block in self.blocks]
 
     def _numbers(self, block: Block, division: Division, context: Context) -> dict[str, Any]:
@@ -84,13 +101,18 @@ class Divided(Bucket):
 
         def survey(node: Across, known: Known) -> Tensor:
             found = self._run(context, known, node)
-            return torch.cat([
-                held.shards[division.weights].reshape(-1, 1, 1) for division, held in found
-            ])
+            return torch.cat(
+                [held.shards[division.weights].reshape(-1, 1, 1) for division, held in found]
+            )
 
         return [Shares(survey, counted)]
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
+        """Take the step, and return whether the result is finite, for each member; see `Bucket`.
+
+        Raises:
+            FactorisationError: on all processes, if one of an owner's fails.
+        """
         made = self._made(context, known[0])
         good = self._good(made)
         for block, held in made:
@@ -99,6 +121,7 @@ class Divided(Bucket):
         return good
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
+        """Return what `run` would, for each member; nothing is written."""
         return self._good(self._made(context, known[0]))
 
     def _made(self, context: Context, known: Known) -> list[tuple[Block, Held]]:
@@ -108,7 +131,7 @@ class Divided(Bucket):
             FactorisationError: on all processes, if one of an owner's fails and none is left out.
         """
         found = [held for _, held in self._run(context, known)]
-        if context.given is None and not self.stepper.program.reuse:
+        if context.given is None and any(b.division.may_fail for b in self.blocks):
             failed, self._failed = any_of(self._failed, self.blocks[0]), False
             if failed:
                 raise FactorisationError(
@@ -156,9 +179,7 @@ class Divided(Bucket):
         olds = [local(m.param) for m in block.members]
         news = [x.view(old.shape) for x, old in zip(block.weights(held), olds, strict=True)]
         if mask is not None:
-            news = [
-                torch.where(m, x, old) for m, x, old in zip(mask, news, olds, strict=True)
-            ]
+            news = [torch.where(m, x, old) for m, x, old in zip(mask, news, olds, strict=True)]
         torch._foreach_copy_(olds, news)
         pairs = zip(block.kept(held), block.states, block.division.owned, strict=True)
         for new, old, owned in pairs:
@@ -215,7 +236,7 @@ class _Stage:
             found["stream"] = bucket._of(block, bucket.streams())
         return found
 
-    def compute(self, now: Any) -> None:
+    def compute(self, now: Round) -> None:
         """Compute what the two sides do in a round."""
         if now.shards is not None:
             self.held.shards |= self._called(now.shards, owner=False)

@@ -32,12 +32,13 @@ from normdsl.compiler.runtime.stepper import stepper
 from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError, kind
 from normdsl.schedules.schedule import Schedule
+from normdsl.show.page import Shown
 
 State = dict[str, Any]
 _MOMENTS = "update(..., input_moment=…, output_moment=…)"
 
 
-class Functional:
+class Functional(Shown):
     """A rule as pure functions, usable under `torch.func` transforms and differentiable.
 
     Parameters, gradients and each state are trees (dicts, lists, named tuples, …) of one structure,
@@ -59,6 +60,9 @@ class Functional:
         self._stepper = stepper(declaration.sized({}), self._schedule)
         self._joined = scalars((self._stepper,))
         self._names = [f.name for f in self._stepper.program.fields]
+
+    def __str__(self) -> str:
+        return f"{self.declaration.name} as functions: init(params), update(grads, state, params)"
 
     @property
     def evaluated(self) -> str | None:

@@ -47,9 +47,11 @@ def divided(
     Args:
         layouts: of parameters. state: of the optimizer.
     """
-    found = {p: dict(own) for p, own in state.items()}
+    pairs = list(layouts)
+    order = dict.fromkeys([*(p for p, _ in pairs), *state])  # that of parameters
+    found = {p: dict(state[p]) for p in order}
     groups: dict[tuple[Any, torch.dtype], list[_Owned]] = defaultdict(list)
-    for param, layout in layouts:
+    for param, layout in pairs:
         own = state.get(param, {})
         if OWNER not in own:
             continue

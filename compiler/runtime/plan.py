@@ -267,7 +267,8 @@ def _owned(members: Sequence[Member]) -> list[Member]:
         new = [m.param for m in own if m.param not in had]
         sizes = {m.param: m.layout.sizes[0][1:] for m in own}
         others = [(sizes[p], had[p]) for p in sizes if p in had]
-        found.update(zip(new, owners.dealt([sizes[p] for p in new], mesh.size(), others)))
+        dealt_out = owners.dealt([sizes[p] for p in new], mesh.size(), others)
+        found.update(zip(new, dealt_out, strict=True))
     return [attrs.evolve(m, owner=found.get(m.param)) for m in members]
 
 

@@ -1,1 +1,1 @@
-"""Sharding: where each value of a step lives when several processes hold a parameter, and what crosses."""
+"""Sharding: where values of a step are when processes hold a parameter, and what crosses."""

@@ -7,9 +7,9 @@ processes as its source and the owner as its sink.
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 import networkx
@@ -18,9 +18,12 @@ from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.value_types import Type, Types
 from normdsl.compiler.sharding.placement import Axes, Held, Placement, form, placement
+from normdsl.errors import HyperparameterError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Draw, Stream
 from normdsl.expressions.recursion import Before
+from normdsl.expressions.shapes import Dim, are_lengths
+from normdsl.near import did_you_mean
 
 _ALL, _OWNER = "all processes", "the owner"
 
@@ -43,6 +46,34 @@ class Setting:
         """Return the bytes of all of a value."""
         rows, cols = lengths_of(x.shape, self.shape)
         return rows * cols * self.wire
+
+
+_CUTS = {
+    "rows": frozenset({Dim.M}),
+    "cols": frozenset({Dim.N}),
+    "both": frozenset({Dim.M, Dim.N}),
+    "none": frozenset[Dim](),
+}
+
+
+def setting_of(shape: tuple[int, int], processes: int, cut: str) -> Setting:
+    """Return for which weights a step is divided, in a user's words.
+
+    Raises:
+        HyperparameterError: for what is no cut, no shape, or no number of processes.
+    """
+    asked = f"plan a step of processes={processes!r}, cut={cut!r}, shape={shape!r}"
+    if cut not in _CUTS:
+        raise HyperparameterError(
+            asked, why="there is no such cut", hint=did_you_mean(cut, _CUTS, "there are")
+        )
+    if not are_lengths(shape) or not isinstance(processes, int) or processes < 1:
+        raise HyperparameterError(
+            asked,
+            why="a matrix has two positive lengths, and one process or more hold it",
+            hint="say shape=(512, 2048), processes=8",
+        )
+    return Setting((shape[0], shape[1]), _CUTS[cut], processes)
 
 
 @attrs.frozen(eq=False)
@@ -78,12 +109,14 @@ def graph(
         states: as they were. numbers: what is no array.
     """
     types = Types(_Either(given, states), numbers)
-    stop = lambda x: x in given or x in numbers  # noqa: E731
+
+    def stops(x: Expr) -> bool:
+        return x in given or x in numbers
+
     depends: dict[Expr, bool] = {}
-    for x in inside(roots, stop):
-        own = isinstance(x, Before | Stream | Draw) or x in given
-        below = () if stop(x) or isinstance(x, Before) else x.children
-        own = own or x in roots
+    for x in inside(roots, stops):
+        own = isinstance(x, Before | Stream | Draw) or x in given or x in roots
+        below = () if stops(x) or isinstance(x, Before) else x.children
         depends[x] = types(x) is Type.ARRAY and (own or any(depends.get(y) for y in below))
     order = [x for x, array in depends.items() if array]
 
@@ -140,7 +173,7 @@ def sides(
         held[x] = Placement(Held.SAME) if x in given else placement(x, setting.axes)
         if x in owned:
             held[x] = None
-    net = networkx.DiGraph()
+    net: Any = networkx.DiGraph()
     net.add_nodes_from([_ALL, _OWNER])
     users = arrays.users()
     for x in arrays.order:
@@ -195,7 +228,7 @@ def _edges(
             yield from ((user, x, None) for user in users)
 
 
-def _add(net: networkx.DiGraph, start: object, end: object, price: int | None) -> None:
+def _add(net: Any, start: object, end: object, price: int | None) -> None:
     """Add an edge; prices of edges between the same add up, and without one none can be high."""
     if price is None:
         net.add_edge(start, end)

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, distributed
 from torch.utils.weak import WeakIdKeyDictionary
 
-
 #: The groups of meshes of several axes, as long as these are.
-_GROUPS: Any = WeakIdKeyDictionary()  # type: ignore[no-untyped-call]
+_GROUPS: Any = WeakIdKeyDictionary()
 
 
 def group_of(mesh: Any) -> Any:
@@ -46,10 +45,13 @@ def all_to_all(
         if sent[k]:
             flat[rank] = torch.cat([x.reshape(-1).to(like.dtype) for x in sent[k]])
         counts[rank], amounts[rank] = sizes[k], flat[rank].numel()
+    if not any(amounts) or not any(counts):  # nothing at all is taken for a mistake
+        here = distributed.get_rank(group_of(mesh))
+        flat[here], amounts[here], counts[here] = like.new_zeros(1), 1, counts[here] + 1
     found = like.new_empty(sum(counts))
     distributed.all_to_all_single(found, torch.cat(flat), counts, amounts, group_of(mesh))
-    pieces = found.split(counts)
-    return [pieces[rank] for rank in ranks]
+    pieces = torch.split(found, counts)
+    return [pieces[rank][:size] for rank, size in zip(ranks, sizes, strict=True)]
 
 
 def all_reduce(values: Sequence[Tensor], mesh: Any, axes: Sequence[int], largest: bool) -> None:
@@ -63,5 +65,5 @@ def all_reduce(values: Sequence[Tensor], mesh: Any, axes: Sequence[int], largest
     flat = torch.cat([x.reshape(-1) for x in values])
     for axis in axes:
         distributed.all_reduce(flat, operation, group=mesh.get_group(axis))
-    for x, new in zip(values, flat.split([x.numel() for x in values]), strict=True):
+    for x, new in zip(values, torch.split(flat, [x.numel() for x in values]), strict=True):
         x.copy_(new.reshape(x.shape))

@@ -41,7 +41,9 @@ class Region:
 
     def span(self, dim: Length, length: int) -> Span:
         """Return which part of an axis is held, of a value that has this axis."""
-        return {Dim.M: self.rows, Dim.N: self.cols}.get(dim, (0, length))  # type: ignore[call-overload, no-any-return]
+        if dim is Dim.M:
+            return self.rows
+        return self.cols if dim is Dim.N else (0, length)
 
     def spans(self, shape: Shape, lengths: tuple[int, int]) -> tuple[Span, Span]:
         """Return which part is held of a value of some shape."""

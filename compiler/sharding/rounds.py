@@ -36,13 +36,14 @@ class Value:
     Args:
         name: of the variable that holds it. shape: its symbols.
         over: of a sum or maximum over processes, the axes that its terms are of.
-        arrives: what it is called at its owner.
+        arrives: what it is called at its owner. told: the author's name of it, or its formula.
     """
 
     name: str
     shape: Shape
-    over: Axes = frozenset()
-    arrives: str = ""
+    over: Axes
+    arrives: str
+    told: str
 
 
 @attrs.frozen(eq=False)
@@ -97,7 +98,8 @@ class Division:
         olds: names of the states before the step. owned: which of these are at the owner.
         news: names of the states after it; of a part, none.
         kept: names of the kept values. homes: the numbers of the states that hold them.
-        shapes: of values, by name.
+        shapes: of values, by name. owns: what is computed for at an owner, in words.
+        may_fail: whether a factorisation of an owner's may fail, which all must learn.
     """
 
     setting: Setting
@@ -111,6 +113,8 @@ class Division:
     kept: tuple[str, ...]
     homes: tuple[int, ...]
     shapes: Mapping[str, Shape]
+    owns: tuple[str, ...]
+    may_fail: bool
 
     @property
     def has_owner(self) -> bool:
@@ -129,9 +133,11 @@ def why_not_divided(program: Program, setting: Setting) -> str:
     }
     why = next((why for why, holds in told.items() if holds), "")
     try:
-        return why or division(program, setting) and ""
+        if not why:
+            division(program, setting)
     except NotDividedError as error:
         return str(error)
+    return why
 
 
 @lru_cache(maxsize=1024)
@@ -144,7 +150,7 @@ def division(program: Program, setting: Setting) -> Division:
 @lru_cache(maxsize=1024)
 def surveyed(program: Program, setting: Setting, node: Across) -> Division:
     """Return what a layer contributes to a scalar of all layers, as processes share it."""
-    known = {k: x for k, x in enumerate(program.layers[: program.layers.index(node)])}
+    known = dict(enumerate(program.layers[: program.layers.index(node)]))
     return _Divided(program, setting, [node.arg], known).made("survey")
 
 
@@ -182,7 +188,7 @@ class _Divided:
         self.names = self._named()
 
     def _sides(self) -> Sides:
-        """Return which side computes what; a part of a step finds states where the step has them."""
+        """Return which side computes what; a survey finds states where the step has them."""
         befores = [slot.before for slot in self.program.slots]
         pairs, divided, owned = [], set[Expr](), {*self.renewed}
         if self.is_step:
@@ -231,12 +237,13 @@ class _Divided:
 
     def _named(self) -> dict[tuple[Expr, bool], str]:
         """Return the names of what sides are given or keep, by the side: whether the owner's."""
-        inputs = dict(self.functions.inputs)
+        inputs: Mapping[Expr, str] = self.functions.inputs
+        streams: Mapping[Expr, str] = {_W: "W", _G: "G"}
         found: dict[tuple[Expr, bool], str] = {}
         taken = {*inputs.values(), *self.functions.kept.values(), *self.numbers.values()}
         taken |= {h.name for h in self.program.declaration.hyper}
         for k, x in enumerate(self.arrays.order):
-            name = {_W: "W", _G: "G"}.get(x) or self.told.get(x) or inputs.get(x)
+            name = streams.get(x) or self.told.get(x) or inputs.get(x)
             if x in self.renewed:
                 name = self.functions.kept[x]
             if name is None:
@@ -270,7 +277,9 @@ class _Divided:
                 made = [x for x in kept if self.round[x] == k and self.is_owned(x) is owner]
                 made = [x for x in made if not self._is_input(x)]
                 if made:
-                    self._write(f"{'owner' if owner else 'shards'}{k}", made, k, owner, texts, parts)
+                    self._write(
+                        f"{'owner' if owner else 'shards'}{k}", made, k, owner, texts, parts
+                    )
         turn = max((self.round[x] for x in self.renewed), default=None)
         if turn is not None:
             self._write("renew", self.renewed, turn, True, texts, parts)
@@ -308,6 +317,8 @@ class _Divided:
             tuple(self.functions.kept[x] for x in self.renewed),
             tuple(self.program.homes) if self.is_step else (),
             {self.names[x, self.is_owned(x)]: x.shape for x in self.arrays.order},
+            tuple(dict.fromkeys(x.role.value for x in self.sides.owned if x.role is not None)),
+            bool(self.sides.owned) and not self.program.reuse,
         )
 
     def _is_input(self, x: Expr) -> bool:
@@ -319,9 +330,18 @@ class _Divided:
         found: dict[int, dict[str, list[Value]]] = defaultdict(lambda: defaultdict(list))
         for x in self.arrays.order:
             for k, kind, over in self._crosses(x):
-                both = self.names[x, False], self.names[x, True]
-                found[k][kind].append(Value(both[0], x.shape, over, both[1]))
+                own, whole = self.names[x, False], self.names[x, True]
+                found[k][kind].append(Value(own, x.shape, over, whole, self._told(x)))
         return found
+
+    def _told(self, x: Expr) -> str:
+        """Return the author's name of a value, or its formula, if that is short enough."""
+        names = self.program.names
+        if x in names or len(str(x)) <= _SHORT:
+            return names.get(x, str(x))
+        parts = [names.get(child, str(child)) for child in x.children]
+        text = f"{type(x).__name__.lower()}({', '.join(parts)})"
+        return text if len(text) <= _SHORT else f"{str(x)[: _SHORT - 1]}…"
 
     def _crosses(self, x: Expr) -> Iterator[tuple[int, str, Axes]]:
         """Yield after which round a value crosses, how, and over which axes it is combined."""
@@ -388,4 +408,6 @@ class _Divided:
         parts[name] = tuple(needed), makes, any(isinstance(x, Draw) for x in read)
 
 
+#: The longest formula that stands for a value in a plan.
+_SHORT = 32
 _KINDS = ("gathered", "scattered", "spread", "summed", "bounded")

@@ -18,12 +18,12 @@ from normdsl.compiler.verdicts.tasks import Task, task
 from normdsl.compiler.verdicts.trajectory import run
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError, NormdslError
-from normdsl.show.page import paragraph, title
+from normdsl.show.page import Shown, paragraph, title
 from normdsl.show.sparkline import curve, sparkline
 
 
 @attrs.frozen(eq=False, repr=False)
-class TwinRuns:
+class TwinRuns(Shown):
     """A run of a rule, and its twin in other coordinates; an invariant rule keeps them together.
 
     Args:
@@ -57,9 +57,6 @@ class TwinRuns:
             f"{head}: {told}; relative distance {self.drift[-1]:.2g} after {steps} "
             f"step{'s' * (steps > 1)}  {sparkline(self.drift)}"
         )
-
-    def __repr__(self) -> str:
-        return str(self)
 
     def _repr_html_(self) -> str:
         head, _, told = str(self).rpartition("  ")[0].rpartition(": ")

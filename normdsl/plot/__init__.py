@@ -9,6 +9,9 @@ marker or dashes as well. matplotlib is imported when a picture is drawn:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from normdsl.near import module_face
 from normdsl.plot.balls import ball
 from normdsl.plot.drifts import drift
 from normdsl.plot.paths import trajectories
@@ -30,3 +33,6 @@ __all__ = [
     "spectra",
     "trajectories",
 ]
+
+if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
+    __getattr__, __dir__ = module_face("nd.plot", __all__)

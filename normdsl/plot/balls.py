@@ -73,11 +73,11 @@ def ball(
         plane = DIAGONAL if tuple(planes) == (ROW, COLUMN, DIAGONAL) else planes[0]
         with canvas(ax, what, 0, 0):
             draw(ax, Slice(norms[0], plane, shape, given))
-            ax.legend(loc="upper right", fontsize=8)
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize=8)
         return ax
     with styled(what):
         columns = len(planes) + 1
-        made = figure(2.5 * columns, 2.65 * len(norms) + 0.4)
+        made = figure(what, 2.5 * columns, 2.65 * len(norms) + 0.4)
         rows: Any = made.subplots(len(norms), columns, squeeze=False)
         for axes, norm in zip(rows, norms, strict=True):
             for panel, plane in zip(axes, planes, strict=False):

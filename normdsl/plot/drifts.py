@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from normdsl.compiler.verdicts.twins import TwinRuns
-from normdsl.plot.picture import MARKERS, canvas
+from normdsl.plot.picture import MARKERS, canvas, legend
 from normdsl.show.colours import INK, SERIES
 from normdsl.show.sparkline import CEILING, FLOOR, SAME
 
@@ -46,5 +46,5 @@ def drift(*twins: TwinRuns, ax: Axes | None = None) -> Any:
         axes.set(yscale="log", ylim=(FLOOR / 10, 10 * CEILING), xlabel="step")
         axes.set_title("distance of the twins / the way they have gone", loc="left")
         axes.locator_params(axis="x", integer=True)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        legend(shown, axes)
     return shown

@@ -13,7 +13,7 @@ from normdsl.compiler.verdicts.tasks import Task
 from normdsl.compiler.verdicts.twins import twins
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError
-from normdsl.plot.picture import MARKERS, canvas
+from normdsl.plot.picture import MARKERS, canvas, legend
 from normdsl.plot.singular import alone
 from normdsl.show.colours import INK, SERIES
 
@@ -94,7 +94,7 @@ def trajectories(
         axes.plot(0, 0, "+", color=INK, ms=9)
         axes.set(xlabel="x", ylabel="y", aspect="equal")
         axes.spines[:].set_visible(False)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        legend(shown, axes)
     return shown
 
 

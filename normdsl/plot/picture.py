@@ -61,15 +61,20 @@ def styled(what: str) -> Iterator[None]:
         yield
 
 
-def figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches, which belongs to no window.
+def figure(what: str, width: float, height: float) -> Figure:
+    """Return an empty figure that belongs to no window.
 
     It is shown where it is a cell's value, once, whatever backend matplotlib has.
+
+    Args:
+        what: is drawn, as in "draw the ball of ‖X‖₂": the words for those who cannot see it.
+        width: in inches. height: in inches.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     made: Figure = _shown()(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
+    made.set_label(what.removeprefix("draw "))
     return made
 
 
@@ -85,8 +90,8 @@ def _shown() -> Any:
             data = io.BytesIO()
             self.savefig(data, format="png", dpi=SHARP * DPI)
             wide, high = (round(DPI * x) for x in self.get_size_inches())
-            told = f"<a picture of {wide}×{high} points; .savefig('name.png') writes it>"
-            size = {"image/png": {"width": wide, "height": high}}
+            told = f"<a picture of {self.get_label()}; .savefig('name.png') writes it>"
+            size = {"image/png": {"width": wide, "height": high, "alt": self.get_label()}}
             return {"image/png": data.getvalue(), "text/plain": told}, size
 
     return Picture
@@ -104,8 +109,17 @@ def canvas(ax: Axes | None, what: str, width: float, height: float) -> Iterator[
             dress(ax)
             yield ax, ax
             return
-        made = figure(width, height)
+        made = figure(what, width, height)
         yield made, made.subplots()
+
+
+def legend(shown: Any, axes: Axes) -> None:
+    """Write the legend beside the axes of a new figure; within axes of somebody else's."""
+    if shown is axes:
+        axes.legend()
+        return
+    handles, names = axes.get_legend_handles_labels()
+    shown.legend(handles, names, loc="outside center right")
 
 
 def dress(ax: Axes) -> None:

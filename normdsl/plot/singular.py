@@ -15,7 +15,7 @@ from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError, GradientError, kind
 from normdsl.norms.base import Norm
 from normdsl.plot.balls import decaying
-from normdsl.plot.picture import MARKERS, canvas
+from normdsl.plot.picture import MARKERS, canvas, legend
 from normdsl.show.colours import INK, SERIES
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def spectra(
         axes.set_ylabel(f"σᵢ / σ₁, at least {floor:.0e}")
         title = "singular values of the gradient, and of a step"
         axes.set_title(title if steps == 1 else f"{title} (number {steps})", loc="left")
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        legend(shown, axes)
     return shown
 
 

@@ -148,7 +148,7 @@ def _of_records(rows: Sequence[Record], value: str, ax: Axes | None) -> Any:
             best[key] = row
     values = [float(row[value]) for row in best.values()]
     least, most = min(values, default=0.0), max(values, default=0.0)
-    with canvas(ax, "draw a map of designs", *_size(norms, maps)) as (shown, axes):
+    with canvas(ax, "draw a map of norm and preconditioner", *_size(norms, maps)) as (shown, axes):
         for i, norm in enumerate(norms):
             for j, name in enumerate(maps):
                 found = best.get((norm, name))

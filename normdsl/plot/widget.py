@@ -19,7 +19,7 @@ from normdsl.errors import DeclarationError, NormdslWarning, told
 from normdsl.expressions.streams import output_moment
 from normdsl.norms import entrywise, preconditioned
 from normdsl.plot.balls import draw
-from normdsl.plot.picture import figure, styled
+from normdsl.plot.picture import figure, legend, styled
 from normdsl.plot.planes import COLUMN, Slice
 from normdsl.show.colours import FIRST, SECOND
 
@@ -85,16 +85,16 @@ def ball_widget(
 
 def picture(p: float, stretch: float, angle: float, gradient: float) -> Any:
     """Return the ball as a figure, with the gradients that a ball has and the one given."""
-    with styled("draw the ball of ‖T x‖_p"):
-        made = figure(4.6, 4.2)
+    what = f"draw the ball of ‖T x‖_p with p = {p:g}"
+    with styled(what):
+        made = figure(what, 6.4, 4.2)
         axes = made.subplots()
         norm = preconditioned(entrywise(p), left=output_moment)
         part = Slice(norm, COLUMN, (2, 2), {output_moment: weights(stretch, angle)})
         turn = math.radians(gradient)
         draw(axes, part, torch.tensor([[math.cos(turn), math.sin(turn)]], dtype=torch.float64))
         axes.set_title(f"‖T x‖_p, p = {'∞' if math.isinf(p) else f'{p:g}'}")
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        made.set_size_inches(6.4, 4.2)
+        legend(made, axes)
     return made
 
 
@@ -115,7 +115,7 @@ def _widget() -> Any:
     except ImportError:
         return None
 
-    class BallWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    class BallWidget(anywidget.AnyWidget):
         """The unit ball of ‖T x‖_p, to drag."""
 
         _esm = MODULE

@@ -7,12 +7,14 @@ are set (`normdsl.show.colours`) have the same contrast on both.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+
+from normdsl.show.colours import Tone
 
 
-def title(text: str) -> str:
-    """Return a text in bold, on a line of its own."""
-    return f"<div style='font-weight:600'>{html.escape(text)}</div>"
+def title(text: str, answer: str = "", tone: Tone = Tone.OPEN) -> str:
+    """Return a text in bold, on a line of its own, with an answer in the colour of its tone."""
+    told = f" <span style='color:{tone.page}'>{html.escape(answer)}</span>" if answer else ""
+    return f"<div style='font-weight:600'>{html.escape(text)}{told}</div>"
 
 
 def paragraph(text: str) -> str:
@@ -36,6 +38,16 @@ def folded(summary: str, inside: str, unfolded: bool = False) -> str:
     return f"<details{is_open}><summary>{html.escape(summary)}</summary>{inside}</details>"
 
 
-def mathematics(latex: Iterable[str]) -> str:
-    """Return displayed formulas, each a LaTeX text without dollar signs."""
-    return "".join(f"<div>$$\\displaystyle {formula}$$</div>" for formula in latex)
+class Shown:
+    """An object that shows itself by its text: at a prompt as it is, in a notebook as HTML.
+
+    A class with more to show than its text, a table or a picture, has a `_repr_html_` of its own.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))

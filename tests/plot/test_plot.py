@@ -192,10 +192,11 @@ def test_axes_of_ones_own_are_drawn_into_and_returned():
 def test_notebooks_show_a_figure_as_a_transparent_image():
     from matplotlib import image
 
-    shown, size = nd.plot.spectra(nd.nuclear)._repr_mimebundle_()
+    shown, size = nd.nuclear.plot()._repr_mimebundle_()
     pixels = image.imread(io.BytesIO(shown["image/png"]))
     assert pixels[0, 0, 3] == 0
     assert pixels.shape[1] == 2 * size["image/png"]["width"]
+    assert size["image/png"]["alt"] == "the unit ball of ‖X‖_*"
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):

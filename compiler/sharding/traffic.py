@@ -1,0 +1,168 @@
+"""Traffic: the sharding plan of a rule in words, and the bytes that a process sends for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from normdsl.compiler.lowering.fields import lengths_of
+from normdsl.compiler.lowering.program import Program
+from normdsl.compiler.sharding.cut import Setting
+from normdsl.compiler.sharding.placement import Held, form
+from normdsl.compiler.sharding.rounds import Division, division, surveyed, why_not_divided
+from normdsl.expressions.shapes import Dim, Shape
+from normdsl.show.grid import Grid
+
+_HOW = {
+    "gathered": "parts → owner",
+    "scattered": "owner → parts",
+    "spread": "owner → all",
+    "summed": "sum over all",
+    "bounded": "maximum over all",
+}
+_AXES = {
+    frozenset({Dim.M}): "rows",
+    frozenset({Dim.N}): "columns",
+    frozenset({Dim.M, Dim.N}): "rows and columns",
+    frozenset[Dim](): "nothing",
+}
+
+
+@attrs.frozen
+class Sent:
+    """A value that crosses between processes in a step.
+
+    Args:
+        what: the author's name of it, or its formula. shape: its symbols. how: it crosses.
+        after: which round of computation.
+        bytes: what a process sends for one matrix, on average over processes and owners.
+    """
+
+    what: str
+    shape: str
+    how: str
+    after: int
+    bytes: float
+
+
+@attrs.frozen(repr=False)
+class ShardingPlan:
+    """What processes that hold a matrix together do for one step of a rule.
+
+    Args:
+        rule: its name. setting: the matrix, what is cut, and among how many.
+        states: of each its name, its symbols, and where it is kept.
+        sent: what crosses. owner: what an owner computes, in words.
+        collectives: how many a step has for all matrices together, besides those of flags.
+        flags: how many flags are reduced: whether all may step, and whether all is finite.
+        why: why each process computes all of it instead, if it does.
+    """
+
+    rule: str
+    setting: Setting
+    states: tuple[tuple[str, str, str], ...]
+    sent: tuple[Sent, ...]
+    owner: tuple[str, ...]
+    collectives: int
+    flags: int = 2
+    why: str = ""
+
+    @property
+    def bytes(self) -> float:
+        """What a process sends for one matrix in a step, on average."""
+        return sum(x.bytes for x in self.sent)
+
+    @property
+    def share(self) -> float:
+        """The same over the bytes of the matrix."""
+        m, n = self.setting.shape
+        return self.bytes / (m * n * self.setting.wire)
+
+    def _grid(self) -> Grid:
+        m, n = self.setting.shape
+        head = (
+            f"{self.rule}: W {m}×{n}, {_AXES[self.setting.axes]} cut among "
+            f"{self.setting.processes} processes"
+        )
+        size = m * n * self.setting.wire
+        rows = [["state", name, shape, place, ""] for name, shape, place in self.states]
+        rows += [["crosses", x.what, x.shape, x.how, f"{x.bytes / size:.3g}"] for x in self.sent]
+        at = f"Computed at an owner: {', '.join(self.owner)}." if self.owner else ""
+        total = (
+            f"A process sends {self.share:.3g} of W for it in a step, in {self.collectives} "
+            f"collectives for all matrices, and {self.flags} flags."
+        )
+        if self.why:
+            total = f"Each process computes all of it, {self.why}; parts are gathered for that."
+        notes = [x for x in (at, total) if x]
+        return Grid(["", "what", "shape", "where", "of W"], rows, notes=notes, title=head)
+
+    def __str__(self) -> str:
+        return self._grid().text()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self._grid().html()
+
+
+def plan(program: Program, setting: Setting) -> ShardingPlan:
+    """Return the sharding plan of a lowered rule.
+
+    Args:
+        program: the rule. setting: the matrix and the processes.
+    """
+    name = program.declaration.name
+    why = why_not_divided(program, setting)
+    if why:
+        return ShardingPlan(name, setting, (), tuple(_gathered(program, setting)), (), 0, why=why)
+    whole = division(program, setting)
+    parts = [surveyed(program, setting, node) for node in program.layers]
+    states = tuple(
+        (field.name, str(Shape(*field.dims)), _place(Shape(*field.dims), owned, setting))
+        for field, owned in zip(program.fields, whole.owned, strict=True)
+    )
+    sent = tuple(x for each in (*parts, whole) for x in _sent(each, setting))
+    count = sum(_collectives(each) for each in (*parts, whole))
+    owns = tuple(dict.fromkeys(x for each in (*parts, whole) for x in each.owns))
+    return ShardingPlan(name, setting, states, sent, owns, count, 2 + whole.may_fail)
+
+
+def _place(shape: Shape, owned: bool, setting: Setting) -> str:
+    if owned:
+        return "at the owner"
+    return "in parts" if form(shape, setting.axes) is Held.PARTS else "on all"
+
+
+def _sent(own: Division, setting: Setting) -> Iterator[Sent]:
+    """Yield what crosses in a step, or in what comes before it."""
+    for k, each in enumerate(own.rounds):
+        for kind, how in _HOW.items():
+            for value in getattr(each, kind):
+                rows, cols = lengths_of(value.shape, setting.shape)
+                count = setting.processes
+                size = rows * cols * setting.wire * (count - 1) / count
+                moved = kind in ("gathered", "scattered")
+                yield Sent(
+                    value.told, str(value.shape), how, k, size / count if moved else 2 * size
+                )
+
+
+def _collectives(own: Division) -> int:
+    found = 0
+    for each in own.rounds:
+        found += bool(each.gathered or each.scattered)
+        found += len({value.over for value in (*each.summed, *each.spread)})
+        found += len({value.over for value in each.bounded})
+    return found
+
+
+def _gathered(program: Program, setting: Setting) -> Iterator[Sent]:
+    """Yield what is gathered where every process computes all: weights, gradient, like states."""
+    count, (m, n) = setting.processes, setting.shape
+    size = m * n * setting.wire * (count - 1) / count
+    names = ["W", "G", *(f.name for f in program.fields if f.dims == (Dim.M, Dim.N))]
+    for name in names:
+        yield Sent(name, "m×n", "parts → all", 0, size)

@@ -1,0 +1,289 @@
+"""Processes that hold parameters together share a step: it is that of one process."""
+
+import copy
+import math
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+import torch
+from ranks import on_ranks
+from taking_turns import SINGLE
+from torch import distributed, nn
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.placement_types import _StridedShard
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import normdsl as nd
+from normdsl.algorithms import clipped_sgd, muon, shampoo, soap
+from normdsl.compiler.runtime.stepper import stepper
+from normdsl.errors import FactorisationError, GradientError
+
+#: Even and uneven parts; rows and columns of which some processes have none; two of one shape.
+SHAPES = ((9, 4), (6, 8), (8, 6), (9, 4), (2, 5))
+_GENERATOR = torch.Generator().manual_seed(0)
+DRAWN = [
+    [torch.randn(s, generator=_GENERATOR, dtype=torch.float64) for s in SHAPES] for _ in range(7)
+]
+#: How many processes there are, and what is cut: each rule has one of these, those of `OFTEN` all.
+WAYS = [(count, dim) for count in (2, 3, 4, 8) for dim in (0, 1)]
+OFTEN = ("muon", "soap")
+CASES = [(name, *WAYS[k % len(WAYS)]) for k, name in enumerate(sorted(SINGLE))]
+CASES += [(name, *way) for name in OFTEN for way in WAYS if (name, *way) not in CASES]
+
+
+def stepped(rule, place, steps=range(1, 4), weights=DRAWN[0], grads=DRAWN, **options):
+    """Return parameters and an optimizer after some steps."""
+    params = [nn.Parameter(place(x)) for x in weights]
+    opt = rule(params, **options)
+    advance(rule, opt, params, place, steps, grads)
+    return params, opt
+
+
+def advance(rule, opt, params, place, steps, grads=DRAWN):
+    loss = stepper(rule, nd.Schedule()).reads_loss
+    for k in steps:
+        for p, g in zip(params, grads[k], strict=True):
+            p.grad = place(g)
+        opt.step(loss=torch.tensor(float(k))) if loss else opt.step()
+
+
+def cut(sizes, placements):
+    """Return what divides tensors among the processes of a mesh."""
+    mesh = distributed.device_mesh.init_device_mesh("cpu", sizes)
+    return lambda x: distribute_tensor(x.clone(), mesh, placements, src_data_rank=None)
+
+
+def wholes(params):
+    return [p.full_tensor().detach() if isinstance(p, DTensor) else p.detach() for p in params]
+
+
+def same(found, expected, tolerance=1e-12):
+    for each in found:
+        for x, y in zip(each, expected, strict=True):
+            torch.testing.assert_close(x, y.detach(), rtol=tolerance, atol=tolerance)
+
+
+def on_mesh(rule, sizes, placements, **options):
+    def body(_):
+        return wholes(stepped(rule, cut(sizes, placements), replicas=True, **options)[0])
+
+    return on_ranks(math.prod(sizes), body)
+
+
+@pytest.mark.parametrize(("name", "count", "dim"), CASES)
+def test_a_rule_steps_as_in_one_process(name, count, dim):
+    rule = SINGLE[name]
+    program = stepper(rule, nd.Schedule()).program
+    if program.phases or program.declaration.asides:
+        pytest.skip("its step asks for more than gradients and the loss, and is gathered")
+    expected, _ = stepped(rule, torch.clone)
+    # Roots of matrices without full rank, mn × mn: rounding makes as much of one in a batch.
+    tolerance = 1e-9 if name == "full_matrix_adagrad" else 1e-12
+    same(on_mesh(rule, (count,), [Shard(dim)]), expected, tolerance)
+
+
+MESHES = [
+    ((2, 2), [Replicate(), Shard(0)]),
+    ((2, 2), [Shard(0), Shard(1)]),
+    ((2, 3), [Shard(1), Replicate()]),
+    ((3,), [Replicate()]),
+]
+
+
+@pytest.mark.parametrize(("sizes", "placements"), MESHES)
+@pytest.mark.parametrize("rule", [muon, soap, clipped_sgd, nd.algorithms.adafactor])
+def test_a_rule_steps_as_in_one_process_on_meshes_of_two_axes(rule, sizes, placements):
+    same(on_mesh(rule, sizes, placements), stepped(rule, torch.clone)[0])
+
+
+@pytest.mark.parametrize("rule", [muon, soap])
+def test_rows_may_be_cut_by_tensor_parallelism_first(rule):
+    """As `fully_shard` does after it: the axis of the mesh that cuts last comes first."""
+    even = [[x.repeat(4, 1)[:8] for x in each] for each in DRAWN]
+    expected, _ = stepped(rule, torch.clone, weights=even[0], grads=even)
+
+    def body(_):
+        mesh = distributed.device_mesh.init_device_mesh("cpu", (2, 2))
+        placements = [_StridedShard(0, split_factor=2), Shard(0)]
+        inner, outer = mesh.get_local_rank(1), mesh.get_local_rank(0)
+
+        def place(x):
+            own = x.chunk(2)[inner].chunk(2)[outer]
+            return DTensor.from_local(
+                own.clone(), mesh, placements, run_check=False, shape=x.shape, stride=x.stride()
+            )
+
+        params, _ = stepped(rule, place, weights=even[0], grads=even)
+        pairs = zip(params, expected, strict=True)
+        return [(p.to_local().detach(), place(w.detach()).to_local()) for p, w in pairs]
+
+    for each in on_ranks(4, body):
+        same([[x for x, _ in each]], [y for _, y in each])
+
+
+@pytest.mark.parametrize("rule", [muon, shampoo, clipped_sgd])
+def test_a_step_that_is_skipped_is_skipped_by_all(rule):
+    grads = copy.deepcopy(DRAWN)
+    grads[2][1][3, 3] = math.nan
+    options = {"nonfinite": "skip"}
+    expected, one = stepped(rule, torch.clone, grads=grads, **options)
+
+    def body(_):
+        params, opt = stepped(rule, cut((4,), [Shard(0)]), grads=grads, **options)
+        return wholes(params), [int(opt.state[p]["step"]) for p in params]
+
+    found = on_ranks(4, body)
+    same([x for x, _ in found], expected)
+    assert all(steps == [int(one.state[p]["step"]) for p in expected] for _, steps in found)
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_nan_is_refused_by_all_and_changes_nothing(judged):
+    grads = copy.deepcopy(DRAWN)
+    grads[2][3][8, 3] = math.nan
+
+    def body(_):
+        place = cut((4,), [Shard(0)])
+        params, opt = stepped(soap, place, steps=(1,), judged=judged)
+        before = _mapped(opt.state_dict(), lambda x: _local(x).clone())["state"], wholes(params)
+        with pytest.raises(GradientError, match=r"the gradient of a parameter of shape \(9, 4\)"):
+            advance(soap, opt, params, place, (2,), grads)
+        return before, (opt.state_dict()["state"], wholes(params))
+
+    for (states, weights), (states_, weights_) in on_ranks(4, body):
+        assert all(map(torch.equal, weights, weights_))
+        for k, own in states.items():
+            assert all(torch.equal(x, _local(states_[k][key])) for key, x in own.items())
+
+
+def _local(x):
+    return x.to_local() if isinstance(x, DTensor) else x
+
+
+def test_a_factorisation_that_fails_at_its_owner_is_refused_by_all(monkeypatch):
+    """Only one process computes it; the others learn of it before they write."""
+    eigh = torch.linalg.eigh
+
+    def fails(x):
+        if x.shape[-1] == 8:
+            raise torch.linalg.LinAlgError("no convergence")
+        return eigh(x)
+
+    def body(_):
+        place = cut((3,), [Shard(0)])
+        params = [nn.Parameter(place(x)) for x in DRAWN[0]]
+        opt = shampoo(params)
+        with pytest.raises(FactorisationError):
+            advance(shampoo, opt, params, place, (1,))
+        return wholes(params)
+
+    monkeypatch.setattr(torch.linalg, "eigh", fails)
+    for each in on_ranks(3, body):
+        assert all(map(torch.equal, each, DRAWN[0]))
+
+
+@pytest.mark.parametrize(("rule", "schedule"), [(soap, nd.Schedule(refresh=3)), (muon, None)])
+def test_states_are_loaded_by_other_numbers_of_processes(rule, schedule):
+    """8 → 3 → 1 → 4, also between two refreshes; what is saved are DTensors alone."""
+    expected, _ = stepped(rule, torch.clone, range(1, 7), schedule=schedule)
+    saved, weights, first = None, DRAWN[0], 1
+    for count, steps in ((8, 2), (3, 1), (1, 1), (4, 2)):
+        last = first + steps
+
+        def body(_, count=count, steps=range(first, last), saved=saved, weights=weights):
+            place = cut((count,), [Shard(0)])
+            params = [nn.Parameter(place(x)) for x in weights]
+            opt = rule(params, schedule=schedule)
+            if saved is not None:
+                opt.load_state_dict(_mapped(saved, lambda x: place(x) if x.ndim else x.clone()))
+            advance(rule, opt, params, place, steps)
+            told = opt.state_dict()
+            kinds = {
+                (k, key, type(x)) for k, own in told["state"].items() for key, x in own.items()
+            }
+            whole = _mapped(told, lambda x: x.full_tensor() if isinstance(x, DTensor) else x)
+            held = [sorted(opt.state[p]) for p in params]
+            return SimpleNamespace(weights=wholes(params), saved=whole, kinds=kinds, held=held)
+
+        found = on_ranks(count, body)
+        assert all(x.kinds == found[0].kinds and x.held == found[0].held for x in found)
+        assert all(
+            key in ("step", "refresh_offset") or t is DTensor for _, key, t in found[0].kinds
+        )
+        saved, weights, first = found[0].saved, found[0].weights, last
+    same([weights], expected, 1e-13)
+
+
+def _mapped(told, function):
+    state = {k: {key: function(x) for key, x in own.items()} for k, own in told["state"].items()}
+    return {**told, "state": state}
+
+
+def test_an_owner_has_whole_statistics_and_others_none():
+    def body(rank):
+        params, opt = stepped(shampoo, cut((3,), [Shard(0)]))
+        owner = [int(opt.state[p]["owner"]) for p in params]
+        return owner, [tuple(opt.state[p]["L"].shape) for p in params], str(opt.explain())
+
+    found = on_ranks(3, body)
+    owners = found[0][0]
+    assert set(owners) == {0, 1, 2}
+    for rank, (told, sizes, text) in enumerate(found):
+        assert told == owners
+        assert sizes == [
+            (s[0], s[0]) if owner == rank else (0, 0)
+            for s, owner in zip(SHAPES, owners, strict=True)
+        ]
+        assert "divided among 3 processes" in text
+
+
+@contextmanager
+def fake_mesh(size, rank):
+    """Processes on a line, of which this is one, without the others."""
+    distributed.init_process_group("fake", store=FakeStore(), rank=rank, world_size=size)
+    try:
+        yield distributed.device_mesh.init_device_mesh("cpu", (size,))
+    finally:
+        distributed.destroy_process_group()
+
+
+class Counted(TorchDispatchMode):
+    """Counts collectives and the bytes that one rank sends to others."""
+
+    def __init__(self, rank, count):
+        super().__init__()
+        self.rank, self.count, self.collectives, self.bytes = rank, count, 0, 0.0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.namespace == "c10d":
+            self.collectives += 1
+            if "alltoall" in func.name():
+                counts = args[4]
+                self.bytes += (sum(counts) - counts[self.rank]) * args[1].element_size()
+            else:
+                size = sum(x.numel() * x.element_size() for x in args[0])
+                self.bytes += 2 * size * (self.count - 1) / self.count
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("count", [2, 8, 64, 1024])
+@pytest.mark.parametrize("rule", [muon, soap, clipped_sgd])
+def test_a_step_sends_what_its_plan_says(rule, count):
+    """Exactly where parts are even: what all ranks send on average, and flags."""
+    plan, sent = rule.plan((count, 8), count), []
+    for rank in (0, 1):  # who owns the matrix, and who does not
+        with fake_mesh(count, rank) as mesh:
+            place = lambda x: distribute_tensor(x, mesh, [Shard(0)], src_data_rank=None)  # noqa: E731
+            params = [nn.Parameter(place(torch.randn(count, 8)))]
+            opt = rule(params)
+            params[0].grad = place(torch.randn(count, 8))
+            opt.step()
+            with Counted(rank, count) as seen:
+                opt.step()
+            sent.append(seen.bytes)
+            assert seen.collectives == plan.collectives + plan.flags
+    mean = (sent[0] + (count - 1) * sent[1]) / count
+    flags = plan.flags * 2 * 4 * (count - 1) / count
+    assert mean == pytest.approx(plan.bytes + flags, rel=1e-9)
