@@ -35,6 +35,7 @@ _NAMES = {
         "DeclarationError DomainError FactorisationError GradientError HyperparameterError "
         "NormdslError NormdslWarning SerializationError ShapeError"
     ),
+    "exploring.explore": "explore",
     "expressions.domains": "Count Domain Fraction LossValue NonNegative Positive Rank Real Share",
     "expressions.expr": "Expr",
     "expressions.gauge": "Gauge",

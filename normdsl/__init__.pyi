@@ -29,6 +29,7 @@ from normdsl.errors import NormdslError as NormdslError
 from normdsl.errors import NormdslWarning as NormdslWarning
 from normdsl.errors import SerializationError as SerializationError
 from normdsl.errors import ShapeError as ShapeError
+from normdsl.exploring.explore import explore as explore
 from normdsl.expressions.domains import Count as Count
 from normdsl.expressions.domains import Domain as Domain
 from normdsl.expressions.domains import Fraction as Fraction

@@ -43,6 +43,7 @@ LAYERS = [
     ("plot", ("normdsl.plot",)),
     ("benchmarks", ("normdsl.benchmarks",)),
     ("training", ("normdsl.training",)),
+    ("exploring", ("normdsl.exploring",)),
     ("command line", ("normdsl.cli",)),
     ("face", ("normdsl",)),
 ]
