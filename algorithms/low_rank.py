@@ -65,7 +65,7 @@ def power_sgd(
         new = (G + E).T @ P
         return G + E - P @ new.T, new
 
-    E, _ = nd.fix(step, (nd.zeros_like(G), nd.normal(nd.cols, rank)))
+    E, Q = nd.fix(step, (nd.zeros_like(G), nd.normal(nd.cols, rank)))  # noqa: RUF059 (its name)
     g = G + nd.prev(E) - E
     m = nd.momentum(g, momentum, normalized=False)
     return (1 - lr * weight_decay) * W - lr * (g + m)

@@ -150,5 +150,5 @@ def _require_given(asked: Expr) -> None:
             at=unknown,
             why="it has a value in a step of an optimizer alone",
             hint="compute the base norm of what the preconditioner makes of the tensor: for "
-            "‖D ∘ X‖₂, nd.spectral.value(D * x)",
+            "‖D ∘ X‖₂, nd.spectral.value(D * x); a picture takes numbers, norm.plot(given={D: x})",
         )

@@ -117,10 +117,11 @@ def explore(
                 clock,
                 asked,
                 others,
+                _processes(workers, chosen, (*asked, *others)),
                 random.random(),
                 tell,
             )
-            with beside(session, url, texts, _processes(workers, chosen, (*asked, *others))):
+            with beside(session, url, texts):
                 session.work()
             return Exploration.of(designs, equal, session, names)
 

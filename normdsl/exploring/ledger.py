@@ -7,6 +7,7 @@ any time and loses what it was doing; any number of processes and machines may w
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from normdsl.exploring.needed import needed
 from normdsl.exploring.trials import Outcome
 
 NAME = "explore"
+#: How often a database is tried that cannot be opened, and the seconds between.
+_TRIES, _PAUSE = 3, 0.3
 
 
 @attrs.frozen
@@ -64,10 +67,7 @@ class Ledger:
         self._axes = {k: choices(v) for k, v in axes.items()}
         with _quiet(optuna):
             try:
-                storage = _storage(url)
-                self._study = optuna.create_study(
-                    study_name=NAME, storage=storage, direction="minimize", load_if_exists=True
-                )
+                self._study = _opened(url)
             except Exception as error:
                 raise NormdslError(
                     f"open the study {url}",
@@ -131,6 +131,19 @@ def _written(value: Any) -> Any:
 def _numbers(outcome: Mapping[str, Any]) -> dict[str, Any]:
     lists = {k: [float(x) for x in outcome[k]] for k in ("losses", "rates", "sizes")}
     return {**outcome, **lists}
+
+
+def _opened(url: str, tries: int = _TRIES) -> Any:
+    """Return the study in a database, which another process may be making at the same time."""
+    try:
+        return needed("optuna").create_study(
+            study_name=NAME, storage=_storage(url), direction="minimize", load_if_exists=True
+        )
+    except Exception:
+        if tries == 1:
+            raise
+    time.sleep(_PAUSE)
+    return _opened(url, tries - 1)
 
 
 def _storage(url: str) -> Any:

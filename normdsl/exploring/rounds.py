@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 import attrs
 
@@ -81,22 +82,39 @@ class Plan:
         distance = 0.5 / 2 ** (round - 1)
         return [best * 10 ** (distance * k) for k in _BESIDE]
 
-    def promoted(self, round: int, results: Iterable[Result], entrants: Sequence[str]) -> list[str]:
-        """Return who goes on after a round, the best first.
+    def promoted(
+        self,
+        round: int,
+        results: Iterable[Result],
+        entrants: Sequence[str],
+        time: float = math.inf,
+    ) -> list[str]:
+        """Return who goes on after a round, the best first, as many as there is time for.
 
-        Where a later round had too little time to train as many as there are finalists, those that
-        it did not train follow, in the order in which they entered.
+        As many as there are finalists go on in any case; of finalists, two. Where a later round had
+        too little time to train as many, those that it did not train follow, in their order.
 
         Args:
             round: which. results: those of it. entrants: who entered it.
+            time: seconds of all processes together that the next round may take.
         """
-        trained = {x.design: x.outcome.loss for x in results}
-        ranked = sorted((loss, name) for name, loss in trained.items() if math.isfinite(loss))
-        most = max(self.finalists, math.ceil(self.keep * len(trained)))
-        most = self.finalists if round == self.last - 1 else most
-        chosen = [name for _, name in ranked[:most]]
+        finite = [x for x in results if math.isfinite(x.outcome.loss)]
+        ranked = sorted(finite, key=lambda x: (x.outcome.loss, x.design))
+        final = round == self.last - 1
+        most = max(self.finalists, math.ceil(self.keep * len(ranked)))
+        most, least = (self.finalists, 2) if final else (most, self.finalists)
+        # Finalists have three seeds rather than be many.
+        times = min(self.seeds, 3) if final else 1
+        needs = accumulate(times * self.expected(round + 1, x) for x in ranked)
+        room = sum(need <= time for need in needs)
+        chosen = [x.design for x in ranked[: max(least, min(most, room))]]
+        trained = {x.design for x in results}
         others = [name for name in entrants if name not in trained] if round else []
-        return chosen + others[: max(0, self.finalists - len(chosen))]
+        return chosen + others[: max(0, least - len(chosen))]
+
+    def expected(self, round: int, before: Result) -> float:
+        """Return the seconds that a trial will take, as its design took before."""
+        return before.outcome.seconds * self.length(round) / self.length(before.round)
 
 
 def best_by_design(results: Iterable[Result]) -> Mapping[str, Result]:

@@ -44,7 +44,7 @@ class Session:
         ledger: the study. designs: those that are declared and equal to no other, by name.
         plan: the rounds. task: what is trained. clock: the budget.
         require: groups that must be proved. groups: others that are decided for those promoted.
-        place: where in a stage this process begins, from 0 to 1.
+        processes: how many there are. place: where in a stage this one begins, from 0 to 1.
         tell: what is told of progress. parted: whether to stop at once, asked before each piece.
     """
 
@@ -55,6 +55,7 @@ class Session:
     clock: Clock
     require: tuple[Group, ...]
     groups: tuple[Group, ...]
+    processes: int = 1
     place: float = 0.0
     tell: Tell = lambda *_: None
     parted: Callable[[], bool] = lambda: False
@@ -150,13 +151,17 @@ class Session:
             # Seed by seed, so that finalists have the same ones whenever it ends.
             key = self._mine([k for k in missing if k[2] == missing[0][2]])
             before = best_by_design(results)
-            if self.clock.now + self._expected(key, before) > ends:
+            late = self.clock.now
+            if round and key[1] in before:
+                late += self.plan.expected(round, before[key[1]])
+            if late > ends:
                 break
             self.ledger.add(self._trial(key, before), self.designs[key[1]])
         if entrants and round < self.plan.last:
             among = set(entrants)
             results = [x for x in self.ledger.results() if x.round == round and x.design in among]
-            promoted = self.plan.promoted(round, results, entrants)
+            time = self.processes * self.plan.share(round + 1) * self.clock.left
+            promoted = self.plan.promoted(round, results, entrants, time)
             self._end(round, entrants, promoted, len(results))
 
     def _end(self, round: int, entrants: list[str], promoted: list[str], done: int) -> None:
@@ -182,14 +187,6 @@ class Session:
     def _title(self, round: int) -> str:
         final = round == self.plan.last
         return "finalists" if final else f"round {round + 1} of {self.plan.last}"
-
-    def _expected(self, key: Key, before: Mapping[str, Result]) -> float:
-        """Return how long a trial will take, as its design did before."""
-        round, name, _ = key
-        if round == 0 or name not in before:
-            return 0.0
-        last = before[name]
-        return last.outcome.seconds * self.plan.length(round) / self.plan.length(last.round)
 
     def _trial(self, key: Key, before: Mapping[str, Result]) -> Result:
         round, name, seed = key

@@ -85,13 +85,13 @@ def tellable(chosen: Iterable[Group]) -> bool:
 
 
 @contextmanager
-def beside(session: Session, url: str, texts: Mapping[str, Any], count: int) -> Iterator[None]:
+def beside(session: Session, url: str, texts: Mapping[str, Any]) -> Iterator[None]:
     """Have further processes at work on a session's study for as long as the block runs.
 
     Args:
         session: what they are to do. url: the study. texts: its designs, as `written`.
-        count: how many processes there are in all.
     """
+    count = session.processes
     if count < 2:
         yield
         return
@@ -104,6 +104,7 @@ def beside(session: Session, url: str, texts: Mapping[str, Any], count: int) -> 
         "clock": attrs.asdict(session.clock),
         "require": [g.name for g in session.require],
         "groups": [g.name for g in session.groups],
+        "processes": count,
         "parent": os.getpid(),
     }
     with tempfile.TemporaryDirectory(prefix="normdsl") as folder:
@@ -154,6 +155,7 @@ def run(file: Path) -> None:
         Clock(**job["clock"]),
         tuple(map(groups.named, job["require"])),
         tuple(map(groups.named, job["groups"])),
+        job["processes"],
         job["place"],
         parted=lambda: os.getppid() != job["parent"],
     )

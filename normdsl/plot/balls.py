@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: How many gradients are drawn, and the angle of the first, so that none lies on an axis.
 GRADIENTS, ANGLE = 16, 0.19
 #: A dual ball is drawn up to so many times the size of the ball.
-LARGER = 1.6
+LARGER = 3.0
 #: The singular values of the gradient in the picture of singular values, where its shape is free.
 FREE = (6, 6)
 
@@ -140,7 +140,7 @@ def singular(ax: Axes, norm: Norm, shape: tuple[int, int], given: Given = NOTHIN
     ax.set(ylim=(-0.05, 1.1), title="singular values / the largest", xticks=list(at))
     ax.set_box_aspect(1)
     ax.tick_params(labelsize=8)
-    ax.legend(loc="lower left", fontsize=8)
+    ax.legend(loc="best", fontsize=8)
 
 
 def decaying(shape: tuple[int, int], rate: float = 0.5) -> Tensor:

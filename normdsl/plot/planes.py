@@ -108,17 +108,19 @@ class Slice:
     shape: tuple[int, int]
     given: Given = NOTHING
 
-    def boundary(self, count: int = 721) -> Tensor:
+    def boundary(self, count: int = 361) -> Tensor:
         """Return points with ‖x A + y B‖ = 1, at equal angles around the origin."""
         return self._circle(self.norm.value, count)
 
-    def dual_boundary(self, count: int = 721) -> Tensor:
+    def dual_boundary(self, count: int = 361) -> Tensor:
         """Return points with ‖x A + y B‖_* = 1."""
         return self._circle(self.norm.dual, count)
 
     def _circle(self, function: Any, count: int) -> Tensor:
-        points = directions(count, closed=True)
-        return points / values(function, self.plane.at(points, self.shape), self.given)[:, None]
+        points = directions(count, closed=True)[: count // 2 + 1]
+        sizes = values(function, self.plane.at(points, self.shape), self.given)
+        half = points / sizes[:, None]
+        return torch.cat([half, -half[1:]])  # ‖−X‖ = ‖X‖
 
     def steps(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
         """Return lmo(x A + y B) of gradients (x, y) as points, and how far off the plane it is."""

@@ -50,6 +50,17 @@ def test_where_a_later_round_had_no_time_the_best_of_the_one_before_are_finalist
     assert PLAN.promoted(0, trained, ["a", "b", "c"]) == ["b"]
 
 
+def test_no_more_go_on_than_there_is_time_for_but_as_many_as_there_are_finalists():
+    plan = Plan(steps=(5, 10), keep=1.0, finalists=3, seeds=5)
+    results = [result(name, 0, 0, float(k)) for k, name in enumerate("abcdefgh")]
+    # Each took one second for 5 steps, and takes two for 10.
+    assert len(plan.promoted(0, results, "abcdefgh", time=9)) == 4
+    assert len(plan.promoted(0, results, "abcdefgh", time=1)) == 3
+    last = [result(name, 1, 0, float(k)) for k, name in enumerate("abcd")]
+    # Of finalists, three seeds of one second each have to fit.
+    assert [len(plan.promoted(1, last, "abcd", time=t)) for t in (1, 8, 10, 99)] == [2, 2, 3, 3]
+
+
 def test_finalists_have_seeds_that_no_rate_was_chosen_by_in_turn():
     assert PLAN.keys(1, ["a", "b"]) == [(1, "a", 0), (1, "b", 0)]
     keys = PLAN.keys(2, ["a", "b"])

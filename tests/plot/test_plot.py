@@ -39,8 +39,8 @@ def matrices(points):
 def test_the_ball_and_its_dual_are_where_the_norms_are_one(norm, given, value, dual):
     axes = norm.plot(given=given).axes[2]
     ball, around = line(axes, "unit ball ‖X‖ ≤ 1"), line(axes, "dual ball ‖M‖_* ≤ 1")
-    torch.testing.assert_close(value(matrices(ball)), torch.ones(721, dtype=torch.float64))
-    torch.testing.assert_close(dual(matrices(around)), torch.ones(721, dtype=torch.float64))
+    torch.testing.assert_close(value(matrices(ball)), torch.ones(361, dtype=torch.float64))
+    torch.testing.assert_close(dual(matrices(around)), torch.ones(361, dtype=torch.float64))
 
 
 def test_points_are_the_lmos_of_what_lines_come_from():
