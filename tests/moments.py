@@ -59,6 +59,7 @@ def quadratic(grads, params, value: float = 1.5):
     def loss(moved):
         gaps = [w - start for w, start in zip(tree_leaves(moved), starts, strict=True)]
         pairs = zip(slopes, gaps, strict=True)
+        pairs = [(g, nd.outputs(gap)) for g, gap in pairs]
         found = torch.stack([(g * gap).sum() + (gap * gap).sum() / 2 for g, gap in pairs]).sum()
         # A number of Python, added under forward differentiation, has a tangent in float64.
         return found + torch.full_like(found, value)
@@ -81,7 +82,9 @@ def layers_of(program, *args, **told):
     asked = [q for phase in program.phases for q in phase.asked]
     if asked:
         matrix, number = args[1] + 1, args[1].mean((-2, -1), keepdim=True)
-        known["answers"] = tuple(number if q.asked is Asked.LOSS else matrix for q in asked)
+        column = matrix.flatten(1).unsqueeze(2)
+        shapes = {Asked.LOSS: number, Asked.HESSIAN: column @ column.mT}
+        known["answers"] = tuple(shapes.get(q.asked, matrix) for q in asked)
     for node, survey in zip(program.layers, program.surveys, strict=True):
         (own,) = survey(*args, **told, **known)
         total = own.sum() if node.reducer is Reducer.SUM else own.amax()

@@ -194,6 +194,6 @@ def test_every_hyper_parameter_of_the_comparisons_moves_the_path(name):
 
 def moved(name, case, key, value):
     steps = 100 if name in CORE else 40
-    more = value + 1 if key in ("rank", "k", "period") else 1.01 * value
+    more = value + 1 if key in ("rank", "k", "keep", "period") else 1.01 * value
     path = run_loop(R[name], case, steps, **SETTINGS[name])
     return worst(run_loop(R[name], case, steps, **{**SETTINGS[name], key: more}), path) > 1e-6

@@ -16,6 +16,8 @@ from normdsl.exploring.ledger import Result
 from normdsl.exploring.rounds import TUNING, Plan
 
 _DRAWS = 2000
+#: With fewer seeds, draws of them are no evidence to speak of.
+_FEW = 5
 
 
 @attrs.frozen
@@ -23,7 +25,8 @@ class Certainty:
     """How sure a study is of its answer.
 
     Args:
-        seeds: how many all finalists have in common. best: the one with the lowest mean loss.
+        finalists: how many there are. seeds: how many all of them have in common.
+        best: the one with the lowest mean loss.
         stays: the share of draws of seeds in which it stays the best.
         alike: finalists that cannot be told from it: at some draw in twenty they are as good.
         ranks: for each round but the first, the rank correlation of its losses with those of the
@@ -31,6 +34,7 @@ class Certainty:
         edge: the share of designs whose best rate of the first round is the smallest or largest.
     """
 
+    finalists: int
     seeds: int
     best: str | None
     stays: float
@@ -45,7 +49,7 @@ class Certainty:
         stays, alike = _told_apart(losses)
         best = min(losses, key=lambda name: float(np.mean(losses[name])), default=None)
         count = len(next(iter(losses.values()))) if losses else 0
-        return cls(count, best, stays, alike, _ranks(results, plan), _edge(results))
+        return cls(len(losses), count, best, stays, alike, _ranks(results, plan), _edge(results))
 
     def sentences(self) -> list[str]:
         """Return it in words."""
@@ -59,15 +63,16 @@ class Certainty:
                 f"{self.best} is best, on average over {self.seeds} seeds that no rate was chosen "
                 f"by; it stays so in {self.stays:.0%} of {_DRAWS} draws of these seeds."
             )
-            told.append(
-                f"Not to be told from it: {', '.join(self.alike)}."
-                if self.alike
-                else "Every other finalist is worse in at least 95 % of the draws."
-            )
+            if self.seeds < _FEW:
+                told.append(f"{self.seeds} seeds are few: draws of them say little.")
+            if self.alike:
+                told.append(f"Not to be told from it: {', '.join(self.alike)}.")
+            elif self.finalists > 1:
+                told.append("Every other finalist is worse in at least 95 % of the draws.")
         for k, rank in enumerate(self.ranks, 2):
             told.append(
-                f"Losses of round {k} are in the order of round {k - 1} with a rank correlation of "
-                f"{rank:.2f}: the lower it is, the more good designs an early round may have cut."
+                f"Designs of round {k} are in the order of round {k - 1} with a rank correlation "
+                f"of {rank:.2f}; where it is low, the rounds before may have cut good designs."
             )
         if self.edge:
             told.append(

@@ -72,8 +72,8 @@ class Copies:
         params = {k: p.expand(copies, *p.shape).clone() for k, p in self._first.items()}
         start = params
         matrices, rest = self._split(params)
-        state = vmap(self._rule.init)(matrices)
-        state = state, vmap(self._others.init)(rest) if rest else {}
+        beside = vmap(self._others.init)(rest) if rest else {}
+        state: Any = (vmap(self._rule.init)(matrices), beside)
         alive = torch.ones(copies, dtype=torch.bool)
         seen: list[Tensor] = []
         for k, loss_of in zip(range(steps), self.task.losses(), strict=False):
@@ -102,7 +102,7 @@ class Copies:
         return found
 
     def _loss(self, loss_of: Loss) -> Callable[[Params], Tensor]:
-        return lambda p: functional_call(self._model, p, (loss_of,))  # type: ignore[no-any-return]
+        return lambda p: functional_call(self._model, p, (loss_of,))
 
     def _split(self, params: Params) -> tuple[Params, Params]:
         rest = {k: p for k, p in params.items() if k not in self._matrices}

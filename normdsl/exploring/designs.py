@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -132,8 +132,15 @@ def _design(chosen: tuple[tuple[str, Any], ...], taken: set[str], called: Called
     try:
         rule = declared(title, norm, preconditioner, momentum, step, called)
     except NormdslError as error:
-        return Design(title, *names, why=f"cannot {error.asked}: {error.why}")
-    return Design(title, *names, rule)
+        return _named_so(title, names, why=f"cannot {error.asked}: {error.why}")
+    return _named_so(title, names, rule)
+
+
+def _named_so(
+    title: str, names: Sequence[str], rule: Declaration | None = None, why: str = ""
+) -> Design:
+    norm, preconditioner, momentum, step = names
+    return Design(title, norm, preconditioner, momentum, step, rule, why)
 
 
 def _identifier(names: Iterable[str], taken: set[str]) -> str:

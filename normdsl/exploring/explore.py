@@ -108,7 +108,7 @@ def explore(
             ledger = Ledger(url, axes(designs))
             texts = written(going)
             _agree(ledger, url, texts, (names, asked, others, plan))
-            clock = Clock(length, _spent(ledger), begun)
+            clock = Clock(length, ledger.spent(), begun)
             session = Session(
                 ledger,
                 {d.name: d for d in going},
@@ -121,8 +121,10 @@ def explore(
                 random.random(),
                 tell,
             )
-            with beside(session, url, texts):
-                session.work()
+            if clock.left > 0:
+                with beside(session, url, texts):
+                    session.work()
+                ledger.note("ended", {"elapsed": clock.now})
             return Exploration.of(designs, equal, session, names)
 
 
@@ -198,12 +200,6 @@ def _agree(ledger: Ledger, url: str, texts: Mapping[str, Any], settings: Any) ->
             why=f"it was begun with other {differ}",
             hint="pass the arguments it was begun with, or another study=",
         )
-
-
-def _spent(ledger: Ledger) -> float:
-    """Return the seconds that earlier runs of a study took, until the last thing they wrote."""
-    noted = (x["elapsed"] for x in ledger.notes().values() if "elapsed" in x)
-    return max([0.0, *noted, *(x.elapsed for x in ledger.results())])
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class Exploration(pandas.DataFrame):  # type: ignore[misc]
             Certainty.of(results, session.plan),
             session.plan,
             session.clock.budget,
-            session.clock.now,
+            session.ledger.spent(),
             task,
             [g.name for g in session.require],
             [g.name for g in session.groups],
@@ -111,6 +111,9 @@ class Exploration(pandas.DataFrame):  # type: ignore[misc]
             runs = f"{about.plan.seeds} seeds" if final else f"{about.plan.rates_of(k)} rates"
             line = f"{title}: {about.plan.length(k)} steps, {runs} each; {trained} of {entered}"
             lines.append(line + (" trained." if trained == entered else " trained in the time."))
+        never = int(((self["fate"] == "out of time") & (self["rung"] == 0)).sum())
+        if never:
+            lines.append(f"There was no time for {never} designs: of these nothing is known.")
         lines += about.certainty.sentences()
         spent, budget = in_words(about.spent), in_words(about.budget)
         whole = len(about.rounds) > about.plan.last and all(n == m for n, m in about.rounds)

@@ -95,6 +95,11 @@ class Ledger:
         once = {x.key: x for x in reversed(self._known.values())}
         return list(reversed(once.values()))
 
+    def spent(self) -> float:
+        """Return the seconds that a study has had, until the last thing that was written."""
+        noted = (x["elapsed"] for x in self.notes().values() if "elapsed" in x)
+        return float(max([0.0, *noted, *(x.elapsed for x in self.results())]))
+
     def add(self, result: Result, design: Design) -> None:
         """Write a trial."""
         distributions = self._optuna.distributions

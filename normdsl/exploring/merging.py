@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from normdsl.compiler.invariance.forms import Form
 from normdsl.compiler.invariance.normal_form import normal_form
 from normdsl.compiler.lowering.simplify import Simplification
 from normdsl.exploring.designs import Design
@@ -20,7 +21,9 @@ class Meaning(Simplification):
 
 def merged(designs: Iterable[Design]) -> dict[str, str]:
     """Return which earlier design each is equal to, by name; those that are none's are left out."""
-    meaning, found, equal = Meaning(), {}, {}
+    meaning = Meaning()
+    found: dict[Form, str] = {}
+    equal: dict[str, str] = {}
     for design in designs:
         if design.rule is not None:
             first = found.setdefault(normal_form(meaning(design.rule.update)), design.name)

@@ -28,7 +28,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85rem; }
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 pre { overflow-x: auto; padding: 0.6rem 0.8rem; border: 1px solid var(--line); font-size: 0.85rem; }
-.wide > svg { width: 100%; min-width: 40rem; height: auto; }
+.wide > svg { width: 100%; height: auto; }
 summary { cursor: pointer; } small { opacity: 0.75; }
 """
 #: How many designs are shown as formulas.
@@ -63,7 +63,7 @@ def write(frame: Any, about: About, summary: Sequence[str], path: Path) -> Path:
             "<h2>Norm × preconditioner</h2>",
             "<p>The best momentum and step of each pair after the first round, in which all "
             "designs had the same steps and number of rates.</p>",
-            _picture(table(frame)),
+            _picture(table(frame), narrowest=76),
         ]
     parts += [
         "<h2>What became of the others</h2>",
@@ -118,7 +118,7 @@ def finalists(frame: Any, groups: Sequence[str]) -> Grid:
 def fates(frame: Any) -> Grid:
     """Return how many designs had each fate, with the reasons that occur most."""
     rows = []
-    for fate, group in frame.groupby("fate", sort=False):
+    for fate, group in frame[frame["fate"] != "finalist"].groupby("fate", sort=False):
         reasons = group["why"].str.replace(r"^\d+ of \d+ ", "", regex=True).str.slice(0, 110)
         for why, count in reasons.value_counts().head(4).items():
             rows.append([str(fate), str(count), str(why)])
@@ -165,9 +165,10 @@ def _wide(inside: str) -> str:
     return f'<div class="wide">{inside}</div>'
 
 
-def _picture(figure: Any) -> str:
-    """Return a figure as SVG, to stand in a page."""
+def _picture(figure: Any, narrowest: int = 40) -> str:
+    """Return a figure as SVG, to stand in a page; it scrolls where that is narrower, in rem."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True)
     text = file.getvalue()
-    return _wide(text[text.index("<svg") :])
+    drawn = text[text.index("<svg") :].replace("<svg", f'<svg style="min-width:{narrowest}rem"', 1)
+    return _wide(drawn)

@@ -182,7 +182,7 @@ class Session:
         note = self.ledger.notes().get(_note(round))
         if note is None or note["entered"] != entrants:
             return False
-        return note["done"] == len(entrants) or note["budget"] >= self.clock.budget
+        return bool(note["done"] == len(entrants) or note["budget"] >= self.clock.budget)
 
     def _title(self, round: int) -> str:
         final = round == self.plan.last

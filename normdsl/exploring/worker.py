@@ -46,8 +46,9 @@ class Written(Mapping[str, Design]):
 
     def __getitem__(self, name: str) -> Design:
         if name not in self._read:
-            *names, text = self._texts[name]
-            self._read[name] = Design(name, *names, rule=from_json(text))
+            norm, preconditioner, momentum, step, text = self._texts[name]
+            rule = from_json(text)
+            self._read[name] = Design(name, norm, preconditioner, momentum, step, rule)
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -72,9 +72,6 @@ class Position(ABC):
         """Return the step in place of argmax_x ⟨m, x⟩ − ½‖x‖²."""
         return self._outside(self.base.sharp(self._inside(as_expr(m))))
 
-    def __repr__(self) -> str:
-        return f"<{self.base} with a preconditioner on one side alone>"
-
     @abstractmethod
     def _inside(self, m: Expr) -> Expr: ...
 

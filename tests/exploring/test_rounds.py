@@ -94,6 +94,7 @@ def finals(**losses):
 def test_a_design_that_is_better_with_every_seed_is_told_apart():
     found = Certainty.of(finals(a=[1.0, 5.0, 2.0], b=[1.1, 5.1, 2.1]), PLAN)
     assert (found.best, found.stays, found.alike, found.seeds) == ("a", 1.0, [], 3)
+    assert "3 seeds are few: draws of them say little." in found.sentences()
 
 
 def test_designs_that_win_with_different_seeds_are_not():

@@ -152,6 +152,11 @@ UNSTABLE = (
     "run instead."
 )
 
+TIED = (
+    "Its workers send the largest entries. In the rank-deficient case entries are equal up to "
+    "sign, and which of them is larger is rounding's choice."
+)
+
 #: Rules that are not compared on `CASES`: on what instead, and why.
 INSTEAD = {
     "soap": ([*SEEN, CASES[-1]], UNSEEN),
@@ -176,6 +181,11 @@ INSTEAD = {
         "In the rank-deficient case its factors grow without end in directions that gradients have "
         "by rounding alone, as nothing damps them.",
     ),
+    "error_feedback": (CASES[:-1], TIED),
+    "ef21": (CASES[:-1], TIED),
+    "ef21_sgdm": (CASES[:-1], TIED),
+    "normalized_ef21": (CASES[:-1], TIED),
+    "ef21_muon": (CASES[:-1], TIED),
     "polyak_sgd": (REPLAYED, UNSTABLE),
     "alr_hb": (REPLAYED, UNSTABLE),
 }
