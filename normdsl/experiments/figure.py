@@ -60,8 +60,8 @@ def draw(experiment: Experiment, results: Results, path: Path) -> None:
         for label in panels[0].get_yticklabels():
             label.set_fontweight("bold" if label.get_text() in NEW else "normal")
         figure.suptitle(
-            f"{experiment.title}: mean and standard deviation of {len(results.head.seeds)} seeds, "
-            "rates tuned alike; arrows: further below, or no rate trains; bold: new here",
+            f"{experiment.title}, {len(results.head.seeds)} seeds, rates tuned alike\n"
+            "arrows: further below, or no rate trains; bold: new here",
             fontsize=11,
         )
         figure.savefig(path, dpi=110)
@@ -105,8 +105,7 @@ def _times(
     for n, name in enumerate(names):
         each = [one[name].ms for every in found.values() for one in every.values() if name in one]
         axes.plot(min(each), n, "s", color=FIRST, ms=5)
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlim(left=0)
     axes.set_title("time of a step", fontsize=11, loc="left")
     axes.set_xlabel("ms of one thread")
 

@@ -163,7 +163,8 @@ def _layers() -> tuple[nn.Module, Any]:
             why=f"{error.name} is not installed",
             hint="pip install 'normdsl[lora]'",
         ) from None
-    logging.disable_progress_bar()  # It would be drawn into ours.
+    without_bar: Callable[[], None] = logging.disable_progress_bar
+    without_bar()  # It would be drawn into ours.
     model: Any = BertModel.from_pretrained(get_model_path(), attn_implementation="eager")
     model.eval().requires_grad_(False)
     upper = copy.deepcopy(model.encoder)

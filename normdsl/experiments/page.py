@@ -52,6 +52,9 @@ def _section(experiment: Experiment, results: Results, picture: str) -> Iterator
     for title, grid in tables(experiment, results, verdicts):
         yield f"### {title}"
         yield grid.markdown()
+    missing = dict.fromkeys(p.data for p in experiment.problems if p.data not in problems(results))
+    if missing:
+        yield f"Not run yet: {_list([*missing])}. The command goes on with them."
 
 
 def tables(
@@ -134,10 +137,10 @@ def _loss(x: Outcome) -> str:
 
 def told(condition: str, found: Mapping[str, Outcome]) -> Iterator[str]:
     """Yield sentences: who did best, who is within its spread, and where the new rules are."""
-    ranked = sorted(found.values(), key=lambda x: -x.score.mean)
+    ranked = sorted(found.values(), key=_merit, reverse=True)
     best = ranked[0]
     level = best.score.mean - best.score.std
-    near = [x.method for x in ranked[1:] if x.score.mean >= level]
+    near = [x.method for x in ranked[1:] if _merit(x) >= level]
     where = f"*{condition}*: " if condition else ""
     places = _ranks(ranked)
     yield (
@@ -148,14 +151,18 @@ def told(condition: str, found: Mapping[str, Outcome]) -> Iterator[str]:
     )
     lost = [x.method for x in ranked if x.rate is None]
     if lost:
-        yield f"{where}no rate trains {_list(lost)}."
+        yield f"{where}no rate trains: {_list(lost)}."
+
+
+def _merit(x: Outcome) -> float:
+    return -1.0 if x.rate is None else x.score.mean
 
 
 def _ranks(ranked: Sequence[Outcome]) -> list[str]:
     """Return the place of each new rule: one more than how many are better."""
     places = {}
     for x in ranked:
-        places[x.method] = 1 + sum(y.score.mean > x.score.mean for y in ranked)
+        places[x.method] = 1 + sum(_merit(y) > _merit(x) for y in ranked)
     return [f"{name} {_ordinal(places[name])}" for name in NEW if name in places]
 
 

@@ -62,7 +62,7 @@ def scale(steps: int = 100, seeds: tuple[int, ...] = (1, 2, 3)) -> Experiment:
         decades(-6, 1),
         steps,
         seeds,
-        group="scale",
+        group="row_column_scale",
     )
 
 

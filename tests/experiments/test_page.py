@@ -52,7 +52,7 @@ def test_sentences_name_the_best_its_equals_and_the_place_of_what_is_new(results
     assert list(told(RAW, outcomes(results, "wine", RAW))) == [
         "*as they are*: best is muon; within its standard deviation affine_muon. "
         "New here: affine_muon 2nd of 4.",
-        "*as they are*: no rate trains normalized_sgd.",
+        "*as they are*: no rate trains: normalized_sgd.",
     ]
 
 
@@ -65,6 +65,7 @@ def test_the_page_has_verdicts_settings_and_the_picture(results, tmp_path):
     assert "| muon | no | **98.0 ± 1.4** (0.1) |" in text
     assert "100 steps; a grid of 2 rates from 0.1 to 1 by decades, and two; seeds 1, 2;" in text
     assert "](../scale.png)" in text
+    assert "Not run yet: digits, breast cancer, one-hot and breast cancer." in text
 
 
 def test_the_picture_is_not_empty(results, tmp_path):
