@@ -75,7 +75,7 @@ def _sample(seed: int) -> tuple[Tensor, Tensor]:
 
 def _loss(model: Callable[[Tensor], Tensor], seed: int) -> Tensor:
     x, y = _sample(seed)
-    return ((model(x) - y) ** 2).sum(1).mean() / 2
+    return ((nd.outputs(model(x)) - y) ** 2).sum(1).mean() / 2
 
 
 def _closure(model: nn.Module, seed: int) -> Callable[[], Tensor]:

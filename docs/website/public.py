@@ -39,7 +39,7 @@ class Public:
         """What Sphinx calls it."""
         if inspect.isclass(self.value):
             return "exception" if issubclass(self.value, BaseException) else "class"
-        return "function" if inspect.isroutine(self.value) else "data"
+        return "function" if _is_function(self.value) else "data"
 
     @property
     def doc(self) -> str:
@@ -88,9 +88,14 @@ def _members(name: str, module: ModuleType) -> list[Public]:
 def _public(name: str, module: ModuleType) -> Public:
     last = name.rpartition(".")[2]
     value = getattr(module, last)
-    if inspect.isclass(value) or inspect.isroutine(value):
+    if inspect.isclass(value) or _is_function(value):
         return Public(name, sys.modules[value.__module__], value)
     return Public(name, _defining(module, last), value)
+
+
+def _is_function(value: Any) -> bool:
+    """Return whether it is a function, or an object that stands for one."""
+    return inspect.isroutine(value) or inspect.isroutine(getattr(value, "__wrapped__", None))
 
 
 def _defining(module: ModuleType, name: str) -> ModuleType:

@@ -89,8 +89,11 @@ class Plane:
         return points.T, off.square().sum((-2, -1)).sqrt()
 
 
+#: The first row of a matrix 2×2, zeros below.
 ROW = Plane("a row: [x y; 0 0]", ((1, 0), (0, 0)), ((0, 1), (0, 0)))
+#: The first column of a matrix 2×2, zeros beside it.
 COLUMN = Plane("a column: [x 0; y 0]", ((1, 0), (0, 0)), ((0, 0), (1, 0)))
+#: A diagonal matrix 2×2, whose entries are singular values up to signs.
 DIAGONAL = Plane("the diagonal: [x 0; 0 y]", ((1, 0), (0, 0)), ((0, 0), (0, 1)))
 
 
