@@ -78,7 +78,7 @@ def des_loc(
     """
     g = nd.clip_entries(G, bound)
     m, v = moment(g, beta1, period1), moment(g * g, beta2, period2)
-    return met(W, period) - lr * m / (nd.sqrt(v) + eps)
+    return met(W, period) - lr * m * nd.reciprocal(nd.sqrt(v) + eps)
 
 
 @nd.optimizer
@@ -105,7 +105,7 @@ def mt_dao(
         'invariant if eps = 0'
     """
     u, v = moment(G, beta1, period1), moment(G * G, beta2, period2)
-    step = ((1 - share) * G + share * u) / (nd.sqrt(v) + eps)
+    step = ((1 - share) * G + share * u) * nd.reciprocal(nd.sqrt(v) + eps)
     return met(W, period) - lr * step
 
 
@@ -134,7 +134,7 @@ def diloco(
     """
     m = nd.ema(G, beta1, debias=True)
     v = nd.ema(G * G, beta2, debias=True)
-    local = (1 - lr * weight_decay) * W - lr * m / (nd.sqrt(v) + eps)
+    local = (1 - lr * weight_decay) * W - lr * m * nd.reciprocal(nd.sqrt(v) + eps)
     anchor, z = outer(local, period, outer_lr, outer_momentum)  # noqa: RUF059 (the name of a state)
     return nd.every(period, anchor, local)
 

@@ -21,6 +21,7 @@ from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr, Leaf
 from normdsl.expressions.facts import Facts
 from normdsl.expressions.nodes import Param, Stream
+from normdsl.expressions.origins import ANYTHING, Origin
 from normdsl.expressions.recursion import State
 from normdsl.expressions.shapes import SCALAR, Shape
 from normdsl.expressions.streams import G, W, cols, rows
@@ -60,6 +61,9 @@ class Known(Leaf):
 
     def _infer_facts(self) -> Facts:
         return self.known
+
+    def _infer_origins(self) -> Origin:
+        return ANYTHING
 
     def _notate(self, n: Notation) -> Piece:
         return n.symbol(self.of)

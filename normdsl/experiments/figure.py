@@ -11,7 +11,7 @@ from normdsl.experiments.experiment import Experiment
 from normdsl.experiments.methods import NEW
 from normdsl.experiments.results import Results
 from normdsl.experiments.summary import Outcome, outcomes, problems
-from normdsl.show.colours import ASIDE, BAND, FIRST, SECOND
+from normdsl.show.colours import ASIDE, BAND, FIRST, PAPER, SECOND
 
 #: How many points below the best are shown.
 SHOWN = 25
@@ -45,7 +45,7 @@ def draw(experiment: Experiment, results: Results, path: Path) -> None:
     style: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
     with rc_context(style):
         size = (3.2 + 3.4 * (len(found) + 1), 2.1 + 0.27 * len(names))
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        figure = Figure(figsize=size, layout="constrained", facecolor=PAPER)
         FigureCanvasAgg(figure)
         panels: Any = figure.subplots(1, len(found) + 1, sharey=True, squeeze=False)[0]
         for axes, (data, every) in zip(panels, found.items(), strict=False):

@@ -30,5 +30,7 @@ CURVES = (SECOND, Tone.QUALIFIED.page, Tone.OPEN.page, "#9a5cc0", FIRST)
 SERIES = (FIRST, SECOND, "#00875f", "#9a5cc0", Tone.QUALIFIED.page, Tone.OPEN.page)
 #: Letters and lines of such a picture: a grey with the same contrast to white and to black.
 INK = "#777777"
+#: What pictures in a README are drawn on.
+PAPER = "white"
 #: A band behind curves, such as what is tolerated; a remark beside them.
 BAND, ASIDE = "#eaecef", "#444444"

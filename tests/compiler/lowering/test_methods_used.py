@@ -83,7 +83,7 @@ LINES = {
      "adago", "adamuon", "cautious_muon", "frank_wolfe", "gluon", "muonmax", "muonmax_momo", "namo",
      "normuon", "polargrad", "dion2", "drop_muon", "drop_muon_suffix", "trion", "trust_region_muon",
      "turbo_muon", "bounded_muadam_sania", "bounded_polyak_muadam_sania",
-     "jaguar_muon", "jaguar_frank_wolfe", "root_muon"),
+     "ef21_muon", "jaguar_muon", "jaguar_frank_wolfe", "root_muon"),
     ((SVD,), (GRAM,)),
 ) | dict.fromkeys(
     ("bfgs", "ceqn", "online_bfgs"), (("matrix products",),) * 2

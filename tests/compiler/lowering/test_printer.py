@@ -6,6 +6,7 @@ import normdsl as nd
 from normdsl import G
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.printer import Printer
+from normdsl.compiler.runtime.values import Known
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Joint, SingularLmo, SingularNorm, WorkersMean
 from normdsl.expressions.recursion import Carry, Placeholder, State
@@ -25,7 +26,7 @@ def test_every_primitive_node_has_a_lowering():
     given = {Across, Joint, WorkersMean}  # of a joint result, each part is lowered
     missing = [
         c.__name__
-        for c in concrete(Expr) - derived - given
+        for c in concrete(Expr) - derived - given - {Known}  # which has a name in the code
         if c.__module__.startswith("normdsl") and not any(issubclass(c, k) for k in known)
     ]
     assert missing == []
