@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: tour test check lint types layers tutorials notebooks docs wheel soundness parity reliability table bench \
-  experiments suites clean
+  experiments scale suites clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -60,6 +60,9 @@ bench: $(STAMP)  ## docs/speed.*: steps beside other packages, on this CPU; leav
 
 experiments: $(STAMP)  ## docs/experiments.*: every method on small problems (hours; resumable)
 	$(BIN)/normdsl reproduce scale charlm lora --folder docs/experiments --page docs/experiments.md
+
+scale: $(STAMP)  ## docs/scale.md: steps among thousands of ranks, on paper; bytes and host time
+	PYTHONPATH=tests $(BIN)/python -m machines.page --measure
 
 suites: $(STAMP)  ## suites of others against our optimizers, from their sdists; docs/suites.md
 	PYTHONPATH=tests $(BIN)/python -m suites.run

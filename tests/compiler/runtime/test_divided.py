@@ -2,18 +2,16 @@
 
 import copy
 import math
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
+from fake_ranks import Counted, fake_mesh
 from ranks import on_ranks
 from taking_turns import SINGLE
 from torch import distributed, nn
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.placement_types import _StridedShard
-from torch.testing._internal.distributed.fake_pg import FakeStore
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import normdsl as nd
 from normdsl.algorithms import clipped_sgd, muon, shampoo, soap
@@ -239,42 +237,13 @@ def test_an_owner_has_whole_statistics_and_others_none():
         assert "divided among 3 processes" in text
 
 
-@contextmanager
-def fake_mesh(size, rank):
-    """Processes on a line, of which this is one, without the others."""
-    distributed.init_process_group("fake", store=FakeStore(), rank=rank, world_size=size)
-    try:
-        yield distributed.device_mesh.init_device_mesh("cpu", (size,))
-    finally:
-        distributed.destroy_process_group()
-
-
-class Counted(TorchDispatchMode):
-    """Counts collectives and the bytes that one rank sends to others."""
-
-    def __init__(self, rank, count):
-        super().__init__()
-        self.rank, self.count, self.collectives, self.bytes = rank, count, 0, 0.0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func.namespace == "c10d":
-            self.collectives += 1
-            if "alltoall" in func.name():
-                counts = args[4]
-                self.bytes += (sum(counts) - counts[self.rank]) * args[1].element_size()
-            else:
-                size = sum(x.numel() * x.element_size() for x in args[0])
-                self.bytes += 2 * size * (self.count - 1) / self.count
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("count", [2, 8, 64, 1024])
 @pytest.mark.parametrize("rule", [muon, soap, clipped_sgd])
 def test_a_step_sends_what_its_plan_says(rule, count):
     """Exactly where parts are even: what all ranks send on average, and flags."""
     plan, sent = rule.plan((count, 8), count), []
     for rank in (0, 1):  # who owns the matrix, and who does not
-        with fake_mesh(count, rank) as mesh:
+        with fake_mesh(count, rank=rank) as mesh:
             place = lambda x: distribute_tensor(x, mesh, [Shard(0)], src_data_rank=None)  # noqa: E731
             params = [nn.Parameter(place(torch.randn(count, 8)))]
             opt = rule(params)

@@ -1,0 +1,1 @@
+"""More machines than there are here: what a step takes on them, on paper, from the plans."""

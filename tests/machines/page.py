@@ -1,0 +1,220 @@
+"""Writes docs/scale.md: steps among thousands of ranks, on paper; bytes and host time, measured.
+
+PYTHONPATH=tests python -m machines.page [--measure]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import normdsl.algorithms as algorithms
+from machines import model
+from machines.measured import LARGE, MANY, RANKS, SMALL, measured
+from machines.model import BETWEEN, GROUP, INSIDE, NODE, SPEED, Time
+from machines.networks import NETWORKS, Network
+from normdsl.show.grid import Grid
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE, FIGURES = DOCS / "scale.md", DOCS / "scale.json"
+COUNTS = (8, 64, 256, 1024, 4096)
+FAR, SHARDS = (1024, 4096), (256, 64, 8)
+RULES = ("muon", "soap", "shampoo", "kl_shampoo", "adafactor", "clipped_sgd", "adamw")
+
+HEAD = f"""# Scale: what a step sends, and how long it takes among thousands of ranks
+
+Made by `make scale`. The first two tables are on paper: no figure in them was measured. They are
+computed from `rule.plan(shape, ranks)`, `rule.cost(shape)` and the owners that a step would have.
+The last two are counted and measured on one machine with two cores.
+
+## The model
+
+A message takes α, a byte 1/β, and an operation 1/γ; nothing overlaps. Ranks are GPUs, {NODE} in a
+machine.
+
+| | | source |
+| --- | --- | --- |
+| α between machines | {BETWEEN.latency * 1e6:.1f} µs | NCCL's table of latencies (src/graph/tuning.cc), a network, ring, simple protocol |
+| β between machines | {BETWEEN.rate / 1e9:.0f} GB/s a rank | a network card of 400 Gb/s for each GPU |
+| α, β inside a machine | {INSIDE.latency * 1e6:.1f} µs, {INSIDE.rate / 1e9:.0f} GB/s | the same table, NVLink; data sheet of the H100 |
+| γ | {SPEED / 1e12:.0f} TFLOP/s | a large bfloat16 product reaches 60 % of the 989 TFLOP/s of an H100's data sheet |
+
+The rule is Muon with Jordan's five polynomials, whose products on the short side every rank or
+group repeats. Rows are cut among all ranks (`fully_shard`), and numbers are sent in float32, as
+the runtime does today.
+
+| network | shapes of | hidden matrices | entries |
+| --- | --- | --: | --: |
+"""
+
+PLANS = f"""
+## Four ways to compute polar factors
+
+- **all-gather**: every rank gathers all momenta and computes all of them.
+- **owner**, what a step does: parts go to the rank that computes the matrix, and back, by two
+  all-to-alls. Owners are chosen by longest processing time first. All bytes of a matrix pass its
+  owner, so that the busiest owner counts, not the mean.
+- **groups of {GROUP}**: the ranks of a machine own a matrix together, divide the products along
+  its long side and sum Gram matrices over NVLink. Not implemented.
+- **Gram**: nothing is put together; each polynomial sums the Gram matrices of all layers over all
+  ranks, in one all-reduce. Not implemented.
+
+Milliseconds, computing + sending:
+
+"""
+
+READING = """
+- *All-gather* does not scale: its work and bytes are the same on any number of ranks.
+- *Gram* sends 5 · 2 · m² for each matrix instead of 2 mn / P, and repeats what is m × m. Even with one
+  packed all-reduce for all layers it is behind an owner everywhere.
+- *Owner* falls with the ranks until each matrix has a rank of its own. From there the largest matrix
+  is the limit: its work, and that all of it must arrive at one rank and leave it. Then
+  the number of messages is, which grows with the ranks: at 1,024 it is most of a step of 1 B or
+  7 B.
+- *Groups* divide the largest matrix by eight in both respects. Where there are more matrices than
+  groups they lose, since what is m × m is repeated; from 1,024 ranks on they win, and by much for 70 B
+  on 4,096.
+"""
+
+HYBRID = """
+## How HSDP bounds it
+
+With a mesh of replicas × shards (`HSDP`), a matrix is put together from the shards of one replica,
+and all ranks share the matrices, so that the work is that of an owner among all ranks. Messages in are
+then bounded by the shards. On the way back there are two ways: *one hop*, an owner sends its result to
+all ranks, which is what a step does today; *two hops*, it sends parts to its replica, and ranks that hold
+the same part gather from one another. Milliseconds, computing + sending:
+
+"""
+
+HYBRID_READING = """
+One hop makes an owner send its matrix once for each replica, and a message to every rank: at 7 B and
+70 B replicas then cost more than they save on 4,096 ranks. Two hops bound the messages by shards +
+replicas, and pay by bytes, since a rank receives 1 / shards of the network. The larger the network,
+the more shards: on 4,096 ranks 64 are best of these for 1 B, 256 for 7 B and 70 B.
+"""
+
+BYTES = f"""
+## Bytes, beside torch.optim.Muon
+
+What a rank sends for W of {LARGE[0]} × {LARGE[1]}, rows cut among {RANKS} ranks, over the bytes of W in
+float32: for our rules by their plan, which tests compare with what is counted (flags of four bytes aside);
+for torch.optim counted, by the same dispatch mode, on DTensors in a group of pretended ranks.
+Our collectives are for all matrices of a rule together; those of torch.optim for each matrix.
+
+"""
+
+DION = """
+dion (microsoft/dion, not on the package index, so not counted here) has two all-to-alls for each shape of
+matrices in bfloat16: by its code half of Muon's share above. We send float32; half of it is a matter of the
+wire's dtype, which is not a choice yet.
+"""
+
+HOST = f"""
+## What a step takes the host
+
+Milliseconds of `step()` for {MANY} matrices of {SMALL[0]} × {SMALL[1]}, so small that Python and dispatch are most of it: medians
+of steps that take turns, on one core, plain and as one of {RANKS} ranks with rows cut (an eighth of the entries; nothing
+travels, so only the host's part is seen). **The machine was shared with other work**: compare columns and rows, not
+milliseconds with another page's.
+
+"""
+
+
+def _ms(time: Time) -> str:
+    return f"{1e3 * time.work:,.0f} + {1e3 * time.sent:,.0f}"
+
+
+def networks() -> str:
+    """Return the rows of the networks."""
+    rows = (
+        f"| {x.name} | {x.like} | {len(x.matrices)} | {x.entries / 1e9:.2f} B |\n" for x in NETWORKS
+    )
+    return "".join(rows)
+
+
+def plans() -> Grid:
+    """Return how long a step takes in four ways."""
+    head = ["network", "ranks", "all-gather", "owner", "limited by"]
+    rows = [
+        [network.name, f"{count:,}", *_ways(network, count)]
+        for network in NETWORKS
+        for count in COUNTS
+    ]
+    return Grid([*head, f"groups of {GROUP}", "limited by", "Gram"], rows)
+
+
+def _ways(network: Network, count: int) -> Iterator[str]:
+    yield _ms(model.gathered(network, count))
+    for group in (1, GROUP):
+        if group == count:
+            yield from ("–", "–")
+            continue
+        found = model.owner(network, count, group)
+        yield from (_ms(found), found.limit)
+    yield _ms(model.summed(network, count))
+
+
+def hybrid() -> Grid:
+    """Return how long a step takes on meshes of replicas × shards."""
+    head = ["network", "ranks", "no replicas", *(f"{s} shards" for s in SHARDS)]
+    rows = []
+    for network in NETWORKS:
+        for count in FAR:
+            two = [_ms(model.hybrid(network, count, s, hops=2)) for s in SHARDS]
+            one = _ms(model.hybrid(network, count, SHARDS[0], hops=1))
+            rows.append([network.name, f"{count:,}", _ms(model.owner(network, count)), *two, one])
+    return Grid([*head, f"{SHARDS[0]} shards, one hop"], rows)
+
+
+def sent(counted: Mapping[str, Mapping[str, float]]) -> Grid:
+    """Return what a rank sends for a matrix, and in how many collectives."""
+    rows = []
+    for name in RULES:
+        plan = getattr(algorithms, name).plan(LARGE, RANKS)
+        flags = f"{plan.collectives} + {plan.flags} flags"
+        kinds = dict.fromkeys(f"{x.shape} {x.how}" for x in plan.sent)
+        crosses = ", ".join(kinds) or "nothing"
+        rows.append([f"`{name}`", _share(plan.share), flags, crosses])
+    for name, found in counted.items():
+        what = "what each operation asks for"
+        rows.append([name, _share(found["share"]), f"{found['collectives']:.0f}", what])
+    return Grid(["", "bytes over those of W", "collectives", "what crosses"], rows)
+
+
+def _share(x: float) -> str:
+    return f"{x:.2f}" if x >= 0.01 or not x else f"{x:.0e}"
+
+
+def host(found: Mapping[str, Mapping[str, float]]) -> Grid:
+    """Return what a step takes the host."""
+    rows = [[name, f"{x['plain']:.1f}", f"{x['shards']:.1f}"] for name, x in found.items()]
+    return Grid(["", "plain, ms", f"one of {RANKS} ranks, ms"], rows)
+
+
+def page(figures: Mapping[str, Any]) -> str:
+    """Return the page, with what was measured."""
+    on = (
+        f"\ntorch {figures['torch']}, {figures['cores']} cores, "
+        f"for which {figures['load']:.0f} processes waited or ran at the end.\n"
+    )
+    parts = [HEAD, networks(), PLANS, plans().markdown(), "\n", READING, HYBRID]
+    parts += [hybrid().markdown(), "\n", HYBRID_READING, BYTES]
+    parts += [sent(figures["counted"]).markdown(), "\n", DION, HOST]
+    return "".join([*parts, host(figures["host"]).markdown(), "\n", on])
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--measure", action="store_true", help="count and measure anew")
+    if parser.parse_args().measure:
+        FIGURES.write_text(json.dumps(measured(), indent=1) + "\n")
+    PAGE.write_text(page(json.loads(FIGURES.read_text())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The page on thousands of ranks is what the model gives, and says what its tables say."""
+
+import json
+import math
+
+import pytest
+import torch
+from fake_ranks import Counted, fake_mesh
+from machines import model, page
+from machines.networks import NETWORKS
+from torch import nn
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+
+from normdsl.algorithms import muon
+
+
+def test_the_page_is_up_to_date():
+    assert page.PAGE.read_text() == page.page(json.loads(page.FIGURES.read_text())), (
+        "run: PYTHONPATH=tests python -m machines.page"
+    )
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda x: x.name)
+def test_what_the_page_says_of_ways(network):
+    for count in page.COUNTS:
+        owner = model.owner(network, count).total
+        assert owner < min(f(network, count).total for f in (model.gathered, model.summed))
+        if count > model.GROUP:
+            grouped = model.owner(network, count, model.GROUP).total
+            assert (grouped < owner) is (count >= 1024 or (network.name, count) == ("1 B", 256))
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda x: x.name)
+def test_what_the_page_says_of_replicas(network):
+    two = {s: model.hybrid(network, 4096, s, hops=2).total for s in page.SHARDS}
+    assert min(two, key=two.get) == (64 if network.name == "1 B" else 256)
+    alone, one = model.owner(network, 4096), model.hybrid(network, 4096, 256, hops=1)
+    assert (one.total > alone.total) is (network.name != "1 B")
+
+
+def test_work_is_linear_in_the_long_side():
+    divided, rest = model.work((256, 512))
+    whole = muon.cost((256, 2048), schedule=model.SCHEDULE).products
+    assert 4 * divided + rest == whole > 4 * rest > 0
+
+
+def test_an_owner_sends_to_all_replicas_in_one_hop():
+    """What the page says that a step does, counted: R W less the part that it keeps."""
+    shape = (16, 8)
+    with fake_mesh(2, 4) as mesh:
+        place = lambda x: distribute_tensor(  # noqa: E731
+            x, mesh, [Replicate(), Shard(0)], src_data_rank=None
+        )
+        param = nn.Parameter(place(torch.randn(shape)))
+        opt = muon([param], replicas=True)
+        param.grad = place(torch.randn(shape))
+        opt.step()
+        with Counted(0, mesh.size()) as seen:
+            opt.step()
+    assert int(opt.state[param]["owner"]) == 0
+    size = 4 * math.prod(shape)
+    assert seen.bytes == pytest.approx(2 * size - size / 4, abs=100)  # and flags
