@@ -11,9 +11,9 @@ from collections import defaultdict
 from functools import lru_cache
 
 import attrs
-from machines.networks import Network, Shape
 
 import normdsl as nd
+from machines.networks import Network, Shape
 from normdsl.algorithms import muon
 from normdsl.compiler.sharding.cut import setting_of
 from normdsl.compiler.sharding.owners import dealt

@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 from fake_ranks import Counted, fake_mesh
-from machines import model, page
-from machines.networks import NETWORKS
 from torch import nn
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
+from machines import model, page
+from machines.networks import NETWORKS
 from normdsl.algorithms import muon
 
 
