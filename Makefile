@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: tour test check lint types layers tutorials notebooks wheel soundness parity reliability table bench scale suites clean
+.PHONY: tour test check lint types layers tutorials notebooks docs wheel soundness parity reliability table bench \
+  experiments scale suites clean
 
 tour: $(STAMP)  ## the main job: from ten lines to a trained model
 	$(BIN)/normdsl tour
@@ -13,7 +14,7 @@ tour: $(STAMP)  ## the main job: from ten lines to a trained model
 test: $(STAMP)  ## the whole test suite, one process per core
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-check: lint types test tutorials wheel  ## everything that must be green; layers are among the tests
+check: lint types test tutorials docs wheel  ## everything that must be green; layers are among the tests
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -32,6 +33,9 @@ notebooks: $(STAMP)  ## JupyterLab with the tutorials, and all that they import
 	$(BIN)/python -c "import jupyterlab" 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[notebook,tour]'
 	$(BIN)/jupyter lab tutorials
+
+docs: $(STAMP)  ## the site, build/docs/html; fails on a warning or an undocumented public name
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -n -q -c docs/website -d build/docs/doctrees . build/docs/html
 
 wheel: $(STAMP)  ## build a wheel, install it elsewhere, import it from there
 	$(BIN)/python tests/wheel.py
@@ -54,6 +58,9 @@ bench: $(STAMP)  ## docs/speed.*: steps beside other packages, on this CPU; leav
 	$(BIN)/normdsl bench --page docs/speed.md --read docs/speed.json \
 	  $(patsubst %,--read %,$(wildcard docs/speed-cuda.json))
 
+experiments: $(STAMP)  ## docs/experiments.*: every method on small problems (hours; resumable)
+	$(BIN)/normdsl reproduce scale charlm lora --folder docs/experiments --page docs/experiments.md
+
 scale: $(STAMP)  ## docs/scale.md: steps among thousands of ranks, on paper; bytes and host time
 	PYTHONPATH=tests $(BIN)/python -m machines.page --measure
 
@@ -61,7 +68,7 @@ suites: $(STAMP)  ## suites of others against our optimizers, from their sdists;
 	PYTHONPATH=tests $(BIN)/python -m suites.run
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info tour.png
+	rm -rf $(VENV) build dist docs/api docs/gallery *.egg-info tour.png
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from normdsl.algorithms.adagrad import adagrad, madgrad, madgrad_ema, rmsprop
 from normdsl.algorithms.adam import adam, adam_sania, adamax, adamw, amsgrad
+from normdsl.algorithms.adapters import bernoulli_lora, oplora, svd_lora, weight_lora
 from normdsl.algorithms.averaged import (
     averaged_sgd,
     lookahead_adamw,
@@ -21,6 +22,8 @@ from normdsl.algorithms.curvature import (
     adahessian,
     aicn,
     cubic_newton,
+    exact_newton,
+    gauss_newton_cg,
     gns_newton,
     newton_cg,
     oasis,
@@ -54,11 +57,11 @@ from normdsl.algorithms.fisher import mfac
 from normdsl.algorithms.full_matrix import full_matrix_adagrad, natural_gradient
 from normdsl.algorithms.kfac import kfac
 from normdsl.algorithms.low_rank import (
-    bernoulli_lora,
     dct_adamw,
     dion,
     dion2,
     drop_muon,
+    drop_muon_suffix,
     galore,
     online_subspace_descent,
     power_sgd,
@@ -70,6 +73,7 @@ from normdsl.algorithms.momenta import accelerated_sgd, nesterov_sgd, optimistic
 from normdsl.algorithms.moments import adabelief, adadelta, adan, mars, optimistic_amsgrad, qhadam
 from normdsl.algorithms.muadam import (
     bounded_muadam_sania,
+    bounded_polyak_muadam_sania,
     muadam,
     muadam_sania,
     polyak_muadam_sania,
@@ -121,11 +125,24 @@ from normdsl.algorithms.sharpness import (
     gradient_regularization,
     sam,
     smb,
+    smbi,
     twin_polyak,
 )
 from normdsl.algorithms.sign import lion, sign_sgd, signum
 from normdsl.algorithms.trust import lamb, lars
 from normdsl.algorithms.whitening import psgd_dense, psgd_kron, psgd_triangular
+from normdsl.algorithms.workers import (
+    des_loc,
+    diloco,
+    ef21,
+    ef21_muon,
+    ef21_sgdm,
+    error_feedback,
+    local_sgd,
+    mt_dao,
+    muloco,
+    normalized_ef21,
+)
 from normdsl.algorithms.zeroth_order import jaguar_frank_wolfe, jaguar_muon, jaguar_sign
 from normdsl.near import module_face
 
@@ -234,6 +251,7 @@ __all__ = [  # noqa: RUF022 (by family)
     "muadam",
     "muadam_sania",
     "bounded_muadam_sania",
+    "bounded_polyak_muadam_sania",
     "rmsspectral",
     "polyak_muadam_sania",
     # eigenbasis
@@ -269,7 +287,9 @@ __all__ = [  # noqa: RUF022 (by family)
     "sophia",
     "sophia_g",
     "oasis",
+    "exact_newton",
     "newton_cg",
+    "gauss_newton_cg",
     "aicn",
     "gns_newton",
     "saddle_free_newton",
@@ -284,12 +304,17 @@ __all__ = [  # noqa: RUF022 (by family)
     "randomized_hessian_momentum",
     "sarah",
     "storm",
-    # low_rank
+    # adapters
     "bernoulli_lora",
+    "oplora",
+    "svd_lora",
+    "weight_lora",
+    # low_rank
     "dct_adamw",
     "dion",
     "dion2",
     "drop_muon",
+    "drop_muon_suffix",
     "galore",
     "online_subspace_descent",
     "power_sgd",
@@ -301,11 +326,23 @@ __all__ = [  # noqa: RUF022 (by family)
     "lora_rite",
     "scaled_adamw",
     "scaled_gd",
+    # workers
+    "local_sgd",
+    "des_loc",
+    "mt_dao",
+    "diloco",
+    "muloco",
+    "error_feedback",
+    "ef21",
+    "ef21_sgdm",
+    "normalized_ef21",
+    "ef21_muon",
     # sharpness
     "extragradient",
     "gradient_regularization",
     "sam",
     "smb",
+    "smbi",
     "twin_polyak",
 ]
 

@@ -114,6 +114,24 @@ def oasis(lr: nd.NonNegative = 0.1, beta: nd.Fraction = 0.999, floor: nd.Positiv
 
 
 @nd.optimizer
+def exact_newton(lr: nd.NonNegative = 1.0):
+    """Newton's method, layer by layer, with the whole Hessian of each.
+
+    W ← W − lr D,  vec(D) = H⁻¹ vec(G),  H = ∇²f(W) in the entries of the layer, mn×mn, by mn
+    products with it; what it finds need not be a minimum. On φ(f) it is that on f with the rate
+    lr κ, κ = 1/(1 + φ''/φ' ⟨G, D⟩), which may be above 1 or negative (arXiv:2509.25782): a theorem,
+    as `exact_newton.on_loss(φ).equals(…)` shows.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.exact_newton.check("affine", witnesses=False).answer
+        'invariant if H has full rank'
+    """
+    H = nd.hessian()
+    return W - lr * nd.unvec(nd.inverse(H) @ nd.vec(G))
+
+
+@nd.optimizer
 def newton_cg(lr: nd.NonNegative = 1.0, damping: nd.NonNegative = 1e-3):
     """Newton's method, damped, the system solved by three conjugate gradients.
 
@@ -127,6 +145,25 @@ def newton_cg(lr: nd.NonNegative = 1.0, damping: nd.NonNegative = 1e-3):
         'invariant if damping = 0'
     """
     D = nd.solve_linear(lambda V: nd.hessian_product(V) + damping * V, G, iterations=3)
+    return W - lr * D
+
+
+@nd.optimizer
+def gauss_newton_cg(lr: nd.NonNegative = 1.0, damping: nd.NonNegative = 1e-3):
+    """The Gauss-Newton method, damped, the system solved by three conjugate gradients.
+
+    W ← W − lr D with (Jᵀ Q J + λ I) D ≈ G, λ = damping, J the Jacobian of the outputs and Q the
+    Hessian of the loss by these (Schraudolph, 2002; Martens, 2010). EGN (Korbit et al., 2024,
+    arXiv:2405.14402) solves it exactly, by a system of batch size times outputs; three of these
+    are enough for that here. The closure marks the outputs: `z = nd.outputs(model(x))`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.gauss_newton_cg.check("orthogonal", witnesses=False).answer
+        'invariant'
+    """
+    product = nd.gauss_newton_product
+    D = nd.solve_linear(lambda V: product(V) + damping * V, G, iterations=3)
     return W - lr * D
 
 

@@ -65,7 +65,7 @@ def power_sgd(
         new = (G + E).T @ P
         return G + E - P @ new.T, new
 
-    E, _ = nd.fix(step, (nd.zeros_like(G), nd.normal(nd.cols, rank)))
+    E, Q = nd.fix(step, (nd.zeros_like(G), nd.normal(nd.cols, rank)))  # noqa: RUF059 (its name)
     g = G + nd.prev(E) - E
     m = nd.momentum(g, momentum, normalized=False)
     return (1 - lr * weight_decay) * W - lr * (g + m)
@@ -268,8 +268,8 @@ def drop_muon(
 
     a = 1 with probability `share`, else 0, for each layer;  m ← m + a (1 − β) (G − m),
     W ← W − lr a ‖m‖_* polar(m): the sharp operator of the spectral norm. By Gruntkowska et al.,
-    2025, arXiv:2510.02239, where the layers that step may depend on one another, as all from a
-    random one on do, and gradients of the others are not computed.
+    2025, arXiv:2510.02239, where the layers that step may depend on one another, as those of
+    `drop_muon_suffix` do, and gradients of the others are not computed.
 
     Example:
         >>> import normdsl as nd
@@ -282,23 +282,23 @@ def drop_muon(
 
 
 @nd.optimizer
-def bernoulli_lora(
-    lr: nd.NonNegative = 0.1,
-    share: nd.Fraction = 0.5,
-    rank: nd.Rank = 8,
+def drop_muon_suffix(
+    lr: nd.NonNegative = 0.02,
+    beta: nd.Fraction = 0.9,
+    depth: nd.Share = 1.0,
 ):
-    """Bernoulli-LoRA: gradient descent in a random subspace of columns or of rows, by a coin.
+    """Drop-Muon from a random layer on: all layers behind one that is drawn step, others stay.
 
-    With probability `share` W ← W − lr Q Qᵀ G, else W ← W − lr G P Pᵀ, with fresh frames Q and P of
-    normal numbers: H = B (BᵀB)⁺ Bᵀ is Q Qᵀ for B = Q R. The factor that is trained is eliminated,
-    and the step is one of W. By Sokolov et al., 2025, arXiv:2508.03820, on one worker with the
-    gradient itself; RAC-LoRA, 2410.08305, is that with one side always.
+    a = 1 where u ≤ d, else 0, with one u for all layers, uniform between 0 and 1, and d = depth;
+    m ← m + a (1 − β) (G − m),  W ← W − lr a ‖m‖_* polar(m) (Gruntkowska et al., 2025,
+    arXiv:2510.02239). With d = 1/b, 2/b, …, 1 for the b layers in their order, each in a parameter
+    group of its own, the first of those that step is uniform. Backward may end there.
 
     Example:
         >>> import normdsl as nd
-        >>> nd.algorithms.bernoulli_lora.check("orthogonal").answer
-        'invariant in law'
+        >>> nd.algorithms.drop_muon_suffix.check("orthogonal").answer
+        'invariant'
     """
-    Q, P = nd.random_frame(nd.rows, rank), nd.random_frame(nd.cols, rank)
-    left = nd.mask(share)
-    return W - lr * (left * Q @ Q.T @ G + (1 - left) * G @ P @ P.T)
+    a = nd.where(nd.uniform(over="layers") <= depth, 1, 0)
+    m = nd.fix(lambda m: m + a * (1 - beta) * (G - m), nd.zeros_like(G))
+    return W - lr * a * nd.spectral.sharp(m)

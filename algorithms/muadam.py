@@ -118,8 +118,8 @@ def polyak_muadam_sania(
     the linear models f_s + ⟨G_s, W − W_s⟩ at W (MoMo: Schaipp et al., 2023, arXiv:2305.07583): by
     the loss itself, steps along the average m̂ diverge. The dual norm is that of all layers, by ℓ2.
     Suggested by the theory of Veprikov et al., 2025 (arXiv:2510.10777), published by nobody. Having
-    no ε, it moves entries whose gradients nearly vanish the most: on noisy losses it may need a
-    small lr, or diverge. Call `opt.step(loss=…)`.
+    no ε, it moves entries whose gradients nearly vanish the most, and diverges on noisy losses: see
+    `bounded_polyak_muadam_sania`. Call `opt.step(loss=…)`.
 
     Example:
         >>> import normdsl as nd
@@ -134,3 +134,35 @@ def polyak_muadam_sania(
     offset = nd.ema(nd.loss - nd.sum(nd.inner(W, G), over="layers"), beta1, debias=True)
     gap = nd.maximum(offset + nd.sum(nd.inner(W, m), over="layers") - floor, 0)
     return W - lr * gap * nd.reciprocal(norm.dual(m)) ** 2 * norm.sharp(m)
+
+
+@nd.optimizer
+def bounded_polyak_muadam_sania(
+    lr: nd.NonNegative = 1.0,
+    beta1: nd.Fraction = 0.9,
+    beta2: nd.Fraction = 0.999,
+    bound: nd.Positive = 0.1,
+    floor: nd.LossValue = 0.0,
+):
+    """Polyak–MuAdam-SANIA, bounded: no entry moves by more than a share of what it was at first.
+
+    W ← W + clip(Δ, ± bound |W₁|), with Δ the step of `polyak_muadam_sania`, in the norm of Veprikov
+    et al., 2025 (arXiv:2510.10777). The bound is in the units of W, and Polyak's length has none of
+    the loss: still scale and loss-scale invariant at once, it trains where that step diverges.
+    Entries that start from zero stay zero: give such parameters to another rule. New here. Call
+    `opt.step(loss=…)`.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.bounded_polyak_muadam_sania.check("scale").answer
+        'invariant'
+        >>> nd.algorithms.bounded_polyak_muadam_sania.check("loss_scale", floor=0).answer
+        'invariant'
+    """
+    m = nd.ema(G, beta1, debias=True)
+    v = nd.ema(G * G, beta2, debias=True)
+    norm = nd.over_layers(nd.preconditioned(nd.spectral, hadamard=nd.sqrt(v)), nd.lp(2))
+    offset = nd.ema(nd.loss - nd.sum(nd.inner(W, G), over="layers"), beta1, debias=True)
+    gap = nd.maximum(offset + nd.sum(nd.inner(W, m), over="layers") - floor, 0)
+    move = lr * gap * nd.reciprocal(norm.dual(m)) ** 2 * norm.sharp(m)
+    return W - nd.clip_entries(move, bound * nd.abs(nd.start(W)))

@@ -87,23 +87,10 @@ def twin_polyak(kappa: nd.NonNegative = 1.0, apart: nd.Positive = 0.1):
     return step(W, nd.loss - nd.loss_at(begun(nd.prev(y, init=W))), G)
 
 
-@nd.optimizer
-def smb(lr: nd.Positive = 1.0, shrink: nd.Fraction = 0.99, c: nd.NonNegative = 0.1):
-    """SMB: a step is tried; if the loss falls too little, each layer takes that of a model instead.
-
-    s = −lr G; if f(W + s) ≤ f(W) − c lr ‖G‖², W ← W + s. Otherwise with y = ∇f(W + s) − G and, for
-    each layer, β = ‖s‖ (‖y‖ + ‖G‖/η), η = shrink, ϑ = β² − ‖s‖² ‖y‖², a = −‖s‖²/(β − ⟨y, s⟩),
-    W ← W + a G + a/ϑ ((‖y‖² ⟨s, G⟩ − β ⟨y, G⟩) s + (‖s‖² ⟨y, G⟩ − β ⟨s, G⟩) y) (Birbil et al.,
-    2021, arXiv:2111.07058). The code can change lr once per epoch, by how often steps fail, and
-    SMBi asks on a new sample at W + s. Two evaluations a step.
-
-    Example:
-        >>> import normdsl as nd
-        >>> nd.algorithms.smb.check("orthogonal", witnesses=False).answer
-        'invariant'
-    """
+def model_building(lr, shrink, c, fresh):
+    """Return the next weights of SMB, where the model's second gradient is on a sample."""
     s, size = -lr * G, nd.frobenius.value
-    y = nd.gradient(at=W + s) - G
+    y = nd.gradient(at=W + s, fresh=fresh) - G
     beta = size(s) * (size(y) + size(G) / shrink)
     below = nd.reciprocal(beta**2 - (size(s) * size(y)) ** 2)
     toward = nd.inner(y, y) * nd.inner(s, G) - beta * nd.inner(y, G)
@@ -112,3 +99,37 @@ def smb(lr: nd.Positive = 1.0, shrink: nd.Fraction = 0.99, c: nd.NonNegative = 0
     gain = c * lr * nd.sum(nd.inner(G, G), over="layers")
     tried = nd.loss_at(W + s) <= nd.loss - gain
     return W + nd.where(tried, s, model * (G + below * (toward * s + beside * y)))
+
+
+@nd.optimizer
+def smb(lr: nd.Positive = 1.0, shrink: nd.Fraction = 0.99, c: nd.NonNegative = 0.1):
+    """SMB: a step is tried; if the loss falls too little, each layer takes that of a model instead.
+
+    s = −lr G; if f(W + s) ≤ f(W) − c lr ‖G‖², W ← W + s. Otherwise with y = ∇f(W + s) − G and, for
+    each layer, β = ‖s‖ (‖y‖ + ‖G‖/η), η = shrink, ϑ = β² − ‖s‖² ‖y‖², a = −‖s‖²/(β − ⟨y, s⟩),
+    W ← W + a G + a/ϑ ((‖y‖² ⟨s, G⟩ − β ⟨y, G⟩) s + (‖s‖² ⟨y, G⟩ − β ⟨s, G⟩) y) (Birbil et al.,
+    2021, arXiv:2111.07058). The code can change lr once per epoch, by how often steps fail. Two
+    evaluations a step.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.smb.check("orthogonal", witnesses=False).answer
+        'invariant'
+    """
+    return model_building(lr, shrink, c, fresh=False)
+
+
+@nd.optimizer
+def smbi(lr: nd.Positive = 1.0, shrink: nd.Fraction = 0.99, c: nd.NonNegative = 0.1):
+    """SMBi: SMB, whose model takes the gradient at the trial point on a sample of its own.
+
+    As `smb`, with y = ∇f′(W + s) − G of a second sample f′, so that the step of the model depends
+    less on the sample that failed (Birbil et al., 2021, arXiv:2111.07058): `opt.step(closure,
+    fresh=other)`. Three evaluations a step.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.smbi.check("orthogonal", witnesses=False).answer
+        'invariant'
+    """
+    return model_building(lr, shrink, c, fresh=True)

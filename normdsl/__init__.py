@@ -19,13 +19,17 @@ from typing import Any
 #: Where the public names are defined, by module. `__init__.pyi` tells type checkers the same.
 _NAMES = {
     "compiler.audit.audit": "audit",
+    "compiler.invariance.group": "Action Group",
     "compiler.invariance.repair": "repair",
     "compiler.invariance.solve": "solve",
     "compiler.routing.roles": "roles",
     "compiler.runtime.capture": "capture",
+    "compiler.runtime.outputs": "outputs",
     "compiler.runtime.functional": "functional",
     "compiler.runtime.schedule_error": "schedule_error",
+    "compiler.runtime.simulated": "simulate",
     "compiler.verdicts.check": "compare",
+    "compiler.verdicts.twins": "twins",
     "declaration": "Declaration from_json optimizer",
     "declarations.hyperparameters": "Hyperparameter",
     "declarations.serial": "to_json",
@@ -33,6 +37,7 @@ _NAMES = {
         "DeclarationError DomainError FactorisationError GradientError HyperparameterError "
         "NormdslError NormdslWarning SerializationError ShapeError"
     ),
+    "exploring.explore": "explore",
     "expressions.domains": "Count Domain Fraction LossValue NonNegative Positive Rank Real Share",
     "expressions.expr": "Expr",
     "expressions.gauge": "Gauge",
@@ -53,6 +58,7 @@ _NAMES = {
     "schedules.schedule": "Schedule exact",
     "version": "__version__",
     "vocabulary.averages": "accumulate ema eye_like momentum prev recent zeros_like",
+    "vocabulary.compressors": "quantize random_k sign_compress top_k",
     "vocabulary.draws": "normal_like signs_like uniform uniform_like",
     "vocabulary.entrywise": (
         "abs clamp cos exp log maximum minimum mod reciprocal sign sqrt tanh where"
@@ -64,7 +70,7 @@ _NAMES = {
         "cholesky diag diagonal eigenbasis eigenvalues inverse matrix_power polar triu unvec vec"
     ),
     "vocabulary.ports": "Matrix",
-    "vocabulary.queries": "gradient hessian_product loss_at",
+    "vocabulary.queries": "gauss_newton_product gradient hessian hessian_product loss_at",
     "vocabulary.reductions": "block_mean inner kth_largest max mean quantile sum trace",
     "vocabulary.schedules": "cosine every inverse_sqrt linear_decay piecewise warmup wsd",
     "vocabulary.solves": "solve_linear",
@@ -76,6 +82,7 @@ _MODULES = {
     "algorithms": "algorithms",
     "decay": "vocabulary.decay",
     "groups": "compiler.invariance.groups",
+    "plot": "plot",
     "scale": "vocabulary.scale",
     "views": "compiler.runtime.views",
 }

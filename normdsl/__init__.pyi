@@ -1,16 +1,22 @@
 """The public names, for type checkers and editors."""
 
 from normdsl import algorithms as algorithms
+from normdsl import plot as plot
 from normdsl.compiler.audit.audit import audit as audit
 from normdsl.compiler.invariance import groups as groups
+from normdsl.compiler.invariance.group import Action as Action
+from normdsl.compiler.invariance.group import Group as Group
 from normdsl.compiler.invariance.repair import repair as repair
 from normdsl.compiler.invariance.solve import solve as solve
 from normdsl.compiler.routing.roles import roles as roles
 from normdsl.compiler.runtime import views as views
 from normdsl.compiler.runtime.capture import capture as capture
 from normdsl.compiler.runtime.functional import functional as functional
+from normdsl.compiler.runtime.outputs import outputs as outputs
 from normdsl.compiler.runtime.schedule_error import schedule_error as schedule_error
+from normdsl.compiler.runtime.simulated import simulate as simulate
 from normdsl.compiler.verdicts.check import compare as compare
+from normdsl.compiler.verdicts.twins import twins as twins
 from normdsl.declaration import Declaration as Declaration
 from normdsl.declaration import from_json as from_json
 from normdsl.declaration import optimizer as optimizer
@@ -25,6 +31,7 @@ from normdsl.errors import NormdslError as NormdslError
 from normdsl.errors import NormdslWarning as NormdslWarning
 from normdsl.errors import SerializationError as SerializationError
 from normdsl.errors import ShapeError as ShapeError
+from normdsl.exploring.explore import explore as explore
 from normdsl.expressions.domains import Count as Count
 from normdsl.expressions.domains import Domain as Domain
 from normdsl.expressions.domains import Fraction as Fraction
@@ -102,6 +109,10 @@ from normdsl.vocabulary.averages import momentum as momentum
 from normdsl.vocabulary.averages import prev as prev
 from normdsl.vocabulary.averages import recent as recent
 from normdsl.vocabulary.averages import zeros_like as zeros_like
+from normdsl.vocabulary.compressors import quantize as quantize
+from normdsl.vocabulary.compressors import random_k as random_k
+from normdsl.vocabulary.compressors import sign_compress as sign_compress
+from normdsl.vocabulary.compressors import top_k as top_k
 from normdsl.vocabulary.draws import normal_like as normal_like
 from normdsl.vocabulary.draws import signs_like as signs_like
 from normdsl.vocabulary.draws import uniform as uniform
@@ -139,7 +150,9 @@ from normdsl.vocabulary.matrices import triu as triu
 from normdsl.vocabulary.matrices import unvec as unvec
 from normdsl.vocabulary.matrices import vec as vec
 from normdsl.vocabulary.ports import Matrix as Matrix
+from normdsl.vocabulary.queries import gauss_newton_product as gauss_newton_product
 from normdsl.vocabulary.queries import gradient as gradient
+from normdsl.vocabulary.queries import hessian as hessian
 from normdsl.vocabulary.queries import hessian_product as hessian_product
 from normdsl.vocabulary.queries import loss_at as loss_at
 from normdsl.vocabulary.reductions import block_mean as block_mean

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
     from normdsl.compiler.runtime.views import View
     from normdsl.compiler.sharding.traffic import ShardingPlan
+    from normdsl.compiler.verdicts.equality import Equality
     from normdsl.declarations.configured import ConfiguredRule
 
 
@@ -182,11 +183,65 @@ class Declaration(Rule):
 
         return check(self, group, **assumptions)
 
+    def on_loss(self, function: Callable[..., Any], name: str | None = None) -> Declaration:
+        """Return the rule on the loss φ(f), for a function φ of the loss f of the step.
+
+        By the chain rule it reads φ(f), φ' ∇f and φ' ∇²f + φ'' ∇f ∇fᵀ in the place of f, its
+        gradient and its Hessian, at W and at any other point. The gradients of the outputs of a
+        layer are multiplied by φ' as well. An increasing φ keeps minima where they are.
+
+        Args:
+            function: φ, of sums, products, powers, `nd.exp`, `nd.log`, `nd.tanh` and
+                `nd.reciprocal`; what else it reads, `nd.loss` among it, is constant. Further
+                arguments are hyper-parameters, as those of a rule.
+            name: of the rule; by default its own.
+
+        Raises:
+            DeclarationError: for anything but such a function.
+
+        Example:
+            >>> import normdsl as nd
+            >>> sgd = nd.optimizer(lambda lr=0.1: nd.W - lr * nd.G)
+            >>> print(sgd.on_loss(lambda f, a=1.0: nd.exp(a * f), "on_exponential"))
+            on_exponential(η: lr = 0.1, a = 1)
+              W ← W − η exp(a loss) a G
+        """
+        from normdsl.declarations.transformed import on_loss
+
+        return on_loss(self, function, name)
+
+    def equals(self, other: Rule, *, witnesses: bool = True) -> Equality:
+        """Return whether another rule takes the same steps, for all losses and hyper-parameters.
+
+        `equal` and `equal if` come with the identities that prove it; `not equal` with runs that
+        part, and what is neither proved nor refuted is `unknown`. With `on_loss` it is how an
+        identity of transformed losses is stated.
+
+        Args:
+            other: the other rule; what both call by one name is one number.
+            witnesses: whether runs are made where there is no proof.
+
+        Raises:
+            NormdslError: for anything but a rule of the same parameters.
+
+        Example:
+            >>> import normdsl as nd
+            >>> one = nd.optimizer(lambda lr=0.1: nd.W - lr * nd.sign(nd.G))
+            >>> print(one.equals(one.on_loss(lambda f: nd.exp(f))).answer)
+            equal
+            >>> print(one.equals(one.on_loss(lambda f: -f)).answer)
+            not equal
+        """
+        from normdsl.compiler.verdicts.equality import equality
+
+        return equality(self, other, witnesses=witnesses)
+
     def source(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> str:
         """Return the torch code for weights of `shape`; it imports torch alone.
 
-        Of a rule over several parameters, a module for each: `shape` is that of the product in
-        which they stand, and spaces that they share have 16 dimensions.
+        Of a rule over several parameters, a step of each and one of all: `shape` is that of the
+        product in which they stand, and spaces that they share have 16 dimensions. Of a rule that
+        averages over workers, the code that each of them runs.
 
         Raises:
             DeclarationError: if the shape is not two positive numbers.
@@ -197,16 +252,17 @@ class Declaration(Rule):
                 why="weights are matrices, rows × columns",
                 hint="pass shape=(256, 512)",
             )
+        from normdsl.compiler.lowering.joint_source import joint_source
         from normdsl.compiler.lowering.program import lower
 
         each = {
-            name: lower(part, schedule or Schedule()).source(size)
+            name: (lower(part, schedule or Schedule(), part.averages), size)
             for name, (part, size) in self.sized_parts(shape).items()
         }
-        if len(each) == 1:
-            return "".join(each.values())
-        heads = {name: f"# {name}, of {', '.join(each)}: a module of its own." for name in each}
-        return "\n".join(f"{heads[name]}\n{code}" for name, code in each.items())
+        if self.ports:
+            return joint_source(each)
+        ((program, size),) = each.values()
+        return program.source(size)
 
     def cost(self, shape: tuple[int, int] = (256, 512), schedule: Schedule | None = None) -> Cost:
         """Return what a step costs for weights of `shape`, before anything runs.

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 _LIBRARY = "normdsl"
-_USER_PARTS = ("normdsl.algorithms", "normdsl.cli")
+_USER_PARTS = ("normdsl.algorithms", "normdsl.cli", "normdsl.exploring.parts")
 
 
 @attrs.frozen

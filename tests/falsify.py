@@ -9,6 +9,7 @@ import draws
 import judging
 import proofs
 import runs
+import torch
 from programs import declared
 
 from normdsl import G, W
@@ -19,7 +20,9 @@ from normdsl.compiler.invariance.infer import Inference
 from normdsl.compiler.invariance.judgement import Failure
 from normdsl.compiler.invariance.verdict import Status, Verdict, proof_lines
 from normdsl.compiler.verdicts.check import check
+from normdsl.compiler.verdicts.elements import draw
 from normdsl.expressions.expr import Expr
+from normdsl.expressions.nodes import WorkersMean
 from normdsl.expressions.shapes import MATRIX
 
 #: Returns the claims about an expression, in a group, that numbers contradict.
@@ -84,6 +87,27 @@ def rule(update: Expr, group: Group) -> list[str]:
     outcome, drift = judging.settle(*draws.still(verdict))
     parted = outcome is judging.Outcome.DISAGREEMENT
     return wrong_lines(verdict) + ([f"{verdict.answer}, drift {drift:.2g}"] if parted else [])
+
+
+def several(expr: WorkersMean, group: Group) -> list[str]:
+    """Return the laws of a mean over workers that three of them, all moved alike, contradict."""
+    try:
+        judgements = Inference(group).judge(expr)
+    except Failure:
+        return []
+    shape, element = SHAPES[0], draw(group, SHAPES[0], 0)
+    probe = proofs.Probe(declared(W + G), [expr.arg])
+    means = []
+    for worker in range(3):
+        # Of a transform of the loss, each worker has the slope at its own.
+        own = attrs.evolve(element, c=element.c * (1 + worker * group.each_step))
+        twin = proofs.random_streams(shape, worker)
+        ours = [proofs.transported(group, own, *streams) for streams in twin]
+        both = [probe.run(x, probe.start(x[0][0], {}), {})[-1][0] for x in (ours, twin)]
+        means.append(torch.stack(both))
+    x, there = torch.stack(means).mean(0)
+    laws = (proofs.valued(j.law, {}) for j in judgements)
+    return [str(law) for law in laws if not proofs.gap(element, law, x, there) < proofs.TOLERANCE]
 
 
 def answer(expected: str) -> Falsifier:

@@ -59,6 +59,7 @@ def quadratic(grads, params, value: float = 1.5):
     def loss(moved):
         gaps = [w - start for w, start in zip(tree_leaves(moved), starts, strict=True)]
         pairs = zip(slopes, gaps, strict=True)
+        pairs = [(g, nd.outputs(gap)) for g, gap in pairs]
         found = torch.stack([(g * gap).sum() + (gap * gap).sum() / 2 for g, gap in pairs]).sum()
         # A number of Python, added under forward differentiation, has a tangent in float64.
         return found + torch.full_like(found, value)
@@ -73,17 +74,25 @@ def objective_of(rule: nd.Declaration, grads, params) -> dict:
 
 
 def layers_of(program, *args, **told):
-    """Return the arguments about layers of a lowered step whose batch is all of them, if any.
+    """Return what a lowered step is told of layers, if its batch is all of them, and of workers.
+
+    There is one worker, which the means are of.
 
     What it asks of the loss is answered by something that has the right shape.
     """
     known = {"layers": (), "own": ()} if program.layers else {}
+    known |= {"workers": (), "alone": ()} if program.workers else {}
     asked = [q for phase in program.phases for q in phase.asked]
     if asked:
         matrix, number = args[1] + 1, args[1].mean((-2, -1), keepdim=True)
-        known["answers"] = tuple(number if q.asked is Asked.LOSS else matrix for q in asked)
-    for node, survey in zip(program.layers, program.surveys, strict=True):
+        column = matrix.flatten(1).unsqueeze(2)
+        shapes = {Asked.LOSS: number, Asked.HESSIAN: column @ column.mT}
+        known["answers"] = tuple(shapes.get(q.asked, matrix) for q in asked)
+    for node, survey in zip(program.joined, program.surveys, strict=True):
         (own,) = survey(*args, **told, **known)
+        if node not in program.layers:
+            known |= {key: (*known[key], own) for key in ("workers", "alone")}
+            continue
         total = own.sum() if node.reducer is Reducer.SUM else own.amax()
         known["layers"] += (total.reshape(1, 1, 1),)
         known["own"] += (own,)

@@ -154,8 +154,8 @@ HEAD = """# Norms
 
 Written by `python tests/norms_doc.py`; a test keeps it in step with the code.
 
-‖M‖_* is the dual norm, lmo(M) = argmin ⟨M, X⟩ over ‖X‖ ≤ 1, and sharp(M) = −‖M‖_* lmo(M). An LMO
-is 0 at M = 0. Isometries are the largest classes with ‖P X Qᵀ‖ = ‖X‖ (rows, columns) and of
+‖M‖_\\* is the dual norm, lmo(M) = argmin ⟨M, X⟩ over ‖X‖ ≤ 1, and sharp(M) = −‖M‖_\\* lmo(M). An
+LMO is 0 at M = 0. Isometries are the largest classes with ‖P X Qᵀ‖ = ‖X‖ (rows, columns) and of
 matrices on vec X (entries); "typed" says that the definition is typed instead. An exact LMO is a
 closed form; an inexact one attains the dual norm up to the relative error given. For singular
 values σ, M = U σ Vᵀ; 1/p + 1/q = 1. Operator norms other than 1→q, p→∞ and 2→2 are refused:

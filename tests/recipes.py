@@ -16,15 +16,12 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.cli import main as cli
 from normdsl.compiler.invariance import index_rules
-from normdsl.compiler.invariance.drawn import rotation
-from normdsl.compiler.invariance.groups import Action, Group
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.rules import Outcome, rule
 from normdsl.compiler.kernels import polar
 from normdsl.compiler.lowering.printer import Printer
 from normdsl.expressions.expr import Entrywise, Expr
 from normdsl.expressions.facts import Facts
-from normdsl.expressions.matrix_classes import ORTHOGONAL, MatrixClass
 from normdsl.norms import Norm
 from normdsl.schedules.methods import Method
 from normdsl.show.notation import Level, Piece
@@ -103,13 +100,13 @@ def node() -> None:
 def _blocks(rng: np.random.Generator, size: int) -> np.ndarray:
     matrix = np.eye(size)
     for k in range(0, size - 1, 2):
-        matrix[k : k + 2, k : k + 2] = rotation(rng, 2)
+        matrix[k : k + 2, k : k + 2] = nd.Action.orthogonal("P").draw(rng, 2)
     return matrix
 
 
 def group() -> None:
-    cls = MatrixClass("block rotation", (ORTHOGONAL,), orthogonal=True, verb="rotated in blocks")
-    own = Group("block_rotations", "W = P W̃", rows=Action("P", cls, _blocks))
+    rows = nd.Action.orthogonal("P", _blocks, name="block rotation", verb="rotated in blocks")
+    own = nd.Group("block_rotations", "W = P W̃", rows=rows)
     assert nd.algorithms.muon.check(own).invariant
     assert nd.algorithms.adam.check(own).witness is not None
 

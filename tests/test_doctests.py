@@ -54,6 +54,7 @@ def examples():
 def public():
     """Return the full names of what users call."""
     values = [getattr(nd, name) for name in nd.__all__]
+    values += [getattr(nd.plot, name) for name in nd.plot.__all__]
     rules = [getattr(nd.algorithms, name) for name in nd.algorithms.__all__]
     named = [f"{x.__module__}.{x.__qualname__}" for x in [*values, *rules] if is_called(x)]
     listed = [name for module in VOCABULARIES for name in own(module)]

@@ -40,8 +40,11 @@ LAYERS = [
     ("algorithms", ("normdsl.algorithms",)),
     ("route", ("normdsl.routing",)),
     ("declaration", ("normdsl.declaration",)),
+    ("plot", ("normdsl.plot",)),
     ("benchmarks", ("normdsl.benchmarks",)),
     ("training", ("normdsl.training",)),
+    ("exploring", ("normdsl.exploring",)),
+    ("experiments", ("normdsl.experiments",)),
     ("command line", ("normdsl.cli",)),
     ("face", ("normdsl",)),
 ]

@@ -55,8 +55,8 @@ def check_wheel(checkout, folder):
             path.relative_to(ROOT) if name == "normdsl" else Path("normdsl", path.relative_to(ROOT))
         )
         for name in FOLDERS
-        for path in (ROOT / name).rglob("*.py*")
-        if path.suffix in (".py", ".pyi")
+        for path in (ROOT / name).rglob("*.*")
+        if path.suffix in (".py", ".pyi", ".js")
     }
     missing = sorted({*sources, "normdsl/py.typed"} - names)
     assert not missing, f"the wheel lacks {missing}"

@@ -78,7 +78,7 @@ def audit(
         The verdicts: a value that prints as tables, shows itself in a notebook, saves a picture.
 
     Raises:
-        RefusedError: if the optimizer takes no ordinary step on matrices in any dtype.
+        NormdslError: if the optimizer takes no ordinary step on matrices in any dtype.
 
     Example:
         >>> import normdsl as nd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +16,7 @@ from normdsl.compiler.audit.text import text
 from normdsl.errors import NormdslError
 from normdsl.near import did_you_mean
 from normdsl.show.grid import Grid
+from normdsl.show.page import paragraph, title
 
 _SEVERITY = [Status.UNSUPPORTED, Status.HOLDS, Status.UNKNOWN, Status.ABOVE, Status.BREAKS]
 
@@ -60,14 +60,17 @@ class Audit(Results):
         return str(self)
 
     def _repr_html_(self) -> str:
+        return title(f"audit of {self.name}") + self._picture() + self.grid().html()
+
+    def _picture(self) -> str:
+        """Return the picture for a page, or why there is none."""
         buffer = BytesIO()
-        draw(self, buffer, dpi=72)
-        picture = b64encode(buffer.getvalue()).decode()
-        return (
-            f"<h3>audit of {html.escape(self.name)}</h3>"
-            f"<img alt='drift curves' style='max-width:100%' src='data:image/png;base64,{picture}'>"
-            + self.grid().html()
-        )
+        try:
+            draw(self, buffer, dpi=72)
+        except NormdslError as error:
+            return paragraph(f"Without a picture: {error.why}. Try: {error.hint}.")
+        data = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
+        return f"<img alt='drift curves' style='max-width:100%' src='{data}'>"
 
     def grid(self) -> Grid:
         """Return the verdicts as one table, with the options that could not be tried below."""

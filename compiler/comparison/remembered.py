@@ -21,7 +21,8 @@ from normdsl.declarations.rule import Rule
 from normdsl.declarations.serial import to_json
 
 #: Folders that verdicts do not depend on: a rule is in the fingerprint itself.
-_ASIDE = {"algorithms", "benchmarks", "cli", "__pycache__"}
+_ASIDE = {"algorithms", "benchmarks", "cli", "experiments", "exploring", "plot", "training"}
+_ASIDE |= {"__pycache__"}
 
 
 @attrs.frozen

@@ -5,15 +5,17 @@ from __future__ import annotations
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.runtime.views import Flat, Stack, View
 from normdsl.errors import DeclarationError
+from normdsl.expressions.nodes import WorkersMean
+from normdsl.expressions.traversal import walk
 
 
 def require(program: Program, view: View | None) -> None:
     """Refuse what cannot be ejected.
 
     Raises:
-        DeclarationError: for a rule that combines layers, evaluates the loss again, reads moments
-            of a layer, draws random numbers or rounds by them, and for a view that cuts parameters
-            into parts.
+        DeclarationError: for a rule that combines layers, averages over workers, evaluates the
+            loss again, reads moments of a layer, draws random numbers or rounds by them, and for a
+            view that cuts parameters into parts.
     """
     rule = program.declaration
     asked = f"eject {rule.name}"
@@ -23,6 +25,13 @@ def require(program: Program, view: View | None) -> None:
             asked,
             at=program.layers[0],
             why="it combines what all layers have, and an ejected step takes bucket after bucket",
+            hint=hint,
+        )
+    if rule.averages:
+        raise DeclarationError(
+            asked,
+            at=next(x for x in walk(rule.update) if isinstance(x, WorkersMean)),
+            why="it averages over workers, and an ejected step knows of no other process",
             hint=hint,
         )
     if rule.asks:

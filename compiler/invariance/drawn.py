@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from normdsl.expressions.matrix_classes import MatrixClass
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -55,3 +57,23 @@ def signed_permutation(rng: np.random.Generator, size: int) -> np.ndarray:
     import numpy as np
 
     return np.asarray(signs(rng, size)[:, None] * permutation(rng, size))
+
+
+def is_member(cls: MatrixClass, x: np.ndarray) -> bool:
+    """Return whether an array is of a class, up to rounding: a matrix, or the vector of a diagonal.
+
+    Args:
+        cls: the class. x: a square matrix, or the diagonal if the class is diagonal.
+    """
+    import numpy as np
+
+    matrix = np.diag(x) if cls.diagonal else x
+    if not np.linalg.cond(matrix) < 1e8:
+        return False
+    turned = matrix @ matrix.T
+    single = bool((np.count_nonzero(matrix, axis=1) == 1).all())
+    return (
+        (not cls.orthogonal or np.allclose(turned, np.eye(len(matrix))))
+        and (not cls.monomial or single)
+        and (not cls.monomial or cls.signed or bool((matrix >= 0).all()))
+    )

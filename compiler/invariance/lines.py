@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import overload
@@ -22,7 +23,9 @@ from normdsl.expressions.nodes import Stream
 from normdsl.expressions.origins import STILL, Origin
 from normdsl.expressions.recursion import Before, State, release
 from normdsl.expressions.shapes import SCALAR
+from normdsl.show.grid import Grid
 from normdsl.show.latex import latex
+from normdsl.show.page import Shown
 from normdsl.show.text import text, wrapped
 from normdsl.source import Where
 
@@ -31,8 +34,8 @@ _DULL = n.Add | n.Mul | n.MatMul | n.Transpose | State
 _MOST_TOLD = 2
 
 
-@attrs.frozen
-class ProofLine:
+@attrs.frozen(repr=False)
+class ProofLine(Shown):
     """One step of a proof: an expression, its law, and why.
 
     Args:
@@ -53,13 +56,21 @@ class ProofLine:
         return f"{self.formula:<40} : {self.moves:<26}  {self.rule}{place}"
 
     @property
+    def place(self) -> str:
+        """The line of the user's source, with its text where it can be read."""
+        if self.where is None:
+            return ""
+        source = textwrap.shorten(self.where.text, 60, placeholder=" …")
+        return f"line {self.where.line}" + (f": {source}" if source else "")
+
+    @property
     def halves(self) -> tuple[str, str]:
         """The expression, and below it its law and why, for narrow pages."""
         place = "" if self.where is None else f" [line {self.where.line}]"
         return f"    {self.formula}", f"        {self.moves}: {self.rule}{place}"
 
 
-class Lines(Sequence[ProofLine]):
+class Lines(Shown, Sequence[ProofLine]):
     """The lines of a proof, written when they are first read."""
 
     def __init__(self, judgement: Judgement, declaration: Rule, zeros: Zeros) -> None:
@@ -100,8 +111,12 @@ class Lines(Sequence[ProofLine]):
     def __hash__(self) -> int:
         return hash(self._lines)
 
-    def __repr__(self) -> str:
-        return repr(self._lines)
+    def __str__(self) -> str:
+        return "\n".join(map(str, self._lines))
+
+    def _repr_html_(self) -> str:
+        cells = [(f"${x.latex}$", x.moves, x.rule, x.place) for x in self._lines]
+        return Grid(("value", "moves as", "because", "where"), cells).html()
 
 
 def folded(lines: Sequence[ProofLine], width: int | None) -> list[str]:

@@ -14,7 +14,7 @@ from functools import singledispatch
 import attrs
 
 from normdsl.compiler.invariance.conditions import NONE, Assumption, Kind
-from normdsl.compiler.invariance.groups import MIRRORED
+from normdsl.compiler.invariance.group import MIRRORED
 from normdsl.compiler.invariance.judgement import Failure, Judgement
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.naming import complete

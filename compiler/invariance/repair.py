@@ -30,6 +30,7 @@ from normdsl.expressions.origins import NUMBERS
 from normdsl.expressions.streams import G, W
 from normdsl.expressions.traversal import replace, walk
 from normdsl.norms.base import Lmo, Sharp
+from normdsl.show.page import Shown, folded, paragraph, title
 from normdsl.show.text import text
 from normdsl.source import located
 from normdsl.vocabulary.entrywise import abs as absolute
@@ -55,8 +56,8 @@ class Edit:
     decay: Expr | None = None
 
 
-@attrs.frozen
-class Repair:
+@attrs.frozen(repr=False)
+class Repair(Shown):
     """A rule that differs from another by few edits, and is invariant.
 
     Args:
@@ -76,9 +77,12 @@ class Repair:
     def __str__(self) -> str:
         return f"{'; '.join(self.changes)}: {self.verdict.answer}"
 
+    def _repr_html_(self) -> str:
+        return folded(str(self), self.declaration._repr_latex_())
+
 
 @attrs.frozen(repr=False)
-class Repairs:
+class Repairs(Shown):
     """The repairs found, smallest first.
 
     Args:
@@ -108,8 +112,10 @@ class Repairs:
             return head + "\n  no repair of one or two edits was found"
         return "\n".join([head, *(f"  {k}. {r}" for k, r in enumerate(self.found, 1))])
 
-    def __repr__(self) -> str:
-        return str(self)
+    def _repr_html_(self) -> str:
+        head, *rest = str(self).splitlines()
+        below = "".join(r._repr_html_() for r in self.found) or "".join(map(paragraph, rest))
+        return title(head) + below
 
 
 def repair(declaration: Rule, group: Group | str) -> Repairs:

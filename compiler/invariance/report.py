@@ -15,6 +15,7 @@ from normdsl.declarations.rule import Rule
 from normdsl.errors import NormdslError
 from normdsl.near import did_you_mean
 from normdsl.show.grid import Grid, upright
+from normdsl.show.page import title
 
 
 @attrs.frozen(repr=False)
@@ -97,8 +98,8 @@ class Report:
         shown: dict[str, Any] = {"notes": self.notes, "tones": tones, "tips": tips}
         if len(self.declarations) == 1:
             rows = [[v.group.name, v.answer, v.because] for v in self.verdicts]
-            title = self.declarations[0].name
-            return Grid(["group", "verdict", "because"], rows, title=title, **shown)
+            name = self.declarations[0].name
+            return Grid(["group", "verdict", "because"], rows, title=name, **shown)
         cells = {(v.declaration, v.group): v.answer for v in self.verdicts}
         rows = [[g.name, *(cells.get((d, g), "") for d in self.declarations)] for g in self.groups]
         return Grid(["group", *(d.name for d in self.declarations)], rows, **shown)
@@ -111,7 +112,8 @@ class Report:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return self.grid().html()
+        grid = self.grid()
+        return (title(grid.title) if grid.title else "") + grid.html()
 
     def _repr_latex_(self) -> str:
         grid = self.grid()

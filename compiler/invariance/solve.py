@@ -21,10 +21,11 @@ from normdsl.declarations.folding import fold
 from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError
 from normdsl.expressions.nodes import Param
+from normdsl.show.page import Shown, paragraph, title
 
 
-@attrs.frozen
-class Solution:
+@attrs.frozen(repr=False)
+class Solution(Shown):
     """Values of the unknowns that make a rule invariant.
 
     Args:
@@ -46,7 +47,7 @@ class Solution:
 
 
 @attrs.frozen(repr=False)
-class Solutions:
+class Solutions(Shown):
     """The solutions found; if there are none, what stands against it.
 
     Args:
@@ -75,8 +76,9 @@ class Solutions:
             return f"{asked}none found; {self.obstruction.culprit}"
         return asked + "; or ".join(map(str, self.found))
 
-    def __repr__(self) -> str:
-        return str(self)
+    def _repr_html_(self) -> str:
+        asked, _, told = str(self).partition(": ")
+        return title(asked) + paragraph(told)
 
     def _repr_latex_(self) -> str:
         if self.obstruction is not None:

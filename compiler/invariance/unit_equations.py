@@ -154,7 +154,16 @@ def consistent(conditions: Iterable[Condition]) -> bool:
     equations = [c for c in listed if isinstance(c, sympy.Basic)]
     if sympy.false in equations or not coupled(listed):
         return False
-    return len(equations) < 2 or bool(solutions(equations))
+    return len(equations) < 2 or _hold_at_zero(frozenset(equations)) or bool(solutions(equations))
+
+
+@lru_cache(maxsize=4096)
+def _hold_at_zero(equations: frozenset[Condition]) -> bool:
+    """Return whether all equations hold where all symbols are zero, which is soon tried."""
+    zero = {symbol: 0 for c in equations for symbol in getattr(c, "free_symbols", ())}
+    return not any(x.is_nonzero for x in zero) and all(
+        isinstance(c, sympy.Equality) and c.subs(zero) == sympy.true for c in equations
+    )
 
 
 def without_unknowns(

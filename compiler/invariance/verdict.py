@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -15,7 +14,8 @@ from normdsl.compiler.invariance.conditions import (
     show,
 )
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.invariance.lines import Lines, ProofLine, folded, other_names, proof_lines
+from normdsl.compiler.invariance.lines import Lines, ProofLine, other_names, proof_lines
+from normdsl.compiler.invariance.lines import folded as folded_lines
 from normdsl.compiler.invariance.naming import at_zero, can_vanish, complete, names_of
 from normdsl.compiler.invariance.prove import Decision, Mode
 from normdsl.compiler.invariance.remarks import Remark
@@ -25,15 +25,16 @@ from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.recursion import After, State
 from normdsl.expressions.traversal import walk
-from normdsl.show.grid import Grid
+from normdsl.show.page import Shown, folded, paragraph, title
+from normdsl.show.sparkline import curve
 from normdsl.show.text import WIDTH, text, wrapped
 from normdsl.source import Where
 
 __all__ = ["Culprit", "ProofLine", "Status", "Verdict", "proof_lines", "proved", "unproved"]
 
 
-@attrs.frozen
-class Culprit:
+@attrs.frozen(repr=False)
+class Culprit(Shown):
     """The smallest expression that has no law, and why.
 
     Args:
@@ -57,6 +58,9 @@ class Culprit:
     def __str__(self) -> str:
         place = "" if self.where is None else f"  ({self.where})"
         return f"{self.formula}: {self.reason}{place}"
+
+    def _repr_html_(self) -> str:
+        return paragraph(str(self))
 
 
 @attrs.frozen
@@ -145,8 +149,8 @@ class Verdict:
         Args:
             width: of the lines; without it, each step of a proof has one line, however long.
         """
-        title = f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
-        lines = wrapped(title, width or WIDTH)
+        head = f"{self.declaration.name}, {self.group.name} ({self.group.formula}): {self.answer}"
+        lines = wrapped(head, width or WIDTH)
         told = {
             "assumed": show(self.assumed, self.names) if self.assumed else None,
             "note": "; ".join(self.notes) or None,
@@ -159,7 +163,7 @@ class Verdict:
         said += [f"  {self._unsettled}"] if unsettled else []
         lines += [piece for sentence in said for piece in wrapped(sentence, width or WIDTH)]
         if self.proof:
-            lines += ["  proof:", *folded(self.proof, width)]
+            lines += ["  proof:", *folded_lines(self.proof, width)]
         return "\n".join(lines)
 
     @property
@@ -188,22 +192,15 @@ class Verdict:
         return f"<{self.declaration.name}: {self.group.name} {self.answer}>"
 
     def _repr_html_(self) -> str:
-        title = html.escape(f"{self.declaration.name}, {self.group.name} ({self.group.formula})")
-        parts = [f"<b>{title}: {html.escape(self.answer)}</b><br>{html.escape(self.because)}."]
-        if self.witness is not None:
-            parts.append(f"<br>Counterexample: {html.escape(str(self.witness))}.")
-        if self.otherwise is not None:
-            parts.append(f"<br>Otherwise not: {html.escape(str(self.otherwise))}.")
-        parts += [f"<br>Remark: {html.escape(note)}." for note in self.notes]
-        if self.proof:
-            grid = Grid(("value", "moves as", "because", ""), list(map(_cells, self.proof)))
-            parts.append(f"<details open><summary>proof</summary>{grid.html()}</details>")
+        head = f"{self.declaration.name}, {self.group.name} ({self.group.formula}):"
+        parts = [title(head, self.answer, self.status.tone), paragraph(f"{self.because}.")]
+        for what, found in (("Counterexample", self.witness), ("Otherwise not", self.otherwise)):
+            if found is not None:
+                parts.append(folded(f"{what}: {found}.", curve(found.curve)))
+        parts += [paragraph(f"Remark: {note}.") for note in self.notes]
+        if isinstance(self.proof, Lines):
+            parts.append(folded("proof", self.proof._repr_html_(), unfolded=True))
         return "".join(parts)
-
-
-def _cells(line: ProofLine) -> tuple[str, ...]:
-    place = "" if line.where is None else f"line {line.where.line}"
-    return f"${line.latex}$", line.moves, line.rule, place
 
 
 def proved(declaration: Rule, group: Group, decision: Decision, searched: bool = True) -> Verdict:

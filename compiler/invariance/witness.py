@@ -14,6 +14,8 @@ from normdsl.compiler.invariance.conditions import NONE, Conditions
 from normdsl.compiler.invariance.groups import Group
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.ports import shapes, sizes
+from normdsl.show.page import Shown, paragraph
+from normdsl.show.sparkline import curve, sparkline
 
 #: A singular value above the cut, and up to so many times it, is too close to it.
 CLEARANCE = 1e4
@@ -97,19 +99,20 @@ class Experiment:
 Simulation = Callable[[Experiment], list[float]]
 
 
-@attrs.frozen
-class Witness:
+@attrs.frozen(repr=False)
+class Witness(Shown):
     """A replayable counterexample.
 
     Args:
         experiment: what was run. step: first step at which the runs have parted.
-        drift: their relative distance at the last step.
+        drift: their relative distance at the last step. curve: that at each step.
     """
 
     experiment: Experiment
     step: int
     drift: float
     _simulate: Simulation = attrs.field(eq=False, repr=False)
+    curve: tuple[float, ...] = attrs.field(default=(), eq=False)
 
     def replay(self) -> list[float]:
         """Run both trajectories again; return their relative distance at each step.
@@ -133,6 +136,12 @@ class Witness:
             "at the end"
         )
 
+    def __repr__(self) -> str:
+        return f"{self}  {sparkline(self.curve)}".rstrip()
+
+    def _repr_html_(self) -> str:
+        return paragraph(str(self)) + (curve(self.curve) if self.curve else "")
+
 
 def part(experiment: Experiment, simulate: Simulation) -> Witness | None:
     """Return the witness that an experiment is, cut where the runs cannot be told apart again."""
@@ -142,7 +151,7 @@ def part(experiment: Experiment, simulate: Simulation) -> Witness | None:
         return None
     apart = list(itertools.takewhile(lambda d: d > PARTED, drift[step - 1 :]))
     short = attrs.evolve(experiment, steps=step - 1 + len(apart))
-    return Witness(short, step, apart[-1], simulate)
+    return Witness(short, step, apart[-1], simulate, tuple(drift[: short.steps]))
 
 
 def confirmed(witness: Witness, simulate: Simulation) -> bool:

@@ -16,9 +16,11 @@ from normdsl.compiler.lowering.fragments import stream_name
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.refresh import COMPUTE, KEEP
 from normdsl.errors import DeclarationError
-from normdsl.expressions.nodes import Asked, Source, Stream
+from normdsl.expressions.nodes import Source, Stream
 from normdsl.expressions.traversal import walk
 from normdsl.schedules.methods import Differences
+from normdsl.show.grid import Grid
+from normdsl.show.page import Shown
 
 
 @attrs.frozen
@@ -36,8 +38,8 @@ class StateCost:
     bytes: int
 
 
-@attrs.frozen
-class Cost:
+@attrs.frozen(repr=False)
+class Cost(Shown):
     """What one step costs on a batch of matrices.
 
     Args:
@@ -71,6 +73,26 @@ class Cost:
             f"states: {self.state_bytes:,} bytes",
         ]
         return "\n".join(told)
+
+    def grid(self) -> Grid:
+        """Return it as a table."""
+        counts: dict[str, int] = {
+            "evaluations of the loss": self.evaluations,
+            "products with the Hessian": self.hessian_products,
+            "operations in products of matrices": self.products,
+            "operations in factorisations": self.factorisations,
+            "operations entry by entry": self.entrywise,
+            "bytes moved, if nothing is fused": self.moved,
+        }
+        rows = [[what, f"{count:,}"] for what, count in counts.items()]
+        for s in self.state:
+            m, n = s.shape
+            kind = str(s.dtype).removeprefix("torch.")
+            rows.append([f"bytes of the state {s.name}, {m}×{n} {kind}", f"{s.bytes:,}"])
+        return Grid(["of a step", "count"], rows)
+
+    def _repr_html_(self) -> str:
+        return self.grid().html()
 
     @property
     def flops(self) -> int:
@@ -129,19 +151,18 @@ def cost(
     each = [attrs.astuple(found[p]) for p in phases]
     mean = Tally(*(round(sum(column) / len(each)) for column in zip(*each, strict=True)))
     state = tuple(_states(program, shape, batch, working))
-    directions = sum(len(phase.directions) for phase in program.phases)
+    directions = sum(phase.products(batch * shape[0] * shape[1]) for phase in program.phases)
     counted = (mean.products, mean.factorisations, mean.entrywise, mean.moved)
-    return Cost(*counted, state, _evaluations(program), directions)
+    return Cost(*counted, state, _evaluations(program, directions), directions)
 
 
-def _evaluations(program: Program) -> int:
+def _evaluations(program: Program, products: int) -> int:
     """Return how often a step evaluates the loss; products at W share the evaluation there."""
     read = {x.source for root in program.graph for x in walk(root) if isinstance(x, Stream)}
     still = not all(phase.evaluates for phase in program.phases)
     here = still or not read.isdisjoint((Source.GRADIENT, Source.LOSS))
-    far = isinstance(program.schedule.hessian, Differences)
-    more = sum(phase.evaluates + far * len(phase.directions) for phase in program.phases)
-    return int(here) + more
+    far = products if isinstance(program.schedule.hessian, Differences) else 0
+    return int(here) + far + sum(phase.evaluates for phase in program.phases)
 
 
 def _states(
@@ -187,9 +208,7 @@ def _counted(
     correction: list[Tally] = []
 
     answers = tuple(
-        meta(1, 1) if q.asked is Asked.LOSS else meta(*shape)
-        for phase in program.phases
-        for q in phase.asked
+        meta(*lengths_of(q.shape, shape)) for phase in program.phases for q in phase.asked
     )
 
     def step() -> None:

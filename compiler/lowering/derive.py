@@ -11,7 +11,7 @@ from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.expr import Expr, Operation
 from normdsl.expressions.facts import NONNEGATIVE, UNIT, Facts
 from normdsl.expressions.gauge import Gauge
-from normdsl.expressions.nodes import SingularLmo, SingularNorm
+from normdsl.expressions.nodes import SingularLmo, SingularNorm, WorkersMean
 from normdsl.expressions.recursion import After, Before, Recursion, State, release
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.norms.base import NormOperation
@@ -90,14 +90,19 @@ class Singular(Operation):
 class Derivation(RewritingPass):
     """Rewrites expressions into primitive ones over `Before` states; collects the states met.
 
-    Norm operations become what defines them, recursions are opened into one step.
+    Norm operations become what defines them, recursions are opened into one step, and means over
+    workers, unless there are several, what they are of one.
+
+    Args:
+        workers: whether there may be several.
     """
 
     name = "derive"
     does = "norms become what defines them, and recursions one step of theirs"
 
-    def __init__(self) -> None:
+    def __init__(self, workers: bool = False) -> None:
         super().__init__()
+        self.workers = workers
         self.slots: dict[Before, Slot] = {}
 
     def _visit(self, expr: Expr) -> Expr:
@@ -108,6 +113,8 @@ class Derivation(RewritingPass):
                 return self._defined(expr, gauge.value(_singular_values(x)))
             case SingularLmo(arg=x, gauge=gauge):
                 return self._defined(expr, _singular_lmo(x, gauge))
+            case WorkersMean() if not self.workers:
+                return self._defined(expr, expr.arg)
             case State():
                 self._register(expr.recursion)
                 return expr if isinstance(expr, Before) else self(opened(expr))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Any
 
 from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.emit import Emitter
@@ -15,10 +16,13 @@ from normdsl.compiler.lowering.phases import answers
 from normdsl.compiler.lowering.plan import Plan
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.value_types import Type, Types
+from normdsl.compiler.lowering.workers import Fact, Ways
 from normdsl.declarations.identifiers import CODE
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Across, Param
+from normdsl.expressions.nodes import Param
 from normdsl.expressions.nodes.constants import Constant
+from normdsl.expressions.nodes.products import Transpose
+from normdsl.expressions.recursion import Before
 from normdsl.expressions.traversal import walk
 
 
@@ -53,7 +57,7 @@ class Functions:
         name: str,
         what: str,
         roots: Sequence[tuple[Expr, str | None]],
-        found: Mapping[int, Across],
+        found: Mapping[Expr, str],
         kept: Mapping[Expr, str],
         numbers: Mapping[Expr, str] | None = None,
     ) -> str:
@@ -62,11 +66,11 @@ class Functions:
         Args:
             name: its name. what: what it returns, in words.
             roots: what it returns, with wishes for names; the last one comes first.
-            found: scalars of all layers that it is given. kept: names of kept values, likewise.
+            found: what it is given of layers and workers. kept: names of kept values, likewise.
             numbers: names of the numbers it is given, instead of step index and hyper-parameters.
         """
         plan = self.plan
-        given = {**self.inputs, **shared(found), **kept}
+        given = {**self.inputs, **found, **kept}
         reuse = plan.reuse if name == "arrays" else ""
         names = {**plan.names, **{x: wish for x, wish in roots if wish}}
         emitter = Emitter(names, given, plan.schedule, numbers=numbers, reuse=reuse)
@@ -76,14 +80,14 @@ class Functions:
         last = f", {reuse}=False" if reuse else ""
         return function(f"def {name}({self.arguments(numbers, kept)}{last}):", what, body)
 
-    def write_renew(self, found: Mapping[int, Across], numbers: Mapping[Expr, str]) -> str:
+    def write_renew(self, found: Mapping[Expr, str], numbers: Mapping[Expr, str]) -> str:
         """Return the source of what computes kept values anew.
 
         Args:
-            found: scalars of all layers that it is given. numbers: names of numbers, likewise.
+            found: what it is given of layers and workers. numbers: names of numbers, likewise.
         """
         plan = self.plan
-        given = {**self.inputs, **shared(found)}
+        given = {**self.inputs, **found}
         emitter = Emitter(
             plan.names, given, plan.schedule, self.last, plan.phase or "", numbers=numbers
         )
@@ -101,12 +105,12 @@ class Functions:
         self.kernels.update(helpers(emitter))
         return results
 
-    def numbers(self, roots: Sequence[Expr], found: Mapping[int, Across]) -> dict[Expr, str]:
+    def numbers(self, roots: Sequence[Expr], found: Mapping[Expr, str]) -> dict[Expr, str]:
         """Return names for the numbers of a step: its largest parts that no array is read for.
 
         What is computed of lengths, hyper-parameters and the step index, and of nothing else.
         """
-        given = {**self.inputs, **shared(found)}
+        given = {**self.inputs, **found}
         types = Types(given)
 
         def is_number(x: Expr) -> bool:
@@ -135,12 +139,32 @@ class Functions:
         what = f"What one step of {plan.declaration.name} computes once for all entries"
         return function(f"def numbers(W, *, t{hyper_arguments(plan)}):", what, body)
 
+    def write_meets(self) -> str:
+        """Return the source of what says which means over workers a step needs."""
+        plan = self.plan
+        emitter = Emitter({}, {}, plan.schedule)
+        emitter.reserve([h.name for h in plan.declaration.hyper])
+        facts = {fact for x in plan.workers for way in plan.needed[x] for fact in way}
+        emitter.count([side for fact in facts for side in fact[1:3]])
+        holds = {fact[:3]: "" for fact in sorted(facts, key=str)}
+        for relation, left, right in holds:
+            sides = emitter.value(left, "left"), emitter.number(right)
+            holds[relation, left, right] = emitter.variable("due")
+            line = f"{holds[relation, left, right]} = bool({sides[0]} {relation.value} {sides[1]})"
+            emitter.lines.append(line)
+        told = tuple_of([_told(holds, plan.needed[x]) for x in plan.workers])
+        self.kernels.update(helpers(emitter))
+        body = [*lengths(emitter.lines, []), *emitter.lines, f"return {told}"]
+        what = f"Which means over workers a step of {plan.declaration.name} needs"
+        return function(f"def meets(W, *, t{hyper_arguments(plan)}):", what, body)
+
     def write_step(self) -> str:
         """Return the source of a step: its numbers, then its arrays."""
         plan = self.plan
         hyper = "".join(f", {h.name}={h.name}" for h in plan.declaration.hyper)
         head = ", ".join(["W", "G", *self.olds])
         asides = [*plan.declaration.asides, *(["layers", "own"] if plan.layers else [])]
+        asides += ["workers", "alone"] if plan.workers else []
         asides += ["answers"] if plan.phases else []
         asides += ["stream", "places"] if plan.draws else []
         told = "".join(f", {name}={name}" for name in ["loss", *asides])
@@ -158,7 +182,7 @@ class Functions:
     def _asides(self) -> set[str]:
         """Return names of arguments besides weights, gradient, states and numbers."""
         plan = self.plan
-        known = {"layers", "own", "answers", plan.phase or "phase", plan.reuse}
+        known = {"layers", "own", "workers", "alone", "answers", plan.phase or "phase", plan.reuse}
         return known | {*plan.declaration.asides, *self.kept.values()}
 
     def arguments(
@@ -171,6 +195,7 @@ class Functions:
         plan = self.plan
         known = "".join(f", {name}=None" for name in plan.declaration.asides)
         known += ", layers=(), own=()" if plan.layers else ""
+        known += ", workers=(), alone=()" if plan.workers else ""
         known += ", answers=()" if plan.phases else ""
         known += drawn_arguments(plan)
         head = ", ".join(["W", "G", *self.olds, *(kept or {}).values()])
@@ -178,6 +203,21 @@ class Functions:
             return f"{head}, *, t, loss=None{known}{phase}{hyper_arguments(plan)}"
         own = "".join(f", {name}" for name in numbers.values())
         return f"{head}, *{own}, loss=None{known}"
+
+
+def _told(holds: Mapping[Any, str], ways: Ways) -> str:
+    """Return the code of whether one of several sets of facts holds.
+
+    Args:
+        holds: by comparison, the name of whether it holds. ways: the sets of facts.
+    """
+
+    def code(fact: Fact) -> str:
+        *compared, true = fact
+        return holds[tuple(compared)] if true else f"not {holds[tuple(compared)]}"
+
+    each = [" and ".join(sorted(map(code, way))) or "True" for way in ways]
+    return " or ".join(sorted(each)) or "False"
 
 
 def _free(wish: str, taken: Container[str]) -> str:
@@ -214,11 +254,19 @@ def helpers(emitter: Emitter) -> dict[Callable[..., object], None]:
     return dict.fromkeys(f for k in emitter.kernels.values() for f in with_helpers(k))
 
 
-def shared(found: Mapping[int, Across]) -> dict[Expr, str]:
-    """Return the code of scalars of all layers, and of what this layer contributed to each.
+def shared(plan: Plan, roots: Iterable[Expr]) -> dict[Expr, str]:
+    """Return the code of what expressions read of all layers and workers, and of its own part.
 
     A contribution is not computed again: a layer that holds the maximum must find itself equal to
-    it, bit by bit.
+    it, bit by bit. What is averaged at some steps only is computed again at those.
     """
-    own = {x.arg: f"own[{k}]" for k, x in found.items() if x.arg.children}
-    return {**own, **{x: f"layers[{k}]" for k, x in found.items()}}
+    read = set(inside(roots))
+    layers = {k: x for k, x in enumerate(plan.layers) if x in read}
+    means = {k: x for k, x in enumerate(plan.workers) if x in read}
+    own = {x.arg: f"own[{k}]" for k, x in layers.items() if x.arg.children}
+    views = Transpose | Before  # of which there is nothing to compute, and which may be written
+    always = [(k, x) for k, x in means.items() if x in plan.always and x.arg.children]
+    always = [(k, x) for k, x in always if not isinstance(x.arg, views)]
+    alone = {x.arg: f"alone[{k}]" for k, x in always}
+    code: dict[Expr, str] = {x: f"layers[{k}]" for k, x in layers.items()}
+    return {**own, **alone, **code, **{x: f"workers[{k}]" for k, x in means.items()}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.products import Transpose
 from normdsl.schedules.schedule import Schedule
+from normdsl.show.page import Shown, folded, preformatted
 from normdsl.show.text import Text, wrapped
 from normdsl.source import located
 
@@ -29,8 +29,8 @@ _EXAMPLES = 3
 Names = Mapping[Expr, str]
 
 
-@attrs.frozen
-class Stage:
+@attrs.frozen(repr=False)
+class Stage(Shown):
     """What a pass makes of a rule.
 
     Args:
@@ -72,7 +72,11 @@ class Passes:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        each = (
+            folded(f"{s.name}: {s.does}", preformatted("\n".join(s.lines) or "nothing"))
+            for s in self.stages
+        )
+        return preformatted(str(self.rule)) + "".join(each)
 
 
 def passes(rule: Rule, schedule: Schedule) -> Passes:

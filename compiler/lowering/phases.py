@@ -27,13 +27,18 @@ class Phase:
 
     @property
     def directions(self) -> tuple[Expr, ...]:
-        """The directions of its Hessian products, in order."""
+        """The directions of its products with a Hessian or a Gauss-Newton matrix, in order."""
         return tuple(x.along for x in self.asked if x.along is not None)
 
     @property
+    def kinds(self) -> tuple[Asked, ...]:
+        """What is multiplied with each direction."""
+        return tuple(x.asked for x in self.asked if x.along is not None)
+
+    @property
     def curved(self) -> bool:
-        """Whether a product with the Hessian is asked for, which needs the gradient's graph."""
-        return bool(self.directions)
+        """Whether the Hessian is asked about, which needs the gradient's graph."""
+        return bool(self.directions) or self.reads_hessian
 
     @property
     def moves(self) -> bool:
@@ -44,6 +49,15 @@ class Phase:
     def evaluates(self) -> bool:
         """Whether it is more than the evaluation that every step begins with."""
         return self.moves or self.fresh
+
+    @property
+    def reads_hessian(self) -> bool:
+        """Whether the whole Hessian of each layer is asked for."""
+        return any(x.asked is Asked.HESSIAN for x in self.asked)
+
+    def products(self, entries: int) -> int:
+        """Return how many products with the Hessian it takes, with so many entries of weights."""
+        return len(self.directions) + entries * self.reads_hessian
 
     @property
     def reads_loss(self) -> bool:

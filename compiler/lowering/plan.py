@@ -13,9 +13,10 @@ from normdsl.compiler.lowering.phases import Phase, phases
 from normdsl.compiler.lowering.refresh import combined, inside, kept_values, turning
 from normdsl.compiler.lowering.rewrites import RewritingPass
 from normdsl.compiler.lowering.simplify import Simplification
+from normdsl.compiler.lowering.workers import ALWAYS, Ways, averaged, needed
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Across, Draw, next_weights
+from normdsl.expressions.nodes import Across, Draw, WorkersMean, next_weights
 from normdsl.schedules.schedule import Schedule
 
 #: A schedule that keeps all values that any schedule keeps.
@@ -26,11 +27,11 @@ class Rewriting:
     """The passes that rewrite a step, in order; each takes what the one before made.
 
     Args:
-        last: how many of them; all if None.
+        last: how many of them; all if None. workers: whether there may be several workers.
     """
 
-    def __init__(self, last: int | None = None) -> None:
-        self.derivation = Derivation()
+    def __init__(self, last: int | None = None, workers: bool = False) -> None:
+        self.derivation = Derivation(workers)
         self.passes: list[RewritingPass] = [self.derivation, Simplification()][:last]
 
     def __call__(self, expr: Expr) -> Expr:
@@ -52,6 +53,9 @@ class Plan:
         layers: the scalars that the step combines over all layers, in the order in which they are
             found: each survey takes the arguments of `step` and those found before, as `layers`,
             with what this layer had contributed to them, as `own`.
+        workers: what is averaged over workers, likewise: functions are given the means that are
+            needed at this step, `workers`, and of those that always are what was averaged, `alone`.
+        needed: when each of these is needed.
         phases: the further evaluations of the loss, each with what it is asked; functions take the
             answers, which come in this order, as `answers`.
         names: the author's names of expressions.
@@ -74,6 +78,8 @@ class Plan:
     update: Expr
     after: tuple[Expr, ...]
     layers: tuple[Across, ...]
+    workers: tuple[WorkersMean, ...]
+    needed: Mapping[WorkersMean, Ways]
     phases: tuple[Phase, ...]
     names: Mapping[Expr, str]
     phase: str | None
@@ -97,13 +103,23 @@ class Plan:
     def reads_last(self) -> bool:
         """Whether a step also reads what kept values, or states that turn, were before it."""
         olds = {self.slots[k].before for k in self.homes if k < len(self.slots)}
-        roots = [*self.graph, *(x.arg for x in self.layers)]
+        roots = [*self.graph, *(x.arg for x in self.joined)]
         return not olds.isdisjoint(inside(roots, lambda x: x in self.renewed))
 
+    @property
+    def joined(self) -> tuple[Across | WorkersMean, ...]:
+        """What is combined of all layers, and of all workers."""
+        return self.layers + self.workers
+
+    @property
+    def always(self) -> frozenset[WorkersMean]:
+        """The means over workers that every step needs."""
+        return frozenset(x for x, ways in self.needed.items() if ways == ALWAYS)
+
     @cached_property
-    def waiting(self) -> tuple[Across, ...]:
-        """The scalars of all layers to which a layer adds what reads kept values."""
-        return tuple(x for x in self.layers if self.waits([x.arg]))
+    def waiting(self) -> tuple[Across | WorkersMean, ...]:
+        """What is combined of all layers, or workers, and reads kept values."""
+        return tuple(x for x in self.joined if self.waits([x.arg]))
 
     def waits(self, roots: Iterable[Expr]) -> bool:
         """Return whether expressions read kept values, so that these come before them."""
@@ -111,11 +127,23 @@ class Plan:
         return not kept.isdisjoint(inside(roots))
 
     @cached_property
-    def needs(self) -> Mapping[Across, int]:
-        """For each scalar of all layers, how many answers what a layer adds to it depends on."""
+    def needs(self) -> Mapping[Across | WorkersMean, int]:
+        """For all that is combined, how many answers what is combined depends on."""
         return {
             x: self.answers_in([x.arg, *(self.renewed if x in self.waiting else ())])
-            for x in self.layers
+            for x in self.joined
+        }
+
+    @cached_property
+    def depends(self) -> Mapping[Across | WorkersMean, tuple[Across | WorkersMean, ...]]:
+        """For all that is combined, what else must be combined before."""
+        return {
+            x: tuple(
+                y
+                for y in inside([x.arg, *(self.renewed if x in self.waiting else ())])
+                if isinstance(y, Across | WorkersMean)
+            )
+            for x in self.joined
         }
 
     def answers_in(self, roots: Iterable[Expr]) -> int:
@@ -135,9 +163,14 @@ class Plan:
         return any(isinstance(x, Draw) for x in inside(roots))
 
 
-def planned(declaration: Rule, schedule: Schedule) -> Plan:
-    """Return the plan of a rule's step: derived, simplified, its states named."""
-    rewrite = Rewriting()
+def planned(declaration: Rule, schedule: Schedule, workers: bool = False) -> Plan:
+    """Return the plan of a rule's step: derived, simplified, its states named.
+
+    Args:
+        declaration: the rule. schedule: how it is computed.
+        workers: whether several workers run it, of which a step is told; else there is one.
+    """
+    rewrite = Rewriting(workers=workers)
     derive = rewrite.derivation
     whole = rewrite(declaration.update)
     update = next_weights(whole)
@@ -167,6 +200,8 @@ def planned(declaration: Rule, schedule: Schedule) -> Plan:
         update,
         after,
         combined(graph),
+        averaged(graph),
+        needed(graph),
         phases(graph),
         called,
         unused("phase", hyper) if scheduled else None,

@@ -29,7 +29,9 @@ class Program(Plan):
         arrays: (W, G, *states, *kept, **numbers, loss=) → (W, *states), with the layer's moments
             where the rule reads them.
         step: (W, G, *states, t=, loss=, **hyper) → (W, *states): all of these.
-        surveys: what each layer contributes to the scalars of all layers.
+        surveys: what each layer contributes to the scalars of all layers, and then each worker to
+            the means over workers.
+        meets: (W, t=, **hyper) → which of these means a step needs; None if there are none.
         points: for each further evaluation of the loss, where it is, and its directions.
     """
 
@@ -40,6 +42,7 @@ class Program(Plan):
     arrays: Callable[..., tuple[Tensor, ...]]
     step: Callable[..., tuple[Tensor, ...]]
     surveys: tuple[Callable[..., Tensor], ...]
+    meets: Callable[..., tuple[bool, ...]] | None
     points: tuple[Callable[..., Sequence[Tensor]], ...]
 
     def source(self, shape: tuple[int, int]) -> str:
@@ -54,19 +57,24 @@ class Program(Plan):
 
 
 @remembered(maxsize=256)
-def lower(declaration: Rule, schedule: Schedule) -> Program:
+def lower(declaration: Rule, schedule: Schedule, workers: bool = False) -> Program:
     """Lower a declaration: derive, simplify, emit, and load what was emitted.
 
     Lengths that are hyper-parameters have their defaults, unless it is sized otherwise.
+
+    Args:
+        declaration: the rule. schedule: how it is computed.
+        workers: whether several workers run it; else a mean over workers is that of one.
     """
-    plan = planned(declaration.sized({}), schedule)
+    plan = planned(declaration.sized({}), schedule, workers)
     code = write(plan)
     loaded = load(declaration.name, code)
-    surveys = tuple(loaded[f"survey{k}"] for k in range(len(plan.layers)))
+    surveys = tuple(loaded[f"survey{k}"] for k in range(len(plan.joined)))
     points = tuple(loaded[f"point{k}"] for k in range(len(plan.phases)))
     parts = attrs.asdict(plan, recurse=False)
     functions: dict[str, Any]
-    functions = {x: loaded.get(x) for x in ("init", "numbers", "renew", "arrays", "step")}
+    names = ("init", "numbers", "renew", "arrays", "step", "meets")
+    functions = {x: loaded.get(x) for x in names}
     return Program(**parts, code=code, surveys=surveys, points=points, **functions)
 
 

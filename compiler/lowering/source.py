@@ -17,9 +17,9 @@ from normdsl.compiler.lowering.functions import (
     drawn_arguments,
     helpers,
     hyper_arguments,
+    shared,
 )
 from normdsl.compiler.lowering.plan import Plan, Rewriting
-from normdsl.compiler.lowering.refresh import combined
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Expr
@@ -40,23 +40,25 @@ def parts(plan: Plan) -> dict[str, str]:
     kernels: dict[Callable[..., object], None] = {}
     written = {"init": _emit_init(plan, kernels)}
     functions = Functions(plan, kernels)
-    everywhere = dict(enumerate(plan.layers))
-    place = {x: k for k, x in everywhere.items()}
-    for k, x in everywhere.items():
+    for k, x in enumerate(plan.joined):
+        later = k - len(plan.layers)
+        what = f"adds to layers[{k}]" if later < 0 else f"averages to workers[{later}]"
         written[f"survey{k}"] = functions.write(
             f"survey{k}",
-            f"What a layer adds to layers[{k}]",
+            f"What a {'layer' if later < 0 else 'worker'} {what}",
             [(x.arg, "x")],
-            {place[y]: y for y in combined([x.arg])},
+            shared(plan, [x.arg]),
             functions.kept if x in plan.waiting else {},
         )
+    if plan.workers:
+        written["meets"] = functions.write_meets()
     for k, phase in enumerate(plan.phases):
         asked = (*phase.directions, phase.point)
         written[f"point{k}"] = functions.write(
             f"point{k}",
             f"Where evaluation {k + 1} of the loss is, and the directions it is asked about",
             [(x, None) for x in asked],
-            {place[y]: y for y in combined(asked)},
+            shared(plan, asked),
             functions.kept if plan.waits(asked) else {},
         )
     roots = [*((x, plan.names.get(x)) for x in plan.after), (plan.update, "W_new")]
@@ -64,11 +66,12 @@ def parts(plan: Plan) -> dict[str, str]:
     numbers = numbers_of(plan)
     written["numbers"] = functions.write_numbers(numbers)
     if plan.renewed:
-        early = {place[x]: x for x in combined(plan.renewed)}
-        written["renew"] = functions.write_renew(early, numbers)
+        written["renew"] = functions.write_renew(shared(plan, plan.renewed), numbers)
     roots = [*roots[:-1], *((x, None) for x in plan.values), roots[-1]]
     kept = functions.kept
-    written["arrays"] = functions.write("arrays", what, roots, everywhere, kept, numbers)
+    written["arrays"] = functions.write(
+        "arrays", what, roots, shared(plan, plan.graph), kept, numbers
+    )
     written["step"] = functions.write_step()
     _require_no_clash(plan.declaration, kernels)
     return {**_pasted(kernels), **written}
@@ -77,7 +80,7 @@ def parts(plan: Plan) -> dict[str, str]:
 def numbers_of(plan: Plan) -> dict[Expr, str]:
     """Return what a step computes once for all entries, with its names."""
     roots = [*plan.after, plan.update]
-    return Functions(plan, {}).numbers(roots, dict(enumerate(plan.layers)))
+    return Functions(plan, {}).numbers(roots, shared(plan, roots))
 
 
 def module(kernels: Iterable[Callable[..., object]], functions: Iterable[str]) -> str:
@@ -116,7 +119,7 @@ def _emit_init(plan: Plan, kernels: dict[Callable[..., object], None]) -> str:
 
 def _require_no_clash(declaration: Rule, kernels: Iterable[Callable[..., object]]) -> None:
     """Refuse a hyper-parameter called like a function that the code calls: it would hide it."""
-    called = {k.__name__ for k in kernels} | {"numbers", "renew", "arrays"}
+    called = {k.__name__ for k in kernels} | {"numbers", "renew", "arrays", "meets"}
     for h in declaration.hyper:
         if h.name in called:
             raise DeclarationError(

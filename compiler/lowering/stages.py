@@ -84,6 +84,7 @@ def _why_not_split(program: Program) -> str:
     renewed = inside(program.renewed)
     told = {
         "as layers share scalars": program.layers,
+        "as it averages over workers": program.workers,
         "as it evaluates the loss again": program.phases,
         "as it draws random numbers": program.draws,
         "as it reads moments of layers, or other parameters": program.declaration.asides,

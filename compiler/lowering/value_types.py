@@ -50,5 +50,7 @@ class Types(Pass[Type]):
                 return Type.NUMBER
             case nodes.Stream() | nodes.Eye() | nodes.Draw() | nodes.Query() | nodes.Dct():
                 return Type.ARRAY
+            case nodes.WorkersMean():
+                return Type.ARRAY
             case _:
                 return max(self(child) for child in expr.children)

@@ -14,7 +14,7 @@ from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.expressions.nodes import Across, Reducer
 
 #: A scalar that is not known yet; what is computed before it does not read it.
-_UNKNOWN = torch.zeros((), dtype=torch.float32, device="cpu")
+UNKNOWN = torch.zeros((), dtype=torch.float32, device="cpu")
 
 
 def shared(
@@ -29,8 +29,8 @@ def shared(
 
     Args:
         batches: what steps together. joined: the scalars of their rules, if they are known.
-        told: what else each of them is told: the answers of the loss up to now, without which some
-            scalars are not known yet.
+        told: what else each of them is told: the answers of the loss and the means over workers up
+            to now, without which some scalars are not known yet.
 
     Raises:
         FactorisationError: if a factorisation does not converge (rare for finite input).
@@ -75,12 +75,16 @@ def _contributed(stepper: Stepper, batch: Inputs | Shares, node: Across, known: 
 
 
 def _waits(stepper: Stepper, node: Across, known: Known) -> bool:
-    """Return whether a scalar of all layers depends on answers that are still to come."""
-    return stepper.program.needs[node] > len(known.get("answers", ()))
+    """Return whether a scalar depends on answers or means over workers that are still to come."""
+    program = stepper.program
+    if program.needs[node] > len(known.get("answers", ())):
+        return True
+    means = (program.workers.index(x) for x in program.depends[node] if x in program.needed)
+    return any(known["workers"][k] is UNKNOWN for k in means)
 
 
 def _unknown(count: int) -> Known:
-    return {"layers": (_UNKNOWN,) * count, "own": (_UNKNOWN,) * count} if count else {}
+    return {"layers": (UNKNOWN,) * count, "own": (UNKNOWN,) * count} if count else {}
 
 
 def _put(known: Known, name: str, place: int, value: Tensor) -> None:

@@ -6,6 +6,7 @@ in another batch, with the states that are kept there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,8 @@ def setting_of(layout: Layout, param: Any) -> Setting:
     cuts = cuts_of(param) or ()
     ((_, rows, cols),) = layout.sizes
     axes = frozenset(cut.dim for cut in cuts if cut.dim is not None)
-    return Setting((rows, cols), axes, param.device_mesh.size())
+    replicas = math.prod(cut.count for cut in cuts if cut.dim is None)
+    return Setting((rows, cols), axes, param.device_mesh.size(), replicas=replicas)
 
 
 def why_gathered(layout: Layout, param: Any) -> str:

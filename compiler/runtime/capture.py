@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.errors import GradientError, HyperparameterError
+from normdsl.show.page import Shown
 
 
 @attrs.define(eq=False)
@@ -37,7 +38,7 @@ class Sums:
         self.rows += other.rows
 
 
-class Capture:
+class Capture(Shown):
     """Records second moments of `Linear` and `Conv2d` layers for rules that read them.
 
     Of a layer y = W x it keeps, for `nd.input_moment` and `nd.output_moment`,
@@ -79,6 +80,10 @@ class Capture:
         self._sums: dict[Tensor, Sums] = {}
         self._recording = True
         self._handles = [m.register_forward_hook(self._watch, with_kwargs=True) for m in found]
+
+    def __str__(self) -> str:
+        kept = f"moments of {len(self._sums)} weights since they were last forgotten"
+        return f"a capture of {len(self._handles)} layers, {self.reduction} loss; {kept}"
 
     def moments(self, weight: Tensor) -> dict[str, Tensor] | None:
         """Return the moments of the layer of a weight, by name; None if nothing was recorded."""

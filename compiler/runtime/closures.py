@@ -13,15 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime import gauss_newton
 from normdsl.compiler.runtime.ambient import as_found
-from normdsl.compiler.runtime.asking import Answer, Place, directions
+from normdsl.compiler.runtime.asking import Answer, Place, products
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.evaluating import difference, missing_sample, reach
 from normdsl.compiler.runtime.inputs import as_loss
 from normdsl.compiler.runtime.members import Context
+from normdsl.compiler.runtime.outputs import missing_outputs, noted
+from normdsl.compiler.runtime.products import Product
 from normdsl.compiler.runtime.replicas import Replicas
 from normdsl.errors import GradientError, HyperparameterError
+from normdsl.expressions.nodes import Asked
 from normdsl.schedules.methods import Differences, DoubleBackward
 
 
@@ -47,6 +51,8 @@ class Sample:
         self.closure, self.params, self.buffers = closure, params, buffers
         self._paused = nullcontext if capture is None else capture.paused
         self.loss: Any = None
+        self.last: Any = None
+        self.outputs: list[Tensor] = []
         self.together = Replicas()
         self.begun_at_weights = False
         devices = dict.fromkeys(p.device for p in params)
@@ -74,9 +80,10 @@ class Sample:
                 buffer.detach().copy_(old)
 
     def _evaluated(self) -> Any:
-        with torch.enable_grad():
+        with torch.enable_grad(), noted() as found:
             loss = self.closure()
         self.loss = loss if self.loss is None else self.loss
+        self.last, self.outputs = loss, found
         return loss
 
 
@@ -123,16 +130,15 @@ class Evaluations:
         values = [p.data.clone() for p in self.params]
         given = [p.grad for p in self.sample.params]
         grads = [p.grad for p in self.params]
-        points, along = self._shaped([place.point for place in places]), directions(places)
+        points, asked = self._shaped([place.point for place in places]), products(places)
         try:
             loss = None
             known = _have_graphs(grads) or isinstance(self.method, Differences)
-            if fresh or not along or any(x is not None for x in points) or not known:
+            if fresh or not asked or any(x is not None for x in points) or not known:
                 loss = self._mean(as_loss(self._evaluated(points, sample)))
             slopes = self._slopes()
             found = self._gathered()
-            shaped = map(self._shaped, along)
-            products = [self._product(slopes, direction, sample) for direction in shaped]
+            answers = [self._product(slopes, each, sample) for each in asked]
         finally:
             for p, value in zip(self.params, values, strict=True):
                 p.data.copy_(value)
@@ -140,7 +146,7 @@ class Evaluations:
                 # Without an evaluation at the weights, the last ones are those worth seeing.
                 p.grad = grad if self.sample.begun_at_weights else p.grad
             self._locate()
-        return Answer(self._losses(loss), found, products)
+        return Answer(self._losses(loss), found, answers)
 
     def _mean(self, loss: Tensor | None) -> Tensor | None:
         """Return the mean of a loss over replicas; None if one of them has none."""
@@ -171,20 +177,18 @@ class Evaluations:
                 p.grad = torch.zeros_like(p)
         return [p.grad for p in self.params if p.grad is not None]
 
-    def _product(
-        self, slopes: Sequence[Tensor], along: Sequence[Tensor | None], sample: Sample
-    ) -> list[Tensor]:
-        """Return the Hessian of all parameters times a direction, as batches."""
+    def _product(self, slopes: Sequence[Tensor], product: Product, sample: Sample) -> list[Tensor]:
+        """Return the Hessian of all parameters times a direction, or another matrix, as batches."""
+        along = self._shaped(product.along)
+        if product.asked is Asked.GAUSS_NEWTON_PRODUCT:
+            return self._gauss_newton(slopes, along, sample)
         if isinstance(self.method, Differences):
             return self._differences(slopes, along, self.method, sample)
         pairs = [(g, v) for g, v in zip(slopes, along, strict=True) if v is not None]
         if not any(g.requires_grad for g, _ in pairs):
-            raise GradientError(
-                self._asked,
-                why="the rule asks for a product with the Hessian, the derivative of the gradient, "
-                "and the gradient has no graph; nothing was changed",
-                hint="call loss.backward(create_graph=True) in the closure, or use "
-                "schedule=nd.Schedule(hessian=nd.Differences())",
+            other = "use schedule=nd.Schedule(hessian=nd.Differences())"
+            raise self._without_graph(
+                "the Hessian, the derivative of the gradient,", f", or {other}"
             )
         pairs = [(g, v.to(g)) for g, v in pairs if g.requires_grad]
         outputs, directed = zip(*pairs, strict=True)
@@ -195,6 +199,29 @@ class Evaluations:
         for p, x in zip(self.params, found, strict=True):
             p.grad = torch.zeros_like(p) if x is None else x.detach()
         return self._gathered()
+
+    def _gauss_newton(
+        self, slopes: Sequence[Tensor], along: Sequence[Tensor | None], sample: Sample
+    ) -> list[Tensor]:
+        """Return the Gauss-Newton matrix of all parameters times a direction, as batches."""
+        loss = sample.last
+        if not sample.outputs:
+            raise missing_outputs(self._asked)
+        if not (isinstance(loss, Tensor) and loss.requires_grad and _have_graphs(slopes)):
+            raise self._without_graph("the Gauss-Newton matrix", ", and return the loss")
+        with torch.enable_grad(), as_found():
+            found = gauss_newton.on_graph(loss, sample.outputs, self.params, along)
+        for p, x in zip(self.params, found, strict=True):
+            p.grad = x.detach()
+        return self._gathered()
+
+    def _without_graph(self, matrix: str, more: str) -> GradientError:
+        return GradientError(
+            self._asked,
+            why=f"the rule asks for a product with {matrix} and the gradient has no graph; "
+            "nothing was changed",
+            hint=f"call loss.backward(create_graph=True) in the closure{more}",
+        )
 
     def _differences(
         self,

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime import gauss_newton
+from normdsl.compiler.runtime.products import Product
 from normdsl.errors import GradientError
+from normdsl.expressions.nodes import Asked
 from normdsl.schedules.methods import Differences, DoubleBackward
 
 
@@ -16,15 +19,14 @@ def differentiated(
     values: Sequence[Tensor],
     method: DoubleBackward | Differences,
     points: Sequence[Tensor | None],
-    directions: Sequence[Sequence[Tensor | None]],
+    asked: Sequence[Product],
 ) -> tuple[Tensor, list[Tensor], list[list[Tensor]]]:
-    """Return a loss, its gradients, and its Hessian times each list of directions.
+    """Return a loss, its gradients, and its products with each list of directions.
 
     Args:
         objective: the loss. values: where tensors are that have no point.
-        method: of the products: derivatives of the gradient, forwards over backwards, or
-            differences.
-        points: where the others are. directions: of each product; None for zero.
+        method: of the products: double backward, for all of them on one graph, or differences.
+        points: where the others are. asked: the products.
     """
     at = tuple(v if p is None else p for v, p in zip(values, points, strict=True))
 
@@ -34,17 +36,30 @@ def differentiated(
 
     grads, loss = torch.func.grad_and_value(lambda x: objective(x))(at)
     products = []
-    for direction in directions:
+    # H is its own transpose, so that products are pulled back through the gradient.
+    bent = any(product.asked is Asked.HESSIAN_PRODUCT for product in asked)
+    pull = _pulled(slope, at) if bent and isinstance(method, DoubleBackward) else None
+    for product in asked:
         along = tuple(
-            torch.zeros_like(p) if d is None else d for d, p in zip(direction, at, strict=True)
+            torch.zeros_like(p) if d is None else d for d, p in zip(product.along, at, strict=True)
         )
-        if isinstance(method, DoubleBackward):
-            products.append(list(torch.func.jvp(slope, at, along)[1]))
-        else:
+        if product.asked is Asked.GAUSS_NEWTON_PRODUCT:
+            products.append(gauss_newton.of_function(objective, at, along))
+        elif pull is not None:
+            products.append(list(pull(along)))
+        elif isinstance(method, Differences):
             far = reach(at, along, method)
             ahead = slope(*(p + far * d for p, d in zip(at, along, strict=True)))
             products.append([difference(a, g, far) for a, g in zip(ahead, grads, strict=True)])
     return loss, list(grads), products
+
+
+def _pulled(
+    slope: Callable[..., tuple[Tensor, ...]], at: tuple[Tensor, ...]
+) -> Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """Return what takes directions to their products with the Hessian at a point."""
+    pull: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] = torch.func.vjp(slope, *at)[1]
+    return pull
 
 
 def reach(at: Sequence[Tensor], along: Sequence[Tensor | None], method: Differences) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from normdsl.compiler.lowering.choices import Spot
 from normdsl.compiler.lowering.cost import Cost, cost
 from normdsl.compiler.lowering.methods_used import choices, kernels
+from normdsl.compiler.runtime.averaged import averaged
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.layout import Layout, is_judged
 from normdsl.compiler.runtime.parameter_groups import Settings, parameters, settings
@@ -96,11 +97,13 @@ class Explanation:
     Args:
         lines: one for each parameter, in the order of the groups.
         shares: the scalars that the steps of several layers have in common.
+        means: what is averaged over workers.
         runs: how parameters step together, once they have stepped.
     """
 
     lines: tuple[Line, ...]
     shares: tuple[Share, ...] = ()
+    means: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
 
     def grid(self) -> Grid:
@@ -112,7 +115,7 @@ class Explanation:
             f"{_scaled(state)}B; a step takes {_scaled(flops)}FLOP."
         )
         chosen = dict.fromkeys(x for line in self.lines for x in (line.asks, *line.choices) if x)
-        notes = [total, *map(str, self.shares), *chosen, *self.runs]
+        notes = [total, *map(str, self.shares), *self.means, *chosen, *self.runs]
         return Grid(_HEAD, [x.cells() for x in self.lines], notes=notes)
 
     def __str__(self) -> str:
@@ -126,22 +129,26 @@ class Explanation:
 
 
 def explained(
-    param_groups: Iterable[dict[str, Any]], buckets: Sequence[Bucket] = ()
+    param_groups: Iterable[dict[str, Any]], buckets: Sequence[Bucket] = (), workers: int = 1
 ) -> Explanation:
     """Return what is done with every parameter of these groups.
 
     Args:
         param_groups: of an optimizer. buckets: those of its plan, once it has one.
+        workers: how many processes a rule averages over, if it does.
     """
     lines: list[Line] = []
+    means: dict[str, None] = {}
     contributing: dict[Stepper, list[str]] = {}
     for k, group in enumerate(param_groups):
         made = list(_lines(group, group.get("name", k)))
         lines += made
+        means |= dict.fromkeys(averaged(settings(group), parameters(group), workers))
         for line, said in zip(made, settings(group).each(parameters(group)), strict=True):
             if not line.frozen:
                 contributing.setdefault(said.stepper, []).append(line.name)
-    return Explanation(tuple(lines), tuple(_shares(contributing)), tuple(map(_run, buckets)))
+    shares, runs = tuple(_shares(contributing)), tuple(map(_run, buckets))
+    return Explanation(tuple(lines), shares, tuple(means), runs)
 
 
 def _run(bucket: Bucket) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,12 +32,32 @@ from normdsl.compiler.runtime.stepper import stepper
 from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError, kind
 from normdsl.schedules.schedule import Schedule
+from normdsl.show.page import Shown
 
 State = dict[str, Any]
 _MOMENTS = "update(..., input_moment=…, output_moment=…)"
 
 
-class Functional:
+class Update(NamedTuple):
+    """An update that is to be computed.
+
+    Args:
+        params: the leaves of the parameters. tree: their structure. columns: those of each state.
+        going: the places of the leaves that step. leaves: these, with what they step from.
+        context: what all step with. evaluate: evaluates the loss. seed: of random numbers.
+    """
+
+    params: list[Any]
+    tree: Any
+    columns: list[list[Any]]
+    going: list[int]
+    leaves: list[Leaf]
+    context: Context
+    evaluate: Evaluate | None
+    seed: Tensor | None
+
+
+class Functional(Shown):
     """A rule as pure functions, usable under `torch.func` transforms and differentiable.
 
     Parameters, gradients and each state are trees (dicts, lists, named tuples, …) of one structure,
@@ -51,19 +71,25 @@ class Functional:
 
     Args:
         declaration: the rule. schedule: how it is computed.
+        workers: whether several workers run it, which `nd.simulate` brings together.
     """
 
-    def __init__(self, declaration: Rule, schedule: Schedule | None = None) -> None:
-        self.declaration = declaration
+    def __init__(
+        self, declaration: Rule, schedule: Schedule | None = None, workers: bool = False
+    ) -> None:
+        self.declaration, self._workers = declaration, workers
         self._schedule = schedule or Schedule()
-        self._stepper = stepper(declaration.sized({}), self._schedule)
-        self._joined = scalars((self._stepper,))
-        self._names = [f.name for f in self._stepper.program.fields]
+        self.stepper = stepper(declaration.sized({}), self._schedule, workers)
+        self.joined = scalars((self.stepper,))
+        self._names = [f.name for f in self.stepper.program.fields]
+
+    def __str__(self) -> str:
+        return f"{self.declaration.name} as functions: init(params), update(grads, state, params)"
 
     @property
     def evaluated(self) -> str | None:
         """Name of the state at which the model is evaluated; None if that is the weights."""
-        return self._stepper.program.evaluated
+        return self.stepper.program.evaluated
 
     @as_scheduled
     def init(self, params: Any, *, seed: int | Tensor = 0, **hyper: Any) -> State:
@@ -79,12 +105,12 @@ class Functional:
             GradientError: for a parameter the rule cannot take.
         """
         values = complete(self.declaration, hyper)
-        if (other := self._sized(values)) is not None:
+        if (other := self.sized(values)) is not None:
             return other.init(params, seed=seed, **hyper)
         leaves, tree = pytree.tree_flatten(params)
         device = next((p.device for p in leaves if isinstance(p, Tensor)), torch.device("cpu"))
         state: State = {"t": torch.zeros((), dtype=torch.int64, device=device)}
-        if self._stepper.draws:
+        if self.stepper.draws:
             state["seed"] = torch.as_tensor(seed, dtype=torch.int64, device=device)
         origins = self._origins(state, params)
         starts = [self._started(p, values, o) for p, o in zip(leaves, origins, strict=True)]
@@ -126,10 +152,33 @@ class Functional:
                 and did not get, or got and does not read.
         """
         values = complete(self.declaration, hyper)
-        if (other := self._sized(values)) is not None:
-            told = {"loss": loss, "objective": objective, "fresh_objective": fresh_objective}
-            told |= {"input_moment": input_moment, "output_moment": output_moment}
+        told = {"loss": loss, "objective": objective, "fresh_objective": fresh_objective}
+        told |= {"input_moment": input_moment, "output_moment": output_moment}
+        if (other := self.sized(values)) is not None:
             return other.update(grads, state, params, **told, **hyper)
+        ready = self.begun(grads, state, params, values, **told)
+        return self.ended(ready, self._stepped(ready))
+
+    def _stepped(self, ready: Update) -> list[tuple[Tensor, list[Tensor]]]:
+        """Return the new value and states of each leaf that steps."""
+        if not ready.leaves:
+            return []
+        return stepped(self.stepper, ready.leaves, ready.context, self.joined, ready.evaluate)
+
+    def begun(
+        self,
+        grads: Any,
+        state: Mapping[str, Any],
+        params: Any,
+        values: Mapping[str, Any],
+        *,
+        loss: Any,
+        objective: Callable[[Any], Tensor] | None,
+        fresh_objective: Callable[[Any], Tensor] | None,
+        input_moment: Any,
+        output_moment: Any,
+    ) -> Update:
+        """Return an update that is to be computed; see `update`."""
         params_, tree = pytree.tree_flatten(params)
         slopes = self._like(tree, "gradients", grads)
         seen = self._moments(tree, {"input_moment": input_moment, "output_moment": output_moment})
@@ -151,33 +200,35 @@ class Functional:
         self._require(leaves)
         evaluate = self._evaluate((objective, fresh_objective), params_, tree, going)
         context = Context(state["t"] + 1, self._loss(loss), values, phase)
-        for i, (weight, after) in zip(
-            going,
-            stepped(self._stepper, leaves, context, self._joined, evaluate) if leaves else (),
-            strict=True,
-        ):
-            params_[i] = weight
-            for column, new in zip(columns, after, strict=True):
-                column[i] = new
-        result: State = {"t": context.clock}
-        result |= {"seed": state["seed"]} if "seed" in state else {}
-        for name, column in zip(self._names, columns, strict=True):
-            result[name] = pytree.tree_unflatten(column, tree)
-        return pytree.tree_unflatten(params_, tree), result
+        return Update(params_, tree, columns, going, leaves, context, evaluate, state.get("seed"))
 
-    def _sized(self, values: dict[str, Any]) -> Functional | None:
+    def ended(
+        self, ready: Update, results: Sequence[tuple[Tensor, list[Tensor]]]
+    ) -> tuple[Any, State]:
+        """Return the parameters and the state after an update, from what its leaves became."""
+        for i, (weight, after) in zip(ready.going, results, strict=True):
+            ready.params[i] = weight
+            for column, new in zip(ready.columns, after, strict=True):
+                column[i] = new
+        result: State = {"t": ready.context.clock}
+        result |= {} if ready.seed is None else {"seed": ready.seed}
+        for name, column in zip(self._names, ready.columns, strict=True):
+            result[name] = pytree.tree_unflatten(column, ready.tree)
+        return pytree.tree_unflatten(ready.params, ready.tree), result
+
+    def sized(self, values: dict[str, Any]) -> Functional | None:
         """Return the functions for lengths other than the default ones; None for these."""
         sized = self.declaration.sized(values)
-        same = sized == self._stepper.program.declaration
-        return None if same else Functional(sized, self._schedule)
+        same = sized == self.stepper.program.declaration
+        return None if same else Functional(sized, self._schedule, self._workers)
 
     def _started(self, param: Any, values: dict[str, Any], origin: Tensor | None) -> list[Any]:
         """Return the states of a leaf before its first step."""
         if param is None:
             return [None] * len(self._names)
         require_tensor(self.declaration.name, "parameters", param)
-        require_kind(self._stepper, param)
-        return started(self._stepper, param, values, origin)
+        require_kind(self.stepper, param)
+        return started(self.stepper, param, values, origin)
 
     def _steps(self, param: Any, grad: Any) -> bool:
         """Return whether a leaf steps; one without entries, or without a gradient, does not."""
@@ -192,13 +243,13 @@ class Functional:
             return False
         require_tensor(name, "parameters", param)
         require_tensor(name, "gradients", grad)
-        require_kind(self._stepper, param)
+        require_kind(self.stepper, param)
         require_gradient(name, param, grad)
         return bool(param.numel())
 
     def _loss(self, loss: Any) -> Tensor | None:
         """Return the loss as a tensor, if the rule reads it."""
-        if self._stepper.reads_loss and loss is None:
+        if self.stepper.reads_loss and loss is None:
             raise missing_loss(self.declaration.name, "update(..., loss=value)")
         return as_loss(loss)
 
@@ -210,7 +261,7 @@ class Functional:
         going: Any,
     ) -> Evaluate | None:
         """Return what evaluates the loss, or the second one, with some of the leaves elsewhere."""
-        program, name = self._stepper.program, self.declaration.name
+        program, name = self.stepper.program, self.declaration.name
         if not program.phases:
             return None
         if objectives[0] is None:
@@ -227,10 +278,10 @@ class Functional:
             assert objective is not None, "it is refused without"
             return objective(pytree.tree_unflatten(everything, tree))
 
-        def evaluate(points: Any, along: Any, fresh: bool) -> Any:
+        def evaluate(points: Any, asked: Any, fresh: bool) -> Any:
             loss = partial(at, fresh=fresh)
             here = [values[i] for i in going]
-            return differentiated(loss, here, program.schedule.hessian, points, along)
+            return differentiated(loss, here, program.schedule.hessian, points, asked)
 
         return evaluate
 
@@ -239,24 +290,24 @@ class Functional:
 
         Offsets are dealt to all leaves by their sizes, which do not change, so no state has them.
         """
-        count = int(done) if self._stepper.keeps else 0
+        count = int(done) if self.stepper.keeps else 0
         if count == 0:
             return refresh.FIRST, [True for _ in leaves]
-        program = self._stepper.program
+        program = self.stepper.program
         held = [i for i, p in enumerate(leaves) if isinstance(p, Tensor) and p.numel()]
         offsets = dealt([Turn(program, [(1, *size(leaves[i]))]) for i in held])
-        due = {i for i, o in zip(held, offsets, strict=True) if not self._stepper.place(count + o)}
+        due = {i for i, o in zip(held, offsets, strict=True) if not self.stepper.place(count + o)}
         return refresh.COMPUTE, [i in due for i in range(len(leaves))]
 
     def _moments(self, tree: Any, given: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Return the moments that the rule reads, by name, leaf by leaf."""
-        reads = self._stepper.moments
+        reads = self.stepper.moments
         require_read(self.declaration.name, reads, given, _MOMENTS)
         return {name: self._like(tree, name, given[name]) for name in reads}
 
     def _require(self, leaves: list[Leaf]) -> None:
         """Refuse moments that are missing at a leaf, or of another shape than its layer's."""
-        name, reads = self.declaration.name, self._stepper.moments
+        name, reads = self.declaration.name, self.stepper.moments
         for leaf in leaves:
             if any(x is None for x in leaf.moments.values()):
                 raise missing_moments(name, reads, _MOMENTS)

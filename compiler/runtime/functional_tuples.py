@@ -28,6 +28,7 @@ from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError, HyperparameterError, kind
 from normdsl.expressions.nodes import Source
 from normdsl.schedules.schedule import Schedule
+from normdsl.show.page import Shown
 
 State = dict[str, Any]
 
@@ -52,7 +53,7 @@ class _Member:
         return self.together[self.number]
 
 
-class JointFunctional:
+class JointFunctional(Shown):
     """A rule over several parameters as pure functions, for torch.func and differentiation.
 
     Parameters and gradients are mappings {"A": tree, "B": tree} by the names that the rule has for
@@ -67,6 +68,9 @@ class JointFunctional:
     """
 
     evaluated = None
+
+    def __str__(self) -> str:
+        return f"{self.declaration.name} as functions: init(params), update(grads, state, params)"
 
     def __init__(self, declaration: Rule, schedule: Schedule | None = None) -> None:
         self.declaration, self._schedule = declaration, schedule or Schedule()

@@ -29,6 +29,7 @@ from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.compiler.runtime.plan import Plan, alike, origins_of, planned
 from normdsl.compiler.runtime.replicas import (
     Replicas,
+    group_size,
     processes,
     replicas,
     require_alike,
@@ -39,6 +40,7 @@ from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import started
 from normdsl.compiler.runtime.step import Step
 from normdsl.compiler.runtime.views import View
+from normdsl.compiler.runtime.workers import periods, require_averaging, workers
 from normdsl.declarations.rule import Rule
 from normdsl.declarations.signature import OPTION_NAMES
 from normdsl.schedules.schedule import Schedule
@@ -98,7 +100,9 @@ class DeclaredOptimizer(Optimizer):
             layers: a process group, True for all processes (DistributedDataParallel), False for
             none. None for what can be seen: those that hold DTensors together. A rule that reads
             the loss or captured moments, whose means over replicas then are read, or combines all
-            layers, is refused in one of several processes if neither is known.
+            layers, is refused in one of several processes if neither is known. A rule that averages
+            over workers does so over these processes, whose gradients, losses and weights are their
+            own; without any, a process is the only worker.
         hyper: hyper-parameters, numbers or scalar tensors. No two groups share a tensor, so that a
             scheduler, which writes it in place, changes one of them: the first group has the one
             that is given here, others have copies of its value.
@@ -294,14 +298,17 @@ class DeclaredOptimizer(Optimizer):
         if begins and given.is_probe(self.param_groups):
             self.init_state()
             return
-        together = self._together()
+        processes = self._together()
+        averages = bool(processes.groups) and any(g["rule"].averages for g in self.param_groups)
+        together = Replicas() if averages else processes  # whose samples are a worker's own
         if sample is not None:
             sample.together = together
-        plan, contexts = self._planned(loss, together)
+        plan, contexts = self._planned(loss, together, averages)
         if not plan.buckets and not self._warned:
             self._warned = warn_if_replaced(self.param_groups)
         self._plan = None  # a step that is refused leaves none behind
-        step = Step(plan, contexts, self.state, self.judged, sample, second)
+        met = workers(processes, plan.buckets, [c.hyper for c in contexts]) if averages else None
+        step = Step(plan, contexts, self.state, self.judged, sample, second, met)
         if self.nonfinite == "skip":
             step.take_finite()
         else:
@@ -326,21 +333,24 @@ class DeclaredOptimizer(Optimizer):
         params = [p for _, ps in live for p in ps if p.requires_grad]
         steppers = [s for said, ps in live for s in said.steppers(ps)]
         found = replicas(self.replicas, steppers, params)
+        if found.groups and any(said.rule.averages for said, _ in live):
+            require_averaging([said.rule for said, _ in live], self.nonfinite)
         seeds = [x.seed for x, _ in live]
-        told = seeds, [p.shape for p in params]
+        when = [x for g in self.param_groups for x in periods(settings(g), g)]
+        told = seeds, [p.shape for p in params], when
         if told != self._alike:
-            require_alike(found, steppers, seeds, params)
+            require_alike(found, steppers, seeds, params, self._is_new(), when)
             self._alike = told
         return found
 
-    def _planned(self, loss: Any, together: Replicas) -> tuple[Plan, list[Context]]:
+    def _planned(self, loss: Any, together: Replicas, averages: bool) -> tuple[Plan, list[Context]]:
         """Return the plan of the next step, and what each of its buckets steps with."""
         skips = self.nonfinite == "skip"
         said = [settings(group) for group in self.param_groups]
         hypers = [parameter_groups.hyper(group) for group in self.param_groups]
         same, plan = alike(hypers), self._plan
-        if plan is None or not plan.holds(self.param_groups, self.state, same, skips):
-            plan = planned(self.param_groups, hypers, same, self.state, skips)
+        if plan is None or not plan.holds(self.param_groups, self.state, same, skips, averages):
+            plan = planned(self.param_groups, hypers, same, self.state, skips, averages)
         told = given.losses(said, loss, together)
         contexts = []
         for bucket in plan.buckets:
@@ -386,7 +396,8 @@ class DeclaredOptimizer(Optimizer):
         After a step it also says which parameters step together, how, and why so. A parameter that
         the rule cannot take was refused before; none is left out silently.
         """
-        return explained(self.param_groups, self._plan.buckets if self._plan else ())
+        buckets = self._plan.buckets if self._plan else ()
+        return explained(self.param_groups, buckets, group_size(self.replicas))
 
     def __repr__(self) -> str:
         """Return a line for each group: its name, rule, hyper-parameters and parameters."""

@@ -48,6 +48,7 @@ class Settings:
         rule: its declaration. schedule: how it is computed. view: how parameters are seen; None
             for the natural view. maximize: whether the loss is maximised. seed: of random numbers.
         sized: the declaration with the lengths in it as the group sets them.
+        workers: whether several workers run it.
     """
 
     rule: Rule
@@ -56,11 +57,12 @@ class Settings:
     maximize: bool
     seed: int
     sized: Rule
+    workers: bool = False
 
     @property
     def stepper(self) -> Stepper:
         """What runs the rule, which is over one matrix."""
-        return stepper(self.sized, self.schedule)
+        return stepper(self.sized, self.schedule, self.workers)
 
     def each(self, params: Sequence[Tensor]) -> list[Settings]:
         """Return the settings of each parameter, with its part of a rule over several.

@@ -104,6 +104,7 @@ class Plan:
         joined: the scalars of all layers that their rules combine.
         meshes: the processes that hold parameters together, which step or refuse together.
         asks: whether any of their rules evaluates the loss again.
+        workers: whether several workers run the rules.
     """
 
     def __init__(
@@ -112,8 +113,10 @@ class Plan:
         alike: Sequence[int],
         buckets: Sequence[Bucket],
         skips: bool,
+        workers: bool = False,
     ) -> None:
         self.groups, self.alike, self.buckets, self.skips = groups, alike, buckets, skips
+        self.workers = workers
         steppers = dict.fromkeys(b.stepper for b in buckets)
         self.joined: Sequence[Scalar] = scalars(tuple(steppers)) if steppers else ()
         self.meshes = meshes_of(p for bucket in buckets for p in bucket.params)
@@ -134,10 +137,11 @@ class Plan:
         state: State,
         alike: Sequence[int],
         skips: bool,
+        workers: bool = False,
     ) -> bool:
         """Return whether the next step goes by this plan."""
         return (
-            skips == self.skips
+            (skips, workers) == (self.skips, self.workers)
             and alike == self.alike
             and len(param_groups) == len(self.groups)
             and all(x.holds(group) for x, group in zip(self.groups, param_groups, strict=True))
@@ -177,6 +181,7 @@ def planned(
     alike: Sequence[int],
     state: State,
     skips: bool,
+    workers: bool = False,
 ) -> Plan:
     """Return the plan of the parameters that have a gradient.
 
@@ -184,6 +189,7 @@ def planned(
         param_groups: of the optimizer. hypers: their hyper-parameters, complete.
         alike: for each the first group that steps with the same ones. state: of parameters.
         skips: whether a step that is not finite is left out, parameter by parameter.
+        workers: whether several workers run the rules.
 
     Raises:
         GradientError: for a gradient the rule cannot take, or a state that is not the rule's.
@@ -192,7 +198,7 @@ def planned(
     groups, members, first = [], list[Member](), 0
     seen: set[Tensor] = set()
     for k, group in enumerate(param_groups):
-        own = list(_members(group, k, hypers[k], state, first, seen))
+        own = list(_members(group, k, hypers[k], state, first, seen, workers))
         members += own
         params = list(parameter_groups.parameters(group))
         live = [m.param for m in own]
@@ -208,7 +214,7 @@ def planned(
         )
         first += len(params)
     buckets = list(_buckets(_owned(_staggered(members)), groups, alike, skips))
-    return Plan(groups, list(alike), buckets, skips)
+    return Plan(groups, list(alike), buckets, skips, workers)
 
 
 def _members(
@@ -218,11 +224,13 @@ def _members(
     state: State,
     first: int,
     seen: set[Tensor],
+    workers: bool,
 ) -> Iterator[Member]:
     """Yield the parameters of a group that step, with complete states."""
     params = parameter_groups.parameters(group)
     origins, found = None, []
-    for k, (p, said) in enumerate(zip(params, settings(group).each(params), strict=True)):
+    each = attrs.evolve(settings(group), workers=workers).each(params)
+    for k, (p, said) in enumerate(zip(params, each, strict=True)):
         together = tuple_of(said.rule, params, k)
         if p.requires_grad and flattened_by(p):
             require(said.stepper, p, said.view)  # also where this process has no part of it

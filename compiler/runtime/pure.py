@@ -16,18 +16,19 @@ from torch import Tensor
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime import draws, rounding, running
-from normdsl.compiler.runtime.asking import Answer, Place, answered, directions
-from normdsl.compiler.runtime.inputs import Inputs
+from normdsl.compiler.runtime.asking import Answer, Oracle, Place, answered, products
+from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import is_native, real
 from normdsl.compiler.runtime.nonfinite import Subject, blame
+from normdsl.compiler.runtime.products import Product
 from normdsl.compiler.runtime.sharing import Scalar
 from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import FactorisationError
 
-#: From where each tensor of a tree is (None: where it was) and the directions of products with the
-#: Hessian to the loss, its gradients, and the products.
+#: From where each tensor of a tree is (None: where it was) and products that are asked for, to the
+#: loss, its gradients, and the products.
 Evaluate = Callable[
-    [Sequence[Tensor | None], Sequence[Sequence[Tensor | None]], bool],
+    [Sequence[Tensor | None], Sequence[Product], bool],
     tuple[Tensor, Sequence[Tensor], Sequence[Sequence[Tensor]]],
 ]
 #: Tensors with more entries step alone: copying them together costs more than it saves.
@@ -115,25 +116,56 @@ def stepped(
     Raises:
         FactorisationError: if a factorisation fails, or a GradientError naming what is not finite.
     """
+    ready = begun(stepper, leaves, context, evaluate)
+    try:
+        return ended(stepper, ready, answered(ready.together, joined, ready.oracle))
+    except FactorisationError:
+        blame_leaves(stepper, leaves, context)
+        raise
+
+
+class Begun(NamedTuple):
+    """A step that is to be taken.
+
+    Args:
+        leaves: the tensors. batches: which of them are stacked. together: what each batch steps
+            from. oracle: evaluates the loss where they are.
+    """
+
+    leaves: Sequence[Leaf]
+    batches: Sequence[Sequence[int]]
+    together: Sequence[tuple[Stepper, Inputs]]
+    oracle: Oracle
+
+
+def begun(
+    stepper: Stepper, leaves: Sequence[Leaf], context: Context, evaluate: Evaluate | None
+) -> Begun:
+    """Return the step of some tensors, before anything is computed."""
     batches = _batches(leaves)
     together = [(stepper, _inputs(stepper, [leaves[i] for i in b], context)) for b in batches]
+    return Begun(leaves, batches, together, _Leaves(leaves, batches, evaluate))
+
+
+def ended(
+    stepper: Stepper, ready: Begun, told: Sequence[Known]
+) -> list[tuple[Tensor, list[Tensor]]]:
+    """Return the new value and states of each tensor, once all is told that batches need."""
     found: dict[int, tuple[Tensor, list[Tensor]]] = {}
-    try:
-        oracle = _Leaves(leaves, batches, evaluate)
-        told = answered(together, joined, oracle)
-        for batch, (_, inputs), known in zip(batches, together, told, strict=True):
-            weights, states = running.step(stepper, inputs, known)
-            for k, i in enumerate(batch):
-                noise = None if not stepper.rounds or inputs.stream is None else inputs.stream[k]
-                found[i] = _after(
-                    stepper, leaves[i].param, weights[k], [x[k] for x in states], noise
-                )
-    except FactorisationError:
-        for x in leaves:
-            given = {"gradient": x.grad, **x.moments, "value": x.param}
-            blame(Subject(stepper.program.declaration, tuple(x.param.shape)), context.loss, given)
-        raise
-    return [found[i] for i in range(len(leaves))]
+    for batch, (_, inputs), known in zip(ready.batches, ready.together, told, strict=True):
+        weights, states = running.step(stepper, inputs, known)
+        for k, i in enumerate(batch):
+            noise = None if not stepper.rounds or inputs.stream is None else inputs.stream[k]
+            param = ready.leaves[i].param
+            found[i] = _after(stepper, param, weights[k], [x[k] for x in states], noise)
+    return [found[i] for i in range(len(ready.leaves))]
+
+
+def blame_leaves(stepper: Stepper, leaves: Sequence[Leaf], context: Context) -> None:
+    """Refuse a step that is made from something that is not finite, if it is."""
+    for x in leaves:
+        given = {"gradient": x.grad, **x.moments, "value": x.param}
+        blame(Subject(stepper.program.declaration, tuple(x.param.shape)), context.loss, given)
 
 
 class _Leaves:
@@ -150,11 +182,10 @@ class _Leaves:
     def __call__(self, places: Sequence[Place], fresh: bool) -> Answer:
         assert self.evaluate is not None, "a rule that asks was refused without it"
         points = self._tensors([place.point for place in places])
-        along = [self._tensors(column) for column in directions(places)]
-        loss, grads, products = self.evaluate(points, along, fresh)
-        return Answer(
-            [loss] * len(places), self._batched(grads), [self._batched(p) for p in products]
-        )
+        asked = [Product(x.asked, self._tensors(x.along)) for x in products(places)]
+        loss, grads, found = self.evaluate(points, asked, fresh)
+        each = [self._batched(x) for x in found]
+        return Answer([loss] * len(places), self._batched(grads), each)
 
     def _tensors(self, values: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return what belongs to each tensor, in its shape."""

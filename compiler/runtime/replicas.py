@@ -91,9 +91,10 @@ def replicas(said: Any, steppers: Sequence[Stepper], params: Sequence[Tensor]) -
         found = Replicas(tuple(groups), device)
     seen = any(mesh.size() == world for mesh in meshes)
     for stepper in steppers:
-        if said is None and not seen and _reads(stepper):
+        averages = stepper.program.declaration.averages  # where processes share what they hold
+        if said is None and (averages or not seen) and _reads(stepper):
             raise _unsaid(stepper, world)
-        if found.groups and _products(stepper):
+        if found.groups and not averages and _products(stepper):
             raise HyperparameterError(
                 f"take a step of {stepper.program.declaration.name} on {world} processes",
                 why="a product with the Hessian by double backward is that of this process's "
@@ -108,6 +109,8 @@ def require_alike(
     steppers: Sequence[Stepper],
     seeds: Sequence[int],
     params: Sequence[Tensor],
+    begin: bool = True,
+    periods: Sequence[str] = (),
 ) -> None:
     """Refuse processes that would step apart, on all of them.
 
@@ -115,23 +118,42 @@ def require_alike(
 
     Args:
         together: the processes. steppers: of the rules. seeds: of their random numbers.
-        params: the parameters.
+        params: the parameters. begin: whether none of them has stepped.
+        periods: what says when rules average over workers.
 
     Raises:
         HyperparameterError: for rules that draw, if seeds differ; for those that combine all
-            layers, if processes have other parameters.
+            layers, if processes have other parameters; for those that average over workers, if
+            these begin with other weights, or average at other steps.
     """
     draws, joins = any(s.draws for s in steppers), [s for s in steppers if s.program.layers]
-    if not together.groups or not (draws or joins):
+    averages = [s for s in steppers if s.program.declaration.averages]
+    joins = [] if averages else joins  # later, weights are each worker's own
+    if not together.groups or not (draws or joins or averages):
         return
-    entries = [] if any(map(is_sharded, params)) else [_bits(p) for p in params]
+    read = joins or begin
+    entries = [_bits(p) for p in params] if read and not any(map(is_sharded, params)) else []
     layers = [tuple(p.shape) for p in params], entries
-    seeds_differ, layers_differ = together.differ([hashed(str(x)) >> 1 for x in (seeds, layers)])
+    told = seeds, layers, periods
+    seeds_differ, layers_differ, periods_differ = together.differ(
+        [hashed(str(x)) >> 1 for x in told]
+    )
     if draws and seeds_differ:
         raise HyperparameterError(
             f"draw random numbers from the seeds {', '.join(map(str, seeds))}",
             why="other processes that train the same model have other seeds, and would draw others",
             hint="give the optimizer one seed on all processes; leave seed=… out for 0",
+        )
+    if averages and (layers_differ or periods_differ):
+        raise HyperparameterError(
+            f"begin the workers of {averages[0].program.declaration.name}",
+            why="the shapes or entries of their parameters differ"
+            if layers_differ
+            else "the hyper-parameters differ that say at which steps they meet",
+            hint="begin with the same weights: torch.distributed.broadcast(p.data, src=0) for each "
+            "parameter p; and load checkpoints of the optimizer with them"
+            if layers_differ
+            else "give all workers the same periods",
         )
     if joins and layers_differ:
         raise HyperparameterError(
@@ -158,6 +180,14 @@ def processes() -> int:
     return distributed.get_world_size() if known else 1
 
 
+def group_size(said: Any) -> int:
+    """Return how many processes an optimizer was told of that train one model; 1 if it was not."""
+    if processes() == 1 or said in (None, False):
+        return 1
+    size: int = distributed.get_world_size(None if said is True else said)
+    return size
+
+
 def warn_if_replaced(param_groups: Sequence[Mapping[str, Any]]) -> bool:
     """Warn of parameters that a wrapper may have replaced; return whether it was said.
 
@@ -180,20 +210,24 @@ def warn_if_replaced(param_groups: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _reads(stepper: Stepper) -> str:
-    """Return what a rule reads of samples besides gradients, or of other layers, in words."""
+    """Return what a rule reads of samples besides gradients, or of others, in words."""
+    if stepper.program.declaration.averages:
+        return "means over workers"
     asked = {query.asked for phase in stepper.program.phases for query in phase.asked}
     if stepper.reads_loss or Asked.LOSS in asked:
         return "the loss"
     if stepper.moments:
         return "moments of layers"
-    if Asked.HESSIAN_PRODUCT in asked:
+    if asked & {Asked.HESSIAN_PRODUCT, Asked.HESSIAN, Asked.GAUSS_NEWTON_PRODUCT}:
         return "products with the Hessian"
     return "all layers" if stepper.program.layers else ""
 
 
 def _products(stepper: Stepper) -> bool:
-    curved = any(phase.curved for phase in stepper.program.phases)
-    return curved and isinstance(stepper.program.schedule.hessian, DoubleBackward)
+    phases = stepper.program.phases
+    graphs = any(Asked.GAUSS_NEWTON_PRODUCT in phase.kinds for phase in phases)
+    curved = any(phase.curved for phase in phases)
+    return graphs or (curved and isinstance(stepper.program.schedule.hessian, DoubleBackward))
 
 
 def _unsaid(stepper: Stepper, world: int) -> HyperparameterError:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.functions import beside
 from normdsl.compiler.runtime.inputs import Inputs, Known, on_the_host
 from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import FactorisationError, GradientError
-from normdsl.expressions.nodes import Across
+from normdsl.expressions.nodes import Across, WorkersMean
 
 
 def init(
@@ -35,20 +36,21 @@ def init(
     return [s.contiguous() for s in stepper.program.init(weights, **given)]
 
 
-def survey(stepper: Stepper, node: Across, batch: Inputs, known: Known) -> Tensor:
-    """Return what each matrix of a batch contributes to a scalar of all layers, count × 1 × 1.
+def survey(stepper: Stepper, node: Across | WorkersMean, batch: Inputs, known: Known) -> Tensor:
+    """Return what each matrix of a batch adds to a scalar of all layers, or a mean over workers.
 
     Raises:
         FactorisationError: if a factorisation does not converge (rare for finite input).
     """
-    function = stepper.surveys[stepper.program.layers.index(node)]
+    function = stepper.surveys[stepper.program.joined.index(node)]
     kept = (batch.kept or ()) if node in stepper.program.waiting else ()
     hyper = _hyper(stepper, batch.hyper)
     t = batch.t.to(stepper.dtype(batch.weights))
-    scalar = _called(stepper, function, batch, known, *kept, t=t, **hyper)[0]
+    value = _called(stepper, function, batch, known, *kept, t=t, **hyper)[0]
     first = batch.weights
-    seen = torch.as_tensor(scalar, dtype=stepper.dtype(first), device=first.device)
-    return seen.reshape(-1, 1, 1).expand(batch.count, 1, 1)
+    seen = torch.as_tensor(value, dtype=stepper.dtype(first), device=first.device)
+    rows, cols = first.shape[-2:]
+    return seen.expand(batch.count, *lengths_of(node.shape, (rows, cols)))
 
 
 def places(stepper: Stepper, phase: int, batch: Inputs, known: Known) -> list[Tensor]:
@@ -129,8 +131,9 @@ def renewed(stepper: Stepper, batch: Inputs, known: Known) -> Inputs:
 def due(stepper: Stepper, batch: Inputs, known: Known) -> list[Tensor]:
     """Return kept values of those matrices that are due, and what turns along with them."""
     if batch.due is not None:
-        own = {"own": tuple(_rows(x, batch.due) for x in known.get("own", ()))}
-        batch, known = batch.part(batch.due), {**known, **own} if known else known
+        each = ("own", "workers", "alone")  # of each matrix
+        own = {k: tuple(_rows(x, batch.due) for x in known[k]) for k in each if k in known}
+        batch, known = batch.part(batch.due), {**known, **own}
     assert stepper.program.phase is not None, "there are kept values"
     told = {stepper.program.phase: batch.phase}
     new = _called(stepper, stepper.renew, batch, known, **told, **_numbers(stepper, batch))

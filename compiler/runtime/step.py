@@ -15,8 +15,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.across_layers import shared
-from normdsl.compiler.runtime.asking import answered
+from normdsl.compiler.runtime.asking import Answer, Oracle, Place, answered
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.closures import Evaluations, Sample
 from normdsl.compiler.runtime.evaluating import missing_evaluations
@@ -35,11 +34,16 @@ from normdsl.compiler.runtime.nonfinite import (
 from normdsl.compiler.runtime.plan import Plan
 from normdsl.compiler.runtime.shards import agreed, local
 from normdsl.compiler.runtime.skipping import masked
+from normdsl.compiler.runtime.workers import Workers
 from normdsl.errors import FactorisationError, GradientError
 
 State = Mapping[Tensor, dict[str, Any]]
 #: Of a gradient above this power of the largest number, results are judged before they are written.
 _LARGE = 0.375
+
+
+def _unasked(places: Sequence[Place], fresh: bool) -> Answer:
+    raise AssertionError("no rule of the plan asks")
 
 
 @attrs.frozen(eq=False)
@@ -50,6 +54,7 @@ class Step:
         plan: the buckets. contexts: what each of them steps with. state: where states are seen.
         judged: whether results are always judged before any is written.
         sample: evaluates the loss again, for rules that ask for it. second: on a fresh sample.
+        workers: with whom rules average over workers; None if there are no others.
     """
 
     plan: Plan
@@ -58,11 +63,13 @@ class Step:
     judged: bool = False
     sample: Sample | None = None
     second: Sample | None = None
+    workers: Workers | None = None
 
     @property
     def meshes(self) -> Sequence[Any]:
         """The processes that must take the step together, or refuse it together."""
-        return self.plan.meshes
+        meet = self.workers is not None and self.workers.meet
+        return (*self.plan.meshes, self.workers) if meet else self.plan.meshes
 
     def take(self) -> None:
         """Take it, unless something that it is made from, or that it makes, is not finite.
@@ -189,23 +196,30 @@ class Step:
             for bucket, own in zip(self.buckets, batches, strict=True)
             for inputs in own
         ]
-        found = iter(self._told(flat, contexts) if flat else [])
+        numbers = [k for k, own in enumerate(batches) for _ in own]
+        found = iter(self._told(flat, contexts, numbers) if flat else [])
         return [
             [next(found) for _ in own] if joins else [{} for _ in range(bucket.pieces)]
             for bucket, own, joins in zip(self.buckets, batches, joined, strict=True)
         ]
 
-    def _told(self, batches: Sequence[Any], contexts: Sequence[Context]) -> list[Known]:
-        """Return what batches are told, of other layers and of the loss elsewhere."""
-        if not self.plan.asks:
-            return shared(batches, self.plan.joined)
+    def _told(
+        self, batches: Sequence[Any], contexts: Sequence[Context], numbers: Sequence[int]
+    ) -> list[Known]:
+        """Return what batches are told, of other layers and workers, and of the loss elsewhere."""
+        oracle = self._oracle(contexts) if self.plan.asks else _unasked
+        if self.workers is not None:
+            return self.workers.told(batches, self.plan.joined, numbers, oracle)
+        return answered(batches, self.plan.joined, oracle)
+
+    def _oracle(self, contexts: Sequence[Context]) -> Oracle:
+        """Return what answers questions of the loss."""
         pairs = [(b, c) for b, c in zip(self.buckets, contexts, strict=True) if b.stepper.is_told]
         if self.sample is None:
             asking = next(b for b, _ in pairs if b.stepper.program.phases)
             name = asking.stepper.program.declaration.name
             raise missing_evaluations(name, "opt.step(closure)")
-        oracle = Evaluations(self.sample, self.second, *zip(*pairs, strict=True))
-        return answered(batches, self.plan.joined, oracle)
+        return Evaluations(self.sample, self.second, *zip(*pairs, strict=True))
 
     def _answered(self, bucket: Bucket, known: Sequence[Known]) -> Tensor | bool:
         """Return for each member whether what the loss answered is finite, a tensor."""

@@ -85,8 +85,8 @@ class Stepper:
 
     @property
     def is_told(self) -> bool:
-        """Whether a step is told of other layers, or of the loss at other points."""
-        return bool(self.program.layers or self.program.phases)
+        """Whether a step is told of other layers or workers, or of the loss at other points."""
+        return bool(self.program.joined or self.program.phases)
 
     @property
     def joins(self) -> bool:
@@ -127,13 +127,17 @@ def _passes_on(root: Expr) -> bool:
 
 
 @remembered(maxsize=256)
-def stepper(declaration: Rule, schedule: Schedule) -> Stepper:
+def stepper(declaration: Rule, schedule: Schedule, workers: bool = False) -> Stepper:
     """Return the stepper of a declaration under a schedule.
+
+    Args:
+        declaration: the rule. schedule: how it is computed.
+        workers: whether several workers run it; else a mean over workers is that of one.
 
     Raises:
         HyperparameterError: if the schedule names a state that the rule has not.
     """
-    program = lower(declaration, schedule)
+    program = lower(declaration, schedule, workers)
     _require_slots(program)
     _require_fresh_points(program)
     everything = {x for root in program.graph for x in walk(root)}

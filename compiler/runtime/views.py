@@ -15,6 +15,7 @@ from torch import Tensor
 
 from normdsl.errors import GradientError, HyperparameterError
 from normdsl.near import module_face
+from normdsl.show.page import Shown
 
 Sizes = tuple[int, ...]
 
@@ -26,7 +27,7 @@ if not TYPE_CHECKING:  # a type checker refuses unknown names by itself
 
 
 @attrs.frozen
-class View(ABC):
+class View(Shown, ABC):
     """A way to see a tensor as batches of matrices, and back; no entry is lost or repeated.
 
     Example:

@@ -34,13 +34,19 @@ class Setting:
 
     Args:
         shape: rows and columns of W. axes: which of them are cut. processes: that hold W.
-        wire: bytes of a number that is sent.
+        wire: bytes of a number that is sent. replicas: how many times they hold all of W.
     """
 
     shape: tuple[int, int]
     axes: Axes
     processes: int
     wire: int = 4
+    replicas: int = 1
+
+    @property
+    def parts(self) -> int:
+        """Among how many processes one copy of W is divided."""
+        return self.processes // self.replicas
 
     def bytes_of(self, x: Expr) -> int:
         """Return the bytes of all of a value."""
@@ -102,7 +108,9 @@ def graph(
     states: Container[Expr],
     numbers: Container[Expr],
 ) -> Graph:
-    """Return the arrays of some expressions that depend on weights, gradient, states or draws.
+    """Return the arrays in some expressions that depend on weights, gradient, states or draws.
+
+    What is computed is among them, whatever it is.
 
     Args:
         roots: what is computed. given: what all processes have; its parts are not looked at.
@@ -115,9 +123,10 @@ def graph(
 
     depends: dict[Expr, bool] = {}
     for x in inside(roots, stops):
-        own = isinstance(x, Before | Stream | Draw) or x in given or x in roots
+        own = isinstance(x, Before | Stream | Draw) or x in given
         below = () if stops(x) or isinstance(x, Before) else x.children
-        depends[x] = types(x) is Type.ARRAY and (own or any(depends.get(y) for y in below))
+        made = types(x) is Type.ARRAY and (own or any(depends.get(y) for y in below))
+        depends[x] = made or x in roots
     order = [x for x, array in depends.items() if array]
 
     def operands(x: Expr) -> list[Expr]:
@@ -219,7 +228,7 @@ def _edges(
         yield from ((there, user, None) for user in users)
     if (users or is_root) and not fixed:
         back = ("to all", x)
-        yield back, x, max(1, size // count) if kept is Held.PARTS else 2 * size
+        yield back, x, max(1, size // setting.parts) if kept is Held.PARTS else 2 * size
         if kept is not None:
             yield from ((user, back, None) for user in users)
             if is_root:

@@ -128,6 +128,7 @@ def why_not_divided(program: Program, setting: Setting) -> str:
         "as it evaluates the loss again": program.phases,
         "as it reads moments of layers, or other parameters": program.declaration.asides,
         "as layers share scalars of kept values": program.waiting,
+        "as it averages over workers": program.workers,
         "as states are rounded by chance": program.schedule.rounding == "stochastic",
         "as its parts are compiled together": program.schedule.compile,
     }
@@ -144,14 +145,13 @@ def why_not_divided(program: Program, setting: Setting) -> str:
 def division(program: Program, setting: Setting) -> Division:
     """Return a step as processes share it."""
     every = [program.update, *program.after, *program.values]
-    return _Divided(program, setting, every, {}).made("step")
+    return _Divided(program, setting, every).made()
 
 
 @lru_cache(maxsize=1024)
 def surveyed(program: Program, setting: Setting, node: Across) -> Division:
     """Return what a layer contributes to a scalar of all layers, as processes share it."""
-    known = dict(enumerate(program.layers[: program.layers.index(node)]))
-    return _Divided(program, setting, [node.arg], known).made("survey")
+    return _Divided(program, setting, [node.arg]).made()
 
 
 class NotDividedError(Exception):
@@ -163,7 +163,6 @@ class _Divided:
 
     Args:
         program: the rule. setting: the weights. every: what is computed, new weights first.
-        found: the scalars of all layers that are known, for a part; all of them for a step.
     """
 
     def __init__(
@@ -171,13 +170,12 @@ class _Divided:
         program: Program,
         setting: Setting,
         every: Sequence[Expr],
-        found: Mapping[int, Across],
     ) -> None:
         self.program, self.setting, self.every = program, setting, list(every)
         self.is_step = len(every) > 1 or every[0] == program.update
         self.functions = Functions(program, {})
-        found = dict(enumerate(program.layers)) if self.is_step else found
-        self.told = {**shared(found), _LOSS: "loss"}
+        found = shared(program, self.every)
+        self.told = {**found, _LOSS: "loss"}
         self.numbers = self.functions.numbers(self.every, found)
         self.renewed = tuple(program.renewed) if self.is_step else ()
         self.arrays: Graph = graph(self.every, self.told, self.functions.inputs, self.numbers)
@@ -264,7 +262,7 @@ class _Divided:
         users = self.users.get(x, ())
         return any(self.is_owned(y) is not side or self.round[y] > first for y in users)
 
-    def made(self, name: str) -> Division:
+    def made(self) -> Division:
         """Return it, written and loaded."""
         kept = [x for x in self.arrays.order if self._is_kept(x)]
         last = max([self.round[x] for x in self.arrays.order] + [0])

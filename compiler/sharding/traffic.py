@@ -142,12 +142,21 @@ def _sent(own: Division, setting: Setting) -> Iterator[Sent]:
         for kind, how in _HOW.items():
             for value in getattr(each, kind):
                 rows, cols = lengths_of(value.shape, setting.shape)
-                count = setting.processes
-                size = rows * cols * setting.wire * (count - 1) / count
-                moved = kind in ("gathered", "scattered")
-                yield Sent(
-                    value.told, str(value.shape), how, k, size / count if moved else 2 * size
-                )
+                size = rows * cols * setting.wire * _multiple(kind, setting)
+                yield Sent(value.told, str(value.shape), how, k, size)
+
+
+def _multiple(kind: str, setting: Setting) -> float:
+    """Return how often a process sends a value, on average over processes and owners."""
+    count, parts = setting.processes, setting.parts
+    multiples = {
+        "gathered": (parts - 1) / parts / count,
+        "scattered": (count - 1) / count / parts,
+        "spread": 2 * (count - 1) / count,
+        "summed": 2 * (parts - 1) / parts,
+        "bounded": 2 * (parts - 1) / parts,
+    }
+    return multiples[kind]
 
 
 def _collectives(own: Division) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
+import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.evaluating import differentiated
+from normdsl.compiler.runtime.products import Product
 from normdsl.compiler.verdicts.tasks import SECOND, Task
 from normdsl.expressions.nodes import Asked
 from normdsl.schedules.methods import DoubleBackward
@@ -27,11 +29,14 @@ class Ask:
     def __call__(
         self, asked: str, at: Tensor, along: Tensor | None = None, *, fresh: bool = False
     ) -> Tensor:
-        """Return f(P), ∇f(P) or ∇²f(P) V, a matrix."""
-        directions = [] if along is None else [[along.expand_as(at)]]
+        """Return f(P), ∇f(P), ∇²f(P) V, Jᵀ Q J V or ∇²f(P), a matrix."""
+        asked_along = [] if along is None else [Product(Asked[asked], [along.expand_as(at)])]
         loss = self.second if fresh else self.loss
+        if Asked[asked] is Asked.HESSIAN:
+            whole: Tensor = torch.func.jacrev(torch.func.grad(loss))(at)
+            return whole.reshape(at.numel(), at.numel())
         value, (grad,), products = differentiated(
-            lambda moved: loss(moved[0]), [at], DoubleBackward(), [None], directions
+            lambda moved: loss(moved[0]), [at], DoubleBackward(), [None], asked_along
         )
         answers = {Asked.GRADIENT: grad, Asked.LOSS: value.detach().reshape(1, 1)}
         return answers[Asked[asked]] if along is None else products[0][0]

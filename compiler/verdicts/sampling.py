@@ -18,6 +18,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.invariance.witness import Experiment, Size
 from normdsl.compiler.kernels.draws import folded, mixed
+from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program, lower
 from normdsl.compiler.runtime.ambient import apart
 from normdsl.compiler.verdicts.ask import Ask, asking
@@ -25,7 +26,6 @@ from normdsl.compiler.verdicts.drift import ways
 from normdsl.compiler.verdicts.simulate import Way, element_of, moved_hyper, moved_start, posed_by
 from normdsl.compiler.verdicts.tasks import Task, task
 from normdsl.declarations.rule import Rule
-from normdsl.expressions.nodes import Asked, Query
 from normdsl.schedules.schedule import exact
 
 #: Standard errors by which means must differ in each of two fresh pairs of samples: by chance they
@@ -237,12 +237,9 @@ def _answers(
         for query in phase.asked:
             given = (at,) if query.along is None else (at, next(along))
             answer = torch.func.vmap(partial(ask, query.asked.name, fresh=query.fresh))
-            found += (answer(*given).reshape(len(w), *_lengths(query, w)),)
+            lengths = lengths_of(query.shape, (w.shape[1], w.shape[2]))
+            found += (answer(*given).reshape(len(w), *lengths),)
     return {"answers": found}
-
-
-def _lengths(query: Query, w: Tensor) -> tuple[int, int]:
-    return (1, 1) if query.asked is Asked.LOSS else (w.shape[1], w.shape[2])
 
 
 def _key(*parts: int) -> int:

@@ -151,6 +151,39 @@ def twins(experiment: Experiment, way: Way | None = None) -> Twins:
     return attrs.evolve(found, noise=noise)
 
 
+@apart()
+def distance_of(
+    one: Rule,
+    other: Rule,
+    hyper: Mapping[str, float],
+    seed: int,
+    shape: tuple[int, int],
+    steps: int,
+    pace: float,
+) -> list[float]:
+    """Return how far two rules have parted on one problem after each step, 0 where it is rounding.
+
+    Each has those of the hyper-parameters that it knows. A step is compared if both take it.
+    """
+    posed = task(one if one.moments else other, shape, seed)
+
+    def ran(rule: Rule, jitter: int | None = None) -> Run:
+        own = {h.name: hyper[h.name] for h in rule.hyper}
+        generator = None if jitter is None else torch.Generator().manual_seed(jitter)
+        return run(rule.sized(own), posed, steps, own, jitter=generator, pace=pace)
+
+    first, second = ran(one), ran(other)
+    drift = parted(first, second)
+    if all(d <= PARTED for d in drift):
+        return drift
+    noise = [0.0] * len(drift)
+    for rule, path in ((one, first), (other, second)):
+        far = parted(path, ran(rule, 0))
+        far += [math.inf] * (len(drift) - len(far))
+        noise = list(map(max, noise, far))
+    return [d if d > 100 * n else 0.0 for d, n in zip(drift, noise, strict=True)]
+
+
 def element_of(experiment: Experiment) -> Element:
     """Return the group element of an experiment."""
     group = experiment.group.on(experiment.declaration.ports)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.invariance.groups import Group
+from normdsl.compiler.runtime.outputs import outputs
 from normdsl.compiler.verdicts.elements import Element
 from normdsl.compiler.verdicts.jointly import Packing, packing
 from normdsl.declarations.rule import Rule
@@ -118,8 +119,8 @@ def problem(shape: tuple[int, int], seed: int) -> tuple[Tensor, Loss]:
 
     def loss(w: Tensor, step: int = 0) -> Tensor:
         gap = w - target
-        squares = (left @ gap @ right).square().sum() / (m * n)
-        return 1 + squares + (weights * gap).pow(4).sum() / 20
+        squares = outputs(left @ gap @ right).square().sum() / (m * n)
+        return 1 + squares + outputs((weights * gap).square()).square().sum() / 20
 
     return start, loss
 
@@ -148,7 +149,7 @@ def layered(shape: tuple[int, int], seed: int) -> Task:
         )
 
     def loss(w: Tensor, step: int = 0) -> Tensor:
-        return at_outputs(w @ batch(step)[0], step)
+        return at_outputs(outputs(w @ batch(step)[0]), step)
 
     def moments(w: Tensor, step: int = 0) -> dict[str, Tensor]:
         x = batch(step)[0]

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 
-from normdsl.cli.progress import bar
 from normdsl.cli.tables import comparison_tables, framed
 from normdsl.compiler.invariance import groups
 from normdsl.compiler.invariance.report import Report
@@ -15,6 +14,7 @@ from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.verdicts.check import check, named_apart
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError
+from normdsl.show.progress import bar
 
 #: No assumptions.
 NOTHING: Mapping[str, Any] = {}

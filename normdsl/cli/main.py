@@ -18,11 +18,11 @@ from rich.text import Text
 from normdsl.cli.find import families, find, find_all, shipped
 from normdsl.cli.folding import formulas, print_code, prose
 from normdsl.cli.plain import named_symbols, plain
-from normdsl.cli.progress import bar
 from normdsl.declaration import Declaration
 from normdsl.declarations.display import described
 from normdsl.errors import NormdslError
 from normdsl.show.colours import Tone
+from normdsl.show.progress import bar
 from normdsl.training.choices import Course, Dataset, chosen
 from normdsl.version import __version__
 
@@ -130,9 +130,10 @@ def table(
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TEXT,
 ) -> None:
     """Set rules side by side: norms, preconditioners, degrees, verdicts; computed once."""
-    from normdsl.cli.table_one import BEYOND, SIXTEEN, table_one
+    from normdsl.cli.table_one import table_one
     from normdsl.compiler.comparison.remembered import remembered
     from normdsl.compiler.comparison.table import table as compute
+    from normdsl.experiments.methods import BEYOND, SIXTEEN
 
     with bar(Console(stderr=True)) as progress:
         ticks = progress.add_task("rules", total=len(names or SIXTEEN + BEYOND))
@@ -309,6 +310,52 @@ def _smaller(rule: Declaration, lr: float | None) -> str:
 
 
 @app.command()
+def explore(
+    norm: Annotated[list[str] | None, typer.Option(help="A norm; repeatable; default all.")] = None,
+    preconditioner: Annotated[
+        list[str] | None, typer.Option(help="A preconditioner; repeatable; default all.")
+    ] = None,
+    momentum: Annotated[
+        list[str] | None, typer.Option(help="A momentum; repeatable; default all.")
+    ] = None,
+    step: Annotated[list[str] | None, typer.Option(help="A step; repeatable; default all.")] = None,
+    require: Annotated[
+        list[str] | None, typer.Option(help="A group that must be proved; repeatable.")
+    ] = None,
+    task: Annotated[str, typer.Option(help="What is trained on: digits, chars.")] = "digits",
+    budget: Annotated[str, typer.Option(help="Wall clock, all in: 90s, 5m, 1h30m.")] = "5m",
+    study: Annotated[
+        str | None,
+        typer.Option(help="An SQLite file or a database's URL; resumed, and shared by processes."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default one a core.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each finalist.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="Where to write a report, as HTML.")] = None,
+) -> None:
+    """Explore a grid of designs: check them, train what is left by halving, say how sure it is."""
+    from normdsl.cli.explored import show as shown
+    from normdsl.exploring.explore import explore as run
+
+    found = run(
+        norm or None,
+        preconditioner or None,
+        momentum or None,
+        step or None,
+        require=require or (),
+        task=task,
+        budget=budget,
+        study=study,
+        workers=workers,
+        seeds=seeds,
+    )
+    shown(found, console)
+    if out is not None:
+        console.print(f"The report is in [bold]{found.report(out)}[/bold].")
+
+
+@app.command()
 def bench(
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="gpt, small, wide, …; repeatable; or all.")
@@ -341,6 +388,29 @@ def bench(
             draw(report, figure)
     if page is not None:
         write({report.device: report for report in reports}, page)
+
+
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="scale, charlm, lora; none to show what was found before."),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Of results and pictures; what is there is gone on with.")
+    ] = Path("experiments"),
+    page: Annotated[Path | None, typer.Option(help="Where to save a page on them.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of each run; default the experiment's own.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many runs count, of each method.")] = 3,
+    only: Annotated[str, typer.Option(help="Methods to run, as a regular expression.")] = "",
+    minutes: Annotated[float | None, typer.Option(help="After these, begin no run.")] = None,
+) -> None:
+    """Train every method on small problems, tuned alike; a run that was killed goes on."""
+    from normdsl.cli.reproduce import reproduce as run
+
+    run(console, names or (), folder, page, steps, seeds, only, minutes)
 
 
 @app.command()

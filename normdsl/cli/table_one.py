@@ -13,18 +13,9 @@ from normdsl.cli.find import find
 from normdsl.compiler.comparison.table import Comparison, Remark, table
 from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.declarations.rule import Rule
+from normdsl.experiments.methods import BEYOND, SIXTEEN
 
 Decide = Callable[[Rule], Iterable[Verdict]]
-#: In the order of the paper: by norms, quasi-Newton, adaptive, both.
-SIXTEEN = (
-    "normalized_sgd", "sign_sgd", "muon", "scion",
-    "kfac", "shampoo", "one_sided_shampoo", "kl_shampoo",
-    "adagrad", "adam", "madgrad", "adam_sania",
-    "soap", "splus", "muadam", "muadam_sania",
-)  # fmt: skip
-#: What the theory suggests beyond them, and the variants that remarks mention.
-BEYOND = ("madgrad_ema", "rmsspectral", "affine_muon", "polyak_muadam_sania")
-
 REMARKS = (
     Remark(
         "adam",

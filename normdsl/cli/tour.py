@@ -14,7 +14,6 @@ from normdsl.cli.checked import decided
 from normdsl.cli.figure import draw
 from normdsl.cli.find import shipped
 from normdsl.cli.folding import formulas, print_code
-from normdsl.cli.progress import bar
 from normdsl.cli.tables import comparison_tables, framed
 from normdsl.cli.units import HIDDEN, RATES, SPREADS, Fate, fate, tuned
 from normdsl.compiler.invariance import groups
@@ -22,6 +21,7 @@ from normdsl.compiler.invariance.verdict import Verdict
 from normdsl.compiler.verdicts.check import check
 from normdsl.declaration import Declaration
 from normdsl.show.grid import Grid
+from normdsl.show.progress import bar
 from normdsl.training.digits import digits
 
 TABLE = ("sgd", "adamw", "muon", "muadam", "muadam_sania", "bounded_muadam_sania")

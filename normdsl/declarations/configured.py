@@ -10,10 +10,11 @@ import attrs
 
 from normdsl.declarations.aliases import spread
 from normdsl.schedules.schedule import Schedule
+from normdsl.show.page import Shown, title
 
 
-@attrs.frozen
-class ConfiguredRule:
+@attrs.frozen(repr=False)
+class ConfiguredRule(Shown):
     """A rule, some of its hyper-parameters, and how it is applied.
 
     Made by calling a declaration without parameters, `muon(lr=0.01)`, and given to `nd.route` or
@@ -68,3 +69,6 @@ class ConfiguredRule:
         settings = [f"{name}={value}" for name, value in self.hyper.items()]
         settings += [] if self.view is None else [f"view={self.view}"]
         return f"{self.rule.name}({', '.join(settings)})"
+
+    def _repr_html_(self) -> str:
+        return title(str(self)) + str(self.rule._repr_latex_())

@@ -8,6 +8,7 @@ import attrs
 
 from normdsl.errors import HyperparameterError, shown
 from normdsl.expressions.domains import Domain, number
+from normdsl.show.page import Shown
 
 
 def _plain(default: Any) -> Any:
@@ -16,8 +17,8 @@ def _plain(default: Any) -> Any:
     return default if known is None else known
 
 
-@attrs.frozen
-class Hyperparameter:
+@attrs.frozen(repr=False)
+class Hyperparameter(Shown):
     """A hyper-parameter of a rule: its name, its default, and the numbers it may be.
 
     Args:
@@ -34,6 +35,10 @@ class Hyperparameter:
     name: str
     default: float | None = attrs.field(converter=_plain)
     domain: Domain
+
+    def __str__(self) -> str:
+        default = "" if self.default is None else f" = {self.default}"
+        return f"{self.name}{default}, {self.domain.in_words(self.name)}"
 
     def check(self, value: Any) -> float:
         """Return a number of the domain as an int or float, also if it is one of numpy's.

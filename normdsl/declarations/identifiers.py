@@ -8,7 +8,18 @@ import unicodedata
 #: Names with a meaning of their own in formulas and in optimizer states.
 FORMULAS = frozenset({"W", "G", "t", "loss", "step", "refresh_offset", "init", "torch"})
 #: Names that emitted code uses besides.
-CODE = FORMULAS | {"rows", "cols", "batch", "max", "layers", "own", "stream", "places"}
+CODE = FORMULAS | {
+    "rows",
+    "cols",
+    "batch",
+    "max",
+    "layers",
+    "own",
+    "workers",
+    "alone",
+    "stream",
+    "places",
+}
 
 
 def is_name(text: object) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from normdsl.declarations.identifiers import is_name
 from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Across, Draw, Joint, Query, Source, Stream
+from normdsl.expressions.nodes import Across, Draw, Joint, Query, Source, Stream, WorkersMean
 from normdsl.expressions.ports import Port
 from normdsl.expressions.shapes import SCALAR, Dim, Rank
 from normdsl.expressions.streams import called
@@ -61,6 +61,8 @@ def _foreign(x: Expr, ports: tuple[Port, ...]) -> str | None:
             return f"{x.port.name} is none of them"
         case Query() | Across():
             return "what layers share, or the loss is elsewhere, is asked by rules of one alone"
+        case WorkersMean():
+            return "what workers share is averaged by rules of one alone"
         case Draw() if x.shape != SCALAR:
             return "each would draw a random array of its own"
         case _ if any(isinstance(d, Rank) for d in (x.shape.rows, x.shape.cols)):

@@ -18,12 +18,14 @@ from normdsl.declarations.substitution import Substitution
 from normdsl.errors import DeclarationError, HyperparameterError, kind
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
+    Asked,
     Joint,
     Param,
     Query,
     Returned,
     Source,
     Stream,
+    WorkersMean,
     next_weights,
 )
 from normdsl.expressions.nodes.constants import as_expr, exact
@@ -71,6 +73,11 @@ def _sources(update: Expr) -> frozenset[Source]:
 @lru_cache(maxsize=1024)
 def _asks(update: Expr) -> bool:
     return any(isinstance(x, Query) for x in walk(update))
+
+
+@lru_cache(maxsize=1024)
+def _averages(update: Expr) -> bool:
+    return any(isinstance(x, WorkersMean) for x in walk(update))
 
 
 @attrs.frozen(repr=False, slots=False)
@@ -148,6 +155,11 @@ class Rule:
         A step is then `opt.step(closure)`, which evaluates the loss more than once.
         """
         return _asks(self.update)
+
+    @property
+    def averages(self) -> bool:
+        """Whether the rule averages over workers, by `nd.mean(x, over="workers")`."""
+        return _averages(self.update)
 
     @cached_property
     def zeroed(self) -> Zeroed:
@@ -283,7 +295,11 @@ class Rule:
                     "expression",
                     hint="return one: rule.on_gradient(lambda G: nd.clip(G, 1.0))",
                 )
-        change = Substitution(table, function)
+
+        def elsewhere(query: Query, found: Expr) -> Expr:
+            return function(found) if query.asked is Asked.GRADIENT else found
+
+        change = Substitution(table, elsewhere)
         names = tuple((name, change(x)) for name, x in self.names)
         called_g = [f"g_{port.name}" for port in self.ports] or ["g"]
         given = zip(called_g, table.values(), strict=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from normdsl.declarations.folding import Folding
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Asked, Query
+from normdsl.expressions.nodes import Query
 from normdsl.expressions.recursion import Before, State, fix
 
 
@@ -19,21 +19,24 @@ class Substitution(Folding):
 
     Args:
         table: what takes the place of symbols.
-        fed: what gradients at other points are handed through, if they are.
+        answered: of a query and what it has become, what takes its place; if anything does.
     """
 
     def __init__(
-        self, table: Mapping[Expr, Expr], fed: Callable[[Expr], Expr] | None = None
+        self,
+        table: Mapping[Expr, Expr],
+        answered: Callable[[Query, Expr], Expr] | None = None,
     ) -> None:
         super().__init__(table)
-        self._fed = fed
+        self._answered = answered
 
     def _visit(self, expr: Expr) -> Expr:
         if isinstance(expr, State):
             return self._reopened(expr)
         changed = super()._visit(expr)
-        asks = isinstance(expr, Query) and expr.asked is Asked.GRADIENT
-        return changed if self._fed is None or not asks else self._fed(changed)
+        if self._answered is None or not isinstance(expr, Query):
+            return changed
+        return self._answered(expr, changed)
 
     def _reopened(self, state: State) -> Expr:
         """Return a state of the recursion with its bodies changed."""
@@ -41,7 +44,7 @@ class Substitution(Folding):
 
         def step(*states: Expr) -> tuple[Expr, ...]:
             carried: dict[Any, Expr] = {old.carry(i): new for i, new in enumerate(states)}
-            inside = Substitution(carried, self._fed)
+            inside = Substitution(carried, self._answered)
             inside._done = self._done | inside._done
             return tuple(inside(body) for body in old.bodies)
 

@@ -47,10 +47,7 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     matrices = {p.name: x for p in given if (x := matrix_of(p.annotation)) is not None}
     ports = [matrix.port(name) for name, matrix in matrices.items()]
     named = [p for p in given if p.name not in matrices]
-    _refuse_streams(function.__name__, named)
-    domains = {p.name: _domain(p) for p in named}
-    for p in named:
-        _require_number(function.__name__, p, domains[p.name])
+    domains = stated(function.__name__, named)
     # Used as a rate, a hyper-parameter without an annotation turns out to lie in [0, 1): once more.
     while True:
         try:
@@ -71,6 +68,20 @@ def traced(function: Callable[..., Expr], made: type[T]) -> T:
     _require_weights(name, update)
     advise(function, declaration)
     return declaration
+
+
+def stated(rule: str, named: Sequence[inspect.Parameter]) -> dict[str, Domain]:
+    """Return where the arguments of a function lie, as it says, which are hyper-parameters of it.
+
+    Raises:
+        DeclarationError: for an annotation that says no such thing, or a name of a stream.
+        HyperparameterError: for a default outside its domain.
+    """
+    _refuse_streams(rule, named)
+    domains = {p.name: _domain(p) for p in named}
+    for p in named:
+        _require_number(rule, p, domains[p.name])
+    return domains
 
 
 def _refuse_streams(rule: str, given: Sequence[inspect.Parameter]) -> None:

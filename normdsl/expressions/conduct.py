@@ -24,6 +24,8 @@ class Footprint(enum.Flag):
     MATRIX = enum.auto()
     #: Entries of all layers.
     LAYERS = enum.auto()
+    #: The same entry of all workers.
+    WORKERS = enum.auto()
 
     @property
     def needs_matrix(self) -> bool:

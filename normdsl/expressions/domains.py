@@ -104,13 +104,21 @@ def number(value: Any) -> float | None:
 
 
 # The annotations. To a type checker they are plain types; the domain is their metadata (PEP 593).
+#: Any finite number.
 Real = Annotated[Any, REAL]
+#: A number ≥ 0, such as a learning rate or an ε.
 NonNegative = Annotated[Any, NON_NEGATIVE]
+#: A number > 0.
 Positive = Annotated[Any, POSITIVE]
+#: A number β with 0 ≤ β < 1, such as the rate of an average.
 Fraction = Annotated[Any, FRACTION]
+#: A value of the loss, in its units, such as a bound from below.
 LossValue = Annotated[Any, LOSS_VALUE]
+#: A whole number ≥ 1 that says how long states are: a rank, at most min(m, n).
 Rank = Annotated[Any, RANK]
+#: A number s with 0 < s ≤ 1: a rank of ⌈s · min(m, n)⌉.
 Share = Annotated[Any, SHARE]
+#: A whole number ≥ 1 that says how long states are: how many gradients, or examples.
 Count = Annotated[Any, COUNT]
 
 

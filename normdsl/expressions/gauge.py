@@ -13,6 +13,7 @@ from collections.abc import Callable
 import attrs
 
 from normdsl.expressions.expr import Expr
+from normdsl.show.page import paragraph
 
 Map = Callable[[Expr], Expr]
 
@@ -70,6 +71,9 @@ class Gauge(ABC):
     def round(self) -> bool:
         """Whether every rotation of the vector keeps it."""
         return False
+
+    def _repr_html_(self) -> str:
+        return paragraph(f"the gauge {self.label('ℓ')}")
 
     @abstractmethod
     def label(self, kind: str) -> str:

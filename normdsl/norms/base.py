@@ -26,7 +26,7 @@ from normdsl.expressions.origins import Origin
 from normdsl.expressions.shapes import MATRIX, SCALAR, Dim, Shape
 from normdsl.expressions.structure import parts
 from normdsl.expressions.traversal import walk
-from normdsl.norms.tensors import of
+from normdsl.norms.tensors import drawn, of
 from normdsl.show.latex import latex
 from normdsl.show.notation import Notation, Piece
 from normdsl.show.text import text
@@ -177,6 +177,10 @@ class Norm(ABC):
         """Return the norm of x as an expression; of a tensor, its value."""
         found: Value | Tensor = of(partial(Value, self), x)
         return found
+
+    def plot(self, **options: Any) -> Any:
+        """Draw its unit ball, dual ball and LMOs; options are those of `nd.plot.ball`."""
+        return drawn(self, **options)
 
     def __str__(self) -> str:
         return text(self)

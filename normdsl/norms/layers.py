@@ -104,7 +104,7 @@ def over_layers(norm: Norm, by: Gauge, name: str | None = None) -> OverLayers:
     """
     if not (isinstance(norm, Norm) and isinstance(by, Gauge)):
         raise DeclarationError(
-            f"combine the layers' {norm!r} by {by!r}",
+            f"combine the layers' {norm!r} by {by if isinstance(by, Gauge) else repr(by)}",
             why="layers are combined by a gauge of one norm",
             hint='use nd.over_layers(nd.spectral, nd.lp(float("inf")))',
         )

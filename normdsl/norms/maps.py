@@ -13,12 +13,14 @@ from normdsl.errors import DeclarationError, DomainError, ShapeError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import is_constant
 from normdsl.expressions.shapes import LEFT, MATRIX, RIGHT, Shape, Size, Space, broadcast
+from normdsl.show.latex import latex
 from normdsl.show.notation import Notation, Piece
+from normdsl.show.text import text
 from normdsl.vocabulary.entrywise import reciprocal
 from normdsl.vocabulary.matrices import inverse
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class LinearMap(ABC):
     """A linear map T on m×n matrices."""
 
@@ -41,6 +43,18 @@ class LinearMap(ABC):
     @abstractmethod
     def write(self, inner: Piece, n: Notation) -> Piece:
         """Write T inner in a notation."""
+
+    def _notate(self, n: Notation) -> Piece:
+        return self.write(n.symbol("X"), n)
+
+    def __str__(self) -> str:
+        return f"X ↦ {text(self)}"
+
+    def __repr__(self) -> str:
+        return f"<map {self}>"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle X \\mapsto {latex(self)}$"
 
 
 def _require(what: str, expr: Expr, shape: Shape) -> None:
@@ -79,7 +93,7 @@ def _no_map(what: str, factor: Expr) -> DeclarationError:
     )
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Left(LinearMap):
     """X ↦ L X with an m×m matrix L."""
 
@@ -104,7 +118,7 @@ class Left(LinearMap):
         return n.chain(self.factor, inner)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Right(LinearMap):
     """X ↦ X R with an n×n matrix R."""
 
@@ -129,7 +143,7 @@ class Right(LinearMap):
         return n.chain(inner, self.factor)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Hadamard(LinearMap):
     """X ↦ D ∘ X with an m×n array D (or one that broadcasts to it)."""
 
@@ -156,7 +170,7 @@ class Hadamard(LinearMap):
         return n.product(self.weights, inner, entrywise=True)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Rotate(LinearMap):
     """X ↦ Q_Lᵀ X Q_R with orthogonal Q_L (m×m) and Q_R (n×n): coordinates in two eigenbases.
 
@@ -190,7 +204,7 @@ class Rotate(LinearMap):
         return n.chain(n.chain(self.left.T, inner), self.right)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Compose(LinearMap):
     """X ↦ T_k … T_2 T_1 X; the first map is applied first."""
 

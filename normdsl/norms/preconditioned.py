@@ -13,9 +13,12 @@ import attrs
 from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import as_expr
+from normdsl.expressions.streams import G
 from normdsl.norms.base import Norm
 from normdsl.norms.maps import Compose, Hadamard, Left, LinearMap, Right, Rotate
+from normdsl.show.latex import latex
 from normdsl.show.notation import Notation, Piece
+from normdsl.show.text import text
 
 
 @attrs.frozen(repr=False)
@@ -89,6 +92,15 @@ class Position(ABC):
         )
 
     value = dual
+
+    def __str__(self) -> str:
+        return text(self.lmo(G))
+
+    def __repr__(self) -> str:
+        return f"<position {self}>"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {latex(self.lmo(G))}$"
 
 
 @attrs.frozen(repr=False)

@@ -1,4 +1,4 @@
-"""Norms of tensors: the one place where the language calls what stands above it, when asked to."""
+"""Norms of tensors and in pictures: where the language calls what stands above it, if asked."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def of(function: Callable[[Expr], Expr], x: Any) -> Any:
     if torch is None or not isinstance(x, torch.Tensor):
         return function(as_expr(x))
     return import_module("normdsl.compiler.runtime.values").values(function, x)
+
+
+def drawn(norm: Any, **options: Any) -> Any:
+    """Return the picture of a norm."""
+    return import_module("normdsl.plot").ball(norm, **options)

@@ -16,6 +16,8 @@ import attrs
 
 from normdsl.errors import DeclarationError
 from normdsl.schedules.methods import Method, require_count
+from normdsl.show.grid import Grid
+from normdsl.show.page import title
 
 Step = tuple[float, float, float]
 
@@ -55,6 +57,21 @@ class Polynomials(Method):
                 "turns a descent direction into an ascent direction",
                 hint="use nd.jordan(), nd.polar_express(), nd.quintic() or nd.cans()",
             )
+
+    def grid(self) -> Grid:
+        """Return the coefficients as a table, with the errors below."""
+        rows = [[str(k), *(f"{x:.6g}" for x in s)] for k, s in enumerate(self.coefficients, 1)]
+        ends = [f"[{low:.4g}, {high:.4g}]" for low, high in (self.covers, self.band())]
+        note = f"Singular values, relative to ‖X‖_F, in {ends[0]} come to lie in {ends[1]}."
+        return Grid(["step", "a", "b", "c"], rows, title=str(self), notes=[note])
+
+    def __str__(self) -> str:
+        steps = f"{len(self.coefficients)} odd polynomials"
+        return f"{type(self).__name__}: {steps}" + (f" in {self.dtype}" if self.dtype else "")
+
+    def _repr_html_(self) -> str:
+        grid = self.grid()
+        return title(grid.title) + grid.html()
 
     def band(self, lowest: float | None = None) -> tuple[float, float]:
         """Return the range of the result's singular values, for those of the input in [lowest, 1].

@@ -18,6 +18,7 @@ from normdsl.schedules.methods import (
     Method,
     require_count,
 )
+from normdsl.show.grid import Grid
 
 _HINTS = {
     "polar": "nd.Automatic(), nd.SVD(), nd.QRSVD(), nd.Eigh(), nd.jordan() or nd.polar_express()",
@@ -101,6 +102,18 @@ class Schedule:
     stagger: bool = True
     state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
     rounding: str = "nearest"
+
+    def grid(self) -> Grid:
+        """Return it as a table: each setting, its value, and whether that is the default."""
+        rows = []
+        for field in attrs.fields(type(self)):
+            value = getattr(self, field.name)
+            usual = value == getattr(Schedule(), field.name)
+            rows.append([field.name, str(value), "default" if usual else ""])
+        return Grid(["setting", "value", ""], rows)
+
+    def _repr_html_(self) -> str:
+        return self.grid().html()
 
     def kept_dtype(self, name: str, turns: bool = False) -> str | None:
         """Return the name of the dtype in which a state is kept; None for the computation's.

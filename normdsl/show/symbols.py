@@ -44,7 +44,7 @@ def latex_symbol(name: str) -> str:
         return f"{{{latex_symbol(plain)}}}'{suffix}"
     stem, digits, suffix = _split(name)
     letter = _LATEX.get(GREEK.get(stem, ""), stem)
-    if not letter.startswith("\\") and len(letter) > 1:
+    if letter == "_" or (not letter.startswith("\\") and len(letter) > 1):
         letter = rf"\mathrm{{{escaped(letter)}}}"
     letter_like = len(suffix) == 1 and suffix.isupper()  # another variable, as in G_A
     named = suffix if letter_like else rf"\mathrm{{{escaped(suffix)}}}"

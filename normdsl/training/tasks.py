@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from normdsl.compiler.runtime.outputs import outputs
 from normdsl.training.characters import manual, transformer, windows
 from normdsl.training.choices import Course, Dataset
 from normdsl.training.digits import Data, accuracy, digits, minibatches, network
@@ -51,7 +52,7 @@ def text_task(steps: int, seed: int, batch: int = 32) -> Task:
 
 def _loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Cross-entropy; the scores are along the last axis."""
-    return nn.functional.cross_entropy(model(x).flatten(0, -2), y.flatten())
+    return nn.functional.cross_entropy(outputs(model(x)).flatten(0, -2), y.flatten())
 
 
 def course(name: Course, steps: int) -> Callable[[int], float] | None:

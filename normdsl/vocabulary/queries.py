@@ -84,6 +84,56 @@ def hessian_product(along: Any, *, at: Any = W, fresh: bool = False) -> Expr:
     return Query(Asked.HESSIAN_PRODUCT, as_expr(at), as_expr(along), _truth(fresh))
 
 
+def gauss_newton_product(along: Any, *, at: Any = W, fresh: bool = False) -> Expr:
+    """Return Jᵀ Q J V, the Gauss-Newton matrix of the loss at a point P times a direction V, m×n.
+
+    J is the Jacobian of the model's outputs z by the weights of all layers, Q the Hessian of the
+    loss by z: the Hessian without the part that bends z, positive semidefinite where the loss is
+    convex in z (Schraudolph, 2002). For likelihoods of exponential families it is Fisher's matrix.
+    The closure says what z is by `z = nd.outputs(model(x))`, and calls
+    `loss.backward(create_graph=True)`.
+
+    Args:
+        along: the direction V, which moves like a difference of weights up to a factor.
+        at: the point P; default W. fresh: ask on a second sample; see `gradient`.
+
+    Raises:
+        ShapeError: if V or P is not m×n. DeclarationError: if `fresh` is no truth value.
+
+    Example:
+        >>> import normdsl as nd
+        >>> print(nd.gauss_newton_product(nd.G))
+        GN(W) G
+    """
+    return Query(Asked.GAUSS_NEWTON_PRODUCT, as_expr(at), as_expr(along), _truth(fresh))
+
+
+def hessian(*, at: Any = W, fresh: bool = False) -> Expr:
+    """Return ∇²f(P), the Hessian of the loss in the entries of this layer, mn×mn and symmetric.
+
+    Entries stand in the order of `nd.vec`: nd.vec(V).T @ nd.hessian() @ nd.vec(V) is the curvature
+    along V of this layer alone. What layers share is left out. It takes as many products with the
+    Hessian as all layers have entries, so that it is for small ones; see `hessian_product`.
+
+    Args:
+        at: the point P; default W. fresh: ask on a second sample; see `gradient`.
+
+    Raises:
+        ShapeError: if P is not m×n. DeclarationError: if `fresh` is no truth value.
+
+    Example:
+        Newton's method, layer by layer:
+
+        >>> import normdsl as nd
+        >>> newton = nd.optimizer(
+        ...     lambda lr=1.0: nd.W - lr * nd.unvec(nd.inverse(nd.hessian()) @ nd.vec(nd.G))
+        ... )
+        >>> newton.check("translation", witnesses=False).answer
+        'invariant'
+    """
+    return Query(Asked.HESSIAN, as_expr(at), fresh=_truth(fresh))
+
+
 def _truth(fresh: object) -> bool:
     if isinstance(fresh, bool):
         return fresh

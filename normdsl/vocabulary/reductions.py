@@ -1,4 +1,4 @@
-"""Sums, means and maxima of entries, over axes or layers, and inner products."""
+"""Sums, means and maxima of entries, over axes, layers or workers, and inner products."""
 
 from __future__ import annotations
 
@@ -46,12 +46,22 @@ def sum(x: Any, *, over: str = "all", name: str | None = None) -> Expr:
 def mean(x: Any, *, over: str = "all") -> Expr:
     """Return the mean of the entries over `"rows"` (1×n), `"cols"` (m×1) or `"all"` (a scalar).
 
+    Over `"workers"`: the mean of a value of any shape over the workers, processes that run one rule
+    on samples of their own. Weights, states and gradients are each worker's own, and differ unless
+    the rule averages them. With one process there is one worker, and the mean is the value itself.
+    Beneath `nd.every(k, …)` workers meet at every k-th step alone. `replicas=` of the optimizer
+    says which processes are workers, and `nd.simulate` runs all of them in one process.
+
     Example:
         >>> import normdsl as nd
         >>> print(nd.mean(nd.G * nd.G, over="cols"))
         sum[j](G²) / n
+        >>> print(nd.every(8, nd.mean(nd.W, over="workers"), nd.W))
+        where(mod(t, 8) < 1, mean[workers](W), W)
     """
     x = as_expr(x)
+    if over == "workers":
+        return nodes.WorkersMean(x)
     over_rows, over_cols = _axes(over)
     lengths = {Dim.M: rows, Dim.N: cols, Dim.MN: rows * cols, Dim.ONE: as_expr(1)}
     counts = [lengths[d] for d, o in ((x.shape.rows, over_rows), (x.shape.cols, over_cols)) if o]
@@ -90,6 +100,12 @@ def _reduce(reducer: Reducer, x: Any, over: str, name: str | None = None) -> Exp
 
 def _axes(over: str) -> tuple[bool, bool]:
     """Return whether rows and whether columns are summed over."""
+    if over == "workers":
+        raise DeclarationError(
+            "reduce over the workers",
+            why="a rule that says the same for any number of workers combines them by their mean",
+            hint='use nd.mean(x, over="workers")',
+        )
     if over not in ("rows", "cols", "all"):
         raise DeclarationError(
             f"reduce over {over!r}",

@@ -22,7 +22,9 @@ SETTINGS = {
     "sophia": {"lr": 0.05, "beta1": 0.8, "beta2": 0.9, "gamma": 2.0, "eps": 1e-3,
                "weight_decay": 0.1},
     "oasis": {"lr": 0.05, "beta": 0.9, "floor": 0.3},
+    "exact_newton": {"lr": 0.5},
     "newton_cg": {"lr": 0.5, "damping": 0.1},
+    "gauss_newton_cg": {"lr": 0.5, "damping": 0.1},
     "aicn": {"smoothness": 3.0},
     "gns_newton": {"start": 30.0},
     "saddle_free_newton": {"lr": 0.2, "beta": 0.8, "damping": 0.3},
@@ -39,9 +41,29 @@ A = torch.randn(12, 10, generator=g, dtype=torch.float64)
 START = torch.randn(10, generator=g, dtype=torch.float64)
 
 
+def outputs(w, step):
+    """What a model of all weights puts out, on another sample at each step."""
+    return A @ w / 3 - 0.1 * step, w**2
+
+
+def by_outputs(z, step):
+    """A smooth loss of outputs."""
+    return torch.cosh(z[0]).log().sum() + 0.05 * (z[1] ** 2).sum()
+
+
 def loss(w, step):
     """A smooth loss of all weights, another one at each step."""
-    return torch.cosh(A @ w / 3 - 0.1 * step).log().sum() + 0.05 * (w**4).sum()
+    return by_outputs(tuple(map(nd.outputs, outputs(w, step))), step)
+
+
+def at(step):
+    """The loss of a step as literal loops take it: a function with its outputs."""
+
+    def f(w):
+        return loss(w, step)
+
+    f.outputs, f.by_outputs = partial(outputs, step=step), partial(by_outputs, step=step)
+    return f
 
 
 def shaped(w):
@@ -99,7 +121,7 @@ def test_trajectories_equal_a_literal_loop(name, given, signs, normals):
     numbers = normals if name in NORMAL else signs
     assert [m * n for m, n in SHAPES] == list(ENTRIES)
     for t, found in enumerate(trained(RULES[name], **hyper), 1):
-        w = CURVATURE[name](w, lambda x, t=t: loss(x, t - 1), t, state, numbers[t - 1], **hyper)
+        w = CURVATURE[name](w, at(t - 1), t, state, numbers[t - 1], **hyper)
         torch.testing.assert_close(found, w, rtol=1e-9, atol=1e-11)
     assert float((w - START).norm()) > 1e-3
 
@@ -199,6 +221,19 @@ def test_newtons_step_of_a_transformed_loss_is_a_shorter_one():
     torch.testing.assert_close(squared, plain, rtol=1e-9, atol=0)
 
 
+def test_the_gauss_newton_step_of_three_outputs_is_exact():
+    """D = Jᵀ (Q J Jᵀ + λ I)⁻¹ r of three numbers that a batch puts out (EGN, arXiv:2405.14402)."""
+
+    def f(w, step):
+        return nd.outputs((A[:3] @ w / 3).sin()).exp().sum()
+
+    (found,) = trained(RULES["gauss_newton_cg"], steps=1, f=f, lr=1.0, damping=0.1)
+    J = torch.autograd.functional.jacobian(lambda w: (A[:3] @ w / 3).sin(), START)
+    r = (A[:3] @ START / 3).sin().exp()  # and Q = diag(r), the loss being Σ exp z
+    step = J.T @ torch.linalg.solve(torch.diag(r) @ J @ J.T + 0.1 * torch.eye(3).to(J), r)
+    torch.testing.assert_close(found, START - step, rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize("name", ["newton_cg", "aicn", "gns_newton", "cubic_newton"])
 def test_it_stays_at_a_minimum_in_float32(name):
     p = nn.Parameter(torch.ones(2, 3))
@@ -213,3 +248,28 @@ def test_it_stays_at_a_minimum_in_float32(name):
     for _ in range(60):
         opt.step(closure)
     assert float(p.detach().abs().max()) < 1e-5
+
+
+def test_the_hessian_is_that_of_each_layer_also_where_layers_are_one_batch():
+    start = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    params = [nn.Parameter(x.clone()) for x in start]
+
+    def value(w):
+        coupled = torch.cat([A, A.flip(0)], 1)[:, :12] @ w
+        return torch.cosh(coupled).log().sum() + (w**4).sum()
+
+    opt = RULES["exact_newton"](params)
+
+    def closure():
+        opt.zero_grad()
+        found = value(joined(params))
+        found.backward(create_graph=True)
+        return found
+
+    opt.step(closure)
+    w = start.flatten()
+    whole, g = torch.autograd.functional.hessian(value, w), torch.func.grad(value)(w)
+    for k, p in enumerate(params):
+        own = slice(4 * k, 4 * k + 4)
+        step = torch.linalg.solve(whole[own, own], g[own]).reshape(2, 2)
+        torch.testing.assert_close(p.detach(), start[k] - step, rtol=1e-9, atol=1e-12)

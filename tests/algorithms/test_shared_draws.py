@@ -61,6 +61,19 @@ def test_jaguar_measures_one_entry_of_the_model_a_step():
     assert {k for k, *_ in chosen} == {0, 1}
 
 
+def test_layers_from_a_random_one_on_step():
+    params, stepped = layers(), set()
+    groups = [{"params": [p], "depth": depth} for p, depth in zip(params, (0.5, 1.0), strict=True)]
+    opt = nd.algorithms.drop_muon_suffix(groups)
+    for step in range(STEPS):
+        before = [p.detach().clone() for p in params]
+        opt.zero_grad()
+        loss(params, step).backward()
+        opt.step()
+        stepped.add(tuple(not torch.equal(p, x) for p, x in zip(params, before, strict=True)))
+    assert stepped == {(True, True), (False, True)}
+
+
 @pytest.mark.parametrize("rule", [nd.algorithms.page_sgd])
 def test_all_layers_take_the_gradient_anew_at_the_same_steps(rule):
     anew = []

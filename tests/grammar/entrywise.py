@@ -71,6 +71,7 @@ ENTRYWISE = [
     make(matrix, lambda x: nd.block_mean(x, cols=2), matrix),
     make(positive(matrix), lambda x: nd.block_mean(x, rows=2, cols=2), positive(matrix)),
     make(scalar, lambda x: nd.max(x, over="layers"), scalar),
+    make(matrix, lambda x: nd.mean(x, over="workers"), matrix),
     *(make(scalar, nd.inner, s, s) for s in (matrix, column)),
     *(make(positive(scalar), f, matrix) for norm in NORMS for f in (norm.value, norm.dual)),
     *(make(matrix, f, matrix) for norm in NORMS for f in (norm.lmo, norm.sharp)),

@@ -1,4 +1,4 @@
-"""Queries: the gradient, the loss and products with the Hessian, at points that move like W."""
+"""Queries: the gradient, the loss and products with the Hessian or all of it."""
 
 import normdsl as nd
 from grammar.core import EPS, dual, make, number, primal
@@ -13,4 +13,9 @@ QUERIES = [
     make(number, lambda x: nd.loss_at(W - x / 8), primal),
     make(dual, lambda x: nd.hessian_product(x), primal),
     make(dual, lambda x, y: nd.hessian_product(x, at=W + y / 8), primal, primal),
+    make(dual, lambda x: nd.gauss_newton_product(x), primal),
+    make(dual, lambda x, y: nd.gauss_newton_product(x, at=y), primal, primal),
+    make(dual, lambda x: nd.unvec(nd.hessian(at=W) @ nd.vec(x)), primal),
+    make(primal, lambda x: nd.unvec(nd.inverse(nd.hessian()) @ nd.vec(x)), dual),
+    make(primal, lambda x, y: nd.unvec(nd.inverse(nd.hessian(at=x)) @ nd.vec(y)), primal, dual),
 ]

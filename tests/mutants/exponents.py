@@ -84,6 +84,10 @@ EXPONENTS = [
            step(nd.preconditioned(nd.spectral, hadamard=(G * G) ** P).lmo(G)
                 + nd.preconditioned(nd.spectral, hadamard=nd.abs(G) ** P).lmo(G)), g.scale,
            answer(NO)),
+    Mutant("contradictions hold at zero", replaced(unit_equations._hold_at_zero, lambda _: True),
+           step(nd.preconditioned(nd.spectral, hadamard=(G * G) ** P).lmo(G)
+                + nd.preconditioned(nd.spectral, hadamard=nd.abs(G) ** P).lmo(G)), g.scale,
+           answer(NO)),
     Mutant("unknown exponents pass for hyper-parameters",
            replaced(unit_equations.on_unknowns, lambda _: False),
            step(nd.sign(nd.maximum(nd.reciprocal(G), CONSTANT))), g.loss_scale,

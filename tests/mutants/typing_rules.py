@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import faults
 import sympy
-from falsify import answer, rule
+from falsify import answer, rule, several
 from faults import claims, law, lenient, member, replaced, without
 from grammar.core import EPS, LR, K, P
 
@@ -15,7 +15,7 @@ import normdsl as nd
 from mutants.common import GRAM, NO, ONES, OUTER, PICK, ROWS, STACK, THIN, UNDER, Mutant, kept, step
 from normdsl import G, W
 from normdsl.compiler.invariance import groups as g
-from normdsl.compiler.invariance import rules
+from normdsl.compiler.invariance import rules, stacking
 from normdsl.compiler.invariance.conditions import NONE, Kind
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import ANYTHING, FIXED, INVARIANT, ONE, ZERO, Law
@@ -43,6 +43,12 @@ def doubled(o: Law, known: Any) -> dict[str, Any]:
 
 def covariant(group: Group) -> Law:
     return Law(group.weights.rows.dual, group.weights.rows.dual)
+
+
+def of_steps(group: Group) -> Law:
+    """What vec(W) vec(W)ᵀ is moved by."""
+    index = stacking.stacked(group.weights.rows, group.weights.cols) or FIXED
+    return Law(index, index)
 
 
 def tamed(group: Group) -> Law:
@@ -253,6 +259,11 @@ RULES = [
     Mutant("a product with H has no unit of its own",
            law(nodes.Query, lambda o, known: {"unit": known[-1].unit}),
            nd.hessian_product(G), g.uniform_scale),
+    Mutant("the Hessian moves like a product of gradients",
+           law(nodes.Query, lambda o, known: {"unit": 2 * o.unit}),
+           nd.hessian(at=2 * W), g.loss_scale),
+    Mutant("the Hessian moves like one of steps", claims(nodes.Query, of_steps),
+           nd.hessian(at=2 * W), g.affine),
     Mutant("a loss elsewhere has no unit", law(nodes.Query, lambda o, known: {"unit": ZERO}),
            nd.loss_at(-W), g.loss_scale),
     Mutant("a point beside the weights may move in any way",
@@ -260,6 +271,13 @@ RULES = [
            nd.step(W + LR * nd.spectral.lmo(G), evaluate=nd.accumulate(G)), g.loss_scale, rule),
     Mutant("what layers share has no unit", law(nodes.Across, lambda o, known: {"unit": ZERO}),
            nd.sum(nd.nuclear.value(G), over="layers"), g.loss_scale),
+    Mutant("a mean over workers drops the unit",
+           law(nodes.WorkersMean, lambda o, known: {"unit": ZERO}),
+           nd.mean(G, over="workers"), g.loss_scale),
+    Mutant("workers have the signs of their eigenvectors in common", lenient(nodes.WorkersMean),
+           nd.mean(nd.eigenbasis(GRAM).T @ G, over="workers"), g.orthogonal, several),
+    Mutant("workers have the slope of their losses in common", lenient(nodes.WorkersMean),
+           nd.mean(G, over="workers"), g.loss_transform, several),
     Mutant("an LMO has degree 1", law(NormOperation, same_unit), nd.max_entry.lmo(G), g.loss_scale),
     Mutant("a dual norm has degree 0", law(NormOperation, lambda o, known: {"unit": ZERO}),
            nd.spectral.dual(G), g.loss_scale),

@@ -8,6 +8,7 @@ normdsl.
 """
 
 from references import (
+    adapters,
     adaptive,
     cautious,
     clipped,
@@ -35,6 +36,7 @@ from references import (
     soap,
     trust,
     whitening,
+    workers,
     zeroth_order,
 )
 
@@ -62,7 +64,10 @@ RULES = [
     shampoo.kl_shampoo,
     soap.soap,
     soap.splus,
-    low_rank.bernoulli_lora,
+    adapters.bernoulli_lora,
+    adapters.oplora,
+    adapters.svd_lora,
+    adapters.weight_lora,
     low_rank.dion,
     low_rank.galore,
     low_rank.online_subspace_descent,
@@ -72,12 +77,14 @@ RULES = [
     low_rank.trion,
     low_rank.dct_adamw,
     low_rank.drop_muon,
+    low_rank.drop_muon_suffix,
     hybrid.muadam,
     hybrid.muadam_sania,
     hybrid.bounded_muadam_sania,
     hybrid.rmsspectral,
     hybrid.affine_muon,
     hybrid.polyak_muadam_sania,
+    hybrid.bounded_polyak_muadam_sania,
     cautious.cautious_adamw,
     cautious.cautious_lion,
     cautious.cautious_muon,
@@ -147,6 +154,7 @@ RULES = [
     queried.schedule_free_sgd,
     queried.schedule_free_adamw,
     queried.smb,
+    queried.smbi,
     queried.sophia_g,
     lookahead.lookahead_sgd,
     lookahead.lookahead_adamw,
@@ -165,5 +173,15 @@ RULES = [
     muon_family.hybrid_auon,
     muon_family.inexact_muon,
     muon_family.root_muon,
+    workers.local_sgd,
+    workers.des_loc,
+    workers.mt_dao,
+    workers.diloco,
+    workers.muloco,
+    workers.error_feedback,
+    workers.ef21,
+    workers.ef21_sgdm,
+    workers.normalized_ef21,
+    workers.ef21_muon,
 ]
 REFERENCES = {rule.__name__: rule for rule in RULES}

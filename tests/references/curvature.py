@@ -4,8 +4,8 @@ A loop is `rule(w, f, t, state, z, **hyper)`: f is the loss of the step as torch
 the random numbers of the step, normal for the rules in `NORMAL` and else signs. What is of each
 layer by itself knows how many entries they have. Nothing here imports normdsl.
 
-arXiv:2006.00719, 2305.14342, 2109.05198, 2211.00140, 2506.13710, 1406.2572, 2301.13194, 2508.19712;
-Dembo et al. 1982; Nesterov and Polyak 2006.
+arXiv:2006.00719, 2305.14342, 2109.05198, 2211.00140, 2506.13710, 1406.2572, 2301.13194, 2508.19712,
+2509.25782; Dembo et al. 1982; Nesterov and Polyak 2006.
 """
 
 import math
@@ -65,8 +65,29 @@ def oasis(w, f, t, state, z, *, lr=0.1, beta=0.999, floor=0.01):
     return w - lr * slope(f, w) / d.abs().clamp_min(floor)
 
 
+def exact_newton(w, f, t, state, z, *, lr=1.0):
+    whole = torch.autograd.functional.hessian(f, w)
+    steps, start = [], 0
+    for g in layers(slope(f, w)):
+        own = slice(start, start + len(g))
+        steps.append(torch.linalg.solve(whole[own, own], g))
+        start += len(g)
+    return w - lr * torch.cat(steps)
+
+
 def newton_cg(w, f, t, state, z, *, lr=1.0, damping=1e-3):
     return w - lr * conjugate_gradients(lambda v: product(f, w, v) + damping * v, slope(f, w))
+
+
+def gauss_newton_cg(w, f, t, state, z, *, lr=1.0, damping=1e-3):
+    """By the whole Jacobian of the outputs of f, and the Hessian of f by these."""
+    sizes = [len(x) for x in f.outputs(w)]
+    jacobian = torch.autograd.functional.jacobian(lambda x: torch.cat(f.outputs(x)), w)
+    bend = torch.autograd.functional.hessian(
+        lambda u: f.by_outputs(u.split(sizes)), torch.cat(f.outputs(w))
+    )
+    matrix = jacobian.T @ bend @ jacobian + damping * eye(len(w), w)
+    return w - lr * conjugate_gradients(lambda v: matrix @ v, slope(f, w))
 
 
 def aicn(w, f, t, state, z, *, smoothness=1.0):
@@ -167,8 +188,16 @@ def psgd_dense(w, f, t, state, z, *, lr=1e-2, fit=0.1, start=1.0):
 
 
 RULES = [
-    *(adahessian, sophia, oasis, newton_cg, aicn, gns_newton, polynomial_preconditioning),
-    *(saddle_free_newton, cubic_newton, bfgs, ceqn, psgd_dense),
+    *(adahessian, sophia, oasis, exact_newton, newton_cg, gauss_newton_cg, aicn),
+    *(
+        gns_newton,
+        polynomial_preconditioning,
+        saddle_free_newton,
+        cubic_newton,
+        bfgs,
+        ceqn,
+        psgd_dense,
+    ),
 ]
 NORMAL = {"saddle_free_newton", "cubic_newton", "psgd_dense"}
 CURVATURE = {rule.__name__: rule for rule in RULES}

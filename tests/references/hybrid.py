@@ -47,6 +47,18 @@ def affine_muon(w, g, t, state, *, loss=None, lr=0.02, beta1=0.9, beta2=0.98, st
 
 
 def polyak_muadam_sania(w, g, t, state, *, loss=None, lr=1.0, beta1=0.9, beta2=0.999, floor=0.0):
+    return w - _polyak_move(w, g, t, state, loss, lr, beta1, beta2, floor)
+
+
+def bounded_polyak_muadam_sania(
+    w, g, t, state, *, loss=None, lr=1.0, beta1=0.9, beta2=0.999, bound=0.1, floor=0.0
+):
+    furthest = bound * state.setdefault("first", w.abs())
+    step = _polyak_move(w, g, t, state, loss, lr, beta1, beta2, floor)
+    return w - torch.minimum(torch.maximum(step, -furthest), furthest)
+
+
+def _polyak_move(w, g, t, state, loss, lr, beta1, beta2, floor):
     m, v = moments(g, t, state, beta1, beta2)
     d = v.sqrt()
     x = divide(m, d)
@@ -54,4 +66,4 @@ def polyak_muadam_sania(w, g, t, state, *, loss=None, lr=1.0, beta1=0.9, beta2=0
     sharp = divide(dual * polar(x), d)
     intercept = ema(state, "f", loss - (w * g).sum(), beta1)
     model = float(intercept) / (1 - beta1**t) + float((w * m).sum())
-    return w - lr * max(model - floor, 0) / dual**2 * sharp
+    return lr * max(model - floor, 0) / dual**2 * sharp

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from references.draws import frame_entries, normal, uniform
+from references.draws import normal, uniform
 from references.tools import divide, ema, nuclear, polar
 
 
@@ -155,9 +155,8 @@ def drop_muon(w, g, t, state, *, loss=None, lr=0.02, beta=0.9, share=0.5):
     return w - lr * nuclear(m) * polar(m)
 
 
-def bernoulli_lora(w, g, t, state, *, loss=None, lr=0.1, share=0.5, rank=8):
-    if uniform(t, key=32) < share:
-        q = orthonormal(frame_entries(t, range(0, w.numel(), w.shape[1]), thin(rank, w), key=7))
-        return w - lr * q @ q.T @ g
-    p = orthonormal(frame_entries(t, range(w.shape[1]), thin(rank, w), key=11))
-    return w - lr * g @ p @ p.T
+def drop_muon_suffix(w, g, t, state, *, loss=None, lr=0.02, beta=0.9, depth=1.0):
+    if uniform(t, key=32) > depth:  # of one layer, whose number is that of the model
+        return w
+    m = ema(state, "m", g, beta)
+    return w - lr * nuclear(m) * polar(m)

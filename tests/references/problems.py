@@ -152,6 +152,16 @@ UNSTABLE = (
     "run instead."
 )
 
+TIED = (
+    "Its workers send the largest entries. In the rank-deficient case entries are equal up to "
+    "sign, and which of them is larger is rounding's choice."
+)
+
+AMPLIFIED = (
+    "Its step divides by the square of a dual norm, which amplifies rounding a thousandfold and "
+    "more on noisy losses: both runs are fed the gradients and losses of one SGD run instead."
+)
+
 #: Rules that are not compared on `CASES`: on what instead, and why.
 INSTEAD = {
     "soap": ([*SEEN, CASES[-1]], UNSEEN),
@@ -165,17 +175,18 @@ INSTEAD = {
         "It takes the rows with the largest norms. In the rank-deficient case rows are equal up to "
         "sign, and which of them is larger is rounding's choice.",
     ),
-    "polyak_muadam_sania": (
-        REPLAYED,
-        "Its step divides by the square of a dual norm, which amplifies rounding a thousandfold "
-        "and more on noisy losses: both runs are fed the gradients and losses of one SGD run "
-        "instead.",
-    ),
+    "polyak_muadam_sania": (REPLAYED, AMPLIFIED),
+    "bounded_polyak_muadam_sania": ([*REPLAYED, CASES[-1]], AMPLIFIED),
     "psgd_kron": (
         CASES[:-1],
         "In the rank-deficient case its factors grow without end in directions that gradients have "
         "by rounding alone, as nothing damps them.",
     ),
+    "error_feedback": (CASES[:-1], TIED),
+    "ef21": (CASES[:-1], TIED),
+    "ef21_sgdm": (CASES[:-1], TIED),
+    "normalized_ef21": (CASES[:-1], TIED),
+    "ef21_muon": (CASES[:-1], TIED),
     "polyak_sgd": (REPLAYED, UNSTABLE),
     "alr_hb": (REPLAYED, UNSTABLE),
 }

@@ -57,10 +57,18 @@ def sophia_g(
 
 
 def smb(w, g, t, state, *, loss=None, ask=None, lr=1.0, shrink=0.99, c=0.1):
+    return model_step(w, g, loss, ask, ask, lr, shrink, c)
+
+
+def smbi(w, g, t, state, *, loss=None, ask=None, lr=1.0, shrink=0.99, c=0.1):
+    return model_step(w, g, loss, ask, ask.second, lr, shrink, c)
+
+
+def model_step(w, g, loss, ask, model, lr, shrink, c):
     s = -lr * g
     if ask.loss(w + s) <= loss - c * lr * (g * g).sum():
         return w + s
-    y = ask.grad(w + s) - g
+    y = model.grad(w + s) - g
     ys, yg, sg, yy, ss = ((a * b).sum() for a, b in ((y, s), (y, g), (s, g), (y, y), (s, s)))
     sigma = 0.5 * (s.norm() * (y.norm() + g.norm() / shrink) - ys)
     theta = (ys + 2 * sigma) ** 2 - ss * yy

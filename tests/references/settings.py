@@ -6,6 +6,7 @@ Probabilities and bounds of decisions are such that a hundredth more decides a s
 MOMENTS = {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3}
 DECAY = {"weight_decay": 0.1}
 SCION = {"lr": 0.004, "momentum": 0.8, "radius": 5.0}
+OUTER = {"outer_lr": 0.6, "outer_momentum": 0.8, "period": 3}
 KL = {"lr": 0.004, "beta1": 0.8, "beta2": 0.95, "start": 0.5}
 
 SETTINGS = {
@@ -37,6 +38,10 @@ SETTINGS = {
     "dion2": {"lr": 0.02, "mu": 0.8, **DECAY, "share": 0.75},
     "trion": {"lr": 0.02, "mu": 0.8, **DECAY, "rank": 2},
     "dct_adamw": {**MOMENTS, "beta2": 0.9, **DECAY, "rank": 2},
+    "drop_muon_suffix": {"lr": 0.004, "beta": 0.8, "depth": 0.7},
+    "oplora": {"lr": 0.02, "rank": 2},
+    "svd_lora": {"lr": 0.02, "rank": 2},
+    "weight_lora": {"lr": 0.02, "keep": 4, "k": 3},
     "drop_muon": {"lr": 0.004, "beta": 0.8, "share": 0.7},
     "galore": {**MOMENTS, "beta2": 0.9, **DECAY, "scale": 0.5, "rank": 2},
     "online_subspace_descent": {**MOMENTS, "kappa": 0.1, "scale": 0.5, "rank": 2},
@@ -58,6 +63,13 @@ SETTINGS = {
     "schedule_free_sgd": {"lr": 0.02, "beta": 0.8, **DECAY},
     "schedule_free_adamw": {**MOMENTS, **DECAY},
     "polyak_muadam_sania": {"lr": 0.5, "beta1": 0.8, "beta2": 0.95, "floor": -0.1},
+    "bounded_polyak_muadam_sania": {
+        "lr": 0.5,
+        "beta1": 0.8,
+        "beta2": 0.95,
+        "bound": 0.3,
+        "floor": -0.1,
+    },
     "cautious_adamw": {**MOMENTS, **DECAY},
     "cautious_lion": {"lr": 0.02, "beta1": 0.8, "beta2": 0.95, **DECAY},
     "cautious_muon": {"lr": 0.03, "momentum": 0.9, **DECAY},
@@ -141,6 +153,7 @@ SETTINGS = {
         "k": 3,
     },
     "smb": {"lr": 0.6, "shrink": 0.9, "c": 0.29},
+    "smbi": {"lr": 0.6, "shrink": 0.9, "c": 0.41},
     "lookahead_sgd": {"lr": 0.01, "momentum": 0.8, "k": 3, "alpha": 0.6},
     "lookahead_adamw": {**MOMENTS, **DECAY, "k": 3, "alpha": 0.6},
     "sarah": {"lr": 0.02, "period": 7},
@@ -158,4 +171,14 @@ SETTINGS = {
     "hybrid_auon": {"lr": 0.03, "momentum": 0.9, "gain": 1.5},
     "inexact_muon": {"lr": 0.03, "momentum": 0.9, "error": 0.2},
     "root_muon": {"lr": 0.03, "momentum": 0.9, "share": 0.7, "weight_decay": 0.2},
+    "local_sgd": {"lr": 0.02, "period": 3},
+    "des_loc": {**MOMENTS, "bound": 2.0, "period": 2, "period1": 3, "period2": 5},
+    "mt_dao": {**MOMENTS, "share": 0.7, "period": 2, "period1": 3, "period2": 5},
+    "diloco": {**MOMENTS, "weight_decay": 0.2, **OUTER},
+    "muloco": {"lr": 0.03, "momentum": 0.9, "weight_decay": 0.2, **OUTER},
+    "error_feedback": {"lr": 0.06, "share": 0.37},
+    "ef21": {"lr": 0.02, "share": 0.37},
+    "ef21_sgdm": {"lr": 0.05, "eta": 0.6, "share": 0.37},
+    "normalized_ef21": {"lr": 0.02, "eta": 0.2, "share": 0.37},
+    "ef21_muon": {"lr": 0.03, "beta": 0.8, "share": 0.37, "server_share": 0.63},
 }

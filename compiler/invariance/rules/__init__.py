@@ -13,6 +13,7 @@ from normdsl.compiler.invariance.rules import (
     matrices,
     queries,
     stacking,
+    workers,
 )
 from normdsl.compiler.invariance.rules.base import Outcome, outcomes, rule
 
@@ -27,4 +28,5 @@ __all__ = [
     "queries",
     "rule",
     "stacking",
+    "workers",
 ]

@@ -42,6 +42,7 @@ SHIFTING = (
     | nodes.Joint
     | nodes.Vec
     | nodes.Unvec
+    | nodes.WorkersMean
 )
 
 

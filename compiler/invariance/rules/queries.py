@@ -8,8 +8,9 @@ from normdsl.compiler.invariance.agreement import alike
 from normdsl.compiler.invariance.conditions import Conditions
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.index_rules import Refusal
-from normdsl.compiler.invariance.laws import ANYTHING, ZERO, Law, moved
+from normdsl.compiler.invariance.laws import ANYTHING, FIXED, ZERO, Law, moved
 from normdsl.compiler.invariance.rules.base import Laws, Outcome, rule
+from normdsl.compiler.invariance.stacking import stacked
 from normdsl.expressions import nodes
 from normdsl.expressions.nodes import Asked, Source
 
@@ -18,6 +19,8 @@ from normdsl.expressions.nodes import Asked, Source
 def _query(node: nodes.Query, laws: Laws, group: Group) -> list[Outcome]:
     """Type what is asked at P: where P = ρ(g) P̃, f(P) = c f̃(P̃), so ∇f(P) moves as G does."""
     if group.each_step:
+        if node.asked not in (Asked.LOSS, Asked.GRADIENT):
+            raise Refusal("the loss goes through a function of an unknown curvature")
         raise Refusal("at another point the loss goes through an unknown function of another slope")
     conditions = _at(laws[0], group)
     if node.asked is Asked.LOSS:
@@ -25,15 +28,22 @@ def _query(node: nodes.Query, laws: Laws, group: Group) -> list[Outcome]:
     gradient = _stream(group, Source.GRADIENT)
     if node.asked is Asked.GRADIENT:
         return [Outcome(gradient, "the gradient where W would be", conditions)]
+    if node.asked is Asked.HESSIAN:
+        index = stacked(gradient.rows, gradient.cols) if group.weights.entries == FIXED else None
+        index = gradient.entries if index in (None, FIXED) else index
+        unit = None if gradient.unit is None else gradient.unit - group.weight_unit
+        law = Law(index, index, unit=unit)
+        return [Outcome(law, "H takes what moves like vec(W) to vec(G)", conditions)]
     along = laws[1]
     if along == ANYTHING:
-        return [Outcome(ANYTHING, "H times zero", conditions)]
+        return [Outcome(ANYTHING, "a product with zero", conditions)]
     step = attrs.evolve(group.weights, offset=ZERO, unit=along.unit)
     conditions |= _like(along, step, "the direction")
     assert gradient.unit is not None
     unit = None if along.unit is None else gradient.unit + along.unit - group.weight_unit
     law = attrs.evolve(gradient, unit=unit)
-    return [Outcome(law, "H takes what moves like W to what moves like G", conditions)]
+    matrix = "H" if node.asked is Asked.HESSIAN_PRODUCT else "Jᵀ Q J"
+    return [Outcome(law, f"{matrix} takes what moves like W to what moves like G", conditions)]
 
 
 @rule.register

@@ -47,6 +47,7 @@ from normdsl.expressions.nodes.reductions import (
 from normdsl.expressions.nodes.returned import Joint, Returned, next_weights
 from normdsl.expressions.nodes.singular import Polar, SingularLmo, SingularNorm
 from normdsl.expressions.nodes.stacking import Unvec, Vec
+from normdsl.expressions.nodes.workers import WorkersMean
 
 __all__ = [
     "ABS",
@@ -105,6 +106,7 @@ __all__ = [
     "UpperTriangle",
     "Vec",
     "Where",
+    "WorkersMean",
     "add",
     "legal_rank",
     "matmul",

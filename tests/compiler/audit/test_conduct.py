@@ -71,6 +71,15 @@ def test_a_sound_optimizer_passes(probe, dtype):
     assert probe(Subject("x", NeedsLoss, closure=True), dtype).status is Status.HOLDS
 
 
+@pytest.fixture
+def precision():
+    """The precision of products, as it was, after an optimizer that leaves another one."""
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("precision")
 def test_faults_are_not_blamed_on_each_other():
     blameless = {
         DecaysWithoutGradient: (order, independent, zero_grad, surroundings),

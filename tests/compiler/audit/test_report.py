@@ -64,3 +64,14 @@ def test_the_table_colours_verdicts_and_names_what_was_not_tried():
 def test_names_of_others_are_escaped():
     assert "<b>" not in page()
     assert "&lt;b&gt;floored" in page()
+
+
+def test_without_matplotlib_a_notebook_has_the_table_and_says_so(monkeypatch):
+    def refuse(*args, **options):
+        raise NormdslError("draw", why="matplotlib is not installed", hint="pip install it")
+
+    monkeypatch.setattr("normdsl.compiler.audit.report.draw", refuse)
+    shown = AUDIT._repr_html_()
+    assert "Without a picture: matplotlib is not installed" in shown
+    assert "<img" not in shown
+    assert AUDIT.grid().html() in shown

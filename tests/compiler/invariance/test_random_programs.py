@@ -10,7 +10,7 @@ from judging import WRONG, Outcome, judge
 from normdsl.compiler.invariance import groups
 from normdsl.expressions.origins import Origin
 
-COUNT, SEED, DEPTH = 10, 46, 2
+COUNT, SEED, DEPTH = 10, 47, 2
 #: Of a program with draws, distributions are compared, which takes long: in one group of so many.
 THINNED = 4
 

@@ -5,6 +5,7 @@ import operator
 
 import proofs
 import pytest
+from falsify import several
 
 import normdsl as nd
 from normdsl import G, W, t
@@ -76,6 +77,12 @@ POSITIVE = [
     ("query", nd.loss_at(W - nd.sign(G)), g.loss_scale, "unit c"),
     ("query", nd.loss_at(-W), g.affine, "fixed"),
     ("query", nd.hessian_product(W), g.affine, "(cov_A, cov_B)"),
+    ("query", nd.gauss_newton_product(W, at=2 * W), g.affine, "(cov_A, cov_B)"),
+    ("query", nd.gauss_newton_product(1 / G), g.scale, "entries S^(-1)"),
+    ("query", nd.hessian(at=2 * W), g.affine, "(cov_(A⊗B), cov_(A⊗B))"),
+    ("query", nd.hessian(), g.scale, "(S^(-1), S^(-1))"),
+    ("query", nd.hessian(), g.uniform_scale, "unit c^(-2)"),
+    ("query", nd.hessian(at=-W), g.orthogonal, "(orthogonal (P⊗Q), orthogonal (P⊗Q))"),
     ("query", nd.gradient(fresh=True) * nd.loss_at(W, fresh=True), g.loss_scale, "unit c^(2)"),
     (
         "query",
@@ -220,6 +227,10 @@ POSITIVE = [
     ("across", nd.sum(nd.inner(G, W), over="layers"), g.affine, "fixed"),
     ("across", nd.max(nd.frobenius.value(G), over="layers"), g.loss_scale, "unit c"),
     ("across", nd.sum(nd.spectral.dual(G), over="layers"), g.orthogonal, "fixed"),
+    ("workers mean", nd.mean(W, over="workers"), g.affine, "(contra_A, contra_B)"),
+    ("workers mean", nd.mean(W - G, over="workers"), g.translation, "shifted by T"),
+    ("workers mean", nd.mean(nd.loss * G, over="workers"), g.loss_scale, "unit c^(2)"),
+    ("workers mean", nd.mean(nd.sign(G), over="workers"), g.loss_transform, "fixed"),
 ]
 
 # rule, expression, group, part of the reason
@@ -346,10 +357,15 @@ REFUSED = [
     ("query", nd.gradient(fresh=True), g.loss_transform, "another slope"),
     ("query", nd.gradient(at=W + nd.sign(W)), g.loss_transform, "another slope"),
     ("query", nd.hessian_product(G), g.affine, "the direction is mixed by A⁻ᵀ"),
+    ("query", nd.gauss_newton_product(G), g.affine, "the direction is mixed by A⁻ᵀ"),
+    ("query", nd.hessian(at=G), g.affine, "the point is mixed by A⁻ᵀ"),
+    ("query", nd.hessian(), g.loss_transform, "an unknown curvature"),
     ("query", nd.hessian_product(W), g.translation, "the direction is shifted by T"),
     ("returned", nd.step(W, evaluate=nd.accumulate(G)), g.affine, "the point to evaluate is mixed"),
     ("returned", nd.step(W, evaluate=2 * W), g.translation, "is shifted by (2) T"),
     ("across", nd.sum(nd.inner(G, W), over="layers") + nd.inner(G, G), g.loss_scale, "joins"),
+    ("workers mean", nd.mean(Q.T @ G, over="workers"), g.orthogonal, "signs of its own"),
+    ("workers mean", nd.mean(G, over="workers"), g.loss_transform, "a slope of its own"),
 ]
 
 
@@ -386,6 +402,14 @@ def test_the_law_holds_numerically(_, expr, group, law):
     verdict = Verdict(carrier, group, Status.INVARIANT, proof=lines)
     if lines and not any(isinstance(x, nodes.Draw) for x in nd.expressions.traversal.walk(expr)):
         proofs.assert_proof_holds(verdict)
+
+
+MEANS = [row for row in POSITIVE if row[0] == "workers mean"]
+
+
+@pytest.mark.parametrize(("_", "expr", "group", "law"), MEANS, ids=ids(MEANS))
+def test_a_mean_of_several_workers_moves_by_its_law(_, expr, group, law):
+    assert several(expr, group) == []
 
 
 @pytest.mark.parametrize(("_", "expr", "group", "reason"), REFUSED, ids=ids(REFUSED))

@@ -96,6 +96,8 @@ TABLE = {
     # Degree 0 in the loss, and yet scale invariant: the step reads the value of the loss.
     "polyak_muadam_sania": BY_TWO | dict.fromkeys(SCALED, YES)
     | {"translation": "unknown", "loss_scale": "invariant if floor is scaled along with the loss"},
+    "bounded_polyak_muadam_sania": BY_TWO | dict.fromkeys(SCALED, YES)
+    | {"loss_scale": "invariant if floor is scaled along with the loss"},
 }  # fmt: skip
 
 

@@ -38,6 +38,10 @@ LINES = {
         (f"power −1: {NEWTON}", f"power −½: {NEWTON}", GRAM),
     ),
     "dct_adamw": (("matrix products",),) * 2,
+    "oplora": (("orthonormal columns: QR",),) * 2,
+    "svd_lora": ((TOP,), (f"{TOP}, every 10 steps",)),
+    "exact_newton": (("inverse: SVD",),) * 2,
+    "bernoulli_lora": (("orthonormal columns: QR",),) * 2,
     "dion": (("orthonormal columns: QR",),) * 2,
     "galore": ((TOP,), (f"{TOP}, every 10 steps",)),
     "kfac": (("power −1: Eigh()",), (f"power −1: {NEWTON}",)),
@@ -50,7 +54,10 @@ LINES = {
     "inexact_muon": (("matrix products",),) * 2,
     "online_subspace_descent": (("matrix products",),) * 2,
     "power_sgd": (("orthonormal columns: QR",),) * 2,
-    "psgd_kron": (("power ½: Eigh()",), (f"power ½: {NEWTON}",)),
+    "psgd_kron": (
+        ("power ½: Eigh()", "singular values: SVD"),
+        (ROOT_AND_INVERSE[0], "singular values: SVD"),
+    ),
     "psgd_triangular": (
         ("inverse: SVD", "eigenvalues: Eigvalsh"),
         ("inverse: SVD, every 10 steps", "eigenvalues: Eigvalsh, every 10 steps"),
@@ -74,9 +81,9 @@ LINES = {
 } | dict.fromkeys(
     ("muadam", "muadam_sania", "muon", "polyak_muadam_sania", "rmsspectral", "scion",
      "adago", "adamuon", "cautious_muon", "frank_wolfe", "gluon", "muonmax", "muonmax_momo", "namo",
-     "normuon", "polargrad", "dion2", "drop_muon", "trion", "trust_region_muon", "turbo_muon",
-     "bounded_muadam_sania",
-     "jaguar_muon", "jaguar_frank_wolfe", "root_muon"),
+     "normuon", "polargrad", "dion2", "drop_muon", "drop_muon_suffix", "trion", "trust_region_muon",
+     "turbo_muon", "bounded_muadam_sania", "bounded_polyak_muadam_sania",
+     "ef21_muon", "jaguar_muon", "jaguar_frank_wolfe", "root_muon"),
     ((SVD,), (GRAM,)),
 ) | dict.fromkeys(
     ("bfgs", "ceqn", "online_bfgs"), (("matrix products",),) * 2

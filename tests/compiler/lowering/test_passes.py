@@ -74,6 +74,10 @@ def test_what_is_shared_and_what_is_a_number():
     assert str(nd.algorithms.sign_sgd.passes()["numbers"]).endswith("\n  nothing")
 
 
-def test_notebooks_show_the_text():
+def test_notebooks_unfold_each_pass():
     found = nd.algorithms.lion.passes()
-    assert found._repr_html_() == f"<pre>{html.escape(str(found))}</pre>"
+    shown = found._repr_html_()
+    assert shown.count("<details>") == len(found.stages)
+    assert html.escape(str(found.rule)) in shown
+    for stage in found:
+        assert html.escape("\n".join(stage.lines)) in shown

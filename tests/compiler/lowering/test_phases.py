@@ -16,12 +16,18 @@ def asked(*roots):
 
 def test_what_is_asked_at_one_point_is_asked_at_once():
     products = nd.hessian_product(W, at=FAR) + nd.hessian_product(G, at=FAR)
-    (phase,) = phases([nd.loss_at(FAR) * nd.gradient(at=FAR) + products])
+    products += nd.gauss_newton_product(W, at=FAR)
+    whole = nd.trace(nd.hessian(at=FAR))
+    (phase,) = phases([whole * nd.loss_at(FAR) * nd.gradient(at=FAR) + products])
     assert phase.point == FAR
     assert phase.moves
     assert phase.curved
     assert {q.asked for q in phase.asked} == set(Asked)
-    assert set(phase.directions) == {W, G}
+    assert sorted(zip(map(str, phase.directions), [k.value for k in phase.kinds], strict=True)) == [
+        ("G", "Hessian product"),
+        ("W", "Gauss-Newton product"),
+        ("W", "Hessian product"),
+    ]
 
 
 def test_a_point_made_of_an_answer_comes_after_it():

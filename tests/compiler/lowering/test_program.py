@@ -37,6 +37,7 @@ def clock(batch, device="cpu"):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_the_source_runs_with_torch_alone_and_is_what_runs(rule):
+    program = lower(rule, nd.Schedule(), rule.averages)
     source = rule.source(shape=(4, 3))
     imports = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import | ast.ImportFrom)]
     imported = {n.names[0].name if isinstance(n, ast.Import) else n.module for n in imports}
@@ -44,7 +45,6 @@ def test_the_source_runs_with_torch_alone_and_is_what_runs(rule):
     namespace = {}
     exec(compile(source, "ejected.py", "exec"), namespace)
     weights, grads = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
-    program = lower(rule, nd.Schedule())
     drawn = drawn_of(program, weights)
     states = namespace["init"](weights, **drawn, **hyper(rule))
     given = {k: x.float() for k, x in moments(rule, (4, 3), batch=(2,)).items()} | hyper(rule)

@@ -60,7 +60,7 @@ def test_it_is_a_torch_optimizer_that_trains(rule):
 
     def closure():
         opt.zero_grad()
-        loss = (model(x) - y).square().mean()
+        loss = (nd.outputs(model(x)) - y).square().mean()
         loss.backward(create_graph=rule.asks)
         return loss
 
@@ -171,6 +171,8 @@ def test_skip_leaves_the_bad_parameter_alone_and_steps_the_others():
 KEPT = {"scion": 1 - 2**-12, "trust_region_muon": 1 - 2**-12}
 KEPT |= {"frank_wolfe": 0, "jaguar_frank_wolfe": 0}
 ROUNDED = ("madgrad", "accelerated_sgd", "schedule_free_sgd", "schedule_free_adamw")
+#: Where weights are multiplied by a projection on all there is, to rounding.
+PROJECTED = ("oplora", "svd_lora")
 
 
 def test_a_zero_gradient_gives_a_zero_step_not_nan():
@@ -186,6 +188,7 @@ def test_a_zero_gradient_gives_a_zero_step_not_nan():
         take_step(opt, rule)
         shrunk = start[0] * KEPT.get(rule.name, 1)
         exact = {"rtol": 3e-7 if rule.name in ROUNDED else 0, "atol": 0}
+        exact = {"rtol": 0, "atol": 2e-6} if rule.name in PROJECTED else exact
         torch.testing.assert_close(params[0].detach(), shrunk.detach(), **exact)
 
 

@@ -19,6 +19,8 @@ SAID = {
     "the same in both runs": "unmoved",
     "full rank": "full_rank",
     "distinct eigenvalues": "distinct",
+    "distinct singular values": "separated",
+    "distinct entries": "untied",
     "scaled along with the loss": "scaled",
 }
 

@@ -54,10 +54,7 @@ def test_how_others_move_is_not_decided_by_a_part(rule):
 
 def test_the_code_and_the_cost_are_those_of_all_parts():
     source = RULE.source((64, 32))
-    assert source.count("def step(") == 2
-    for told in ("B_W=None", "A_W=None", "scaled_gd: W, G: 16 × 32", "scaled_gd: W, G: 64 × 16"):
-        assert told in source
-    assert source.count(", of A, B: a module of its own.\n# scaled_gd: ") == 2
+    assert source.startswith("# scaled_gd: A: 16 × 32, B: 64 × 16, with any batch in front.\n")
     cost = nd.algorithms.lora_muon.cost((64, 32))
     assert [s.name for s in cost.state] == ["A.down_buffer", "B.up_buffer"]
     assert cost.state_bytes == 4 * 16 * (32 + 64)

@@ -45,7 +45,8 @@ OPERATIONS = [
       for axes in ((True, True), (True, False), (False, True))),
     *(nodes.Quantile(G, as_expr(0.3), *axes)
       for axes in ((True, True), (True, False), (False, True))),
-    nodes.Across(Reducer.SUM, nd.sum(G)), nodes.BlockMean(G, 2, 2), nodes.Returned(G, W),
+    nodes.Across(Reducer.SUM, nd.sum(G)), nodes.BlockMean(G, 2, 2),
+    nodes.WorkersMean(G), nodes.Returned(G, W),
     *(getattr(norm, name)(G) for name in ("lmo", "sharp", "dual", "value")
       for norm in (nd.spectral, nd.max_entry, nd.frobenius, nd.row_norm(nd.lp(2), nd.lp(1)))),
     BOTH, BOTH.definition,
@@ -133,6 +134,7 @@ ALLOWED = {
     Footprint.OWN: (True, False, False, False),
     Footprint.ROW: (True, True, False, False),
     Footprint.COLUMN: (True, False, True, False),
+    Footprint.WORKERS: (True, False, False, False),  # and the same entry of others
 }
 
 
@@ -142,7 +144,8 @@ def test_footprints_are_those_of_the_values(expr):
     allowed = ALLOWED.get(expr.footprint, (True,) * 4)
     assert all(may or not does for may, does in zip(allowed, touched, strict=True))
     beyond = any(touched[1:])
-    assert beyond == (expr.footprint is not Footprint.OWN)
+    # What lies beyond a worker is on others.
+    assert beyond == (expr.footprint not in (Footprint.OWN, Footprint.WORKERS))
 
 
 @pytest.mark.parametrize("expr", OPERATIONS, ids=ids)

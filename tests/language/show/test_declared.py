@@ -74,7 +74,7 @@ def test_every_algorithm_is_shown(name):
     assert [line.split()[:2] for line in ends] == [[name, "←"] for name in names]
     assert lines[-1].startswith("  evaluate ←") == beside
     assert len(lines) == 1 + len(names) + beside + len(rule.labels)
-    assert not re.search(r"\bs_old|fix\(|before\(", declared_text(rule))
+    assert not re.search(r"\bs_old|\bfix\(|\bbefore\(", declared_text(rule))
     assert declared_latex(rule).count(r"\leftarrow") == len(lines) - 1
 
 

@@ -38,7 +38,7 @@ def test_pieces_repeat_the_first_column_and_keep_the_line(ruled):
 
 def test_html_colours_answers_and_escapes_everything():
     shown = GRID.html()
-    assert "<td style='text-align:left;color:#1a7f37;font-weight:600'>yes</td>" in shown
+    assert "<td style='text-align:left;color:#1f883d;font-weight:600'>yes</td>" in shown
     assert "<td style='text-align:left' title='it&#x27;s &#x27;refuted&#x27;'>no</td>" in shown
     assert "one_&lt;b&gt;" in shown
     assert shown.endswith("</table><p>R &amp; D.</p>")

@@ -35,6 +35,7 @@ INSTANCES = [
     nd.schatten(3).value(G).definition, nd.nuclear.lmo(G).definition, nd.kth_largest(nd.abs(G), 2),
     nd.quantile(G, 0.7), nd.block_mean(G, cols=2), nd.gradient(at=W - G),
     nd.step(W - G, evaluate=STATE), nd.sum(nd.inner(G, W), over="layers"),
+    nd.mean(G, over="workers"),
     Iterated(G, (nd.spectral, nd.max_entry), nd.lp(1), 10),
     STATE, Before(STATE.recursion, 0), STATE.recursion.carry(0), Placeholder(0, MATRIX, Facts()),
     Extent(Space("r")), nd.algorithms.scaled_gd.update,

@@ -34,7 +34,8 @@ def test_symbols(name, shown, latex):
 
 
 @pytest.mark.parametrize(
-    "name", ["_tmp", "__x", "a_", "v2hat", "a__b", "x1y2_z3", "beta_1_2", "L_half", "m_hat_2", "μ"]
+    "name",
+    ["_", "_tmp", "__x", "a_", "v2hat", "a__b", "x1y2_z3", "beta_1_2", "L_half", "m_hat_2", "μ"],
 )
 def test_every_python_name_is_legal_latex(name):
     """An underscore is escaped, or starts one braced index."""

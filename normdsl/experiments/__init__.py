@@ -1,0 +1,1 @@
+"""Experiments: every method on small problems, tuned alike, and what came of it."""

@@ -1,0 +1,105 @@
+"""How values are held by processes: inferred from shapes and footprints, refused, and falsified."""
+
+import pytest
+import torch
+
+import normdsl as nd
+from normdsl import G, W
+from normdsl.compiler.lowering.plan import Rewriting
+from normdsl.compiler.sharding.placement import Held, Placement, placement
+from normdsl.expressions.shapes import Dim
+
+ROWS, COLS, BOTH, NONE = (frozenset(x) for x in ({Dim.M}, {Dim.N}, {Dim.M, Dim.N}, ()))
+PARTS, SAME = Placement(Held.PARTS), Placement(Held.SAME)
+
+
+def terms(*over):
+    return Placement(Held.TERMS, frozenset(over))
+
+
+def bounds(*over):
+    return Placement(Held.BOUNDS, frozenset(over))
+
+
+L, R = G @ G.T, G.T @ G
+#: An expression, and how it is held where rows, columns, both or nothing are cut; None: by no one.
+TABLE = {
+    "entries": (G * W + 1, PARTS, PARTS, PARTS, SAME),
+    "row sums": (nd.sum(G, over="cols"), PARTS, terms(Dim.N), terms(Dim.N), SAME),
+    "column maxima": (nd.max(G, over="rows"), bounds(Dim.M), PARTS, bounds(Dim.M), SAME),
+    "inner product": (nd.inner(G, W), terms(Dim.M), terms(Dim.N), terms(Dim.M, Dim.N), SAME),
+    "Gram matrix of rows": (L, None, terms(Dim.N), None, SAME),
+    "Gram matrix of columns": (R, terms(Dim.M), None, None, SAME),
+    "product with a square": (L @ G, None, PARTS, None, SAME),
+    "transposed": (G.T, PARTS, PARTS, PARTS, SAME),
+    "broadcast": (G / nd.sum(G * G, over="cols"), PARTS, PARTS, PARTS, SAME),
+    "quantile of rows": (nd.quantile(nd.abs(G), 0.5, over="cols"), PARTS, None, None, SAME),
+    "block mean": (nd.block_mean(G, rows=2, cols=2), None, None, None, SAME),
+    "factorisation": (nd.polar(G), None, None, None, None),
+    "root of a statistic": (nd.matrix_power(R, -1 / 2), None, None, None, None),
+    "all entries": (nd.vec(G), None, None, None, SAME),
+    "random entries": (nd.normal_like(W), PARTS, PARTS, PARTS, SAME),
+    "cosines": (nd.dct_basis(nd.cols), SAME, None, None, SAME),
+    "norm": (nd.frobenius.value(G), None, None, None, None),
+}
+
+
+def derived(expr):
+    return Rewriting()(expr)
+
+
+@pytest.mark.parametrize("name", [k for k in TABLE if k != "norm"])
+def test_placements_follow_from_shapes_and_footprints(name):
+    expr, *expected = TABLE[name]
+    found = [placement(derived(expr), axes) for axes in (ROWS, COLS, BOTH, NONE)]
+    assert found == expected
+
+
+def test_a_norm_is_a_function_of_a_sum_of_terms():
+    """‖X‖ of a part is no part of ‖X‖: what is summed is a node of its own, before the root."""
+    root = derived(nd.frobenius.value(G))
+    inner = next(x for x in _below(root) if isinstance(x, nd.Expr) and "‖G‖_F²" in str(x))
+    assert placement(inner, ROWS) == terms(Dim.M)
+
+
+def _below(x):
+    yield x
+    for child in x.children:
+        yield from _below(child)
+
+
+@pytest.mark.parametrize("cut", ["rows", "cols", "both"])
+@pytest.mark.parametrize(
+    "norm", [nd.frobenius, nd.max_entry, nd.sum_entries, nd.operator_norm(1, 2), nd.entrywise(3)]
+)
+def test_no_norm_of_a_part_is_computed(norm, cut):
+    """What a norm goes over is summed over all, and no owner is asked for it."""
+    rule = nd.optimizer(lambda lr=0.1: W - lr * norm.sharp(G) * norm.value(W))
+    plan = rule.plan((6, 4), 3, cut)
+    whole = rule.plan((6, 4), 3, "none")
+    assert not whole.sent
+    sums = [x for x in plan.sent if "over all" in x.how]
+    assert sums
+    assert not plan.owner
+
+
+def test_a_wrong_placement_gives_another_step():
+    """The falsifier bites: were a norm taken of each part, the step would differ."""
+    x = torch.arange(6.0).reshape(3, 2)
+    parts = [part.norm() for part in x.chunk(3)]
+    assert not any(torch.isclose(part, x.norm()) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"), [({"cut": "row"}, "rows"), ({"processes": 0}, "one process or more")]
+)
+def test_what_cannot_be_planned_is_refused_in_words(asked, word):
+    with pytest.raises(nd.HyperparameterError, match=word):
+        nd.algorithms.muon.plan(**asked)
+
+
+def test_a_plan_is_read_before_anything_runs():
+    plan = nd.algorithms.soap.plan((4096, 1024), processes=256)
+    assert next((x.what, x.how) for x in plan.sent) == ("G", "parts → owner")
+    assert {where for _, _, where in plan.states} == {"at the owner"}
+    assert "soap: W 4096×1024, rows cut among 256 processes" in str(plan)
