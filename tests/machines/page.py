@@ -214,10 +214,10 @@ def page(figures: Mapping[str, Any]) -> str:
         f"\ntorch {figures['torch']}, {figures['cores']} cores, "
         f"for which {figures['load']:.0f} processes waited or ran at the end.\n"
     )
-    parts = [HEAD, machine().markdown(), RULE, networks(), PLANS]
-    parts += [plans().markdown(), READING, HYBRID]
-    parts += [hybrid().markdown(), HYBRID_READING, BYTES]
-    parts += [sent(figures["counted"]).markdown(), DION, HOST]
+    parts = [HEAD, machine().markdown(), "\n", RULE, networks(), PLANS]
+    parts += [plans().markdown(), "\n", READING, HYBRID]
+    parts += [hybrid().markdown(), "\n", HYBRID_READING, BYTES]
+    parts += [sent(figures["counted"]).markdown(), "\n", DION, HOST]
     return "".join([*parts, host(figures["host"]).markdown(), "\n", on])
 
 
