@@ -35,13 +35,9 @@ The last two are counted and measured on one machine with two cores.
 A message takes α, a byte 1/β, and an operation 1/γ; nothing overlaps. Ranks are GPUs, {NODE} in a
 machine.
 
-| | | source |
-| --- | --- | --- |
-| α between machines | {BETWEEN.latency * 1e6:.1f} µs | NCCL's table of latencies (src/graph/tuning.cc), a network, ring, simple protocol |
-| β between machines | {BETWEEN.rate / 1e9:.0f} GB/s a rank | a network card of 400 Gb/s for each GPU |
-| α, β inside a machine | {INSIDE.latency * 1e6:.1f} µs, {INSIDE.rate / 1e9:.0f} GB/s | the same table, NVLink; data sheet of the H100 |
-| γ | {SPEED / 1e12:.0f} TFLOP/s | a large bfloat16 product reaches 60 % of the 989 TFLOP/s of an H100's data sheet |
+"""
 
+RULE = """
 The rule is Muon with Jordan's five polynomials, whose products on the short side every rank or
 group repeats. Rows are cut among all ranks (`fully_shard`), and numbers are sent in float32, as
 the runtime does today.
@@ -68,64 +64,81 @@ Milliseconds, computing + sending:
 
 READING = """
 - *All-gather* does not scale: its work and bytes are the same on any number of ranks.
-- *Gram* sends 5 · 2 · m² for each matrix instead of 2 mn / P, and repeats what is m × m. Even with one
-  packed all-reduce for all layers it is behind an owner everywhere.
-- *Owner* falls with the ranks until each matrix has a rank of its own. From there the largest matrix
-  is the limit: its work, and that all of it must arrive at one rank and leave it. Then
-  the number of messages is, which grows with the ranks: at 1,024 it is most of a step of 1 B or
-  7 B.
+- *Gram* sends 5 · 2 · m² for each matrix instead of 2 mn / P, and repeats what is m × m. Even
+  with one packed all-reduce for all layers it is behind an owner everywhere.
+- *Owner* falls with the ranks until each matrix has a rank of its own. From there the largest
+  matrix is the limit: its work, and that all of it must arrive at one rank and leave it. Then the
+  number of messages is, which grows with the ranks: at 1,024 it is most of a step of 1 B or 7 B.
 - *Groups* divide the largest matrix by eight in both respects. Where there are more matrices than
-  groups they lose, since what is m × m is repeated; from 1,024 ranks on they win, and by much for 70 B
-  on 4,096.
+  groups they lose, since what is m × m is repeated; from 1,024 ranks on they win, and by much for
+  70 B on 4,096.
 """
 
 HYBRID = """
 ## How HSDP bounds it
 
-With a mesh of replicas × shards (`HSDP`), a matrix is put together from the shards of one replica,
-and all ranks share the matrices, so that the work is that of an owner among all ranks. Messages in are
-then bounded by the shards. On the way back there are two ways: *one hop*, an owner sends its result to
-all ranks, which is what a step does today; *two hops*, it sends parts to its replica, and ranks that hold
-the same part gather from one another. Milliseconds, computing + sending:
+With a mesh of replicas × shards (`HSDP`), a matrix is put together from the shards of one
+replica, and all ranks share the matrices, so that the work is that of an owner among all ranks.
+Messages in are then bounded by the shards. On the way back there are two ways: *one hop*, an
+owner sends its result to all ranks, which is what a step does today; *two hops*, it sends parts
+to its replica, and ranks that hold the same part gather from one another. Milliseconds, computing
++ sending:
 
 """
 
 HYBRID_READING = """
-One hop makes an owner send its matrix once for each replica, and a message to every rank: at 7 B and
-70 B replicas then cost more than they save on 4,096 ranks. Two hops bound the messages by shards +
-replicas, and pay by bytes, since a rank receives 1 / shards of the network. The larger the network,
-the more shards: on 4,096 ranks 64 are best of these for 1 B, 256 for 7 B and 70 B.
+One hop makes an owner send its matrix once for each replica, and a message to every rank: at 7 B
+and 70 B replicas then cost more than they save on 4,096 ranks. Two hops bound the messages by
+shards + replicas, and pay by bytes, since a rank receives 1 / shards of the network. The larger
+the network, the more shards: on 4,096 ranks 64 are best of these for 1 B, 256 for 7 B and 70 B.
 """
 
 BYTES = f"""
 ## Bytes, beside torch.optim.Muon
 
-What a rank sends for W of {LARGE[0]} × {LARGE[1]}, rows cut among {RANKS} ranks, over the bytes of W in
-float32: for our rules by their plan, which tests compare with what is counted (flags of four bytes aside);
-for torch.optim counted, by the same dispatch mode, on DTensors in a group of pretended ranks.
-Our collectives are for all matrices of a rule together; those of torch.optim for each matrix.
+What a rank sends for W of {LARGE[0]} × {LARGE[1]}, rows cut among {RANKS} ranks, over the bytes
+of W in float32: for our rules by their plan, which tests compare with what is counted (flags of
+four bytes aside); for torch.optim counted, by the same dispatch mode, on DTensors in a group of
+pretended ranks. Our collectives are for all matrices of a rule together; those of torch.optim for
+each matrix.
 
 """
 
 DION = """
-dion (microsoft/dion, not on the package index, so not counted here) has two all-to-alls for each shape of
-matrices in bfloat16: by its code half of Muon's share above. We send float32; half of it is a matter of the
-wire's dtype, which is not a choice yet.
+dion (microsoft/dion, not on the package index, so not counted here) has two all-to-alls for each
+shape of matrices in bfloat16: by its code half of Muon's share above. We send float32; half of it
+is a matter of the wire's dtype, which is not a choice yet.
 """
 
 HOST = f"""
 ## What a step takes the host
 
-Milliseconds of `step()` for {MANY} matrices of {SMALL[0]} × {SMALL[1]}, so small that Python and dispatch are most of it: medians
-of steps that take turns, on one core, plain and as one of {RANKS} ranks with rows cut (an eighth of the entries; nothing
-travels, so only the host's part is seen). **The machine was shared with other work**: compare columns and rows, not
-milliseconds with another page's.
+Milliseconds of `step()` for {MANY} matrices of {SMALL[0]} × {SMALL[1]}, so small that Python and
+dispatch are most of it: medians of steps that take turns, on one core, plain and as one of
+{RANKS} ranks with rows cut (an eighth of the entries; nothing travels, so only the host's part is
+seen). **The machine was shared with other work**: compare columns and rows, not milliseconds with
+another page's.
 
 """
 
 
 def _ms(time: Time) -> str:
     return f"{1e3 * time.work:,.0f} + {1e3 * time.sent:,.0f}"
+
+
+def machine() -> Grid:
+    """Return the numbers of the model, and where they are from."""
+    nccl = "NCCL's table of latencies (src/graph/tuning.cc): {}, ring, simple protocol"
+    peak = "a large bfloat16 product reaches 60 % of the 989 TFLOP/s of an H100's data sheet"
+    between, inside = (f"{x.latency * 1e6:.1f} µs a message" for x in (BETWEEN, INSIDE))
+    rows = [
+        ["α between machines", between, nccl.format("a network")],
+        ["β between machines", f"{BETWEEN.rate / 1e9:.0f} GB/s a rank", "400 Gb/s for each GPU"],
+        ["α inside a machine", inside, nccl.format("NVLink")],
+        ["β inside a machine", f"{INSIDE.rate / 1e9:.0f} GB/s a rank", "data sheet of the H100"],
+        ["γ", f"{SPEED / 1e12:.0f} TFLOP/s", peak],
+    ]
+    return Grid(["", "", "source"], rows)
 
 
 def networks() -> str:
@@ -201,7 +214,8 @@ def page(figures: Mapping[str, Any]) -> str:
         f"\ntorch {figures['torch']}, {figures['cores']} cores, "
         f"for which {figures['load']:.0f} processes waited or ran at the end.\n"
     )
-    parts = [HEAD, networks(), PLANS, plans().markdown(), "\n", READING, HYBRID]
+    parts = [HEAD, machine().markdown(), "\n", RULE, networks(), PLANS]
+    parts += [plans().markdown(), "\n", READING, HYBRID]
     parts += [hybrid().markdown(), "\n", HYBRID_READING, BYTES]
     parts += [sent(figures["counted"]).markdown(), "\n", DION, HOST]
     return "".join([*parts, host(figures["host"]).markdown(), "\n", on])
