@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime.blocks import why_gathered
 from normdsl.compiler.runtime.layout import COUNTS, is_native, real
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.members import Member
@@ -27,9 +28,11 @@ class Gathered(Loose):
         return False
 
     def told(self) -> str:
-        """Return how it steps, for people."""
-        count = self.members[0].param.device_mesh.size()  # type: ignore[attr-defined]
-        return f"alone, gathered from {count} processes, each of which computes the step"
+        """Return how it steps, and why so, for people."""
+        member = self.members[0]
+        count = member.param.device_mesh.size()  # type: ignore[attr-defined]
+        why = why_gathered(member.layout, member.param)
+        return f"alone, gathered from {count} processes, each of which computes the step, {why}"
 
     def shaped(self, batches: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return what a batch has for the parameter, divided as that is."""

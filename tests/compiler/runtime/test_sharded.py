@@ -88,6 +88,7 @@ def test_a_rule_that_asks_again_is_computed_by_every_process():
     with mesh_of(4) as mesh, LocalTensorMode(4):
         shards, told = run(lambda x: distribute_tensor(x.clone(), mesh, [Shard(0)]))
         assert "gathered from 4 processes" in told
+        assert "as it evaluates the loss again" in told
         for p, w in zip(shards, whole, strict=True):
             for own in p.full_tensor()._local_tensors.values():
                 torch.testing.assert_close(own, w.detach(), rtol=1e-12, atol=1e-12)
