@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from normdsl.compiler.lowering.cost import Cost
     from normdsl.compiler.lowering.passes import Passes
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
-    from normdsl.compiler.runtime.views import View
+    from normdsl.compiler.runtime.view import View
     from normdsl.compiler.sharding.traffic import ShardingPlan
     from normdsl.compiler.verdicts.equality import Equality
     from normdsl.declarations.configured import ConfiguredRule

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
-    from normdsl.compiler.runtime.views import View
+    from normdsl.compiler.runtime.view import View
 
 AnyRule = ConfiguredRule | Rule
 

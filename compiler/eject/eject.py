@@ -12,7 +12,7 @@ from normdsl.compiler.eject.refusals import require
 from normdsl.compiler.eject.sights import sight
 from normdsl.compiler.lowering.source import parts
 from normdsl.compiler.runtime.stepper import stepper
-from normdsl.compiler.runtime.views import View
+from normdsl.compiler.runtime.view import View
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError, NormdslError
 from normdsl.schedules.schedule import Schedule

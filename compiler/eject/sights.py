@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 
 from normdsl.compiler.runtime.stepper import Stepper
-from normdsl.compiler.runtime.views import Stack, View
+from normdsl.compiler.runtime.view import View
+from normdsl.compiler.runtime.views import Stack
 
 
 @attrs.frozen

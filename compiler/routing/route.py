@@ -24,7 +24,7 @@ from normdsl.compiler.routing.together import together
 from normdsl.compiler.runtime.layout import layout
 from normdsl.compiler.runtime.parameter_groups import copied
 from normdsl.compiler.runtime.stepper import stepper
-from normdsl.compiler.runtime.views import View
+from normdsl.compiler.runtime.view import View
 from normdsl.declarations.configured import ConfiguredRule
 from normdsl.errors import GradientError, HyperparameterError, kind
 from normdsl.schedules.schedule import Schedule

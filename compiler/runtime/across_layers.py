@@ -59,7 +59,8 @@ def shared(
         counted = [
             _counted(x, batches[i][1], scalar.reducer) for x, i in zip(each, holders, strict=True)
         ]
-        total = _joined(counted, scalar.reducer)
+        every = [_everywhere(x, batches[i][1]) for x, i in zip(counted, holders, strict=True)]
+        total = _joined(every, scalar.reducer)
         for x, node, i in zip(each, nodes, holders, strict=True):
             place = batches[i][0].program.layers.index(node)
             _put(known[i], "layers", place, total.to(x).reshape(1, 1, 1))
@@ -98,6 +99,13 @@ def _counted(each: Tensor, batch: Inputs | Shares, reducer: Reducer) -> Tensor:
         return each
     nothing = 0.0 if reducer is Reducer.SUM else -torch.inf
     return torch.where(batch.counted, each, nothing)
+
+
+def _everywhere(each: Tensor, batch: Inputs | Shares) -> Tensor:
+    """Return contributions with those of the matrices that other processes have."""
+    if isinstance(batch, Inputs) and batch.everywhere is not None:
+        return batch.everywhere(each)
+    return each
 
 
 def _joined(each: Sequence[Tensor], reducer: Reducer) -> Tensor:

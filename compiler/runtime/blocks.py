@@ -6,7 +6,6 @@ in another batch, with the states that are kept there.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,51 +13,18 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.lowering.fields import Field, lengths_of
+from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.runtime.layout import Layout, is_native, real
+from normdsl.compiler.runtime.draws import numbered
+from normdsl.compiler.runtime.holding import Unit, rank_in
+from normdsl.compiler.runtime.homes import Place
+from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.members import Member
-from normdsl.compiler.runtime.shards import is_sharded, local, seen_as, whole
-from normdsl.compiler.runtime.views import Flat
-from normdsl.compiler.sharding.cut import Setting
-from normdsl.compiler.sharding.exchange import group_of, ranks_of
-from normdsl.compiler.sharding.regions import Cut, Region, holders, regions
-from normdsl.compiler.sharding.rounds import Division, division, why_not_divided
+from normdsl.compiler.runtime.shards import mesh_of
+from normdsl.compiler.runtime.ways import setting_of
+from normdsl.compiler.sharding.boxes import Region, common, holders
+from normdsl.compiler.sharding.rounds import Division, division
 from normdsl.expressions.shapes import Dim, Shape
-
-
-def cuts_of(param: Any) -> tuple[Cut, ...] | None:
-    """Return how the axes of a mesh cut the matrix that a parameter is; None if they do not."""
-    found = []
-    dims = {0: Dim.M, 1: Dim.N} if param.ndim == 2 else {0: Dim.M}
-    for k, place in enumerate(param.placements):
-        dim = getattr(place, "dim", None)
-        if dim is not None and dim not in dims:
-            return None
-        cut = None if dim is None else dims[dim]
-        found.append(Cut(cut, param.device_mesh.size(k), hasattr(place, "split_factor")))
-    return tuple(found)
-
-
-def setting_of(layout: Layout, param: Any) -> Setting:
-    """Return for which weights a step is divided."""
-    cuts = cuts_of(param) or ()
-    ((_, rows, cols),) = layout.sizes
-    axes = frozenset(cut.dim for cut in cuts if cut.dim is not None)
-    replicas = math.prod(cut.count for cut in cuts if cut.dim is None)
-    return Setting((rows, cols), axes, param.device_mesh.size(), replicas=replicas)
-
-
-def why_gathered(layout: Layout, param: Any) -> str:
-    """Return why every process computes the step of a parameter, as the end of a sentence."""
-    sizes = layout.sizes
-    if param.is_complex() or len(sizes) != 1 or sizes[0][0] != 1:
-        return "as it is seen as several matrices, or has complex numbers"
-    if param.ndim != 2 and not isinstance(layout.view, Flat):
-        return "as it is seen as it is not divided"
-    if cuts_of(param) is None:
-        return "as it is divided along an axis that is neither rows nor columns"
-    return why_not_divided(layout.stepper.program, setting_of(layout, param))
 
 
 @attrs.define(eq=False)
@@ -69,34 +35,64 @@ class Held:
     owner: dict[str, Tensor]
 
 
+@attrs.frozen(eq=False)
+class Slot:
+    """A matrix in a block.
+
+    Args:
+        number: of its parameter in the bucket. member: the parameter. unit: the matrix.
+        owner: who owns it. homes: for each state its part of it that this process keeps.
+    """
+
+    number: int
+    member: Member
+    unit: Unit
+    owner: int
+    homes: Sequence[Place]
+
+    def places(self, process: int | None) -> Tensor:
+        """Return the numbers in the parameter of a process's entries; of the matrix's for None."""
+        held, box = self.member.held, self.unit.matrix.box
+        assert held is not None, "its parameter is divided"
+        share = box if process is None else common(box, held.shares[process])
+        numbers = numbered(held.shape, share, self.member.param.device)
+        found: Tensor = self.unit.matrix.part(numbers, share)
+        return found
+
+
 class Block:
     """Matrices of one size that are cut alike.
 
     Args:
-        members: the parameters, those of one owner next to one another.
-        first: the number of the first of them in the bucket.
+        slots: the matrices, those of one owner next to one another.
     """
 
-    def __init__(self, members: Sequence[Member], first: int) -> None:
-        self.members, self.first = tuple(members), first
-        lead: Any = members[0]
-        self.param: Any = lead.param
-        self.layout, self.stepper = lead.layout, lead.layout.stepper
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self.slots = tuple(slots)
+        lead, held = slots[0], slots[0].member.held
+        assert held is not None, "its parameter is divided"
+        regions = held.regions(lead.unit)
+        assert regions is not None, "parts of matrices are adjacent"
+        self.param: Any = lead.member.param
+        self.stepper = lead.member.layout.stepper
         self.program: Program = self.stepper.program
-        self.mesh: Any = self.param.device_mesh
-        self.cuts = cuts_of(self.param) or ()
-        self.setting = setting_of(lead.layout, self.param)
+        self.mesh: Any = mesh_of(self.param)
+        self.setting = setting_of(held, lead.unit)
         self.division: Division = division(self.program, self.setting)
-        self.regions: Sequence[Region] = regions(self.setting.shape, self.cuts)
-        self.holders = holders(self.cuts)
-        self.place = ranks_of(self.mesh).index(torch.distributed.get_rank(group_of(self.mesh)))
-        self.owners = _slices([m.owner or 0 for m in members])
+        self.regions: Sequence[Region] = regions
+        self.cuts, self.dims = held.cuts, held.dims
+        self.holders = holders(held.cuts)
+        self.place = rank_in(self.param)
+        self.owners = _slices([slot.owner for slot in slots])
         self.own = self.owners.get(self.place, slice(0, 0))
         self.dtype = self.stepper.dtype(self.param)
-        self.states: list[Tensor] = []
-        self.views: list[dict[str, Tensor]] = [{} for _ in members]
-        for k, field in enumerate(self.program.fields):
-            self._keep(k, field)
+        #: For each matrix the number of its parameter in the bucket.
+        self.numbers = torch.tensor([slot.number for slot in slots], device=self.param.device)
+        self.homes = [[x for x in column if x is not None] for column in self._columns()]
+
+    def _columns(self) -> list[tuple[Place, ...]]:
+        """Return for each state the parts of all matrices that this process keeps."""
+        return list(zip(*(slot.homes for slot in self.slots), strict=True))
 
     @property
     def here(self) -> Region:
@@ -106,7 +102,7 @@ class Block:
     @property
     def count(self) -> int:
         """How many matrices there are."""
-        return len(self.members)
+        return len(self.slots)
 
     @property
     def owned(self) -> int:
@@ -132,63 +128,45 @@ class Block:
         one = torch.empty((), dtype=self.dtype, device=self.param.device)
         return one.expand(count, *self.setting.shape)
 
-    def axes(self, over: frozenset[Dim] | None) -> list[int]:
-        """Return the axes of the mesh that cut some axes of the matrices; all of them for None."""
-        return [k for k, cut in enumerate(self.cuts) if over is None or cut.dim in over]
+    def axes(self, over: frozenset[Dim] | None, shape: Shape) -> list[int]:
+        """Return the axes of the mesh over which processes combine what they have of a value.
 
-    def _keep(self, k: int, field: Field) -> None:
-        """Make room for a state of all members, and let them see their own."""
-        owned, shape = self.division.owned[k], Shape(*field.dims)
-        dtype = self.stepper.kept_dtype(field, self.param)
-        count = self.owned if owned else self.count
-        size = self.lengths(shape, None if owned else self.place)
-        buffer = torch.empty((count, *size), dtype=dtype, device=self.param.device)
-        for j, member in enumerate(self.members):
-            (key,) = member.layout.stored(field)
-            old = member.state[key]
-            total = whole(old) if is_sharded(old) else old
-            mine = self.own.start <= j < self.own.stop
-            if not owned:
-                part = buffer[j]
-                part.copy_(self.part(total.reshape(self.lengths(shape)), shape, self.place))
-                self.views[j][key] = self._shared(part, field, member.param)
-            elif mine:
-                self.views[j][key] = buffer[j - self.own.start]
-                self.views[j][key].copy_(total.reshape(self.lengths(shape)))
-            else:
-                self.views[j][key] = buffer.new_empty((0, 0))
-        self.states.append(buffer)
+        Args:
+            over: the axes of matrices that it is summed over; all for None. shape: of the value.
+                Where no axis of it is cut, who has nothing of the matrix learns it as well.
+        """
+        alike = not {shape.rows, shape.cols} & self.setting.axes
+        return [
+            k
+            for k, (dim, cut) in enumerate(zip(self.dims, self.cuts, strict=True))
+            if over is None or dim in over or (alike and dim is None and cut.axis is not None)
+        ]
 
-    def _shared(self, part: Tensor, field: Field, param: Any) -> Any:
-        """Return as a DTensor what this process has of a state, in the same memory."""
-        from torch.distributed.tensor import DTensor, Replicate, Shard
+    def parts(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the part of each matrix in what this process has of all parameters of a bucket."""
+        found = []
+        for slot in self.slots:
+            assert slot.member.held is not None
+            share = slot.member.held.shares[self.place]
+            found.append(slot.unit.matrix.part(tensors[slot.number], share))
+        return found
 
-        if is_native(field):
-            return seen_as(part.view(local(param).shape), param)
-        places: list[Any] = []
-        for cut, place in zip(self.cuts, param.placements, strict=True):
-            if cut.dim is None or cut.dim not in field.dims:
-                places.append(Replicate())
-            elif cut.dim is field.dims[0]:
-                places.append(place)
-            else:
-                places.append(Shard(field.dims.index(cut.dim)))
-        size = torch.Size(field.lengths(self.setting.shape))
-        stride = torch.empty(size, device="meta").stride()
-        return DTensor.from_local(
-            part, self.mesh, places, run_check=False, shape=size, stride=stride
-        )
+    def stacked(self, parts: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Return parts as a batch of matrices of a size, in the dtype of the computation."""
+        if not parts:
+            return self.like(0).new_empty((0, *size))
+        return torch.stack([x.reshape(size) for x in parts]).to(self.dtype)
 
     def kept(self, held: Held) -> list[Tensor]:
         """Return the new states in the dtypes in which they are kept."""
         found = []
-        passed = self.stepper.passed[1:]
-        triples = zip(self.division.news, self.division.owned, passed, self.states, strict=True)
-        for name, owned, is_old, old in triples:
-            new = old
-            if self.owned or not owned:
+        each = zip(self.division.news, self.division.owned, self.program.fields, strict=True)
+        for name, owned, field in each:
+            if owned and not self.owned:
+                found.append(self.like(0))
+            else:
                 new = (held.owner if owned else held.shards)[name]
-            found.append(new.to(old.dtype, copy=is_old))
+                found.append(new.to(self.stepper.kept_dtype(field, self.param)))
         return found
 
     def weights(self, held: Held) -> Tensor:
@@ -197,13 +175,15 @@ class Block:
 
     def olds(self) -> Held:
         """Return the states before the step, where they are."""
-        shards: dict[str, Tensor] = {}
-        owner: dict[str, Tensor] = {}
-        for name, owned, x in zip(
-            self.division.olds, self.division.owned, self.states, strict=True
-        ):
-            (owner if owned else shards)[name] = x.to(self.dtype)
-        return Held(shards, owner)
+        found = Held({}, {})
+        each = zip(
+            self.division.olds, self.division.owned, self.program.fields, self.homes, strict=True
+        )
+        for name, owned, field, parts in each:
+            size = self.lengths(Shape(*field.dims), None if owned else self.place)
+            side: dict[str, Tensor] = found.owner if owned else found.shards
+            side[name] = self.stacked(parts, size)
+        return found
 
 
 def _slices(owners: Sequence[int]) -> Mapping[int, slice]:

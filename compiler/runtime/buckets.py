@@ -19,11 +19,11 @@ from torch import Tensor
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.inputs import Inputs, Known
-from normdsl.compiler.runtime.layout import OFFSET, STEP, real
+from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.memory import Memory
 from normdsl.compiler.runtime.nonfinite import has_values, largest, lengths, trace
-from normdsl.compiler.runtime.shards import aligned, local, mesh_of
+from normdsl.compiler.runtime.shards import aligned, local, mesh_of, seen_as
 from normdsl.compiler.runtime.stepper import Stepper
 
 #: Tensors with as many entries are measured one by one, which CPUs do faster.
@@ -35,6 +35,11 @@ _STALE = -1
 def _is_large(param: Tensor) -> bool:
     plain = type(param) in (Tensor, torch.nn.Parameter) and param.device.type == "cpu"
     return plain and param.numel() >= LARGE
+
+
+def _joined(pieces: Sequence[Tensor], layout: Layout) -> Tensor:
+    """Return the tensor that has some matrices."""
+    return layout.view.join(pieces, layout.shape)
 
 
 def _turns(places: Sequence[int]) -> dict[int, slice]:
@@ -161,8 +166,9 @@ class Bucket(ABC):
         parts = [x.tensor_split(len(self.members)) for x in known]
         found: list[Tensor | None] = []
         for member, own in zip(self.members, zip(*parts, strict=True), strict=True):
-            x = member.layout.view.join(own, member.layout.shape)
-            found.append(torch.view_as_complex(x.contiguous()) if self._complex else x)
+            x = real(local(member.param)) if member.part is None else _joined(own, member.part)
+            x = torch.view_as_complex(x.contiguous()) if self._complex else x
+            found.append(x if self.mesh is None else seen_as(x, member.param))
         return found
 
     def forget(self) -> None:

@@ -33,13 +33,13 @@ def _combine(crossing: Sequence[Crossing]) -> None:
         for value in now.summed + now.bounded:
             x = held.shards[value.name].contiguous().clone()
             held.shards[value.name] = x
-            found[tuple(block.axes(value.over)), value in now.bounded].append(x)
+            found[tuple(block.axes(value.over, value.shape)), value in now.bounded].append(x)
         for value in now.spread:
             x = block.like(0).new_zeros((block.count, *block.lengths(value.shape)))
             if block.owned:
                 x[block.own] = held.owner[value.name]
             held.shards[value.name] = x
-            found[tuple(block.axes(None)), False].append(x)
+            found[tuple(block.axes(None, value.shape)), False].append(x)
     for (axes, largest), values in found.items():
         all_reduce(values, crossing[0][0].mesh, axes, largest)
 
@@ -109,5 +109,5 @@ def _filling(part: Tensor) -> Callable[[Tensor], None]:
 def any_of(flag: bool, block: Block) -> bool:
     """Return whether any process says so."""
     told = torch.tensor([float(flag)], device=block.param.device)
-    all_reduce([told], block.mesh, block.axes(None), largest=True)
+    all_reduce([told], block.mesh, range(block.mesh.ndim), largest=True)
     return bool(told)

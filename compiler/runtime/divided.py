@@ -7,7 +7,7 @@ All parameters of a rule cross together, whatever their sizes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -17,41 +17,39 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime import running
-from normdsl.compiler.runtime.blocks import Block, Held, cuts_of
+from normdsl.compiler.runtime.alone import owners
+from normdsl.compiler.runtime.blocks import Block, Held, Slot
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.crossing import any_of, cross
-from normdsl.compiler.runtime.draws import places
+from normdsl.compiler.runtime.homes import Place, homes
 from normdsl.compiler.runtime.inputs import Known, Shares
-from normdsl.compiler.runtime.layout import OWNER
 from normdsl.compiler.runtime.members import Context, Member
-from normdsl.compiler.runtime.shards import local
 from normdsl.compiler.sharding.rounds import Division, Part, Round, surveyed
 from normdsl.compiler.sharding.traffic import plan
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
-from normdsl.expressions.shapes import MATRIX
 
 
 class Divided(Bucket):
     """Parameters on one mesh of processes, under a rule that is not entry-wise."""
 
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
-        ordered = sorted(members, key=_kind)
-        super().__init__(ordered, maximize, uniform)
-        self.blocks = list(_blocks(self.members))
-        device = self.params[0].device
-        owners = torch.tensor([m.owner or 0 for m in self.members], device=device)
-        for k, views in enumerate(self.views):
-            views[OWNER] = owners[k]
-            views.update(self._block(k).views[k - self._block(k).first])
+        super().__init__(members, maximize, uniform)
+        dtypes = list(self._buffers(self.members[0]))
+        slots = list[Slot]()
+        for k, (views, member) in enumerate(zip(self.views, self.members, strict=True)):
+            views.update(owners(member))
+            columns = list[list[Place]]()
+            for field, dtype in zip(self.stepper.program.fields, dtypes, strict=True):
+                seen, parts = homes(member, field, dtype)
+                views.update(seen)
+                columns.append(parts)
+            slots += _slots(k, member, columns)
+        self.blocks = list(_blocks(slots))
         self._turns = {
             self.stepper.place(m.offset or 0): slice(0, len(self.members)) for m in self.members
         }
         self._failed = False
-
-    def _block(self, k: int) -> Block:
-        """Return the block of a member."""
-        return next(b for b in reversed(self.blocks) if b.first <= k)
 
     @property
     def pieces(self) -> int:
@@ -93,11 +91,13 @@ class Divided(Bucket):
         """Return what belongs to the members of a block, b × 1 × 1; a scalar of all as it is."""
         if not each.ndim:
             return each
-        return each[block.first : block.first + block.count].reshape(-1, 1, 1)
+        return each[block.numbers].reshape(-1, 1, 1)
 
     def inputs(self, context: Context) -> list[Any]:
         """Return what says how much they contribute to a scalar of all layers."""
-        counted = None if context.given is None else context.given.reshape(-1, 1, 1)
+        counted = None
+        if context.given is not None:
+            counted = torch.cat([self._of(block, context.given) for block in self.blocks])
 
         def survey(node: Across, known: Known) -> Tensor:
             found = self._run(context, known, node)
@@ -116,8 +116,7 @@ class Divided(Bucket):
         made = self._made(context, known[0])
         good = self._good(made)
         for block, held in made:
-            mask = None if ok is None else (ok & good)[block.first :][: block.count]
-            self._put(block, held, mask)
+            self._put(block, held, None if ok is None else (ok & good)[block.numbers])
         return good
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
@@ -146,13 +145,17 @@ class Divided(Bucket):
     ) -> list[tuple[Division, Held]]:
         """Return what processes have after all rounds of a step, or of a survey."""
         self._failed = False
-        stages = []
+        stages, first = list[_Stage](), 0
+        weights, grads = self.weights(), self.grads()
         for k, block in enumerate(self.blocks):
             division, once = block.division, context.numbers[k]
             if node is not None:
                 division = surveyed(block.program, block.setting, node)
                 once = self._numbers(block, division, context)
-            stages.append(_Stage(self, block, division, context, once, known))
+            own = {"own": [x[first:][: block.count] if x.ndim else x for x in known.get("own", ())]}
+            told = {**known, **{name: tuple(x) for name, x in own.items()}}
+            stages.append(_Stage(self, block, division, context, once, told, weights, grads))
+            first += block.count
         for k in range(max(len(x.division.rounds) for x in stages)):
             now = [x for x in stages if k < len(x.division.rounds)]
             for x in now:
@@ -163,31 +166,24 @@ class Divided(Bucket):
 
     def _good(self, made: Sequence[tuple[Block, Held]]) -> Tensor:
         """Return for each member whether what this process has of what it becomes is finite."""
-        found = []
+        bad = torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
         for block, held in made:
             good = _finite(block.weights(held))
             for x, owned in zip(block.kept(held), block.division.owned, strict=True):
-                if owned:
-                    good[block.own] &= _finite(x)
-                else:
+                if not owned:
                     good &= _finite(x)
-            found.append(good)
-        return torch.cat(found)
+                elif block.owned:
+                    good[block.own] &= _finite(x)
+            bad.index_add_(0, block.numbers, (~good).long())
+        return bad == 0
 
     def _put(self, block: Block, held: Held, mask: Tensor | None) -> None:
         """Write what is new: weights and states of this process's parts, states that it owns."""
-        olds = [local(m.param) for m in block.members]
-        news = [x.view(old.shape) for x, old in zip(block.weights(held), olds, strict=True)]
-        if mask is not None:
-            news = [torch.where(m, x, old) for m, x, old in zip(mask, news, olds, strict=True)]
-        torch._foreach_copy_(olds, news)
-        pairs = zip(block.kept(held), block.states, block.division.owned, strict=True)
-        for new, old, owned in pairs:
-            if mask is None:
-                old.copy_(new)
-            else:
-                own = mask[block.own] if owned else mask
-                old.copy_(torch.where(own.reshape(-1, 1, 1), new, old))
+        _written(block.parts(self.weights()), block.weights(held), mask)
+        for new, old, owned in zip(
+            block.kept(held), block.homes, block.division.owned, strict=True
+        ):
+            _written(old, new, mask[block.own] if owned and mask is not None else mask)
 
 
 class _Stage:
@@ -196,6 +192,7 @@ class _Stage:
     Args:
         bucket: of the block. block: the matrices. division: what is computed.
         context: what they step with. once: numbers of the step. known: scalars of all layers.
+        weights, grads: what this process has of the parameters of the bucket.
     """
 
     def __init__(
@@ -206,18 +203,17 @@ class _Stage:
         context: Context,
         once: Mapping[str, Any],
         known: Known,
+        weights: Sequence[Tensor],
+        grads: Sequence[Tensor],
     ) -> None:
         self.bucket, self.block, self.division, self.once = bucket, block, division, once
         self.held, self.failed = block.olds(), False
         self._told = self._given(context, known)
-        which = slice(block.first, block.first + block.count)
-        weights = [local(p) for p in bucket.params[which]]
-        grads = bucket.grads(which.start, which.stop)
         size = block.here.rows[1], block.here.cols[1]
-        self.weights = torch.stack([x.reshape(size) for x in weights]).to(block.dtype)
-        slope = torch.stack([x.reshape(size) for x in grads]).to(block.dtype)
+        self.weights = block.stacked(block.parts(weights), size)
+        slope = block.stacked(block.parts(grads), size)
         if context.given is not None:
-            slope = torch.where(context.given[which].reshape(-1, 1, 1), slope, 0)
+            slope = torch.where(bucket._of(block, context.given), slope, 0)
         self.held.shards |= {"W": self.weights, "G": bucket.slope(slope)}
 
     def _given(self, context: Context, known: Known) -> dict[str, Any]:
@@ -228,10 +224,7 @@ class _Stage:
             loss = context.loss.to(device, block.dtype).reshape(1, 1, 1)
             found["loss"] = loss.expand(block.count, 1, 1)
         if block.program.layers:
-            found["layers"] = known["layers"]
-            found["own"] = tuple(
-                x[block.first : block.first + block.count] if x.ndim else x for x in known["own"]
-            )
+            found["layers"], found["own"] = known["layers"], known["own"]
         if block.program.draws:
             found["stream"] = bucket._of(block, bucket.streams())
         return found
@@ -313,10 +306,9 @@ class _Stage:
     def _places(self, which: slice, owner: bool) -> Tensor:
         """Return the numbers of entries in their parameters, of parts or of whole matrices."""
         block = self.block
-        like = torch.empty(block.layout.shape, device=block.param.device)
-        (whole,) = places(block.layout, like)
-        seen = whole if owner else block.part(whole, MATRIX, block.place)
-        return seen.expand(which.stop - which.start, *seen.shape[-2:])
+        size = block.setting.shape if owner else (block.here.rows[1], block.here.cols[1])
+        each = [slot.places(None if owner else block.place) for slot in block.slots[which]]
+        return torch.stack([x.reshape(size) for x in each])
 
 
 def _finite(x: Tensor) -> Tensor:
@@ -336,25 +328,46 @@ def _due(bucket: Divided, block: Block) -> tuple[int, slice | None]:
     if bucket._fresh or not bucket.done:
         return refresh.FIRST, slice(0, block.owned)
     place = bucket.stepper.place(-bucket.done)
-    own = block.members[block.own]
-    due = [k for k, m in enumerate(own) if bucket.stepper.place(m.offset or 0) == place]
+    own = block.slots[block.own]
+    due = [k for k, x in enumerate(own) if bucket.stepper.place(x.member.offset or 0) == place]
     return refresh.COMPUTE, slice(due[0], due[-1] + 1) if due else None
 
 
-def _kind(member: Member) -> tuple[Any, ...]:
-    """Return by what members of a bucket are ordered: blocks, owners, turns."""
-    cuts = cuts_of(member.param) or ()
-    told = tuple((cut.dim.value if cut.dim else "", cut.strided) for cut in cuts)
-    turn = member.layout.stepper.place(member.offset or 0) if member.layout.stepper.keeps else 0
-    return member.layout.sizes, told, member.param.ndim, member.layout.shape, member.owner, turn
+def _written(olds: Sequence[Tensor], news: Tensor, mask: Tensor | None) -> None:
+    """Write what is new of matrices where it is kept, of those alone for which a flag says so."""
+    parts = [x.reshape(old.shape) for x, old in zip(news.unbind(), olds, strict=True)]
+    if mask is not None:
+        parts = [torch.where(m, x, old) for m, x, old in zip(mask, parts, olds, strict=True)]
+    if parts:
+        torch._foreach_copy_(list(olds), parts)
 
 
-def _blocks(members: Sequence[Member]) -> list[Block]:
-    """Return the blocks of members that are in order."""
-    found: list[Block] = []
-    start = 0
-    for k in range(1, len(members) + 1):
-        if k == len(members) or _kind(members[k])[:4] != _kind(members[start])[:4]:
-            found.append(Block(members[start:k], start))
-            start = k
-    return found
+def _slots(number: int, member: Member, columns: Sequence[Sequence[Place]]) -> list[Slot]:
+    """Return the matrices of a parameter, with the parts of its states that this process keeps."""
+    assert member.held is not None
+    units = member.held.units
+    return [
+        Slot(number, member, unit, owner, [parts[k] for parts in columns])
+        for k, (unit, owner) in enumerate(zip(units, member.owners, strict=True))
+    ]
+
+
+def _kind(slot: Slot) -> tuple[Any, ...]:
+    """Return what matrices of a block have in common: their size, and who holds what of them."""
+    held = slot.member.held
+    assert held is not None
+    return slot.unit.matrix.size, held.dims, held.regions(slot.unit)
+
+
+def _blocks(slots: Sequence[Slot]) -> Iterator[Block]:
+    """Yield the blocks of matrices: in each those of one owner and then those of one turn."""
+    found: dict[tuple[Any, ...], list[Slot]] = {}
+    for slot in slots:
+        found.setdefault(_kind(slot), []).append(slot)
+    for same in found.values():
+        yield Block(sorted(same, key=_order))
+
+
+def _order(slot: Slot) -> tuple[int, int]:
+    stepper = slot.member.layout.stepper
+    return slot.owner, stepper.place(slot.member.offset or 0) if stepper.keeps else 0

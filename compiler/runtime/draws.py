@@ -10,6 +10,7 @@ from torch import Tensor
 
 from normdsl.compiler.kernels.draws import folded, mixed
 from normdsl.compiler.runtime.layout import Layout
+from normdsl.compiler.sharding.boxes import Box, whole
 
 
 def origin(seed: int | Tensor, name: str, device: torch.device) -> Tensor:
@@ -29,14 +30,23 @@ def stream(origin: Tensor, step: Tensor) -> Tensor:
     return folded(origin, step.to(torch.int64))
 
 
-def places(layout: Layout, param: Tensor) -> Sequence[Tensor]:
+def places(layout: Layout, device: torch.device) -> Sequence[Tensor]:
     """Return the place of each entry of a parameter, in the matrices of each piece it is seen as.
 
     It is the entry's number in the parameter itself, whatever the view; so that a part of it, on
     another device, has the same random numbers.
     """
-    count = math.prod(layout.shape)
-    return layout.view.pieces(torch.arange(count, device=param.device).reshape(layout.shape))
+    shape = (layout.whole or layout).shape
+    return layout.view.pieces(numbered(shape, layout.share or whole(shape), device))
+
+
+def numbered(shape: Sequence[int], share: Box, device: torch.device) -> Tensor:
+    """Return the numbers of the entries of a box of a tensor, in the order of all its entries."""
+    found = torch.zeros((), dtype=torch.int64, device=device)
+    for k, (first, length) in enumerate(share):
+        step = math.prod(shape[k + 1 :])
+        found = found.unsqueeze(-1) + torch.arange(first, first + length, device=device) * step
+    return found
 
 
 def hashed(name: str) -> int:

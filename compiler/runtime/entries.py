@@ -11,7 +11,7 @@ from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.members import Context, Member
-from normdsl.compiler.runtime.shards import aligned, is_sharded, local, seen_as
+from normdsl.compiler.runtime.shards import aligned_state, is_sharded, local, seen_as
 
 
 class Entries(Bucket):
@@ -36,7 +36,7 @@ class Entries(Bucket):
             for views, member, part in zip(self.views, members, parts, strict=True):
                 home, state = laid_out(part, member), member.state[field.name]
                 if is_sharded(member.param):
-                    home.copy_(_own(state, member.param, home))
+                    home.copy_(aligned_state(state, member.param))
                     home = seen_as(home, member.param)
                 else:
                     home.copy_(state)
@@ -74,10 +74,3 @@ def laid_out(part: Tensor, member: Member) -> Tensor:
 def is_dense(x: Tensor) -> bool:
     """Return whether the entries of a tensor lie in memory without gaps."""
     return torch.empty_like(x, device="meta").stride() == x.stride()
-
-
-def _own(state: Tensor, param: Tensor, home: Tensor) -> Tensor:
-    """Return what this process holds of a state, which may be whole, or divided otherwise."""
-    if param.is_complex() and not is_sharded(state):
-        return real(aligned(torch.view_as_complex(state.contiguous()), param)).to(home)
-    return aligned(state, param)

@@ -12,11 +12,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.blocks import why_gathered
+from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime.layout import COUNTS, is_native, real
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import aligned, local, placed, replicated, whole
+from normdsl.compiler.runtime.ways import why_gathered
 
 
 class Gathered(Loose):
@@ -36,7 +37,12 @@ class Gathered(Loose):
 
     def shaped(self, batches: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return what a batch has for the parameter, divided as that is."""
-        return [x if x is None else placed(x, self.params[0]) for x in super().shaped(batches)]
+        param = self.params[0]
+        if all(x is None for x in batches):
+            return [None]
+        layout = self.members[0].layout
+        x = layout.view.join([x for x in batches if x is not None], layout.shape)
+        return [placed(torch.view_as_complex(x.contiguous()) if self._complex else x, param)]
 
     @cached_property
     def _native(self) -> set[str]:
@@ -45,7 +51,7 @@ class Gathered(Loose):
             return set()
         return {field.name for field in self.members[0].layout.fields if is_native(field)}
 
-    def _home(self, member: Member, key: str, dtype: torch.dtype) -> Tensor:
+    def _home(self, member: Member, field: Field, key: str, dtype: torch.dtype) -> Tensor:
         return as_kept(member, key, dtype, key in self._native)
 
     def _weight(self) -> Tensor:

@@ -36,6 +36,8 @@ class Inputs(NamedTuple):
         counted: for each matrix whether it counts among all layers, count × 1 × 1; None for yes.
         stream: of its random numbers, count × 1 × 1. places: its entries' numbers there.
         numbers: what is computed once for all entries, if it is known.
+        everywhere: what these matrices contribute to a scalar of all layers → what all those of
+            their parameters do, of which other processes have some; None if none has.
     """
 
     weights: Tensor
@@ -50,6 +52,7 @@ class Inputs(NamedTuple):
     stream: Tensor | None = None
     places: Tensor | None = None
     numbers: Mapping[str, Any] | None = None
+    everywhere: Callable[[Tensor], Tensor] | None = None
     due: slice | None = None
     kept: Sequence[Tensor] | None = None
 

@@ -15,7 +15,8 @@ from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime.flattened import flattened_by, lost
 from normdsl.compiler.runtime.shards import is_settled, is_sharded
 from normdsl.compiler.runtime.stepper import Stepper
-from normdsl.compiler.runtime.views import Flat, View
+from normdsl.compiler.runtime.view import Flat, View
+from normdsl.compiler.sharding.boxes import Box
 from normdsl.errors import GradientError
 from normdsl.expressions.shapes import Dim
 
@@ -38,11 +39,15 @@ class Layout:
 
     Args:
         stepper: the rule. view: how the parameter is seen. shape: its shape, complex as pairs.
+        whole: of a part of a parameter, in which matrices of one size lie whole, how that steps.
+        share: which box the part is.
     """
 
     stepper: Stepper
     view: View
     shape: tuple[int, ...]
+    whole: Layout | None = None
+    share: Box | None = None
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -59,12 +64,30 @@ class Layout:
         """Count, rows and columns of the matrices of each piece."""
         return self.view.sizes(self.shape)
 
+    @property
+    def owned(self) -> tuple[int, ...]:
+        """The shape of what says who owns its matrices, where processes hold them together."""
+        count = sum(b for b, _, _ in self.sizes)
+        return () if count == 1 else (count,)
+
     def stored(self, field: Field) -> dict[str, tuple[int, ...]]:
         """Return the keys and shapes under which a state is kept."""
         if is_native(field):
             return {field.name: self.shape}
-        shapes = [(b, *field.lengths((m, n))) for b, m, n in self.sizes]
-        cut = [s[1:] if s[0] == 1 else s for s in shapes]
+        if self.whole is None:
+            return self.kept(field, [b for b, _, _ in self.sizes])
+        return self.whole.kept(field, [b for b, _, _ in self.sizes])
+
+    def kept(self, field: Field, counts: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        """Return the keys and shapes of a state of some matrices of each piece, not of its shape.
+
+        Args:
+            field: the state. counts: how many matrices there are of each piece.
+        """
+        cut: list[tuple[int, ...]] = []
+        for count, (b, m, n) in zip(counts, self.sizes, strict=True):
+            size = field.lengths((m, n))
+            cut.append((count, *size) if b > 1 else size if count else (0, 0))
         if len(cut) == 1:
             return {field.name: cut[0]}
         return {f"{field.name}[{k}]": s for k, s in enumerate(cut)}
@@ -89,7 +112,7 @@ class Layout:
                 device, or if a key of the rule's was taken by others before the first step.
         """
         stored = [pair for field in self.fields for pair in self.stored(field).items()]
-        for key, shape in (*stored, *((count, ()) for count in COUNTS)):
+        for key, shape in (*stored, (STEP, ()), (OFFSET, ()), (OWNER, self.owned)):
             if key in state and not _is_elsewhere(state, key):
                 self._require_slot(key, shape, state[key], device)
         needed = [key for field in self.required for key in self.stored(field)]
@@ -144,8 +167,8 @@ class Layout:
 
 
 def _is_elsewhere(state: Mapping[str, Any], key: str) -> bool:
-    """Return whether a state is another process's, which owns the matrix."""
-    return OWNER in state and isinstance(state[key], Tensor) and state[key].shape == (0, 0)
+    """Return whether a state is that of the matrices which a process owns, or holds parts of."""
+    return OWNER in state and key not in COUNTS and not is_sharded(state[key])
 
 
 def is_native(field: Field) -> bool:

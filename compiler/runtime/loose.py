@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.kernels.draws import folded
+from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime import draws, rounding, running
+from normdsl.compiler.runtime.alone import everywhere, owners, placed, together, where
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.inputs import Inputs, Known
-from normdsl.compiler.runtime.layout import COUNTS, real
+from normdsl.compiler.runtime.layout import COUNTS, Layout, real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import finite
+from normdsl.compiler.runtime.shards import local
 from normdsl.errors import FactorisationError
 
 
@@ -24,30 +27,38 @@ class Loose(Bucket):
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
         super().__init__(members, maximize, uniform)
         (member,) = members
-        layout = member.layout
-        for field, dtype in zip(layout.fields, self._buffers(member), strict=True):
-            for key in layout.stored(field):
-                self.views[0][key] = self._home(member, key, dtype)
+        for field, dtype in zip(self._layout.fields, self._buffers(member), strict=True):
+            for key in self._layout.stored(field):
+                self.views[0][key] = self._home(member, field, key, dtype)
+        self.views[0].update(owners(member))
+
+    @property
+    def _layout(self) -> Layout:
+        """How what this process has of the parameter steps."""
+        part = self.members[0].part
+        assert part is not None, "it has something"
+        return part
 
     @property
     def pieces(self) -> int:
         """How many batches it is: one for each size of its matrices."""
-        return len(self.members[0].layout.sizes)
+        return len(self._layout.sizes)
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
-        return [(rows, cols) for _, rows, cols in self.members[0].layout.sizes]
+        return [(rows, cols) for _, rows, cols in self._layout.sizes]
 
     def t(self) -> Tensor:
         return self.clocks[0] + 1
 
     def told(self) -> str:
-        return "alone, its matrices in batches of one size, made anew at each step"
+        made = "alone, its matrices in batches of one size, made anew at each step"
+        return f"{made}{where(self.members[0])}"
 
     def inputs(self, context: Context) -> list[Inputs]:
         """Return a batch for each of its pieces."""
         (member,) = self.members
-        layout, param = member.layout, self._weight()
+        layout, param = self._layout, self._weight()
         grad, given, states_ = self._grad(), None, self._states()
         if context.given is not None:
             given = context.given.reshape(1, 1, 1)
@@ -59,7 +70,7 @@ class Loose(Bucket):
         if member.origin is not None:
             drawn["stream"] = draws.stream(member.origin, self.clocks[0] + 1).reshape(1, 1, 1)
         draws_ = self.stepper.program.draws
-        places = draws.places(layout, param) if draws_ else [None for _ in layout.sizes]
+        places = draws.places(layout, param.device) if draws_ else [None for _ in layout.sizes]
         weights, grads = layout.view.pieces(param), layout.view.pieces(grad)
         return [
             Inputs(
@@ -76,6 +87,7 @@ class Loose(Bucket):
                 given,
                 places=places[k],
                 numbers=context.numbers[k],
+                everywhere=everywhere(self.members),
                 **{k: x.expand(w.shape[0], 1, 1) for k, x in drawn.items()},
             )
             for k, (w, g) in enumerate(zip(weights, grads, strict=True))
@@ -98,11 +110,15 @@ class Loose(Bucket):
     def _made(self, context: Context, known: Sequence[Known]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the new value and the new states, as they are kept."""
         (member,) = self.members
-        layout, dtype = member.layout, member.param.dtype.to_real()
+        layout, dtype = self._layout, member.param.dtype.to_real()
         batches = self.inputs(context)
-        pieces = zip(batches, known, strict=True)
+        pieces = list(zip(batches, known, strict=True))
+
+        def step() -> list[tuple[Tensor, list[Tensor]]]:
+            return [running.step(self.stepper, inputs, told) for inputs, told in pieces]
+
         try:
-            new = [running.step(self.stepper, inputs, told) for inputs, told in pieces]
+            new = together(self.mesh if member.held else None, self.stepper.program, context, step)
         except FactorisationError:
             if context.given is None:
                 raise
@@ -114,7 +130,9 @@ class Loose(Bucket):
         for k, field in enumerate(layout.fields):
             kept = self.stepper.kept_dtype(field, member.param)
             rounded = [
-                rounding.kept(k, after[k], kept, self._noise(inputs, piece), len(after[k]))
+                rounding.kept(
+                    k, after[k], kept, self._noise(inputs, piece), self._numbers(after[k])
+                )
                 for piece, (inputs, (_, after)) in enumerate(zip(batches, new, strict=True))
             ]
             states.update(layout.write(field, rounded))
@@ -126,27 +144,35 @@ class Loose(Bucket):
             return None
         return folded(inputs.stream, torch.full_like(inputs.stream, piece))
 
+    def _numbers(self, x: Tensor) -> Tensor:
+        """Return which of the matrices of a piece some are."""
+        numbers = self.members[0].numbers if self.members[0].held else range(len(x))
+        return torch.tensor(numbers, device=x.device)
+
     def _weight(self) -> Tensor:
         """Return the parameter over the real numbers."""
-        return real(self.members[0].param)
+        return real(self.weights()[0])
 
     def _grad(self) -> Tensor:
         """Return the gradient of what is minimised, over the real numbers."""
-        grad = self.members[0].param.grad
-        assert grad is not None
-        return real(self.slope(grad))
+        return real(self.slope(self.grads()[0]))
 
     def _states(self) -> Mapping[str, Tensor]:
         """Return the states, by their keys."""
-        return self.views[0]
+        return {key: local(x) for key, x in self.views[0].items()}
 
-    def _home(self, member: Member, key: str, dtype: torch.dtype) -> Tensor:
+    def _home(self, member: Member, field: Field, key: str, dtype: torch.dtype) -> Tensor:
         """Return a state in memory of its own."""
-        return _home(real(member.param), member.state[key], dtype)
+        if not member.steps_alone:
+            return _home(real(member.param), member.state[key], dtype)
+        size = self._layout.stored(field)[key]
+        home = torch.empty(size, dtype=dtype, device=member.param.device)
+        return placed(member, field, member.state[key], home)
 
     def _put(self, old: Tensor, new: Tensor, mask: Tensor | None) -> None:
         """Write what is new where it is kept, if a flag says so or there is none."""
-        old.copy_(new if mask is None else torch.where(mask, new, old))
+        own = local(old)
+        own.copy_(new if mask is None else torch.where(mask, new, own))
 
     def _good(self, weight: Tensor, states: Mapping[str, Tensor]) -> Tensor:
         return finite(weight, *states.values()).reshape(1)

@@ -6,23 +6,26 @@ what users see of their states is a view in their own shape.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.transposable import sized
 from normdsl.compiler.runtime import draws, rounding, running
+from normdsl.compiler.runtime.alone import everywhere, owners, placed, together, where
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.inputs import Inputs, Known
-from normdsl.compiler.runtime.layout import is_native, real
+from normdsl.compiler.runtime.layout import Layout, is_native, real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import rows_finite, trace
-from normdsl.compiler.runtime.views import View
+from normdsl.compiler.runtime.shards import local
+from normdsl.compiler.runtime.view import View
 from normdsl.errors import FactorisationError
 
+T = TypeVar("T")
 #: New weights and states.
 New = tuple[Tensor, Sequence[Tensor]]
 
@@ -41,10 +44,11 @@ class Matrices(Bucket):
         super().__init__(members, maximize, uniform)
         self._why = why
         first = members[0]
-        sizes = sorted({m.layout.sizes[0] for m in members})  # the wide one first
+        self.layouts: list[Layout] = [own for m in members if (own := m.part) is not None]
+        sizes = sorted({x.sizes[0] for x in self.layouts})  # the wide one first
         self.each, *size = sizes[0]
         self.size = (size[0], size[1])
-        self.turned = [m.layout.sizes[0] != sizes[0] for m in members]  # the last ones
+        self.turned = [x.sizes[0] != sizes[0] for x in self.layouts]  # the last ones
         self.total = self.each * len(members)
         device = first.param.device
         self._flags = self._column(torch.tensor(self.turned, device=device))
@@ -55,15 +59,15 @@ class Matrices(Bucket):
             buffer = torch.empty(shape, dtype=dtype, device=device)
             self.states.append(buffer)
             parts = self._homes(buffer) if is_native(field) else torch.split(buffer, self.each)
-            for views, member, part in zip(self.views, members, parts, strict=True):
-                kept = member.layout.write(field, [part])
-                for key, x in kept.items():
-                    x.copy_(member.state[key])
-                views.update(kept)
+            for k, (member, part) in enumerate(zip(members, parts, strict=True)):
+                for key, home in self.layouts[k].write(field, [part]).items():
+                    self.views[k][key] = placed(member, field, member.state[key], home)
+        for k, member in enumerate(members):
+            self.views[k].update(owners(member))
         self.alone = (
             len(members) == 1
-            and first.param.is_contiguous()
-            and is_seen_in_place(first.layout.view, first.layout.shape)
+            and local(first.param).is_contiguous()
+            and is_seen_in_place(self.layouts[0].view, self.layouts[0].shape)
         )
         self._work: tuple[Tensor, Tensor] | None = None
         self._places: list[list[Tensor]] = []
@@ -82,7 +86,7 @@ class Matrices(Bucket):
     def _shape(self) -> str:
         m, n = self.size
         turned = f", {sum(self.turned)} of them transposed" if any(self.turned) else ""
-        return f"as one batch, {self.total} × {m} × {n}{turned}"
+        return f"as one batch, {self.total} × {m} × {n}{turned}{where(self.members[0])}"
 
     def numbers(self, context: Context) -> list[dict[str, Any]]:
         (own,) = super().numbers(context)
@@ -117,12 +121,18 @@ class Matrices(Bucket):
         if self.stepper.draws:
             stream = self._column(self.streams())
         if self.stepper.program.draws:
-            places = torch.cat([draws.places(m.layout, m.param)[0] for m in self.members])
+            device = self.clocks.device
+            places = torch.cat([draws.places(x, device)[0] for x in self.layouts])
         moments = {k: torch.stack([*column]) for k, column in context.moments.items()}
         if counted is not None:
             moments = {k: torch.where(counted, x, 0) for k, x in moments.items()}
         batch = self._batch(context, weights, grads)
-        return [batch._replace(moments=moments, counted=counted, stream=stream, places=places)]
+        gather = everywhere(self.members)
+        return [
+            batch._replace(
+                moments=moments, counted=counted, stream=stream, places=places, everywhere=gather
+            )
+        ]
 
     def _batch(self, context: Context, weights: Tensor, grads: Tensor) -> Inputs:
         """Return what all matrices step from, given their weights and gradients."""
@@ -148,7 +158,12 @@ class Matrices(Bucket):
         (inputs,) = self.inputs(context)
         if ok is None:
             inputs = self._renewed(inputs, known[0])
-            kept = self._kept(inputs, *running.step(self.stepper, inputs, known[0], reuse=True))
+            kept = self._kept(
+                inputs,
+                *self._together(
+                    context, lambda: running.step(self.stepper, inputs, known[0], reuse=True)
+                ),
+            )
             self._put(inputs, kept, None)
             return torch.isfinite(torch.stack([trace(x) for x in kept]))
         kept = self._kept(inputs, *self._stepped(inputs, known[0]))
@@ -158,18 +173,24 @@ class Matrices(Bucket):
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
         (inputs,) = self.inputs(context)
-        return self._good(self._kept(inputs, *self._stepped(inputs, known[0])))
+        new = self._together(context, lambda: self._stepped(inputs, known[0]))
+        return self._good(self._kept(inputs, *new))
+
+    def _together(self, context: Context, step: Callable[[], T]) -> T:
+        """Return what a step makes, unless one fails on any process that has other matrices."""
+        return together(self.mesh, self.stepper.program, context, step)
 
     def _renewed(self, inputs: Inputs, known: Known) -> Inputs:
         """Return the batch with kept values that are due computed in their places, if they can be.
 
-        They are not where the step reads the old ones as well, where it may still fail and must
-        leave them then, and where they are rounded.
+        They are not where the step reads the old ones as well, where it may still fail, here or on
+        another process, and must leave them then, and where they are rounded.
         """
         program = self.stepper.program
         homes = [self.states[k] for k in program.homes]
         exact = all(x.dtype == self.stepper.dtype(self.params[0]) for x in homes)
-        if not inputs.phase or program.reads_last or not program.reuse or not exact:
+        waits = self.mesh is not None or not program.reuse
+        if not inputs.phase or program.reads_last or waits or not exact:
             return inputs
         rows = slice(None) if inputs.due is None else inputs.due
         for old, new in zip(homes, running.due(self.stepper, inputs, known), strict=True):
@@ -206,7 +227,7 @@ class Matrices(Bucket):
         pairs = enumerate(zip(states, self.states, strict=True))
         return [
             weights.to(real(self.params[0]).dtype),
-            *(rounding.kept(k, new, old.dtype, stream, self.each) for k, (new, old) in pairs),
+            *(rounding.kept(k, new, old.dtype, stream, self._numbers) for k, (new, old) in pairs),
         ]
 
     def _put(self, inputs: Inputs, kept: Sequence[Tensor], mask: Tensor | None) -> None:
@@ -216,6 +237,12 @@ class Matrices(Bucket):
         if not self.alone:
             torch._foreach_copy_(self.weights(), self._places[0])
 
+    @cached_property
+    def _numbers(self) -> Tensor:
+        """Which of the matrices of its parameter each is."""
+        each = torch.tensor(self.members[0].numbers, device=self.clocks.device)
+        return each.repeat(len(self.members))
+
     def _column(self, each: Tensor) -> Tensor:
         """Return what belongs to each member for each of its matrices, total × 1 × 1."""
         return each.repeat_interleave(self.each).reshape(-1, 1, 1)
@@ -224,8 +251,8 @@ class Matrices(Bucket):
         """Return weights and gradients as batches."""
         grads = self.grads()
         if self.alone:
-            view = self.members[0].layout.view
-            return view.pieces(real(self.params[0]))[0], self.slope(view.pieces(grads[0])[0])
+            view = self.layouts[0].view
+            return view.pieces(self.weights()[0])[0], self.slope(view.pieces(grads[0])[0])
         weights, slopes = self._workspace()
         torch._foreach_copy_(self._places[0], self.weights())
         torch._foreach_copy_(self._places[1], grads)
@@ -251,8 +278,8 @@ class Matrices(Bucket):
             )
             self._places = [
                 [
-                    m.layout.view.join([part], m.layout.shape)
-                    for m, part in zip(self.members, self._parts(work), strict=True)
+                    x.view.join([part], x.shape)
+                    for x, part in zip(self.layouts, self._parts(work), strict=True)
                 ]
                 for work in self._work
             ]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import attrs
 from torch import Tensor
 
+from normdsl.compiler.runtime.holding import Holding, part_of, rank_in
 from normdsl.compiler.runtime.layout import Layout
 from normdsl.compiler.runtime.nonfinite import Subject
 from normdsl.compiler.runtime.tuples import Neighbour
+from normdsl.compiler.runtime.ways import steps_alone
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class Member:
     """A parameter in a plan, with what does not change from step to step.
 
@@ -24,7 +27,9 @@ class Member:
         offset: which says when its kept values are computed, see `staggering`; None if not yet.
         origin: where its random numbers start, if the rule draws.
         neighbours: what its step reads of other parameters.
-        owner: the process that computes what needs the whole matrix, by its place in the mesh.
+        held: what processes have of it, if several hold it and need not gather it.
+        owners: of each of its matrices the process that computes what needs the whole of it, by its
+            place in the mesh, if it is held so.
     """
 
     param: Tensor
@@ -36,7 +41,30 @@ class Member:
     offset: int | None = None
     origin: Tensor | None = None
     neighbours: tuple[Neighbour, ...] = ()
-    owner: int | None = None
+    held: Holding | None = None
+    owners: tuple[int, ...] = ()
+
+    @property
+    def steps_alone(self) -> bool:
+        """Whether each of several processes steps the matrices that it has whole."""
+        return self.held is not None and steps_alone(self.layout, self.held)
+
+    @cached_property
+    def part(self) -> Layout | None:
+        """How the matrices step that this process has whole, if others have the rest, or has all.
+
+        None if it has none.
+        """
+        if self.held is None or not self.steps_alone:
+            return self.layout
+        return part_of(self.layout, self.held, rank_in(self.param))
+
+    @property
+    def numbers(self) -> list[int]:
+        """Which of its matrices these are."""
+        if self.held is None or not self.steps_alone:
+            return list(range(sum(b for b, _, _ in self.layout.sizes)))
+        return self.held.within(self.held.shares[rank_in(self.param)])
 
     @property
     def where(self) -> Subject:

@@ -39,7 +39,7 @@ from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import started
 from normdsl.compiler.runtime.step import Step
-from normdsl.compiler.runtime.views import View
+from normdsl.compiler.runtime.view import View
 from normdsl.compiler.runtime.workers import periods, require_averaging, workers
 from normdsl.declarations.rule import Rule
 from normdsl.declarations.signature import OPTION_NAMES

@@ -1,4 +1,4 @@
-"""States that an owner has: divided among all processes when they are saved.
+"""States that are no DTensors: divided among all processes when they are saved.
 
 Between steps a matrix's owner has its statistics whole, and the others nothing. What is saved is a
 DTensor, a part on each process, so that other numbers of processes can load it.
@@ -7,40 +7,48 @@ DTensor, a part on each process, so that other numbers of processes can load it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime.holding import rank_in
+from normdsl.compiler.runtime.homes import Kept, kept
 from normdsl.compiler.runtime.layout import OWNER, Layout
 from normdsl.compiler.runtime.shards import is_sharded
-from normdsl.compiler.sharding.exchange import all_to_all, group_of, ranks_of
-from normdsl.compiler.sharding.regions import Cut, Region, regions
-from normdsl.expressions.shapes import Dim
+from normdsl.compiler.runtime.ways import held
+from normdsl.compiler.sharding.boxes import Box, Cut, common, entries, shares, within
+from normdsl.compiler.sharding.exchange import all_to_all
 
 
 @attrs.frozen(eq=False)
 class _Owned:
-    """A state that is at an owner: of which parameter, its key and whole size, and who owns it."""
+    """A state of a parameter that is no DTensor: how it is kept, and what this process has of it.
+
+    Args:
+        param: the parameter. kept: where what is. value: what this process has, matrix by matrix.
+    """
 
     param: Any
-    key: str
-    size: tuple[int, int]
-    owner: int
+    kept: Kept
     value: Tensor
 
-    def part(self, places: Sequence[Region], k: int) -> Tensor:
-        """Return what a process is to have of it."""
-        first, length = places[k].rows
-        return self.value[first : first + length]
+    def parts(self, here: int) -> Iterator[tuple[int, Box, Tensor]]:
+        """Yield what this process has: of which matrix, which box of all, and its entries."""
+        first, flat = 0, self.value.reshape(-1)
+        for k in range(len(self.kept.units)):
+            box = self.kept.box(k, here)
+            size = [length for _, length in box]
+            yield k, box, flat[first : first + entries(box)].reshape(size)
+            first += entries(box)
 
 
 def divided(
     layouts: Iterable[tuple[Tensor, Layout]], state: Mapping[Tensor, dict[str, Any]]
 ) -> dict[Tensor, dict[str, Any]]:
-    """Return states without those that only an owner has: DTensors, a part on each process.
+    """Return states without those that only some processes have: DTensors, a part on each.
 
     Every process that holds the parameters must ask, as for any state of shards.
 
@@ -52,21 +60,26 @@ def divided(
     found = {p: dict(state[p]) for p in order}
     groups: dict[tuple[Any, torch.dtype], list[_Owned]] = defaultdict(list)
     for param, layout in pairs:
-        own = state.get(param, {})
-        if OWNER not in own:
-            continue
-        owner = int(found[param].pop(OWNER))
-        for field in layout.fields:
-            for key, shape in layout.stored(field).items():
-                x = own[key]
-                if not is_sharded(x):
-                    mesh: Any = param.device_mesh  # type: ignore[attr-defined]
-                    rows, cols = shape if len(shape) == 2 else (1, *shape)
-                    groups[mesh, x.dtype].append(_Owned(param, key, (rows, cols), owner, x))
+        if OWNER in found[param]:
+            owners: list[int] = found[param].pop(OWNER).reshape(-1).tolist()
+            for x in _owned(param, layout, owners, found[param]):
+                groups[param.device_mesh, x.value.dtype].append(x)  # type: ignore[attr-defined]
     for (mesh, _), owned in groups.items():
         for x, part in zip(owned, _exchanged(mesh, owned), strict=True):
-            found[x.param][x.key] = part
+            found[x.param][x.kept.key] = part
     return found
+
+
+def _owned(
+    param: Tensor, layout: Layout, owners: Sequence[int], state: Mapping[str, Any]
+) -> Iterator[_Owned]:
+    """Yield the states of a parameter that are no DTensors."""
+    holding = held(layout, param)
+    assert holding is not None, "what is owned is not gathered"
+    for field in layout.fields:
+        for each in kept(layout, holding, owners, field):
+            if not is_sharded(state[each.key]):
+                yield _Owned(param, each, state[each.key])
 
 
 def _exchanged(mesh: Any, owned: Sequence[_Owned]) -> list[Any]:
@@ -74,33 +87,38 @@ def _exchanged(mesh: Any, owned: Sequence[_Owned]) -> list[Any]:
     from torch.distributed.tensor import DTensor, Replicate, Shard
 
     last = mesh.ndim - 1
-    cuts = tuple(Cut(Dim.M if k == last else None, mesh.size(k)) for k in range(mesh.ndim))
+    cuts = tuple(Cut(0 if k == last else None, mesh.size(k)) for k in range(mesh.ndim))
     placements = [Shard(0) if k == last else Replicate() for k in range(mesh.ndim)]
-    here = ranks_of(mesh).index(torch.distributed.get_rank(group_of(mesh)))
-    count = mesh.size()
+    here, count = rank_in(owned[0].param), mesh.size()
     sent: list[list[Tensor]] = [[] for _ in range(count)]
-    sizes = [0] * count
+    sizes, wanted = [0] * count, list[tuple[int, Tensor]]()
+    found = []
     for x in owned:
-        places = regions(x.size, cuts)
-        sizes[x.owner] += places[here].rows[1] * x.size[1]
-        if x.owner == here:
-            for k in range(count):
-                sent[k].append(x.part(places, k))
-    received = all_to_all(sent, sizes, mesh, owned[0].value)
-    done, found = [0] * count, []
-    for x in owned:
-        rows = regions(x.size, cuts)[here].rows[1]
-        first = done[x.owner]
-        done[x.owner] += rows * x.size[1]
-        part = received[x.owner][first : done[x.owner]].reshape(rows, x.size[1])
+        targets = [_of_all(x.kept, box) for box in shares(x.kept.shape, cuts)]
+        for k, box, part in x.parts(here):
+            if here in x.kept.sources(k):
+                for j, target in enumerate(targets):
+                    sent[j].append(part[within(common(box, target), box)])
+        own = x.value.new_empty([length for _, length in targets[here]])
+        for k in range(len(x.kept.units)):
+            for source in x.kept.sources(k):
+                box = common(x.kept.box(k, source), targets[here])
+                sizes[source] += entries(box)
+                wanted.append((source, own[within(box, targets[here])]))
+        own = own[0] if x.kept.is_one else own
+        shape = torch.Size(x.kept.shape)
+        stride = torch.empty(shape, device="meta").stride()
         found.append(
-            DTensor.from_local(
-                part,
-                mesh,
-                placements,
-                run_check=False,
-                shape=torch.Size(x.size),
-                stride=(x.size[1], 1),
-            )
+            DTensor.from_local(own, mesh, placements, run_check=False, shape=shape, stride=stride)
         )
+    received = all_to_all(sent, sizes, mesh, owned[0].value)
+    done = [0] * count
+    for source, part in wanted:
+        part.copy_(received[source][done[source] :][: part.numel()].reshape(part.shape))
+        done[source] += part.numel()
     return found
+
+
+def _of_all(each: Kept, box: Box) -> Box:
+    """Return a box of a state as one of those of all matrices, of which there may be one alone."""
+    return ((0, 1), *box) if each.is_one else box

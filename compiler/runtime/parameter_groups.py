@@ -13,7 +13,8 @@ from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.keys import Group, require_others
 from normdsl.compiler.runtime.layout import Layout, layout
 from normdsl.compiler.runtime.stepper import Stepper, stepper
-from normdsl.compiler.runtime.views import NAMES, Flat, View
+from normdsl.compiler.runtime.view import Flat, View
+from normdsl.compiler.runtime.views import NAMES
 from normdsl.declarations.aliases import spread
 from normdsl.declarations.configured import ConfiguredRule
 from normdsl.declarations.rule import Rule

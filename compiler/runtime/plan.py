@@ -15,26 +15,28 @@ from torch import Tensor
 
 from normdsl.compiler.kernels.draws import folded
 from normdsl.compiler.runtime import draws, parameter_groups
-from normdsl.compiler.runtime.blocks import why_gathered
+from normdsl.compiler.runtime.alone import localised
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.divided import Divided
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.executors import bucket
 from normdsl.compiler.runtime.flattened import flattened_by
 from normdsl.compiler.runtime.gathered import Gathered
-from normdsl.compiler.runtime.layout import OFFSET, OWNER, STEP, layout, require
+from normdsl.compiler.runtime.idle import Idle
+from normdsl.compiler.runtime.layout import OFFSET, STEP, layout, require
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
 from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.memory import Memory
 from normdsl.compiler.runtime.nonfinite import has_values
+from normdsl.compiler.runtime.owning import owned
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
 from normdsl.compiler.runtime.shards import is_sharded, local, mesh_of, meshes_of, place_of
 from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import require_gradient, started
 from normdsl.compiler.runtime.tuples import neighbours, tuple_of
-from normdsl.compiler.sharding import owners
+from normdsl.compiler.runtime.ways import held
 
 State = Mapping[Tensor, dict[str, Any]]
 #: Entries of the largest batch of matrices, which bounds the memory that a step needs.
@@ -213,7 +215,7 @@ def planned(
             )
         )
         first += len(params)
-    buckets = list(_buckets(_owned(_staggered(members)), groups, alike, skips))
+    buckets = list(_buckets(owned(_staggered(members)), groups, alike, skips))
     return Plan(groups, list(alike), buckets, skips, workers)
 
 
@@ -249,8 +251,10 @@ def _members(
         if start is not None and stepper.entrywise and is_sharded(p) and place_of(p):
             start = folded(start, torch.full_like(start, place_of(p)))  # parts are rounded apart
         near = neighbours(said.sized, said.rule, together, said.maximize)
+        by = held(own, p) if is_sharded(p) and not stepper.entrywise else None
         had = {**started(own, p, hyper, start, near), **had} if fresh else had
-        found.append(Member(p, own, number, had, 0, fresh, None, start, near))
+        made = Member(p, own, number, had, 0, fresh, None, start, near, by)
+        found.append(attrs.evolve(made, state=localised(made)) if made.steps_alone else made)
     old = [k for k, m in enumerate(found) if STEP in state.get(m.param, {})]
     told = [found[k].state[STEP] for k in old]
     keeping = [k for k in old if found[k].layout.stepper.keeps and OFFSET in found[k].state]
@@ -260,31 +264,6 @@ def _members(
     for k, offset in zip(keeping, counts[len(old) :], strict=True):
         found[k] = attrs.evolve(found[k], offset=offset)
     yield from found
-
-
-def _owned(members: Sequence[Member]) -> list[Member]:
-    """Return the members, those whose step processes share with an owner each.
-
-    Who had one keeps it, as it has states that the others lack.
-    """
-    shared = [m for m in members if _is_divided(m)]
-    had = {m.param: int(m.state[OWNER]) for m in shared if OWNER in m.state}
-    found = dict(had)
-    for mesh in meshes_of(m.param for m in shared):
-        own = [m for m in shared if m.param.device_mesh == mesh]  # type: ignore[attr-defined]
-        new = [m.param for m in own if m.param not in had]
-        sizes = {m.param: m.layout.sizes[0][1:] for m in own}
-        others = [(sizes[p], had[p]) for p in sizes if p in had]
-        dealt_out = owners.dealt([sizes[p] for p in new], mesh.size(), others)
-        found.update(zip(new, dealt_out, strict=True))
-    return [attrs.evolve(m, owner=found.get(m.param)) for m in members]
-
-
-def _is_divided(member: Member) -> bool:
-    """Return whether processes share a parameter's step."""
-    param = member.param
-    rest = is_sharded(param) and not member.layout.stepper.entrywise
-    return rest and not why_gathered(member.layout, param)
 
 
 def _staggered(members: Sequence[Member]) -> list[Member]:
@@ -321,11 +300,11 @@ def _buckets(
     memory = Memory()
     for m in members:
         found[_kind(m), alike[m.group], groups[m.group].settings.maximize].append(m)
-    for ((sort, *size, _), _, maximize), listed in found.items():
+    for ((sort, size, *_), _, maximize), listed in found.items():
         same = sorted(listed, key=lambda m: m.layout.stepper.place(m.offset or 0))
         if sort is Matrices and same[0].layout.stepper.transposes:
             same.sort(key=lambda m: m.layout.sizes[0])  # no turns; wide matrices first
-        most = _most(sort, same[0].param.device.type, *size)
+        most = _most(size, same[0].param.device.type)
         for k in range(0, len(same), most):
             part = same[k : k + most]
             # Where values are kept, those that skip a step are planned anew after it.
@@ -337,16 +316,24 @@ def _buckets(
 
 
 def _kind(m: Member) -> tuple[Any, ...]:
-    """Return the class of a parameter's bucket, and what its members have in common."""
+    """Return the class of a parameter's bucket, a batch's size, and what members have in common."""
     p, stepper = m.param, m.layout.stepper
     assert p.grad is not None
     common = (stepper, m.done, m.fresh, p.dtype, p.device, p.grad.dtype, mesh_of(p))
+    if is_sharded(p) and not stepper.entrywise:
+        if m.held is None:
+            return Gathered, (), id(p), common
+        if not m.steps_alone:
+            return Divided, (), common
+        # The same on all processes, whose parts may be uneven.
+        size = (m.held.most, *m.layout.sizes[0][1:])
+        if is_resident(m.layout.view, m.layout.shape):
+            return (Matrices if m.part else Idle), size, m.layout, m.held, common
+        return (Loose if m.part else Idle), (), id(p), common
     if not _stacks(m):
-        if m.owner is not None:
-            return Divided, common
-        return Gathered if is_sharded(p) else Loose, id(p), common
+        return Loose, (), id(p), common
     if stepper.entrywise:
-        return Entries, common
+        return Entries, (), common
     return Matrices, _batch(m), common
 
 
@@ -360,9 +347,9 @@ def _batch(m: Member) -> tuple[int, int, int]:
     return count, rows, cols
 
 
-def _most(sort: type[Bucket], device: str, size: Sequence[int] = ()) -> int:
-    """Return how many parameters a bucket has at most."""
-    if sort is not Matrices:
+def _most(size: Sequence[int], device: str) -> int:
+    """Return how many parameters a bucket has at most, if they are batches of matrices."""
+    if not size:
         return sys.maxsize
     entries = min(LARGEST, LARGEST_ON_CPU) if device == "cpu" else LARGEST
     return max(1, entries // math.prod(size))

@@ -258,7 +258,8 @@ def _after(
     rounded = []
     for k, (field, state) in enumerate(zip(fields, states, strict=True)):
         dtype, stream = stepper.kept_dtype(field, param), None if noise is None else noise[None]
-        kept = rounding.kept(k, state[None], dtype, stream, 1)
+        first = torch.zeros(1, dtype=torch.int64, device=state.device)
+        kept = rounding.kept(k, state[None], dtype, stream, first)
         rounded.append(_kept(stepper, field, param, kept))
     return value, rounded
 

@@ -19,18 +19,20 @@ from normdsl.compiler.runtime.stepper import Stepper
 _MANY = 2**20
 
 
-def kept(place: int, new: Tensor, dtype: torch.dtype, stream: Tensor | None, each: int) -> Tensor:
+def kept(
+    place: int, new: Tensor, dtype: torch.dtype, stream: Tensor | None, numbers: Tensor
+) -> Tensor:
     """Return a new state as it is kept.
 
     Args:
         place: which of the rule's states. new: its values, count × …. dtype: in which it is kept.
         stream: of random bits, for each matrix, count × 1 × 1; None to round to the nearest.
-        each: how many matrices a parameter has.
+        numbers: which of the matrices of its parameter each is.
     """
     if stream is None or dtype != torch.bfloat16:
         return new.to(dtype)
     size = new.shape[1:].numel()
-    first = (torch.arange(len(new), device=new.device) % each * size).reshape(-1, 1, 1)
+    first = (numbers * size).reshape(-1, 1, 1)
     most = max(1, _MANY // max(1, size))
     parts = zip(*(torch.split(x, most) for x in (new, stream, first)), strict=True)
     places = torch.arange(size, device=new.device).reshape(new.shape[1:])

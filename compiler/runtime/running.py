@@ -42,6 +42,9 @@ def survey(stepper: Stepper, node: Across | WorkersMean, batch: Inputs, known: K
     Raises:
         FactorisationError: if a factorisation does not converge (rare for finite input).
     """
+    if not batch.count:
+        rows, cols = batch.weights.shape[-2:]
+        return batch.weights.new_empty((0, *lengths_of(node.shape, (rows, cols))))
     function = stepper.surveys[stepper.program.joined.index(node)]
     kept = (batch.kept or ()) if node in stepper.program.waiting else ()
     hyper = _hyper(stepper, batch.hyper)
@@ -60,6 +63,8 @@ def places(stepper: Stepper, phase: int, batch: Inputs, known: Known) -> list[Te
         FactorisationError: if a factorisation does not converge (rare for finite input).
     """
     asked = stepper.program.phases[phase]
+    if not batch.count:
+        return [batch.weights] * (1 + len(asked.directions))
     kept: Sequence[Tensor] = ()
     if stepper.program.waits((asked.point, *asked.directions)):
         kept = renewed(stepper, batch, known).kept or ()

@@ -60,6 +60,18 @@ def aligned(x: Any, param: Any) -> Tensor:
     return local(x)
 
 
+def aligned_state(x: Any, param: Any) -> Tensor:
+    """Return what this process holds of a state of a parameter's shape, over the real numbers.
+
+    Args:
+        x: the state, whole or divided in any way; of a complex parameter, pairs of real numbers.
+        param: the parameter.
+    """
+    if param.is_complex() and not is_sharded(x):
+        return torch.view_as_real(aligned(torch.view_as_complex(x.contiguous()), param))
+    return aligned(x, param)
+
+
 def replicated(x: Tensor, param: Any) -> Any:
     """Return a tensor that is whole on all processes that hold a parameter, as a DTensor."""
     from torch.distributed.tensor import DTensor, Replicate

@@ -26,6 +26,7 @@ from normdsl.compiler.runtime.layout import is_native, real
 from normdsl.compiler.runtime.matrices import Matrices, is_seen_in_place
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.nonfinite import has_values, rows_finite, trace
+from normdsl.compiler.runtime.shards import local
 from normdsl.compiler.runtime.transposes import Transposes
 from normdsl.errors import FactorisationError
 
@@ -94,7 +95,8 @@ class Staged(Matrices):
     def _taken(self, context: Context, each: bool = False) -> Tensor:
         """Take the step; return whether all that is new is finite, in several parts or for each."""
         batch, fed = self._fed(context, None)
-        found = self._found(context, self._renewed(batch, {}), fed, reuse=True)
+        batch = self._renewed(batch, {})
+        found = self._together(context, lambda: self._found(context, batch, fed, reuse=True))
         good = self._step.step(self.table, found.numbers, None, True, self.keys())
         rest = [self.states[k].copy_(x) for k, x in found.rest]
         if each:
@@ -150,14 +152,13 @@ class Staged(Matrices):
     def _rounded(self, k: int, new: Tensor) -> Tensor:
         """Return a new state that is made of no entries as it is kept."""
         old, stream = self.states[k], self._column(self.streams()) if self.stepper.rounds else None
-        return rounding.kept(k, new.expand_as(old), old.dtype, stream, self.each)
+        return rounding.kept(k, new.expand_as(old), old.dtype, stream, self._numbers)
 
     def keys(self) -> Tensor | None:
         found, (m, n) = super().keys(), self.size
         if found is None:
             return None
-        first = torch.arange(self.total, device=found.device) % self.each * (m * n)
-        return found.repeat_interleave(self.each, 0) + first[:, None]
+        return found.repeat_interleave(self.each, 0) + (self._numbers * (m * n))[:, None]
 
     def _fed(self, context: Context, ok: Tensor | None) -> tuple[Inputs, list[Tensor]]:
         """Return what matrix operations step from, and what they are fed."""
@@ -193,7 +194,7 @@ class Staged(Matrices):
 
     def _homes(self, buffer: Tensor) -> list[Tensor]:
         """Return where members have their state: its entries in their own order, as the weights."""
-        sizes = [m.layout.sizes[0] for m in self.members]
+        sizes = [x.sizes[0] for x in self.layouts]
         parts = zip(torch.split(buffer, self.each), sizes, strict=True)
         return [part.view(size) for part, size in parts]
 
@@ -237,7 +238,8 @@ class Staged(Matrices):
 
 def why_not(member: Member) -> str:
     """Return why a parameter's step has no stages that native code could take; empty if it has."""
-    stepper, layout, param = member.layout.stepper, member.layout, member.param
+    stepper, layout, param = member.layout.stepper, member.part, local(member.param)
+    assert layout is not None
     program = stepper.program
     kept = [stepper.kept_dtype(program.fields[k], param) for k in program.homes]
     if param.is_complex():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -11,10 +11,12 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.functions import beside
 from normdsl.compiler.runtime import draws, running
-from normdsl.compiler.runtime.layout import STEP, Layout, is_native, real
+from normdsl.compiler.runtime.holding import Holding, part_of, rank_in
+from normdsl.compiler.runtime.layout import OWNER, STEP, Layout, is_native, real
 from normdsl.compiler.runtime.shards import is_sharded, local, placed, replicated, seen_as, whole
 from normdsl.compiler.runtime.tuples import Neighbour
-from normdsl.compiler.runtime.views import Flat
+from normdsl.compiler.runtime.view import Flat
+from normdsl.compiler.runtime.ways import held, steps_alone
 from normdsl.errors import GradientError
 
 
@@ -40,7 +42,7 @@ def started(
     drawn: list[dict[str, Tensor]] = [{} for _ in seen]
     if origin is not None:
         stream = draws.stream(origin, state[STEP]).reshape(1, 1, 1)
-        drawn = [{"stream": stream, "places": x} for x in draws.places(layout, param)]
+        drawn = [{"stream": stream, "places": x} for x in draws.places(layout, param.device)]
     if near and beside(stepper.program):
         drawn = [{**x, **_weights(stepper.dtype(param), near)} for x in drawn]
     starts = [
@@ -61,18 +63,40 @@ def _started_in_parts(
     origin: Tensor | None,
     near: Sequence[Neighbour],
 ) -> dict[str, Tensor]:
-    """Return the state of a DTensor: each part's own, if the rule is entry-wise, or the whole's."""
+    """Return the state of a DTensor: of each part what that steps alone, or all of it."""
     if layout.stepper.entrywise:
         own = local(param)
         part = attrs.evolve(layout, view=Flat(), shape=tuple(real(own).shape))
         state = started(part, own, hyper, origin, near)
         return {k: x if k == STEP else seen_as(x, param) for k, x in state.items()}
+    by = held(layout, param)
+    if by is not None and steps_alone(layout, by):
+        return _started_alone(layout, param, by, lambda x, p: started(x, p, hyper, origin, near))
     state = started(layout, whole(param), hyper, origin, near)
     native = {f.name for f in layout.fields if is_native(f) and not param.is_complex()}
     return {
         k: x if k == STEP else placed(x, param) if k in native else replicated(x, param)
         for k, x in state.items()
     }
+
+
+def _started_alone(
+    layout: Layout, param: Any, by: Holding, start: Callable[[Layout, Tensor], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Return the state of the matrices that a process has whole."""
+    own, part = local(param), part_of(layout, by, rank_in(param))
+    if part is not None:
+        state = start(part, own)
+    else:
+        state = {STEP: torch.zeros((), dtype=torch.int64, device=param.device)}
+        for field in layout.fields:
+            sizes = {field.name: real(own).shape} if is_native(field) else layout.kept(field, [0])
+            dtype = layout.stepper.kept_dtype(field, param)
+            state |= {k: real(own).new_empty(size, dtype=dtype) for k, size in sizes.items()}
+    native = {f.name for f in layout.fields if is_native(f)}
+    state = {k: seen_as(x, param) if k in native else x for k, x in state.items()}
+    owners = torch.tensor(by.owners, device=param.device)
+    return {**state, OWNER: owners.reshape(layout.owned)}
 
 
 def _weights(dtype: torch.dtype, near: Sequence[Neighbour]) -> dict[str, Tensor]:

@@ -361,7 +361,8 @@ class _Divided:
         if self._is_input(x) and self.is_owned(x) is owner:
             return True
         before = self.round[x] < k if self.is_owned(x) is owner else True
-        return before and self._ready(x, owner) <= k and (self._is_kept(x) or self._is_input(x))
+        known = self._is_kept(x) or self._is_input(x) or (x in self.renewed and not owner)
+        return before and self._ready(x, owner) <= k and known
 
     def _write(
         self,

@@ -1,6 +1,6 @@
 """Parameters and models that several processes hold together step as those of one process.
 
-In one process where they can: every rank by `LocalTensorMode`, or one rank of a fake group.
+In one process where they can: a thread for each rank, or one rank of a fake group.
 """
 
 import json
@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from in_parts import cut, same, wholes
+from ranks import on_ranks
 from torch import distributed, nn
-from torch.distributed._local_tensor import LocalTensorMode
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.placement_types import _StridedShard
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -84,14 +85,15 @@ def test_a_rule_that_asks_again_is_computed_by_every_process():
         opt.step(closure)
         return params, str(opt.explain())
 
-    whole, _ = run(torch.clone)
-    with mesh_of(4) as mesh, LocalTensorMode(4):
-        shards, told = run(lambda x: distribute_tensor(x.clone(), mesh, [Shard(0)]))
+    def body(_):
+        params, told = run(cut((4,), [Shard(0)]))
+        return wholes(params), told
+
+    expected, _ = run(torch.clone)
+    for found, told in on_ranks(4, body):
+        same([found], expected)
         assert "gathered from 4 processes" in told
         assert "as it evaluates the loss again" in told
-        for p, w in zip(shards, whole, strict=True):
-            for own in p.full_tensor()._local_tensors.values():
-                torch.testing.assert_close(own, w.detach(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", [shampoo, kl_shampoo, soap, splus, affine_muon])

@@ -11,6 +11,8 @@ from torch import nn
 
 import normdsl as nd
 from normdsl.algorithms import muadam_sania, muon, shampoo
+from normdsl.compiler.sharding.boxes import Cut, shares, whole, within
+from normdsl.expressions.shapes import Dim
 
 flat, stack, swapped = nd.views.flat, nd.views.stack, nd.views.swapped
 heads, split = nd.views.heads, nd.views.split
@@ -56,6 +58,55 @@ def test_join_undoes_pieces_bit_for_bit(drawn):
     back = view.join(pieces, shape)
     assert back.shape == x.shape
     assert torch.equal(back, x)
+
+
+@quickly
+@given(views())
+def test_matrices_are_where_a_view_says(drawn):
+    view, shape = drawn
+    x = torch.arange(float(math.prod(shape))).reshape(shape)
+    found = view.matrices(shape)
+    if found is None:  # blocks of columns that are parts of several axes
+        assert "columns" in str(view)
+        assert len(shape) > 2
+        return
+    for piece, matrices in zip(view.pieces(x), found, strict=True):
+        for own, at in zip(piece, matrices, strict=True):
+            assert at.size == own.shape
+            assert torch.equal(at.part(x, whole(shape)).reshape(at.size), own)
+
+
+@quickly
+@given(views(), st.data())
+def test_a_part_of_a_tensor_has_parts_of_its_matrices(drawn, data):
+    """What a process holds: adjacent rows and columns of matrices, or whole ones alone."""
+    view, shape = drawn
+    x, count = torch.arange(float(math.prod(shape))).reshape(shape), data.draw(sizes)
+    axes = st.sampled_from([None, *range(len(shape))])
+    cuts = tuple(Cut(data.draw(axes), count) for _ in range(2))
+    pieces, matrices = view.pieces(x), view.matrices(shape) or ()
+    seen = torch.zeros_like(x)
+    for share in dict.fromkeys(shares(shape, cuts)):
+        part, local = x[within(share, whole(shape))], list[torch.Tensor]()
+        seen[within(share, whole(shape))] += 1
+        for piece, own in zip(pieces, matrices, strict=bool(matrices)):
+            for k, at in enumerate(own):
+                region = at.region(share, frozenset(Dim))
+                if region is None:
+                    continue
+                (r, rows), (c, cols) = region.rows, region.cols
+                held = at.part(part, share).reshape(rows, cols)
+                assert torch.equal(held, piece[k, r : r + rows, c : c + cols])
+                if at.is_within(share):
+                    local.append(piece[k])
+        whole_ones = all(at.is_within(share) is not None for own in matrices for at in own)
+        if local and whole_ones:
+            found = [y for each in view.within(shape, share).pieces(part) for y in each]
+            order = sorted(local, key=lambda y: float(y.flatten()[0]))
+            again = sorted(found, key=lambda y: float(y.flatten()[0]))
+            assert all(map(torch.equal, again, order))
+            assert len(again) == len(order)
+    assert bool((seen == 1).all())
 
 
 def drawn(*shape):

@@ -1,0 +1,42 @@
+"""Owning: which process computes what needs a whole matrix that processes hold in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+from torch import Tensor
+
+from normdsl.compiler.runtime.layout import OWNER
+from normdsl.compiler.runtime.members import Member
+from normdsl.compiler.runtime.shards import mesh_of, meshes_of
+from normdsl.compiler.sharding import owners
+
+
+def owned(members: Sequence[Member]) -> list[Member]:
+    """Return the members, those whose step processes share with an owner each.
+
+    Who had one keeps it, as it has states that the others lack; who alone holds a matrix is it.
+    """
+    found: dict[Tensor, Sequence[int]] = {}
+    for mesh in meshes_of(m.param for m in members if m.held):
+        own = {m.param: _had(m) for m in members if m.held and mesh_of(m.param) == mesh}
+        sizes = [u.matrix.size for m in members if m.param in own and m.held for u in m.held.units]
+        each = [owner for had in own.values() for owner in had]
+        rest = iter(
+            owners.dealt(
+                [size for size, owner in zip(sizes, each, strict=True) if owner is None],
+                mesh.size(),
+                [(size, x) for size, x in zip(sizes, each, strict=True) if x is not None],
+            )
+        )
+        for param, had in own.items():
+            found[param] = [next(rest) if owner is None else owner for owner in had]
+    return [attrs.evolve(m, owners=tuple(found.get(m.param, ()))) for m in members]
+
+
+def _had(member: Member) -> Sequence[int | None]:
+    """Return the owners that the matrices of a parameter have already."""
+    assert member.held is not None
+    told = member.state.get(OWNER)
+    return member.held.owners if told is None else told.reshape(-1).tolist()

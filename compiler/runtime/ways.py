@@ -1,0 +1,43 @@
+"""Ways: how the processes that hold a parameter together take its step.
+
+Matrices that lie whole on processes step where they are, those that are cut are divided. What can
+be neither is gathered, and computed by all.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from normdsl.compiler.runtime.holding import Holding, Unit, holding
+from normdsl.compiler.runtime.layout import Layout
+from normdsl.compiler.sharding.cut import Setting
+from normdsl.compiler.sharding.rounds import why_not_divided
+
+
+def held(layout: Layout, param: Any) -> Holding | None:
+    """Return what each process has of a DTensor, if none must have all of it for its step."""
+    return None if why_gathered(layout, param) else holding(layout, param)
+
+
+def why_gathered(layout: Layout, param: Any) -> str:
+    """Return why every process computes the step of a DTensor, as the end of a sentence."""
+    found, program = holding(layout, param), layout.stepper.program
+    if found is None:
+        return "as what a process holds of a matrix is no part of its rows and columns"
+    if steps_alone(layout, found):
+        return "as it averages over workers" if program.workers else ""
+    settings = dict.fromkeys(setting_of(found, unit) for unit in found.units)
+    return next(filter(None, (why_not_divided(program, x) for x in settings)), "")
+
+
+def steps_alone(layout: Layout, found: Holding) -> bool:
+    """Return whether each process steps the matrices that it has, and needs nothing of others."""
+    return found.lies_whole and len(layout.sizes) == 1
+
+
+def setting_of(found: Holding, unit: Unit) -> Setting:
+    """Return for which weights the step of a matrix is divided."""
+    axes = frozenset(dim for dim in found.dims if dim is not None)
+    replicas = math.prod(cut.count for cut in found.cuts if cut.axis is None)
+    return Setting(unit.matrix.size, axes, len(found.shares), replicas=replicas)
