@@ -7,6 +7,7 @@ in another batch, with the states that are kept there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
+from normdsl.compiler.runtime import rounding
 from normdsl.compiler.runtime.draws import numbered
 from normdsl.compiler.runtime.holding import Unit, rank_in
 from normdsl.compiler.runtime.homes import Place
@@ -23,6 +25,7 @@ from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import mesh_of
 from normdsl.compiler.runtime.ways import setting_of
 from normdsl.compiler.sharding.boxes import Region, common, holders
+from normdsl.compiler.sharding.boxes import whole as all_of
 from normdsl.compiler.sharding.rounds import Division, division
 from normdsl.expressions.shapes import Dim, Shape
 
@@ -157,17 +160,39 @@ class Block:
             return self.like(0).new_empty((0, *size))
         return torch.stack([x.reshape(size) for x in parts]).to(self.dtype)
 
-    def kept(self, held: Held) -> list[Tensor]:
-        """Return the new states in the dtypes in which they are kept."""
+    def kept(self, held: Held, streams: Tensor | None) -> list[Tensor]:
+        """Return the new states in the dtypes in which they are kept.
+
+        Args:
+            held: what this process has. streams: of random bits of each parameter, if they are
+                rounded by chance.
+        """
         found = []
+        if streams is not None:
+            streams = rounding.of_piece(streams[self.numbers], self._pieces).reshape(-1, 1, 1)
         each = zip(self.division.news, self.division.owned, self.program.fields, strict=True)
-        for name, owned, field in each:
+        for k, (name, owned, field) in enumerate(each):
             if owned and not self.owned:
                 found.append(self.like(0))
-            else:
-                new = (held.owner if owned else held.shards)[name]
-                found.append(new.to(self.stepper.kept_dtype(field, self.param)))
+                continue
+            which, side = (self.own, held.owner) if owned else (slice(None), held.shards)
+            dtype, shape = self.stepper.kept_dtype(field, self.param), Shape(*field.dims)
+            full = lengths_of(shape, self.setting.shape)
+            box = all_of(full) if owned else self.here.spans(shape, full)
+            stream = None if streams is None else streams[which]
+            told = k, side[name], dtype, stream, self._units[which]
+            found.append(rounding.kept(*told, (box, full)))
         return found
+
+    @cached_property
+    def _units(self) -> Tensor:
+        """Which of the matrices of its piece each is."""
+        return torch.tensor([x.unit.number for x in self.slots], device=self.param.device)
+
+    @cached_property
+    def _pieces(self) -> Tensor:
+        """In which piece each is."""
+        return torch.tensor([x.unit.piece for x in self.slots], device=self.param.device)
 
     def weights(self, held: Held) -> Tensor:
         """Return the new weights, this process's part of them, in their dtype."""

@@ -207,9 +207,18 @@ class Chunks(Entries):
         streams = draws.stream(origins, self.clocks[which] + 1)
         places = torch.arange(chunk.start, chunk.stop, device=streams.device).reshape(1, 1, -1)
         if len(streams) == 1:
-            return streams.reshape(1, 1, 1), places - firsts
+            return streams.reshape(1, 1, 1), self._numbered(chunk, places - firsts)
         own = torch.repeat_interleave(counts, output_size=count)
-        return streams[own].reshape(1, 1, -1), places - firsts[own]
+        return streams[own].reshape(1, 1, -1), self._numbered(chunk, places - firsts[own])
+
+    def _numbered(self, chunk: Chunk, places: Tensor) -> Tensor:
+        """Return the numbers of entries in their parameters, by those in what is here of them."""
+        if self.mesh is None:
+            return places
+        members = range(chunk.first, chunk.last)
+        sizes = [places.numel()] if chunk.part is not None else [self.counts[k] for k in members]
+        parts = zip(members, torch.split(places, sizes, -1), strict=True)
+        return torch.cat([self.numbers_of(k, x) for k, x in parts], -1)
 
     def _inputs(
         self, context: Context, which: Callable[[Chunk], bool] = lambda _: True

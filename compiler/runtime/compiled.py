@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -31,3 +32,9 @@ class Compiled:
         found = self._function(*args, **kwargs)
         self.seconds = time.perf_counter() - begun
         return found
+
+
+@lru_cache(maxsize=1024)
+def compiled(function: Callable[..., Any]) -> Compiled:
+    """Return a function compiled, the same one whenever it is asked for."""
+    return Compiled(function)

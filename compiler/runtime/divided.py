@@ -8,7 +8,7 @@ All parameters of a rule cross together, whatever their sizes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import torch
@@ -20,6 +20,7 @@ from normdsl.compiler.runtime import running
 from normdsl.compiler.runtime.alone import owners
 from normdsl.compiler.runtime.blocks import Block, Held, Slot
 from normdsl.compiler.runtime.buckets import Bucket
+from normdsl.compiler.runtime.compiled import compiled
 from normdsl.compiler.runtime.crossing import any_of, cross
 from normdsl.compiler.runtime.homes import Place, homes
 from normdsl.compiler.runtime.inputs import Known, Shares
@@ -28,6 +29,14 @@ from normdsl.compiler.sharding.rounds import Division, Part, Round, surveyed
 from normdsl.compiler.sharding.traffic import plan
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
+
+
+class _New(NamedTuple):
+    """What a block becomes: weights and states, as they are kept."""
+
+    block: Block
+    weights: Tensor
+    states: Sequence[Tensor]
 
 
 class Divided(Bucket):
@@ -75,9 +84,19 @@ class Divided(Bucket):
         states = f"; states: {', '.join(kept)}" if kept else ""
         crosses = ", ".join(sent) or "nothing"
         return (
-            f"divided among {count} processes{at}; what crosses: {crosses}, {total:,.0f} bytes "
-            f"that a process sends in a step{states}"
+            f"divided among {count} processes{at}{self._compiled}; what crosses: {crosses}, "
+            f"{total:,.0f} bytes that a process sends in a step{states}"
         )
+
+    @property
+    def _compiled(self) -> str:
+        """That its parts are compiled, and how long this took, for people."""
+        if not self.stepper.program.schedule.compile:
+            return ""
+        rounds = {x for block in self.blocks for x in block.division.rounds}
+        parts = {y for x in rounds for y in (x.shards, x.renew, x.owner) if y is not None}
+        took = sum(compiled(part.function).seconds for part in parts)
+        return f", each side of a round compiled (first calls took {took:.1f} s)"
 
     def numbers(self, context: Context) -> list[dict[str, Any]]:
         """Return what is computed once for all entries of each block."""
@@ -85,7 +104,9 @@ class Divided(Bucket):
 
     def _numbers(self, block: Block, division: Division, context: Context) -> dict[str, Any]:
         t = self._of(block, self.t())
-        return running.numbers(self.stepper, block.like(1), t, context.hyper, division.numbers)
+        like = block.like(1)
+        found = running.numbers(self.stepper, like, t, context.hyper, division.numbers)
+        return dict(running.as_taken(self.stepper, found, like.dtype))
 
     def _of(self, block: Block, each: Tensor) -> Tensor:
         """Return what belongs to the members of a block, b × 1 × 1; a scalar of all as it is."""
@@ -115,15 +136,15 @@ class Divided(Bucket):
         """
         made = self._made(context, known[0])
         good = self._good(made)
-        for block, held in made:
-            self._put(block, held, None if ok is None else (ok & good)[block.numbers])
+        for new in made:
+            self._put(new, None if ok is None else (ok & good)[new.block.numbers])
         return good
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
         """Return what `run` would, for each member; nothing is written."""
         return self._good(self._made(context, known[0]))
 
-    def _made(self, context: Context, known: Known) -> list[tuple[Block, Held]]:
+    def _made(self, context: Context, known: Known) -> list[_New]:
         """Return all that is new; where a factorisation fails and such steps are left out, NaN.
 
         Raises:
@@ -138,7 +159,9 @@ class Divided(Bucket):
                     why="a factorisation failed at the owner of a matrix",
                     hint="look for overflow in the weights or states: lower the learning rate",
                 )
-        return list(zip(self.blocks, found, strict=True))
+        streams = self.streams() if self.stepper.rounds else None
+        pairs = zip(self.blocks, found, strict=True)
+        return [_New(b, b.weights(held), b.kept(held, streams)) for b, held in pairs]
 
     def _run(
         self, context: Context, known: Known, node: Across | None = None
@@ -164,12 +187,12 @@ class Divided(Bucket):
         self._failed = any(x.failed for x in stages)
         return [(x.division, x.held) for x in stages]
 
-    def _good(self, made: Sequence[tuple[Block, Held]]) -> Tensor:
+    def _good(self, made: Sequence[_New]) -> Tensor:
         """Return for each member whether what this process has of what it becomes is finite."""
         bad = torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
-        for block, held in made:
-            good = _finite(block.weights(held))
-            for x, owned in zip(block.kept(held), block.division.owned, strict=True):
+        for block, weights, states in made:
+            good = _finite(weights)
+            for x, owned in zip(states, block.division.owned, strict=True):
                 if not owned:
                     good &= _finite(x)
                 elif block.owned:
@@ -177,13 +200,12 @@ class Divided(Bucket):
             bad.index_add_(0, block.numbers, (~good).long())
         return bad == 0
 
-    def _put(self, block: Block, held: Held, mask: Tensor | None) -> None:
+    def _put(self, new: _New, mask: Tensor | None) -> None:
         """Write what is new: weights and states of this process's parts, states that it owns."""
-        _written(block.parts(self.weights()), block.weights(held), mask)
-        for new, old, owned in zip(
-            block.kept(held), block.homes, block.division.owned, strict=True
-        ):
-            _written(old, new, mask[block.own] if owned and mask is not None else mask)
+        block = new.block
+        _written(block.parts(self.weights()), new.weights, mask)
+        for x, old, owned in zip(new.states, block.homes, block.division.owned, strict=True):
+            _written(old, x, mask[block.own] if owned and mask is not None else mask)
 
 
 class _Stage:
@@ -287,7 +309,9 @@ class _Stage:
         given |= {name: _part(x, which) for name, x in self._told.items()}
         if part.draws:
             given["places"] = self._places(which, owner)
-        made = part.function(like, **given, **more)
+        whole = block.program.schedule.compile
+        function = compiled(part.function) if whole else part.function
+        made = function(like, **given, **more)
         place = None if owner else block.place
         sizes = (block.lengths(self.division.shapes[name], place) for name in part.makes)
         return {

@@ -40,6 +40,16 @@ def places(layout: Layout, device: torch.device) -> Sequence[Tensor]:
     return layout.view.pieces(numbered(shape, layout.share or whole(shape), device))
 
 
+def number(shape: Sequence[int], share: Box, entry: Tensor) -> Tensor:
+    """Return the numbers in a tensor of entries of a box, by their numbers in the box."""
+    found = torch.zeros_like(entry)
+    for k in reversed(range(len(share))):
+        first, length = share[k]
+        found += (first + entry % max(1, length)) * math.prod(shape[k + 1 :])
+        entry = entry // max(1, length)
+    return found
+
+
 def numbered(shape: Sequence[int], share: Box, device: torch.device) -> Tensor:
     """Return the numbers of the entries of a box of a tensor, in the order of all its entries."""
     found = torch.zeros((), dtype=torch.int64, device=device)

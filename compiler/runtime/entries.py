@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime import draws
 from normdsl.compiler.runtime.buckets import Bucket
+from normdsl.compiler.runtime.holding import share_of
 from normdsl.compiler.runtime.inputs import Inputs
 from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.shards import aligned_state, is_sharded, local, seen_as
+from normdsl.compiler.sharding.boxes import is_run
 
 
 class Entries(Bucket):
@@ -42,6 +46,26 @@ class Entries(Bucket):
                     home.copy_(state)
                 views[field.name] = home
 
+    def numbers_of(self, k: int, entry: Tensor) -> Tensor:
+        """Return the numbers in a parameter of entries that this process has, by theirs here."""
+        return draws.number(_shape(self.params[k]), share_of(self.params[k]), entry)
+
+    def keys(self) -> Tensor | None:
+        """Return where draws start by which kernels round the states of members, if they do.
+
+        What this process has of each follows one another in it; see `rounds_apart`.
+        """
+        found = super().keys()
+        if found is None or self.mesh is None:
+            return found
+        return found + self._firsts[:, None]
+
+    @cached_property
+    def _firsts(self) -> Tensor:
+        """The numbers in their parameters of the first entries that this process has."""
+        first = torch.zeros((), dtype=torch.int64, device=self.clocks.device)
+        return torch.stack([self.numbers_of(k, first) for k in range(len(self.params))])
+
     @property
     def _where(self) -> str:
         """What of sharded parameters a process steps, for people."""
@@ -56,6 +80,19 @@ class Entries(Bucket):
     def inputs(self, context: Context) -> list[Inputs]:
         """Return nothing: what is combined over layers is of matrices."""
         return []
+
+
+def rounds_apart(member: Member) -> bool:
+    """Return whether states are rounded by chance, of entries not adjacent in their parameter."""
+    param = member.param
+    if not (member.layout.stepper.rounds and is_sharded(param)):
+        return False
+    return not is_run(share_of(param), _shape(param))
+
+
+def _shape(param: Tensor) -> tuple[int, ...]:
+    """Return the shape of a parameter over the real numbers."""
+    return (*param.shape, 2) if param.is_complex() else tuple(param.shape)
 
 
 def laid_out(part: Tensor, member: Member) -> Tensor:

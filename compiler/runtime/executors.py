@@ -9,7 +9,7 @@ from normdsl.compiler.native.scalars import NotScalarError
 from normdsl.compiler.runtime import staged
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.chunks import Chunks
-from normdsl.compiler.runtime.entries import Entries, is_dense
+from normdsl.compiler.runtime.entries import Entries, is_dense, rounds_apart
 from normdsl.compiler.runtime.fused import Fused, compiled
 from normdsl.compiler.runtime.matrices import Matrices
 from normdsl.compiler.runtime.members import Member
@@ -83,6 +83,8 @@ def _why_not_here(members: Sequence[Member]) -> str:
     parts = [local(m.param) for m in members if is_sharded(m.param)]
     if parts and not any(x.numel() for x in parts):
         return "as this process holds no entry of them"
+    if any(map(rounds_apart, members)):
+        return "as their entries are rounded by chance and not adjacent in their parameters"
     return "" if all(map(is_dense, parts)) else "as their entries do not lie together in memory"
 
 

@@ -9,8 +9,18 @@ import attrs
 from torch import distributed
 
 from normdsl.compiler.runtime.layout import Layout
+from normdsl.compiler.runtime.shards import is_sharded
 from normdsl.compiler.runtime.view import Sizes, View
-from normdsl.compiler.sharding.boxes import Box, Cut, Matrix, Region, common, entries, shares
+from normdsl.compiler.sharding.boxes import (
+    Box,
+    Cut,
+    Matrix,
+    Region,
+    common,
+    entries,
+    shares,
+    whole,
+)
 from normdsl.compiler.sharding.exchange import group_of, ranks_of
 from normdsl.expressions.shapes import Dim
 
@@ -111,11 +121,21 @@ def holding(layout: Layout, param: Any) -> Holding | None:
     Args:
         layout: how it steps, all of it. param: the parameter.
     """
-    cuts = [
+    return _holding(layout.view, layout.shape, cuts_of(param))
+
+
+def cuts_of(param: Any) -> tuple[Cut, ...]:
+    """Return what each axis of its mesh does to a DTensor."""
+    return tuple(
         Cut(getattr(x, "dim", None), param.device_mesh.size(k), hasattr(x, "split_factor"))
         for k, x in enumerate(param.placements)
-    ]
-    return _holding(layout.view, layout.shape, tuple(cuts))
+    )
+
+
+def share_of(param: Any) -> Box:
+    """Return which box of a parameter this process has, over the real numbers."""
+    shape = (*param.shape, 2) if param.is_complex() else tuple(param.shape)
+    return shares(shape, cuts_of(param))[rank_in(param)] if is_sharded(param) else whole(shape)
 
 
 def part_of(layout: Layout, held: Holding, place: int) -> Layout | None:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normdsl.compiler.kernels.draws import folded
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.runtime import draws, rounding, running
 from normdsl.compiler.runtime.alone import everywhere, owners, placed, together, where
@@ -142,7 +141,7 @@ class Loose(Bucket):
         """Return the stream by which the states of a piece are rounded, if it is by chance."""
         if not self.stepper.rounds or inputs.stream is None:
             return None
-        return folded(inputs.stream, torch.full_like(inputs.stream, piece))
+        return rounding.of_piece(inputs.stream, torch.full_like(inputs.stream, piece))
 
     def _numbers(self, x: Tensor) -> Tensor:
         """Return which of the matrices of a piece some are."""

@@ -13,7 +13,6 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.kernels.draws import folded
 from normdsl.compiler.runtime import draws, parameter_groups
 from normdsl.compiler.runtime.alone import localised
 from normdsl.compiler.runtime.buckets import Bucket
@@ -31,7 +30,7 @@ from normdsl.compiler.runtime.memory import Memory
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.owning import owned
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
-from normdsl.compiler.runtime.shards import is_sharded, local, mesh_of, meshes_of, place_of
+from normdsl.compiler.runtime.shards import is_sharded, local, mesh_of, meshes_of
 from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.runtime.starts import require_gradient, started
@@ -248,8 +247,6 @@ def _members(
         had = state.get(p, {})
         fresh = own.begins(had, p.device)
         start = origins.get(p) if origins and stepper.draws else None
-        if start is not None and stepper.entrywise and is_sharded(p) and place_of(p):
-            start = folded(start, torch.full_like(start, place_of(p)))  # parts are rounded apart
         near = neighbours(said.sized, said.rule, together, said.maximize)
         by = held(own, p) if is_sharded(p) and not stepper.entrywise else None
         had = {**started(own, p, hyper, start, near), **had} if fresh else had

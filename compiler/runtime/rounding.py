@@ -6,6 +6,7 @@ entry, so that a run that goes on from a checkpoint rounds as one that never sto
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,14 +14,21 @@ from torch import Tensor
 
 from normdsl.compiler.kernels.draws import drawn_bits, folded
 from normdsl.compiler.kernels.rounding import rounded_by_chance
+from normdsl.compiler.runtime.draws import numbered
 from normdsl.compiler.runtime.stepper import Stepper
+from normdsl.compiler.sharding.boxes import Box, whole
 
 #: Entries that are rounded at once, if they are of several matrices.
 _MANY = 2**20
 
 
 def kept(
-    place: int, new: Tensor, dtype: torch.dtype, stream: Tensor | None, numbers: Tensor
+    place: int,
+    new: Tensor,
+    dtype: torch.dtype,
+    stream: Tensor | None,
+    numbers: Tensor,
+    part: tuple[Box, Sequence[int]] | None = None,
 ) -> Tensor:
     """Return a new state as it is kept.
 
@@ -28,15 +36,26 @@ def kept(
         place: which of the rule's states. new: its values, count × …. dtype: in which it is kept.
         stream: of random bits, for each matrix, count × 1 × 1; None to round to the nearest.
         numbers: which of the matrices of its parameter each is.
+        part: which box of what has which size they are; None for all of it.
     """
     if stream is None or dtype != torch.bfloat16:
         return new.to(dtype)
-    size = new.shape[1:].numel()
+    box, full = part or (whole(new.shape[1:]), new.shape[1:])
+    size = math.prod(full)
     first = (numbers * size).reshape(-1, 1, 1)
-    most = max(1, _MANY // max(1, size))
+    most = max(1, _MANY // max(1, new.shape[1:].numel()))
     parts = zip(*(torch.split(x, most) for x in (new, stream, first)), strict=True)
-    places = torch.arange(size, device=new.device).reshape(new.shape[1:])
+    places = numbered(full, box, new.device)
     return joined([rounded_by_chance(x, noise(place, s, places + k)) for x, s, k in parts])
+
+
+def of_piece(stream: Tensor, piece: Tensor) -> Tensor:
+    """Return the stream by which states of matrices are rounded that are not those of one size.
+
+    Args:
+        stream: of their parameter. piece: which size; those of the first have the stream itself.
+    """
+    return torch.where(piece > 0, folded(stream, piece), stream)
 
 
 def noise(place: int, stream: Tensor, places: Tensor) -> Tensor:

@@ -158,6 +158,11 @@ def _numbers(stepper: Stepper, batch: Inputs) -> Mapping[str, Any]:
     told, dtype = batch.numbers, stepper.dtype(batch.weights)
     if told is None:
         told = numbers(stepper, batch.weights.to(dtype), batch.t, batch.hyper)
+    return as_taken(stepper, told, dtype)
+
+
+def as_taken(stepper: Stepper, told: Mapping[str, Any], dtype: torch.dtype) -> Mapping[str, Any]:
+    """Return the numbers of a step as its functions take them: compiled ones take tensors."""
     if not stepper.program.schedule.compile:
         return told
     return {name: _scalar(x, dtype) for name, x in told.items()}

@@ -124,16 +124,6 @@ def is_settled(param: Any) -> bool:
     return not any(x.is_partial() for x in param.placements)
 
 
-def place_of(param: Any) -> int:
-    """Return a number for the part that this process holds; equal parts have equal numbers."""
-    found = 0
-    coordinates = param.device_mesh.get_coordinate() or ()
-    for k, at in enumerate(coordinates):
-        if not param.placements[k].is_replicate():
-            found = found * int(param.device_mesh.size(k)) + int(at)
-    return found
-
-
 def agreed(flags: Tensor, meshes: Sequence[Any]) -> Tensor:
     """Return where all processes of the meshes say true: one reduction for each axis of a mesh."""
     for mesh in meshes:

@@ -58,6 +58,12 @@ def entries(x: Box) -> int:
     return math.prod(length for _, length in x)
 
 
+def is_run(x: Box, shape: Sequence[int]) -> bool:
+    """Return whether the entries of a box follow one another in its tensor, row by row."""
+    cut = [k for k, (_, length) in enumerate(x) if length < shape[k]]
+    return all(length == 1 for _, length in x[: cut[-1]]) if cut else True
+
+
 @lru_cache(maxsize=4096)
 def shares(shape: tuple[int, ...], cuts: Sequence[Cut]) -> tuple[Box, ...]:
     """Return what each process of a mesh holds, the last axis of the mesh running fastest.

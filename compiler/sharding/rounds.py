@@ -129,8 +129,6 @@ def why_not_divided(program: Program, setting: Setting) -> str:
         "as it reads moments of layers, or other parameters": program.declaration.asides,
         "as layers share scalars of kept values": program.waiting,
         "as it averages over workers": program.workers,
-        "as states are rounded by chance": program.schedule.rounding == "stochastic",
-        "as its parts are compiled together": program.schedule.compile,
     }
     why = next((why for why, holds in told.items() if holds), "")
     try:

@@ -15,7 +15,8 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tenso
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.algorithms import adafactor, clipped_sgd, kl_shampoo, muon, shampoo, soap
+from normdsl.algorithms import adafactor, adamw, clipped_sgd, kl_shampoo, muon, shampoo, soap
+from normdsl.compiler.runtime import executors
 from normdsl.errors import FactorisationError, GradientError
 
 stack, heads, split = nd.views.stack, nd.views.heads, nd.views.split
@@ -268,8 +269,6 @@ def test_states_that_are_made_before_a_step_are_those_of_a_step():
 
 def test_native_code_steps_experts_where_they_are(monkeypatch):
     """Staged kernels, with the numbers by which states are rounded by chance."""
-    from normdsl.compiler.runtime import executors
-
     monkeypatch.setattr(executors, "MANY", 1)
     schedule = nd.Schedule(rounding="stochastic", state="bfloat16")
     own = CASES["3"]
@@ -301,3 +300,58 @@ def test_complex_parameters_are_divided_as_pairs_of_real_numbers(dim):
     for found, told in on_ranks(3, body):
         same([found], expected)
         assert "what crosses" in told
+
+
+CHANCE = nd.Schedule(state="bfloat16", rounding="stochastic")
+COMPILED = nd.Schedule(compile=True)
+
+
+def single(case):
+    """The same with weights in which states are rounded: four bytes a number."""
+    own = Case(case.shapes, case.view, case.sizes, case.placements)
+    own.drawn = [[x.float() for x in each] for each in own.drawn]
+    return own
+
+
+@nd.optimizer
+def with_moments_of_rows(lr=0.1):
+    m, v = nd.ema(G, 0.9), nd.ema(nd.sum(G * G, over="cols"), 0.9)
+    return W - lr * m / (1 + nd.sqrt(v))
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(
+    "case", ["8", "gates of experts", "columns of experts", "parts of queries", "parts of heads"]
+)
+@pytest.mark.parametrize("rule", [adamw, with_moments_of_rows], ids=lambda r: r.name)
+def test_states_are_rounded_by_chance_as_in_one_process(rule, case, native, monkeypatch):
+    """To the bit: what is drawn for an entry depends on its number in the parameter alone."""
+    monkeypatch.setattr(executors, "MANY", 1 if native else 10**9)
+    own = single(CASES[case])
+    params, opt = own.stepped(rule, torch.clone, schedule=CHANCE)
+    _, other = own.stepped(rule, torch.clone, schedule=nd.Schedule(state="bfloat16"))
+    expected = states(opt, params)
+    assert not all(map(torch.equal, expected, states(other, other.param_groups[0]["params"])))
+
+    def body(_):
+        params, opt = own.stepped(rule, own.place, schedule=CHANCE)
+        return wholes(params), states(opt, params)
+
+    for weights, kept in on_ranks(math.prod(own.sizes), body):
+        same([weights], params, 1e-6)
+        assert all(map(torch.equal, kept, expected))
+
+
+def states(opt, params):
+    told = opt.state_dict()["state"]
+    return [whole(x) for k in range(len(params)) for x in told[k].values() if x.ndim]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["8", "rows of experts"])
+def test_steps_that_are_compiled_are_those_of_one_process(case):
+    own = Case(EXPERTS[:1], stack, (2,), CASES[case].placements)
+    expected, _ = own.stepped(rows_of_momentum, torch.clone)
+    found = own.on_ranks(rows_of_momentum, schedule=COMPILED)
+    same([x for x, _ in found], expected, 1e-10)
+    assert all("compiled" in told and "gathered" not in told for _, told in found)
