@@ -124,6 +124,13 @@ class Bucket(ABC):
     def inputs(self, context: Context) -> list[Inputs]:
         """Return what the matrices of the bucket step from; good until the next bucket's."""
 
+    def slopes(self, context: Context) -> list[Tensor]:
+        """Return the gradients that `inputs` would have, in memory of their own.
+
+        They may be those of an evaluation elsewhere, while a step goes on from its own inputs.
+        """
+        return [x.grads.clone() for x in self.inputs(context)]
+
     def numbers(self, context: Context) -> list[dict[str, Any]]:
         """Return what is computed once for all entries of each of its batches.
 

@@ -248,8 +248,7 @@ class Evaluations:
         """Return the gradients that parameters have now, as batches."""
         self._locate()
         pairs = zip(self.buckets, self.contexts, strict=True)
-        batches = [inputs for bucket, context in pairs for inputs in bucket.inputs(context)]
-        return [inputs.grads.detach().clone() for inputs in batches]
+        return [x.detach() for bucket, context in pairs for x in bucket.slopes(context)]
 
     def _shaped(self, batches: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return what batches have for each parameter, in its shape."""

@@ -134,6 +134,14 @@ class Matrices(Bucket):
             )
         ]
 
+    def slopes(self, context: Context) -> list[Tensor]:
+        kept, self._work = self._work, None
+        try:
+            return super().slopes(context)
+        finally:
+            if kept is not None:
+                self._use(kept)
+
     def _batch(self, context: Context, weights: Tensor, grads: Tensor) -> Inputs:
         """Return what all matrices step from, given their weights and gradients."""
         phase, due = self._turn()
@@ -272,18 +280,25 @@ class Matrices(Bucket):
         if self._work is None:
             first, shape = self.params[0], (self.total, *self.size)
             # Weights as they are, so that those that stay do so bit by bit.
-            self._work = (
-                torch.empty(shape, dtype=real(first).dtype, device=first.device),
-                torch.empty(shape, dtype=self.stepper.dtype(first), device=first.device),
+            return self._use(
+                (
+                    torch.empty(shape, dtype=real(first).dtype, device=first.device),
+                    torch.empty(shape, dtype=self.stepper.dtype(first), device=first.device),
+                )
             )
-            self._places = [
-                [
-                    x.view.join([part], x.shape)
-                    for x, part in zip(self.layouts, self._parts(work), strict=True)
-                ]
-                for work in self._work
-            ]
         return self._work
+
+    def _use(self, work: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Let members have their places in memory for weights and gradients."""
+        self._work = work
+        self._places = [
+            [
+                x.view.join([part], x.shape)
+                for x, part in zip(self.layouts, self._parts(each), strict=True)
+            ]
+            for each in work
+        ]
+        return work
 
 
 @lru_cache(maxsize=4096)

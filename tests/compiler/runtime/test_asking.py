@@ -118,6 +118,35 @@ def test_what_layers_share_may_come_before_and_after_an_answer():
             torch.testing.assert_close(p, old - 0.1 * g / size, rtol=1e-12, atol=1e-14)
 
 
+@nd.optimizer
+def curved_clip(lr=0.1):
+    """What layers share depends on an answer, and on the gradient at the weights as before it."""
+    length = nd.sqrt(nd.sum(nd.sum(G * G), over="layers"))
+    ahead = nd.gradient(at=W - lr * G / length)
+    return W - lr * G * nd.sum(nd.inner(ahead, G), over="layers") / length**2
+
+
+def test_matrices_of_one_batch_are_told_what_those_of_several_are():
+    """Once: The gradients elsewhere stood in memory for those at the weights."""
+
+    def stepped(groups):
+        ps = [nn.Parameter(torch.arange(1.0, 7.0).reshape(2, 3) * k) for k in (0.1, 0.2)]
+        opt = curved_clip(groups(ps))
+
+        def closure():
+            opt.zero_grad()
+            loss = sum(p.pow(4).sum() for p in ps)
+            loss.backward()
+            return loss
+
+        opt.step(closure)
+        return ps
+
+    together = stepped(lambda ps: ps)
+    apart = stepped(lambda ps: [{"params": p, "lr": torch.tensor(0.1)} for p in ps])
+    torch.testing.assert_close(together, apart)
+
+
 def test_a_rule_that_reads_no_gradient_at_the_weights_costs_one_evaluation():
     net, other = model(), model()
     closure, losses, _ = run(extrapolated, net, steps=4)
