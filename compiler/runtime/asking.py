@@ -16,7 +16,7 @@ from normdsl.compiler.lowering.phases import Phase
 from normdsl.compiler.runtime import running
 from normdsl.compiler.runtime.across_layers import shared
 from normdsl.compiler.runtime.evaluating import missing_evaluations
-from normdsl.compiler.runtime.inputs import Inputs, Known
+from normdsl.compiler.runtime.inputs import Inputs, Known, Shares
 from normdsl.compiler.runtime.products import KINDS, Product
 from normdsl.compiler.runtime.sharing import Scalar
 from normdsl.compiler.runtime.stepper import Stepper
@@ -58,6 +58,8 @@ class Oracle(Protocol):
         """Return what the loss is, with each batch in its place; on the second sample if fresh."""
 
 
+#: A rule, and what a batch of matrices steps from, or several processes hold parts of.
+Batch = tuple[Stepper, Inputs | Shares]
 #: From what batches of matrices are told of the loss, all that they are told; a list for each run.
 Share = Callable[[Sequence[Sequence[Known]]], Sequence[list[Known]]]
 
@@ -104,9 +106,7 @@ def hessians(places: Sequence[Place], answer: Answer, i: int) -> Tensor:
     return (own + own.mT) / 2
 
 
-def answered(
-    batches: Sequence[tuple[Stepper, Inputs]], joined: Sequence[Scalar], oracle: Oracle
-) -> list[Known]:
+def answered(batches: Sequence[Batch], joined: Sequence[Scalar], oracle: Oracle) -> list[Known]:
     """Return for each batch what its step is told: answers, and scalars of all layers.
 
     Args:
@@ -119,7 +119,9 @@ def answered(
 
 
 def together(
-    runs: Sequence[Sequence[tuple[Stepper, Inputs]]], oracles: Sequence[Oracle], share: Share
+    runs: Sequence[Sequence[Batch]],
+    oracles: Sequence[Oracle],
+    share: Share,
 ) -> list[list[Known]]:
     """Return what batches of several runs of one rule are told, phase after phase.
 
@@ -140,7 +142,7 @@ def together(
 
 
 def _asked(
-    batches: Sequence[tuple[Stepper, Inputs]],
+    batches: Sequence[Batch],
     oracle: Oracle,
     k: int,
     told: list[Known],
@@ -170,17 +172,22 @@ def _phase(stepper: Stepper, k: int) -> Phase | None:
     return phases[k] if k < len(phases) else None
 
 
-def _place(stepper: Stepper, k: int, phase: Phase | None, inputs: Inputs, known: Known) -> Place:
+def _place(
+    stepper: Stepper, k: int, phase: Phase | None, inputs: Inputs | Shares, known: Known
+) -> Place:
     """Return where a batch is in a phase."""
     if phase is None:
         return Place(None, ())
-    point, *directions = running.places(stepper, k, inputs, known)
+    if isinstance(inputs, Shares):
+        point, *directions = inputs.places(k, known)
+    else:
+        point, *directions = running.places(stepper, k, inputs, known)
     whole = inputs.weights.new_empty(point.shape) if phase.reads_hessian else None
     told = list(zip(phase.kinds, directions, strict=True))
     return Place(point if phase.moves else None, told, whole)
 
 
-def _loss(stepper: Stepper, inputs: Inputs, loss: Tensor | None) -> Tensor:
+def _loss(stepper: Stepper, inputs: Inputs | Shares, loss: Tensor | None) -> Tensor:
     """Return a loss for each matrix of a batch."""
     if loss is None:
         raise missing_evaluations(stepper.program.declaration.name, "a closure that returns it")
@@ -190,7 +197,7 @@ def _loss(stepper: Stepper, inputs: Inputs, loss: Tensor | None) -> Tensor:
 
 def _noted(
     told: Known,
-    batch: tuple[Stepper, Inputs],
+    batch: Batch,
     phase: Phase,
     answer: Answer,
     places: Sequence[Place],

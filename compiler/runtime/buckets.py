@@ -22,7 +22,7 @@ from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.memory import Memory
-from normdsl.compiler.runtime.nonfinite import has_values, largest, lengths, trace
+from normdsl.compiler.runtime.nonfinite import has_values, largest, lengths, rows_finite, trace
 from normdsl.compiler.runtime.shards import aligned, local, mesh_of, seen_as
 from normdsl.compiler.runtime.stepper import Stepper
 
@@ -177,6 +177,13 @@ class Bucket(ABC):
             x = torch.view_as_complex(x.contiguous()) if self._complex else x
             found.append(x if self.mesh is None else seen_as(x, member.param))
         return found
+
+    def answered(self, known: Sequence[Known]) -> Tensor | bool:
+        """Return for each member whether what the loss answered is finite."""
+        count = len(self.members)
+        found = [x for own in known for x in own.get("answers", ())]
+        each = [rows_finite(x.reshape(count, -1)) for x in found]
+        return torch.stack(each).all(0) if each else True
 
     def forget(self) -> None:
         """Let go of the states that members came with, once they are in the buffers."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from normdsl.compiler.lowering import refresh
+from normdsl.compiler.lowering.phases import Phase
 from normdsl.compiler.runtime import running
 from normdsl.compiler.runtime.alone import owners
 from normdsl.compiler.runtime.blocks import Block, Held, Slot
@@ -25,7 +26,18 @@ from normdsl.compiler.runtime.crossing import any_of, cross
 from normdsl.compiler.runtime.homes import Place, homes
 from normdsl.compiler.runtime.inputs import Known, Shares
 from normdsl.compiler.runtime.members import Context, Member
-from normdsl.compiler.sharding.rounds import Division, Part, Round, surveyed
+from normdsl.compiler.runtime.shards import seen_as
+from normdsl.compiler.sharding.rounds import (
+    Division,
+    Part,
+    Round,
+    answer_name,
+    asked,
+    is_loss,
+    is_placed,
+    pointed,
+    surveyed,
+)
 from normdsl.compiler.sharding.traffic import plan
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
@@ -126,7 +138,50 @@ class Divided(Bucket):
                 [held.shards[division.weights].reshape(-1, 1, 1) for division, held in found]
             )
 
-        return [Shares(survey, counted)]
+        def places(k: int, known: Known) -> list[Tensor]:
+            return self._pointed(context, known, k)
+
+        count = sum(block.count for block in self.blocks)
+        slopes = [self.slope(x) for x in self.grads()]
+        if context.given is not None:
+            slopes = [torch.where(m, x, 0) for m, x in zip(context.given, slopes, strict=True)]
+        return [Shares(survey, places, counted, _vector(self.weights()), _vector(slopes), count)]
+
+    def shaped(self, batches: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return what a vector of all that this process has is for each member."""
+        (batch,) = batches
+        if batch is None:
+            return [None for _ in self.members]
+        found = list[Tensor | None]()
+        for x, p in zip(self._each(batch), self.params, strict=True):
+            found.append(seen_as(torch.view_as_complex(x) if self._complex else x, p))
+        return found
+
+    def answered(self, known: Sequence[Known]) -> Tensor | bool:
+        """Return for each member whether what the loss answered is finite, in its parts here."""
+        fine = torch.ones(len(self.members), dtype=torch.bool, device=self.clocks.device)
+        for x in known[0].get("answers", ()):
+            parts = self._each(x) if x.ndim == 1 else [x for _ in self.members]
+            fine &= torch.stack([y.isfinite().all() for y in parts])
+        return fine
+
+    def _each(self, vector: Tensor) -> list[Tensor]:
+        """Return what a vector of all that this process has is for each member, in its shape."""
+        own = self.weights()
+        parts = torch.split(vector, [x.numel() for x in own])
+        return [x.reshape(w.shape) for x, w in zip(parts, own, strict=True)]
+
+    def _pointed(self, context: Context, known: Known, k: int) -> list[Tensor]:
+        """Return where all is in an evaluation of the loss, then its directions, as vectors."""
+        phase = self.stepper.program.phases[k]
+        found = self._run(context, known, phase) if is_placed(phase) else []
+        count = phase.moves + len(phase.directions)
+        columns = [list(map(torch.empty_like, self.weights())) for _ in range(count)]
+        for block, (division, held) in zip(self.blocks, found, strict=bool(found)):
+            for column, name in zip(columns, (division.weights, *division.news), strict=True):
+                _written(block.parts(column), held.shards[name].to(column[0].dtype), None)
+        vectors = list(map(_vector, columns))
+        return vectors if phase.moves else [_vector(self.weights()), *vectors]
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
         """Take the step, and return whether the result is finite, for each member; see `Bucket`.
@@ -164,19 +219,23 @@ class Divided(Bucket):
         return [_New(b, b.weights(held), b.kept(held, streams)) for b, held in pairs]
 
     def _run(
-        self, context: Context, known: Known, node: Across | None = None
+        self, context: Context, known: Known, what: Across | Phase | None = None
     ) -> list[tuple[Division, Held]]:
-        """Return what processes have after all rounds of a step, or of a survey."""
+        """Return what processes have after all rounds: of a step, a survey, or before a phase."""
         self._failed = False
         stages, first = list[_Stage](), 0
         weights, grads = self.weights(), self.grads()
         for k, block in enumerate(self.blocks):
             division, once = block.division, context.numbers[k]
-            if node is not None:
-                division = surveyed(block.program, block.setting, node)
+            if isinstance(what, Across):
+                division = surveyed(block.program, block.setting, what)
+            elif what is not None:
+                division = pointed(block.program, block.setting, what)
+            if what is not None:
                 once = self._numbers(block, division, context)
             own = {"own": [x[first:][: block.count] if x.ndim else x for x in known.get("own", ())]}
             told = {**known, **{name: tuple(x) for name, x in own.items()}}
+            told["answers"] = self._answers(block, first, known.get("answers", ()))
             stages.append(_Stage(self, block, division, context, once, told, weights, grads))
             first += block.count
         for k in range(max(len(x.division.rounds) for x in stages)):
@@ -186,6 +245,14 @@ class Divided(Bucket):
             cross([(x.block, x.held, x.division.rounds[k]) for x in now])
         self._failed = any(x.failed for x in stages)
         return [(x.division, x.held) for x in stages]
+
+    def _answers(self, block: Block, first: int, answers: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return what was answered for a block: of its matrices, or a loss for each."""
+        size, own = (block.here.rows[1], block.here.cols[1]), slice(first, first + block.count)
+        return tuple(
+            block.stacked(block.parts(self._each(x)), size) if x.ndim == 1 else x[own]
+            for x in answers
+        )
 
     def _good(self, made: Sequence[_New]) -> Tensor:
         """Return for each member whether what this process has of what it becomes is finite."""
@@ -237,6 +304,9 @@ class _Stage:
         if context.given is not None:
             slope = torch.where(bucket._of(block, context.given), slope, 0)
         self.held.shards |= {"W": self.weights, "G": bucket.slope(slope)}
+        losses = {k for k, x in enumerate(asked(block.program)) if is_loss(x)}
+        for k, x in enumerate(known["answers"]):
+            (self._told if k in losses else self.held.shards)[answer_name(k)] = x
 
     def _given(self, context: Context, known: Known) -> dict[str, Any]:
         """Return what both sides are given beside numbers and arrays, for all members."""
@@ -333,6 +403,11 @@ class _Stage:
         size = block.setting.shape if owner else (block.here.rows[1], block.here.cols[1])
         each = [slot.places(None if owner else block.place) for slot in block.slots[which]]
         return torch.stack([x.reshape(size) for x in each])
+
+
+def _vector(parts: Sequence[Tensor]) -> Tensor:
+    """Return the entries of tensors one after the other."""
+    return torch.cat([x.reshape(-1) for x in parts])
 
 
 def _finite(x: Tensor) -> Tensor:

@@ -55,6 +55,10 @@ class Idle(Bucket):
         batch = Inputs(nothing, nothing, states, self.t(), context.loss, context.hyper)
         return [batch._replace(everywhere=everywhere(self.members))]
 
+    def answered(self, known: Sequence[Known]) -> Tensor | bool:
+        """Return that nothing here was answered that is not finite."""
+        return True
+
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
         """Return what `tried` does; there is nothing to write."""
         return self.tried(context, known)

@@ -89,15 +89,22 @@ class Inputs(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """What matrices that several processes hold contribute to scalars of all layers.
+    """What matrices that several processes hold contribute to what all layers have in common.
 
     Args:
         survey: (scalar, what is known) → what each of them contributes, count × 1 × 1.
+        places: (number of a phase, what is known) → where they are in an evaluation of the loss,
+            then its directions: of all what this process has, in one vector.
         counted: for each whether it counts, count × 1 × 1; None for yes.
+        weights: what this process has of them. grads: of their gradients. count: how many.
     """
 
     survey: Callable[[Across, Known], Tensor]
+    places: Callable[[int, Known], list[Tensor]]
     counted: Tensor | None
+    weights: Tensor
+    grads: Tensor
+    count: int  # type: ignore[assignment]
 
 
 def _part(number: Any, which: slice) -> Any:

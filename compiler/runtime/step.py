@@ -29,7 +29,6 @@ from normdsl.compiler.runtime.nonfinite import (
     blame,
     magnitude,
     refuse_result,
-    rows_finite,
 )
 from normdsl.compiler.runtime.plan import Plan
 from normdsl.compiler.runtime.shards import agreed, local
@@ -140,11 +139,11 @@ class Step:
         for bucket, context, told in zip(self.buckets, contexts, known, strict=True):
             ok = context.given
             assert ok is not None
-            ok = ok & self._answered(bucket, told)
+            ok = ok & bucket.answered(told)
             if bucket.stepper.joins:
                 ok = ok & together.to(ok.device)
             if bucket.is_divided:  # no process writes what another one leaves out
-                ok = ok & agreed(bucket.tried(context, told), [bucket.mesh])
+                ok = agreed(ok & bucket.tried(context, told), [bucket.mesh])
             good = bucket.run(context, told, ok)
             if bucket.is_divided:
                 good = agreed(good, [bucket.mesh])
@@ -221,18 +220,11 @@ class Step:
             raise missing_evaluations(name, "opt.step(closure)")
         return Evaluations(self.sample, self.second, *zip(*pairs, strict=True))
 
-    def _answered(self, bucket: Bucket, known: Sequence[Known]) -> Tensor | bool:
-        """Return for each member whether what the loss answered is finite, a tensor."""
-        count = len(bucket.members)
-        found = [x for own in known for x in own.get("answers", ())]
-        each = [rows_finite(x.reshape(count, -1)) for x in found]
-        return torch.stack(each).all(0) if each else True
-
     def _require_answers(self, known: Sequence[Sequence[Known]]) -> None:
         """Refuse a step for which the loss answered what is not finite."""
         for bucket, told in zip(self.buckets, known, strict=True):
             found = [x for own in told for x in own.get("answers", ())]
-            if found and not all_finite(found):
+            if found and not all_finite(found, self.meshes):
                 rule = bucket.stepper.program.declaration.name
                 raise GradientError(
                     f"take a step of {rule}",

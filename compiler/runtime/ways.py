@@ -25,6 +25,8 @@ def why_gathered(layout: Layout, param: Any) -> str:
     found, program = holding(layout, param), layout.stepper.program
     if found is None:
         return "as what a process holds of a matrix is no part of its rows and columns"
+    if any(phase.reads_hessian for phase in program.phases):
+        return "as it asks for the whole Hessian"
     if steps_alone(layout, found):
         return "as it averages over workers" if program.workers else ""
     settings = dict.fromkeys(setting_of(found, unit) for unit in found.units)

@@ -20,7 +20,7 @@ from normdsl.compiler.lowering.value_types import Type, Types
 from normdsl.compiler.sharding.placement import Axes, Held, Placement, form, placement
 from normdsl.errors import HyperparameterError
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Draw, Stream
+from normdsl.expressions.nodes import Draw, Query, Stream
 from normdsl.expressions.recursion import Before
 from normdsl.expressions.shapes import Dim, are_lengths
 from normdsl.near import did_you_mean
@@ -119,18 +119,18 @@ def graph(
     types = Types(_Either(given, states), numbers)
 
     def stops(x: Expr) -> bool:
-        return x in given or x in numbers
+        return x in given or x in numbers or isinstance(x, Query)
 
     depends: dict[Expr, bool] = {}
     for x in inside(roots, stops):
-        own = isinstance(x, Before | Stream | Draw) or x in given
+        own = isinstance(x, Before | Stream | Draw | Query) or x in given
         below = () if stops(x) or isinstance(x, Before) else x.children
         made = types(x) is Type.ARRAY and (own or any(depends.get(y) for y in below))
         depends[x] = made or x in roots
     order = [x for x, array in depends.items() if array]
 
     def operands(x: Expr) -> list[Expr]:
-        if x in given or isinstance(x, Before):
+        if x in given or isinstance(x, Before | Query):
             return []
         return list(dict.fromkeys(y for y in x.children if depends.get(y)))
 
@@ -186,7 +186,7 @@ def sides(
     net.add_nodes_from([_ALL, _OWNER])
     users = arrays.users()
     for x in arrays.order:
-        fixed = isinstance(x, Stream) or x in given or x in divided
+        fixed = isinstance(x, Stream | Query) or x in given or x in divided
         for edge in _edges(x, held[x], setting, users.get(x, ()), x in everywhere, fixed):
             _add(net, *edge)
     known = set(arrays.order)

@@ -16,7 +16,17 @@ import attrs
 from normdsl.compiler.lowering.derive import Singular
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Across, Draw, Inner, MatMul, Query, Reduce, Reducer, Transpose
+from normdsl.expressions.nodes import (
+    Across,
+    Asked,
+    Draw,
+    Inner,
+    MatMul,
+    Query,
+    Reduce,
+    Reducer,
+    Transpose,
+)
 from normdsl.expressions.recursion import Before
 from normdsl.expressions.shapes import MATRIX, Dim, Rank, Shape
 
@@ -69,8 +79,10 @@ def placement(x: Expr, axes: Axes) -> Placement | None:
         Its placement; None if no process can compute its part without an owner.
     """
     own = form(x.shape, axes)
-    if own is None or x.role is not None or isinstance(x, Singular | Query):
+    if own is None or x.role is not None or isinstance(x, Singular):
         return None
+    if isinstance(x, Query):  # which is answered where the weights are
+        return None if x.asked is Asked.HESSIAN else Placement(own)
     if axes and _chooses_length(x):  # which depends on the lengths of the whole matrix
         return None
     if isinstance(x, Draw) and x.shape != MATRIX:  # whose numbers are those of its first entries

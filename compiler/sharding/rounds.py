@@ -16,13 +16,14 @@ import attrs
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.function_text import function, lengths, returned
 from normdsl.compiler.lowering.functions import Functions, drawn_arguments, shared
+from normdsl.compiler.lowering.phases import Phase
 from normdsl.compiler.lowering.program import Program, load
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.source import module
 from normdsl.compiler.sharding.cut import Graph, Setting, Sides, graph, sides
 from normdsl.compiler.sharding.placement import Axes, Held, form
 from normdsl.expressions.expr import Expr
-from normdsl.expressions.nodes import Across, Draw, Source, Stream
+from normdsl.expressions.nodes import Across, Asked, Draw, Query, Source, Stream
 from normdsl.expressions.shapes import Shape
 
 _W, _G = (Stream(source, where=None) for source in (Source.WEIGHTS, Source.GRADIENT))
@@ -125,7 +126,9 @@ class Division:
 def why_not_divided(program: Program, setting: Setting) -> str:
     """Return why a step cannot be divided among processes, as the end of a sentence, or nothing."""
     told = {
-        "as it evaluates the loss again": program.phases,
+        "as kept values say where it evaluates the loss": any(
+            program.waits((x.point, *x.directions)) for x in program.phases
+        ),
         "as it reads moments of layers, or other parameters": program.declaration.asides,
         "as layers share scalars of kept values": program.waiting,
         "as it averages over workers": program.workers,
@@ -134,6 +137,8 @@ def why_not_divided(program: Program, setting: Setting) -> str:
     try:
         if not why:
             division(program, setting)
+            for phase in filter(is_placed, program.phases):
+                pointed(program, setting, phase)
     except NotDividedError as error:
         return str(error)
     return why
@@ -143,13 +148,28 @@ def why_not_divided(program: Program, setting: Setting) -> str:
 def division(program: Program, setting: Setting) -> Division:
     """Return a step as processes share it."""
     every = [program.update, *program.after, *program.values]
-    return _Divided(program, setting, every).made()
+    return _Divided(program, setting, every, is_step=True).made()
 
 
 @lru_cache(maxsize=1024)
 def surveyed(program: Program, setting: Setting, node: Across) -> Division:
     """Return what a layer contributes to a scalar of all layers, as processes share it."""
     return _Divided(program, setting, [node.arg]).made()
+
+
+def is_placed(phase: Phase) -> bool:
+    """Return whether anything must be computed before an evaluation of the loss."""
+    return phase.moves or bool(phase.directions)
+
+
+@lru_cache(maxsize=1024)
+def pointed(program: Program, setting: Setting, phase: Phase) -> Division:
+    """Return where an evaluation of the loss is, and its directions, as processes share that.
+
+    Where it is comes first, if it is not at the weights; others are `news`.
+    """
+    every = [*([phase.point] if phase.moves else []), *phase.directions]
+    return _Divided(program, setting, every, whole=True).made()
 
 
 class NotDividedError(Exception):
@@ -161,6 +181,8 @@ class _Divided:
 
     Args:
         program: the rule. setting: the weights. every: what is computed, new weights first.
+        is_step: whether it is a step, which makes states. whole: whether all processes need all
+            that is computed, not the first of it alone.
     """
 
     def __init__(
@@ -168,12 +190,17 @@ class _Divided:
         program: Program,
         setting: Setting,
         every: Sequence[Expr],
+        is_step: bool = False,
+        whole: bool = False,
     ) -> None:
         self.program, self.setting, self.every = program, setting, list(every)
-        self.is_step = len(every) > 1 or every[0] == program.update
+        self.is_step = is_step
+        self.results = self.every if whole else self.every[:1]
         self.functions = Functions(program, {})
+        self.functions.inputs |= {x: answer_name(k) for k, x in enumerate(asked(program))}
         found = shared(program, self.every)
         self.told = {**found, _LOSS: "loss"}
+        self.told |= {x: name for x, name in self.functions.inputs.items() if is_loss(x)}
         self.numbers = self.functions.numbers(self.every, found)
         self.renewed = tuple(program.renewed) if self.is_step else ()
         self.arrays: Graph = graph(self.every, self.told, self.functions.inputs, self.numbers)
@@ -193,7 +220,7 @@ class _Divided:
             lies = division(self.program, self.setting).owned
             owned |= {x for x, at_owner in zip(befores, lies, strict=False) if at_owner}
             divided = {x for x in befores if x not in owned}
-        return sides(self.arrays, self.setting, self.told, pairs, self.every[:1], owned, divided)
+        return sides(self.arrays, self.setting, self.told, pairs, self.results, owned, divided)
 
     def is_owned(self, x: Expr) -> bool:
         """Return whether an owner computes it."""
@@ -227,7 +254,7 @@ class _Divided:
         """Let a value be computed in the round that first needs it, if it stays on its side."""
         users, own = self.users.get(x, ()), self.sides.placements.get(x)
         stays = all(self.is_owned(y) is self.is_owned(x) for y in users)
-        fixed = x == self.every[0] or x in self.renewed or self._is_input(x) or x in self.told
+        fixed = x in self.results or x in self.renewed or self._is_input(x) or x in self.told
         if users and stays and not fixed and not (own and own.is_reduced):
             self.round[x] = min(self.round[y] for y in users)
 
@@ -300,7 +327,7 @@ class _Divided:
     def _division(
         self, code: str, rounds: Sequence[Round], numbers: Callable[..., dict[str, Any]]
     ) -> Division:
-        states = self.every[1:] if self.is_step else []
+        others = self.every[1:] if self.is_step else self.results[1:]
         return Division(
             self.setting,
             code,
@@ -308,8 +335,8 @@ class _Divided:
             numbers,
             self.names[self.every[0], False],
             tuple(self.functions.olds),
-            tuple(map(self.is_owned, states)),
-            tuple(self.names[x, self.is_owned(x)] for x in states),
+            tuple(map(self.is_owned, others)),
+            tuple(self.names[x, self.is_step and self.is_owned(x)] for x in others),
             tuple(self.functions.kept[x] for x in self.renewed),
             tuple(self.program.homes) if self.is_step else (),
             {self.names[x, self.is_owned(x)]: x.shape for x in self.arrays.order},
@@ -342,7 +369,7 @@ class _Divided:
     def _crosses(self, x: Expr) -> Iterator[tuple[int, str, Axes]]:
         """Yield after which round a value crosses, how, and over which axes it is combined."""
         needed = {self.is_owned(user) for user in self.users.get(x, ())}
-        needed |= {False} if x == self.every[0] else set()
+        needed |= {False} if x in self.results else set()
         first = self.round[x]
         if self.is_owned(x):
             if False in needed:
@@ -395,6 +422,8 @@ class _Divided:
         body = [*lengths(emitter.lines, results), *emitter.lines, returned(results)]
         told = "".join(f", {x}" for x in (*needed, *self.numbers.values()))
         told += ", loss=None" + (", layers=(), own=()" if self.program.layers else "")
+        losses = (name for x, name in self.told.items() if is_loss(x))
+        told += "".join(f", {name}=None" for name in losses)
         told += drawn_arguments(self.program)
         told += f", {self.program.phase}" if renews else ""
         where = "its owner" if owner else "each process, from its parts,"
@@ -403,6 +432,21 @@ class _Divided:
         names = self.functions.kept if renews else None
         makes = tuple(names[x] if names else self.names[x, owner] for x in made)
         parts[name] = tuple(needed), makes, any(isinstance(x, Draw) for x in read)
+
+
+def asked(program: Program) -> list[Expr]:
+    """Return what a rule asks of the loss, in the order of the answers."""
+    return [x for phase in program.phases for x in phase.asked]
+
+
+def answer_name(k: int) -> str:
+    """Return the name of an answer of the loss."""
+    return f"answer{k}"
+
+
+def is_loss(x: Expr) -> bool:
+    """Return whether an expression asks for the value of the loss."""
+    return isinstance(x, Query) and x.asked is Asked.LOSS
 
 
 #: The longest formula that stands for a value in a plan.

@@ -10,7 +10,14 @@ from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.sharding.cut import Setting
 from normdsl.compiler.sharding.placement import Held, form
-from normdsl.compiler.sharding.rounds import Division, division, surveyed, why_not_divided
+from normdsl.compiler.sharding.rounds import (
+    Division,
+    division,
+    is_placed,
+    pointed,
+    surveyed,
+    why_not_divided,
+)
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.show.grid import Grid
 
@@ -120,6 +127,7 @@ def plan(program: Program, setting: Setting) -> ShardingPlan:
         return ShardingPlan(name, setting, (), tuple(_gathered(program, setting)), (), 0, why=why)
     whole = division(program, setting)
     parts = [surveyed(program, setting, node) for node in program.layers]
+    parts += [pointed(program, setting, x) for x in program.phases if is_placed(x)]
     states = tuple(
         (field.name, str(Shape(*field.dims)), _place(Shape(*field.dims), owned, setting))
         for field, owned in zip(program.fields, whole.owned, strict=True)

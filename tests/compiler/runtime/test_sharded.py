@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from in_parts import cut, same, wholes
-from ranks import on_ranks
 from torch import distributed, nn
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.placement_types import _StridedShard
@@ -60,40 +58,6 @@ def stepped(rule, place, **options):
             p.grad = place(g)
         opt.step()
     return params, opt
-
-
-@nd.optimizer
-def extrapolated(lr=0.1):
-    """A rule whose steps every process computes: it asks for the loss once more."""
-    return nd.W + lr * nd.frobenius.lmo(nd.gradient(at=nd.W - lr * nd.frobenius.sharp(nd.G) / 100))
-
-
-def test_a_rule_that_asks_again_is_computed_by_every_process():
-    def loss(params):
-        return sum((p @ p.mT).square().sum() for p in params)
-
-    def run(place):
-        params = [nn.Parameter(place(x)) for x in DRAWN[0]]
-        opt = extrapolated(params, replicas=False)
-
-        def closure():
-            opt.zero_grad()
-            value = loss(params)
-            value.backward()
-            return value
-
-        opt.step(closure)
-        return params, str(opt.explain())
-
-    def body(_):
-        params, told = run(cut((4,), [Shard(0)]))
-        return wholes(params), told
-
-    expected, _ = run(torch.clone)
-    for found, told in on_ranks(4, body):
-        same([found], expected)
-        assert "gathered from 4 processes" in told
-        assert "as it evaluates the loss again" in told
 
 
 @pytest.mark.parametrize("rule", [shampoo, kl_shampoo, soap, splus, affine_muon])
