@@ -133,12 +133,14 @@ from normdsl.algorithms.trust import lamb, lars
 from normdsl.algorithms.whitening import psgd_dense, psgd_kron, psgd_triangular
 from normdsl.algorithms.workers import (
     des_loc,
+    diana,
     diloco,
     ef21,
     ef21_muon,
     ef21_sgdm,
     error_feedback,
     local_sgd,
+    marina,
     mt_dao,
     muloco,
     normalized_ef21,
@@ -337,6 +339,8 @@ __all__ = [  # noqa: RUF022 (by family)
     "ef21_sgdm",
     "normalized_ef21",
     "ef21_muon",
+    "diana",
+    "marina",
     # sharpness
     "extragradient",
     "gradient_regularization",

@@ -33,6 +33,12 @@ def sent(error, share):
     return nd.where(t < 2, error, nd.top_k(error, share))
 
 
+def quantised(x):
+    """Return ‖x‖_F sign(x) at each entry with chance |x| / ‖x‖_F, 0 at others: x on average."""
+    length = nd.frobenius.value(x)
+    return length * nd.sign(x) * nd.where(nd.uniform_like(x) * length < nd.abs(x), 1, 0)
+
+
 def averaged(x, rate):
     """Return an average of x from its first value on."""
     return nd.fix(lambda s: nd.where(t < 2, x, (1 - rate) * s + rate * x), nd.zeros_like(x))
@@ -265,3 +271,46 @@ def ef21_muon(
     g = nd.accumulate(nd.mean(c, over="workers"))
     X = nd.accumulate(lr * nd.spectral.lmo(g), W)
     return W + nd.top_k(X - W, server_share)
+
+
+@nd.optimizer
+def diana(lr: nd.NonNegative = 0.01, alpha: nd.Fraction = 0.1, beta: nd.Fraction = 0.9):
+    """DIANA: each worker sends what its gradient differs by from a shift that learns it, quantised.
+
+    c = Q(G − h_i),  h_i ← h_i + α c,  v ← β v + h + mean c,  h ← h + α mean c,  W ← W − lr v, with
+    Q(x) = ‖x‖ sign(x) at each entry with chance |x| / ‖x‖, 0 elsewhere, of each matrix
+    (Mishchenko, Gorbunov, Takáč and Richtárik, 2019, arXiv:1901.09269, with p = 2; theirs is of
+    blocks, with α at most 1/√d for d entries of one, and a proximal step). With α = 0 and β = 0,
+    QGD. Draws are the same on all workers here, on which the proofs do not depend, but rates do.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.diana.check("permutations").answer
+        'invariant in law'
+    """
+    own = nd.fix(lambda own: own + alpha * quantised(G - own), nd.zeros_like(G))
+    c = nd.mean(quantised(G - nd.prev(own)), over="workers")
+    h = nd.accumulate(alpha * c)
+    return W - lr * nd.momentum(nd.prev(h) + c, beta, normalized=False)
+
+
+@nd.optimizer
+def marina(lr: nd.NonNegative = 0.01, probability: nd.Fraction = 0.1, share: nd.Share = 0.1):
+    """MARINA: workers send compressed changes of their gradients, and now and then all of these.
+
+    g ← mean G with probability p and at the first step, else g ← g + mean Q(G − G₋), W ← W − lr g,
+    by one coin for all layers and workers; Q keeps each entry with chance `share`, divided by it
+    (Gorbunov, Burlachenko, Li and Richtárik, 2021, arXiv:2102.07845, whose gradients are of all
+    samples of a worker: G₋ is the last one. Their VR-MARINA takes it anew on each sample, as
+    `page_sgd` does). Their experiments keep a fixed number of entries, at random.
+
+    Example:
+        >>> import normdsl as nd
+        >>> nd.algorithms.marina.check("sign_flips").answer
+        'invariant'
+    """
+    anew = nd.maximum(nd.mask(probability, over="layers"), nd.where(t < 2, 1, 0))
+    kept = nd.mask(share, nd.rows, nd.cols) / share
+    c = nd.mean(anew * G + (1 - anew) * kept * (G - nd.prev(G)), over="workers")
+    g = nd.fix(lambda g: (1 - anew) * g + c, nd.zeros_like(G))
+    return W - lr * g

@@ -256,6 +256,8 @@ ASKING = {
         loss_scale="in the limit smoothness → 0, where continuous",
     ),
     "averaged_sgd": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
+    "diana": holds("sign_flips", "translation", permutations="in law", transpose="in law"),
+    "marina": holds("sign_flips", "translation", permutations="in law", transpose="in law"),
     "bernoulli_lora": holds(
         "translation",
         orthogonal="in law",

@@ -9,11 +9,13 @@ ALIG = "pytorch_optimizer's AliG adds 1e-6 to ‖G‖², and takes the loss of a
 #: Rules without a row, and why.
 UNMATCHED = {
     "des_loc": "No code found.",
+    "diana": "No package has it.",
     "diloco": "torchft has it around two optimizers; both are run on processes in a test.",
     "ef21": "The authors' experiments are no package.",
     "ef21_muon": "No code of the authors' found.",
     "ef21_sgdm": "The authors' experiments are no package.",
     "error_feedback": "No package has it for the largest entries.",
+    "marina": "The authors' experiments are no package.",
     "local_sgd": "torch has it as an averager of models beside any optimizer.",
     "mt_dao": "No code found.",
     "muloco": "No code found.",

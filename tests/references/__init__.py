@@ -183,5 +183,7 @@ RULES = [
     workers.ef21_sgdm,
     workers.normalized_ef21,
     workers.ef21_muon,
+    workers.diana,
+    workers.marina,
 ]
 REFERENCES = {rule.__name__: rule for rule in RULES}

@@ -181,4 +181,6 @@ SETTINGS = {
     "ef21_sgdm": {"lr": 0.05, "eta": 0.6, "share": 0.37},
     "normalized_ef21": {"lr": 0.02, "eta": 0.2, "share": 0.37},
     "ef21_muon": {"lr": 0.03, "beta": 0.8, "share": 0.37, "server_share": 0.63},
+    "diana": {"lr": 0.02, "alpha": 0.3, "beta": 0.6},
+    "marina": {"lr": 0.02, "probability": 0.317, "share": 0.63},
 }

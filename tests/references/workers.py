@@ -2,13 +2,14 @@
 
 Local SGD arXiv:1805.09767; DES-LOC 2505.22549; MT-DAO 2510.05361; DiLoCo 2311.08105; MuLoCo
 2505.23725; error feedback 1901.09847; EF21 2106.05203; EF21-SGDM 2305.15155; normalised EF21
-2511.14501; EF21-Muon 2510.00643.
+2511.14501; EF21-Muon 2510.00643; DIANA 1901.09269; MARINA 2102.07845.
 """
 
 import functools
 
 import torch
 
+from references.draws import entries, uniform
 from references.muon import muon
 from references.tools import moments, polar
 
@@ -219,3 +220,35 @@ def ef21_muon(ws, gs, t, states, *, loss=None, lr=0.02, beta=0.9, share=0.1, ser
     states[0]["X"] = states[0].get("X", ws[0]) - lr * polar(g)
     change = largest(states[0]["X"] - ws[0], server_share)
     return [w + change for w in ws]
+
+
+def quantised(x, t):
+    chances = x.abs() / x.norm() if x.any() else x.abs()
+    return torch.where(entries(t, 38, x.shape, uniform) < chances, x.norm() * x.sign(), 0.0)
+
+
+@of_one
+def diana(ws, gs, t, states, *, loss=None, lr=0.01, alpha=0.1, beta=0.9):
+    sent = []
+    for g, state in zip(gs, states, strict=True):
+        sent.append(quantised(g - state.get("h", 0), t))
+        state["h"] = state.get("h", 0) + alpha * sent[-1]
+    server = states[0]
+    estimate = server.get("server", 0) + mean(sent)
+    server["server"] = server.get("server", 0) + alpha * mean(sent)
+    server["v"] = beta * server.get("v", 0) + estimate
+    return [w - lr * server["v"] for w in ws]
+
+
+@of_one
+def marina(ws, gs, t, states, *, loss=None, lr=0.01, probability=0.1, share=0.1):
+    if t == 1 or uniform(t, key=32) < probability:
+        g = mean(gs)
+    else:
+        kept = entries(t, 38, gs[0].shape, uniform) < share
+        changes = [g - state["last"] for g, state in zip(gs, states, strict=True)]
+        g = states[0]["g"] + mean([torch.where(kept, x / share, 0.0) for x in changes])
+    for own, state in zip(gs, states, strict=True):
+        state["last"] = own
+    states[0]["g"] = g
+    return [w - lr * g for w in ws]
