@@ -21,9 +21,9 @@ from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import is_sharded, local, seen_as, whole
 from normdsl.compiler.runtime.views import Flat
 from normdsl.compiler.sharding.cut import Setting
+from normdsl.compiler.sharding.division import Division, division, why_not_divided
 from normdsl.compiler.sharding.exchange import group_of, ranks_of
 from normdsl.compiler.sharding.regions import Cut, Region, holders, regions
-from normdsl.compiler.sharding.rounds import Division, division, why_not_divided
 from normdsl.expressions.shapes import Dim, Shape
 
 
@@ -131,6 +131,12 @@ class Block:
         """Return a batch of whole matrices without memory: of their size, dtype and device."""
         one = torch.empty((), dtype=self.dtype, device=self.param.device)
         return one.expand(count, *self.setting.shape)
+
+    def of_members(self, each: Tensor) -> Tensor:
+        """Return, of a bucket's, what belongs to its members, b × 1 × 1; a scalar as it is."""
+        if not each.ndim:
+            return each
+        return each[self.first : self.first + self.count].reshape(-1, 1, 1)
 
     def axes(self, over: frozenset[Dim] | None) -> list[int]:
         """Return the axes of the mesh that cut some axes of the matrices; all of them for None."""

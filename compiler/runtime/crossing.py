@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.blocks import Block, Held
+from normdsl.compiler.sharding.division import Round, Value
 from normdsl.compiler.sharding.exchange import all_reduce, all_to_all
-from normdsl.compiler.sharding.rounds import Round, Value
 
 #: A block, what it has, and what of that crosses.
 Crossing = tuple[Block, Held, Round]

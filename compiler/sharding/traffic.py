@@ -9,8 +9,8 @@ import attrs
 from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.sharding.cut import Setting
+from normdsl.compiler.sharding.division import Division, division, surveyed, why_not_divided
 from normdsl.compiler.sharding.placement import Held, form
-from normdsl.compiler.sharding.rounds import Division, division, surveyed, why_not_divided
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.show.grid import Grid
 
