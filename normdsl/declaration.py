@@ -293,6 +293,7 @@ class Declaration(Rule):
         processes: int = 8,
         cut: str = "rows",
         schedule: Schedule | None = None,
+        replicas: int | None = None,
     ) -> ShardingPlan:
         """Return what processes that hold a matrix together do for a step, before anything runs.
 
@@ -302,10 +303,13 @@ class Declaration(Rule):
             shape: rows and columns of the matrix. processes: how many hold it.
             cut: what is divided among them, "rows" or "cols", "both" or "none".
             schedule: how the rule is computed.
+            replicas: how many times they have the whole matrix, as on an HSDP mesh of replicas ×
+                shards; None for once, or for as many as there are if nothing is cut.
 
         Raises:
             DeclarationError: for a rule over several parameters.
-            HyperparameterError: for another word than these, or no processes.
+            HyperparameterError: for another word than these, no processes, or replicas that do not
+                divide them.
 
         Example:
             >>> import normdsl as nd
@@ -323,7 +327,8 @@ class Declaration(Rule):
                 why="it is a rule over several parameters, whose parts are gathered",
                 hint="ask for a rule of one matrix",
             )
-        return plan(lower(self, schedule or Schedule()), setting_of(shape, processes, cut))
+        program = lower(self, schedule or Schedule())
+        return plan(program, setting_of(shape, processes, cut, replicas))
 
     def passes(self, schedule: Schedule | None = None) -> Passes:
         """Return the rule after each pass of its lowering, to print or to show in a notebook.

@@ -7,7 +7,7 @@ in another batch, with the states that are kept there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -18,11 +18,10 @@ from normdsl.compiler.lowering.fields import Field, lengths_of
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.runtime.layout import Layout, is_native, real
 from normdsl.compiler.runtime.members import Member
-from normdsl.compiler.runtime.shards import is_sharded, local, seen_as, whole
+from normdsl.compiler.runtime.shards import is_sharded, local, place_in, seen_as, whole
 from normdsl.compiler.runtime.views import Flat
 from normdsl.compiler.sharding.cut import Setting
 from normdsl.compiler.sharding.division import Division, division, why_not_divided
-from normdsl.compiler.sharding.exchange import group_of, ranks_of
 from normdsl.compiler.sharding.regions import Cut, Region, holders, regions
 from normdsl.expressions.shapes import Dim, Shape
 
@@ -88,8 +87,8 @@ class Block:
         self.setting = setting_of(lead.layout, self.param)
         self.division: Division = division(self.program, self.setting)
         self.regions: Sequence[Region] = regions(self.setting.shape, self.cuts)
-        self.holders = holders(self.cuts)
-        self.place = ranks_of(self.mesh).index(torch.distributed.get_rank(group_of(self.mesh)))
+        self.place = place_in(self.mesh)
+        self.peers = holders(self.cuts)[self.place]
         self.owners = _slices([m.owner or 0 for m in members])
         self.own = self.owners.get(self.place, slice(0, 0))
         self.dtype = self.stepper.dtype(self.param)
@@ -138,9 +137,9 @@ class Block:
             return each
         return each[self.first : self.first + self.count].reshape(-1, 1, 1)
 
-    def axes(self, over: frozenset[Dim] | None) -> list[int]:
-        """Return the axes of the mesh that cut some axes of the matrices; all of them for None."""
-        return [k for k, cut in enumerate(self.cuts) if over is None or cut.dim in over]
+    def axes(self, over: Container[Dim | None]) -> list[int]:
+        """Return the axes of the mesh that cut some axes of the matrices; None for replicas."""
+        return [k for k, cut in enumerate(self.cuts) if cut.dim in over]
 
     def _keep(self, k: int, field: Field) -> None:
         """Make room for a state of all members, and let them see their own."""

@@ -7,7 +7,7 @@ asking how many numbers come from whom.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,19 +15,26 @@ from torch import Tensor
 from normdsl.compiler.runtime.blocks import Block, Held
 from normdsl.compiler.sharding.division import Round, Value
 from normdsl.compiler.sharding.exchange import all_reduce, all_to_all
+from normdsl.expressions.shapes import Dim
 
 #: A block, what it has, and what of that crosses.
 Crossing = tuple[Block, Held, Round]
 
 
+#: From which process, and where it goes.
+Coming = tuple[int, Tensor]
+#: Axes of matrices, and None for the axis along which processes have the same.
+_EVERY: tuple[Dim | None, ...] = (Dim.M, Dim.N, None)
+
+
 def cross(crossing: Sequence[Crossing]) -> None:
     """Let what blocks have after a round get where it is needed."""
-    _combine(crossing)
     _move(crossing)
+    _combine(crossing)
 
 
 def _combine(crossing: Sequence[Crossing]) -> None:
-    """Sum and compare terms over processes, and send to all what an owner has."""
+    """Sum and compare terms over processes, and send to all what an owner, or a replica, has."""
     found: dict[tuple[tuple[int, ...], bool], list[Tensor]] = defaultdict(list)
     for block, held, now in crossing:
         for value in now.summed + now.bounded:
@@ -39,75 +46,68 @@ def _combine(crossing: Sequence[Crossing]) -> None:
             if block.owned:
                 x[block.own] = held.owner[value.name]
             held.shards[value.name] = x
-            found[tuple(block.axes(None)), False].append(x)
+            found[tuple(block.axes(_EVERY)), False].append(x)
+        for value in now.scattered:  # its second hop, along replicas: the others have zeros
+            if along := block.axes((None,)):
+                found[tuple(along), False].append(held.shards[value.name])
     for (axes, largest), values in found.items():
         all_reduce(values, crossing[0][0].mesh, axes, largest)
 
 
 def _move(crossing: Sequence[Crossing]) -> None:
-    """Put parts together at owners, and divide what owners have."""
+    """Put parts together at owners, and divide what owners have, in one replica."""
     if not any(now.gathered or now.scattered for _, _, now in crossing):
         return
     first = crossing[0][0]
-    count, here = len(first.regions), first.place
-    sent: list[list[Tensor]] = [[] for _ in range(count)]
-    sizes = [0] * count
-    taken: list[tuple[int, int, Callable[[Tensor], None]]] = []
+    place = {k: j for j, k in enumerate(first.peers)}
+    sent: list[list[Tensor]] = [[] for _ in place]
+    sizes = [0 for _ in place]
+    taken: list[Coming] = []
     for block, held, now in crossing:
+        coming: list[Coming] = []
         for value in now.gathered:
             for owner, own in block.owners.items():
-                if here in block.holders[owner]:
-                    sent[owner].append(held.shards[value.name][own])
-            for source, size, take in _gathering(block, held, value):
-                sizes[source] += size
-                taken.append((source, size, take))
+                if owner in place:
+                    sent[place[owner]].append(held.shards[value.name][own])
+            coming += _gathering(block, held, value)
         for value in now.scattered:
             if block.owned:
-                for k in range(count):
-                    sent[k].append(block.part(held.owner[value.name], value.shape, k))
-            for source, size, take in _scattering(block, held, value):
-                sizes[source] += size
-                taken.append((source, size, take))
-    received = all_to_all(sent, sizes, first.mesh, first.like(0))
-    done = [0] * count
-    for source, size, take in taken:
-        take(received[source][done[source] : done[source] + size])
-        done[source] += size
+                for k in block.peers:
+                    part = block.part(held.owner[value.name], value.shape, k)
+                    sent[place[k]].append(part)
+            coming += _scattering(block, held, value)
+        for source, part in coming:
+            sizes[place[source]] += part.numel()
+            taken.append((place[source], part))
+    received = all_to_all(sent, sizes, first.mesh, first.axes((Dim.M, Dim.N)), first.like(0))
+    done = [0 for _ in place]
+    for source, part in taken:
+        numbers = received[source][done[source] : done[source] + part.numel()]
+        part.copy_(numbers.reshape(part.shape))
+        done[source] += part.numel()
 
 
-def _gathering(
-    block: Block, held: Held, value: Value
-) -> Iterator[tuple[int, int, Callable[[Tensor], None]]]:
-    """Yield what comes to an owner: from whom, how many numbers, and what to do with them."""
+def _gathering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
+    """Yield what comes to an owner."""
     if not block.owned:
         return
     whole = block.like(0).new_empty((block.owned, *block.lengths(value.shape)))
     held.owner[value.arrives] = whole
-    for k in block.holders[block.place]:
-        part = block.part(whole, value.shape, k)
-        yield k, part.numel(), _filling(part)
+    for k in block.peers:
+        yield k, block.part(whole, value.shape, k)
 
 
-def _scattering(
-    block: Block, held: Held, value: Value
-) -> Iterator[tuple[int, int, Callable[[Tensor], None]]]:
-    """Yield what comes from owners."""
-    size = block.lengths(value.shape, block.place)
-    parts = block.like(0).new_empty((block.count, *size))
+def _scattering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
+    """Yield what comes from the owners of this replica; nothing of other owners' is there yet."""
+    parts = block.like(0).new_zeros((block.count, *block.lengths(value.shape, block.place)))
     held.shards[value.name] = parts
     for owner, own in block.owners.items():
-        yield owner, parts[own].numel(), _filling(parts[own])
-
-
-def _filling(part: Tensor) -> Callable[[Tensor], None]:
-    def fill(numbers: Tensor) -> None:
-        part.copy_(numbers.reshape(part.shape))
-
-    return fill
+        if owner in block.peers:
+            yield owner, parts[own]
 
 
 def any_of(flag: bool, block: Block) -> bool:
     """Return whether any process says so."""
     told = torch.tensor([float(flag)], device=block.param.device)
-    all_reduce([told], block.mesh, block.axes(None), largest=True)
+    all_reduce([told], block.mesh, block.axes(_EVERY), largest=True)
     return bool(told)

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.layout import OWNER, Layout
-from normdsl.compiler.runtime.shards import is_sharded
-from normdsl.compiler.sharding.exchange import all_to_all, group_of, ranks_of
-from normdsl.compiler.sharding.regions import Cut, Region, regions
+from normdsl.compiler.runtime.shards import is_sharded, place_in
+from normdsl.compiler.sharding.exchange import all_reduce, all_to_all
+from normdsl.compiler.sharding.regions import Cut, Region, holders, regions
 from normdsl.expressions.shapes import Dim
 
 
@@ -70,37 +70,41 @@ def divided(
 
 
 def _exchanged(mesh: Any, owned: Sequence[_Owned]) -> list[Any]:
-    """Return the states as DTensors, by one collective."""
+    """Return the states as DTensors, by one collective, and a second one along other axes."""
     from torch.distributed.tensor import DTensor, Replicate, Shard
 
     last = mesh.ndim - 1
     cuts = tuple(Cut(Dim.M if k == last else None, mesh.size(k)) for k in range(mesh.ndim))
     placements = [Shard(0) if k == last else Replicate() for k in range(mesh.ndim)]
-    here = ranks_of(mesh).index(torch.distributed.get_rank(group_of(mesh)))
-    count = mesh.size()
-    sent: list[list[Tensor]] = [[] for _ in range(count)]
-    sizes = [0] * count
+    here, peers = place_in(mesh), holders(cuts)[place_in(mesh)]
+    sent: list[list[Tensor]] = [[] for _ in peers]
+    sizes = [0 for _ in peers]
     for x in owned:
         places = regions(x.size, cuts)
-        sizes[x.owner] += places[here].rows[1] * x.size[1]
+        if x.owner in peers:
+            sizes[peers.index(x.owner)] += places[here].rows[1] * x.size[1]
         if x.owner == here:
-            for k in range(count):
-                sent[k].append(x.part(places, k))
-    received = all_to_all(sent, sizes, mesh, owned[0].value)
-    done, found = [0] * count, []
+            for k, peer in enumerate(peers):
+                sent[k].append(x.part(places, peer))
+    received = all_to_all(sent, sizes, mesh, [last], owned[0].value)
+    done, parts = [0 for _ in peers], []
     for x in owned:
-        rows = regions(x.size, cuts)[here].rows[1]
-        first = done[x.owner]
-        done[x.owner] += rows * x.size[1]
-        part = received[x.owner][first : done[x.owner]].reshape(rows, x.size[1])
-        found.append(
-            DTensor.from_local(
-                part,
-                mesh,
-                placements,
-                run_check=False,
-                shape=torch.Size(x.size),
-                stride=(x.size[1], 1),
-            )
+        part = x.value.new_zeros((regions(x.size, cuts)[here].rows[1], x.size[1]))
+        if x.owner in peers:
+            k = peers.index(x.owner)
+            first, done[k] = done[k], done[k] + part.numel()
+            part.copy_(received[k][first : done[k]].reshape(part.shape))
+        parts.append(part)
+    if last:  # from the owner's row of the mesh to the others, which have zeros
+        all_reduce(parts, mesh, range(last), largest=False)
+    return [
+        DTensor.from_local(
+            part,
+            mesh,
+            placements,
+            run_check=False,
+            shape=torch.Size(x.size),
+            stride=(x.size[1], 1),
         )
-    return found
+        for x, part in zip(owned, parts, strict=True)
+    ]

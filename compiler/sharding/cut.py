@@ -22,7 +22,7 @@ from normdsl.errors import HyperparameterError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Draw, Stream
 from normdsl.expressions.recursion import Before
-from normdsl.expressions.shapes import Dim, are_lengths
+from normdsl.expressions.shapes import Dim, Shape, are_lengths
 from normdsl.near import did_you_mean
 
 _ALL, _OWNER = "all processes", "the owner"
@@ -48,10 +48,34 @@ class Setting:
         """Among how many processes one copy of W is divided."""
         return self.processes // self.replicas
 
-    def bytes_of(self, x: Expr) -> int:
+    def sends(self, kind: str) -> float:
+        """Return how often a process sends a value, on average over processes and owners.
+
+        What an owner scatters goes to the processes of its replica, and from each of these along
+        the replicas, as a sum with zeros: what it sends has a bound that they do not raise.
+
+        Args:
+            kind: how it crosses, see `KINDS` of `rounds`.
+        """
+        near, along = _ring(self.parts), _ring(self.replicas)
+        moved = near / 2 / self.processes
+        if kind == "scattered":
+            return moved + along / self.parts
+        return {"gathered": moved, "spread": near + along}.get(kind, near)
+
+    def bytes_of(self, shape: Shape) -> int:
         """Return the bytes of all of a value."""
-        rows, cols = lengths_of(x.shape, self.shape)
+        rows, cols = lengths_of(shape, self.shape)
         return rows * cols * self.wire
+
+    def price(self, x: Expr, kind: str) -> int:
+        """Return the bytes that a process sends if a value crosses, at least one."""
+        return max(1, int(self.sends(kind) * self.bytes_of(x.shape)))
+
+
+def _ring(count: int) -> float:
+    """Return how often a process of some sends what these sum: it is reduced, then gathered."""
+    return 2 * (count - 1) / count
 
 
 _CUTS = {
@@ -62,11 +86,13 @@ _CUTS = {
 }
 
 
-def setting_of(shape: tuple[int, int], processes: int, cut: str) -> Setting:
+def setting_of(
+    shape: tuple[int, int], processes: int, cut: str, replicas: int | None = None
+) -> Setting:
     """Return for which weights a step is divided, in a user's words.
 
     Raises:
-        HyperparameterError: for what is no cut, no shape, or no number of processes.
+        HyperparameterError: for what is no cut, no shape, or no number of processes or replicas.
     """
     asked = f"plan a step of processes={processes!r}, cut={cut!r}, shape={shape!r}"
     if cut not in _CUTS:
@@ -79,7 +105,20 @@ def setting_of(shape: tuple[int, int], processes: int, cut: str) -> Setting:
             why="a matrix has two positive lengths, and one process or more hold it",
             hint="say shape=(512, 2048), processes=8",
         )
-    return Setting((shape[0], shape[1]), _CUTS[cut], processes)
+    copies = (1 if _CUTS[cut] else processes) if replicas is None else replicas
+    if not isinstance(copies, int) or copies < 1 or processes % copies:
+        raise HyperparameterError(
+            f"{asked}, replicas={replicas!r}",
+            why="replicas are equally many processes each, which together have all of the matrix",
+            hint=f"say a number that divides processes={processes}",
+        )
+    if not _CUTS[cut] and copies != processes:
+        raise HyperparameterError(
+            f"{asked}, replicas={replicas!r}",
+            why="where nothing is cut each process has all of the matrix",
+            hint="leave out replicas=…, or say what is cut",
+        )
+    return Setting((shape[0], shape[1]), _CUTS[cut], processes, replicas=copies)
 
 
 @attrs.frozen(eq=False)
@@ -212,7 +251,6 @@ def _edges(
     fixed: bool,
 ) -> Iterator[Edge]:
     """Yield the edges of an array: (from, to, price), without a price where none is high enough."""
-    size, count = setting.bytes_of(x), setting.processes
     kept = form(x.shape, setting.axes)
     if own is None:
         yield x, _OWNER, None
@@ -221,14 +259,14 @@ def _edges(
     else:
         yield _ALL, x, 1  # of equals, what all processes compute: their work is even
         if own.is_reduced:
-            yield x, _OWNER, 2 * size
+            yield x, _OWNER, setting.price(x, "summed")
     if users and own is not None and own.held is Held.PARTS:
         there = ("to the owner", x)
-        yield x, there, max(1, size // count)
+        yield x, there, setting.price(x, "gathered")
         yield from ((there, user, None) for user in users)
     if (users or is_root) and not fixed:
         back = ("to all", x)
-        yield back, x, max(1, size // setting.parts) if kept is Held.PARTS else 2 * size
+        yield back, x, setting.price(x, "scattered" if kept is Held.PARTS else "spread")
         if kept is not None:
             yield from ((user, back, None) for user in users)
             if is_root:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import attrs
 
-from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.sharding.cut import Setting
 from normdsl.compiler.sharding.division import Division, division, surveyed, why_not_divided
@@ -81,10 +80,11 @@ class ShardingPlan:
 
     def _grid(self) -> Grid:
         m, n = self.setting.shape
-        head = (
-            f"{self.rule}: W {m}×{n}, {_AXES[self.setting.axes]} cut among "
-            f"{self.setting.processes} processes"
-        )
+        setting = self.setting
+        among = setting.parts if setting.axes else setting.processes
+        head = f"{self.rule}: W {m}×{n}, {_AXES[setting.axes]} cut among {among} processes"
+        if setting.axes and setting.replicas > 1:
+            head += f", in each of {setting.replicas} replicas"
         size = m * n * self.setting.wire
         rows = [["state", name, shape, place, ""] for name, shape, place in self.states]
         rows += [["crosses", x.what, x.shape, x.how, f"{x.bytes / size:.3g}"] for x in self.sent]
@@ -141,30 +141,24 @@ def _sent(own: Division, setting: Setting) -> Iterator[Sent]:
     for k, each in enumerate(own.rounds):
         for kind, how in _HOW.items():
             for value in getattr(each, kind):
-                rows, cols = lengths_of(value.shape, setting.shape)
-                size = rows * cols * setting.wire * _multiple(kind, setting)
+                size = setting.bytes_of(value.shape) * setting.sends(kind)
                 yield Sent(value.told, str(value.shape), how, k, size)
 
 
-def _multiple(kind: str, setting: Setting) -> float:
-    """Return how often a process sends a value, on average over processes and owners."""
-    count, parts = setting.processes, setting.parts
-    multiples = {
-        "gathered": (parts - 1) / parts / count,
-        "scattered": (count - 1) / count / parts,
-        "spread": 2 * (count - 1) / count,
-        "summed": 2 * (parts - 1) / parts,
-        "bounded": 2 * (parts - 1) / parts,
-    }
-    return multiples[kind]
-
-
 def _collectives(own: Division) -> int:
-    found = 0
+    """Return how many there are: one that moves, and one for each axis of the mesh of reductions.
+
+    Of a mesh with an axis for rows, columns and replicas, where there are such.
+    """
+    found, setting = 0, own.setting
+    replicas: set[Dim | None] = {None} if setting.replicas > 1 else set()
     for each in own.rounds:
         found += bool(each.gathered or each.scattered)
-        found += len({value.over for value in (*each.summed, *each.spread)})
-        found += len({value.over for value in each.bounded})
+        sums = {frozenset[Dim | None](value.over) for value in each.summed}
+        sums |= {frozenset(replicas) for _ in each.scattered}
+        sums |= {frozenset(setting.axes | replicas) for _ in each.spread}
+        found += sum(map(len, sums))
+        found += sum(map(len, {value.over for value in each.bounded}))
     return found
 
 

@@ -186,8 +186,8 @@ def summed(network: Network, count: int) -> Time:
 def hybrid(network: Network, count: int, shards: int, hops: int) -> Time:
     """Replicas of `shards` ranks share the matrices; results go to all replicas.
 
-    In one hop an owner sends to all ranks. In two it sends to the ranks of its replica, and these
-    gather from one another, part by part.
+    In one hop an owner sends to all ranks. In two it sends to the ranks of its replica, and those
+    that hold the same part sum what they have, most of it zeros, along the replicas.
     """
     replicas = count // shards
     alone = owner(network, count)
@@ -202,6 +202,6 @@ def hybrid(network: Network, count: int, shards: int, hops: int) -> Time:
         out, waits = (whole * replicas - whole / shards) / rate(count), pairs(count)
     else:
         part = sum(map(wire, network.matrices)) / shards
-        out = into + part * (replicas - 1) / replicas / BETWEEN.rate
-        waits = pairs(shards) + (replicas - 1) * BETWEEN.latency
+        out = into + 2 * part * (replicas - 1) / replicas / BETWEEN.rate
+        waits = pairs(shards) + 2 * math.log2(replicas) * BETWEEN.latency
     return Time(alone.work, into + out, pairs(shards) + waits, alone.single)

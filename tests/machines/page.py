@@ -80,17 +80,19 @@ HYBRID = """
 With a mesh of replicas × shards (`HSDP`), a matrix is put together from the shards of one
 replica, and all ranks share the matrices, so that the work is that of an owner among all ranks.
 Messages in are then bounded by the shards. On the way back there are two ways: *one hop*, an
-owner sends its result to all ranks, which is what a step does today; *two hops*, it sends parts
-to its replica, and ranks that hold the same part gather from one another. Milliseconds, computing
-+ sending:
+owner sends its result to all ranks; *two hops*, which is what a step does, it sends parts to its
+replica, and ranks that hold the same part sum what they have along the replicas, zeros for
+matrices of other replicas' owners. What a rank sends then has a bound that replicas do not raise,
+2 / shards of all matrices. Milliseconds, computing + sending, two hops but for the last column:
 
 """
 
 HYBRID_READING = """
 One hop makes an owner send its matrix once for each replica, and a message to every rank: at 7 B
-and 70 B replicas then cost more than they save on 4,096 ranks. Two hops bound the messages by
-shards + replicas, and pay by bytes, since a rank receives 1 / shards of the network. The larger
-the network, the more shards: on 4,096 ranks 64 are best of these for 1 B, 256 for 7 B and 70 B.
+and 70 B replicas then cost more than they save on 4,096 ranks. Two hops bound the messages by the
+shards and a tree over replicas, and pay by bytes, since a rank receives 1 / shards of the network
+and sums it, which sends it twice. The larger the network, the more shards: on 4,096 ranks 64 are
+best of these for 1 B, 256 for 7 B and 70 B.
 """
 
 BYTES = f"""

@@ -44,10 +44,11 @@ def test_work_is_linear_in_the_long_side():
     assert 4 * divided + rest == whole > 4 * rest > 0
 
 
-def test_an_owner_sends_to_all_replicas_in_one_hop():
-    """What the page says that a step does, counted: R W less the part that it keeps."""
-    shape = (16, 8)
-    with fake_mesh(2, 4) as mesh:
+@pytest.mark.parametrize("replicas", [2, 16])
+def test_what_an_owner_sends_does_not_grow_with_replicas(replicas):
+    """What the page says that a step does, counted: to its replica, and a part along replicas."""
+    shape, shards = (16, 8), 4
+    with fake_mesh(replicas, shards) as mesh:
         place = lambda x: distribute_tensor(  # noqa: E731
             x, mesh, [Replicate(), Shard(0)], src_data_rank=None
         )
@@ -55,8 +56,10 @@ def test_an_owner_sends_to_all_replicas_in_one_hop():
         opt = muon([param], replicas=True)
         param.grad = place(torch.randn(shape))
         opt.step()
-        with Counted(0, mesh.size()) as seen:
+        with Counted() as seen:
             opt.step()
     assert int(opt.state[param]["owner"]) == 0
-    size = 4 * math.prod(shape)
-    assert seen.bytes == pytest.approx(2 * size - size / 4, abs=100)  # and flags
+    size, flags = 4 * math.prod(shape), 100
+    part = size / shards
+    assert seen.bytes == pytest.approx(size - part + 2 * part, abs=part / replicas * 2 + flags)
+    assert seen.bytes < size + part + flags

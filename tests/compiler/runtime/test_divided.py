@@ -86,13 +86,15 @@ MESHES = [
     ((2, 2), [Replicate(), Shard(0)]),
     ((2, 2), [Shard(0), Shard(1)]),
     ((2, 3), [Shard(1), Replicate()]),
+    ((2, 2, 2), [Shard(0), Replicate(), Shard(1)]),
+    ((2, 2, 2), [Replicate(), Shard(0), Replicate()]),
     ((3,), [Replicate()]),
 ]
 
 
 @pytest.mark.parametrize(("sizes", "placements"), MESHES)
 @pytest.mark.parametrize("rule", [muon, soap, clipped_sgd, nd.algorithms.adafactor])
-def test_a_rule_steps_as_in_one_process_on_meshes_of_two_axes(rule, sizes, placements):
+def test_a_rule_steps_as_in_one_process_on_meshes_of_several_axes(rule, sizes, placements):
     same(on_mesh(rule, sizes, placements), stepped(rule, torch.clone)[0])
 
 
@@ -237,22 +239,49 @@ def test_an_owner_has_whole_statistics_and_others_none():
         assert "divided among 3 processes" in text
 
 
-@pytest.mark.parametrize("count", [2, 8, 64, 1024])
+@pytest.mark.parametrize("rule", [shampoo, soap])
+def test_what_owners_have_is_saved_by_all_replicas(rule):
+    """On replicas × shards: each of them has its part, of what one process would have."""
+    _, alone = stepped(rule, torch.clone)
+    expected = alone.state_dict()["state"]
+
+    def body(_):
+        _, opt = stepped(rule, cut((2, 2), [Replicate(), Shard(0)]), replicas=True)
+        state = opt.state_dict()["state"]
+        return {
+            (k, key): x.full_tensor() if isinstance(x, DTensor) else x
+            for k, own in state.items()
+            for key, x in own.items()
+        }
+
+    for found in on_ranks(4, body):
+        for (k, key), x in found.items():
+            torch.testing.assert_close(x, expected[k][key], rtol=1e-12, atol=1e-12)
+
+
+#: Meshes of shards, or of replicas × shards.
+GRIDS = [(2,), (8,), (64,), (1024,), (2, 1), (2, 4), (16, 4), (4, 16), (16, 64)]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("rule", [muon, soap, clipped_sgd])
-def test_a_step_sends_what_its_plan_says(rule, count):
+def test_a_step_sends_what_its_plan_says(rule, grid):
     """Exactly where parts are even: what all ranks send on average, and flags."""
-    plan, sent = rule.plan((count, 8), count), []
-    for rank in (0, 1):  # who owns the matrix, and who does not
-        with fake_mesh(count, rank=rank) as mesh:
-            place = lambda x: distribute_tensor(x, mesh, [Shard(0)], src_data_rank=None)  # noqa: E731
-            params = [nn.Parameter(place(torch.randn(count, 8)))]
-            opt = rule(params)
-            params[0].grad = place(torch.randn(count, 8))
+    count, shards = math.prod(grid), grid[-1]
+    plan, sent = rule.plan((shards, 8), count, replicas=count // shards), []
+    placements = [Replicate(), Shard(0)][-len(grid) :]
+    owner, near, far = 0, 1, shards  # the owner, one of its replica, one of another
+    for rank in (owner, near, far)[: 2 if len(grid) == 1 else 3]:
+        with fake_mesh(*grid, rank=rank) as mesh:
+            place = lambda x: distribute_tensor(x, mesh, placements, src_data_rank=None)  # noqa: E731
+            params = [nn.Parameter(place(torch.randn(shards, 8)))]
+            opt = rule(params, replicas=True)
+            params[0].grad = place(torch.randn(shards, 8))
             opt.step()
-            with Counted(rank, count) as seen:
+            with Counted() as seen:
                 opt.step()
             sent.append(seen.bytes)
-            assert seen.collectives == plan.collectives + plan.flags
-    mean = (sent[0] + (count - 1) * sent[1]) / count
-    flags = plan.flags * 2 * 4 * (count - 1) / count
+            assert seen.collectives == plan.collectives + plan.flags * len(grid)
+    mean = (sent[0] + (shards - 1) * sent[1] + (count - shards) * sent[-1]) / count
+    flags = plan.flags * 2 * 4 * sum((size - 1) / size for size in grid)
     assert mean == pytest.approx(plan.bytes + flags, rel=1e-9)
