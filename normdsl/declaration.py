@@ -328,7 +328,7 @@ class Declaration(Rule):
                 hint="ask for a rule of one matrix",
             )
         program = lower(self, schedule or Schedule())
-        return plan(program, setting_of(shape, processes, cut, replicas))
+        return plan(program, setting_of(shape, processes, cut, replicas, schedule))
 
     def passes(self, schedule: Schedule | None = None) -> Passes:
         """Return the rule after each pass of its lowering, to print or to show in a notebook.

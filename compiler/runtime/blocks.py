@@ -20,8 +20,8 @@ from normdsl.compiler.runtime.layout import Layout, is_native, real
 from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import is_sharded, local, place_in, seen_as, whole
 from normdsl.compiler.runtime.views import Flat
-from normdsl.compiler.sharding.cut import Setting
-from normdsl.compiler.sharding.division import Division, division, why_not_divided
+from normdsl.compiler.sharding.cut import Setting, wire_bytes
+from normdsl.compiler.sharding.division import Division, Value, division, why_not_divided
 from normdsl.compiler.sharding.regions import Cut, Region, holders, regions
 from normdsl.expressions.shapes import Dim, Shape
 
@@ -45,7 +45,9 @@ def setting_of(layout: Layout, param: Any) -> Setting:
     ((_, rows, cols),) = layout.sizes
     axes = frozenset(cut.dim for cut in cuts if cut.dim is not None)
     replicas = math.prod(cut.count for cut in cuts if cut.dim is None)
-    return Setting((rows, cols), axes, param.device_mesh.size(), replicas=replicas)
+    number = layout.stepper.dtype(param).itemsize
+    wire = wire_bytes(layout.stepper.program.schedule, number)
+    return Setting((rows, cols), axes, param.device_mesh.size(), replicas, number, wire)
 
 
 def why_gathered(layout: Layout, param: Any) -> str:
@@ -92,6 +94,10 @@ class Block:
         self.owners = _slices([m.owner or 0 for m in members])
         self.own = self.owners.get(self.place, slice(0, 0))
         self.dtype = self.stepper.dtype(self.param)
+        narrow = self.setting.wire < self.setting.number
+        self.wire: torch.dtype = self.dtype
+        if narrow:
+            self.wire = getattr(torch, self.program.schedule.wire or "")
         self.states: list[Tensor] = []
         self.views: list[dict[str, Tensor]] = [{} for _ in members]
         for k, field in enumerate(self.program.fields):
@@ -136,6 +142,10 @@ class Block:
         if not each.ndim:
             return each
         return each[self.first : self.first + self.count].reshape(-1, 1, 1)
+
+    def travels_in(self, value: Value) -> torch.dtype:
+        """Return the dtype in which a value crosses."""
+        return self.wire if value.rounds else self.dtype
 
     def axes(self, over: Container[Dim | None]) -> list[int]:
         """Return the axes of the mesh that cut some axes of the matrices; None for replicas."""

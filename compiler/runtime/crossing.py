@@ -35,56 +35,66 @@ def cross(crossing: Sequence[Crossing]) -> None:
 
 def _combine(crossing: Sequence[Crossing]) -> None:
     """Sum and compare terms over processes, and send to all what an owner, or a replica, has."""
-    found: dict[tuple[tuple[int, ...], bool], list[Tensor]] = defaultdict(list)
+    found: dict[tuple[tuple[int, ...], bool, torch.dtype], list[Tensor]] = defaultdict(list)
     for block, held, now in crossing:
         for value in now.summed + now.bounded:
             x = held.shards[value.name].contiguous().clone()
             held.shards[value.name] = x
-            found[tuple(block.axes(value.over)), value in now.bounded].append(x)
+            found[tuple(block.axes(value.over)), value in now.bounded, block.dtype].append(x)
         for value in now.spread:
             x = block.like(0).new_zeros((block.count, *block.lengths(value.shape)))
             if block.owned:
                 x[block.own] = held.owner[value.name]
             held.shards[value.name] = x
-            found[tuple(block.axes(_EVERY)), False].append(x)
+            found[tuple(block.axes(_EVERY)), False, block.dtype].append(x)
         for value in now.scattered:  # its second hop, along replicas: the others have zeros
             if along := block.axes((None,)):
-                found[tuple(along), False].append(held.shards[value.name])
-    for (axes, largest), values in found.items():
-        all_reduce(values, crossing[0][0].mesh, axes, largest)
+                x = held.shards[value.name]
+                found[tuple(along), False, block.travels_in(value)].append(x)
+    for (axes, largest, dtype), values in found.items():
+        all_reduce(values, crossing[0][0].mesh, axes, largest, dtype)
 
 
 def _move(crossing: Sequence[Crossing]) -> None:
     """Put parts together at owners, and divide what owners have, in one replica."""
-    if not any(now.gathered or now.scattered for _, _, now in crossing):
-        return
-    first = crossing[0][0]
+    every = [
+        (block, held, value, value in now.gathered)
+        for block, held, now in crossing
+        for value in now.gathered + now.scattered
+    ]
+    for dtype in dict.fromkeys(block.travels_in(value) for block, _, value, _ in every):
+        _moved([x for x in every if x[0].travels_in(x[2]) == dtype], dtype)
+
+
+def _moved(every: Sequence[tuple[Block, Held, Value, bool]], dtype: torch.dtype) -> None:
+    """Move values in one dtype, by one collective; each is gathered, or else scattered."""
+    first = every[0][0]
     place = {k: j for j, k in enumerate(first.peers)}
     sent: list[list[Tensor]] = [[] for _ in place]
-    sizes = [0 for _ in place]
-    taken: list[Coming] = []
-    for block, held, now in crossing:
-        coming: list[Coming] = []
-        for value in now.gathered:
+    coming: list[Coming] = []
+    for block, held, value, gathers in every:
+        if gathers:
             for owner, own in block.owners.items():
                 if owner in place:
                     sent[place[owner]].append(held.shards[value.name][own])
             coming += _gathering(block, held, value)
-        for value in now.scattered:
+        else:
             if block.owned:
                 for k in block.peers:
                     part = block.part(held.owner[value.name], value.shape, k)
                     sent[place[k]].append(part)
             coming += _scattering(block, held, value)
-        for source, part in coming:
-            sizes[place[source]] += part.numel()
-            taken.append((place[source], part))
-    received = all_to_all(sent, sizes, first.mesh, first.axes((Dim.M, Dim.N)), first.like(0))
+    sizes = [0 for _ in place]
+    for source, part in coming:
+        sizes[place[source]] += part.numel()
+    axes = first.axes((Dim.M, Dim.N))
+    received = all_to_all(sent, sizes, first.mesh, axes, first.like(0).to(dtype))
     done = [0 for _ in place]
-    for source, part in taken:
-        numbers = received[source][done[source] : done[source] + part.numel()]
+    for source, part in coming:
+        k = place[source]
+        numbers = received[k][done[k] : done[k] + part.numel()]
         part.copy_(numbers.reshape(part.shape))
-        done[source] += part.numel()
+        done[k] += part.numel()
 
 
 def _gathering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
@@ -109,5 +119,5 @@ def _scattering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
 def any_of(flag: bool, block: Block) -> bool:
     """Return whether any process says so."""
     told = torch.tensor([float(flag)], device=block.param.device)
-    all_reduce([told], block.mesh, block.axes(_EVERY), largest=True)
+    all_reduce([told], block.mesh, block.axes(_EVERY), True, told.dtype)
     return bool(told)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
 import torch
 from torch import Tensor
 
@@ -62,14 +61,13 @@ class Divided(Bucket):
 
     def told(self) -> str:
         """Return where what is computed, what crosses, and where states are, for people."""
-        program, wire = self.stepper.program, self.blocks[0].dtype.itemsize
-        plans = [plan(program, attrs.evolve(b.setting, wire=wire)) for b in self.blocks]
+        plans = [plan(self.stepper.program, b.setting) for b in self.blocks]
         count, total = self.blocks[0].setting.processes, 0.0
         for block, own in zip(self.blocks, plans, strict=True):
             total += own.bytes * block.count
         owns = dict.fromkeys(x for own in plans for x in own.owner)
         at = f", {' and '.join(owns)} at the owner of each matrix" if owns else ""
-        sent = dict.fromkeys(f"{x.what} ({x.how})" for own in plans for x in own.sent)
+        sent = dict.fromkeys(f"{x.what} ({x.way})" for own in plans for x in own.sent)
         kept = dict.fromkeys(f"{name} {where}" for own in plans for name, _, where in own.states)
         states = f"; states: {', '.join(kept)}" if kept else ""
         crosses = ", ".join(sent) or "nothing"

@@ -96,7 +96,7 @@ def _exchanged(mesh: Any, owned: Sequence[_Owned]) -> list[Any]:
             part.copy_(received[k][first : done[k]].reshape(part.shape))
         parts.append(part)
     if last:  # from the owner's row of the mesh to the others, which have zeros
-        all_reduce(parts, mesh, range(last), largest=False)
+        all_reduce(parts, mesh, range(last), False, owned[0].value.dtype)
     return [
         DTensor.from_local(
             part,

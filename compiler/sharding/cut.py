@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import networkx
+import torch
 
 from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.refresh import inside
@@ -21,9 +22,11 @@ from normdsl.compiler.sharding.placement import Axes, Held, Placement, form, pla
 from normdsl.errors import HyperparameterError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Draw, Stream
+from normdsl.expressions.origins import Origin
 from normdsl.expressions.recursion import Before
-from normdsl.expressions.shapes import Dim, Shape, are_lengths
+from normdsl.expressions.shapes import Dim, are_lengths
 from normdsl.near import did_you_mean
+from normdsl.schedules.schedule import Schedule
 
 _ALL, _OWNER = "all processes", "the owner"
 
@@ -34,14 +37,16 @@ class Setting:
 
     Args:
         shape: rows and columns of W. axes: which of them are cut. processes: that hold W.
-        wire: bytes of a number that is sent. replicas: how many times they hold all of W.
+        replicas: how many times they hold all of W. number: bytes of a number of the step.
+        wire: bytes of one where it may travel in fewer.
     """
 
     shape: tuple[int, int]
     axes: Axes
     processes: int
-    wire: int = 4
     replicas: int = 1
+    number: int = 4
+    wire: int = 4
 
     @property
     def parts(self) -> int:
@@ -63,14 +68,29 @@ class Setting:
             return moved + along / self.parts
         return {"gathered": moved, "spread": near + along}.get(kind, near)
 
-    def bytes_of(self, shape: Shape) -> int:
-        """Return the bytes of all of a value."""
-        rows, cols = lengths_of(shape, self.shape)
-        return rows * cols * self.wire
+    def bytes_of(self, x: Expr, kind: str) -> int:
+        """Return the bytes of all of a value that crosses."""
+        rows, cols = lengths_of(x.shape, self.shape)
+        return rows * cols * (self.wire if may_round(x, kind) else self.number)
 
     def price(self, x: Expr, kind: str) -> int:
         """Return the bytes that a process sends if a value crosses, at least one."""
-        return max(1, int(self.sends(kind) * self.bytes_of(x.shape)))
+        return max(1, int(self.sends(kind) * self.bytes_of(x, kind)))
+
+
+def may_round(x: Expr, kind: str) -> bool:
+    """Return whether a value may travel in another dtype than that of the step.
+
+    Parts of matrices may. Sums would be computed in it, on their way. What depends on the weights
+    would lose a step that is small beside them.
+    """
+    return kind in ("gathered", "scattered") and Origin.WEIGHTS not in x.origins
+
+
+def wire_bytes(schedule: Schedule, number: int) -> int:
+    """Return the bytes of a number that may be rounded on its way, of so many in the step."""
+    wire = schedule.wire
+    return number if wire is None else min(number, int(getattr(torch, wire).itemsize))
 
 
 def _ring(count: int) -> float:
@@ -87,9 +107,13 @@ _CUTS = {
 
 
 def setting_of(
-    shape: tuple[int, int], processes: int, cut: str, replicas: int | None = None
+    shape: tuple[int, int],
+    processes: int,
+    cut: str,
+    replicas: int | None = None,
+    schedule: Schedule | None = None,
 ) -> Setting:
-    """Return for which weights a step is divided, in a user's words.
+    """Return for which weights a step is divided, in a user's words; in float32 if it may be.
 
     Raises:
         HyperparameterError: for what is no cut, no shape, or no number of processes or replicas.
@@ -118,7 +142,10 @@ def setting_of(
             why="where nothing is cut each process has all of the matrix",
             hint="leave out replicas=…, or say what is cut",
         )
-    return Setting((shape[0], shape[1]), _CUTS[cut], processes, replicas=copies)
+    said = schedule or Schedule()
+    number = 8 if said.dtype == "float64" else 4
+    size = shape[0], shape[1]
+    return Setting(size, _CUTS[cut], processes, copies, number, wire_bytes(said, number))
 
 
 @attrs.frozen(eq=False)

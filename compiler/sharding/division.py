@@ -15,7 +15,7 @@ from normdsl.compiler.lowering.functions import drawn_arguments
 from normdsl.compiler.lowering.program import Program, load
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.source import module
-from normdsl.compiler.sharding.cut import Setting
+from normdsl.compiler.sharding.cut import Setting, may_round
 from normdsl.compiler.sharding.placement import Axes
 from normdsl.compiler.sharding.rounds import KINDS, G, NotDividedError, Rounds, W
 from normdsl.expressions.expr import Expr
@@ -34,6 +34,8 @@ class Value:
         name: of the variable that holds it. shape: its symbols.
         over: of a sum or maximum over processes, the axes that its terms are of.
         arrives: what it is called at its owner. told: the author's name of it, or its formula.
+        bytes: of all of it, where it crosses.
+        rounds: whether it travels in the dtype of the wire, if there is one.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Value:
     over: Axes
     arrives: str
     told: str
+    bytes: int
+    rounds: bool
 
 
 @attrs.frozen(eq=False)
@@ -227,7 +231,10 @@ class _Written:
         for x in self.rounds.arrays.order:
             own, whole = self.names[x, False], self.names[x, True]
             for c in self.rounds.crosses(x):
-                found[c.after, c.kind].append(Value(own, x.shape, c.over, whole, self._told(x)))
+                size = self.rounds.setting.bytes_of(x, c.kind)
+                rounds = may_round(x, c.kind)
+                value = Value(own, x.shape, c.over, whole, self._told(x), size, rounds)
+                found[c.after, c.kind].append(value)
         return found
 
     def _told(self, x: Expr) -> str:

@@ -64,15 +64,17 @@ def all_to_all(
     return [pieces[rank][:size] for rank, size in zip(ranks, sizes, strict=True)]
 
 
-def all_reduce(values: Sequence[Tensor], mesh: Any, axes: Sequence[int], largest: bool) -> None:
+def all_reduce(
+    values: Sequence[Tensor], mesh: Any, axes: Sequence[int], largest: bool, dtype: torch.dtype
+) -> None:
     """Combine tensors over axes of a mesh, in place: one collective for each axis.
 
     Args:
         values: one for each thing that is combined. mesh: the processes. axes: of the mesh.
-        largest: whether the largest is taken, not the sum.
+        largest: whether the largest is taken, not the sum. dtype: in which it is sent.
     """
     operation = distributed.ReduceOp.MAX if largest else distributed.ReduceOp.SUM
-    flat = torch.cat([x.reshape(-1) for x in values])
+    flat = torch.cat([x.reshape(-1).to(dtype) for x in values])
     for axis in axes:
         distributed.all_reduce(flat, operation, group=mesh.get_group(axis))
     for x, new in zip(values, torch.split(flat, [x.numel() for x in values]), strict=True):

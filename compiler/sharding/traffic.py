@@ -36,6 +36,7 @@ class Sent:
         what: the author's name of it, or its formula. shape: its symbols. how: it crosses.
         after: which round of computation.
         bytes: what a process sends for one matrix, on average over processes and owners.
+        dtype: in which it travels, if that is not the one of the step.
     """
 
     what: str
@@ -43,6 +44,12 @@ class Sent:
     how: str
     after: int
     bytes: float
+    dtype: str = ""
+
+    @property
+    def way(self) -> str:
+        """How it crosses, and in which dtype."""
+        return f"{self.how}, in {self.dtype}" if self.dtype else self.how
 
 
 @attrs.frozen(repr=False)
@@ -76,7 +83,7 @@ class ShardingPlan:
     def share(self) -> float:
         """The same over the bytes of the matrix."""
         m, n = self.setting.shape
-        return self.bytes / (m * n * self.setting.wire)
+        return self.bytes / (m * n * self.setting.number)
 
     def _grid(self) -> Grid:
         m, n = self.setting.shape
@@ -85,9 +92,9 @@ class ShardingPlan:
         head = f"{self.rule}: W {m}×{n}, {_AXES[setting.axes]} cut among {among} processes"
         if setting.axes and setting.replicas > 1:
             head += f", in each of {setting.replicas} replicas"
-        size = m * n * self.setting.wire
+        size = m * n * self.setting.number
         rows = [["state", name, shape, place, ""] for name, shape, place in self.states]
-        rows += [["crosses", x.what, x.shape, x.how, f"{x.bytes / size:.3g}"] for x in self.sent]
+        rows += [["crosses", x.what, x.shape, x.way, f"{x.bytes / size:.3g}"] for x in self.sent]
         at = f"Computed at an owner: {', '.join(self.owner)}." if self.owner else ""
         total = (
             f"A process sends {self.share:.3g} of W for it in a step, in {self.collectives} "
@@ -124,7 +131,8 @@ def plan(program: Program, setting: Setting) -> ShardingPlan:
         (field.name, str(Shape(*field.dims)), _place(Shape(*field.dims), owned, setting))
         for field, owned in zip(program.fields, whole.owned, strict=True)
     )
-    sent = tuple(x for each in (*parts, whole) for x in _sent(each, setting))
+    wire = program.schedule.wire if setting.wire < setting.number else None
+    sent = tuple(x for each in (*parts, whole) for x in _sent(each, wire or ""))
     count = sum(_collectives(each) for each in (*parts, whole))
     owns = tuple(dict.fromkeys(x for each in (*parts, whole) for x in each.owns))
     return ShardingPlan(name, setting, states, sent, owns, count, 2 + whole.may_fail)
@@ -136,13 +144,13 @@ def _place(shape: Shape, owned: bool, setting: Setting) -> str:
     return "in parts" if form(shape, setting.axes) is Held.PARTS else "on all"
 
 
-def _sent(own: Division, setting: Setting) -> Iterator[Sent]:
+def _sent(own: Division, wire: str) -> Iterator[Sent]:
     """Yield what crosses in a step, or in what comes before it."""
     for k, each in enumerate(own.rounds):
         for kind, how in _HOW.items():
             for value in getattr(each, kind):
-                size = setting.bytes_of(value.shape) * setting.sends(kind)
-                yield Sent(value.told, str(value.shape), how, k, size)
+                size, dtype = value.bytes * own.setting.sends(kind), wire if value.rounds else ""
+                yield Sent(value.told, str(value.shape), how, k, size, dtype)
 
 
 def _collectives(own: Division) -> int:
@@ -153,11 +161,12 @@ def _collectives(own: Division) -> int:
     found, setting = 0, own.setting
     replicas: set[Dim | None] = {None} if setting.replicas > 1 else set()
     for each in own.rounds:
-        found += bool(each.gathered or each.scattered)
-        sums = {frozenset[Dim | None](value.over) for value in each.summed}
-        sums |= {frozenset(replicas) for _ in each.scattered}
-        sums |= {frozenset(setting.axes | replicas) for _ in each.spread}
-        found += sum(map(len, sums))
+        narrow = setting.wire < setting.number
+        found += len({narrow and value.rounds for value in (*each.gathered, *each.scattered)})
+        sums = {(frozenset[Dim | None](value.over), False) for value in each.summed}
+        sums |= {(frozenset(replicas), narrow and value.rounds) for value in each.scattered}
+        sums |= {(frozenset(setting.axes | replicas), False) for _ in each.spread}
+        found += sum(len(axes) for axes, _ in sums)
         found += sum(map(len, {value.over for value in each.bounded}))
     return found
 
@@ -165,7 +174,7 @@ def _collectives(own: Division) -> int:
 def _gathered(program: Program, setting: Setting) -> Iterator[Sent]:
     """Yield what is gathered where every process computes all: weights, gradient, like states."""
     count, (m, n) = setting.processes, setting.shape
-    size = m * n * setting.wire * (count - 1) / count
+    size = m * n * setting.number * (count - 1) / count
     names = ["W", "G", *(f.name for f in program.fields if f.dims == (Dim.M, Dim.N))]
     for name in names:
         yield Sent(name, "m×n", "parts → all", 0, size)

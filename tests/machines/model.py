@@ -132,7 +132,7 @@ def collectives(count: int) -> int:
 
 def wire(shape: Shape) -> int:
     """Return the bytes of a matrix, as plans count them."""
-    return setting_of(shape, 1, "none").wire * shape[0] * shape[1]
+    return setting_of(shape, 1, "none").number * shape[0] * shape[1]
 
 
 def gathered(network: Network, count: int) -> Time:

@@ -261,21 +261,22 @@ def test_what_owners_have_is_saved_by_all_replicas(rule):
 
 #: Meshes of shards, or of replicas × shards.
 GRIDS = [(2,), (8,), (64,), (1024,), (2, 1), (2, 4), (16, 4), (4, 16), (16, 64)]
+SENT = [(rule, grid, None) for rule in (muon, soap, clipped_sgd) for grid in GRIDS]
+SENT += [(rule, grid, "bfloat16") for rule in (muon, clipped_sgd) for grid in ((8,), (16, 4))]
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("rule", [muon, soap, clipped_sgd])
-def test_a_step_sends_what_its_plan_says(rule, grid):
+@pytest.mark.parametrize(("rule", "grid", "wire"), SENT)
+def test_a_step_sends_what_its_plan_says(rule, grid, wire):
     """Exactly where parts are even: what all ranks send on average, and flags."""
-    count, shards = math.prod(grid), grid[-1]
-    plan, sent = rule.plan((shards, 8), count, replicas=count // shards), []
+    count, shards, schedule = math.prod(grid), grid[-1], nd.Schedule(wire=wire)
+    plan, sent = rule.plan((shards, 8), count, schedule=schedule, replicas=count // shards), []
     placements = [Replicate(), Shard(0)][-len(grid) :]
     owner, near, far = 0, 1, shards  # the owner, one of its replica, one of another
     for rank in (owner, near, far)[: 2 if len(grid) == 1 else 3]:
         with fake_mesh(*grid, rank=rank) as mesh:
             place = lambda x: distribute_tensor(x, mesh, placements, src_data_rank=None)  # noqa: E731
             params = [nn.Parameter(place(torch.randn(shards, 8)))]
-            opt = rule(params, replicas=True)
+            opt = rule(params, replicas=True, schedule=schedule)
             params[0].grad = place(torch.randn(shards, 8))
             opt.step()
             with Counted() as seen:
