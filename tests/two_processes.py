@@ -5,6 +5,7 @@ Arguments: a file in which they find each other, beside which they write, and a 
 checkpoints.
 """
 
+import copy
 import datetime
 import json
 import multiprocessing
@@ -21,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import normdsl as nd
 from normdsl.algorithms import adamw, clipped_sgd, dp_sgd, kfac, muon, polyak_sgd, shampoo
+from normdsl.compiler.sharding import convoys
 from normdsl.errors import NormdslError
 
 WORLD = 2
@@ -78,6 +80,23 @@ def refusal(call) -> str:
     except NormdslError as refused:
         return str(refused)
     return ""
+
+
+def overlapped(rank):
+    """Return how far a step in several convoys is from one process, and whether there were some."""
+    usual, convoys.MESSAGE = convoys.MESSAGE, 1
+    try:
+        torch.manual_seed(0)
+        alone = nn.Sequential(*(nn.Linear(6, 6, bias=False) for _ in range(4))).double()
+        net = fully_shard(copy.deepcopy(alone))
+        opt = muon(net.parameters())
+        pairs = zip(
+            trained(net, opt, rank), trained(alone, of(muon)(alone, **ALONE), None), strict=True
+        )
+        apart = max(float((x - y).abs().max()) for x, y in pairs)
+        return apart, "convoys, each of which travels" in str(opt.explain())
+    finally:
+        convoys.MESSAGE = usual
 
 
 def nan_on_one(rank, **options):
@@ -173,6 +192,7 @@ def main(rank: int, store: str, folder: str) -> None:
         "clipped": error(of(clipped_sgd), sharded(), rank),
         "drawn": error(of(dp_sgd), sharded(), rank),
         "loss": error(of(polyak_sgd), sharded(), rank),
+        "overlapped": overlapped(rank),
         "raise": nan_on_one(rank),
         "skip": nan_on_one(rank, nonfinite="skip"),
         "saved": saved(rank, folder),

@@ -75,11 +75,11 @@ class Block:
 
     Args:
         members: the parameters, those of one owner next to one another.
-        first: the number of the first of them in the bucket.
+        first: the number of the first of them in the bucket. convoy: with which others they cross.
     """
 
-    def __init__(self, members: Sequence[Member], first: int) -> None:
-        self.members, self.first = tuple(members), first
+    def __init__(self, members: Sequence[Member], first: int, convoy: int) -> None:
+        self.members, self.first, self.convoy = tuple(members), first, convoy
         lead: Any = members[0]
         self.param: Any = lead.param
         self.layout, self.stepper = lead.layout, lead.layout.stepper

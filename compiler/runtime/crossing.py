@@ -7,7 +7,7 @@ asking how many numbers come from whom.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -21,53 +21,70 @@ from normdsl.expressions.shapes import Dim
 Crossing = tuple[Block, Held, Round]
 
 
+#: What is combined, by the axes of the mesh, whether the largest counts, and the dtype.
+Terms = dict[tuple[tuple[int, ...], bool, torch.dtype], list[Tensor]]
 #: From which process, and where it goes.
 Coming = tuple[int, Tensor]
 #: Axes of matrices, and None for the axis along which processes have the same.
 _EVERY: tuple[Dim | None, ...] = (Dim.M, Dim.N, None)
 
 
-def cross(crossing: Sequence[Crossing]) -> None:
-    """Let what blocks have after a round get where it is needed."""
-    _move(crossing)
-    _combine(crossing)
+def cross(crossing: Sequence[Crossing]) -> Iterator[None]:
+    """Let what blocks have after a round get where it is needed; yield while it is on its way."""
+    for hop in (_first_hop, _second_hop):
+        if begun := hop(crossing):
+            yield
+        for finish in begun:
+            finish()
 
 
-def _combine(crossing: Sequence[Crossing]) -> None:
-    """Sum and compare terms over processes, and send to all what an owner, or a replica, has."""
-    found: dict[tuple[tuple[int, ...], bool, torch.dtype], list[Tensor]] = defaultdict(list)
+def _first_hop(crossing: Sequence[Crossing]) -> list[Callable[[], object]]:
+    """Begin what moves within a replica, what is summed, and what owners send to all."""
+    terms: Terms = defaultdict(list)
     for block, held, now in crossing:
         for value in now.summed + now.bounded:
             x = held.shards[value.name].contiguous().clone()
             held.shards[value.name] = x
-            found[tuple(block.axes(value.over)), value in now.bounded, block.dtype].append(x)
+            terms[tuple(block.axes(value.over)), value in now.bounded, block.dtype].append(x)
         for value in now.spread:
             x = block.like(0).new_zeros((block.count, *block.lengths(value.shape)))
             if block.owned:
                 x[block.own] = held.owner[value.name]
             held.shards[value.name] = x
-            found[tuple(block.axes(_EVERY)), False, block.dtype].append(x)
-        for value in now.scattered:  # its second hop, along replicas: the others have zeros
-            if along := block.axes((None,)):
-                x = held.shards[value.name]
-                found[tuple(along), False, block.travels_in(value)].append(x)
-    for (axes, largest, dtype), values in found.items():
-        all_reduce(values, crossing[0][0].mesh, axes, largest, dtype)
+            terms[tuple(block.axes(_EVERY)), False, block.dtype].append(x)
+    return [*_moves(crossing), *_combined(crossing, terms)]
 
 
-def _move(crossing: Sequence[Crossing]) -> None:
-    """Put parts together at owners, and divide what owners have, in one replica."""
+def _second_hop(crossing: Sequence[Crossing]) -> list[Callable[[], object]]:
+    """Begin to send along replicas what owners scattered: those of other replicas have zeros."""
+    terms: Terms = defaultdict(list)
+    for block, held, now in crossing:
+        for value in now.scattered:
+            if along := tuple(block.axes((None,))):
+                terms[along, False, block.travels_in(value)].append(held.shards[value.name])
+    return _combined(crossing, terms)
+
+
+def _combined(crossing: Sequence[Crossing], terms: Terms) -> list[Callable[[], object]]:
+    mesh = crossing[0][0].mesh
+    return [all_reduce(values, mesh, *how) for how, values in terms.items()]
+
+
+def _moves(crossing: Sequence[Crossing]) -> Iterator[Callable[[], object]]:
+    """Begin to put parts together at owners, and to divide what owners have."""
     every = [
         (block, held, value, value in now.gathered)
         for block, held, now in crossing
         for value in now.gathered + now.scattered
     ]
     for dtype in dict.fromkeys(block.travels_in(value) for block, _, value, _ in every):
-        _moved([x for x in every if x[0].travels_in(x[2]) == dtype], dtype)
+        yield _moved([x for x in every if x[0].travels_in(x[2]) == dtype], dtype)
 
 
-def _moved(every: Sequence[tuple[Block, Held, Value, bool]], dtype: torch.dtype) -> None:
-    """Move values in one dtype, by one collective; each is gathered, or else scattered."""
+def _moved(
+    every: Sequence[tuple[Block, Held, Value, bool]], dtype: torch.dtype
+) -> Callable[[], None]:
+    """Begin to move values in one dtype, by one collective; each is gathered, or else scattered."""
     first = every[0][0]
     place = {k: j for j, k in enumerate(first.peers)}
     sent: list[list[Tensor]] = [[] for _ in place]
@@ -88,13 +105,17 @@ def _moved(every: Sequence[tuple[Block, Held, Value, bool]], dtype: torch.dtype)
     for source, part in coming:
         sizes[place[source]] += part.numel()
     axes = first.axes((Dim.M, Dim.N))
-    received = all_to_all(sent, sizes, first.mesh, axes, first.like(0).to(dtype))
-    done = [0 for _ in place]
-    for source, part in coming:
-        k = place[source]
-        numbers = received[k][done[k] : done[k] + part.numel()]
-        part.copy_(numbers.reshape(part.shape))
-        done[k] += part.numel()
+    begun = all_to_all(sent, sizes, first.mesh, axes, first.like(0).to(dtype))
+
+    def finish() -> None:
+        received, done = begun(), [0 for _ in place]
+        for source, part in coming:
+            k = place[source]
+            numbers = received[k][done[k] : done[k] + part.numel()]
+            part.copy_(numbers.reshape(part.shape))
+            done[k] += part.numel()
+
+    return finish
 
 
 def _gathering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
@@ -119,5 +140,5 @@ def _scattering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
 def any_of(flag: bool, block: Block) -> bool:
     """Return whether any process says so."""
     told = torch.tensor([float(flag)], device=block.param.device)
-    all_reduce([told], block.mesh, block.axes(_EVERY), True, told.dtype)
+    all_reduce([told], block.mesh, block.axes(_EVERY), True, told.dtype)()
     return bool(told)

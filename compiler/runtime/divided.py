@@ -7,7 +7,7 @@ All parameters of a rule cross together, whatever their sizes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,14 +15,15 @@ from torch import Tensor
 
 from normdsl.compiler.runtime import running
 from normdsl.compiler.runtime.block_step import BlockStep
-from normdsl.compiler.runtime.blocks import Block, Held, cuts_of
+from normdsl.compiler.runtime.blocks import Block, Held, cuts_of, setting_of
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.crossing import any_of, cross
 from normdsl.compiler.runtime.inputs import Known, Shares
 from normdsl.compiler.runtime.layout import OWNER
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.shards import local
-from normdsl.compiler.sharding.division import Division, surveyed
+from normdsl.compiler.sharding.convoys import Load, convoys
+from normdsl.compiler.sharding.division import Division, division, surveyed
 from normdsl.compiler.sharding.traffic import plan
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
@@ -32,9 +33,10 @@ class Divided(Bucket):
     """Parameters on one mesh of processes, under a rule that is not entry-wise."""
 
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
-        ordered = sorted(members, key=_kind)
-        super().__init__(ordered, maximize, uniform)
-        self.blocks = list(_blocks(self.members))
+        crossing = convoys([_load(m) for m in members])
+        pairs = sorted(zip(crossing, members, strict=True), key=lambda x: (x[0], _kind(x[1])))
+        super().__init__([m for _, m in pairs], maximize, uniform)
+        self.blocks = list(_blocks(self.members, [k for k, _ in pairs]))
         device = self.params[0].device
         owners = torch.tensor([m.owner or 0 for m in self.members], device=device)
         for k, views in enumerate(self.views):
@@ -48,6 +50,11 @@ class Divided(Bucket):
     def _block(self, k: int) -> Block:
         """Return the block of a member."""
         return next(b for b in reversed(self.blocks) if b.first <= k)
+
+    @property
+    def convoys(self) -> int:
+        """In how many convoys the members cross."""
+        return self.blocks[-1].convoy + 1
 
     @property
     def pieces(self) -> int:
@@ -71,9 +78,12 @@ class Divided(Bucket):
         kept = dict.fromkeys(f"{name} {where}" for own in plans for name, _, where in own.states)
         states = f"; states: {', '.join(kept)}" if kept else ""
         crosses = ", ".join(sent) or "nothing"
+        apart = ""
+        if self.convoys > 1:
+            apart = f", in {self.convoys} convoys, each of which travels while others are computed"
         return (
             f"divided among {count} processes{at}; what crosses: {crosses}, {total:,.0f} bytes "
-            f"that a process sends in a step{states}"
+            f"that a process sends in a step{apart}{states}"
         )
 
     def numbers(self, context: Context) -> list[dict[str, Any]]:
@@ -142,11 +152,10 @@ class Divided(Bucket):
                 division = surveyed(block.program, block.setting, node)
                 once = self._numbers(block, division, context)
             stages.append(BlockStep(self, block, division, context, once, known))
-        for k in range(max(len(x.division.rounds) for x in stages)):
-            now = [x for x in stages if k < len(x.division.rounds)]
-            for x in now:
-                x.compute(x.division.rounds[k])
-            cross([(x.block, x.held, x.division.rounds[k]) for x in now])
+        convoy = [[x for x in stages if x.block.convoy == k] for k in range(self.convoys)]
+        under_way = [_journey(x) for x in convoy]
+        while under_way:  # what one convoy sends travels while the others compute
+            under_way = [x for x in under_way if next(x, _ARRIVED) is not _ARRIVED]
         self._failed = any(x.failed for x in stages)
         return [(x.division, x.held) for x in stages]
 
@@ -179,6 +188,10 @@ class Divided(Bucket):
                 old.copy_(torch.where(own.reshape(-1, 1, 1), new, old))
 
 
+#: What a journey returns that is over.
+_ARRIVED = object()
+
+
 def _finite(x: Tensor) -> Tensor:
     """Return for each matrix whether all entries are finite, of which there may be none."""
     return torch.isfinite(x).all(-1).all(-1)
@@ -192,12 +205,29 @@ def _kind(member: Member) -> tuple[Any, ...]:
     return member.layout.sizes, told, member.param.ndim, member.layout.shape, member.owner, turn
 
 
-def _blocks(members: Sequence[Member]) -> list[Block]:
-    """Return the blocks of members that are in order."""
-    found: list[Block] = []
+def _load(member: Member) -> Load:
+    """Return what of a member crosses."""
+    program = member.layout.stepper.program
+    setting = setting_of(member.layout, member.param)
+    rounds = division(program, setting).rounds
+    moves = sum(len(x.gathered) + len(x.scattered) for x in rounds)
+    return Load(setting, member.owner or 0, moves)
+
+
+def _journey(stages: Sequence[BlockStep]) -> Iterator[None]:
+    """Go through all rounds of a convoy; yield whenever something is on its way."""
+    for k in range(max(len(x.division.rounds) for x in stages)):
+        now = [x for x in stages if k < len(x.division.rounds)]
+        for x in now:
+            x.compute(x.division.rounds[k])
+        yield from cross([(x.block, x.held, x.division.rounds[k]) for x in now])
+
+
+def _blocks(members: Sequence[Member], convoy: Sequence[int]) -> Iterator[Block]:
+    """Yield the blocks of members that are in order, each in one convoy."""
+    keys = [(k, *_kind(m)[:4]) for k, m in zip(convoy, members, strict=True)]
     start = 0
     for k in range(1, len(members) + 1):
-        if k == len(members) or _kind(members[k])[:4] != _kind(members[start])[:4]:
-            found.append(Block(members[start:k], start))
+        if k == len(members) or keys[k] != keys[start]:
+            yield Block(members[start:k], start, convoy[start])
             start = k
-    return found

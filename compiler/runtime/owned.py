@@ -86,7 +86,7 @@ def _exchanged(mesh: Any, owned: Sequence[_Owned]) -> list[Any]:
         if x.owner == here:
             for k, peer in enumerate(peers):
                 sent[k].append(x.part(places, peer))
-    received = all_to_all(sent, sizes, mesh, [last], owned[0].value)
+    received = all_to_all(sent, sizes, mesh, [last], owned[0].value)()
     done, parts = [0 for _ in peers], []
     for x in owned:
         part = x.value.new_zeros((regions(x.size, cuts)[here].rows[1], x.size[1]))
@@ -96,7 +96,7 @@ def _exchanged(mesh: Any, owned: Sequence[_Owned]) -> list[Any]:
             part.copy_(received[k][first : done[k]].reshape(part.shape))
         parts.append(part)
     if last:  # from the owner's row of the mesh to the others, which have zeros
-        all_reduce(parts, mesh, range(last), False, owned[0].value.dtype)
+        all_reduce(parts, mesh, range(last), False, owned[0].value.dtype)()
     return [
         DTensor.from_local(
             part,

@@ -1,8 +1,8 @@
-"""Exchange: what crosses between processes in a round, all of it at once."""
+"""Exchange: collectives that are begun, and whose results are there once they are finished."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,14 +33,18 @@ def group_of(mesh: Any, axes: Sequence[int]) -> Any:
     return known[tuple(axes)]
 
 
+#: Waits for what was begun, on the device where it is computed, and returns it.
+Sent = Callable[[], list[Tensor]]
+
+
 def all_to_all(
     sent: Sequence[Sequence[Tensor]],
     sizes: Sequence[int],
     mesh: Any,
     axes: Sequence[int],
     like: Tensor,
-) -> list[Tensor]:
-    """Return what each process along some axes sent to this one, as vectors, by one collective.
+) -> Sent:
+    """Begin one collective: what each process along some axes sent to this one, as vectors.
 
     Args:
         sent: tensors for each process. sizes: how many numbers come from each.
@@ -59,15 +63,22 @@ def all_to_all(
         here = distributed.get_rank(group)
         flat[here], amounts[here], counts[here] = like.new_zeros(1), 1, counts[here] + 1
     found = like.new_empty(sum(counts))
-    distributed.all_to_all_single(found, torch.cat(flat), counts, amounts, group)
-    pieces = torch.split(found, counts)
-    return [pieces[rank][:size] for rank, size in zip(ranks, sizes, strict=True)]
+    work = distributed.all_to_all_single(
+        found, torch.cat(flat), counts, amounts, group, async_op=True
+    )
+
+    def finished() -> list[Tensor]:
+        work.wait()  # it holds what is sent
+        pieces = torch.split(found, counts)
+        return [pieces[rank][:size] for rank, size in zip(ranks, sizes, strict=True)]
+
+    return finished
 
 
 def all_reduce(
     values: Sequence[Tensor], mesh: Any, axes: Sequence[int], largest: bool, dtype: torch.dtype
-) -> None:
-    """Combine tensors over axes of a mesh, in place: one collective for each axis.
+) -> Sent:
+    """Begin to combine tensors over axes of a mesh, in place: one collective for each axis.
 
     Args:
         values: one for each thing that is combined. mesh: the processes. axes: of the mesh.
@@ -75,7 +86,15 @@ def all_reduce(
     """
     operation = distributed.ReduceOp.MAX if largest else distributed.ReduceOp.SUM
     flat = torch.cat([x.reshape(-1).to(dtype) for x in values])
-    for axis in axes:
+    *first, last = axes
+    for axis in first:
         distributed.all_reduce(flat, operation, group=mesh.get_group(axis))
-    for x, new in zip(values, torch.split(flat, [x.numel() for x in values]), strict=True):
-        x.copy_(new.reshape(x.shape))
+    work = distributed.all_reduce(flat, operation, group=mesh.get_group(last), async_op=True)
+
+    def finished() -> list[Tensor]:
+        work.wait()
+        for x, new in zip(values, torch.split(flat, [x.numel() for x in values]), strict=True):
+            x.copy_(new.reshape(x.shape))
+        return list(values)
+
+    return finished

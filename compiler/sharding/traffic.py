@@ -60,7 +60,8 @@ class ShardingPlan:
         rule: its name. setting: the matrix, what is cut, and among how many.
         states: of each its name, its symbols, and where it is kept.
         sent: what crosses. owner: what an owner computes, in words.
-        collectives: how many a step has for all matrices together, besides those of flags.
+        collectives: how many a step has for all matrices together, besides those of flags; as many
+            for each convoy, if an optimizer has matrices for several, as `opt.explain()` says.
         flags: how many flags are reduced: whether all may step, and whether all is finite.
         why: why each process computes all of it instead, if it does.
     """

@@ -15,6 +15,7 @@ import attrs
 import normdsl as nd
 from machines.networks import Network, Shape
 from normdsl.algorithms import muon
+from normdsl.compiler.sharding.convoys import Load, convoys
 from normdsl.compiler.sharding.cut import setting_of
 from normdsl.compiler.sharding.owners import dealt
 
@@ -67,6 +68,14 @@ class Time:
     def total(self) -> float:
         """All seconds."""
         return self.work + self.sent
+
+    def overlapped(self, convoys: int) -> float:
+        """Return all seconds if matrices cross in convoys, of which one travels at a time.
+
+        What goes to the owners of the first and comes back from those of the last is not hidden.
+        """
+        bare = self.sent / convoys
+        return bare + max(self.work, self.sent - bare)
 
     @property
     def limit(self) -> str:
@@ -160,6 +169,14 @@ def owner(network: Network, count: int, group: int = 1) -> Time:
     inner = max(sum(grams(x, group) for x in own) for own in loads.values()) if group > 1 else 0.0
     single = max(map(len, loads.values())) == 1
     return Time(work + inner, busy / rate(count), collectives(count) * pairs(count), single)
+
+
+def in_convoys(network: Network, count: int) -> int:
+    """Return in how many convoys a step lets the matrices cross."""
+    owners = dealt(network.matrices, count)
+    pairs = zip(network.matrices, owners, strict=True)
+    loads = [Load(setting_of(shape, count, "rows"), k, moves=2) for shape, k in pairs]
+    return max(convoys(loads)) + 1
 
 
 def grams(shape: Shape, count: int) -> float:

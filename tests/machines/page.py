@@ -33,8 +33,8 @@ The last two are counted and measured on one machine with two cores.
 
 ## The model
 
-A message takes α, a byte 1/β, and an operation 1/γ; nothing overlaps. Ranks are GPUs, {NODE} in a
-machine.
+A message takes α, a byte 1/β, and an operation 1/γ; nothing overlaps unless it is said. Ranks are
+GPUs, {NODE} in a machine.
 
 """
 
@@ -59,7 +59,8 @@ PLANS = f"""
 - **Gram**: nothing is put together; each polynomial sums the Gram matrices of all layers over all
   ranks, in one all-reduce. Not implemented.
 
-Milliseconds, computing + sending:
+Milliseconds, computing + sending; and in how many convoys an owner's matrices cross, each of which
+travels while others are computed, with what the step then takes:
 
 """
 
@@ -70,6 +71,9 @@ READING = """
 - *Owner* falls with the ranks until each matrix has a rank of its own. From there the largest
   matrix is the limit: its work, and that all of it must arrive at one rank and leave it. Then the
   number of messages is, which grows with the ranks: at 1,024 it is most of a step of 1 B or 7 B.
+- *Convoys* hide what is sent behind what is computed, but for what the first one sends and what the
+  last one gets back. There are as many as leave a megabyte to a message, and at most as many as an
+  owner has matrices: none where messages are the limit, or where each matrix has its own rank.
 - *Groups* divide the largest matrix by eight in both respects. Where there are more matrices than
   groups they lose, since what is m × m is repeated; from 1,024 ranks on they win, and by much for
   70 B on 4,096.
@@ -154,7 +158,7 @@ def networks() -> str:
 
 def plans() -> Grid:
     """Return how long a step takes in four ways."""
-    head = ["network", "ranks", "all-gather", "owner", "limited by"]
+    head = ["network", "ranks", "all-gather", "owner", "limited by", "convoys"]
     rows = [
         [network.name, f"{count:,}", *_ways(network, count)]
         for network in NETWORKS
@@ -171,6 +175,9 @@ def _ways(network: Network, count: int) -> Iterator[str]:
             continue
         found = model.owner(network, count, group)
         yield from (_ms(found), found.limit)
+        if group == 1:
+            convoys = model.in_convoys(network, count)
+            yield f"{convoys}: {1e3 * found.overlapped(convoys):,.0f}"
     yield _ms(model.summed(network, count))
 
 

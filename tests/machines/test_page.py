@@ -31,6 +31,18 @@ def test_what_the_page_says_of_ways(network):
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda x: x.name)
+def test_what_the_page_says_of_convoys(network):
+    for count in page.COUNTS:
+        found, convoys = model.owner(network, count), model.in_convoys(network, count)
+        assert convoys == 1 or not (found.single or found.limit == "messages")
+        assert found.overlapped(1) == found.total
+        assert max(found.work, found.sent) <= found.overlapped(convoys) <= found.total
+    busy = model.owner(network, 8), model.in_convoys(network, 8)
+    assert busy[1] > 1
+    assert busy[0].overlapped(busy[1]) < busy[0].work + 0.5 * busy[0].sent
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda x: x.name)
 def test_what_the_page_says_of_replicas(network):
     two = {s: model.hybrid(network, 4096, s, hops=2).total for s in page.SHARDS}
     assert min(two, key=two.get) == (64 if network.name == "1 B" else 256)
