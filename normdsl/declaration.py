@@ -318,7 +318,7 @@ class Declaration(Rule):
             ([('u', 'parts → owner'), ('polar(u)', 'owner → parts')], 0.219)
         """
         from normdsl.compiler.lowering.program import lower
-        from normdsl.compiler.sharding.cut import setting_of
+        from normdsl.compiler.sharding.setting import setting_of
         from normdsl.compiler.sharding.traffic import plan
 
         if self.ports:

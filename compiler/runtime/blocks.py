@@ -20,9 +20,9 @@ from normdsl.compiler.runtime.layout import Layout, is_native, real
 from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import is_sharded, local, place_in, seen_as, whole
 from normdsl.compiler.runtime.views import Flat
-from normdsl.compiler.sharding.cut import Setting, wire_bytes
 from normdsl.compiler.sharding.division import Division, Value, division, why_not_divided
 from normdsl.compiler.sharding.regions import Cut, Region, holders, regions
+from normdsl.compiler.sharding.setting import Setting, wire_bytes
 from normdsl.expressions.shapes import Dim, Shape
 
 

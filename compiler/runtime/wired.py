@@ -16,7 +16,6 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.runtime.stepper import Stepper
-from normdsl.compiler.sharding.cut import Setting, setting_of, wire_bytes
 from normdsl.compiler.sharding.division import (
     Division,
     Part,
@@ -25,6 +24,7 @@ from normdsl.compiler.sharding.division import (
     surveyed,
     why_not_divided,
 )
+from normdsl.compiler.sharding.setting import Setting, setting_of, wire_bytes
 from normdsl.expressions.nodes import Across, WorkersMean
 
 

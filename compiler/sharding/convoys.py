@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from normdsl.compiler.sharding.cut import Setting
 from normdsl.compiler.sharding.owners import work
+from normdsl.compiler.sharding.setting import Setting
 
 #: Bytes of a message between two processes from which on another message costs little beside it:
 #: about twice what a fast network carries (50 GB/s a process) while one waits for it (10 µs).
@@ -28,10 +28,11 @@ class Load:
     moves: int
 
     @property
-    def bytes(self) -> int:
-        """What of it crosses to its owner and back, the parts of all processes together."""
+    def message(self) -> float:
+        """Its bytes in a message of a process to an owner, or back, on average over owners."""
         m, n = self.setting.shape
-        return self.moves * m * n * self.setting.wire
+        bytes_ = self.moves * m * n * self.setting.wire
+        return bytes_ / (2 * self.setting.processes * self.setting.parts)
 
 
 def convoys(loads: Sequence[Load]) -> list[int]:
@@ -47,10 +48,8 @@ def convoys(loads: Sequence[Load]) -> list[int]:
     owned: dict[int, list[int]] = defaultdict(list)
     for k in sorted(range(len(loads)), key=lambda k: (-work(loads[k].setting.shape), k)):
         owned[loads[k].owner].append(k)
-    setting = loads[0].setting
-    messages = 2 * setting.processes * setting.parts  # to owners, and from them
-    count = sum(x.bytes for x in loads) // (MESSAGE * messages)
-    count = max(1, min(count, max(map(len, owned.values()))))
+    least = min(sum(x.message for x in loads) // MESSAGE, max(map(len, owned.values())))
+    count = max(1, int(least))
     found = [0] * len(loads)
     for own in owned.values():
         total, done = sum(work(loads[k].setting.shape) for k in own), 0

@@ -15,9 +15,9 @@ from normdsl.compiler.lowering.functions import drawn_arguments
 from normdsl.compiler.lowering.program import Program, load
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.source import module
-from normdsl.compiler.sharding.cut import Setting, may_round
 from normdsl.compiler.sharding.placement import Axes
 from normdsl.compiler.sharding.rounds import KINDS, G, NotDividedError, Rounds, W
+from normdsl.compiler.sharding.setting import Setting, may_round
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Draw
 from normdsl.expressions.shapes import Shape

@@ -12,8 +12,9 @@ import attrs
 
 from normdsl.compiler.lowering.functions import Functions, shared
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.sharding.cut import Graph, Setting, Sides, graph, sides
+from normdsl.compiler.sharding.cut import Graph, Sides, graph, sides
 from normdsl.compiler.sharding.placement import Axes, Held, form
+from normdsl.compiler.sharding.setting import Setting
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Source, Stream
 

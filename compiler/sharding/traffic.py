@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import attrs
 
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.sharding.cut import Setting
 from normdsl.compiler.sharding.division import Division, division, surveyed, why_not_divided
 from normdsl.compiler.sharding.placement import Held, form
+from normdsl.compiler.sharding.setting import Setting
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.show.grid import Grid
 

@@ -16,8 +16,8 @@ import normdsl as nd
 from machines.networks import Network, Shape
 from normdsl.algorithms import muon
 from normdsl.compiler.sharding.convoys import Load, convoys
-from normdsl.compiler.sharding.cut import setting_of
 from normdsl.compiler.sharding.owners import dealt
+from normdsl.compiler.sharding.setting import setting_of
 
 POLAR = nd.jordan()
 SCHEDULE = nd.Schedule(polar=POLAR)

@@ -12,8 +12,8 @@ from normdsl.algorithms import muon, soap
 from normdsl.compiler.runtime.block_step import BlockStep
 from normdsl.compiler.sharding import convoys
 from normdsl.compiler.sharding.convoys import MESSAGE, Load
-from normdsl.compiler.sharding.cut import setting_of
 from normdsl.compiler.sharding.owners import dealt, work
+from normdsl.compiler.sharding.setting import setting_of
 
 #: Of which a matrix begins where a vector register can be loaded: so it is computed alike anywhere.
 SHAPES = [(8, 8), (16, 8), (8, 16)] * 4
@@ -38,8 +38,7 @@ def test_messages_are_not_smaller_than_what_is_worth_one():
     count = max(found) + 1
     assert set(found) == set(range(count))
     assert 1 < count <= 6  # each owner has six
-    message = sum(x.bytes for x in large) / count / (2 * 8 * 8)
-    assert message >= MESSAGE
+    assert sum(4 * 4096**2 for _ in large) / count / (8 * 8) >= MESSAGE
     assert set(convoys.convoys(loads([(4096, 4096)] * 48, 64))) == {0}  # none has two
 
 

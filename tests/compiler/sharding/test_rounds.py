@@ -6,9 +6,9 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import adamw, clipped_sgd, muon, shampoo, soap
 from normdsl.compiler.lowering.program import lower
-from normdsl.compiler.sharding.cut import setting_of
 from normdsl.compiler.sharding.division import division
 from normdsl.compiler.sharding.rounds import Rounds
+from normdsl.compiler.sharding.setting import setting_of
 
 
 def rounds(rule, cut="rows", **schedule):
