@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import normdsl.algorithms as algorithms
+from machines import large as model_of_large
 from machines import model
 from machines.measured import LARGE, MANY, RANKS, SMALL, measured
 from machines.model import BETWEEN, GROUP, INSIDE, NODE, SPEED, Time
@@ -27,9 +28,9 @@ RULES = ("muon", "soap", "shampoo", "kl_shampoo", "adafactor", "clipped_sgd", "a
 
 HEAD = f"""# Scale: what a step sends, and how long it takes among thousands of ranks
 
-Made by `make scale`. The first two tables are on paper: no figure in them was measured. They are
-computed from `rule.plan(shape, ranks)`, `rule.cost(shape)` and the owners that a step would have.
-The last two are counted and measured on one machine with two cores.
+Made by `make scale`. All tables but the last two are on paper: no figure in them was measured. They
+are computed from `rule.plan(shape, ranks)`, `rule.cost(shape)` and the owners that a step would
+have. The last two are counted and measured on one machine with two cores.
 
 ## The model
 
@@ -98,6 +99,25 @@ and 70 B replicas then cost more than they save on 4,096 ranks. Two hops bound t
 shards and a tree over replicas, and pay by bytes, since a rank receives 1 / shards of the network
 and sums it, which sends it twice. The larger the network, the more shards: on 4,096 ranks 64 are
 best of these for 1 B, 256 for 7 B and 70 B.
+"""
+
+LARGE_ONES = f"""
+## Matrices too large for one rank
+
+With embedding and head under the same rule, which most leave to an entry-wise one, a matrix of a
+vocabulary may take its owner longer than all others take theirs. Milliseconds of a step, computing
++ sending: by owners, what a step does; by *groups*, the {GROUP} ranks of a machine together for the
+largest shapes and owners for the others, as many shapes as is best; and by *all*, which sum the
+Gram matrices of embedding and head over all ranks, where their rows are, with owners for the
+others. Not implemented but the first.
+
+"""
+
+LARGE_READING = """
+Groups are never behind owners, since they may have no matrix, and 1.6 to 7 times as fast where the
+vocabulary's matrices are the limit (1 B). All ranks together are a gain for those as well, as long
+as they are much longer than wide (63 : 1 for 1 B), and a loss where they are not (8 : 1 and 4 : 1):
+each polynomial then sends 2 m² for a Gram matrix.
 """
 
 BYTES = f"""
@@ -193,6 +213,19 @@ def hybrid() -> Grid:
     return Grid([*head, f"{SHARDS[0]} shards, one hop"], rows)
 
 
+def large() -> Grid:
+    """Return how long a step takes with embedding and head, in three ways."""
+    rows = []
+    for network in NETWORKS:
+        for count in COUNTS[1:]:
+            grouped = model_of_large.grouped(network, count)
+            alone = model_of_large.owned(model_of_large.matrices(network), count)
+            shared = ", ".join(f"{m}×{n}" for m, n in grouped.shapes) or "none"
+            among = _ms(model_of_large.divided(network, count))
+            rows.append([network.name, f"{count:,}", _ms(alone), _ms(grouped.time), shared, among])
+    return Grid(["network", "ranks", "owners", "groups", "of which shapes", "all"], rows)
+
+
 def sent(counted: Mapping[str, Mapping[str, float]]) -> Grid:
     """Return what a rank sends for a matrix, and in how many collectives."""
     rows = []
@@ -231,7 +264,8 @@ def page(figures: Mapping[str, Any]) -> str:
     )
     parts = [HEAD, machine().markdown(), "\n", RULE, networks(), PLANS]
     parts += [plans().markdown(), "\n", READING, HYBRID]
-    parts += [hybrid().markdown(), "\n", HYBRID_READING, BYTES]
+    parts += [hybrid().markdown(), "\n", HYBRID_READING, LARGE_ONES]
+    parts += [large().markdown(), "\n", LARGE_READING, BYTES]
     parts += [sent(figures["counted"]).markdown(), "\n", _dion(), HOST]
     return "".join([*parts, host(figures["host"]).markdown(), "\n", on])
 

@@ -9,7 +9,7 @@ from fake_ranks import Counted, fake_mesh
 from torch import nn
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
-from machines import model, page
+from machines import large, model, page
 from machines.networks import NETWORKS
 from normdsl.algorithms import muon
 
@@ -48,6 +48,24 @@ def test_what_the_page_says_of_replicas(network):
     assert min(two, key=two.get) == (64 if network.name == "1 B" else 256)
     alone, one = model.owner(network, 4096), model.hybrid(network, 4096, 256, hops=1)
     assert (one.total > alone.total) is (network.name != "1 B")
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda x: x.name)
+def test_what_the_page_says_of_large_matrices(network):
+    for count in page.COUNTS[1:]:
+        alone = large.owned(large.matrices(network), count).total
+        gain = alone / large.grouped(network, count).time.total
+        assert gain >= 1
+        assert network.name != "1 B" or 1.5 < gain < 7
+        among = large.divided(network, count).total
+        assert (among < alone) is (network.name == "1 B")
+
+
+def test_owners_alone_are_those_of_a_step():
+    """Where nothing is shared, the two models are one."""
+    for network in NETWORKS:
+        one, other = large.owned(network.matrices, 64), model.owner(network, 64)
+        assert one.total == pytest.approx(other.total, rel=0.05)
 
 
 def test_work_is_linear_in_the_long_side():
