@@ -73,7 +73,7 @@ def schedule_error(
     values = [None] * len(slopes) if losses is None else list(losses)
     functions = [None] * len(slopes) if objectives is None else list(objectives)
     given = [*zip(slopes, values, functions, strict=True)]
-    shared = partial(_Wired, processes=processes, cut=cut)
+    shared = partial(Wired, processes=processes, cut=cut)
     runs = [
         _run(make(declaration.sized(complete(declaration, hyper)), s), start, given, hyper)
         for make, s in ((shared, schedule), (Functional, exact))
@@ -82,7 +82,7 @@ def schedule_error(
     return [_relative(x, y) for x, y in zip(*moved, strict=True)]
 
 
-class _Wired(Functional):
+class Wired(Functional):
     """A rule of known lengths as functions, which round what processes would send."""
 
     def __init__(self, declaration: Rule, schedule: Schedule, processes: int, cut: str) -> None:

@@ -9,7 +9,7 @@ from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import adamw, clipped_sgd, kl_shampoo, muon, shampoo, soap, svd_lora
-from normdsl.compiler.runtime.schedule_error import _Wired
+from normdsl.compiler.runtime.schedule_error import Wired
 
 NARROW = nd.Schedule(wire="bfloat16")
 SHAPE = (8, 8)
@@ -26,7 +26,7 @@ def layered(lr=0.1):
 
 def alone(rule, schedule, cut="rows"):
     """Return the weights after steps of one process that plays all."""
-    pure, w = _Wired(rule, schedule, 2, cut), START
+    pure, w = Wired(rule, schedule, 2, cut), START
     state = pure.init(w)
     for g in SLOPES:
         w, state = pure.update(g, state, w)

@@ -7,7 +7,6 @@ from ranks import on_ranks
 from torch import distributed, nn
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
-import normdsl as nd
 from normdsl.algorithms import muon, soap
 from normdsl.compiler.runtime.block_step import BlockStep
 from normdsl.compiler.sharding import convoys
@@ -149,9 +148,3 @@ def test_owners_compute_one_convoy_while_another_travels(monkeypatch):
     crossing = [x for x in events if x != "shards"]
     first = ["send 0", "send 1", "wait 0", "compute 0", "send 2"]
     assert crossing == [*first, "wait 1", "compute 1", "send 3", "wait 2", "wait 3"]
-
-
-def test_a_plan_of_one_matrix_is_one_convoy():
-    """The plan counts what is packed; an optimizer with many large matrices says its convoys."""
-    assert muon.plan((4096, 4096), 8).collectives == 2
-    assert nd.algorithms.muon.plan((64, 64), 8).collectives == 2
