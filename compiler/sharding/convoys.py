@@ -56,4 +56,5 @@ def convoys(loads: Sequence[Load]) -> list[int]:
         for k in own:
             found[k] = done * count // total
             done += work(loads[k].setting.shape)
-    return found
+    numbers = {k: place for place, k in enumerate(sorted(set(found)))}  # some may have nothing
+    return [numbers[k] for k in found]

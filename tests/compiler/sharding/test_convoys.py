@@ -55,6 +55,13 @@ def test_every_owner_has_its_share_of_each_convoy():
             assert abs(share - total / count) <= most
 
 
+def test_no_convoy_is_empty():
+    """Where one matrix takes longer than all others, there is nothing for those in between."""
+    settings = [setting_of((m, m), 1, "rows") for m in (16384, *[64] * 7)]
+    found = convoys.convoys([Load(s, 0, 2) for s in settings])
+    assert sorted(set(found)) == list(range(max(found) + 1)) == [0, 1]
+
+
 def stepped(sizes, placements, rule, **options):
     def body(_):
         mesh = distributed.device_mesh.init_device_mesh("cpu", sizes)
