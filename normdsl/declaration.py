@@ -294,6 +294,7 @@ class Declaration(Rule):
         cut: str = "rows",
         schedule: Schedule | None = None,
         replicas: int | None = None,
+        matrices: int = 1,
     ) -> ShardingPlan:
         """Return what processes that hold a matrix together do for a step, before anything runs.
 
@@ -305,11 +306,13 @@ class Declaration(Rule):
             schedule: how the rule is computed.
             replicas: how many times they have the whole matrix, as on an HSDP mesh of replicas ×
                 shards; None for once, or for as many as there are if nothing is cut.
+            matrices: how many of this shape step together, which says in how many convoys they
+                cross; bytes are of one.
 
         Raises:
             DeclarationError: for a rule over several parameters.
-            HyperparameterError: for another word than these, no processes, or replicas that do not
-                divide them.
+            HyperparameterError: for another word than these, no processes or matrices, or replicas
+                that do not divide the processes.
 
         Example:
             >>> import normdsl as nd
@@ -328,7 +331,7 @@ class Declaration(Rule):
                 hint="ask for a rule of one matrix",
             )
         program = lower(self, schedule or Schedule())
-        return plan(program, setting_of(shape, processes, cut, replicas, schedule))
+        return plan(program, setting_of(shape, processes, cut, replicas, schedule), matrices)
 
     def passes(self, schedule: Schedule | None = None) -> Passes:
         """Return the rule after each pass of its lowering, to print or to show in a notebook.

@@ -209,9 +209,7 @@ def _load(member: Member) -> Load:
     """Return what of a member crosses."""
     program = member.layout.stepper.program
     setting = setting_of(member.layout, member.param)
-    rounds = division(program, setting).rounds
-    moves = sum(len(x.gathered) + len(x.scattered) for x in rounds)
-    return Load(setting, member.owner or 0, moves)
+    return Load(setting, member.owner or 0, division(program, setting).moves)
 
 
 def _journey(stages: Sequence[BlockStep]) -> Iterator[None]:

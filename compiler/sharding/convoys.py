@@ -20,7 +20,7 @@ class Load:
     """A matrix that crosses.
 
     Args:
-        setting: of its weights. owner: who computes it. moves: how many values like it cross.
+        setting: of its weights. owner: who computes it. moves: how many values of its size cross.
     """
 
     setting: Setting

@@ -112,6 +112,11 @@ class Division:
     owns: tuple[str, ...]
     may_fail: bool
 
+    @property
+    def moves(self) -> int:
+        """How many values get to an owner, or from one, in parts."""
+        return sum(len(x.gathered) + len(x.scattered) for x in self.rounds)
+
 
 def why_not_divided(program: Program, setting: Setting) -> str:
     """Return why a step cannot be divided among processes, as the end of a sentence, or nothing."""

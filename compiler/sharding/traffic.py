@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import attrs
 
 from normdsl.compiler.lowering.program import Program
+from normdsl.compiler.sharding.convoys import Load, convoys
 from normdsl.compiler.sharding.division import Division, division, surveyed, why_not_divided
+from normdsl.compiler.sharding.owners import dealt
 from normdsl.compiler.sharding.placement import Held, form
 from normdsl.compiler.sharding.setting import Setting
+from normdsl.errors import HyperparameterError
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.show.grid import Grid
 
@@ -60,8 +63,9 @@ class ShardingPlan:
         rule: its name. setting: the matrix, what is cut, and among how many.
         states: of each its name, its symbols, and where it is kept.
         sent: what crosses. owner: what an owner computes, in words.
-        collectives: how many a step has for all matrices together, besides those of flags; as many
-            for each convoy, if an optimizer has matrices for several, as `opt.explain()` says.
+        collectives: how many a step has for all matrices of a convoy together, besides those of
+            flags. convoys: in how many such matrices cross, of which one travels while others are
+            computed; an optimizer with matrices of several sizes says its own, `opt.explain()`.
         flags: how many flags are reduced: whether all may step, and whether all is finite.
         why: why each process computes all of it instead, if it does.
     """
@@ -73,6 +77,7 @@ class ShardingPlan:
     owner: tuple[str, ...]
     collectives: int
     flags: int = 2
+    convoys: int = 1
     why: str = ""
 
     @property
@@ -97,9 +102,10 @@ class ShardingPlan:
         rows = [["state", name, shape, place, ""] for name, shape, place in self.states]
         rows += [["crosses", x.what, x.shape, x.way, f"{x.bytes / size:.3g}"] for x in self.sent]
         at = f"Computed at an owner: {', '.join(self.owner)}." if self.owner else ""
+        which = "all matrices" if self.convoys == 1 else f"each of {self.convoys} convoys"
         total = (
             f"A process sends {self.share:.3g} of W for it in a step, in {self.collectives} "
-            f"collectives for all matrices, and {self.flags} flags."
+            f"collectives for {which}, and {self.flags} flags."
         )
         if self.why:
             total = f"Each process computes all of it, {self.why}; parts are gathered for that."
@@ -116,12 +122,21 @@ class ShardingPlan:
         return self._grid().html()
 
 
-def plan(program: Program, setting: Setting) -> ShardingPlan:
+def plan(program: Program, setting: Setting, matrices: int = 1) -> ShardingPlan:
     """Return the sharding plan of a lowered rule.
 
     Args:
-        program: the rule. setting: the matrix and the processes.
+        program: the rule. setting: the matrix and the processes. matrices: how many there are.
+
+    Raises:
+        HyperparameterError: if there is none.
     """
+    if not isinstance(matrices, int) or matrices < 1:
+        raise HyperparameterError(
+            f"plan a step of matrices={matrices!r}",
+            why="there is one matrix or more that step together",
+            hint="say matrices=48, or leave it out for one",
+        )
     name = program.declaration.name
     why = why_not_divided(program, setting)
     if why:
@@ -136,7 +151,14 @@ def plan(program: Program, setting: Setting) -> ShardingPlan:
     sent = tuple(x for each in (*parts, whole) for x in _sent(each, wire or ""))
     count = sum(_collectives(each) for each in (*parts, whole))
     owns = tuple(dict.fromkeys(x for each in (*parts, whole) for x in each.owns))
-    return ShardingPlan(name, setting, states, sent, owns, count, 2 + whole.may_fail)
+    flags, crossing = 2 + whole.may_fail, _convoys(whole, matrices)
+    return ShardingPlan(name, setting, states, sent, owns, count, flags, crossing)
+
+
+def _convoys(own: Division, matrices: int) -> int:
+    setting = own.setting
+    owners = dealt([setting.shape] * matrices, setting.processes)
+    return max(convoys([Load(setting, owner, own.moves) for owner in owners])) + 1
 
 
 def _place(shape: Shape, owned: bool, setting: Setting) -> str:

@@ -97,16 +97,18 @@ def test_each_convoy_has_the_collectives_of_the_plan(monkeypatch, rule, grid):
     """And all of them together its bytes, whoever owns what."""
     monkeypatch.setattr(convoys, "MESSAGE", 32)
     count, sent = 4 * grid[0] if len(grid) > 1 else 4, []
-    plan = rule.plan((16, 16), count, replicas=count // 4)
+    plan = rule.plan((16, 16), count, replicas=count // 4, matrices=3 * count)
+    assert 1 < plan.convoys <= 3
+    assert f"{plan.collectives} collectives for each of {plan.convoys} convoys" in str(plan)
     for rank in range(count):
         with fake_mesh(*grid, rank=rank) as mesh:
             step, opt = fake_step(rule, mesh, 3 * count)
             with Counted() as seen:
                 step()
             sent.append(seen.bytes)
-            told = f"in {(seen.collectives - plan.flags * len(grid)) // plan.collectives} convoys"
-            assert told in str(opt.explain())
-            assert (seen.collectives - plan.flags * len(grid)) % plan.collectives == 0
+            flags = plan.flags * len(grid)
+            assert seen.collectives == plan.convoys * plan.collectives + flags
+            assert f"in {plan.convoys} convoys" in str(opt.explain())
     flags = plan.flags * 2 * 4 * sum((size - 1) / size for size in grid)
     mean = sum(sent) / count
     assert mean == pytest.approx(3 * count * plan.bytes + flags, rel=1e-9)

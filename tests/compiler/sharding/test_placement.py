@@ -119,6 +119,7 @@ def test_a_wrong_placement_gives_another_step(monkeypatch):
     [
         ({"cut": "row"}, "rows"),
         ({"processes": 0}, "one process or more"),
+        ({"matrices": 0}, "one matrix or more"),
         ({"replicas": 3}, "divides processes=8"),
         ({"replicas": 2, "cut": "none"}, "each process has all"),
     ],
