@@ -72,10 +72,11 @@ class Time:
     def overlapped(self, convoys: int) -> float:
         """Return all seconds if matrices cross in convoys, of which one travels at a time.
 
-        What goes to the owners of the first and comes back from those of the last is not hidden.
+        Each has messages of its own. What goes to the owners of the first and comes back from those
+        of the last is not hidden.
         """
-        bare = self.sent / convoys
-        return bare + max(self.work, self.sent - bare)
+        one = self.bytes / convoys + self.messages
+        return one + max(self.work, (convoys - 1) * one)
 
     @property
     def limit(self) -> str:
