@@ -19,8 +19,8 @@ from normdsl.expressions.shapes import Dim
 
 #: A block, what it has, and what of that crosses.
 Crossing = tuple[Block, Held, Round]
-
-
+#: A value of a block that moves, and whether it is gathered, or else scattered.
+Moving = tuple[Block, Held, Value, bool]
 #: What is combined, by the axes of the mesh, whether the largest counts, and the dtype.
 Terms = dict[tuple[tuple[int, ...], bool, torch.dtype], list[Tensor]]
 #: From which process, and where it goes.
@@ -77,14 +77,15 @@ def _moves(crossing: Sequence[Crossing]) -> Iterator[Callable[[], object]]:
         for block, held, now in crossing
         for value in now.gathered + now.scattered
     ]
-    for dtype in dict.fromkeys(block.travels_in(value) for block, _, value, _ in every):
-        yield _moved([x for x in every if x[0].travels_in(x[2]) == dtype], dtype)
+    kinds: dict[tuple[tuple[int, ...], torch.dtype], list[Moving]] = defaultdict(list)
+    for x in every:
+        kinds[tuple(x[0].axes((Dim.M, Dim.N))), x[0].travels_in(x[2])].append(x)
+    for (axes, dtype), moving in kinds.items():
+        yield _moved(moving, axes, dtype)
 
 
-def _moved(
-    every: Sequence[tuple[Block, Held, Value, bool]], dtype: torch.dtype
-) -> Callable[[], None]:
-    """Begin to move values in one dtype, by one collective; each is gathered, or else scattered."""
+def _moved(every: Sequence[Moving], axes: Sequence[int], dtype: torch.dtype) -> Callable[[], None]:
+    """Begin to move values in one dtype, by one collective along the axes that cut them alike."""
     first = every[0][0]
     place = {k: j for j, k in enumerate(first.peers)}
     sent: list[list[Tensor]] = [[] for _ in place]
@@ -104,7 +105,6 @@ def _moved(
     sizes = [0 for _ in place]
     for source, part in coming:
         sizes[place[source]] += part.numel()
-    axes = first.axes((Dim.M, Dim.N))
     begun = all_to_all(sent, sizes, first.mesh, axes, first.like(0).to(dtype))
 
     def finish() -> None:

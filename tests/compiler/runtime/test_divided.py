@@ -98,6 +98,28 @@ def test_a_rule_steps_as_in_one_process_on_meshes_of_several_axes(rule, sizes, p
     same(on_mesh(rule, sizes, placements), stepped(rule, torch.clone)[0])
 
 
+@pytest.mark.parametrize("rule", [muon, soap, clipped_sgd])
+def test_parameters_of_one_mesh_may_be_cut_along_other_axes(rule):
+    """As under `fully_shard` after tensor parallelism, which leaves some parameters whole."""
+    ways = [[Shard(0), Shard(1)], [Shard(0), Replicate()], [Replicate(), Shard(1)]] * 2
+
+    def body(_):
+        mesh = distributed.device_mesh.init_device_mesh("cpu", (2, 2))
+        each = [
+            lambda x, way=way: distribute_tensor(x.clone(), mesh, way, src_data_rank=None)
+            for way in ways
+        ]
+        params = [nn.Parameter(place(x)) for place, x in zip(each, DRAWN[0], strict=False)]
+        opt = rule(params, replicas=True)
+        for k in range(1, 4):
+            for place, p, g in zip(each, params, DRAWN[k], strict=False):
+                p.grad = place(g)
+            opt.step()
+        return wholes(params)
+
+    same(on_ranks(4, body), stepped(rule, torch.clone)[0])
+
+
 @pytest.mark.parametrize("rule", [muon, soap])
 def test_rows_may_be_cut_by_tensor_parallelism_first(rule):
     """As `fully_shard` does after it: the axis of the mesh that cuts last comes first."""
