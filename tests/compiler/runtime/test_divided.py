@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import lru_cache
 from types import SimpleNamespace
 
 import pytest
@@ -17,13 +18,30 @@ import normdsl as nd
 from normdsl.algorithms import clipped_sgd, muon, shampoo, soap
 from normdsl.compiler.runtime.stepper import stepper
 from normdsl.errors import FactorisationError, GradientError
+from normdsl.expressions.nodes import Eigenbasis
+from normdsl.expressions.traversal import walk
 
 #: Even and uneven parts; rows and columns of which some processes have none; two of one shape.
 SHAPES = ((9, 4), (6, 8), (8, 6), (9, 4), (2, 5))
+#: Of which all Gram matrices have full rank: an eigenbasis of others is what rounding makes of it.
+SQUARES = ((9, 9), (6, 6), (8, 8), (9, 9), (2, 2))
 _GENERATOR = torch.Generator().manual_seed(0)
-DRAWN = [
-    [torch.randn(s, generator=_GENERATOR, dtype=torch.float64) for s in SHAPES] for _ in range(7)
-]
+DRAWN, FULL = (
+    [[torch.randn(s, generator=_GENERATOR, dtype=torch.float64) for s in each] for _ in range(7)]
+    for each in (SHAPES, SQUARES)
+)
+#: Whose roots of matrices without full rank rounding decides as well.
+_ROOTS = ("one_sided_shampoo",)
+
+
+@lru_cache
+def drawn(rule):
+    """Return weights, then gradients, at which what a rule computes is a function of them."""
+    graph = stepper(rule, nd.Schedule()).program.graph
+    turns = any(isinstance(x, Eigenbasis) for root in graph for x in walk(root))
+    return FULL if turns or rule.name in _ROOTS else DRAWN
+
+
 #: How many processes there are, and what is cut: each rule in turn has one, those of `OFTEN` all.
 WAYS = [(count, dim) for count in (2, 3, 4, 8) for dim in (0, 1)]
 OFTEN = ("muon", "soap")
@@ -31,15 +49,16 @@ CASES = [(name, *WAYS[k % len(WAYS)]) for k, name in enumerate(in_turn(5))]
 CASES += [(name, *way) for name in OFTEN for way in WAYS if (name, *way) not in CASES]
 
 
-def stepped(rule, place, steps=range(1, 4), weights=DRAWN[0], grads=DRAWN, **options):
+def stepped(rule, place, steps=range(1, 4), weights=None, grads=None, **options):
     """Return parameters and an optimizer after some steps."""
-    params = [nn.Parameter(place(x)) for x in weights]
+    params = [nn.Parameter(place(x)) for x in weights or drawn(rule)[0]]
     opt = rule(params, **options)
     advance(rule, opt, params, place, steps, grads)
     return params, opt
 
 
-def advance(rule, opt, params, place, steps, grads=DRAWN):
+def advance(rule, opt, params, place, steps, grads=None):
+    grads = grads or drawn(rule)
     loss = stepper(rule, nd.Schedule()).reads_loss
     for k in steps:
         for p, g in zip(params, grads[k], strict=True):
@@ -109,10 +128,10 @@ def test_parameters_of_one_mesh_may_be_cut_along_other_axes(rule):
             lambda x, way=way: distribute_tensor(x.clone(), mesh, way, src_data_rank=None)
             for way in ways
         ]
-        params = [nn.Parameter(place(x)) for place, x in zip(each, DRAWN[0], strict=False)]
+        params = [nn.Parameter(place(x)) for place, x in zip(each, drawn(rule)[0], strict=False)]
         opt = rule(params, replicas=True)
         for k in range(1, 4):
-            for place, p, g in zip(each, params, DRAWN[k], strict=False):
+            for place, p, g in zip(each, params, drawn(rule)[k], strict=False):
                 p.grad = place(g)
             opt.step()
         return wholes(params)
@@ -163,14 +182,14 @@ def test_a_step_that_is_skipped_is_skipped_by_all(rule):
 
 @pytest.mark.parametrize("judged", [False, True])
 def test_a_nan_is_refused_by_all_and_changes_nothing(judged):
-    grads = copy.deepcopy(DRAWN)
+    grads = copy.deepcopy(drawn(soap))
     grads[2][3][8, 3] = math.nan
 
     def body(_):
         place = cut((4,), [Shard(0)])
         params, opt = stepped(soap, place, steps=(1,), judged=judged)
         before = _mapped(opt.state_dict(), lambda x: _local(x).clone())["state"], wholes(params)
-        with pytest.raises(GradientError, match=r"the gradient of a parameter of shape \(9, 4\)"):
+        with pytest.raises(GradientError, match=r"the gradient of a parameter of shape \(9, 9\)"):
             advance(soap, opt, params, place, (2,), grads)
         return before, (opt.state_dict()["state"], wholes(params))
 
@@ -210,7 +229,7 @@ def test_a_factorisation_that_fails_at_its_owner_is_refused_by_all(monkeypatch):
 def test_states_are_loaded_by_other_numbers_of_processes(rule, schedule):
     """8 → 3 → 1 → 4, also between two refreshes; what is saved are DTensors alone."""
     expected, _ = stepped(rule, torch.clone, range(1, 7), schedule=schedule)
-    saved, weights, first = None, DRAWN[0], 1
+    saved, weights, first = None, drawn(rule)[0], 1
     for count, steps in ((8, 2), (3, 1), (1, 1), (4, 2)):
         last = first + steps
 
