@@ -293,6 +293,8 @@ class Declaration(Rule):
         processes: int = 8,
         cut: str = "rows",
         schedule: Schedule | None = None,
+        replicas: int | None = None,
+        matrices: int = 1,
     ) -> ShardingPlan:
         """Return what processes that hold a matrix together do for a step, before anything runs.
 
@@ -302,10 +304,15 @@ class Declaration(Rule):
             shape: rows and columns of the matrix. processes: how many hold it.
             cut: what is divided among them, "rows" or "cols", "both" or "none".
             schedule: how the rule is computed.
+            replicas: how many times they have the whole matrix, as on an HSDP mesh of replicas ×
+                shards; None for once, or for as many as there are if nothing is cut.
+            matrices: how many of this shape step together, which says in how many convoys they
+                cross; bytes are of one.
 
         Raises:
             DeclarationError: for a rule over several parameters.
-            HyperparameterError: for another word than these, or no processes.
+            HyperparameterError: for another word than these, no processes or matrices, or replicas
+                that do not divide the processes.
 
         Example:
             >>> import normdsl as nd
@@ -314,7 +321,7 @@ class Declaration(Rule):
             ([('u', 'parts → owner'), ('polar(u)', 'owner → parts')], 0.219)
         """
         from normdsl.compiler.lowering.program import lower
-        from normdsl.compiler.sharding.cut import setting_of
+        from normdsl.compiler.sharding.setting import setting_of
         from normdsl.compiler.sharding.traffic import plan
 
         if self.ports:
@@ -323,7 +330,8 @@ class Declaration(Rule):
                 why="it is a rule over several parameters, whose parts are gathered",
                 hint="ask for a rule of one matrix",
             )
-        return plan(lower(self, schedule or Schedule()), setting_of(shape, processes, cut))
+        program = lower(self, schedule or Schedule())
+        return plan(program, setting_of(shape, processes, cut, replicas, schedule), matrices)
 
     def passes(self, schedule: Schedule | None = None) -> Passes:
         """Return the rule after each pass of its lowering, to print or to show in a notebook.

@@ -3,8 +3,11 @@
 import math
 from contextlib import contextmanager
 
+import torch
 from torch import distributed
+from torch.distributed.distributed_c10d import _resolve_process_group
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.debug import _clear_sharding_prop_cache
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -13,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 def fake_mesh(*sizes, rank=0):
     """Processes on a grid, of which this is one, without the others."""
     count = math.prod(sizes)
+    _clear_sharding_prop_cache()  # where meshes of other ranks are taken for equal ones
     distributed.init_process_group("fake", store=FakeStore(), rank=rank, world_size=count)
     try:
         yield distributed.device_mesh.init_device_mesh("cpu", sizes)
@@ -21,15 +25,11 @@ def fake_mesh(*sizes, rank=0):
 
 
 class Counted(TorchDispatchMode):
-    """Counts collectives and the bytes that one rank sends to others, by rings and in pairs.
+    """Counts collectives and the bytes that this rank sends to others, by rings and in pairs."""
 
-    Args:
-        rank: which it is. count: how many ranks there are, in one group.
-    """
-
-    def __init__(self, rank, count):
+    def __init__(self):
         super().__init__()
-        self.rank, self.count, self.collectives, self.bytes = rank, count, 0, 0.0
+        self.collectives, self.bytes = 0, 0.0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if any(issubclass(t, DTensor) for t in types):
@@ -41,15 +41,25 @@ class Counted(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def _sent(self, name, args):
+        group = _group(args)
+        count = group.size()
         if name.startswith("c10d::alltoall"):
             counts = args[4]
-            return (sum(counts) - counts[self.rank]) * args[1].element_size()
+            return (sum(counts) - counts[group.rank()]) * args[1].element_size()
         tensors = args[0] if isinstance(args[0], list | tuple) else [args[0]]
         size = sum(x.numel() * x.element_size() for x in tensors)
         if "allreduce" in name or "all_reduce" in name:
-            return 2 * size * (self.count - 1) / self.count
+            return 2 * size * (count - 1) / count
         if "all_gather" in name:
-            return size * (self.count - 1)
+            return size * (count - 1)
         if "reduce_scatter" in name or "all_to_all" in name:
-            return size * (self.count - 1) / self.count
+            return size * (count - 1) / count
         raise NotImplementedError(name)
+
+
+def _group(args):
+    """Return the group among the arguments of a collective: an object, or the last name."""
+    objects = [x for x in args if isinstance(x, torch.ScriptObject)]
+    if objects:
+        return distributed.ProcessGroup.unbox(objects[0])
+    return _resolve_process_group([x for x in args if isinstance(x, str)][-1])

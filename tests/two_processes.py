@@ -5,6 +5,7 @@ Arguments: a file in which they find each other, beside which they write, and a 
 checkpoints.
 """
 
+import copy
 import datetime
 import json
 import multiprocessing
@@ -15,12 +16,15 @@ from pathlib import Path
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 import normdsl as nd
 from normdsl.algorithms import adamw, clipped_sgd, dp_sgd, kfac, muon, polyak_sgd, shampoo
+from normdsl.compiler.runtime.schedule_error import Wired
+from normdsl.compiler.sharding import convoys
 from normdsl.errors import NormdslError
 
 WORLD = 2
@@ -78,6 +82,35 @@ def refusal(call) -> str:
     except NormdslError as refused:
         return str(refused)
     return ""
+
+
+def wired(rank):
+    """Return how far a matrix that travels in bfloat16 is from what one process says of it."""
+    mesh, draw = init_device_mesh("cpu", (WORLD,)), torch.Generator().manual_seed(0)
+    start, *slopes = (torch.randn(6, 6, dtype=torch.float64, generator=draw) for _ in range(4))
+    schedule, place = nd.Schedule(wire="bfloat16"), lambda x: distribute_tensor(x, mesh, [Shard(0)])
+    param, pure, w = nn.Parameter(place(start)), Wired(muon, schedule, WORLD, "rows"), start
+    opt, state = muon([param], schedule=schedule), pure.init(w)
+    for g in slopes:
+        param.grad = place(g)
+        opt.step()
+        w, state = pure.update(g, state, w)
+    return float((whole(param) - w).abs().max())
+
+
+def overlapped(rank):
+    """Return how far square layers in convoys are from one process, and whether there were some."""
+    usual, convoys.MESSAGE = convoys.MESSAGE, 1
+    try:
+        torch.manual_seed(0)
+        alone = nn.Sequential(*(nn.Linear(6, 6, bias=False) for _ in range(4))).double()
+        net = fully_shard(copy.deepcopy(alone))
+        opt = muon(net.parameters())
+        ours, theirs = trained(net, opt, rank), trained(alone, of(muon)(alone, **ALONE), None)
+        apart = max(float((x - y).abs().max()) for x, y in zip(ours, theirs, strict=True))
+        return apart, "convoys, each of which travels" in str(opt.explain())
+    finally:
+        convoys.MESSAGE = usual
 
 
 def nan_on_one(rank, **options):
@@ -173,6 +206,8 @@ def main(rank: int, store: str, folder: str) -> None:
         "clipped": error(of(clipped_sgd), sharded(), rank),
         "drawn": error(of(dp_sgd), sharded(), rank),
         "loss": error(of(polyak_sgd), sharded(), rank),
+        "wired": wired(rank),
+        "overlapped": overlapped(rank),
         "raise": nan_on_one(rank),
         "skip": nan_on_one(rank, nonfinite="skip"),
         "saved": saved(rank, folder),

@@ -84,7 +84,7 @@ def everywhere(members: Sequence[Member]) -> Callable[[Tensor], Tensor] | None:
     def gathered(each: Tensor) -> Tensor:
         found = each.new_zeros((len(members), len(held.units)))
         found[:, numbers] = each.reshape(len(members), -1)
-        all_reduce([found], mesh, axes, largest=False)
+        all_reduce([found], mesh, axes, False, found.dtype)()
         return found.reshape(-1, 1, 1)
 
     return gathered

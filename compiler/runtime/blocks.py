@@ -18,16 +18,16 @@ from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.runtime import rounding
 from normdsl.compiler.runtime.draws import numbered
-from normdsl.compiler.runtime.holding import Unit, rank_in
+from normdsl.compiler.runtime.holding import Unit
 from normdsl.compiler.runtime.homes import Place
 from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.members import Member
-from normdsl.compiler.runtime.shards import mesh_of
+from normdsl.compiler.runtime.shards import mesh_of, place_in
 from normdsl.compiler.runtime.ways import setting_of
 from normdsl.compiler.sharding.boxes import Region, common, holders
 from normdsl.compiler.sharding.boxes import whole as all_of
-from normdsl.compiler.sharding.rounds import Division, division
-from normdsl.expressions.shapes import Dim, Shape
+from normdsl.compiler.sharding.division import Division, Value, division
+from normdsl.expressions.shapes import Shape
 
 
 @attrs.define(eq=False)
@@ -68,10 +68,11 @@ class Block:
 
     Args:
         slots: the matrices, those of one owner next to one another.
+        convoy: with which others they cross.
     """
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
-        self.slots = tuple(slots)
+    def __init__(self, slots: Sequence[Slot], convoy: int) -> None:
+        self.slots, self.convoy = tuple(slots), convoy
         lead, held = slots[0], slots[0].member.held
         assert held is not None, "its parameter is divided"
         regions = held.regions(lead.unit)
@@ -80,15 +81,19 @@ class Block:
         self.stepper = lead.member.layout.stepper
         self.program: Program = self.stepper.program
         self.mesh: Any = mesh_of(self.param)
-        self.setting = setting_of(held, lead.unit)
+        self.setting = setting_of(lead.member.layout, self.param, held, lead.unit)
         self.division: Division = division(self.program, self.setting)
         self.regions: Sequence[Region] = regions
         self.cuts, self.dims = held.cuts, held.dims
-        self.holders = holders(held.cuts)
-        self.place = rank_in(self.param)
+        self.place = place_in(self.mesh)
+        self.peers = holders(held.cuts)[self.place]
         self.owners = _slices([slot.owner for slot in slots])
         self.own = self.owners.get(self.place, slice(0, 0))
         self.dtype = self.stepper.dtype(self.param)
+        narrow = self.setting.wire < self.setting.number
+        self.wire: torch.dtype = self.dtype
+        if narrow:
+            self.wire = getattr(torch, self.program.schedule.wire or "")
         #: For each matrix the number of its parameter in the bucket.
         self.numbers = torch.tensor([slot.number for slot in slots], device=self.param.device)
         self.homes = [[x for x in column if x is not None] for column in self._columns()]
@@ -131,19 +136,33 @@ class Block:
         one = torch.empty((), dtype=self.dtype, device=self.param.device)
         return one.expand(count, *self.setting.shape)
 
-    def axes(self, over: frozenset[Dim] | None, shape: Shape) -> list[int]:
+    def of_members(self, each: Tensor) -> Tensor:
+        """Return, of a bucket's, what belongs to its matrices, b × 1 × 1; a scalar as it is."""
+        return each[self.numbers].reshape(-1, 1, 1) if each.ndim else each
+
+    def travels_in(self, value: Value) -> torch.dtype:
+        """Return the dtype in which a value crosses."""
+        return self.wire if value.rounds else self.dtype
+
+    @property
+    def across(self) -> tuple[int, ...]:
+        """The axes of the mesh along which processes have parts, or other matrices."""
+        return tuple(k for k, cut in enumerate(self.cuts) if cut.axis is not None)
+
+    @property
+    def along(self) -> tuple[int, ...]:
+        """The axes of the mesh along which processes have the same."""
+        return tuple(k for k, cut in enumerate(self.cuts) if cut.axis is None)
+
+    def over(self, value: Value) -> tuple[int, ...]:
         """Return the axes of the mesh over which processes combine what they have of a value.
 
-        Args:
-            over: the axes of matrices that it is summed over; all for None. shape: of the value.
-                Where no axis of it is cut, who has nothing of the matrix learns it as well.
+        Where no axis of it is cut, who has nothing of the matrix learns it as well.
         """
-        alike = not {shape.rows, shape.cols} & self.setting.axes
-        return [
-            k
-            for k, (dim, cut) in enumerate(zip(self.dims, self.cuts, strict=True))
-            if over is None or dim in over or (alike and dim is None and cut.axis is not None)
-        ]
+        alike = not {value.shape.rows, value.shape.cols} & self.setting.axes
+        return tuple(
+            k for k in self.across if self.dims[k] in value.over or (alike and not self.dims[k])
+        )
 
     def parts(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the part of each matrix in what this process has of all parameters of a bucket."""

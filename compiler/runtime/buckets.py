@@ -66,7 +66,7 @@ class Bucket(ABC):
         self.stepper: Stepper = first.layout.stepper
         self.group = first.group
         self.params = [m.param for m in members]
-        self.done, self._fresh = first.done, first.fresh
+        self.done, self.fresh = first.done, first.fresh
         self._complex = first.param.is_complex()
         #: The processes that hold the parameters together; None if each has its own.
         self.mesh = mesh_of(first.param)
@@ -192,7 +192,7 @@ class Bucket(ABC):
     def count(self, ok: Tensor | None) -> None:
         """Count the step that members took, those of `ok` alone if that is given."""
         self.clocks.add_(1 if ok is None else ok)
-        self.done, self._fresh = self.done + 1, False
+        self.done, self.fresh = self.done + 1, False
         self._version = self.clocks._version
         if ok is not None and self.stepper.keeps and has_values(ok) and not bool(ok.all()):
             self._version = _STALE  # they do not refresh together any more
@@ -293,7 +293,7 @@ class Bucket(ABC):
         """What this step does with kept values, and for which members; None for all."""
         if not self.stepper.keeps:
             return refresh.KEEP, None
-        if self._fresh or not self.done:
+        if self.fresh or not self.done:
             return refresh.FIRST, None
         due = self._turns.get(self.stepper.place(-self.done))
         if due is None:

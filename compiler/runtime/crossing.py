@@ -13,101 +13,130 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.runtime.blocks import Block, Held
+from normdsl.compiler.sharding.division import Round, Value
 from normdsl.compiler.sharding.exchange import all_reduce, all_to_all
-from normdsl.compiler.sharding.rounds import Round, Value
 
 #: A block, what it has, and what of that crosses.
 Crossing = tuple[Block, Held, Round]
+#: A value of a block that moves, and whether it is gathered, or else scattered.
+Moving = tuple[Block, Held, Value, bool]
+#: What is combined, by the axes of the mesh, whether the largest counts, and the dtype.
+Terms = dict[tuple[tuple[int, ...], bool, torch.dtype], list[Tensor]]
+#: From which process, and where it goes.
+Coming = tuple[int, Tensor]
 
 
-def cross(crossing: Sequence[Crossing]) -> None:
-    """Let what blocks have after a round get where it is needed."""
-    _combine(crossing)
-    _move(crossing)
+def cross(crossing: Sequence[Crossing]) -> Iterator[None]:
+    """Let what blocks have after a round get where it is needed; yield while it is on its way."""
+    for hop in (_first_hop, _second_hop):
+        if begun := hop(crossing):
+            yield
+        for finish in begun:
+            finish()
 
 
-def _combine(crossing: Sequence[Crossing]) -> None:
-    """Sum and compare terms over processes, and send to all what an owner has."""
-    found: dict[tuple[tuple[int, ...], bool], list[Tensor]] = defaultdict(list)
+def _first_hop(crossing: Sequence[Crossing]) -> list[Callable[[], object]]:
+    """Begin what moves within a replica, what is summed, and what owners send to all."""
+    terms: Terms = defaultdict(list)
     for block, held, now in crossing:
         for value in now.summed + now.bounded:
             x = held.shards[value.name].contiguous().clone()
             held.shards[value.name] = x
-            found[tuple(block.axes(value.over, value.shape)), value in now.bounded].append(x)
+            terms[block.over(value), value in now.bounded, block.dtype].append(x)
         for value in now.spread:
             x = block.like(0).new_zeros((block.count, *block.lengths(value.shape)))
             if block.owned:
                 x[block.own] = held.owner[value.name]
             held.shards[value.name] = x
-            found[tuple(block.axes(None, value.shape)), False].append(x)
-    for (axes, largest), values in found.items():
-        all_reduce(values, crossing[0][0].mesh, axes, largest)
+            terms[tuple(range(block.mesh.ndim)), False, block.dtype].append(x)
+    return [*_moves(crossing), *_combined(crossing, terms)]
 
 
-def _move(crossing: Sequence[Crossing]) -> None:
-    """Put parts together at owners, and divide what owners have."""
-    if not any(now.gathered or now.scattered for _, _, now in crossing):
-        return
-    first = crossing[0][0]
-    count, here = len(first.regions), first.place
-    sent: list[list[Tensor]] = [[] for _ in range(count)]
-    sizes = [0] * count
-    taken: list[tuple[int, int, Callable[[Tensor], None]]] = []
+def _second_hop(crossing: Sequence[Crossing]) -> list[Callable[[], object]]:
+    """Begin to send along replicas what owners scattered: those of other replicas have zeros."""
+    terms: Terms = defaultdict(list)
     for block, held, now in crossing:
-        for value in now.gathered:
-            for owner, own in block.owners.items():
-                if here in block.holders[owner]:
-                    sent[owner].append(held.shards[value.name][own])
-            for source, size, take in _gathering(block, held, value):
-                sizes[source] += size
-                taken.append((source, size, take))
         for value in now.scattered:
+            if block.along:
+                how = block.along, False, block.travels_in(value)
+                terms[how].append(held.shards[value.name])
+    return _combined(crossing, terms)
+
+
+def _combined(crossing: Sequence[Crossing], terms: Terms) -> list[Callable[[], object]]:
+    mesh = crossing[0][0].mesh
+    return [all_reduce(values, mesh, *how) for how, values in terms.items()]
+
+
+def _moves(crossing: Sequence[Crossing]) -> Iterator[Callable[[], object]]:
+    """Begin to put parts together at owners, and to divide what owners have."""
+    every = [
+        (block, held, value, value in now.gathered)
+        for block, held, now in crossing
+        for value in now.gathered + now.scattered
+    ]
+    kinds: dict[tuple[tuple[int, ...], torch.dtype], list[Moving]] = defaultdict(list)
+    for x in every:
+        kinds[x[0].across, x[0].travels_in(x[2])].append(x)
+    for (axes, dtype), moving in kinds.items():
+        yield _moved(moving, axes, dtype)
+
+
+def _moved(every: Sequence[Moving], axes: Sequence[int], dtype: torch.dtype) -> Callable[[], None]:
+    """Begin to move values in one dtype, by one collective along the axes that cut them alike."""
+    first = every[0][0]
+    place = {k: j for j, k in enumerate(first.peers)}
+    sent: list[list[Tensor]] = [[] for _ in place]
+    coming: list[Coming] = []
+    for block, held, value, gathers in every:
+        if gathers:
+            for owner, own in block.owners.items():
+                if owner in place:
+                    sent[place[owner]].append(held.shards[value.name][own])
+            coming += _gathering(block, held, value)
+        else:
             if block.owned:
-                for k in range(count):
-                    sent[k].append(block.part(held.owner[value.name], value.shape, k))
-            for source, size, take in _scattering(block, held, value):
-                sizes[source] += size
-                taken.append((source, size, take))
-    received = all_to_all(sent, sizes, first.mesh, first.like(0))
-    done = [0] * count
-    for source, size, take in taken:
-        take(received[source][done[source] : done[source] + size])
-        done[source] += size
+                for k in block.peers:
+                    part = block.part(held.owner[value.name], value.shape, k)
+                    sent[place[k]].append(part)
+            coming += _scattering(block, held, value)
+    sizes = [0 for _ in place]
+    for source, part in coming:
+        sizes[place[source]] += part.numel()
+    begun = all_to_all(sent, sizes, first.mesh, axes, first.like(0).to(dtype))
+
+    def finish() -> None:
+        received, done = begun(), [0 for _ in place]
+        for source, part in coming:
+            k = place[source]
+            numbers = received[k][done[k] : done[k] + part.numel()]
+            part.copy_(numbers.reshape(part.shape))
+            done[k] += part.numel()
+
+    return finish
 
 
-def _gathering(
-    block: Block, held: Held, value: Value
-) -> Iterator[tuple[int, int, Callable[[Tensor], None]]]:
-    """Yield what comes to an owner: from whom, how many numbers, and what to do with them."""
+def _gathering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
+    """Yield what comes to an owner."""
     if not block.owned:
         return
     whole = block.like(0).new_empty((block.owned, *block.lengths(value.shape)))
     held.owner[value.arrives] = whole
-    for k in block.holders[block.place]:
-        part = block.part(whole, value.shape, k)
-        yield k, part.numel(), _filling(part)
+    for k in block.peers:
+        yield k, block.part(whole, value.shape, k)
 
 
-def _scattering(
-    block: Block, held: Held, value: Value
-) -> Iterator[tuple[int, int, Callable[[Tensor], None]]]:
-    """Yield what comes from owners."""
-    size = block.lengths(value.shape, block.place)
-    parts = block.like(0).new_empty((block.count, *size))
+def _scattering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
+    """Yield what comes from the owners of this replica; nothing of other owners' is there yet."""
+    parts = block.like(0).new_zeros((block.count, *block.lengths(value.shape, block.place)))
     held.shards[value.name] = parts
     for owner, own in block.owners.items():
-        yield owner, parts[own].numel(), _filling(parts[own])
-
-
-def _filling(part: Tensor) -> Callable[[Tensor], None]:
-    def fill(numbers: Tensor) -> None:
-        part.copy_(numbers.reshape(part.shape))
-
-    return fill
+        if owner in block.peers:
+            yield owner, parts[own]
 
 
 def any_of(flag: bool, block: Block) -> bool:
     """Return whether any process says so."""
     told = torch.tensor([float(flag)], device=block.param.device)
-    all_reduce([told], block.mesh, range(block.mesh.ndim), largest=True)
+    all_reduce([told], block.mesh, range(block.mesh.ndim), True, told.dtype)()
     return bool(told)

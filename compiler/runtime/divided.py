@@ -7,37 +7,27 @@ All parameters of a rule cross together, whatever their sizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import attrs
 import torch
 from torch import Tensor
-from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.phases import Phase
 from normdsl.compiler.runtime import running
 from normdsl.compiler.runtime.alone import owners
+from normdsl.compiler.runtime.block_step import BlockStep
 from normdsl.compiler.runtime.blocks import Block, Held, Slot
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.compiled import compiled
 from normdsl.compiler.runtime.crossing import any_of, cross
+from normdsl.compiler.runtime.forming import blocks, slots
 from normdsl.compiler.runtime.homes import Place, homes
 from normdsl.compiler.runtime.inputs import Known, Shares
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.shards import seen_as
-from normdsl.compiler.sharding.rounds import (
-    Division,
-    Part,
-    Round,
-    answer_name,
-    asked,
-    is_loss,
-    is_placed,
-    pointed,
-    surveyed,
-)
+from normdsl.compiler.sharding.division import Division, surveyed
+from normdsl.compiler.sharding.rounds import is_placed
 from normdsl.compiler.sharding.traffic import plan
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
@@ -57,7 +47,7 @@ class Divided(Bucket):
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
         super().__init__(members, maximize, uniform)
         dtypes = list(self._buffers(self.members[0]))
-        slots = list[Slot]()
+        every = list[Slot]()
         for k, (views, member) in enumerate(zip(self.views, self.members, strict=True)):
             views.update(owners(member))
             columns = list[list[Place]]()
@@ -65,12 +55,17 @@ class Divided(Bucket):
                 seen, parts = homes(member, field, dtype)
                 views.update(seen)
                 columns.append(parts)
-            slots += _slots(k, member, columns)
-        self.blocks = list(_blocks(slots))
+            every += slots(k, member, columns)
+        self.blocks = list(blocks(every))
         self._turns = {
             self.stepper.place(m.offset or 0): slice(0, len(self.members)) for m in self.members
         }
         self._failed = False
+
+    @property
+    def convoys(self) -> int:
+        """In how many convoys the members cross."""
+        return self.blocks[-1].convoy + 1
 
     @property
     def pieces(self) -> int:
@@ -84,20 +79,22 @@ class Divided(Bucket):
 
     def told(self) -> str:
         """Return where what is computed, what crosses, and where states are, for people."""
-        program, wire = self.stepper.program, self.blocks[0].dtype.itemsize
-        plans = [plan(program, attrs.evolve(b.setting, wire=wire)) for b in self.blocks]
+        plans = [plan(self.stepper.program, b.setting) for b in self.blocks]
         count, total = self.blocks[0].setting.processes, 0.0
         for block, own in zip(self.blocks, plans, strict=True):
             total += own.bytes * block.count
         owns = dict.fromkeys(x for own in plans for x in own.owner)
         at = f", {' and '.join(owns)} at the owner of each matrix" if owns else ""
-        sent = dict.fromkeys(f"{x.what} ({x.how})" for own in plans for x in own.sent)
+        sent = dict.fromkeys(f"{x.what} ({x.way})" for own in plans for x in own.sent)
         kept = dict.fromkeys(f"{name} {where}" for own in plans for name, _, where in own.states)
         states = f"; states: {', '.join(kept)}" if kept else ""
         crosses = ", ".join(sent) or "nothing"
+        apart = ""
+        if self.convoys > 1:
+            apart = f", in {self.convoys} convoys, each of which travels while others are computed"
         return (
             f"divided among {count} processes{at}{self._compiled}; what crosses: {crosses}, "
-            f"{total:,.0f} bytes that a process sends in a step{states}"
+            f"{total:,.0f} bytes that a process sends in a step{apart}{states}"
         )
 
     @property
@@ -115,22 +112,16 @@ class Divided(Bucket):
         return [self._numbers(block, block.division, context) for block in self.blocks]
 
     def _numbers(self, block: Block, division: Division, context: Context) -> dict[str, Any]:
-        t = self._of(block, self.t())
+        t = block.of_members(self.t())
         like = block.like(1)
         found = running.numbers(self.stepper, like, t, context.hyper, division.numbers)
         return dict(running.as_taken(self.stepper, found, like.dtype))
-
-    def _of(self, block: Block, each: Tensor) -> Tensor:
-        """Return what belongs to the members of a block, b × 1 × 1; a scalar of all as it is."""
-        if not each.ndim:
-            return each
-        return each[block.numbers].reshape(-1, 1, 1)
 
     def inputs(self, context: Context) -> list[Any]:
         """Return what says how much they contribute to a scalar of all layers."""
         counted = None
         if context.given is not None:
-            counted = torch.cat([self._of(block, context.given) for block in self.blocks])
+            counted = torch.cat([block.of_members(context.given) for block in self.blocks])
 
         def survey(node: Across, known: Known) -> Tensor:
             found = self._run(context, known, node)
@@ -223,26 +214,22 @@ class Divided(Bucket):
     ) -> list[tuple[Division, Held]]:
         """Return what processes have after all rounds: of a step, a survey, or before a phase."""
         self._failed = False
-        stages, first = list[_Stage](), 0
+        stages, first = list[BlockStep](), 0
         weights, grads = self.weights(), self.grads()
         for k, block in enumerate(self.blocks):
             division, once = block.division, context.numbers[k]
-            if isinstance(what, Across):
-                division = surveyed(block.program, block.setting, what)
-            elif what is not None:
-                division = pointed(block.program, block.setting, what)
             if what is not None:
+                division = surveyed(block.program, block.setting, what)
                 once = self._numbers(block, division, context)
             own = {"own": [x[first:][: block.count] if x.ndim else x for x in known.get("own", ())]}
             told = {**known, **{name: tuple(x) for name, x in own.items()}}
             told["answers"] = self._answers(block, first, known.get("answers", ()))
-            stages.append(_Stage(self, block, division, context, once, told, weights, grads))
+            stages.append(BlockStep(self, block, division, context, once, told, weights, grads))
             first += block.count
-        for k in range(max(len(x.division.rounds) for x in stages)):
-            now = [x for x in stages if k < len(x.division.rounds)]
-            for x in now:
-                x.compute(x.division.rounds[k])
-            cross([(x.block, x.held, x.division.rounds[k]) for x in now])
+        convoy = [[x for x in stages if x.block.convoy == k] for k in range(self.convoys)]
+        under_way = [_journey(x) for x in convoy]
+        while under_way:  # what one convoy sends travels while the others compute
+            under_way = [x for x in under_way if next(x, _ARRIVED) is not _ARRIVED]
         self._failed = any(x.failed for x in stages)
         return [(x.division, x.held) for x in stages]
 
@@ -275,134 +262,17 @@ class Divided(Bucket):
             _written(old, x, mask[block.own] if owned and mask is not None else mask)
 
 
-class _Stage:
-    """A step, or a survey, of a block as far as it has come.
+#: What a journey returns that is over.
+_ARRIVED = object()
 
-    Args:
-        bucket: of the block. block: the matrices. division: what is computed.
-        context: what they step with. once: numbers of the step. known: scalars of all layers.
-        weights, grads: what this process has of the parameters of the bucket.
-    """
 
-    def __init__(
-        self,
-        bucket: Divided,
-        block: Block,
-        division: Division,
-        context: Context,
-        once: Mapping[str, Any],
-        known: Known,
-        weights: Sequence[Tensor],
-        grads: Sequence[Tensor],
-    ) -> None:
-        self.bucket, self.block, self.division, self.once = bucket, block, division, once
-        self.held, self.failed = block.olds(), False
-        self._told = self._given(context, known)
-        size = block.here.rows[1], block.here.cols[1]
-        self.weights = block.stacked(block.parts(weights), size)
-        slope = block.stacked(block.parts(grads), size)
-        if context.given is not None:
-            slope = torch.where(bucket._of(block, context.given), slope, 0)
-        self.held.shards |= {"W": self.weights, "G": bucket.slope(slope)}
-        losses = {k for k, x in enumerate(asked(block.program)) if is_loss(x)}
-        for k, x in enumerate(known["answers"]):
-            (self._told if k in losses else self.held.shards)[answer_name(k)] = x
-
-    def _given(self, context: Context, known: Known) -> dict[str, Any]:
-        """Return what both sides are given beside numbers and arrays, for all members."""
-        block, bucket, found = self.block, self.bucket, dict[str, Any]()
-        device = block.param.device
-        if context.loss is not None:
-            loss = context.loss.to(device, block.dtype).reshape(1, 1, 1)
-            found["loss"] = loss.expand(block.count, 1, 1)
-        if block.program.layers:
-            found["layers"], found["own"] = known["layers"], known["own"]
-        if block.program.draws:
-            found["stream"] = bucket._of(block, bucket.streams())
-        return found
-
-    def compute(self, now: Round) -> None:
-        """Compute what the two sides do in a round."""
-        if now.shards is not None:
-            self.held.shards |= self._called(now.shards, owner=False)
-        if not self.block.owned:
-            return
-        if now.renew is not None:
-            self._renew(now.renew)
-        if now.owner is not None:
-            self.held.owner |= self._tried(now.owner, slice(0, self.block.owned))
-
-    def _renew(self, part: Part) -> None:
-        """Compute kept values anew, of those matrices of the owner whose turn it is."""
-        bucket, block, owner = self.bucket, self.block, self.held.owner
-        homes = [owner[self.division.olds[k]] for k in self.division.homes]
-        phase, due = _due(bucket, block)
-        if due is None:
-            owner |= dict(zip(self.division.kept, homes, strict=True))
-            return
-        new = self._tried(part, due, {str(block.program.phase): phase})
-        for name, old in zip(self.division.kept, homes, strict=True):
-            kept = [old[: due.start], new[name], old[due.stop :]]
-            owner[name] = torch.cat(kept) if due != slice(0, block.owned) else new[name]
-
-    def _tried(
-        self, part: Part, rows: slice, more: Mapping[str, Any] | None = None
-    ) -> dict[str, Tensor]:
-        """Return what an owner computes; where a factorisation fails, matrix by matrix, and NaN."""
-        try:
-            return self._called(part, owner=True, rows=rows, **(more or {}))
-        except LinAlgError:
-            if rows.stop - rows.start == 1:
-                self.failed = True
-                sizes = {x: self._size(x) for x in part.makes}
-                like = self.block.like(0)
-                return {x: like.new_full((1, *sizes[x]), torch.nan) for x in part.makes}
-        each = [self._tried(part, slice(k, k + 1), more) for k in range(rows.start, rows.stop)]
-        return {name: torch.cat([x[name] for x in each]) for name in part.makes}
-
-    def _size(self, name: str) -> tuple[int, int]:
-        return self.block.lengths(self.division.shapes[name])
-
-    def _called(
-        self, part: Part, owner: bool, rows: slice | None = None, **more: Any
-    ) -> dict[str, Tensor]:
-        """Call what one side computes, and return it by name."""
-        block = self.block
-        count = block.count if rows is None else rows.stop - rows.start
-        if rows is None:
-            which, like = slice(0, block.count), self.weights
-        else:
-            own = block.own.start
-            which, like = slice(own + rows.start, own + rows.stop), block.like(count)
-        given = {name: self._value(name, rows, which) for name in part.reads}
-        given |= {name: _part(x, which) for name, x in self.once.items()}
-        given |= {name: _part(x, which) for name, x in self._told.items()}
-        if part.draws:
-            given["places"] = self._places(which, owner)
-        whole = block.program.schedule.compile
-        function = compiled(part.function) if whole else part.function
-        made = function(like, **given, **more)
-        place = None if owner else block.place
-        sizes = (block.lengths(self.division.shapes[name], place) for name in part.makes)
-        return {
-            name: torch.as_tensor(x, dtype=block.dtype, device=like.device).expand(count, *size)
-            for name, x, size in zip(part.makes, made, sizes, strict=True)
-        }
-
-    def _value(self, name: str, rows: slice | None, which: slice) -> Tensor:
-        """Return a value that a part reads: of its side, or a copy that all processes have."""
-        if rows is None:
-            return self.held.shards[name]
-        if name in self.held.owner:
-            return self.held.owner[name][rows]
-        return self.held.shards["W" if name == "W_whole" else name][which]
-
-    def _places(self, which: slice, owner: bool) -> Tensor:
-        """Return the numbers of entries in their parameters, of parts or of whole matrices."""
-        block = self.block
-        size = block.setting.shape if owner else (block.here.rows[1], block.here.cols[1])
-        each = [slot.places(None if owner else block.place) for slot in block.slots[which]]
-        return torch.stack([x.reshape(size) for x in each])
+def _journey(stages: Sequence[BlockStep]) -> Iterator[None]:
+    """Go through all rounds of a convoy; yield whenever something is on its way."""
+    for k in range(max(len(x.division.rounds) for x in stages)):
+        now = [x for x in stages if k < len(x.division.rounds)]
+        for x in now:
+            x.compute(x.division.rounds[k])
+        yield from cross([(x.block, x.held, x.division.rounds[k]) for x in now])
 
 
 def _vector(parts: Sequence[Tensor]) -> Tensor:
@@ -415,23 +285,6 @@ def _finite(x: Tensor) -> Tensor:
     return torch.isfinite(x).all(-1).all(-1)
 
 
-def _part(x: Any, which: slice) -> Any:
-    """Return what belongs to some of the matrices, of a number for each; others as they are."""
-    if isinstance(x, tuple):
-        return tuple(_part(y, which) for y in x)
-    return x[which] if isinstance(x, Tensor) and x.ndim and len(x) > 1 else x
-
-
-def _due(bucket: Divided, block: Block) -> tuple[int, slice | None]:
-    """Return what this step does with kept values, and for which matrices of an owner."""
-    if bucket._fresh or not bucket.done:
-        return refresh.FIRST, slice(0, block.owned)
-    place = bucket.stepper.place(-bucket.done)
-    own = block.slots[block.own]
-    due = [k for k, x in enumerate(own) if bucket.stepper.place(x.member.offset or 0) == place]
-    return refresh.COMPUTE, slice(due[0], due[-1] + 1) if due else None
-
-
 def _written(olds: Sequence[Tensor], news: Tensor, mask: Tensor | None) -> None:
     """Write what is new of matrices where it is kept, of those alone for which a flag says so."""
     parts = [x.reshape(old.shape) for x, old in zip(news.unbind(), olds, strict=True)]
@@ -439,34 +292,3 @@ def _written(olds: Sequence[Tensor], news: Tensor, mask: Tensor | None) -> None:
         parts = [torch.where(m, x, old) for m, x, old in zip(mask, parts, olds, strict=True)]
     if parts:
         torch._foreach_copy_(list(olds), parts)
-
-
-def _slots(number: int, member: Member, columns: Sequence[Sequence[Place]]) -> list[Slot]:
-    """Return the matrices of a parameter, with the parts of its states that this process keeps."""
-    assert member.held is not None
-    units = member.held.units
-    return [
-        Slot(number, member, unit, owner, [parts[k] for parts in columns])
-        for k, (unit, owner) in enumerate(zip(units, member.owners, strict=True))
-    ]
-
-
-def _kind(slot: Slot) -> tuple[Any, ...]:
-    """Return what matrices of a block have in common: their size, and who holds what of them."""
-    held = slot.member.held
-    assert held is not None
-    return slot.unit.matrix.size, held.dims, held.regions(slot.unit)
-
-
-def _blocks(slots: Sequence[Slot]) -> Iterator[Block]:
-    """Yield the blocks of matrices: in each those of one owner and then those of one turn."""
-    found: dict[tuple[Any, ...], list[Slot]] = {}
-    for slot in slots:
-        found.setdefault(_kind(slot), []).append(slot)
-    for same in found.values():
-        yield Block(sorted(same, key=_order))
-
-
-def _order(slot: Slot) -> tuple[int, int]:
-    stepper = slot.member.layout.stepper
-    return slot.owner, stepper.place(slot.member.offset or 0) if stepper.keeps else 0

@@ -6,10 +6,9 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import attrs
-from torch import distributed
 
 from normdsl.compiler.runtime.layout import Layout
-from normdsl.compiler.runtime.shards import is_sharded
+from normdsl.compiler.runtime.shards import is_sharded, place_in
 from normdsl.compiler.runtime.view import Sizes, View
 from normdsl.compiler.sharding.boxes import (
     Box,
@@ -21,7 +20,6 @@ from normdsl.compiler.sharding.boxes import (
     shares,
     whole,
 )
-from normdsl.compiler.sharding.exchange import group_of, ranks_of
 from normdsl.expressions.shapes import Dim
 
 
@@ -135,7 +133,9 @@ def cuts_of(param: Any) -> tuple[Cut, ...]:
 def share_of(param: Any) -> Box:
     """Return which box of a parameter this process has, over the real numbers."""
     shape = (*param.shape, 2) if param.is_complex() else tuple(param.shape)
-    return shares(shape, cuts_of(param))[rank_in(param)] if is_sharded(param) else whole(shape)
+    if not is_sharded(param):
+        return whole(shape)
+    return shares(shape, cuts_of(param))[place_in(param.device_mesh)]
 
 
 def part_of(layout: Layout, held: Holding, place: int) -> Layout | None:
@@ -146,9 +146,3 @@ def part_of(layout: Layout, held: Holding, place: int) -> Layout | None:
     shape = tuple(length for _, length in share)
     view = layout.view.within(layout.shape, share)
     return Layout(layout.stepper, view, shape, layout, share)
-
-
-def rank_in(param: Any) -> int:
-    """Return which of the processes that hold a DTensor this one is."""
-    mesh = param.device_mesh
-    return ranks_of(mesh).index(distributed.get_rank(group_of(mesh)))

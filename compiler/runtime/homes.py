@@ -15,14 +15,22 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.fields import Field
-from normdsl.compiler.runtime.holding import Holding, Unit, rank_in
+from normdsl.compiler.runtime.holding import Holding, Unit
 from normdsl.compiler.runtime.layout import OWNER, Layout, is_native, real
 from normdsl.compiler.runtime.members import Member
-from normdsl.compiler.runtime.shards import aligned_state, is_sharded, local, seen_as, whole
+from normdsl.compiler.runtime.shards import (
+    aligned_state,
+    is_sharded,
+    local,
+    mesh_of,
+    place_in,
+    seen_as,
+    whole,
+)
 from normdsl.compiler.runtime.ways import setting_of, steps_alone
 from normdsl.compiler.sharding.boxes import Box, Cut, common, entries, holders, shares, within
 from normdsl.compiler.sharding.boxes import whole as all_of
-from normdsl.compiler.sharding.rounds import division
+from normdsl.compiler.sharding.division import division
 from normdsl.expressions.shapes import Shape
 
 #: A part of a state, or None if this process has none of a matrix's.
@@ -103,12 +111,14 @@ class Kept:
         return all(self.box(k, process)[1:] == part[1:] for process, part in parts for k in every)
 
 
-def kept(layout: Layout, held: Holding, owners: Sequence[int], field: Field) -> list[Kept]:
+def kept(
+    layout: Layout, param: Any, held: Holding, owners: Sequence[int], field: Field
+) -> list[Kept]:
     """Return how processes keep a state: of the parameter's shape, or piece after piece.
 
     Args:
-        layout: how the parameter steps. held: what processes hold. owners: of its matrices.
-        field: the state.
+        layout: how the parameter steps. param: the parameter. held: what processes hold.
+        owners: of its matrices. field: the state.
     """
     place, program = layout.fields.index(field), layout.stepper.program
     own: list[int | None] = []
@@ -116,7 +126,7 @@ def kept(layout: Layout, held: Holding, owners: Sequence[int], field: Field) -> 
         if steps_alone(layout, held):
             own.append(None if is_native(field) else owner)
         else:
-            owned = division(program, setting_of(held, unit)).owned[place]
+            owned = division(program, setting_of(layout, param, held, unit)).owned[place]
             own.append(owner if owned else None)
     if is_native(field):
         return [Kept(field.name, layout.shape, held.units, own, held, field)]
@@ -138,11 +148,11 @@ def homes(member: Member, field: Field, dtype: torch.dtype) -> tuple[dict[str, A
     held, param = member.held, member.param
     assert held is not None, "the parameter is divided"
     seen, places = dict[str, Any](), list[Place]()
-    for each in kept(member.layout, held, member.owners, field):
+    for each in kept(member.layout, param, held, member.owners, field):
         if is_native(field) and each.is_regular:
             own = torch.empty_like(real(local(param)), dtype=dtype, requires_grad=False)
             own.copy_(aligned_state(member.state[field.name], param))
-            share = held.shares[rank_in(param)]
+            share = held.shares[place_in(mesh_of(param))]
             seen[each.key] = seen_as(own, param)
             places += [u.matrix.part(own, share) for u in held.units]
         else:
@@ -153,7 +163,7 @@ def homes(member: Member, field: Field, dtype: torch.dtype) -> tuple[dict[str, A
 
 def _home(each: Kept, member: Member, dtype: torch.dtype) -> tuple[Any, list[Place]]:
     """Return what a process has of a state, as users see it, and that of each matrix."""
-    here, old = rank_in(member.param), member.state[each.key]
+    here, old = place_in(mesh_of(member.param)), member.state[each.key]
     boxes = [each.box(k, here) for k in range(len(each.units))]
     sizes = [entries(box) for box in boxes]
     flat = torch.empty(sum(sizes), dtype=dtype, device=member.param.device)
@@ -195,7 +205,7 @@ def _seen(each: Kept, home: Tensor, param: Any) -> Any:
         return home
     pairs = zip(each.cuts, param.placements, strict=True)
     places = [_placement(cut, int(each.is_one), old) for cut, old in pairs]
-    box = each.box(0, rank_in(param))
+    box = each.box(0, place_in(mesh_of(param)))
     size = (each.size[0], *(length for _, length in box[1:]))
     part = home.view(size[1:] if each.is_one else size)
     shape, stride = torch.Size(each.shape), torch.empty(each.shape, device="meta").stride()

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import attrs
 from torch import Tensor
 
-from normdsl.compiler.runtime.holding import Holding, part_of, rank_in
+from normdsl.compiler.runtime.holding import Holding, part_of
 from normdsl.compiler.runtime.layout import Layout
 from normdsl.compiler.runtime.nonfinite import Subject
+from normdsl.compiler.runtime.shards import mesh_of, place_in
 from normdsl.compiler.runtime.tuples import Neighbour
 from normdsl.compiler.runtime.ways import steps_alone
 
@@ -57,14 +58,14 @@ class Member:
         """
         if self.held is None or not self.steps_alone:
             return self.layout
-        return part_of(self.layout, self.held, rank_in(self.param))
+        return part_of(self.layout, self.held, place_in(mesh_of(self.param)))
 
     @property
     def numbers(self) -> list[int]:
         """Which of its matrices these are."""
         if self.held is None or not self.steps_alone:
             return list(range(sum(b for b, _, _ in self.layout.sizes)))
-        return self.held.within(self.held.shares[rank_in(self.param)])
+        return self.held.within(self.held.shares[place_in(mesh_of(self.param))])
 
     @property
     def where(self) -> Subject:

@@ -14,13 +14,12 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.holding import rank_in
 from normdsl.compiler.runtime.homes import Kept, kept
 from normdsl.compiler.runtime.layout import OWNER, Layout
-from normdsl.compiler.runtime.shards import is_sharded
+from normdsl.compiler.runtime.shards import is_sharded, place_in
 from normdsl.compiler.runtime.ways import held
-from normdsl.compiler.sharding.boxes import Box, Cut, common, entries, shares, within
-from normdsl.compiler.sharding.exchange import all_to_all
+from normdsl.compiler.sharding.boxes import Box, Cut, common, entries, holders, shares, within
+from normdsl.compiler.sharding.exchange import all_reduce, all_to_all
 
 
 @attrs.frozen(eq=False)
@@ -77,45 +76,51 @@ def _owned(
     holding = held(layout, param)
     assert holding is not None, "what is owned is not gathered"
     for field in layout.fields:
-        for each in kept(layout, holding, owners, field):
+        for each in kept(layout, param, holding, owners, field):
             if not is_sharded(state[each.key]):
                 yield _Owned(param, each, state[each.key])
 
 
 def _exchanged(mesh: Any, owned: Sequence[_Owned]) -> list[Any]:
-    """Return the states as DTensors, by one collective."""
+    """Return the states as DTensors, by one collective, and a second one along other axes."""
     from torch.distributed.tensor import DTensor, Replicate, Shard
 
     last = mesh.ndim - 1
     cuts = tuple(Cut(0 if k == last else None, mesh.size(k)) for k in range(mesh.ndim))
     placements = [Shard(0) if k == last else Replicate() for k in range(mesh.ndim)]
-    here, count = rank_in(owned[0].param), mesh.size()
-    sent: list[list[Tensor]] = [[] for _ in range(count)]
-    sizes, wanted = [0] * count, list[tuple[int, Tensor]]()
-    found = []
+    here, peers = place_in(mesh), holders(cuts)[place_in(mesh)]
+    sent: list[list[Tensor]] = [[] for _ in peers]
+    sizes, wanted = [0 for _ in peers], list[tuple[int, Tensor]]()
+    parts: list[Tensor] = []
     for x in owned:
         targets = [_of_all(x.kept, box) for box in shares(x.kept.shape, cuts)]
         for k, box, part in x.parts(here):
             if here in x.kept.sources(k):
-                for j, target in enumerate(targets):
-                    sent[j].append(part[within(common(box, target), box)])
-        own = x.value.new_empty([length for _, length in targets[here]])
+                for j, peer in enumerate(peers):
+                    sent[j].append(part[within(common(box, targets[peer]), box)])
+        own = x.value.new_zeros([length for _, length in targets[here]])
         for k in range(len(x.kept.units)):
             for source in x.kept.sources(k):
-                box = common(x.kept.box(k, source), targets[here])
-                sizes[source] += entries(box)
-                wanted.append((source, own[within(box, targets[here])]))
-        own = own[0] if x.kept.is_one else own
+                if source in peers:
+                    box = common(x.kept.box(k, source), targets[here])
+                    sizes[peers.index(source)] += entries(box)
+                    wanted.append((peers.index(source), own[within(box, targets[here])]))
+        parts.append(own)
+    received = all_to_all(sent, sizes, mesh, [last], owned[0].value)()
+    done = [0 for _ in peers]
+    for j, part in wanted:
+        part.copy_(received[j][done[j] :][: part.numel()].reshape(part.shape))
+        done[j] += part.numel()
+    if last:  # from whoever has it to the others along other axes, which have zeros
+        all_reduce(parts, mesh, range(last), False, owned[0].value.dtype)()
+    found = []
+    for x, own in zip(owned, parts, strict=True):
         shape = torch.Size(x.kept.shape)
         stride = torch.empty(shape, device="meta").stride()
+        part = own[0] if x.kept.is_one else own
         found.append(
-            DTensor.from_local(own, mesh, placements, run_check=False, shape=shape, stride=stride)
+            DTensor.from_local(part, mesh, placements, run_check=False, shape=shape, stride=stride)
         )
-    received = all_to_all(sent, sizes, mesh, owned[0].value)
-    done = [0] * count
-    for source, part in wanted:
-        part.copy_(received[source][done[source] :][: part.numel()].reshape(part.shape))
-        done[source] += part.numel()
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from normdsl.compiler.runtime.ambient import as_scheduled
 from normdsl.compiler.runtime.functional import Functional
+from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.runtime.sharing import scalars
+from normdsl.compiler.runtime.wired import wired
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError
 from normdsl.schedules.schedule import Schedule, exact
@@ -24,6 +28,8 @@ def schedule_error(
     weights: Tensor | None = None,
     losses: Iterable[Any] | None = None,
     objectives: Iterable[Callable[[Tensor], Tensor]] | None = None,
+    processes: int = 8,
+    cut: str = "rows",
     **hyper: Any,
 ) -> list[float]:
     """Return how far a schedule takes the weights from where the exact one does, step by step.
@@ -37,11 +43,14 @@ def schedule_error(
         losses: one per step, for rules that read the loss.
         objectives: one per step, the loss as a function of the weights, for rules that ask for it
             at other points.
+        processes: how many share the steps, if the schedule rounds what they send; this one plays
+            all of them. cut: what is divided among them, as `rule.plan` takes it.
         hyper: hyper-parameters.
 
     Raises:
         GradientError: for gradients or weights the rule cannot take.
         DeclarationError: for a rule over several parameters.
+        HyperparameterError: for no processes, or another word for what is cut.
 
     Example:
         >>> import normdsl as nd
@@ -64,19 +73,31 @@ def schedule_error(
     values = [None] * len(slopes) if losses is None else list(losses)
     functions = [None] * len(slopes) if objectives is None else list(objectives)
     given = [*zip(slopes, values, functions, strict=True)]
-    runs = [_run(declaration, s, start, given, hyper) for s in (schedule, exact)]
+    shared = partial(Wired, processes=processes, cut=cut)
+    runs = [
+        _run(make(declaration.sized(complete(declaration, hyper)), s), start, given, hyper)
+        for make, s in ((shared, schedule), (Functional, exact))
+    ]
     moved = [[(w - start).double() for w in run] for run in runs]
     return [_relative(x, y) for x, y in zip(*moved, strict=True)]
 
 
+class Wired(Functional):
+    """A rule of known lengths as functions, which round what processes would send."""
+
+    def __init__(self, declaration: Rule, schedule: Schedule, processes: int, cut: str) -> None:
+        super().__init__(declaration, schedule)
+        self.stepper = wired(self.stepper, processes, cut)
+        self.joined = scalars((self.stepper,))
+
+
 def _run(
-    declaration: Rule,
-    schedule: Schedule,
+    pure: Functional,
     start: Tensor,
     given: Sequence[tuple[Tensor, Any, Any]],
     hyper: dict[str, Any],
 ) -> list[Tensor]:
-    pure, w, path = Functional(declaration, schedule), start, []
+    w, path = start, []
     state = pure.init(w, **hyper)
     for g, loss, objective in given:
         w, state = pure.update(g, state, w, loss=loss, objective=objective, **hyper)

@@ -124,6 +124,14 @@ def is_settled(param: Any) -> bool:
     return not any(x.is_partial() for x in param.placements)
 
 
+def place_in(mesh: Any) -> int:
+    """Return the number of this process in a mesh, whose last axis runs fastest."""
+    found = 0
+    for k, at in enumerate(mesh.get_coordinate()):
+        found = found * int(mesh.size(k)) + int(at)
+    return found
+
+
 def agreed(flags: Tensor, meshes: Sequence[Any]) -> Tensor:
     """Return where all processes of the meshes say true: one reduction for each axis of a mesh."""
     for mesh in meshes:

@@ -11,9 +11,18 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.functions import beside
 from normdsl.compiler.runtime import draws, running
-from normdsl.compiler.runtime.holding import Holding, part_of, rank_in
+from normdsl.compiler.runtime.holding import Holding, part_of
 from normdsl.compiler.runtime.layout import OWNER, STEP, Layout, is_native, real
-from normdsl.compiler.runtime.shards import is_sharded, local, placed, replicated, seen_as, whole
+from normdsl.compiler.runtime.shards import (
+    is_sharded,
+    local,
+    mesh_of,
+    place_in,
+    placed,
+    replicated,
+    seen_as,
+    whole,
+)
 from normdsl.compiler.runtime.tuples import Neighbour
 from normdsl.compiler.runtime.view import Flat
 from normdsl.compiler.runtime.ways import held, steps_alone
@@ -84,7 +93,7 @@ def _started_alone(
     layout: Layout, param: Any, by: Holding, start: Callable[[Layout, Tensor], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     """Return the state of the matrices that a process has whole."""
-    own, part = local(param), part_of(layout, by, rank_in(param))
+    own, part = local(param), part_of(layout, by, place_in(mesh_of(param)))
     if part is not None:
         state = start(part, own)
     else:

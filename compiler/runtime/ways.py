@@ -11,8 +11,8 @@ from typing import Any
 
 from normdsl.compiler.runtime.holding import Holding, Unit, holding
 from normdsl.compiler.runtime.layout import Layout
-from normdsl.compiler.sharding.cut import Setting
-from normdsl.compiler.sharding.rounds import why_not_divided
+from normdsl.compiler.sharding.division import why_not_divided
+from normdsl.compiler.sharding.setting import Setting, wire_bytes
 
 
 def held(layout: Layout, param: Any) -> Holding | None:
@@ -29,7 +29,7 @@ def why_gathered(layout: Layout, param: Any) -> str:
         return "as it asks for the whole Hessian"
     if steps_alone(layout, found):
         return "as it averages over workers" if program.workers else ""
-    settings = dict.fromkeys(setting_of(found, unit) for unit in found.units)
+    settings = dict.fromkeys(setting_of(layout, param, found, unit) for unit in found.units)
     return next(filter(None, (why_not_divided(program, x) for x in settings)), "")
 
 
@@ -38,8 +38,10 @@ def steps_alone(layout: Layout, found: Holding) -> bool:
     return found.lies_whole and len(layout.sizes) == 1
 
 
-def setting_of(found: Holding, unit: Unit) -> Setting:
+def setting_of(layout: Layout, param: Any, found: Holding, unit: Unit) -> Setting:
     """Return for which weights the step of a matrix is divided."""
     axes = frozenset(dim for dim in found.dims if dim is not None)
     replicas = math.prod(cut.count for cut in found.cuts if cut.axis is None)
-    return Setting(unit.matrix.size, axes, len(found.shares), replicas=replicas)
+    number = layout.stepper.dtype(param).itemsize
+    wire = wire_bytes(layout.stepper.program.schedule, number)
+    return Setting(unit.matrix.size, axes, len(found.shares), replicas, number, wire)

@@ -14,72 +14,15 @@ from typing import Any
 import attrs
 import networkx
 
-from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.value_types import Type, Types
-from normdsl.compiler.sharding.placement import Axes, Held, Placement, form, placement
-from normdsl.errors import HyperparameterError
+from normdsl.compiler.sharding.placement import Held, Placement, form, placement
+from normdsl.compiler.sharding.setting import Setting
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Draw, Query, Stream
 from normdsl.expressions.recursion import Before
-from normdsl.expressions.shapes import Dim, are_lengths
-from normdsl.near import did_you_mean
 
 _ALL, _OWNER = "all processes", "the owner"
-
-
-@attrs.frozen
-class Setting:
-    """For which weights a step is divided, and among how many.
-
-    Args:
-        shape: rows and columns of W. axes: which of them are cut. processes: that hold W.
-        wire: bytes of a number that is sent. replicas: how many times they hold all of W.
-    """
-
-    shape: tuple[int, int]
-    axes: Axes
-    processes: int
-    wire: int = 4
-    replicas: int = 1
-
-    @property
-    def parts(self) -> int:
-        """Among how many processes one copy of W is divided."""
-        return self.processes // self.replicas
-
-    def bytes_of(self, x: Expr) -> int:
-        """Return the bytes of all of a value."""
-        rows, cols = lengths_of(x.shape, self.shape)
-        return rows * cols * self.wire
-
-
-_CUTS = {
-    "rows": frozenset({Dim.M}),
-    "cols": frozenset({Dim.N}),
-    "both": frozenset({Dim.M, Dim.N}),
-    "none": frozenset[Dim](),
-}
-
-
-def setting_of(shape: tuple[int, int], processes: int, cut: str) -> Setting:
-    """Return for which weights a step is divided, in a user's words.
-
-    Raises:
-        HyperparameterError: for what is no cut, no shape, or no number of processes.
-    """
-    asked = f"plan a step of processes={processes!r}, cut={cut!r}, shape={shape!r}"
-    if cut not in _CUTS:
-        raise HyperparameterError(
-            asked, why="there is no such cut", hint=did_you_mean(cut, _CUTS, "there are")
-        )
-    if not are_lengths(shape) or not isinstance(processes, int) or processes < 1:
-        raise HyperparameterError(
-            asked,
-            why="a matrix has two positive lengths, and one process or more hold it",
-            hint="say shape=(512, 2048), processes=8",
-        )
-    return Setting((shape[0], shape[1]), _CUTS[cut], processes)
 
 
 @attrs.frozen(eq=False)
@@ -212,7 +155,6 @@ def _edges(
     fixed: bool,
 ) -> Iterator[Edge]:
     """Yield the edges of an array: (from, to, price), without a price where none is high enough."""
-    size, count = setting.bytes_of(x), setting.processes
     kept = form(x.shape, setting.axes)
     if own is None:
         yield x, _OWNER, None
@@ -221,14 +163,14 @@ def _edges(
     else:
         yield _ALL, x, 1  # of equals, what all processes compute: their work is even
         if own.is_reduced:
-            yield x, _OWNER, 2 * size
+            yield x, _OWNER, setting.price(x, "summed")
     if users and own is not None and own.held is Held.PARTS:
         there = ("to the owner", x)
-        yield x, there, max(1, size // count)
+        yield x, there, setting.price(x, "gathered")
         yield from ((there, user, None) for user in users)
     if (users or is_root) and not fixed:
         back = ("to all", x)
-        yield back, x, max(1, size // setting.parts) if kept is Held.PARTS else 2 * size
+        yield back, x, setting.price(x, "scattered" if kept is Held.PARTS else "spread")
         if kept is not None:
             yield from ((user, back, None) for user in users)
             if is_root:

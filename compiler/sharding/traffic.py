@@ -6,18 +6,14 @@ from collections.abc import Iterator
 
 import attrs
 
-from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.sharding.cut import Setting
+from normdsl.compiler.sharding.convoys import Load, convoys
+from normdsl.compiler.sharding.division import Division, division, surveyed, why_not_divided
+from normdsl.compiler.sharding.owners import dealt
 from normdsl.compiler.sharding.placement import Held, form
-from normdsl.compiler.sharding.rounds import (
-    Division,
-    division,
-    is_placed,
-    pointed,
-    surveyed,
-    why_not_divided,
-)
+from normdsl.compiler.sharding.rounds import is_placed
+from normdsl.compiler.sharding.setting import Setting
+from normdsl.errors import HyperparameterError
 from normdsl.expressions.shapes import Dim, Shape
 from normdsl.show.grid import Grid
 
@@ -44,6 +40,7 @@ class Sent:
         what: the author's name of it, or its formula. shape: its symbols. how: it crosses.
         after: which round of computation.
         bytes: what a process sends for one matrix, on average over processes and owners.
+        dtype: in which it travels, if that is not the one of the step.
     """
 
     what: str
@@ -51,6 +48,12 @@ class Sent:
     how: str
     after: int
     bytes: float
+    dtype: str = ""
+
+    @property
+    def way(self) -> str:
+        """How it crosses, and in which dtype."""
+        return f"{self.how}, in {self.dtype}" if self.dtype else self.how
 
 
 @attrs.frozen(repr=False)
@@ -61,7 +64,9 @@ class ShardingPlan:
         rule: its name. setting: the matrix, what is cut, and among how many.
         states: of each its name, its symbols, and where it is kept.
         sent: what crosses. owner: what an owner computes, in words.
-        collectives: how many a step has for all matrices together, besides those of flags.
+        collectives: how many a step has for all matrices of a convoy together, besides those of
+            flags. convoys: in how many such matrices cross, of which one travels while others are
+            computed; an optimizer with matrices of several sizes says its own, `opt.explain()`.
         flags: how many flags are reduced: whether all may step, and whether all is finite.
         why: why each process computes all of it instead, if it does.
     """
@@ -73,6 +78,7 @@ class ShardingPlan:
     owner: tuple[str, ...]
     collectives: int
     flags: int = 2
+    convoys: int = 1
     why: str = ""
 
     @property
@@ -84,21 +90,23 @@ class ShardingPlan:
     def share(self) -> float:
         """The same over the bytes of the matrix."""
         m, n = self.setting.shape
-        return self.bytes / (m * n * self.setting.wire)
+        return self.bytes / (m * n * self.setting.number)
 
     def _grid(self) -> Grid:
         m, n = self.setting.shape
-        head = (
-            f"{self.rule}: W {m}×{n}, {_AXES[self.setting.axes]} cut among "
-            f"{self.setting.processes} processes"
-        )
-        size = m * n * self.setting.wire
+        setting = self.setting
+        among = setting.parts if setting.axes else setting.processes
+        head = f"{self.rule}: W {m}×{n}, {_AXES[setting.axes]} cut among {among} processes"
+        if setting.axes and setting.replicas > 1:
+            head += f", in each of {setting.replicas} replicas"
+        size = m * n * self.setting.number
         rows = [["state", name, shape, place, ""] for name, shape, place in self.states]
-        rows += [["crosses", x.what, x.shape, x.how, f"{x.bytes / size:.3g}"] for x in self.sent]
+        rows += [["crosses", x.what, x.shape, x.way, f"{x.bytes / size:.3g}"] for x in self.sent]
         at = f"Computed at an owner: {', '.join(self.owner)}." if self.owner else ""
+        which = "all matrices" if self.convoys == 1 else f"each of {self.convoys} convoys"
         total = (
             f"A process sends {self.share:.3g} of W for it in a step, in {self.collectives} "
-            f"collectives for all matrices, and {self.flags} flags."
+            f"collectives for {which}, and {self.flags} flags."
         )
         if self.why:
             total = f"Each process computes all of it, {self.why}; parts are gathered for that."
@@ -115,27 +123,44 @@ class ShardingPlan:
         return self._grid().html()
 
 
-def plan(program: Program, setting: Setting) -> ShardingPlan:
+def plan(program: Program, setting: Setting, matrices: int = 1) -> ShardingPlan:
     """Return the sharding plan of a lowered rule.
 
     Args:
-        program: the rule. setting: the matrix and the processes.
+        program: the rule. setting: the matrix and the processes. matrices: how many there are.
+
+    Raises:
+        HyperparameterError: if there is none.
     """
+    if not isinstance(matrices, int) or matrices < 1:
+        raise HyperparameterError(
+            f"plan a step of matrices={matrices!r}",
+            why="there is one matrix or more that step together",
+            hint="say matrices=48, or leave it out for one",
+        )
     name = program.declaration.name
     why = why_not_divided(program, setting)
     if why:
         return ShardingPlan(name, setting, (), tuple(_gathered(program, setting)), (), 0, why=why)
     whole = division(program, setting)
-    parts = [surveyed(program, setting, node) for node in program.layers]
-    parts += [pointed(program, setting, x) for x in program.phases if is_placed(x)]
+    before = [*program.layers, *filter(is_placed, program.phases)]
+    parts = [surveyed(program, setting, x) for x in before]
     states = tuple(
         (field.name, str(Shape(*field.dims)), _place(Shape(*field.dims), owned, setting))
         for field, owned in zip(program.fields, whole.owned, strict=True)
     )
-    sent = tuple(x for each in (*parts, whole) for x in _sent(each, setting))
+    wire = program.schedule.wire if setting.wire < setting.number else None
+    sent = tuple(x for each in (*parts, whole) for x in _sent(each, wire or ""))
     count = sum(_collectives(each) for each in (*parts, whole))
     owns = tuple(dict.fromkeys(x for each in (*parts, whole) for x in each.owns))
-    return ShardingPlan(name, setting, states, sent, owns, count, 2 + whole.may_fail)
+    flags, crossing = 2 + whole.may_fail, _convoys(whole, matrices)
+    return ShardingPlan(name, setting, states, sent, owns, count, flags, crossing)
+
+
+def _convoys(own: Division, matrices: int) -> int:
+    setting = own.setting
+    owners = dealt([setting.shape] * matrices, setting.processes)
+    return max(convoys([Load(setting, owner, own.moves) for owner in owners])) + 1
 
 
 def _place(shape: Shape, owned: bool, setting: Setting) -> str:
@@ -144,42 +169,37 @@ def _place(shape: Shape, owned: bool, setting: Setting) -> str:
     return "in parts" if form(shape, setting.axes) is Held.PARTS else "on all"
 
 
-def _sent(own: Division, setting: Setting) -> Iterator[Sent]:
+def _sent(own: Division, wire: str) -> Iterator[Sent]:
     """Yield what crosses in a step, or in what comes before it."""
     for k, each in enumerate(own.rounds):
         for kind, how in _HOW.items():
             for value in getattr(each, kind):
-                rows, cols = lengths_of(value.shape, setting.shape)
-                size = rows * cols * setting.wire * _multiple(kind, setting)
-                yield Sent(value.told, str(value.shape), how, k, size)
-
-
-def _multiple(kind: str, setting: Setting) -> float:
-    """Return how often a process sends a value, on average over processes and owners."""
-    count, parts = setting.processes, setting.parts
-    multiples = {
-        "gathered": (parts - 1) / parts / count,
-        "scattered": (count - 1) / count / parts,
-        "spread": 2 * (count - 1) / count,
-        "summed": 2 * (parts - 1) / parts,
-        "bounded": 2 * (parts - 1) / parts,
-    }
-    return multiples[kind]
+                size, dtype = value.bytes * own.setting.sends(kind), wire if value.rounds else ""
+                yield Sent(value.told, str(value.shape), how, k, size, dtype)
 
 
 def _collectives(own: Division) -> int:
-    found = 0
+    """Return how many there are: one that moves, and one for each axis of the mesh of reductions.
+
+    Of a mesh with an axis for rows, columns and replicas, where there are such.
+    """
+    found, setting = 0, own.setting
+    replicas: set[Dim | None] = {None} if setting.replicas > 1 else set()
     for each in own.rounds:
-        found += bool(each.gathered or each.scattered)
-        found += len({value.over for value in (*each.summed, *each.spread)})
-        found += len({value.over for value in each.bounded})
+        narrow = setting.wire < setting.number
+        found += len({narrow and value.rounds for value in (*each.gathered, *each.scattered)})
+        sums = {(frozenset[Dim | None](value.over), False) for value in each.summed}
+        sums |= {(frozenset(replicas), narrow and value.rounds) for value in each.scattered}
+        sums |= {(frozenset(setting.axes | replicas), False) for _ in each.spread}
+        found += sum(len(axes) for axes, _ in sums)
+        found += sum(map(len, {value.over for value in each.bounded}))
     return found
 
 
 def _gathered(program: Program, setting: Setting) -> Iterator[Sent]:
     """Yield what is gathered where every process computes all: weights, gradient, like states."""
     count, (m, n) = setting.processes, setting.shape
-    size = m * n * setting.wire * (count - 1) / count
+    size = m * n * setting.number * (count - 1) / count
     names = ["W", "G", *(f.name for f in program.fields if f.dims == (Dim.M, Dim.N))]
     for name in names:
         yield Sent(name, "m×n", "parts → all", 0, size)

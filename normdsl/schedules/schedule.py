@@ -32,6 +32,7 @@ _WHAT = {
 }
 _ROUNDINGS = ("nearest", "stochastic")
 _KEPT = ("float16", "bfloat16", "float32", "float64")
+_WIRES = ("bfloat16", "float32")
 
 
 def _pairs(state: Any) -> Any:
@@ -79,11 +80,20 @@ class Schedule:
             the gap between two numbers, 2⁻⁸ of them and less, is lost if rounded to the nearest, so
             that an average with β = 0.999 stands still; by chance it arrives on average. The random
             bits are functions of seed, parameter, step and entry.
+        wire: name of the dtype in which parts of matrices travel between processes, to the owner
+            of a matrix and back, `"bfloat16"` or `"float32"`, if it is narrower than that of the
+            computation; None for the latter. Who receives a value computes with what was sent, who
+            sends it keeps it as it was, and all replicas receive the same. Sums, maxima, single
+            numbers, and what depends on the weights, beside which a step is small, travel as they
+            are. In bfloat16 an entry is off by up to 2⁻⁹ of it, so that polar factors and roots of
+            matrices whose singular values are further apart, or of deficient rank, are those of
+            that noise in part: `nd.schedule_error` measures it on gradients. Where no matrix has
+            an owner, and in one process, nothing is changed.
 
     Raises:
         DeclarationError: for an unknown dtype, a method without a kernel for its role, a refresh
-            that is not a whole number ≥ 1, or stochastic rounding of states in another dtype than
-            bfloat16.
+            that is not a whole number ≥ 1, stochastic rounding of states in another dtype than
+            bfloat16, or a dtype of the wire that would lose more than digits, or nothing.
 
     Example:
         >>> import normdsl as nd
@@ -102,6 +112,7 @@ class Schedule:
     stagger: bool = True
     state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
     rounding: str = "nearest"
+    wire: str | None = None
 
     def grid(self) -> Grid:
         """Return it as a table: each setting, its value, and whether that is the default."""
@@ -156,6 +167,7 @@ class Schedule:
                     hint=did_you_mean(name, _KEPT, "the dtypes are"),
                 )
         _require_rounding(self.rounding, kept)
+        _require_wire(self.wire)
 
 
 def _require_role(role: str, method: object, methods: str) -> None:
@@ -181,6 +193,22 @@ def _require_rounding(rounding: object, dtypes: Sequence[str | None]) -> None:
             f"are kept in {', '.join(d or 'the dtype of the computation' for d in dtypes)}",
             hint='add state="bfloat16", or state={"v": "bfloat16"} for some of them',
         )
+
+
+def _require_wire(dtype: object) -> None:
+    if dtype in (None, *_WIRES):
+        return
+    told = {
+        "float16": "beyond 65504 it is infinite, and gradients below 6e-8 are 0 in it",
+        "float64": "a step is computed in float32 or float64, and travels so by itself",
+    }
+    raise DeclarationError(
+        f"schedule the wire in {shown(dtype)}",
+        why=told.get(
+            str(dtype), "parts of matrices travel in a floating dtype with the range of float32"
+        ),
+        hint=did_you_mean(str(dtype), _WIRES, "the choices are None,"),
+    )
 
 
 #: The specification: SVD and symmetric eigenvalues, in float64.

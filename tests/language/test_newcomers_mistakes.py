@@ -209,6 +209,7 @@ MEANT = {
     "field": (lambda: nd.Schedule(pollar=nd.SVD()), "polar"),
     "dtype": (lambda: nd.Schedule(dtype="flaot32"), "float32"),
     "dtype of a state": (lambda: nd.Schedule(state="bfloat61"), "bfloat16"),
+    "dtype of the wire": (lambda: nd.Schedule(wire="bfloat61"), "bfloat16"),
     "field of a method": (lambda: nd.CoupledNewton(setps=3), "steps"),
     "axis": (lambda: nd.sum(G, over="row"), "rows"),
     "reach of a limit": (lambda: nd.clip(G, 1, over="layer"), "layers"),

@@ -43,7 +43,7 @@ def counted(make: Make, dim: int) -> dict[str, float]:
     with fake_mesh(RANKS) as mesh:
         step = _step(make, LARGE, 1, lambda x: distribute_tensor(x, mesh, [Shard(dim)]))
         step()
-        with Counted(0, RANKS) as seen:
+        with Counted() as seen:
             step()
     return {"collectives": seen.collectives, "share": seen.bytes / (4 * LARGE[0] * LARGE[1])}
 

@@ -15,8 +15,9 @@ import attrs
 import normdsl as nd
 from machines.networks import Network, Shape
 from normdsl.algorithms import muon
-from normdsl.compiler.sharding.cut import setting_of
+from normdsl.compiler.sharding.convoys import Load, convoys
 from normdsl.compiler.sharding.owners import dealt
+from normdsl.compiler.sharding.setting import setting_of
 
 POLAR = nd.jordan()
 SCHEDULE = nd.Schedule(polar=POLAR)
@@ -67,6 +68,15 @@ class Time:
     def total(self) -> float:
         """All seconds."""
         return self.work + self.sent
+
+    def overlapped(self, convoys: int) -> float:
+        """Return all seconds if matrices cross in convoys, of which one travels at a time.
+
+        Each has messages of its own. What goes to the owners of the first and comes back from those
+        of the last is not hidden.
+        """
+        one = self.bytes / convoys + self.messages
+        return one + max(self.work, (convoys - 1) * one)
 
     @property
     def limit(self) -> str:
@@ -132,7 +142,7 @@ def collectives(count: int) -> int:
 
 def wire(shape: Shape) -> int:
     """Return the bytes of a matrix, as plans count them."""
-    return setting_of(shape, 1, "none").wire * shape[0] * shape[1]
+    return setting_of(shape, 1, "none").number * shape[0] * shape[1]
 
 
 def gathered(network: Network, count: int) -> Time:
@@ -162,6 +172,14 @@ def owner(network: Network, count: int, group: int = 1) -> Time:
     return Time(work + inner, busy / rate(count), collectives(count) * pairs(count), single)
 
 
+def in_convoys(network: Network, count: int) -> int:
+    """Return in how many convoys a step lets the matrices cross."""
+    owners = dealt(network.matrices, count)
+    pairs = zip(network.matrices, owners, strict=True)
+    loads = [Load(setting_of(shape, count, "rows"), k, moves=2) for shape, k in pairs]
+    return max(convoys(loads)) + 1
+
+
 def grams(shape: Shape, count: int) -> float:
     """Return how long the sums of Gram matrices take in a group, for one matrix."""
     short = min(shape)
@@ -186,8 +204,8 @@ def summed(network: Network, count: int) -> Time:
 def hybrid(network: Network, count: int, shards: int, hops: int) -> Time:
     """Replicas of `shards` ranks share the matrices; results go to all replicas.
 
-    In one hop an owner sends to all ranks. In two it sends to the ranks of its replica, and these
-    gather from one another, part by part.
+    In one hop an owner sends to all ranks. In two it sends to the ranks of its replica, and those
+    that hold the same part sum what they have, most of it zeros, along the replicas.
     """
     replicas = count // shards
     alone = owner(network, count)
@@ -202,6 +220,6 @@ def hybrid(network: Network, count: int, shards: int, hops: int) -> Time:
         out, waits = (whole * replicas - whole / shards) / rate(count), pairs(count)
     else:
         part = sum(map(wire, network.matrices)) / shards
-        out = into + part * (replicas - 1) / replicas / BETWEEN.rate
-        waits = pairs(shards) + (replicas - 1) * BETWEEN.latency
+        out = into + 2 * part * (replicas - 1) / replicas / BETWEEN.rate
+        waits = pairs(shards) + 2 * math.log2(replicas) * BETWEEN.latency
     return Time(alone.work, into + out, pairs(shards) + waits, alone.single)

@@ -9,12 +9,12 @@ Shape = tuple[int, int]
 
 @attrs.frozen
 class Network:
-    """Hidden matrices of a decoder; embeddings and heads are left to an entry-wise rule.
+    """Matrices of a decoder; embedding and head are usually left to an entry-wise rule.
 
     Args:
         name: what it is called here. like: a published network of this shape, and its source.
         layers: how many. width: of the residual stream. keys: rows of keys, and of values.
-        hidden: rows of the gate and of the way up.
+        hidden: rows of the gate and of the way up. vocabulary: rows of the embedding.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Network:
     width: int
     keys: int
     hidden: int
+    vocabulary: int
 
     @property
     def counts(self) -> Mapping[Shape, int]:
@@ -45,7 +46,7 @@ class Network:
 
 
 NETWORKS = (
-    Network("1 B", "Llama 3.2 1B (arXiv:2407.21783)", 16, 2048, 512, 8192),
-    Network("7 B", "Llama 2 7B (arXiv:2307.09288)", 32, 4096, 4096, 11008),
-    Network("70 B", "Llama 2 70B (arXiv:2307.09288)", 80, 8192, 1024, 28672),
+    Network("1 B", "Llama 3.2 1B (arXiv:2407.21783)", 16, 2048, 512, 8192, 128256),
+    Network("7 B", "Llama 2 7B (arXiv:2307.09288)", 32, 4096, 4096, 11008, 32000),
+    Network("70 B", "Llama 2 70B (arXiv:2307.09288)", 80, 8192, 1024, 28672, 32000),
 )

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import normdsl.algorithms as algorithms
+from machines import large as model_of_large
 from machines import model
 from machines.measured import LARGE, MANY, RANKS, SMALL, measured
 from machines.model import BETWEEN, GROUP, INSIDE, NODE, SPEED, Time
 from machines.networks import NETWORKS, Network
+from normdsl.schedules.schedule import Schedule
 from normdsl.show.grid import Grid
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -26,21 +28,21 @@ RULES = ("muon", "soap", "shampoo", "kl_shampoo", "adafactor", "clipped_sgd", "a
 
 HEAD = f"""# Scale: what a step sends, and how long it takes among thousands of ranks
 
-Made by `make scale`. The first two tables are on paper: no figure in them was measured. They are
-computed from `rule.plan(shape, ranks)`, `rule.cost(shape)` and the owners that a step would have.
-The last two are counted and measured on one machine with two cores.
+Made by `make scale`. All tables but the last two are on paper: no figure in them was measured. They
+are computed from `rule.plan(shape, ranks)`, `rule.cost(shape)` and the owners that a step would
+have. The last two are counted and measured on one machine with two cores.
 
 ## The model
 
-A message takes α, a byte 1/β, and an operation 1/γ; nothing overlaps. Ranks are GPUs, {NODE} in a
-machine.
+A message takes α, a byte 1/β, and an operation 1/γ; nothing overlaps unless it is said. Ranks are
+GPUs, {NODE} in a machine.
 
 """
 
 RULE = """
 The rule is Muon with Jordan's five polynomials, whose products on the short side every rank or
-group repeats. Rows are cut among all ranks (`fully_shard`), and numbers are sent in float32, as
-the runtime does today.
+group repeats. Rows are cut among all ranks (`fully_shard`), and numbers are sent in float32, the
+default.
 
 | network | shapes of | hidden matrices | entries |
 | --- | --- | --: | --: |
@@ -58,7 +60,8 @@ PLANS = f"""
 - **Gram**: nothing is put together; each polynomial sums the Gram matrices of all layers over all
   ranks, in one all-reduce. Not implemented.
 
-Milliseconds, computing + sending:
+Milliseconds, computing + sending; and in how many convoys an owner's matrices cross, each of which
+travels while others are computed, with what the step then takes:
 
 """
 
@@ -69,6 +72,9 @@ READING = """
 - *Owner* falls with the ranks until each matrix has a rank of its own. From there the largest
   matrix is the limit: its work, and that all of it must arrive at one rank and leave it. Then the
   number of messages is, which grows with the ranks: at 1,024 it is most of a step of 1 B or 7 B.
+- *Convoys* hide what is sent behind what is computed, but for what the first one sends and what the
+  last one gets back. There are as many as leave a megabyte to a message, and at most as many as an
+  owner has matrices: none where messages are the limit, or where each matrix has its own rank.
 - *Groups* divide the largest matrix by eight in both respects. Where there are more matrices than
   groups they lose, since what is m × m is repeated; from 1,024 ranks on they win, and by much for
   70 B on 4,096.
@@ -80,17 +86,38 @@ HYBRID = """
 With a mesh of replicas × shards (`HSDP`), a matrix is put together from the shards of one
 replica, and all ranks share the matrices, so that the work is that of an owner among all ranks.
 Messages in are then bounded by the shards. On the way back there are two ways: *one hop*, an
-owner sends its result to all ranks, which is what a step does today; *two hops*, it sends parts
-to its replica, and ranks that hold the same part gather from one another. Milliseconds, computing
-+ sending:
+owner sends its result to all ranks; *two hops*, which is what a step does, it sends parts to its
+replica, and ranks that hold the same part sum what they have along the replicas, zeros for
+matrices of other replicas' owners. What a rank sends then has a bound that replicas do not raise,
+2 / shards of all matrices. Milliseconds, computing + sending, two hops but for the last column:
 
 """
 
 HYBRID_READING = """
 One hop makes an owner send its matrix once for each replica, and a message to every rank: at 7 B
-and 70 B replicas then cost more than they save on 4,096 ranks. Two hops bound the messages by
-shards + replicas, and pay by bytes, since a rank receives 1 / shards of the network. The larger
-the network, the more shards: on 4,096 ranks 64 are best of these for 1 B, 256 for 7 B and 70 B.
+and 70 B replicas then cost more than they save on 4,096 ranks. Two hops bound the messages by the
+shards and a tree over replicas, and pay by bytes, since a rank receives 1 / shards of the network
+and sums it, which sends it twice. The larger the network, the more shards: on 4,096 ranks 64 are
+best of these for 1 B, 256 for 7 B and 70 B.
+"""
+
+LARGE_ONES = f"""
+## Matrices too large for one rank
+
+With embedding and head under the same rule, which most leave to an entry-wise one, a matrix of a
+vocabulary may take its owner longer than all others take theirs. Milliseconds of a step, computing
++ sending: by owners, what a step does; by *groups*, the {GROUP} ranks of a machine together for the
+largest shapes and owners for the others, as many shapes as is best; and by *all*, which sum the
+Gram matrices of embedding and head over all ranks, where their rows are, with owners for the
+others. Not implemented but the first.
+
+"""
+
+LARGE_READING = """
+Groups are never behind owners, since they may have no matrix, and 1.6 to 7 times as fast where the
+vocabulary's matrices are the limit (1 B). All ranks together are a gain for those as well, as long
+as they are much longer than wide (63 : 1 for 1 B), and a loss where they are not (8 : 1 and 4 : 1):
+each polynomial then sends 2 m² for a Gram matrix.
 """
 
 BYTES = f"""
@@ -106,8 +133,8 @@ each matrix.
 
 DION = """
 dion (microsoft/dion, not on the package index, so not counted here) has two all-to-alls for each
-shape of matrices in bfloat16: by its code half of Muon's share above. We send float32; half of it
-is a matter of the wire's dtype, which is not a choice yet.
+shape of matrices in bfloat16: by its code half of Muon's share above, as with
+`nd.Schedule(wire="bfloat16")`: {share:.2f}. Of what it changes, see `nd.schedule_error`.
 """
 
 HOST = f"""
@@ -151,7 +178,7 @@ def networks() -> str:
 
 def plans() -> Grid:
     """Return how long a step takes in four ways."""
-    head = ["network", "ranks", "all-gather", "owner", "limited by"]
+    head = ["network", "ranks", "all-gather", "owner", "limited by", "convoys"]
     rows = [
         [network.name, f"{count:,}", *_ways(network, count)]
         for network in NETWORKS
@@ -168,6 +195,9 @@ def _ways(network: Network, count: int) -> Iterator[str]:
             continue
         found = model.owner(network, count, group)
         yield from (_ms(found), found.limit)
+        if group == 1:
+            convoys = model.in_convoys(network, count)
+            yield f"{convoys}: {1e3 * found.overlapped(convoys):,.0f}"
     yield _ms(model.summed(network, count))
 
 
@@ -181,6 +211,19 @@ def hybrid() -> Grid:
             one = _ms(model.hybrid(network, count, SHARDS[0], hops=1))
             rows.append([network.name, f"{count:,}", _ms(model.owner(network, count)), *two, one])
     return Grid([*head, f"{SHARDS[0]} shards, one hop"], rows)
+
+
+def large() -> Grid:
+    """Return how long a step takes with embedding and head, in three ways."""
+    rows = []
+    for network in NETWORKS:
+        for count in COUNTS[1:]:
+            grouped = model_of_large.grouped(network, count)
+            alone = model_of_large.owned(model_of_large.matrices(network), count)
+            shared = ", ".join(f"{m}×{n}" for m, n in grouped.shapes) or "none"
+            among = _ms(model_of_large.divided(network, count))
+            rows.append([network.name, f"{count:,}", _ms(alone), _ms(grouped.time), shared, among])
+    return Grid(["network", "ranks", "owners", "groups", "of which shapes", "all"], rows)
 
 
 def sent(counted: Mapping[str, Mapping[str, float]]) -> Grid:
@@ -202,6 +245,11 @@ def _share(x: float) -> str:
     return f"{x:.2f}" if x >= 0.01 or not x else f"{x:.0e}"
 
 
+def _dion() -> str:
+    plan = algorithms.muon.plan(LARGE, RANKS, schedule=Schedule(wire="bfloat16"))
+    return DION.format(share=plan.share)
+
+
 def host(found: Mapping[str, Mapping[str, float]]) -> Grid:
     """Return what a step takes the host."""
     rows = [[name, f"{x['plain']:.1f}", f"{x['shards']:.1f}"] for name, x in found.items()]
@@ -216,8 +264,9 @@ def page(figures: Mapping[str, Any]) -> str:
     )
     parts = [HEAD, machine().markdown(), "\n", RULE, networks(), PLANS]
     parts += [plans().markdown(), "\n", READING, HYBRID]
-    parts += [hybrid().markdown(), "\n", HYBRID_READING, BYTES]
-    parts += [sent(figures["counted"]).markdown(), "\n", DION, HOST]
+    parts += [hybrid().markdown(), "\n", HYBRID_READING, LARGE_ONES]
+    parts += [large().markdown(), "\n", LARGE_READING, BYTES]
+    parts += [sent(figures["counted"]).markdown(), "\n", _dion(), HOST]
     return "".join([*parts, host(figures["host"]).markdown(), "\n", on])
 
 

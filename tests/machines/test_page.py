@@ -9,7 +9,7 @@ from fake_ranks import Counted, fake_mesh
 from torch import nn
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
-from machines import model, page
+from machines import large, model, page
 from machines.networks import NETWORKS
 from normdsl.algorithms import muon
 
@@ -31,11 +31,41 @@ def test_what_the_page_says_of_ways(network):
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda x: x.name)
+def test_what_the_page_says_of_convoys(network):
+    for count in page.COUNTS:
+        found, convoys = model.owner(network, count), model.in_convoys(network, count)
+        assert convoys == 1 or not (found.single or found.limit == "messages")
+        assert found.overlapped(1) == found.total
+        assert found.overlapped(convoys) <= found.total
+    busy = model.owner(network, 8), model.in_convoys(network, 8)
+    assert busy[1] > 1
+    assert busy[0].overlapped(busy[1]) < busy[0].work + 0.5 * busy[0].sent
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda x: x.name)
 def test_what_the_page_says_of_replicas(network):
     two = {s: model.hybrid(network, 4096, s, hops=2).total for s in page.SHARDS}
     assert min(two, key=two.get) == (64 if network.name == "1 B" else 256)
     alone, one = model.owner(network, 4096), model.hybrid(network, 4096, 256, hops=1)
     assert (one.total > alone.total) is (network.name != "1 B")
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda x: x.name)
+def test_what_the_page_says_of_large_matrices(network):
+    for count in page.COUNTS[1:]:
+        alone = large.owned(large.matrices(network), count).total
+        gain = alone / large.grouped(network, count).time.total
+        assert gain >= 1
+        assert network.name != "1 B" or 1.5 < gain < 7
+        among = large.divided(network, count).total
+        assert (among < alone) is (network.name == "1 B")
+
+
+def test_owners_alone_are_those_of_a_step():
+    """Where nothing is shared, the two models are one."""
+    for network in NETWORKS:
+        one, other = large.owned(network.matrices, 64), model.owner(network, 64)
+        assert one.total == pytest.approx(other.total, rel=0.05)
 
 
 def test_work_is_linear_in_the_long_side():
@@ -44,10 +74,11 @@ def test_work_is_linear_in_the_long_side():
     assert 4 * divided + rest == whole > 4 * rest > 0
 
 
-def test_an_owner_sends_to_all_replicas_in_one_hop():
-    """What the page says that a step does, counted: R W less the part that it keeps."""
-    shape = (16, 8)
-    with fake_mesh(2, 4) as mesh:
+@pytest.mark.parametrize("replicas", [2, 16])
+def test_what_an_owner_sends_does_not_grow_with_replicas(replicas):
+    """What the page says that a step does, counted: to its replica, and a part along replicas."""
+    shape, shards = (16, 8), 4
+    with fake_mesh(replicas, shards) as mesh:
         place = lambda x: distribute_tensor(  # noqa: E731
             x, mesh, [Replicate(), Shard(0)], src_data_rank=None
         )
@@ -55,8 +86,10 @@ def test_an_owner_sends_to_all_replicas_in_one_hop():
         opt = muon([param], replicas=True)
         param.grad = place(torch.randn(shape))
         opt.step()
-        with Counted(0, mesh.size()) as seen:
+        with Counted() as seen:
             opt.step()
     assert int(opt.state[param]["owner"]) == 0
-    size = 4 * math.prod(shape)
-    assert seen.bytes == pytest.approx(2 * size - size / 4, abs=100)  # and flags
+    size, flags = 4 * math.prod(shape), 100
+    part = size / shards
+    assert seen.bytes == pytest.approx(size - part + 2 * part, abs=part / replicas * 2 + flags)
+    assert seen.bytes < size + part + flags

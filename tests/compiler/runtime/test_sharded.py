@@ -158,6 +158,17 @@ def test_fully_shard_steps_as_one_process(seen, what):
 
 
 @pytest.mark.slow
+def test_what_travels_in_bfloat16_is_what_one_process_says(seen):
+    assert all(x["wired"] < 1e-12 for x in seen)
+
+
+@pytest.mark.slow
+def test_convoys_travel_while_others_are_computed(seen):
+    for error, in_convoys in (each["overlapped"] for each in seen):
+        assert in_convoys
+        assert error < 1e-12
+
+
 def test_a_nan_on_one_process_is_refused_by_all_of_them(seen):
     (first, moved, steps), other = (x["raise"] for x in seen)
     assert "the gradient of 0.weight (6, 6)" in first

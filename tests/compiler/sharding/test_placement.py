@@ -115,11 +115,26 @@ def test_a_wrong_placement_gives_another_step(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("asked", "word"), [({"cut": "row"}, "rows"), ({"processes": 0}, "one process or more")]
+    ("asked", "word"),
+    [
+        ({"cut": "row"}, "rows"),
+        ({"processes": 0}, "one process or more"),
+        ({"matrices": 0}, "one matrix or more"),
+        ({"replicas": 3}, "divides processes=8"),
+        ({"replicas": 2, "cut": "none"}, "each process has all"),
+    ],
 )
 def test_what_cannot_be_planned_is_refused_in_words(asked, word):
     with pytest.raises(nd.HyperparameterError, match=word):
         nd.algorithms.muon.plan(**asked)
+
+
+def test_replicas_do_not_raise_what_a_process_sends_beyond_a_bound():
+    """It sends its share to its owner, what it owns to its replica, and a sum along replicas."""
+    plans = [nd.algorithms.muon.plan((64, 32), 4 * r, replicas=r) for r in (1, 2, 64, 1024)]
+    assert all(x.share < 2 * 3 / 4 / 4 + 2 / 4 for x in plans)
+    assert "rows cut among 4 processes, in each of 1024 replicas" in str(plans[-1])
+    assert [x.collectives for x in plans] == [2, 3, 3, 3]
 
 
 def test_a_plan_is_read_before_anything_runs():

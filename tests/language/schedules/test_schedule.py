@@ -32,6 +32,28 @@ def test_other_dtypes_are_refused(dtype):
         Schedule(dtype=dtype)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "word"),
+    [
+        ("float16", "65504"),
+        ("float64", "travels so by itself"),
+        ("int8", "floating dtype"),
+        ("bfloat61", "bfloat16"),
+        (torch.bfloat16, "floating dtype"),
+        ("", "floating dtype"),
+    ],
+)
+def test_dtypes_of_the_wire_that_make_no_sense_are_refused(dtype, word):
+    with refuses(nd.DeclarationError, "schedule the wire in", word):
+        Schedule(wire=dtype)
+
+
+def test_the_wire_is_exact_unless_asked_for():
+    assert Schedule().wire is exact.wire is None
+    assert Schedule(wire="bfloat16") != Schedule()
+    assert ["wire", "bfloat16", ""] in Schedule(wire="bfloat16").grid().rows
+
+
 def test_the_specification_names_its_methods_and_the_default_none():
     chosen = nd.Automatic()
     assert Schedule() == Schedule(polar=chosen, root=chosen, eigenbasis=chosen, compile=None)

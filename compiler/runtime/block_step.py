@@ -1,0 +1,167 @@
+"""A step of a block: what its two sides compute, round by round, and what they have so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
+
+from normdsl.compiler.lowering import refresh
+from normdsl.compiler.runtime.blocks import Block
+from normdsl.compiler.runtime.buckets import Bucket
+from normdsl.compiler.runtime.compiled import compiled
+from normdsl.compiler.runtime.inputs import Known
+from normdsl.compiler.runtime.members import Context
+from normdsl.compiler.sharding.division import Division, Part, Round
+from normdsl.compiler.sharding.rounds import answer_name, asked, is_loss
+
+
+class BlockStep:
+    """A step, or a survey, of a block as far as it has come.
+
+    Args:
+        bucket: of the block. block: the matrices. division: what is computed.
+        context: what they step with. once: numbers of the step.
+        known: scalars of all layers, with those of these matrices, and answers of the loss.
+        weights, grads: what this process has of the parameters of the bucket.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        block: Block,
+        division: Division,
+        context: Context,
+        once: Mapping[str, Any],
+        known: Known,
+        weights: Sequence[Tensor],
+        grads: Sequence[Tensor],
+    ) -> None:
+        self.bucket, self.block, self.division, self.once = bucket, block, division, once
+        self.held, self.failed = block.olds(), False
+        self._told = self._given(context, known)
+        size = block.here.rows[1], block.here.cols[1]
+        self.weights = block.stacked(block.parts(weights), size)
+        slope = block.stacked(block.parts(grads), size)
+        if context.given is not None:
+            slope = torch.where(block.of_members(context.given), slope, 0)
+        self.held.shards |= {"W": self.weights, "G": bucket.slope(slope)}
+        losses = {k for k, x in enumerate(asked(block.program)) if is_loss(x)}
+        for k, x in enumerate(known["answers"]):
+            (self._told if k in losses else self.held.shards)[answer_name(k)] = x
+
+    def _given(self, context: Context, known: Known) -> dict[str, Any]:
+        """Return what both sides are given beside numbers and arrays, for all members."""
+        block, bucket, found = self.block, self.bucket, dict[str, Any]()
+        device = block.param.device
+        if context.loss is not None:
+            loss = context.loss.to(device, block.dtype).reshape(1, 1, 1)
+            found["loss"] = loss.expand(block.count, 1, 1)
+        if block.program.layers:
+            found["layers"], found["own"] = known["layers"], known["own"]
+        if block.program.draws:
+            found["stream"] = block.of_members(bucket.streams())
+        return found
+
+    def compute(self, now: Round) -> None:
+        """Compute what the two sides do in a round."""
+        if now.shards is not None:
+            self.held.shards |= self._called(now.shards, owner=False)
+        if not self.block.owned:
+            return
+        if now.renew is not None:
+            self._renew(now.renew)
+        if now.owner is not None:
+            self.held.owner |= self._tried(now.owner, slice(0, self.block.owned))
+
+    def _renew(self, part: Part) -> None:
+        """Compute kept values anew, of those matrices of the owner whose turn it is."""
+        bucket, block, owner = self.bucket, self.block, self.held.owner
+        homes = [owner[self.division.olds[k]] for k in self.division.homes]
+        phase, due = _due(bucket, block)
+        if due is None:
+            owner |= dict(zip(self.division.kept, homes, strict=True))
+            return
+        new = self._tried(part, due, {str(block.program.phase): phase})
+        for name, old in zip(self.division.kept, homes, strict=True):
+            kept = [old[: due.start], new[name], old[due.stop :]]
+            owner[name] = torch.cat(kept) if due != slice(0, block.owned) else new[name]
+
+    def _tried(
+        self, part: Part, rows: slice, more: Mapping[str, Any] | None = None
+    ) -> dict[str, Tensor]:
+        """Return what an owner computes; where a factorisation fails, matrix by matrix, and NaN."""
+        try:
+            return self._called(part, owner=True, rows=rows, **(more or {}))
+        except LinAlgError:
+            if rows.stop - rows.start == 1:
+                self.failed = True
+                sizes = {x: self._size(x) for x in part.makes}
+                like = self.block.like(0)
+                return {x: like.new_full((1, *sizes[x]), torch.nan) for x in part.makes}
+        each = [self._tried(part, slice(k, k + 1), more) for k in range(rows.start, rows.stop)]
+        return {name: torch.cat([x[name] for x in each]) for name in part.makes}
+
+    def _size(self, name: str) -> tuple[int, int]:
+        return self.block.lengths(self.division.shapes[name])
+
+    def _called(
+        self, part: Part, owner: bool, rows: slice | None = None, **more: Any
+    ) -> dict[str, Tensor]:
+        """Call what one side computes, and return it by name."""
+        block = self.block
+        count = block.count if rows is None else rows.stop - rows.start
+        if rows is None:
+            which, like = slice(0, block.count), self.weights
+        else:
+            own = block.own.start
+            which, like = slice(own + rows.start, own + rows.stop), block.like(count)
+        given = {name: self._value(name, rows, which) for name in part.reads}
+        given |= {name: _part(x, which) for name, x in self.once.items()}
+        given |= {name: _part(x, which) for name, x in self._told.items()}
+        if part.draws:
+            given["places"] = self._places(which, owner)
+        whole = block.program.schedule.compile
+        function = compiled(part.function) if whole else part.function
+        made = function(like, **given, **more)
+        place = None if owner else block.place
+        sizes = (block.lengths(self.division.shapes[name], place) for name in part.makes)
+        return {
+            name: torch.as_tensor(x, dtype=block.dtype, device=like.device).expand(count, *size)
+            for name, x, size in zip(part.makes, made, sizes, strict=True)
+        }
+
+    def _value(self, name: str, rows: slice | None, which: slice) -> Tensor:
+        """Return a value that a part reads: of its side, or a copy that all processes have."""
+        if rows is None:
+            return self.held.shards[name]
+        if name in self.held.owner:
+            return self.held.owner[name][rows]
+        return self.held.shards["W" if name == "W_whole" else name][which]
+
+    def _places(self, which: slice, owner: bool) -> Tensor:
+        """Return the numbers of entries in their parameters, of parts or of whole matrices."""
+        block = self.block
+        size = block.setting.shape if owner else (block.here.rows[1], block.here.cols[1])
+        each = [slot.places(None if owner else block.place) for slot in block.slots[which]]
+        return torch.stack([x.reshape(size) for x in each])
+
+
+def _part(x: Any, which: slice) -> Any:
+    """Return what belongs to some of the matrices, of a number for each; others as they are."""
+    if isinstance(x, tuple):
+        return tuple(_part(y, which) for y in x)
+    return x[which] if isinstance(x, Tensor) and x.ndim and len(x) > 1 else x
+
+
+def _due(bucket: Bucket, block: Block) -> tuple[int, slice | None]:
+    """Return what this step does with kept values, and for which matrices of an owner."""
+    if bucket.fresh or not bucket.done:
+        return refresh.FIRST, slice(0, block.owned)
+    place = bucket.stepper.place(-bucket.done)
+    own = block.slots[block.own]
+    due = [k for k, x in enumerate(own) if bucket.stepper.place(x.member.offset or 0) == place]
+    return refresh.COMPUTE, slice(due[0], due[-1] + 1) if due else None
