@@ -6,16 +6,13 @@ checkpoints.
 """
 
 import copy
-import datetime
-import json
-import multiprocessing
 import sys
 import warnings
-from pathlib import Path
 
 import torch
 import torch.distributed.checkpoint as dcp
-from torch import distributed, nn
+from processes import group, start, tell
+from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
@@ -194,36 +191,22 @@ def early():
 
 
 def main(rank: int, store: str, folder: str) -> None:
-    distributed.init_process_group(
-        "gloo",
-        store=distributed.FileStore(store, WORLD),
-        rank=rank,
-        world_size=WORLD,
-        timeout=datetime.timedelta(seconds=20),
-    )
-    found = {
-        "routed": error(routed, sharded(), rank),
-        "clipped": error(of(clipped_sgd), sharded(), rank),
-        "drawn": error(of(dp_sgd), sharded(), rank),
-        "loss": error(of(polyak_sgd), sharded(), rank),
-        "wired": wired(rank),
-        "overlapped": overlapped(rank),
-        "raise": nan_on_one(rank),
-        "skip": nan_on_one(rank, nonfinite="skip"),
-        "saved": saved(rank, folder),
-        "replicas": replicas(rank),
-        "early": early(),
-    }
-    Path(f"{store}.{rank}").write_text(json.dumps(found))
-    distributed.destroy_process_group()
+    with group(rank, WORLD, store):
+        found = {
+            "routed": error(routed, sharded(), rank),
+            "clipped": error(of(clipped_sgd), sharded(), rank),
+            "drawn": error(of(dp_sgd), sharded(), rank),
+            "loss": error(of(polyak_sgd), sharded(), rank),
+            "wired": wired(rank),
+            "overlapped": overlapped(rank),
+            "raise": nan_on_one(rank),
+            "skip": nan_on_one(rank, nonfinite="skip"),
+            "saved": saved(rank, folder),
+            "replicas": replicas(rank),
+            "early": early(),
+        }
+        tell(store, rank, found)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # so that a copy of this process, which has imported all, can compute
-    context = multiprocessing.get_context("fork")
-    pair = [context.Process(target=main, args=(rank, *sys.argv[1:])) for rank in range(WORLD)]
-    for process in pair:
-        process.start()
-    for process in pair:
-        process.join()
-    sys.exit(any(process.exitcode for process in pair))
+    start(main, WORLD, *sys.argv[1:])

@@ -5,13 +5,10 @@ Argument: a file in which they find each other, beside which they write.
 """
 
 import copy
-import datetime
-import json
-import multiprocessing
 import sys
-from pathlib import Path
 
 import torch
+from processes import group, start, tell
 from torch import distributed, nn
 from torch.func import functional_call, grad
 
@@ -172,39 +169,25 @@ def resumed(rank):
 
 
 def main(rank: int, store: str) -> None:
-    distributed.init_process_group(
-        "gloo",
-        store=distributed.FileStore(store, WORLD),
-        rank=rank,
-        world_size=WORLD,
-        timeout=datetime.timedelta(seconds=20),
-    )
-    net = model()
-    opt = des_loc(net.parameters(), **PERIODS, replicas=True)
-    found = {
-        "simulated": {
-            "des_loc": of_simulation(des_loc, rank, **PERIODS),
-            "diloco": of_simulation(diloco, rank, period=2),
-            "ef21": of_simulation(ef21, rank),
-        },
-        "one process": {name: of_one_process(name, rank) for name in MEAN}
-        | {"refreshed": of_one_process("kl_shampoo", rank, schedule=TURNS)},
-        "sent": sent(net, opt, rank, 5),
-        "explained": str(opt.explain()),
-        "nan": [nan_on_one(rank, steps) for steps in (1, 2)],
-        "refused": refused(rank),
-        "resumed": resumed(rank),
-    }
-    Path(f"{store}.{rank}").write_text(json.dumps(found))
-    distributed.destroy_process_group()
+    with group(rank, WORLD, store):
+        net = model()
+        opt = des_loc(net.parameters(), **PERIODS, replicas=True)
+        found = {
+            "simulated": {
+                "des_loc": of_simulation(des_loc, rank, **PERIODS),
+                "diloco": of_simulation(diloco, rank, period=2),
+                "ef21": of_simulation(ef21, rank),
+            },
+            "one process": {name: of_one_process(name, rank) for name in MEAN}
+            | {"refreshed": of_one_process("kl_shampoo", rank, schedule=TURNS)},
+            "sent": sent(net, opt, rank, 5),
+            "explained": str(opt.explain()),
+            "nan": [nan_on_one(rank, steps) for steps in (1, 2)],
+            "refused": refused(rank),
+            "resumed": resumed(rank),
+        }
+        tell(store, rank, found)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # so that a copy of this process, which has imported all, can compute
-    context = multiprocessing.get_context("fork")
-    pair = [context.Process(target=main, args=(rank, *sys.argv[1:])) for rank in range(WORLD)]
-    for process in pair:
-        process.start()
-    for process in pair:
-        process.join()
-    sys.exit(any(process.exitcode for process in pair))
+    start(main, WORLD, *sys.argv[1:])

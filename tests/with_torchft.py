@@ -6,12 +6,12 @@ its weights are from those of simulated workers of `muloco`.
 """
 
 import datetime
-import multiprocessing
 import os
 import sys
 from pathlib import Path
 
 import torch
+from processes import start
 from torch import distributed, nn
 from torch.func import functional_call, grad
 from torchft import Manager, ProcessGroupGloo
@@ -93,11 +93,4 @@ def main(rank: int, lighthouse: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    context = multiprocessing.get_context("spawn")
-    pair = [context.Process(target=main, args=(rank, *sys.argv[1:])) for rank in range(WORLD)]
-    for process in pair:
-        process.start()
-    for process in pair:
-        process.join()
-    sys.exit(any(process.exitcode for process in pair))
+    start(main, WORLD, *sys.argv[1:], by="spawn")
