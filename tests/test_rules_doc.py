@@ -33,4 +33,6 @@ def test_verdicts_are_those_of_today(name):
     marks = ROWS[name].strip(" |").split(" | ")[3:]
     for verdict, written in zip(shipped()[name].check(witnesses=False), marks, strict=True):
         unproved = verdict.status is Status.UNKNOWN
+        if not unproved and written != rules_doc.mark(verdict):  # in a limit at which a step jumps
+            verdict = shipped()[name].check(verdict.group)
         assert written in ("no", "?") if unproved else written == rules_doc.mark(verdict)
