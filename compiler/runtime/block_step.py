@@ -62,6 +62,11 @@ class BlockStep:
             found["loss"] = loss.expand(block.count, 1, 1)
         if block.program.layers:
             found["layers"], found["own"] = known["layers"], known["own"]
+        for name, column in context.moments.items():
+            each = torch.stack([column[slot.number] for slot in block.slots]).to(block.dtype)
+            if context.given is not None:
+                each = torch.where(block.of_members(context.given), each, 0)
+            found[name] = each
         if block.program.draws:
             found["stream"] = block.of_members(bucket.streams())
         return found

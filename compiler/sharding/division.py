@@ -133,7 +133,6 @@ def why_not_divided(program: Program, setting: Setting) -> str:
         "as kept values say where it evaluates the loss": any(
             program.waits((x.point, *x.directions)) for x in program.phases
         ),
-        "as it reads moments of layers, or other parameters": program.declaration.asides,
         "as layers share scalars of kept values": program.waiting,
         "as it averages over workers": program.workers,
     }
@@ -294,7 +293,8 @@ class _Written:
         told = "".join(f", {x}" for x in (*needed, *rounds.numbers.values()))
         told += ", loss=None" + (", layers=(), own=()" if self.program.layers else "")
         losses = (name for x, name in rounds.told.items() if is_loss(x))
-        told += "".join(f", {name}=None" for name in losses)
+        beside = (*losses, *self.program.declaration.asides)
+        told += "".join(f", {name}=None" for name in beside)
         told += drawn_arguments(self.program)
         told += f", {self.program.phase}" if renews else ""
         where = "its owner" if owner else "each process, from its parts,"

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from normdsl.compiler.lowering.fragments import stream_name
 from normdsl.compiler.lowering.functions import Functions, shared
 from normdsl.compiler.lowering.phases import Phase
 from normdsl.compiler.lowering.program import Program
+from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.sharding.cut import Graph, Sides, graph, sides
 from normdsl.compiler.sharding.placement import Axes, Held, form
 from normdsl.compiler.sharding.setting import Setting
@@ -106,6 +108,7 @@ class Rounds:
             **found,
             _LOSS: "loss",
             **{x: name for x, name in answers.items() if is_loss(x)},
+            **self._beside(),
         }
         self.numbers = self.functions.numbers(self.every, found)
         self.arrays: Graph = graph(self.every, self.told, self.functions.inputs, self.numbers)
@@ -115,6 +118,15 @@ class Rounds:
         self._users = self.arrays.users()
         self._round: dict[Expr, int] = {}
         self._order()
+
+    def _beside(self) -> dict[Expr, str]:
+        """Return the names of moments and of other parameters, which all processes have whole."""
+        names = self.program.declaration.asides
+        read = (x for x in inside(self.every) if isinstance(x, Stream))
+        found: dict[Expr, str] = {x: name for x in read if (name := stream_name(x)) in names}
+        if any(self.is_parts(x) for x in found):
+            raise NotDividedError("as it reads other parameters that have an axis which is cut")
+        return found
 
     def __getitem__(self, x: Expr) -> int:
         """Return the round in which a value is computed."""

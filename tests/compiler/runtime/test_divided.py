@@ -79,7 +79,7 @@ def test_a_rule_steps_as_in_one_process(name, count, dim):
     rule = SINGLE[name]
     program = stepper(rule, nd.Schedule()).program
     if program.phases or program.declaration.asides:
-        pytest.skip("its step asks for more than gradients and the loss, and is gathered")
+        pytest.skip("its step reads more than gradients and the loss: tests of their own")
     expected, _ = stepped(rule, torch.clone)
     # Roots of matrices without full rank, mn × mn: rounding makes as much of one in a batch.
     tolerance = 1e-9 if name == "full_matrix_adagrad" else 1e-12
