@@ -78,7 +78,8 @@ def products(places: Sequence[Place]) -> list[Product]:
         ]
     for i, place in enumerate(places):
         if place.whole is not None:
-            for entry in torch.eye(place.whole.numel()).to(place.whole):
+            like = {"dtype": place.whole.dtype, "device": place.whole.device}
+            for entry in torch.eye(place.whole.numel(), **like):
                 alone = entry.reshape(place.whole.shape)
                 single = [alone if j == i else None for j in range(len(places))]
                 found.append(Product(Asked.HESSIAN_PRODUCT, single))
