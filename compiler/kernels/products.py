@@ -14,12 +14,20 @@ def symmetric_product(
     On CPUs by four blocks of rows, each up to the diagonal: five eighths of the work. Small ones,
     those of other devices, and where derivatives or graphs are made, are formed at once.
     """
-    k = a.shape[-2]
-    if k < 256 or not in_place(a):
-        if base is None:
-            return torch.bmm(a, b)
-        return torch.baddbmm(base, a, b, beta=beta, alpha=alpha)
-    found, size = a.new_empty(a.shape[0], k, k), -(-k // 4)
+    if a.shape[-2] >= 256 and in_place(a):
+        k = a.shape[-2]
+        return by_blocks(a.new_empty(a.shape[0], k, k), a, b, base, beta, alpha)
+    if base is None:
+        return torch.bmm(a, b)
+    return torch.baddbmm(base, a, b, beta=beta, alpha=alpha)
+
+
+def by_blocks(
+    found: Tensor, a: Tensor, b: Tensor, base: Tensor | None, beta: float, alpha: float
+) -> Tensor:
+    """Write a b, or β base + α a b, to `found`, which may be the base, and return it: symmetric."""
+    k = found.shape[-1]
+    size = -(-k // 4)
     for start in range(0, k, size):
         stop = min(start + size, k)
         block, rows, columns = found[:, start:stop, :stop], a[:, start:stop], b[..., :stop]
