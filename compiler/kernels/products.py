@@ -42,8 +42,9 @@ def by_blocks(
 
 def in_place(x: Tensor) -> bool:
     """Return whether results may be written part by part: on CPUs, where nothing traces x."""
-    traced = x.requires_grad or torch._C._functorch.maybe_current_level() is not None
-    return x.device.type in ("cpu", "meta") and not (traced or torch.compiler.is_compiling())
+    if torch.compiler.is_compiling() or x.device.type not in ("cpu", "meta"):
+        return False
+    return not x.requires_grad and torch._C._functorch.maybe_current_level() is None
 
 
 def short_gram(y: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def plus_symmetric(
     On CPUs by blocks of rows up to the diagonal: five eighths of the work.
     """
     fits = x.ndim == 3 and x.shape[0] == y.shape[0] == base.shape[0]
-    varies = isinstance(beta, Tensor) or isinstance(alpha, Tensor)
-    if varies or not fits or base.shape[-1] < 256 or not in_place(x):
+    large = fits and base.shape[-1] >= 256 and in_place(x)
+    if isinstance(beta, Tensor) or isinstance(alpha, Tensor) or not large:
         return plus_product(base, x, y, beta, alpha, into)
     return by_blocks(torch.empty_like(base) if into is None else into, x, y, base, beta, alpha)

@@ -82,9 +82,14 @@ def chosen(buckets: Sequence[Bucket]) -> list[int]:
         return []
     costs = {k: x.total * work(x.size) for k, x in able.items()}
     found = sorted(costs, key=lambda k: -costs[k])
-    while found and costs[found[0]] * min(threads, len(found)) > LONG * sum(map(costs.get, found)):
+    while found and _is_long([costs[k] for k in found], threads):
         del found[0]  # alone, on all threads
     return found if len(found) > 1 else []
+
+
+def _is_long(costs: Sequence[int], threads: int) -> bool:
+    """Return whether the first, with most work, would keep others waiting."""
+    return costs[0] * min(threads, len(costs)) > LONG * sum(costs)
 
 
 def _may_run(bucket: Matrices) -> bool:

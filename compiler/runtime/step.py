@@ -91,7 +91,7 @@ class Step:
             if self._is_judged() or not size <= self._bound():
                 self._judge(known)
             each = zip(self.buckets, self.contexts, known, strict=True)
-            jobs = [partial(bucket.run, *own, None) for bucket, *own in each]
+            jobs = [partial(bucket.run, context, told, None) for bucket, context, told in each]
             good = side_by_side.run(self.buckets, jobs, self._written)
         except FactorisationError:
             self._blame()
