@@ -27,7 +27,8 @@ between tables. Losses stand beside wins.
   Newton–Schulz steps on the cheaper side, also where a rule does otherwise; statistics and
   rotations for SOAP; those of Shampoo without its roots.
 - *extra memory*: bytes that a step holds, at a time, beyond parameters, gradients and states, over
-  those of the parameters, as the allocator reports them.
+  those of the parameters, as the allocator reports them. On a CPU, batches of matrices that step
+  side by side are looked at one after the other: all threads hold up to as many times that.
 - *first step s*: with nothing compiled before. *launch ms* (GPUs): until `step()` returns.
 - *σ off by*: how far the singular values of a first step from W = 0 are from their median, for a
   gradient with singular values from 1 to 0.1; an exact polar factor has equal ones.

@@ -5,23 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from normdsl.compiler.kernels.express import polar_express_small, polar_express_wide
+from normdsl.compiler.kernels.express import polar_express_small
 from normdsl.compiler.kernels.halley import polar_halley
 from normdsl.compiler.kernels.iterative import coupled_newton
 from normdsl.compiler.kernels.newton_schulz import polar_gram_newton_schulz
 from normdsl.compiler.kernels.polar import polar_svd
 from normdsl.compiler.kernels.symmetric import symmetric_power, symmetric_powers
+from normdsl.compiler.kernels.zolotarev import polar_zolotarev
 
 
 def polar_way(device: str, exact: bool, rows: int, cols: int) -> str:
-    """Return how polar factors are computed: "svd", "small", "wide", "halley" or "products".
+    """Return how polar factors are computed: "svd", "small", "zolotarev", "halley" or "products".
 
     Args:
         device: its type. exact: whether in float64. rows: of the matrices. cols: likewise.
 
     Measured on CPUs with two cores and AVX-512: below 256 the calls that factorise small matrices
-    cost more than the products of the polynomials; along a side that is twice as long, two more
-    products cost more than polynomials of the small Gram matrix.
+    cost more than the products of the polynomials; random matrices with a side that is twice as
+    long have no singular values so small that a Gram matrix in single precision loses them.
     """
     short, long = min(rows, cols), max(rows, cols)
     if exact:
@@ -30,7 +31,7 @@ def polar_way(device: str, exact: bool, rows: int, cols: int) -> str:
         return "products"
     if short < 256:
         return "small"
-    return "wide" if long >= 2 * short else "halley"
+    return "zolotarev" if long >= 2 * short else "halley"
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -48,8 +49,8 @@ def polar_automatic(x: Tensor) -> Tensor:
         return polar_svd(x)
     if way == "small":
         return polar_express_small(x)
-    if way == "wide":
-        return polar_express_wide(x)
+    if way == "zolotarev":
+        return polar_zolotarev(x)
     if way == "halley":
         return polar_halley(x)
     steps = (

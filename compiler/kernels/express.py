@@ -57,37 +57,9 @@ def polar_express_small(x: Tensor) -> Tensor:
     for y in cached_parts(unit_entries(x)):
         gram = short_gram(y)
         size = root_bound(gram)
-        gram, y = gram.div_(size), y * size.rsqrt()
+        gram, y = gram / size, y * size.rsqrt()
         for k, step in enumerate(steps):
             gram = short_gram(y) if k else gram
             y = on_short(ninth_degree(gram, step), y)
         found.append(y)
     return (torch.cat(found) if len(found) > 1 else found[0]).reshape(x.shape)
-
-
-def polar_express_wide(x: Tensor) -> Tensor:
-    """Return the polar factor by four polynomials of degree 9, two on each Gram matrix.
-
-    For matrices with one long side, along which there are four products in all. Singular values
-    above 4e-3 ‖x xᵀ‖_F^½ come within 1e-5 of 1; below, σ becomes 200 σ / ‖x xᵀ‖_F^½ or more.
-    """
-    first = (
-        (-1.17293536932, 0.243807921488, -0.0801088111445, 242.142183598, 0.133479569355),
-        (-4.45573455309, 3.58657299216, -0.0646726569695, 0.439710936719, 0.40970379041),
-    )
-    then = (
-        (-3.46316470096, 2.58605523373, -0.23499720247, 0.320603436055, 1.16609755527),
-        (-2.58190229576, 2.09743535247, -0.335682341277, 0.273820733111, 1.26290771232),
-    )
-    y = unit_entries(x)
-    gram = short_gram(y)
-    size = root_bound(gram)
-    y = on_short(two_steps(gram.div_(size), first).mul_(size.rsqrt()), y)
-    return on_short(two_steps(short_gram(y), then), y).reshape(x.shape)
-
-
-def two_steps(gram: Tensor, steps: tuple[tuple[float, float, float, float, float], ...]) -> Tensor:
-    """Return what two polynomials of degree 9 multiply a matrix with this Gram matrix by."""
-    factor = ninth_degree(gram, steps[0])
-    gram = symmetric_product(symmetric_product(factor, gram), factor)
-    return symmetric_product(ninth_degree(gram, steps[1]), factor)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from normdsl.compiler.kernels.express import ninth_degree
+from normdsl.compiler.kernels.inverses import positive_inverse
 from normdsl.compiler.kernels.products import (
     on_short,
     root_bound,
@@ -19,16 +19,15 @@ def halley_factor(gram: Tensor, lowest: float) -> Tensor:
     """Return (a I + b gram) (I + c gram)^{-1}, which brings singular values above `lowest` near 1.
 
     σ ↦ σ (a + b σ²) / (1 + c σ²), Halley's step with the weights of Nakatsukasa, Bai and Gygi
-    (2010, doi:10.1137/090774999). b/c and (a − b/c) (I + c gram)^{-1} are summed; `gram` is
-    overwritten.
+    (2010, doi:10.1137/090774999). b/c and (a − b/c) (I + c gram)^{-1} are summed.
     """
     d = (4 * (1 - lowest**2) / lowest**4) ** (1 / 3)
     root = (1 + d) ** 0.5
     a = root + (8 - 4 * d + 8 * (2 - lowest**2) / (lowest**2 * root)) ** 0.5 / 2
     b = (a - 1) ** 2 / 4
     c = a + b - 1
-    lower = torch.linalg.cholesky_ex(shifted(gram.mul_(c), 1.0)).L
-    return shifted(torch.cholesky_inverse(lower).mul_(a - b / c), b / c)
+    inverse = positive_inverse(shifted(c * gram, 1.0))
+    return shifted((a - b / c) * inverse, b / c)
 
 
 def polar_halley(x: Tensor) -> Tensor:
@@ -41,7 +40,7 @@ def polar_halley(x: Tensor) -> Tensor:
     y = unit_entries(x)
     gram = short_gram(y.double())
     size = root_bound(gram)
-    factor = halley_factor(gram.div_(size), 1e-5).mul_(size.rsqrt())
+    factor = halley_factor(gram / size, 1e-5) * size.rsqrt()
     y = on_short(factor.to(x.dtype), y)
     y = on_short(halley_factor(short_gram(y), 0.0542), y)
     last = (-2.04915942567, 1.3025399996, -0.477851615926, 0.809386885817, 1.42590419957)

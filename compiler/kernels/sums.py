@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from normdsl.compiler.kernels.products import by_blocks, in_place
+
 
 def plus_product(
     base: Tensor,
@@ -24,3 +26,22 @@ def plus_product(
     if isinstance(beta, Tensor) or isinstance(alpha, Tensor) or not fits:
         return beta * base + alpha * (x @ y)
     return torch.baddbmm(base, x, y, beta=beta, alpha=alpha, out=into)
+
+
+def plus_symmetric(
+    base: Tensor,
+    x: Tensor,
+    y: Tensor,
+    beta: float | Tensor = 1,
+    alpha: float | Tensor = 1,
+    into: Tensor | None = None,
+) -> Tensor:
+    """Return the same of a symmetric base and a product that is known to be symmetric.
+
+    On CPUs by blocks of rows up to the diagonal: five eighths of the work.
+    """
+    fits = x.ndim == 3 and x.shape[0] == y.shape[0] == base.shape[0]
+    large = fits and base.shape[-1] >= 256 and in_place(x)
+    if isinstance(beta, Tensor) or isinstance(alpha, Tensor) or not large:
+        return plus_product(base, x, y, beta, alpha, into)
+    return by_blocks(torch.empty_like(base) if into is None else into, x, y, base, beta, alpha)

@@ -41,8 +41,8 @@ _POLAR = {
         "the short side is below 256, on a CPU",
         _FINE.format("1e-5"),
     ),
-    "wide": Choice(
-        "4 polynomials of degree 9 on Gram matrices",
+    "zolotarev": Choice(
+        "Zolotarev's function of degree 5 and a polynomial",
         "one side is twice as long as the other, on a CPU",
         _FINE.format("4e-3"),
     ),

@@ -14,6 +14,7 @@ from normdsl.compiler.kernels import (
     express,
     frames,
     halley,
+    inverses,
     iterative,
     newton_schulz,
     polar,
@@ -21,6 +22,7 @@ from normdsl.compiler.kernels import (
     singular,
     sums,
     symmetric,
+    zolotarev,
 )
 from normdsl.schedules.methods import Method
 
@@ -32,7 +34,9 @@ MODULES = (
     products,
     newton_schulz,
     express,
+    inverses,
     halley,
+    zolotarev,
     symmetric,
     iterative,
     automatic,

@@ -159,7 +159,8 @@ class Printer(abc.ABC):
             told += [f"{name}={code}" for name, code in (("beta", beta), ("alpha", alpha)) if code]
             if self.reuse and base not in self.needed and self._uses.get(base, 0) <= 1:
                 told.append(f"into={told[0]} if {self.reuse} else None")
-            return self._call(sums.plus_product, *told)
+            mirrored = base.facts.symmetric and product.facts.symmetric
+            return self._call(sums.plus_symmetric if mirrored else sums.plus_product, *told)
         return None
 
     def _multiple(self, expr: Expr) -> tuple[str, Expr]:

@@ -78,8 +78,8 @@ def products(places: Sequence[Place]) -> list[Product]:
         ]
     for i, place in enumerate(places):
         if place.whole is not None:
-            like = {"dtype": place.whole.dtype, "device": place.whole.device}
-            for entry in torch.eye(place.whole.numel(), **like):
+            count, dtype = place.whole.numel(), place.whole.dtype
+            for entry in torch.eye(count, dtype=dtype, device=place.whole.device):
                 alone = entry.reshape(place.whole.shape)
                 single = [alone if j == i else None for j in range(len(places))]
                 found.append(Product(Asked.HESSIAN_PRODUCT, single))

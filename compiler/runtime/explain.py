@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from normdsl.compiler.lowering.choices import Spot
 from normdsl.compiler.lowering.cost import Cost, cost
 from normdsl.compiler.lowering.methods_used import choices, kernels
+from normdsl.compiler.runtime import side_by_side
 from normdsl.compiler.runtime.averaged import averaged
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.layout import Layout, is_judged
@@ -148,7 +149,7 @@ def explained(
             if not line.frozen:
                 contributing.setdefault(said.stepper, []).append(line.name)
     shares, runs = tuple(_shares(contributing)), tuple(map(_run, buckets))
-    return Explanation(tuple(lines), shares, tuple(means), runs)
+    return Explanation(tuple(lines), shares, tuple(means), (*runs, *side_by_side.told(buckets)))
 
 
 def _run(bucket: Bucket) -> str:

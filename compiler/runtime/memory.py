@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 
 import torch
@@ -13,14 +14,14 @@ _APART = 64
 
 
 class Memory:
-    """Memory that buckets use in turn.
+    """Memory that the buckets of a thread use in turn.
 
     On CPUs it is kept between steps, as memory that is new takes longer to come by than to write.
     Other devices have an allocator that keeps what is freed.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[torch.device, Tensor] = {}
+        self._kept: dict[tuple[int, torch.device], Tensor] = {}
 
     def batches(
         self, count: int, shape: Sequence[int], dtype: torch.dtype, device: torch.device
@@ -34,7 +35,8 @@ class Memory:
     def _bytes(self, count: int, device: torch.device) -> Tensor:
         if device.type != "cpu":
             return torch.empty(count, dtype=torch.uint8, device=device)
-        kept = self._kept.get(device)
+        place = threading.get_ident(), device
+        kept = self._kept.get(place)
         if kept is None or len(kept) < count:
-            kept = self._kept[device] = torch.empty(count, dtype=torch.uint8)
+            kept = self._kept[place] = torch.empty(count, dtype=torch.uint8)
         return kept[:count]

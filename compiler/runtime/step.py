@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.runtime import side_by_side
 from normdsl.compiler.runtime.asking import Answer, Oracle, Place, answered
 from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.closures import Evaluations, Sample
@@ -87,9 +89,9 @@ class Step:
             self._require_answers(known)
             if self._is_judged() or not size <= self._bound():
                 self._judge(known)
-            good = [
-                self._write(*both) for both in zip(self.buckets, self.contexts, known, strict=True)
-            ]
+            each = zip(self.buckets, self.contexts, known, strict=True)
+            jobs = [partial(bucket.run, context, told, None) for bucket, context, told in each]
+            good = side_by_side.run(self.buckets, jobs, self._written)
         except FactorisationError:
             self._blame()
             raise
@@ -135,20 +137,29 @@ class Step:
             bucket.see()
         contexts = [self._masked(*both) for both in self._pairs()]
         known = self._known(contexts)
-        together = self._together(contexts, known)
-        for bucket, context, told in zip(self.buckets, contexts, known, strict=True):
-            ok = context.given
-            assert ok is not None
-            ok = ok & bucket.answered(told)
-            if bucket.stepper.joins:
-                ok = ok & together.to(ok.device)
-            if bucket.is_divided:  # no process writes what another one leaves out
-                ok = agreed(ok & bucket.tried(context, told), [bucket.mesh])
-            good = bucket.run(context, told, ok)
-            if bucket.is_divided:
-                good = agreed(good, [bucket.mesh])
-            bucket.publish(self.state)
-            bucket.count(ok & good)
+        write = partial(self._run_finite, self._together(contexts, known))
+        each = zip(self.buckets, contexts, known, strict=True)
+        jobs = [partial(write, *own) for own in each]
+        side_by_side.run(self.buckets, jobs, self._written_finite)
+
+    def _run_finite(
+        self, together: Tensor, bucket: Bucket, context: Context, known: Sequence[Known]
+    ) -> Tensor:
+        """Take the step of members for which all is finite, and return for which it is."""
+        ok = context.given
+        assert ok is not None
+        ok = ok & bucket.answered(known)
+        if bucket.stepper.joins:
+            ok = ok & together.to(ok.device)
+        if bucket.is_divided:  # no process writes what another one leaves out
+            ok = agreed(ok & bucket.tried(context, known), [bucket.mesh])
+        good = bucket.run(context, known, ok)
+        return ok & (agreed(good, [bucket.mesh]) if bucket.is_divided else good)
+
+    def _written_finite(self, bucket: Bucket, good: Tensor) -> Tensor:
+        bucket.publish(self.state)
+        bucket.count(good)
+        return good
 
     def _masked(self, bucket: Bucket, context: Context) -> Context:
         """Return what members of a bucket step with, and which of them may, on all processes."""
@@ -244,8 +255,7 @@ class Step:
                 first = int(good.logical_not().long().argmax()) if good.numel() > 1 else 0
                 raise refuse_result(self._subject(bucket.members[first]))
 
-    def _write(self, bucket: Bucket, context: Context, known: Sequence[Known]) -> Tensor:
-        good = bucket.run(context, known, None)
+    def _written(self, bucket: Bucket, good: Tensor) -> Tensor:
         bucket.publish(self.state)
         bucket.count(None)
         return good

@@ -116,13 +116,15 @@ def test_what_is_emitted_calls_it_where_it_is_installed_and_what_is_ejected_does
 
 
 @pytest.mark.parametrize("k", [7, 513, 600])
-def test_two_blocks_of_rows_are_the_whole_product(k):
+def test_blocks_of_rows_are_the_whole_product(k):
     x = torch.randn(2, k, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     gram = x @ x.mT
     torch.testing.assert_close(products.symmetric_product(x, x.mT), gram)
     found = products.symmetric_product(gram, gram, gram, 2.0, -0.5)
     torch.testing.assert_close(found, 2 * gram - 0.5 * gram @ gram)
-    assert torch.equal(found, found.mT) or k < 512
+    block = -(-k // 4)
+    if k >= 256:
+        assert torch.equal(found[:, :block, block:], found[:, block:, :block].mT)
 
 
 @pytest.mark.cuda

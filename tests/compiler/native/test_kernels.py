@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from processor import has_exact_roots
 
 import normdsl as nd
 from normdsl import G, W, algorithms
@@ -85,7 +86,7 @@ def ran(rule, device, dtype=torch.float32, slope=1.0, loss=2.0, **options):
 def test_entries_step_bit_for_bit_as_the_emitted_code_says(name, device):
     found, expected, good = ran(getattr(algorithms, name), device)
     assert good.all()
-    if device == "cpu":
+    if device == "cpu" and has_exact_roots():
         torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(found, expected)
 
@@ -118,7 +119,7 @@ def test_cube_roots_are_exact_up_to_rounding(dtype, device):
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_states_are_rounded_to_their_dtype(dtype, device):
     found, expected, _ = ran(algorithms.adamw, device, dtype)
-    tolerance = {"rtol": 0, "atol": 0} if device == "cpu" else {}
+    tolerance = {"rtol": 0, "atol": 0} if device == "cpu" and has_exact_roots() else {}
     torch.testing.assert_close(found, expected, **tolerance)
 
 

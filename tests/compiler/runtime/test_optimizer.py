@@ -42,8 +42,11 @@ def assert_unchanged(opt, params, before):
         assert all(torch.equal(entry[k], old[k]) for k in old)
 
 
-#: Of degree −1: small gradients make long steps.
-SLOWER = {"muadam_sania": 1e-3, "affine_muon": 1e-3, "scion": 1e-4, "scion_unconstrained": 1e-4}
+#: Of degree −1, small gradients make long steps; distances over gradients are a rate by themselves.
+RATES = {
+    **{"muadam_sania": 1e-3, "affine_muon": 1e-3, "scion": 1e-4, "scion_unconstrained": 1e-4},
+    **{"dog": 1.0, "layerwise_dog": 1.0},
+}
 
 #: Without a learning rate: a floor near the least loss, and a metric that is not 0 at first.
 SUITED = {"alr_hb": {"floor": 0.9}, "adagrad_sqr": {"eps": 0.1}}
@@ -54,7 +57,7 @@ def test_it_is_a_torch_optimizer_that_trains(rule):
     torch.manual_seed(0)
     model = nn.Linear(4, 3, bias=False)
     x, y = torch.randn(32, 4), torch.randn(32, 3)
-    lr = {"lr": SLOWER.get(rule.name, 0.01)} if "lr" in rule.defaults else SUITED.get(rule.name, {})
+    lr = {"lr": RATES.get(rule.name, 0.01)} if "lr" in rule.defaults else SUITED.get(rule.name, {})
     opt = rule(model.parameters(), **lr, **capturing(rule, model))
     assert isinstance(opt, torch.optim.Optimizer)
 

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 import torch
+from processor import assert_same
 from stepping import parameter, train
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -343,7 +344,7 @@ def test_native_code_reads_complex_numbers_as_pairs():
     for params, quick in ((chunks, False), (native, True)):
         params[0].grad = params[0].grad.conj()
         train(adamw(params, schedule=nd.Schedule(compile=quick)), 2)
-    assert all(map(torch.equal, chunks, native))
+    assert_same(chunks, native)
 
 
 def test_many_entries_step_by_native_code_unless_told_otherwise():
