@@ -7,7 +7,7 @@ with cannot be kept so, and is left to theory.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 
@@ -32,8 +32,14 @@ _LEVEL = 99
 
 
 def drawn(declaration: Declaration) -> list[Draw]:
-    """Return the draws of a rule."""
-    return [x for x in walk(declaration.update) if isinstance(x, Draw)]
+    """Return the draws of a rule, but for those that a state starts with."""
+    everything = walk(declaration.update)
+    starts = {x for s in everything if isinstance(s, State) for x in _starts(s.recursion)}
+    return [x for x in everything if isinstance(x, Draw) and x not in starts]
+
+
+def _starts(recursion: Recursion) -> Iterator[Expr]:
+    return (x for init in recursion.inits for x in walk(init))
 
 
 def held(draw: Draw) -> After:
