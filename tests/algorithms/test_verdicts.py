@@ -383,10 +383,10 @@ ASKING = {
     ),
     "power_sgd": holds(
         **NO_DECAY,
-        orthogonal="in law if (G + E_old) __old has full rank",
-        left_orthogonal="if (G + E_old) __old has full rank",
+        orthogonal="in law if (G + E_old) Q_old has full rank",
+        left_orthogonal="if (G + E_old) Q_old has full rank",
         right_orthogonal="in law",
-        signed_permutations="in law if (G + E_old) __old has full rank",
+        signed_permutations="in law if (G + E_old) Q_old has full rank",
     ),
     "sam": holds(ROTATED, ENTRYWISE, "translation", MIRRORED),
     "schedule_free_adamw": holds(
