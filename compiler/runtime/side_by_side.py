@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import lru_cache, partial
 from threading import Barrier
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +46,10 @@ def run(
     if together:
         pool = _pool(*_threads(len(together)))
         begun = {k: pool.submit(copy_context().run, partial(_called, jobs[k])) for k in together}
-        wait(begun.values())
+        try:
+            wait(begun.values())
+        finally:  # also if interrupted: what has begun writes, and must end first
+            wait(begun.values())
     found, first = [], None
     for k, (bucket, job) in enumerate(zip(buckets, jobs, strict=True)):
         error = begun[k].exception() if k in begun else None
@@ -134,9 +136,5 @@ def _pool(workers: int, each: int) -> ThreadPoolExecutor:
     return pool
 
 
-def _forget(*_: Any) -> None:
-    _pool.cache_clear()
-
-
 if hasattr(os, "register_at_fork"):  # a child process has none of the threads of its parent
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_pool.cache_clear)

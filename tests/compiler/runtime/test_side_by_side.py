@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 import torch
@@ -135,6 +136,27 @@ def test_an_error_is_raised_once_the_others_have_ended(two_threads):
         side_by_side.run(found, [lambda k=k: job(k) for k in range(len(found))], counted)
     assert sorted(ended) == list(range(1, len(found)))
     assert seen == list(found[1:])  # what has stepped is counted
+
+
+def test_who_interrupts_waits_for_what_has_begun(two_threads, monkeypatch):
+    found, ended, waited = buckets(), [], []
+    usual = side_by_side.wait
+
+    def job():
+        time.sleep(0.1)
+        ended.append(1)
+        return torch.ones(())
+
+    def interrupted(futures):
+        waited.append(1)
+        if len(waited) == 1:
+            raise KeyboardInterrupt
+        return usual(futures)
+
+    monkeypatch.setattr(side_by_side, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side.run(found, [job] * len(found), same)
+    assert len(ended) == len(side_by_side.chosen(found)) > 1
 
 
 def test_a_child_process_waits_for_no_thread_of_its_parent(two_threads):
