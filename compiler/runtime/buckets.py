@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime import draws, rounding, running
@@ -185,6 +186,13 @@ class Bucket(ABC):
         each = [rows_finite(x.reshape(count, -1)) for x in found]
         return torch.stack(each).all(0) if each else True
 
+    def note_written(self) -> None:
+        """Tell torch that native code wrote the weights, as its own operations do.
+
+        A graph that saved weights then refuses a backward pass, whose gradients would be wrong.
+        """
+        increment_version(self.params)
+
     def forget(self) -> None:
         """Let go of the states that members came with, once they are in the buffers."""
         self.members = tuple(attrs.evolve(m, state={}) for m in self.members)
@@ -222,7 +230,7 @@ class Bucket(ABC):
             return False
         try:
             return all(
-                all(map(is_, [own[name] for own in self._held], column))
+                all(map(is_, map(itemgetter(name), self._held), column))
                 for name, column in self._columns
             )
         except KeyError:
@@ -240,10 +248,11 @@ class Bucket(ABC):
 
     def grads(self, first: int = 0, last: int | None = None) -> list[Tensor]:
         """Return their gradients, over the real numbers."""
-        pairs = [(p.grad, p) for p in self.params[first:last] if p.grad is not None]
-        if self.mesh is None:
-            return self._reals([g for g, _ in pairs])
-        return self._reals([aligned(g, p) for g, p in pairs])
+        params = self.params[first:last]
+        found = [g for p in params if (g := p.grad) is not None]
+        if self.mesh is not None:
+            found = [aligned(g, p) for g, p in zip(found, params, strict=True)]
+        return self._reals(found)
 
     def sizes(self, name: str) -> Tensor:
         """Return numbers not below the largest magnitude, and finite only if all entries are.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -60,7 +61,7 @@ class Settings:
     sized: Rule
     workers: bool = False
 
-    @property
+    @cached_property
     def stepper(self) -> Stepper:
         """What runs the rule, which is over one matrix."""
         return stepper(self.sized, self.schedule, self.workers)
@@ -89,7 +90,7 @@ class Settings:
             return (self.stepper,)
         return tuple(dict.fromkeys(said.stepper for said in self.each(params)))
 
-    @property
+    @cached_property
     def reads_loss(self) -> bool:
         """Whether the rule needs the value of the loss."""
         return self.rule.reads(Source.LOSS) if self.rule.ports else self.stepper.reads_loss
