@@ -14,6 +14,11 @@ def reciprocal(x: Tensor) -> Tensor:
     return torch.where(zero, 0.0, 1 / torch.where(zero, 1.0, x))
 
 
+def scaled(x: Tensor, size: Tensor) -> Tensor:
+    """Return x / size, and 0 where size = 0, as x is then."""
+    return x / torch.where(size == 0, 1.0, size)
+
+
 def log_of(base: Tensor) -> Tensor:
     """Return log b of a number b ≥ 0, with all its digits where b is near 1."""
     x = base.to(torch.promote_types(base.dtype, torch.float32))

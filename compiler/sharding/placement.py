@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import attrs
 
 from normdsl.compiler.lowering.derive import Singular
+from normdsl.compiler.lowering.links import ProductIn
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
@@ -94,7 +95,7 @@ def placement(x: Expr, axes: Axes) -> Placement | None:
     match x:
         case Transpose():
             return Placement(own)
-        case MatMul():
+        case MatMul() | ProductIn():
             return _combined(own, Held.TERMS, axes & {x.left.shape.cols})
         case Inner():
             return _combined(own, Held.TERMS, axes & set(_gone(x, x.left.shape)))
