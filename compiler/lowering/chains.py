@@ -122,7 +122,7 @@ class Chaining(RewritingPass):
 
 @lru_cache(maxsize=256)
 def chained(program: Program, size: tuple[int, int], device: str, exact: bool) -> Program | None:
-    """Return a program whose polar factors are chains; None if its method is none.
+    """Return a program whose polar factors are chains; None if it has none, or its method is none.
 
     Its states, its source and all else are those of the program.
 
@@ -136,4 +136,6 @@ def chained(program: Program, size: tuple[int, int], device: str, exact: bool) -
     with located(None):
         update, after = rewrite(program.update), tuple(map(rewrite, program.after))
         names = {rewrite(x): name for x, name in program.names.items()}
+    if not rewrite.used:
+        return None
     return attrs.evolve(program, update=update, after=after, names=names)

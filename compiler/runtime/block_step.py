@@ -111,7 +111,7 @@ class BlockStep:
         return {name: torch.cat([x[name] for x in each]) for name in part.makes}
 
     def _size(self, name: str) -> tuple[int, int]:
-        return self.block.lengths(self.division.shapes[name])
+        return self.block.lengths(self.division.shapes[name], self.block.there)
 
     def _called(
         self, part: Part, owner: bool, rows: slice | None = None, **more: Any
@@ -123,7 +123,7 @@ class BlockStep:
             which, like = slice(0, block.count), self.weights
         else:
             own = block.own.start
-            which, like = slice(own + rows.start, own + rows.stop), block.like(count)
+            which, like = slice(own + rows.start, own + rows.stop), block.like(count, block.there)
         given = {name: self._value(name, rows, which) for name in part.reads}
         given |= {name: _part(x, which) for name, x in self.once.items()}
         given |= {name: _part(x, which) for name, x in self._told.items()}
@@ -132,8 +132,8 @@ class BlockStep:
         whole = block.program.schedule.compile
         function = compiled(part.function) if whole else part.function
         made = function(like, **given, **more)
-        place = None if owner else block.place
-        sizes = (block.lengths(self.division.shapes[name], place) for name in part.makes)
+        region = block.there if owner else block.here
+        sizes = (block.lengths(self.division.shapes[name], region) for name in part.makes)
         return {
             name: torch.as_tensor(x, dtype=block.dtype, device=like.device).expand(count, *size)
             for name, x, size in zip(part.makes, made, sizes, strict=True)
@@ -145,7 +145,9 @@ class BlockStep:
             return self.held.shards[name]
         if name in self.held.owner:
             return self.held.owner[name][rows]
-        return self.held.shards["W" if name == "W_whole" else name][which]
+        name = "W" if name == "W_whole" else name
+        x = self.held.shards[name][which]
+        return self.block.part(x, self.division.shapes[name], self.block.there)
 
     def _places(self, which: slice, owner: bool) -> Tensor:
         """Return the numbers of entries in their parameters, of parts or of whole matrices."""

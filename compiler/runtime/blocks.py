@@ -24,10 +24,11 @@ from normdsl.compiler.runtime.layout import real
 from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import mesh_of, place_in
 from normdsl.compiler.runtime.ways import setting_of
-from normdsl.compiler.sharding.boxes import Region, common, holders
+from normdsl.compiler.sharding.boxes import Cut, Region, common, holders, shares, within
 from normdsl.compiler.sharding.boxes import whole as all_of
 from normdsl.compiler.sharding.division import Division, Value, division
-from normdsl.expressions.shapes import Shape
+from normdsl.compiler.sharding.owners import members
+from normdsl.expressions.shapes import MATRIX, Dim, Shape
 
 
 @attrs.define(eq=False)
@@ -44,7 +45,7 @@ class Slot:
 
     Args:
         number: of its parameter in the bucket. member: the parameter. unit: the matrix.
-        owner: who owns it. homes: for each state its part of it that this process keeps.
+        owner: the number of who owns it. homes: for each state its part of it that this process keeps.
     """
 
     number: int
@@ -64,7 +65,7 @@ class Slot:
 
 
 class Block:
-    """Matrices of one size that are cut alike.
+    """Matrices of one size that are cut alike, each with a process as its owner, or each a group.
 
     Args:
         slots: the matrices, those of one owner next to one another.
@@ -81,14 +82,15 @@ class Block:
         self.stepper = lead.member.layout.stepper
         self.program: Program = self.stepper.program
         self.mesh: Any = mesh_of(self.param)
-        self.setting = setting_of(lead.member.layout, self.param, held, lead.unit)
+        self.setting = setting_of(lead.member.layout, self.param, held, lead.unit, lead.owner)
         self.division: Division = division(self.program, self.setting)
         self.regions: Sequence[Region] = regions
         self.cuts, self.dims = held.cuts, held.dims
         self.place = place_in(self.mesh)
         self.peers = holders(held.cuts)[self.place]
         self.owners = _slices([slot.owner for slot in slots])
-        self.own = self.owners.get(self.place, slice(0, 0))
+        mine = (x for k, x in self.owners.items() if self.place in self.members(k))
+        self.own = next(mine, slice(0, 0))
         self.dtype = self.stepper.dtype(self.param)
         narrow = self.setting.wire < self.setting.number
         self.wire: torch.dtype = self.dtype
@@ -108,6 +110,28 @@ class Block:
         return self.regions[self.place]
 
     @property
+    def there(self) -> Region:
+        """What this process has of each matrix that it owns."""
+        return self.share(self.place)
+
+    def members(self, owner: int) -> range:
+        """Return the processes that are an owner."""
+        return members(owner, self.setting.processes)
+
+    def share(self, place: int) -> Region:
+        """Return what a process has of a matrix that it owns, alone or in a group."""
+        setting = self.setting
+        axis = 0 if Dim.M in setting.within else 1
+        boxes = shares(setting.shape, (Cut(axis, setting.group),))
+        return Region(*boxes[place % setting.group])
+
+    def sends(self, shape: Shape, place: int) -> bool:
+        """Return whether a process sends its share of a value that it owns: no other has it."""
+        return place % self.setting.group == 0 or not {shape.rows, shape.cols}.isdisjoint(
+            self.setting.within
+        )
+
+    @property
     def count(self) -> int:
         """How many matrices there are."""
         return len(self.slots)
@@ -117,24 +141,35 @@ class Block:
         """How many of them this process owns."""
         return len(range(self.own.start, self.own.stop))
 
-    def lengths(self, shape: Shape, place: int | None = None) -> tuple[int, int]:
-        """Return the lengths of what a process has of a value; of all of it for None."""
+    def lengths(self, shape: Shape, region: Region | None = None) -> tuple[int, int]:
+        """Return the lengths of a value in a region; of all of it for None."""
         full = lengths_of(shape, self.setting.shape)
-        if place is None:
+        if region is None:
             return full
-        (_, rows), (_, cols) = self.regions[place].spans(shape, full)
+        (_, rows), (_, cols) = region.spans(shape, full)
         return rows, cols
 
-    def part(self, x: Tensor, shape: Shape, place: int) -> Tensor:
-        """Return what a process has of whole values."""
-        full = lengths_of(shape, self.setting.shape)
-        (r, rows), (c, cols) = self.regions[place].spans(shape, full)
-        return x[..., r : r + rows, c : c + cols]
+    def part(self, x: Tensor, shape: Shape, region: Region, of: Region | None = None) -> Tensor:
+        """Return what a region has of values, in the same memory.
 
-    def like(self, count: int) -> Tensor:
-        """Return a batch of whole matrices without memory: of their size, dtype and device."""
+        Args:
+            x: the values. shape: their symbols. region: which is asked for.
+            of: which x has; None if it has all.
+        """
+        full = lengths_of(shape, self.setting.shape)
+        inner, outer = region.spans(shape, full), all_of(full)
+        if of is not None:
+            inner, outer = region.common(of).spans(shape, full), of.spans(shape, full)
+        return x[(..., *within(inner, outer))]
+
+    def like(self, count: int, region: Region | None = None) -> Tensor:
+        """Return a batch of matrices without memory: of their dtype and device.
+
+        Args:
+            count: how many. region: what of each; None for all.
+        """
         one = torch.empty((), dtype=self.dtype, device=self.param.device)
-        return one.expand(count, *self.setting.shape)
+        return one.expand(count, *self.lengths(MATRIX, region))
 
     def of_members(self, each: Tensor) -> Tensor:
         """Return, of a bucket's, what belongs to its matrices, b × 1 × 1; a scalar as it is."""
@@ -224,7 +259,7 @@ class Block:
             self.division.olds, self.division.owned, self.program.fields, self.homes, strict=True
         )
         for name, owned, field, parts in each:
-            size = self.lengths(Shape(*field.dims), None if owned else self.place)
+            size = self.lengths(Shape(*field.dims), None if owned else self.here)
             side: dict[str, Tensor] = found.owner if owned else found.shards
             side[name] = self.stacked(parts, size)
         return found

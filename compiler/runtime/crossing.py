@@ -14,7 +14,7 @@ from torch import Tensor
 
 from normdsl.compiler.runtime.blocks import Block, Held
 from normdsl.compiler.sharding.division import Round, Value
-from normdsl.compiler.sharding.exchange import all_reduce, all_to_all
+from normdsl.compiler.sharding.exchange import all_reduce, all_to_all, combine, neighbours
 
 #: A block, what it has, and what of that crosses.
 Crossing = tuple[Block, Held, Round]
@@ -28,28 +28,42 @@ Coming = tuple[int, Tensor]
 
 def cross(crossing: Sequence[Crossing]) -> Iterator[None]:
     """Let what blocks have after a round get where it is needed; yield while it is on its way."""
-    for hop in (_first_hop, _second_hop):
-        if begun := hop(crossing):
+    for hop, is_due in ((_first_hop, _crosses), (_second_hop, _goes_on)):
+        begun = hop(crossing)
+        if is_due(crossing):  # also if this process has no part in it: turns are those of all
             yield
         for finish in begun:
             finish()
 
 
+def _crosses(crossing: Sequence[Crossing]) -> bool:
+    return any(now.crosses for _, _, now in crossing)
+
+
+def _goes_on(crossing: Sequence[Crossing]) -> bool:
+    return any(now.scattered and block.along for block, _, now in crossing)
+
+
 def _first_hop(crossing: Sequence[Crossing]) -> list[Callable[[], object]]:
     """Begin what moves within a replica, what is summed, and what owners send to all."""
     terms: Terms = defaultdict(list)
+    pooled: dict[tuple[int, bool, torch.dtype], list[Tensor]] = defaultdict(list)
     for block, held, now in crossing:
         for value in now.summed + now.bounded:
             x = held.shards[value.name].contiguous().clone()
             held.shards[value.name] = x
             terms[block.over(value), value in now.bounded, block.dtype].append(x)
+        for value in now.pooled + now.peaked if block.owned else ():
+            x = held.owner[value.name].contiguous().clone()
+            held.owner[value.name] = x
+            pooled[block.setting.group, value in now.peaked, block.dtype].append(x)
         for value in now.spread:
             x = block.like(0).new_zeros((block.count, *block.lengths(value.shape)))
-            if block.owned:
-                x[block.own] = held.owner[value.name]
+            if block.owned and block.sends(value.shape, block.place):
+                block.part(x[block.own], value.shape, block.there)[:] = held.owner[value.name]
             held.shards[value.name] = x
             terms[tuple(range(block.mesh.ndim)), False, block.dtype].append(x)
-    return [*_moves(crossing), *_combined(crossing, terms)]
+    return [*_moves(crossing), *_combined(crossing, terms), *_pooled(crossing, pooled)]
 
 
 def _second_hop(crossing: Sequence[Crossing]) -> list[Callable[[], object]]:
@@ -66,6 +80,16 @@ def _second_hop(crossing: Sequence[Crossing]) -> list[Callable[[], object]]:
 def _combined(crossing: Sequence[Crossing], terms: Terms) -> list[Callable[[], object]]:
     mesh = crossing[0][0].mesh
     return [all_reduce(values, mesh, *how) for how, values in terms.items()]
+
+
+def _pooled(
+    crossing: Sequence[Crossing], terms: dict[tuple[int, bool, torch.dtype], list[Tensor]]
+) -> list[Callable[[], object]]:
+    """Begin what owner groups combine, each for itself."""
+    mesh = crossing[0][0].mesh
+    return [
+        combine(values, [neighbours(mesh, size)], *how) for (size, *how), values in terms.items()
+    ]
 
 
 def _moves(crossing: Sequence[Crossing]) -> Iterator[Callable[[], object]]:
@@ -91,13 +115,17 @@ def _moved(every: Sequence[Moving], axes: Sequence[int], dtype: torch.dtype) -> 
     for block, held, value, gathers in every:
         if gathers:
             for owner, own in block.owners.items():
-                if owner in place:
-                    sent[place[owner]].append(held.shards[value.name][own])
+                x = held.shards[value.name][own]
+                for k in block.members(owner):
+                    if k in place:
+                        part = block.part(x, value.shape, block.share(k), of=block.here)
+                        sent[place[k]].append(part)
             coming += _gathering(block, held, value)
         else:
-            if block.owned:
+            if block.owned and block.sends(value.shape, block.place):
+                x = held.owner[value.name]
                 for k in block.peers:
-                    part = block.part(held.owner[value.name], value.shape, k)
+                    part = block.part(x, value.shape, block.regions[k], of=block.there)
                     sent[place[k]].append(part)
             coming += _scattering(block, held, value)
     sizes = [0 for _ in place]
@@ -120,19 +148,20 @@ def _gathering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
     """Yield what comes to an owner."""
     if not block.owned:
         return
-    whole = block.like(0).new_empty((block.owned, *block.lengths(value.shape)))
-    held.owner[value.arrives] = whole
+    own = block.like(0).new_empty((block.owned, *block.lengths(value.shape, block.there)))
+    held.owner[value.arrives] = own
     for k in block.peers:
-        yield k, block.part(whole, value.shape, k)
+        yield k, block.part(own, value.shape, block.regions[k], of=block.there)
 
 
 def _scattering(block: Block, held: Held, value: Value) -> Iterator[Coming]:
     """Yield what comes from the owners of this replica; nothing of other owners' is there yet."""
-    parts = block.like(0).new_zeros((block.count, *block.lengths(value.shape, block.place)))
+    parts = block.like(0).new_zeros((block.count, *block.lengths(value.shape, block.here)))
     held.shards[value.name] = parts
     for owner, own in block.owners.items():
-        if owner in block.peers:
-            yield owner, parts[own]
+        for k in block.members(owner):
+            if k in block.peers and block.sends(value.shape, k):
+                yield k, block.part(parts[own], value.shape, block.share(k), of=block.here)
 
 
 def any_of(flag: bool, block: Block) -> bool:

@@ -28,7 +28,7 @@ from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.shards import seen_as
 from normdsl.compiler.sharding.division import Division, surveyed
 from normdsl.compiler.sharding.rounds import is_placed
-from normdsl.compiler.sharding.traffic import plan
+from normdsl.compiler.sharding.traffic import planned
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
 
@@ -79,7 +79,7 @@ class Divided(Bucket):
 
     def told(self) -> str:
         """Return where what is computed, what crosses, and where states are, for people."""
-        plans = [plan(self.stepper.program, b.setting) for b in self.blocks]
+        plans = [planned(self.stepper.program, b.setting) for b in self.blocks]
         count, total = self.blocks[0].setting.processes, 0.0
         for block, own in zip(self.blocks, plans, strict=True):
             total += own.bytes * block.count

@@ -11,6 +11,7 @@ from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.ways import setting_of
 from normdsl.compiler.sharding.convoys import Load, convoys
 from normdsl.compiler.sharding.division import division
+from normdsl.compiler.sharding.owners import members
 
 
 def slots(number: int, member: Member, columns: Sequence[Sequence[Place]]) -> list[Slot]:
@@ -41,15 +42,16 @@ def _load(slot: Slot) -> Load:
     """Return what of a matrix crosses."""
     held, layout = slot.member.held, slot.member.layout
     assert held is not None, "it is divided"
-    setting = setting_of(layout, slot.member.param, held, slot.unit)
+    setting = setting_of(layout, slot.member.param, held, slot.unit, slot.owner)
     return Load(setting, slot.owner, division(layout.stepper.program, setting).moves)
 
 
 def _kind(slot: Slot) -> tuple[Any, ...]:
-    """Return what matrices of a block have in common: their size, and who holds what of them."""
+    """Return what matrices of a block have in common: size, who holds what, and a kind of owner."""
     held = slot.member.held
     assert held is not None, "it is divided"
-    return slot.unit.matrix.size, held.dims, held.regions(slot.unit)
+    shared = len(members(slot.owner, len(held.shares)))
+    return slot.unit.matrix.size, held.dims, held.regions(slot.unit), shared
 
 
 def _order(slot: Slot) -> tuple[int, int]:

@@ -126,7 +126,7 @@ def kept(
         if steps_alone(layout, held):
             own.append(None if is_native(field) else owner)
         else:
-            owned = division(program, setting_of(layout, param, held, unit)).owned[place]
+            owned = division(program, setting_of(layout, param, held, unit, owner)).owned[place]
             own.append(owner if owned else None)
     if is_native(field):
         return [Kept(field.name, layout.shape, held.units, own, held, field)]

@@ -10,7 +10,8 @@ from torch import Tensor
 from normdsl.compiler.runtime.layout import OWNER
 from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import mesh_of, meshes_of
-from normdsl.compiler.sharding import owners
+from normdsl.compiler.runtime.ways import setting_of
+from normdsl.compiler.sharding.jobs import Job, dealt, job
 
 
 def owned(members: Sequence[Member]) -> list[Member]:
@@ -20,19 +21,31 @@ def owned(members: Sequence[Member]) -> list[Member]:
     """
     found: dict[Tensor, Sequence[int]] = {}
     for mesh in meshes_of(m.param for m in members if m.held):
-        own = {m.param: _had(m) for m in members if m.held and mesh_of(m.param) == mesh}
-        sizes = [u.matrix.size for m in members if m.param in own and m.held for u in m.held.units]
+        here = [m for m in members if m.held and mesh_of(m.param) == mesh]
+        own = {m.param: _had(m) for m in here}
+        jobs = [job for m in here for job in _jobs(m)]
         each = [owner for had in own.values() for owner in had]
         rest = iter(
-            owners.dealt(
-                [size for size, owner in zip(sizes, each, strict=True) if owner is None],
+            dealt(
+                [job for job, owner in zip(jobs, each, strict=True) if owner is None],
                 mesh.size(),
-                [(size, x) for size, x in zip(sizes, each, strict=True) if x is not None],
+                [(job, x) for job, x in zip(jobs, each, strict=True) if x is not None],
+                [m.layout.stepper.program.schedule.owned for m in here],
             )
         )
         for param, had in own.items():
             found[param] = [next(rest) if owner is None else owner for owner in had]
     return [attrs.evolve(m, owners=tuple(found.get(m.param, ()))) for m in members]
+
+
+def _jobs(member: Member) -> list[Job]:
+    """Return what owning each matrix of a parameter takes."""
+    held, layout = member.held, member.layout
+    assert held is not None
+    if member.steps_alone:
+        return [Job(unit.matrix.size) for unit in held.units]
+    settings = (setting_of(layout, member.param, held, unit) for unit in held.units)
+    return [job(layout.stepper.program, setting) for setting in settings]
 
 
 def _had(member: Member) -> Sequence[int | None]:

@@ -125,6 +125,10 @@ class Region:
         """Return which part is held of a value of some shape."""
         return self.span(shape.rows, lengths[0]), self.span(shape.cols, lengths[1])
 
+    def common(self, other: Region) -> Region:
+        """Return what two processes both hold."""
+        return Region(_common(self.rows, other.rows), _common(self.cols, other.cols))
+
 
 @attrs.frozen
 class Matrix:

@@ -33,6 +33,22 @@ def group_of(mesh: Any, axes: Sequence[int]) -> Any:
     return known[tuple(axes)]
 
 
+def neighbours(mesh: Any, size: int) -> Any:
+    """Return the group of this process among equal groups of neighbours; made once, by all of it.
+
+    Args:
+        mesh: the processes, the last axis fastest. size: of a group.
+    """
+    known = _GROUPS.setdefault(mesh, {})
+    if size not in known:
+        every = mesh.mesh.flatten().tolist()
+        first = every.index(distributed.get_rank()) // size * size
+        known[size] = distributed.new_group(
+            every[first : first + size], use_local_synchronization=True
+        )
+    return known[size]
+
+
 #: Waits for what was begun, on the device where it is computed, and returns it.
 Sent = Callable[[], list[Tensor]]
 
@@ -84,12 +100,19 @@ def all_reduce(
         values: one for each thing that is combined. mesh: the processes. axes: of the mesh.
         largest: whether the largest is taken, not the sum. dtype: in which it is sent.
     """
+    return combine(values, [mesh.get_group(axis) for axis in axes], largest, dtype)
+
+
+def combine(
+    values: Sequence[Tensor], groups: Sequence[Any], largest: bool, dtype: torch.dtype
+) -> Sent:
+    """Begin to combine tensors over groups of processes, one after the other; see `all_reduce`."""
     operation = distributed.ReduceOp.MAX if largest else distributed.ReduceOp.SUM
     flat = torch.cat([x.reshape(-1).to(dtype) for x in values])
-    *first, last = axes
-    for axis in first:
-        distributed.all_reduce(flat, operation, group=mesh.get_group(axis))
-    work = distributed.all_reduce(flat, operation, group=mesh.get_group(last), async_op=True)
+    *first, last = groups
+    for group in first:
+        distributed.all_reduce(flat, operation, group=group)
+    work = distributed.all_reduce(flat, operation, group=last, async_op=True)
 
     def finished() -> list[Tensor]:
         work.wait()
