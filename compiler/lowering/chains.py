@@ -89,10 +89,13 @@ def _automatic(way: str, device: str) -> Chain | None:
 
 
 class Chaining(RewritingPass):
-    """Writes polar factors as chains.
+    """polar(X) = q_k(A_k) … q_1(A_1) X / ‖X‖, A_i = Y Yᵀ of the Y so far; Yᵀ Y for tall X.
 
     Args:
         chain: the one for all of them. tall: whether matrices m × n have m ≥ n.
+
+    Attributes:
+        names: of what polar factors are made of, for people and for emitted code.
     """
 
     name = "chain"
@@ -101,6 +104,7 @@ class Chaining(RewritingPass):
     def __init__(self, chain: Chain, tall: bool) -> None:
         super().__init__()
         self.chain, self.tall = chain, tall
+        self.names: dict[Expr, str] = {}
 
     def _visit(self, expr: Expr) -> Expr:
         expr = self._rebuilt(expr)
@@ -110,14 +114,22 @@ class Chaining(RewritingPass):
 
     def _written(self, x: Expr) -> Expr:
         tall = self.tall is (x.shape == MATRIX)
-        y: Expr = Scaled(x, Reduce(Reducer.MAX, absolute(x), over_rows=True, over_cols=True))
+        largest = Reduce(Reducer.MAX, absolute(x), over_rows=True, over_cols=True)
+        y: Expr = Scaled(x, self._named(largest, "largest"))
         if self.chain.unit:
-            y = Scaled(y, Inner(y, y) ** Fraction(1, 2))
-        for link in self.chain.links:
+            y = Scaled(y, self._named(Inner(y, y), "square") ** Fraction(1, 2))
+        for k, link in enumerate(self.chain.links, 1):
+            self._named(y, f"Y{k}")
             pair = (transpose(y), y) if tall else (y, transpose(y))
-            factor = OfGram(ProductIn(*pair, self.chain.dtype), link)
+            factor = OfGram(self._named(ProductIn(*pair, self.chain.dtype), f"A{k}"), link)
             y = ProductIn(*((y, factor) if tall else (factor, y)), self.chain.dtype)
-        return y
+        return self._named(y, "polar")
+
+    def _named(self, x: Expr, name: str) -> Expr:
+        """Name an expression; what belongs to a further polar factor by its number too."""
+        count = len(self.used)
+        self.names[x] = f"{name}_{count + 1}" if count else name
+        return x
 
 
 @lru_cache(maxsize=256)
@@ -136,6 +148,7 @@ def chained(program: Program, size: tuple[int, int], device: str, exact: bool) -
     with located(None):
         update, after = rewrite(program.update), tuple(map(rewrite, program.after))
         names = {rewrite(x): name for x, name in program.names.items()}
+    names = {**rewrite.names, **names}
     if not rewrite.used:
         return None
     return attrs.evolve(program, update=update, after=after, names=names)

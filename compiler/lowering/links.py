@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from normdsl.expressions.conduct import Footprint
+from normdsl.expressions.conduct import Footprint, Role
 from normdsl.expressions.expr import Entrywise, Expr, Operation
 from normdsl.expressions.facts import Facts
 from normdsl.expressions.nodes.products import transpose
@@ -56,7 +56,7 @@ class ProductIn(Operation):
 
     internal = True
     footprint = Footprint.MATRIX
-    role = None
+    role = Role.POLAR
     commutes_with_transpose = False
     jumps_with = ()
 
@@ -86,7 +86,7 @@ class OfGram(Operation):
 
     internal = True
     footprint = Footprint.MATRIX
-    role = None
+    role = Role.POLAR
     commutes_with_transpose = True
     zero_with = ()
 

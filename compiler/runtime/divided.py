@@ -28,7 +28,7 @@ from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.shards import seen_as
 from normdsl.compiler.sharding.division import Division, surveyed
 from normdsl.compiler.sharding.rounds import is_placed
-from normdsl.compiler.sharding.traffic import planned
+from normdsl.compiler.sharding.traffic import ShardingPlan, planned
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
 
@@ -83,9 +83,10 @@ class Divided(Bucket):
         count, total = self.blocks[0].setting.processes, 0.0
         for block, own in zip(self.blocks, plans, strict=True):
             total += own.bytes * block.count
-        owns = dict.fromkeys(x for own in plans for x in own.owner)
-        at = f", {' and '.join(owns)} at the owner of each matrix" if owns else ""
-        sent = dict.fromkeys(f"{x.what} ({x.way})" for own in plans for x in own.sent)
+        ways: dict[str, dict[str, None]] = {}
+        for x in (x for own in plans for x in own.sent):
+            ways.setdefault(x.way, {})[x.what] = None
+        sent = [f"{', '.join(names)} ({way})" for way, names in ways.items()]
         kept = dict.fromkeys(f"{name} {where}" for own in plans for name, _, where in own.states)
         states = f"; states: {', '.join(kept)}" if kept else ""
         crosses = ", ".join(sent) or "nothing"
@@ -93,9 +94,24 @@ class Divided(Bucket):
         if self.convoys > 1:
             apart = f", in {self.convoys} convoys, each of which travels while others are computed"
         return (
-            f"divided among {count} processes{at}{self._compiled}; what crosses: {crosses}, "
+            f"divided among {count} processes{self._owned(plans)}{self._compiled}; what crosses: {crosses}, "
             f"{total:,.0f} bytes that a process sends in a step{apart}{states}"
         )
+
+    def _owned(self, plans: Sequence[ShardingPlan]) -> str:
+        """Return who computes what needs whole matrices, for people."""
+        pairs = list(zip(self.blocks, plans, strict=True))
+        alone = dict.fromkeys(x for _, own in pairs if own.setting.group == 1 for x in own.owner)
+        found = f", {' and '.join(alone)} at the owner of each matrix" if alone else ""
+        for owned, where in ((True, "at groups of {} processes"), (False, "where their parts are")):
+            count = sum(
+                b.count for b, own in pairs if own.setting.group > 1 and bool(own.owner) is owned
+            )
+            if count:
+                size = next(own.setting.group for _, own in pairs if own.setting.group > 1)
+                which = "1 matrix" if count == 1 else f"{count} matrices"
+                found += f", polar of {which} {where.format(size)}"
+        return found
 
     @property
     def _compiled(self) -> str:

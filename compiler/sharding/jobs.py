@@ -42,7 +42,7 @@ def job(program: Program, setting: Setting) -> Job:
 def _may_be_shared(program: Program, setting: Setting) -> bool:
     """Return whether an owner group can compute what an owner does."""
     size = owners.group_size(setting.processes)
-    if size == 1 or not division(program, setting).moves:
+    if size == 1 or not division(program, setting).owns:
         return False
     return not why_not_divided(program, attrs.evolve(setting, group=size))
 
