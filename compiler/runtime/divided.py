@@ -103,14 +103,13 @@ class Divided(Bucket):
         pairs = list(zip(self.blocks, plans, strict=True))
         alone = dict.fromkeys(x for _, own in pairs if own.setting.group == 1 for x in own.owner)
         found = f", {' and '.join(alone)} at the owner of each matrix" if alone else ""
-        for owned, where in ((True, "at groups of {} processes"), (False, "where their parts are")):
-            count = sum(
-                b.count for b, own in pairs if own.setting.group > 1 and bool(own.owner) is owned
-            )
-            if count:
-                size = next(own.setting.group for _, own in pairs if own.setting.group > 1)
-                which = "1 matrix" if count == 1 else f"{count} matrices"
-                found += f", polar of {which} {where.format(size)}"
+        for owned, how in ((True, "at a group of {} processes"), (False, "by sums over all")):
+            shared = [(b, own.setting.group) for b, own in pairs if own.setting.group > 1]
+            shared = [(b, size) for b, size in shared if bool(b.division.owns) is owned]
+            if shared:
+                count, size = sum(b.count for b, _ in shared), shared[0][1]
+                which = "1 matrix" if count == 1 else f"each of {count} matrices"
+                found += f", polar of {which} {how.format(size)}"
         return found
 
     @property
