@@ -34,6 +34,7 @@ from normdsl.schedules.methods import Automatic, Method
 from normdsl.schedules.polynomials import GramNewtonSchulz, NewtonSchulz, Step
 from normdsl.source import located
 
+
 @attrs.frozen
 class Chain:
     """How a polar factor is computed from Gram matrices.
@@ -120,10 +121,13 @@ class Chaining(RewritingPass):
             y = Scaled(y, self._named(Inner(y, y), "square") ** Fraction(1, 2))
         for k, link in enumerate(self.chain.links, 1):
             self._named(y, f"Y{k}")
-            pair = (transpose(y), y) if tall else (y, transpose(y))
-            factor = OfGram(self._named(ProductIn(*pair, self.chain.dtype), f"A{k}"), link)
-            y = ProductIn(*((y, factor) if tall else (factor, y)), self.chain.dtype)
+            gram = self._product(transpose(y), y) if tall else self._product(y, transpose(y))
+            factor = OfGram(self._named(gram, f"A{k}"), link)
+            y = self._product(y, factor) if tall else self._product(factor, y)
         return self._named(y, "polar")
+
+    def _product(self, left: Expr, right: Expr) -> Expr:
+        return ProductIn(left, right, self.chain.dtype)
 
     def _named(self, x: Expr, name: str) -> Expr:
         """Name an expression; what belongs to a further polar factor by its number too."""

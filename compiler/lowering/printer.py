@@ -18,7 +18,6 @@ from normdsl.compiler.kernels import (
     symmetric,
 )
 from normdsl.compiler.lowering import kernel_calls
-from normdsl.compiler.lowering.links import OfGram, ProductIn, Scaled
 from normdsl.compiler.lowering.constant_bounds import is_small
 from normdsl.compiler.lowering.derive import Part, Singular
 from normdsl.compiler.lowering.fragments import (
@@ -31,6 +30,7 @@ from normdsl.compiler.lowering.fragments import (
     rational,
     stream_name,
 )
+from normdsl.compiler.lowering.links import OfGram, ProductIn, Scaled
 from normdsl.compiler.lowering.powers import SEVERAL, method_of, together
 from normdsl.compiler.lowering.value_types import Type
 from normdsl.expressions import nodes

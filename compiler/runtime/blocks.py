@@ -45,7 +45,8 @@ class Slot:
 
     Args:
         number: of its parameter in the bucket. member: the parameter. unit: the matrix.
-        owner: the number of who owns it. homes: for each state its part of it that this process keeps.
+        owner: the number of who owns it.
+        homes: for each state its part of it that this process keeps.
     """
 
     number: int
@@ -160,7 +161,8 @@ class Block:
         inner, outer = region.spans(shape, full), all_of(full)
         if of is not None:
             inner, outer = region.common(of).spans(shape, full), of.spans(shape, full)
-        return x[(..., *within(inner, outer))]
+        rows, cols = within(inner, outer)
+        return x[..., rows, cols]
 
     def like(self, count: int, region: Region | None = None) -> Tensor:
         """Return a batch of matrices without memory: of their dtype and device.

@@ -88,7 +88,8 @@ def _pooled(
     """Begin what owner groups combine, each for itself."""
     mesh = crossing[0][0].mesh
     return [
-        combine(values, [neighbours(mesh, size)], *how) for (size, *how), values in terms.items()
+        combine(values, [neighbours(mesh, size)], largest, dtype)
+        for (size, largest, dtype), values in terms.items()
     ]
 
 

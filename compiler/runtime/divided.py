@@ -93,8 +93,9 @@ class Divided(Bucket):
         apart = ""
         if self.convoys > 1:
             apart = f", in {self.convoys} convoys, each of which travels while others are computed"
+        who = f"{self._owned(plans)}{self._compiled}"
         return (
-            f"divided among {count} processes{self._owned(plans)}{self._compiled}; what crosses: {crosses}, "
+            f"divided among {count} processes{who}; what crosses: {crosses}, "
             f"{total:,.0f} bytes that a process sends in a step{apart}{states}"
         )
 

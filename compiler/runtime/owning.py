@@ -11,7 +11,8 @@ from normdsl.compiler.runtime.layout import OWNER
 from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import mesh_of, meshes_of
 from normdsl.compiler.runtime.ways import setting_of
-from normdsl.compiler.sharding.jobs import Job, dealt, job
+from normdsl.compiler.sharding.jobs import dealt, job
+from normdsl.compiler.sharding.owners import Job
 
 
 def owned(members: Sequence[Member]) -> list[Member]:

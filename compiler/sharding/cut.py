@@ -130,7 +130,7 @@ def sides(
         NotDividedError: if an owner group cannot compute what no process can from its parts.
     """
     held = _held(arrays, given, setting.axes)
-    held |= dict.fromkeys(owned)
+    held |= {x: None for x in arrays.order if x in owned}
     whole = Placement(Held.SAME)  # an owner alone has all that it needs
     there = _held(arrays, given, setting.within) if setting.group > 1 else {}
     net: Any = networkx.DiGraph()
@@ -155,9 +155,7 @@ def sides(
     return Sides({x: own for x, own in each if own is not None}, found)
 
 
-def _held(
-    arrays: Graph, given: Container[Expr], axes: Axes
-) -> dict[Expr, Placement | None]:
+def _held(arrays: Graph, given: Container[Expr], axes: Axes) -> dict[Expr, Placement | None]:
     """Return how processes hold arrays that each computes from its parts, cut along some axes."""
     same = Placement(Held.SAME)
     return {x: same if x in given else placement(x, axes) for x in arrays.order}
@@ -189,9 +187,9 @@ def _edges(
         if own.is_reduced:
             yield x, _OWNER, setting.price(x, "summed")
     if users and own is not None and own.held is Held.PARTS:
-        there = ("to the owner", x)
-        yield x, there, setting.price(x, "gathered")
-        yield from ((there, user, None) for user in users)
+        to_owner = ("to the owner", x)
+        yield x, to_owner, setting.price(x, "gathered")
+        yield from ((to_owner, user, None) for user in users)
     if (users or is_root) and not fixed:
         back = ("to all", x)
         yield back, x, setting.price(x, "scattered" if kept is Held.PARTS else "spread")

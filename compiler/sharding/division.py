@@ -16,11 +16,11 @@ from normdsl.compiler.lowering.phases import Phase
 from normdsl.compiler.lowering.program import Program, load
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.source import module
+from normdsl.compiler.sharding.cut import NotDividedError
 from normdsl.compiler.sharding.placement import Axes
 from normdsl.compiler.sharding.rounds import (
     KINDS,
     G,
-    NotDividedError,
     Rounds,
     W,
     is_loss,

@@ -11,7 +11,9 @@ from normdsl.compiler.lowering.program import load, lower
 from normdsl.compiler.lowering.source import write
 
 POLAR = nd.optimizer(lambda lr=1.0: W + lr * nd.spectral.lmo(G))
-BOTH = nd.optimizer(lambda lr=1.0: W + lr * nd.spectral.lmo(G) @ nd.polar(G.T @ G) + nd.polar(G.T).T)
+BOTH = nd.optimizer(
+    lambda lr=1.0: W + lr * nd.spectral.lmo(G) @ nd.polar(G.T @ G) + nd.polar(G.T).T
+)
 METHODS = {
     "jordan": nd.jordan(),
     "express": nd.polar_express(),

@@ -107,7 +107,9 @@ def test_a_group_steps_as_one_process_in_float32(rule, name):
     found = on_mesh(rule, (4,), [Shard(0)], **options)
     assert max(found[0][1]) >= 4
     expected, _ = stepped(rule, torch.clone, **options)
-    moved = max((x.detach() - y).abs().max().item() for x, y in zip(expected, drawn[0], strict=True))
+    moved = max(
+        (x.detach() - y).abs().max().item() for x, y in zip(expected, drawn[0], strict=True)
+    )
     tolerance = moved * (1e-4 if name == "automatic" else 2**-6)
     same([x for x, *_ in found], expected, tolerance)
 
@@ -147,7 +149,9 @@ def test_a_nan_is_refused_by_all_and_changes_nothing():
         place = cut((4,), [Shard(0)])
         params, opt = stepped(muon, place, (1,))
         before = mapped(opt.state_dict(), lambda x: part(x).clone())["state"], wholes(params)
-        with pytest.raises(GradientError, match=r"the gradient of a parameter of shape \(160, 12\)"):
+        with pytest.raises(
+            GradientError, match=r"the gradient of a parameter of shape \(160, 12\)"
+        ):
             advance(opt, params, place, (2,), drawn)
         return before, (opt.state_dict()["state"], wholes(params))
 
@@ -226,8 +230,8 @@ def test_a_cap_is_kept_or_refused_by_all():
     def body(_):
         place = cut((4,), [Shard(0)])
         params = [nn.Parameter(place(x)) for x in DRAWN[0]]
+        opt = muon(params, schedule=nd.Schedule(polar=nd.SVD(), owned=most - 1))
         with pytest.raises(DeclarationError, match=f"would have {most:,} bytes"):
-            opt = muon(params, schedule=nd.Schedule(polar=nd.SVD(), owned=most - 1))
             advance(opt, params, place, (1,))
         return wholes(params)
 
