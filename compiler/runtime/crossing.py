@@ -15,6 +15,7 @@ from torch import Tensor
 from normdsl.compiler.runtime.blocks import Block, Held
 from normdsl.compiler.sharding.division import Round, Value
 from normdsl.compiler.sharding.exchange import all_reduce, all_to_all, combine, neighbours
+from normdsl.compiler.sharding.rounds import KINDS
 
 #: A block, what it has, and what of that crosses.
 Crossing = tuple[Block, Held, Round]
@@ -37,7 +38,7 @@ def cross(crossing: Sequence[Crossing]) -> Iterator[None]:
 
 
 def _crosses(crossing: Sequence[Crossing]) -> bool:
-    return any(now.crosses for _, _, now in crossing)
+    return any(getattr(now, kind) for _, _, now in crossing for kind in KINDS)
 
 
 def _goes_on(crossing: Sequence[Crossing]) -> bool:

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.phases import Phase
-from normdsl.compiler.runtime import running
+from normdsl.compiler.runtime import running, telling
 from normdsl.compiler.runtime.alone import owners
 from normdsl.compiler.runtime.block_step import BlockStep
 from normdsl.compiler.runtime.blocks import Block, Held, Slot
 from normdsl.compiler.runtime.buckets import Bucket
-from normdsl.compiler.runtime.compiled import compiled
 from normdsl.compiler.runtime.crossing import any_of, cross
 from normdsl.compiler.runtime.forming import blocks, slots
 from normdsl.compiler.runtime.homes import Place, homes
@@ -28,7 +27,6 @@ from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.shards import seen_as
 from normdsl.compiler.sharding.division import Division, surveyed
 from normdsl.compiler.sharding.rounds import is_placed
-from normdsl.compiler.sharding.traffic import ShardingPlan, planned
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
 
@@ -79,49 +77,7 @@ class Divided(Bucket):
 
     def told(self) -> str:
         """Return where what is computed, what crosses, and where states are, for people."""
-        plans = [planned(self.stepper.program, b.setting) for b in self.blocks]
-        count, total = self.blocks[0].setting.processes, 0.0
-        for block, own in zip(self.blocks, plans, strict=True):
-            total += own.bytes * block.count
-        ways: dict[str, dict[str, None]] = {}
-        for x in (x for own in plans for x in own.sent):
-            ways.setdefault(x.way, {})[x.what] = None
-        sent = [f"{', '.join(names)} ({way})" for way, names in ways.items()]
-        kept = dict.fromkeys(f"{name} {where}" for own in plans for name, _, where in own.states)
-        states = f"; states: {', '.join(kept)}" if kept else ""
-        crosses = ", ".join(sent) or "nothing"
-        apart = ""
-        if self.convoys > 1:
-            apart = f", in {self.convoys} convoys, each of which travels while others are computed"
-        who = f"{self._owned(plans)}{self._compiled}"
-        return (
-            f"divided among {count} processes{who}; what crosses: {crosses}, "
-            f"{total:,.0f} bytes that a process sends in a step{apart}{states}"
-        )
-
-    def _owned(self, plans: Sequence[ShardingPlan]) -> str:
-        """Return who computes what needs whole matrices, for people."""
-        pairs = list(zip(self.blocks, plans, strict=True))
-        alone = dict.fromkeys(x for _, own in pairs if own.setting.group == 1 for x in own.owner)
-        found = f", {' and '.join(alone)} at the owner of each matrix" if alone else ""
-        for owned, how in ((True, "at a group of {} processes"), (False, "by sums over all")):
-            shared = [(b, own.setting.group) for b, own in pairs if own.setting.group > 1]
-            shared = [(b, size) for b, size in shared if bool(b.division.owns) is owned]
-            if shared:
-                count, size = sum(b.count for b, _ in shared), shared[0][1]
-                which = "1 matrix" if count == 1 else f"each of {count} matrices"
-                found += f", polar of {which} {how.format(size)}"
-        return found
-
-    @property
-    def _compiled(self) -> str:
-        """That its parts are compiled, and how long this took, for people."""
-        if not self.stepper.program.schedule.compile:
-            return ""
-        rounds = {x for block in self.blocks for x in block.division.rounds}
-        parts = {y for x in rounds for y in (x.shards, x.renew, x.owner) if y is not None}
-        took = sum(compiled(part.function).seconds for part in parts)
-        return f", each side of a round compiled (first calls took {took:.1f} s)"
+        return telling.shared(self.blocks, self.convoys)
 
     def numbers(self, context: Context) -> list[dict[str, Any]]:
         """Return what is computed once for all entries of each block."""

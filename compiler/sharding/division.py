@@ -94,11 +94,6 @@ class Round:
     pooled: tuple[Value, ...]
     peaked: tuple[Value, ...]
 
-    @property
-    def crosses(self) -> bool:
-        """Whether anything does."""
-        return any(getattr(self, kind) for kind in KINDS)
-
 
 @attrs.frozen(eq=False)
 class Division:

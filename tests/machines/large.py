@@ -1,4 +1,4 @@
-"""Matrices that are too large for one rank's turn: by the ranks of a machine together, or by all."""
+"""Matrices that are too large for one rank's turn: by the ranks of a machine, or by all."""
 
 from __future__ import annotations
 

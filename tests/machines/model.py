@@ -18,7 +18,7 @@ from machines.networks import Network, Shape
 from normdsl.algorithms import muon
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.sharding.convoys import Load, convoys
-from normdsl.compiler.sharding.owners import GROUP, Job, dealt, members
+from normdsl.compiler.sharding.owners import Job, dealt, members
 from normdsl.compiler.sharding.setting import setting_of
 from normdsl.compiler.sharding.traffic import ShardingPlan, planned
 
