@@ -18,19 +18,19 @@ from normdsl.compiler.sharding.owners import Job
 def owned(members: Sequence[Member]) -> list[Member]:
     """Return the members, those whose step processes share with an owner each.
 
-    Who had one keeps it, as it has states that the others lack; who alone holds a matrix is it.
+    Who was one stays it, as it has states that the others lack; who alone holds a matrix is one.
     """
     found: dict[Tensor, Sequence[int]] = {}
     for mesh in meshes_of(m.param for m in members if m.held):
         here = [m for m in members if m.held and mesh_of(m.param) == mesh]
-        own = {m.param: _had(m) for m in here}
-        jobs = [job for m in here for job in _jobs(m)]
-        each = [owner for had in own.values() for owner in had]
+        jobs = {m.param: _jobs(m) for m in here}
+        own = {m.param: _had(m, jobs[m.param], mesh.size()) for m in here}
+        pairs = [x for p, had in own.items() for x in zip(jobs[p], had, strict=True)]
         rest = iter(
             dealt(
-                [job for job, owner in zip(jobs, each, strict=True) if owner is None],
+                [job for job, owner in pairs if owner is None],
                 mesh.size(),
-                [(job, x) for job, x in zip(jobs, each, strict=True) if x is not None],
+                [(job, owner) for job, owner in pairs if owner is not None],
                 [m.layout.stepper.program.schedule.owned for m in here],
             )
         )
@@ -49,8 +49,14 @@ def _jobs(member: Member) -> list[Job]:
     return [job(layout.stepper.program, setting) for setting in settings]
 
 
-def _had(member: Member) -> Sequence[int | None]:
-    """Return the owners that the matrices of a parameter have already."""
+def _had(member: Member, jobs: Sequence[Job], processes: int) -> Sequence[int | None]:
+    """Return the owners that the matrices of a parameter have already.
+
+    None for a group that could own it under another schedule, and kept nothing.
+    """
     assert member.held is not None
     told = member.state.get(OWNER)
-    return member.held.owners if told is None else told.reshape(-1).tolist()
+    if told is None:
+        return member.held.owners
+    pairs = zip(told.reshape(-1).tolist(), jobs, strict=True)
+    return [None if owner >= processes and not job.shared else owner for owner, job in pairs]

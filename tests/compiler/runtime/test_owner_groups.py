@@ -217,6 +217,23 @@ def test_states_are_loaded_by_other_numbers_of_processes():
     same([weights], stepped(muon, torch.clone, range(1, 7))[0], 1e-11)
 
 
+def test_another_schedule_may_need_owners_alone():
+    def body(_):
+        place = cut((4,), [Shard(0)])
+        params, opt = stepped(muon, place, (1,))
+        first = int(opt.state[params[0]]["owner"])
+        opt.param_groups[0]["schedule"] = nd.exact
+        advance(opt, params, place, (2,))
+        return wholes(params), first, int(opt.state[params[0]]["owner"])
+
+    params, opt = stepped(muon, torch.clone, (1,))
+    opt.param_groups[0]["schedule"] = nd.exact
+    advance(opt, params, torch.clone, (2,))
+    found = on_ranks(4, body)
+    assert all(first >= 4 > then for _, first, then in found)
+    same([x for x, *_ in found], params)
+
+
 def test_a_rule_that_keeps_statistics_has_owners_alone():
     found = on_mesh(shampoo, (4,), [Shard(0)], schedule=nd.Schedule())
     assert max(found[0][1]) < 4
