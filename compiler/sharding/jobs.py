@@ -18,9 +18,8 @@ from normdsl.compiler.sharding.setting import Setting
 from normdsl.errors import DeclarationError
 
 
-@lru_cache(maxsize=1024)
 def job(program: Program, setting: Setting) -> Job:
-    """Return what owning a matrix takes.
+    """Return what owning a matrix takes, and whether a group may, if it is large enough for one.
 
     Its bytes are those of whole values that come to its owner or leave it, and of states that are
     kept there; what is computed in between is not counted.
@@ -36,9 +35,12 @@ def job(program: Program, setting: Setting) -> Job:
             name = program.schedule.kept_dtype(field.name, field.turns)
             number = getattr(torch, name).itemsize if name else setting.number
             found += math.prod(field.lengths(setting.shape)) * number
-    return Job(setting.shape, found, _may_be_shared(program, setting))
+    cap = program.schedule.owned
+    large = owners.work(setting.shape) >= owners.LARGE or (cap is not None and found > cap)
+    return Job(setting.shape, found, large and _may_be_shared(program, setting))
 
 
+@lru_cache(maxsize=1024)
 def _may_be_shared(program: Program, setting: Setting) -> bool:
     """Return whether an owner group can compute what an owner does."""
     size = owners.group_size(setting.processes)

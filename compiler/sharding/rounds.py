@@ -19,6 +19,7 @@ from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.sharding.cut import Graph, NotDividedError, Sides, graph, sides
 from normdsl.compiler.sharding.placement import Axes, Held, form
 from normdsl.compiler.sharding.setting import Setting
+from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Asked, Query, Source, Stream
 
@@ -65,7 +66,10 @@ def _chained(program: Program, setting: Setting) -> Program:
     more = (program.layers, program.workers, program.phases, program.renewed, program.draws)
     if any(more) or program.declaration.asides:
         raise NotDividedError("as it reads more than its own matrix")
-    found = chained(program, setting.shape, setting.device, setting.number == 8)
+    try:
+        found = chained(program, setting.shape, setting.device, setting.number == 8)
+    except DeclarationError as error:  # of so many steps that they are nested too deeply
+        raise NotDividedError("as its methods have too many steps") from error
     if found is None:
         raise NotDividedError("as its methods need whole matrices")
     return found

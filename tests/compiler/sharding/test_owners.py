@@ -87,7 +87,8 @@ def test_a_matrix_beyond_the_cap_is_owned_by_a_group():
         dealt([Job((64, 64), 800)], 8, cap=100)
 
 
-def test_a_job_has_the_bytes_of_what_comes_goes_and_stays():
+def test_a_job_has_the_bytes_of_what_comes_goes_and_stays(monkeypatch):
+    monkeypatch.setattr(owners, "LARGE", 1000)
     setting = setting_of((64, 16), 4, "rows")
     assert jobs.job(lower(muon, POLAR), setting) == Job((64, 16), 2 * 4 * 64 * 16, True)
     statistics = 4 * (64**2 + 16**2)
@@ -95,6 +96,15 @@ def test_a_job_has_the_bytes_of_what_comes_goes_and_stays():
     assert found == Job((64, 16), 2 * 4 * 64 * 16 + statistics, False)
     half = jobs.job(lower(shampoo, nd.Schedule(state="bfloat16")), setting)
     assert half.bytes == found.bytes - statistics // 2
+
+
+def test_a_job_of_a_method_that_is_no_chain_is_not_shared():
+    """Nor of one whose chain is nested too deeply to be written, nor a small one."""
+    setting = setting_of((8192, 2048), 8, "rows")
+    methods = [nd.jordan(), nd.jordan(60), nd.SVD(), nd.Turbo()]
+    found = [jobs.job(lower(muon, nd.Schedule(polar=x)), setting).shared for x in methods]
+    assert found == [True, False, False, False]
+    assert not jobs.job(lower(muon, POLAR), setting_of((64, 16), 8, "rows")).shared
 
 
 def test_a_plan_says_groups_and_keeps_the_cap():
