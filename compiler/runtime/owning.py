@@ -59,4 +59,4 @@ def _had(member: Member, jobs: Sequence[Job], processes: int) -> Sequence[int | 
     if told is None:
         return member.held.owners
     pairs = zip(told.reshape(-1).tolist(), jobs, strict=True)
-    return [None if owner >= processes and not job.shared else owner for owner, job in pairs]
+    return [None if owner >= processes and job.group == 1 else owner for owner, job in pairs]

@@ -19,7 +19,7 @@ from normdsl.errors import DeclarationError
 
 
 def job(program: Program, setting: Setting) -> Job:
-    """Return what owning a matrix takes, and whether a group may, if it is large enough for one.
+    """Return what owning a matrix takes, and which group may, if it is large enough for one.
 
     Its bytes are those of whole values that come to its owner or leave it, and of states that are
     kept there; what is computed in between is not counted.
@@ -37,16 +37,16 @@ def job(program: Program, setting: Setting) -> Job:
             found += math.prod(field.lengths(setting.shape)) * number
     cap = program.schedule.owned
     large = owners.work(setting.shape) >= owners.LARGE or (cap is not None and found > cap)
-    return Job(setting.shape, found, large and _may_be_shared(program, setting))
+    return Job(setting.shape, found, _group(program, setting) if large else 1)
 
 
 @lru_cache(maxsize=1024)
-def _may_be_shared(program: Program, setting: Setting) -> bool:
-    """Return whether an owner group can compute what an owner does."""
-    size = owners.group_size(setting.processes)
+def _group(program: Program, setting: Setting) -> int:
+    """Return how many processes can compute what an owner does together; 1 if it must be one."""
+    size = owners.group_size(setting.processes, program.schedule.group)
     if size == 1 or not division(program, setting).owns:
-        return False
-    return not why_not_divided(program, attrs.evolve(setting, group=size))
+        return 1
+    return 1 if why_not_divided(program, attrs.evolve(setting, group=size)) else size
 
 
 def dealt(

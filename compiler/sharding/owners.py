@@ -1,7 +1,7 @@
 """Owners: which processes compute what needs a whole matrix, so that work is even.
 
-An owner is a process, or a group of neighbours that divide the long side of the matrix: owners are
-numbered, processes first, then groups.
+An owner is a process, or a group of neighbours that divide the long side of the matrix. Its number
+is its first process, plus that of all processes for each further one of a group: it says both.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 
-#: The most processes of a group: as many as a machine has.
-GROUP = 8
 #: Work of a matrix from which on a group may own it: below, what its further collectives wait for
 #: (five of them, some ten microseconds each) is more than what is gained (about 20 operations for
 #: each unit of work, at 600 TFLOP/s).
@@ -28,12 +26,12 @@ class Job:
 
     Args:
         size: rows and columns. bytes: what an owner alone has of it; by default its entries in
-            float32. shared: whether a group may own it.
+            float32. group: of how many processes a group is that may own it; 1 for none.
     """
 
     size: tuple[int, int]
     bytes: int = attrs.field()
-    shared: bool = False
+    group: int = 1
 
     @bytes.default
     def _entries(self) -> int:
@@ -54,18 +52,20 @@ def work(size: tuple[int, int], among: int = 1) -> int:
     return short**2 * (-(-long // among) + short + (SUMS if among > 1 else 0))
 
 
-def group_size(processes: int) -> int:
-    """Return how many processes a group has: groups are equal parts of all processes."""
-    return next(k for k in range(min(GROUP, processes), 0, -1) if processes % k == 0)
+def group_size(processes: int, most: int) -> int:
+    """Return how many processes a group has, at most so many: equal parts of all processes."""
+    return next(k for k in range(min(most, processes), 0, -1) if processes % k == 0)
+
+
+def number(first: int, size: int, processes: int) -> int:
+    """Return the number of an owner: a process, or a group of some from that on."""
+    return first + (size - 1) * processes
 
 
 def members(owner: int, processes: int) -> range:
     """Return the processes that are an owner: itself, or those of a group."""
-    if owner < processes:
-        return range(owner, owner + 1)
-    size = group_size(processes)
-    first = (owner - processes) * size
-    return range(first, first + size)
+    further, first = divmod(owner, processes)
+    return range(first, first + further + 1)
 
 
 def dealt(
@@ -92,12 +92,12 @@ def dealt(
     others = list(others)
     total = sum(work(job.size) for job in (*new, *(job for job, _ in others)))
     sizes = sorted(
-        {x.size for x in new if x.shared and _is_large(x, total / processes, cap)},
+        {x.size for x in new if x.group > 1 and _is_large(x, total / processes, cap)},
         key=lambda size: (-work(size), size),
     )
     found: list[tuple[int, list[int]]] = []
     refused: CapError | None = None
-    for k in range(len(sizes) + 1 if group_size(processes) > 1 else 1):
+    for k in range(len(sizes) + 1):
         try:
             found.append(_dealt(new, processes, others, cap, sizes[:k]))
         except CapError as error:
@@ -121,17 +121,16 @@ def _dealt(
     grouped: Collection[tuple[int, int]],
 ) -> tuple[int, list[int]]:
     """Return the work of the busiest process, and the owners, if groups own all of some sizes."""
-    size = group_size(processes)
     loads = [[0, 0, k] for k in range(processes)]
     for job, owner in others:
         _take(loads, job, owner)
     found = [0] * len(new)
     order = sorted(range(len(new)), key=lambda k: (-work(new[k].size), k))
-    shared = [k for k in order if new[k].shared and new[k].size in grouped]
+    shared = [k for k in order if new[k].group > 1 and new[k].size in grouped]
     for k in shared:
-        groups = range(0, processes, size)
-        first = min(groups, key=lambda g: max(loads[g : g + size]))
-        found[k] = processes + first // size
+        size = new[k].group
+        first = min(range(0, processes, size), key=lambda g: max(loads[g : g + size]))
+        found[k] = number(first, size, processes)
         _take(loads, new[k], found[k], cap)
     heap = [tuple(load) for load in loads]
     heapq.heapify(heap)

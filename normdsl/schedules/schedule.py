@@ -95,6 +95,9 @@ class Schedule:
             to who has least work; a matrix that has more by itself is owned by a group, if its
             rule can be computed so. Where it cannot be kept, the optimizer says what is needed.
             None for any number.
+        group: how many neighbouring processes at most may own a matrix together that is too large
+            for the turn of one: those of one machine, which sum Gram matrices a few times while
+            they compute a polar factor; 1 for owners alone. Groups divide all processes equally.
 
     Raises:
         DeclarationError: for an unknown dtype, a method without a kernel for its role, a refresh
@@ -120,6 +123,7 @@ class Schedule:
     rounding: str = "nearest"
     wire: str | None = None
     owned: int | None = None
+    group: int = 8
 
     def grid(self) -> Grid:
         """Return it as a table: each setting, its value, and whether that is the default."""
@@ -160,6 +164,7 @@ class Schedule:
         require_count("schedule refresh", self.refresh)
         if self.owned is not None:
             require_count("schedule bytes owned", self.owned)
+        require_count("schedule owner groups of", self.group)
         if self.dtype not in (None, "float32", "float64"):
             raise DeclarationError(
                 f"schedule the computation in {self.dtype!r}",

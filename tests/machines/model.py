@@ -26,6 +26,7 @@ POLAR = nd.jordan().on_gram()
 #: How often Gram matrices are summed.
 SUMS = -(-len(POLAR.coefficients) // POLAR.restart)
 SCHEDULE = nd.Schedule(polar=POLAR)
+GROUP = SCHEDULE.group
 #: Ranks of one machine.
 NODE = 8
 
@@ -180,7 +181,7 @@ def step(shapes: Sequence[Shape], count: int, groups: bool = True) -> Step:
     Args:
         shapes: of the matrices. count: how many ranks. groups: whether groups own some of them.
     """
-    owners = dealt([Job(shape, shared=groups) for shape in shapes], count)
+    owners = dealt([Job(shape, group=GROUP if groups else 1) for shape in shapes], count)
     work, sizes, matrices = [0.0] * count, [0.0] * count, [0] * count
     shared: dict[Shape, int] = defaultdict(int)
     for shape, owner in zip(shapes, owners, strict=True):

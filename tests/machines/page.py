@@ -15,9 +15,8 @@ import normdsl.algorithms as algorithms
 from machines import large as model_of_large
 from machines import model
 from machines.measured import LARGE, MANY, RANKS, SMALL, measured
-from machines.model import BETWEEN, INSIDE, NODE, SPEED, Step, Time
+from machines.model import BETWEEN, GROUP, INSIDE, NODE, SPEED, Step, Time
 from machines.networks import NETWORKS, Network
-from normdsl.compiler.sharding.owners import GROUP
 from normdsl.schedules.schedule import Schedule
 from normdsl.show.grid import Grid
 

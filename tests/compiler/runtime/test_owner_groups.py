@@ -127,10 +127,9 @@ def test_an_explanation_says_who_owns_what():
 @pytest.mark.parametrize("wire", [None, "bfloat16"])
 def test_convoys_of_groups_and_owners_make_no_difference_of_a_bit(monkeypatch, wire):
     """Also for processes that are in no group of a convoy: turns are those of all."""
-    schedule = nd.Schedule(polar=nd.jordan().on_gram(3), wire=wire)
+    schedule = nd.Schedule(polar=nd.jordan().on_gram(3), wire=wire, group=2)
     shapes = [(16, 640), (640, 16), *[(16, 16), (8, 16), (8, 8)] * 3]
     drawn = drawn_of(shapes, 4)
-    monkeypatch.setattr(owners, "GROUP", 2)
     together = on_mesh(muon, (6,), [Shard(0)], schedule=schedule, drawn=drawn)
     monkeypatch.setattr(convoys, "MESSAGE", 64)
     apart = on_mesh(muon, (6,), [Shard(0)], schedule=schedule, drawn=drawn)
@@ -282,7 +281,7 @@ def test_a_step_that_cuts_the_short_side_sends_what_its_plan_says(count):
 def check(shape, grid, dim, schedule, plan):
     """Compare a plan of one matrix with what is counted: of its group, and of those beside it."""
     size, count, shards = plan.setting.group, math.prod(grid), grid[-1]
-    assert size == owners.group_size(count)
+    assert size == owners.group_size(count, 8)
     placements, sent = [Replicate(), Shard(dim)][-len(grid) :], {}
     near, far = max(0, shards - size), max(0, count - max(size, shards))
     for rank in (*range(size), *[size] * (near > 0), *[count - 1] * (far > 0)):

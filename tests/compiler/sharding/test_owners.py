@@ -6,7 +6,7 @@ import normdsl as nd
 from normdsl.algorithms import muon, shampoo
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.sharding import jobs, owners
-from normdsl.compiler.sharding.owners import CapError, Job, dealt, group_size, members, work
+from normdsl.compiler.sharding.owners import CapError, Job, dealt, group_size, members, number, work
 from normdsl.compiler.sharding.setting import setting_of
 from normdsl.errors import DeclarationError
 
@@ -26,9 +26,9 @@ def loads(jobs, found, processes):
 
 
 def test_groups_are_equal_parts_of_neighbours():
-    assert [group_size(k) for k in (1, 2, 7, 8, 9, 12, 13, 64)] == [1, 2, 7, 8, 3, 6, 1, 8]
+    assert [group_size(k, 8) for k in (1, 2, 7, 8, 9, 12, 13, 64)] == [1, 2, 7, 8, 3, 6, 1, 8]
     assert [*members(3, 16)] == [3]
-    assert [[*members(k, 16)] for k in (16, 17)] == [[*range(8)], [*range(8, 16)]]
+    assert [[*members(k, 16)] for k in (7 * 16, 8 + 7 * 16)] == [[*range(8)], [*range(8, 16)]]
 
 
 def test_the_costliest_goes_to_who_has_least():
@@ -38,7 +38,7 @@ def test_the_costliest_goes_to_who_has_least():
 
 
 def test_what_is_too_large_for_one_turn_is_owned_by_a_group():
-    given = [Job(LONG, shared=True), *[Job(SQUARE, shared=True)] * 64]
+    given = [Job(LONG, group=8), *[Job(SQUARE, group=8)] * 64]
     found = dealt(given, 64)
     assert found[0] >= 64
     assert all(k < 64 for k in found[1:])
@@ -56,15 +56,17 @@ def test_what_is_too_large_for_one_turn_is_owned_by_a_group():
     ],
 )
 def test_what_is_not_stays_with_an_owner(count, processes, size):
-    assert max(dealt([Job(size, shared=True)] * count, processes)) < processes
+    group = group_size(processes, 8)
+    assert max(dealt([Job(size, group=group)] * count, processes)) < processes
     assert max(dealt([Job(size)] * count, processes)) < processes
 
 
 def test_groups_have_owners_that_they_had():
-    given = [Job(LONG, shared=True)] * 2
-    assert dealt(given, 16) == [16, 17]
-    assert dealt(given[:1], 16, [(given[1], 16)]) == [17]
-    rest = dealt([Job(SQUARE)] * 8, 16, [(given[0], 16)])
+    given = [Job(LONG, group=8)] * 2
+    first, second = dealt(given, 16)
+    assert (first, second) == (number(0, 8, 16), number(8, 8, 16))
+    assert dealt(given[:1], 16, [(given[1], first)]) == [second]
+    rest = dealt([Job(SQUARE)] * 8, 16, [(given[0], first)])
     assert sorted(rest) == [*range(8, 16)]
 
 
@@ -78,9 +80,9 @@ def test_no_process_has_more_bytes_than_the_cap():
 
 
 def test_a_matrix_beyond_the_cap_is_owned_by_a_group():
-    job = Job((64, 64), 800, shared=True)
+    job = Job((64, 64), 800, group=8)
     assert dealt([job], 8) == [0]
-    assert dealt([job], 8, cap=100) == [8]
+    assert [*members(*dealt([job], 8, cap=100), 8)] == [*range(8)]
     with pytest.raises(CapError):
         dealt([job], 8, cap=99)
     with pytest.raises(CapError):
@@ -90,10 +92,10 @@ def test_a_matrix_beyond_the_cap_is_owned_by_a_group():
 def test_a_job_has_the_bytes_of_what_comes_goes_and_stays(monkeypatch):
     monkeypatch.setattr(owners, "LARGE", 1000)
     setting = setting_of((64, 16), 4, "rows")
-    assert jobs.job(lower(muon, POLAR), setting) == Job((64, 16), 2 * 4 * 64 * 16, True)
+    assert jobs.job(lower(muon, POLAR), setting) == Job((64, 16), 2 * 4 * 64 * 16, 4)
     statistics = 4 * (64**2 + 16**2)
     found = jobs.job(lower(shampoo, POLAR), setting)
-    assert found == Job((64, 16), 2 * 4 * 64 * 16 + statistics, False)
+    assert found == Job((64, 16), 2 * 4 * 64 * 16 + statistics, 1)
     half = jobs.job(lower(shampoo, nd.Schedule(state="bfloat16")), setting)
     assert half.bytes == found.bytes - statistics // 2
 
@@ -102,9 +104,11 @@ def test_a_job_of_a_method_that_is_no_chain_is_not_shared():
     """Nor of one whose chain is nested too deeply to be written, nor a small one."""
     setting = setting_of((8192, 2048), 8, "rows")
     methods = [nd.jordan(), nd.jordan(60), nd.SVD(), nd.Turbo()]
-    found = [jobs.job(lower(muon, nd.Schedule(polar=x)), setting).shared for x in methods]
-    assert found == [True, False, False, False]
-    assert not jobs.job(lower(muon, POLAR), setting_of((64, 16), 8, "rows")).shared
+    found = [jobs.job(lower(muon, nd.Schedule(polar=x)), setting).group for x in methods]
+    assert found == [8, 1, 1, 1]
+    assert jobs.job(lower(muon, POLAR), setting_of((64, 16), 8, "rows")).group == 1
+    alone = nd.Schedule(polar=nd.jordan(), group=1)
+    assert jobs.job(lower(muon, alone), setting).group == 1
 
 
 def test_a_plan_says_groups_and_keeps_the_cap():
