@@ -299,6 +299,7 @@ class Declaration(Rule):
         """Return what processes that hold a matrix together do for a step, before anything runs.
 
         Which states are kept where, what is computed at an owner, what crosses and how many bytes.
+        What a schedule leaves to the device is as on CPUs.
 
         Args:
             shape: rows and columns of the matrix. processes: how many hold it.

@@ -36,6 +36,14 @@ DRAWN = drawn_of(SHAPES[160, 12])
 TWO = nd.optimizer(
     lambda lr=0.1, beta=0.9: W + lr * nd.spectral.lmo(nd.ema(G, beta)) - lr * nd.polar(G.T).T
 )
+#: Of which a group sends rows, columns and numbers that each of its processes has.
+LINES = nd.optimizer(
+    lambda lr=0.1: (
+        W
+        + lr * nd.sum(nd.polar(G), over="cols")
+        + lr * nd.inner(G, nd.polar(G)) * nd.sum(nd.polar(G), over="rows")
+    )
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +95,7 @@ CASES += [(way, LONG[(k // 2 + 2) % 4]) for k, way in enumerate(WAYS[4:], 4)]
 
 
 @pytest.mark.parametrize(("way", "long"), CASES)
-@pytest.mark.parametrize("rule", [muon, TWO])
+@pytest.mark.parametrize("rule", [muon, TWO, LINES])
 def test_a_group_steps_as_one_process(rule, way, long):
     drawn, count = drawn_of(SHAPES[long], 4), math.prod(way[0])
     found = on_mesh(rule, *way, drawn=drawn)
@@ -127,8 +135,8 @@ def test_an_explanation_says_who_owns_what():
 @pytest.mark.parametrize("wire", [None, "bfloat16"])
 def test_convoys_of_groups_and_owners_make_no_difference_of_a_bit(monkeypatch, wire):
     """Also for processes that are in no group of a convoy: turns are those of all."""
-    schedule = nd.Schedule(polar=nd.jordan().on_gram(3), wire=wire, group=2)
-    shapes = [(16, 640), (640, 16), *[(16, 16), (8, 16), (8, 8)] * 3]
+    schedule = nd.Schedule(polar=nd.jordan().on_gram(3), wire=wire, group=3)
+    shapes = [(16, 640), (16, 672), (16, 704), *[(16, 16), (8, 16), (8, 8)] * 3]
     drawn = drawn_of(shapes, 4)
     together = on_mesh(muon, (6,), [Shard(0)], schedule=schedule, drawn=drawn)
     monkeypatch.setattr(convoys, "MESSAGE", 64)
