@@ -16,15 +16,12 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.runtime import rounding
-from normdsl.compiler.runtime.draws import numbered
-from normdsl.compiler.runtime.holding import Unit
-from normdsl.compiler.runtime.homes import Place
 from normdsl.compiler.runtime.layout import real
-from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import mesh_of, place_in
+from normdsl.compiler.runtime.slots import Slot
+from normdsl.compiler.runtime.stacks import lying
 from normdsl.compiler.runtime.ways import setting_of
-from normdsl.compiler.sharding.boxes import Cut, Region, common, holders, shares, within
+from normdsl.compiler.sharding.boxes import Cut, Region, holders, shares, within
 from normdsl.compiler.sharding.boxes import whole as all_of
 from normdsl.compiler.sharding.division import Division, Value, division
 from normdsl.compiler.sharding.owners import members
@@ -37,32 +34,6 @@ class Held:
 
     shards: dict[str, Tensor]
     owner: dict[str, Tensor]
-
-
-@attrs.frozen(eq=False)
-class Slot:
-    """A matrix in a block.
-
-    Args:
-        number: of its parameter in the bucket. member: the parameter. unit: the matrix.
-        owner: the number of who owns it.
-        homes: for each state its part of it that this process keeps.
-    """
-
-    number: int
-    member: Member
-    unit: Unit
-    owner: int
-    homes: Sequence[Place]
-
-    def places(self, process: int | None) -> Tensor:
-        """Return the numbers in the parameter of a process's entries; of the matrix's for None."""
-        held, box = self.member.held, self.unit.matrix.box
-        assert held is not None, "its parameter is divided"
-        share = box if process is None else common(box, held.shares[process])
-        numbers = numbered(held.shape, share, self.member.param.device)
-        found: Tensor = self.unit.matrix.part(numbers, share)
-        return found
 
 
 class Block:
@@ -99,18 +70,22 @@ class Block:
             self.wire = getattr(torch, self.program.schedule.wire or "")
         #: For each matrix the number of its parameter in the bucket.
         self.numbers = torch.tensor([slot.number for slot in slots], device=self.param.device)
-        self.homes = [[x for x in column if x is not None] for column in self._columns()]
-
-    def _columns(self) -> list[tuple[Place, ...]]:
-        """Return for each state the parts of all matrices that this process keeps."""
-        return list(zip(*(slot.homes for slot in self.slots), strict=True))
+        share = held.shares[self.place]
+        own = self.here.rows[1], self.here.cols[1]
+        #: How this process's parts of weights lie in what it has of their parameters.
+        self.stack = lying(self.count, own, lead.unit.matrix, share)
+        #: Of which parameter each is, and where there; of nothing if it has no part of them.
+        self._spots = [(slot.number, slot.spot(self.place)) for slot in slots if own[0] * own[1]]
+        #: Which matrices of its own an owner computes kept values of, by their place in the period.
+        self.turns = _slices([x.turn for x in self.slots[self.own]])
+        self._sizes: dict[tuple[Division, bool], Mapping[str, tuple[int, int]]] = {}
 
     @property
     def here(self) -> Region:
         """What this process has of each matrix."""
         return self.regions[self.place]
 
-    @property
+    @cached_property
     def there(self) -> Region:
         """What this process has of each matrix that it owns."""
         return self.share(self.place)
@@ -150,19 +125,33 @@ class Block:
         (_, rows), (_, cols) = region.spans(shape, full)
         return rows, cols
 
-    def part(self, x: Tensor, shape: Shape, region: Region, of: Region | None = None) -> Tensor:
-        """Return what a region has of values, in the same memory.
+    def sizes(self, division: Division, owner: bool) -> Mapping[str, tuple[int, int]]:
+        """Return the lengths of all values of a step by name, for one side; found once."""
+        if (division, owner) not in self._sizes:
+            region = self.there if owner else self.here
+            found = {name: self.lengths(x, region) for name, x in division.shapes.items()}
+            self._sizes[division, owner] = found
+        return self._sizes[division, owner]
+
+    def where(
+        self, shape: Shape, region: Region, of: Region | None = None
+    ) -> tuple[slice, slice, slice]:
+        """Return where what a region has of values is in a batch of them.
 
         Args:
-            x: the values. shape: their symbols. region: which is asked for.
-            of: which x has; None if it has all.
+            shape: of the values. region: which is asked for.
+            of: which the batch has; None if it has all.
         """
         full = lengths_of(shape, self.setting.shape)
         inner, outer = region.spans(shape, full), all_of(full)
         if of is not None:
             inner, outer = region.common(of).spans(shape, full), of.spans(shape, full)
         rows, cols = within(inner, outer)
-        return x[..., rows, cols]
+        return slice(None), rows, cols
+
+    def part(self, x: Tensor, shape: Shape, region: Region) -> Tensor:
+        """Return what a region has of whole values, in the same memory."""
+        return x[self.where(shape, region)]
 
     def like(self, count: int, region: Region | None = None) -> Tensor:
         """Return a batch of matrices without memory: of their dtype and device.
@@ -203,73 +192,40 @@ class Block:
 
     def parts(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the part of each matrix in what this process has of all parameters of a bucket."""
-        found = []
-        for slot in self.slots:
-            assert slot.member.held is not None
-            share = slot.member.held.shares[self.place]
-            found.append(slot.unit.matrix.part(tensors[slot.number], share))
-        return found
+        return [tensors[k] if at is None else tensors[k][at] for k, at in self._spots]
 
-    def stacked(self, parts: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Return parts as a batch of matrices of a size, in the dtype of the computation."""
-        if not parts:
-            return self.like(0).new_empty((0, *size))
-        return torch.stack([x.reshape(size) for x in parts]).to(self.dtype)
-
-    def kept(self, held: Held, streams: Tensor | None) -> list[Tensor]:
-        """Return the new states in the dtypes in which they are kept.
+    def stacked(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return parts of all matrices as a batch, in the dtype of the computation.
 
         Args:
-            held: what this process has. streams: of random bits of each parameter, if they are
-                rounded by chance.
+            tensors: what this process has of all parameters of a bucket.
         """
-        found = []
-        if streams is not None:
-            streams = rounding.of_piece(streams[self.numbers], self._pieces).reshape(-1, 1, 1)
-        each = zip(self.division.news, self.division.owned, self.program.fields, strict=True)
-        for k, (name, owned, field) in enumerate(each):
-            if owned and not self.owned:
-                found.append(self.like(0))
-                continue
-            which, side = (self.own, held.owner) if owned else (slice(None), held.shards)
-            dtype, shape = self.stepper.kept_dtype(field, self.param), Shape(*field.dims)
-            full = lengths_of(shape, self.setting.shape)
-            box = all_of(full) if owned else self.here.spans(shape, full)
-            stream = None if streams is None else streams[which]
-            told = k, side[name], dtype, stream, self._units[which]
-            found.append(rounding.kept(*told, (box, full)))
-        return found
+        return self.stack.batch(self.parts(tensors), self.like(0)).to(self.dtype)
 
-    @cached_property
-    def _units(self) -> Tensor:
-        """Which of the matrices of its piece each is."""
-        return torch.tensor([x.unit.number for x in self.slots], device=self.param.device)
+    def places(self, which: slice, owner: bool) -> Tensor:
+        """Return the numbers of entries in their parameters, of parts or of whole matrices.
 
-    @cached_property
-    def _pieces(self) -> Tensor:
-        """In which piece each is."""
-        return torch.tensor([x.unit.piece for x in self.slots], device=self.param.device)
+        Args:
+            which: of the matrices. owner: whether whole ones.
+        """
+        slots, matrix = self.slots[which], self.slots[0].unit.matrix
+        if owner:
+            stack = lying(len(slots), matrix.size, matrix, matrix.box)
+        else:
+            stack = attrs.evolve(self.stack, count=len(slots))
+        place = None if owner else self.place
+        found = [slot.places(place) for slot in slots if owner or self._spots]
+        return stack.batch(found, self.numbers)
 
     def weights(self, held: Held) -> Tensor:
         """Return the new weights, this process's part of them, in their dtype."""
-        return held.shards[self.division.weights].to(real(self.param).dtype)
-
-    def olds(self) -> Held:
-        """Return the states before the step, where they are."""
-        found = Held({}, {})
-        each = zip(
-            self.division.olds, self.division.owned, self.program.fields, self.homes, strict=True
-        )
-        for name, owned, field, parts in each:
-            size = self.lengths(Shape(*field.dims), None if owned else self.here)
-            side: dict[str, Tensor] = found.owner if owned else found.shards
-            side[name] = self.stacked(parts, size)
-        return found
+        new = held.shards[self.division.weights].to(real(self.param).dtype)
+        return new.clone() if self.stepper.passed[0] else new
 
 
-def _slices(owners: Sequence[int]) -> Mapping[int, slice]:
-    """Return which members each process owns, which are next to one another."""
+def _slices(labels: Sequence[int]) -> Mapping[int, slice]:
+    """Return where each label is, as an owner, or a turn; equal ones are next to one another."""
     found: dict[int, slice] = {}
-    for k, owner in enumerate(owners):
-        found[owner] = slice(found[owner].start if owner in found else k, k + 1)
+    for k, label in enumerate(labels):
+        found[label] = slice(found[label].start if label in found else k, k + 1)
     return found

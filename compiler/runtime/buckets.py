@@ -23,8 +23,8 @@ from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.memory import Memory
-from normdsl.compiler.runtime.nonfinite import has_values, largest, lengths, rows_finite, trace
-from normdsl.compiler.runtime.shards import aligned, local, mesh_of, seen_as
+from normdsl.compiler.runtime.nonfinite import has_values, lengths, rows_finite, trace
+from normdsl.compiler.runtime.shards import all_aligned, local, locals_of, mesh_of, seen_as
 from normdsl.compiler.runtime.stepper import Stepper
 
 #: Tensors with as many entries are measured one by one, which CPUs do faster.
@@ -244,15 +244,13 @@ class Bucket(ABC):
     def weights(self, first: int = 0, last: int | None = None) -> list[Tensor]:
         """Return the parameters, or some, over the real numbers: what this process has of them."""
         found = self.params[first:last]
-        return self._reals(found if self.mesh is None else [local(p) for p in found])
+        return self._reals(found if self.mesh is None else locals_of(found))
 
     def grads(self, first: int = 0, last: int | None = None) -> list[Tensor]:
         """Return their gradients, over the real numbers."""
         params = self.params[first:last]
         found = [g for p in params if (g := p.grad) is not None]
-        if self.mesh is not None:
-            found = [aligned(g, p) for g, p in zip(found, params, strict=True)]
-        return self._reals(found)
+        return self._reals(found if self.mesh is None else all_aligned(found, params))
 
     def sizes(self, name: str) -> Tensor:
         """Return numbers not below the largest magnitude, and finite only if all entries are.
@@ -265,8 +263,10 @@ class Bucket(ABC):
     def largest(self, name: str) -> Tensor:
         """Return for each member the largest magnitude, NaN if there is one; see `sizes`."""
         values = self.weights() if name == "W" else self.grads()
-        if self.mesh is not None:  # of which there may be nothing here
-            return torch.stack([largest(x) for x in values])
+        if self.mesh is not None:  # of some there may be nothing here
+            none = torch.zeros(1, dtype=values[0].dtype, device=values[0].device)
+            pairs = zip(values, map(Tensor.numel, values), strict=True)
+            values = [x if count else none for x, count in pairs]
         return torch.stack(torch._foreach_norm(values, math.inf))
 
     def _lengths(self, values: list[Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import attrs
@@ -147,7 +148,7 @@ def parameters(group: Mapping[str, Any]) -> Sequence[Tensor]:
         HyperparameterError: for anything but a list of tensors.
     """
     params = group.get("params")
-    if isinstance(params, list | tuple) and all(isinstance(p, Tensor) for p in params):
+    if isinstance(params, list | tuple) and all(map(isinstance, params, repeat(Tensor))):
         return params
     raise HyperparameterError(
         f"use a parameter group with params = {str(params)[:50]}",

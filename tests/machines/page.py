@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import normdsl.algorithms as algorithms
 from machines import large as model_of_large
 from machines import model
-from machines.measured import LARGE, MANY, RANKS, SMALL, measured
+from machines.measured import LARGE, RANKS, SMALL, measured
 from machines.model import BETWEEN, GROUP, INSIDE, NODE, SPEED, Step, Time
 from machines.networks import NETWORKS, Network
 from normdsl.schedules.schedule import Schedule
@@ -143,11 +143,14 @@ shape of matrices in bfloat16: by its code half of Muon's share above, as with
 HOST = f"""
 ## What a step takes the host
 
-Milliseconds of `step()` for {MANY} matrices of {SMALL[0]} × {SMALL[1]}, so small that Python and
-dispatch are most of it: medians of steps that take turns, on one core, plain and as one of
-{RANKS} ranks with rows cut (an eighth of the entries; nothing travels, so only the host's part is
-seen). **The machine was shared with other work**: compare columns and rows, not milliseconds with
-another page's.
+Milliseconds of `step()` for matrices of {SMALL[0]} × {SMALL[1]}, so small that Python and dispatch
+are most of it: medians of steps that take turns, on one core. *One of {RANKS} ranks*: rows are cut,
+and nothing travels, so that only the host's part is seen. *Plain, a share*: a plain step of an
+eighth of the matrices, which are as many entries and as many matrices as this rank computes. A
+step calls as many functions of Python for any number of parameters and ranks, which tests count;
+what a shard costs beyond its share is packing, flags, and an eighth of each matrix to look at
+instead of all of an eighth of them. **The machine was shared with other work**: compare columns and
+rows, not milliseconds with another page's.
 
 """
 
@@ -253,10 +256,12 @@ def _dion() -> str:
     return DION.format(share=plan.share)
 
 
-def host(found: Mapping[str, Mapping[str, float]]) -> Grid:
+def host(found: Sequence[Mapping[str, Any]]) -> Grid:
     """Return what a step takes the host."""
-    rows = [[name, f"{x['plain']:.1f}", f"{x['shards']:.1f}"] for name, x in found.items()]
-    return Grid(["", "plain, ms", f"one of {RANKS} ranks, ms"], rows)
+    kinds = ("plain", "share", "shards")
+    rows = [[x["name"], str(x["count"]), *(f"{x[k]:.1f}" for k in kinds)] for x in found]
+    head = ["", "matrices", "plain, ms", "plain, a share, ms", f"one of {RANKS} ranks, ms"]
+    return Grid(head, rows)
 
 
 def page(figures: Mapping[str, Any]) -> str:
