@@ -36,15 +36,14 @@ def cached_parts(y: Tensor) -> tuple[Tensor, ...]:
     return torch.split(y, max(1, 2**15 // (y.shape[-2] * y.shape[-1])))
 
 
-def polar_express_small(x: Tensor) -> Tensor:
-    """Return the polar factor by seven polynomials of degree 9, for batches of small matrices.
+def steps() -> tuple[tuple[float, float, float, float, float], ...]:
+    """Return the coefficients of seven polynomials of degree 9, from the first one on.
 
-    Singular values above 1e-5 ‖x xᵀ‖_F^½ come within 3e-7 of 1, but for rounding; below, σ becomes
-    about 1e5 σ / ‖x xᵀ‖_F^½. Minimax polynomials, each for where the last one ends (Amsel et al.,
-    2025, arXiv:2505.16932, who take degree 5), with a margin above: beyond the largest singular
-    value that they are made for they grow by 81 times the excess, and rounding exceeds 1.
+    Minimax polynomials, each for where the last one ends (Amsel et al., 2025, arXiv:2505.16932, who
+    take degree 5), with a margin above: beyond the largest singular value that they are made for
+    they grow by 81 times the excess, and rounding exceeds 1.
     """
-    steps = (
+    return (
         (-1.17172722491, 0.24263781232, -0.000208248459273, 255.886632373, 0.000346589753152),
         (-4.68628090103, 3.88133766567, -0.000196013738094, 0.499661837508, 0.00130473733142),
         (-4.68226106624, 3.87598443795, -0.00147144560022, 0.498448874471, 0.00978621110109),
@@ -53,12 +52,20 @@ def polar_express_small(x: Tensor) -> Tensor:
         (-3.3912392563, 2.51638735695, -0.243880689889, 0.325775102696, 1.18580540829),
         (-2.57910002928, 2.09657211757, -0.335957247217, 0.273680356203, 1.26267180228),
     )
+
+
+def polar_express_small(x: Tensor) -> Tensor:
+    """Return the polar factor by seven polynomials of degree 9, for batches of small matrices.
+
+    Singular values above 1e-5 ‖x xᵀ‖_F^½ come within 3e-7 of 1, but for rounding; below, σ becomes
+    about 1e5 σ / ‖x xᵀ‖_F^½.
+    """
     found = []
     for y in cached_parts(unit_entries(x)):
         gram = short_gram(y)
         size = root_bound(gram)
         gram, y = gram / size, y * size.rsqrt()
-        for k, step in enumerate(steps):
+        for k, step in enumerate(steps()):
             gram = short_gram(y) if k else gram
             y = on_short(ninth_degree(gram, step), y)
         found.append(y)

@@ -54,7 +54,7 @@ def orthonormalised(x: Tensor) -> Tensor:
     a large power of two displace one another from caches.
     """
     size = x.shape[-1]
-    if size < 256 or not in_place(x):
+    if size < 256 or x.is_meta or not in_place(x):
         return torch.linalg.qr(x).Q
     columns = x.new_zeros(*x.shape[:-1], size + 8)
     columns[..., :size] = x.mT

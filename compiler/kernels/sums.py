@@ -53,5 +53,6 @@ def plus_symmetric(
 
 def as_read(number: float | Tensor) -> float | Tensor:
     """Return the number that a tensor holds, on a CPU, where nobody waits until it is there."""
-    plain = type(number) is Tensor and number.numel() == 1 and number.device.type == "cpu"
-    return float(number) if plain and in_place(number) else number
+    if not isinstance(number, Tensor) or type(number) is not Tensor or number.numel() != 1:
+        return number
+    return float(number) if number.device.type == "cpu" and in_place(number) else number

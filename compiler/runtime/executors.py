@@ -50,7 +50,7 @@ def _why_not_fused(members: Sequence[Member], entries: int) -> str:
     """Return why parameters of an entry-wise rule do not step by native code; empty if they do."""
     first = members[0]
     program = first.layout.stepper.program
-    why = _why_not_worth(members[0].layout.stepper, entries) or _why_not_here(members)
+    why = _why_not_worth(first.layout.stepper, entries) or _why_not_here(members)
     if why:
         return why
     why = refusal(first.param.device.type) or _failure(lambda: compiled(first))
@@ -68,7 +68,9 @@ def _why_not_staged(members: Sequence[Member], entries: int) -> str:
     first = members[0]
     if first.layout.stepper.program.schedule.compile:
         return "as compile=True asks"
-    why = _why_not_worth(members[0].layout.stepper, entries) or next(filter(None, map(staged.why_not, members)), "")
+    why = _why_not_worth(members[0].layout.stepper, entries) or next(
+        filter(None, map(staged.why_not, members)), ""
+    )
     why = why or refusal(first.param.device.type) or ""
     return why or _failure(lambda: staged.compiled(first))
 
