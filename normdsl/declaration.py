@@ -299,6 +299,7 @@ class Declaration(Rule):
         """Return what processes that hold a matrix together do for a step, before anything runs.
 
         Which states are kept where, what is computed at an owner, what crosses and how many bytes.
+        What a schedule leaves to the device is as on CPUs.
 
         Args:
             shape: rows and columns of the matrix. processes: how many hold it.
@@ -307,10 +308,12 @@ class Declaration(Rule):
             replicas: how many times they have the whole matrix, as on an HSDP mesh of replicas ×
                 shards; None for once, or for as many as there are if nothing is cut.
             matrices: how many of this shape step together, which says in how many convoys they
-                cross; bytes are of one.
+                cross, and whether one is too large for the turn of one process, so that a group
+                owns it; bytes are of one.
 
         Raises:
-            DeclarationError: for a rule over several parameters.
+            DeclarationError: for a rule over several parameters, or if owners would have more bytes
+                than the schedule lets them.
             HyperparameterError: for another word than these, no processes or matrices, or replicas
                 that do not divide the processes.
 

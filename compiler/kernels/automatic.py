@@ -53,6 +53,13 @@ def polar_automatic(x: Tensor) -> Tensor:
         return polar_zolotarev(x)
     if way == "halley":
         return polar_halley(x)
+    half = has_bfloat16(x.device)
+    dtype = torch.bfloat16 if half else x.dtype
+    return polar_gram_newton_schulz(x, gram_steps(half), dtype, 2)
+
+
+def gram_steps(half: bool) -> tuple[tuple[float, float, float], ...]:
+    """Return the steps of Polar Express off CPUs: five for bfloat16, else seven."""
     steps = (
         (8.28721202, -23.5958865, 17.3003873),
         (4.10705911, -2.94784992, 0.54484311),
@@ -62,12 +69,10 @@ def polar_automatic(x: Tensor) -> Tensor:
         (1.89130141, -1.26799583, 0.37680409),
         (1.87500148, -1.25000165, 0.37500016),
     )
-    half = has_bfloat16(x.device)
     # The largest singular value is 1 up to rounding, beyond which the first step grows steeply.
     safe = 1.01 if half else 1.001
     scaled = tuple((a / safe, b / safe**3, c / safe**5) for a, b, c in steps)
-    dtype = torch.bfloat16 if half else x.dtype
-    return polar_gram_newton_schulz(x, scaled[:5] if half else scaled, dtype, 2)
+    return scaled[:5] if half else scaled
 
 
 def root_way(device: str, exact: bool, p: float | None) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,12 +14,13 @@ def reciprocal(x: Tensor) -> Tensor:
     return torch.where(zero, 0.0, 1 / torch.where(zero, 1.0, x))
 
 
-def log_of(base: float | Tensor, like: Tensor) -> Tensor:
+def scaled(x: Tensor, size: Tensor) -> Tensor:
+    """Return x / size, and 0 where size = 0, as x is then."""
+    return x / torch.where(size == 0, 1.0, size)
+
+
+def log_of(base: Tensor) -> Tensor:
     """Return log b of a number b ≥ 0, with all its digits where b is near 1."""
-    if not isinstance(base, Tensor):
-        near = base > 0.5
-        number = like.new_full((), base - 1 if near else base)
-        return torch.log1p(number) if near else torch.log(number)
     x = base.to(torch.promote_types(base.dtype, torch.float32))
     positive = x + torch.finfo(x.dtype).tiny  # so that there is a derivative at 0
     return torch.where(x > 0.5, torch.log1p((x - 1).clamp_min(-0.5)), torch.log(positive))
@@ -25,16 +28,16 @@ def log_of(base: float | Tensor, like: Tensor) -> Tensor:
 
 def power(base: float | Tensor, t: Tensor) -> Tensor:
     """Return b^t for a number b ≥ 0: what float32 makes of one near 1 is far off at large t."""
-    if not isinstance(base, Tensor) and base <= 0.5:
-        return base**t
-    return torch.exp(t * log_of(base, t))
+    if not isinstance(base, Tensor):
+        return torch.exp(t * math.log(base)) if base > 0.5 else base**t
+    return torch.exp(t * log_of(base))
 
 
 def one_minus_power(base: float | Tensor, t: Tensor) -> Tensor:
     """Return 1 − b^t for a number b ≥ 0, without cancellation where that is near 0."""
-    if not isinstance(base, Tensor) and base <= 0.5:
-        return 1 - base**t
-    x = t * log_of(base, t)
+    if not isinstance(base, Tensor):
+        return -torch.expm1(t * math.log(base)) if base > 0.5 else 1 - base**t
+    x = t * log_of(base)
     return torch.where(x > -0.5, -torch.expm1(x), 1 - torch.exp(x))
 
 

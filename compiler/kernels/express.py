@@ -26,6 +26,12 @@ def ninth_degree(gram: Tensor, step: tuple[float, float, float, float, float]) -
     return shifted(symmetric_product(inner, inner, gram, q, c), d)
 
 
+def ninth_first(gram: Tensor, step: tuple[float, float, float, float, float]) -> Tensor:
+    """Return the same of a matrix that is scaled by ‖gram‖_F^½ first, times what scales it."""
+    size = root_bound(gram)
+    return ninth_degree(gram / size, step) * size.rsqrt()
+
+
 def cached_parts(y: Tensor) -> tuple[Tensor, ...]:
     """Return a batch in parts whose intermediate results a CPU's cache holds: 2¹⁵ entries.
 
@@ -36,13 +42,8 @@ def cached_parts(y: Tensor) -> tuple[Tensor, ...]:
     return torch.split(y, max(1, 2**15 // (y.shape[-2] * y.shape[-1])))
 
 
-def steps() -> tuple[tuple[float, float, float, float, float], ...]:
-    """Return the coefficients of seven polynomials of degree 9, from the first one on.
-
-    Minimax polynomials, each for where the last one ends (Amsel et al., 2025, arXiv:2505.16932, who
-    take degree 5), with a margin above: beyond the largest singular value that they are made for
-    they grow by 81 times the excess, and rounding exceeds 1.
-    """
+def express_steps() -> tuple[tuple[float, float, float, float, float], ...]:
+    """Return the polynomials of `polar_express_small`, for `ninth_degree`."""
     return (
         (-1.17172722491, 0.24263781232, -0.000208248459273, 255.886632373, 0.000346589753152),
         (-4.68628090103, 3.88133766567, -0.000196013738094, 0.499661837508, 0.00130473733142),
@@ -58,14 +59,17 @@ def polar_express_small(x: Tensor) -> Tensor:
     """Return the polar factor by seven polynomials of degree 9, for batches of small matrices.
 
     Singular values above 1e-5 ‖x xᵀ‖_F^½ come within 3e-7 of 1, but for rounding; below, σ becomes
-    about 1e5 σ / ‖x xᵀ‖_F^½.
+    about 1e5 σ / ‖x xᵀ‖_F^½. Minimax polynomials, each for where the last one ends (Amsel et al.,
+    2025, arXiv:2505.16932, who take degree 5), with a margin above: beyond the largest singular
+    value that they are made for they grow by 81 times the excess, and rounding exceeds 1.
     """
+    steps = express_steps()
     found = []
     for y in cached_parts(unit_entries(x)):
         gram = short_gram(y)
         size = root_bound(gram)
         gram, y = gram / size, y * size.rsqrt()
-        for k, step in enumerate(steps()):
+        for k, step in enumerate(steps):
             gram = short_gram(y) if k else gram
             y = on_short(ninth_degree(gram, step), y)
         found.append(y)

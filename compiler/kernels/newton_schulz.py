@@ -46,16 +46,24 @@ def polar_gram_newton_schulz(
 ) -> Tensor:
     """Return the same, carrying y yᵀ along; it is formed anew every `restart` steps."""
     y = unit_wide(x).to(dtype)
-    eye = y.new_ones(y.shape[-2]).diag_embed()
     for start in range(0, len(coefficients), restart):
-        gram = factor = product = symmetric_product(y, y.mT)
-        for k, (a, b, c) in enumerate(coefficients[start : start + restart]):
-            if k:  # all of these are polynomials of one Gram matrix
-                gram = symmetric_product(symmetric_product(factor, gram), factor)
-            factor = symmetric_product(gram, gram, gram, b, c) + a * eye
-            product = symmetric_product(factor, product) if k else factor
-        y = product @ y
+        steps = coefficients[start : start + restart]
+        y = quintic_factor(symmetric_product(y, y.mT), steps, dtype) @ y
     return (y.mT if x.shape[-2] > x.shape[-1] else y).reshape(x.shape).to(x.dtype)
+
+
+def quintic_factor(
+    gram: Tensor, coefficients: tuple[tuple[float, float, float], ...], dtype: torch.dtype
+) -> Tensor:
+    """Return the z of z y, what these maps make of a y with y yᵀ = gram: polynomials of that."""
+    gram = factor = product = gram.to(dtype)
+    eye = gram.new_ones(gram.shape[-1]).diag_embed()
+    for k, (a, b, c) in enumerate(coefficients):
+        if k:
+            gram = symmetric_product(symmetric_product(factor, gram), factor)
+        factor = symmetric_product(gram, gram, gram, b, c) + a * eye
+        product = symmetric_product(factor, product) if k else factor
+    return product
 
 
 def polar_turbo(

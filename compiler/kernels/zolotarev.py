@@ -35,8 +35,17 @@ def polar_zolotarev(x: Tensor) -> Tensor:
     above 4e-3 ‖x xᵀ‖_F^½ come within 3e-5 of 1; below, σ becomes 200 σ / ‖x xᵀ‖_F^½ or more.
     """
     y = unit_entries(x)
-    gram = short_gram(y)
+    y = on_short(zolotarev_first(short_gram(y)), y)
+    return on_short(zolotarev_last(short_gram(y)), y).reshape(x.shape)
+
+
+def zolotarev_first(gram: Tensor) -> Tensor:
+    """Return Zolotarev's function of a matrix scaled by ‖gram‖_F^½, times what scales it."""
     size = root_bound(gram)
-    y = on_short(zolotarev_factor((gram / size).double()).to(x.dtype) * size.rsqrt(), y)
-    last = (-2.02021657697, 1.26164009433, -0.488921389806, 0.872214207165, 1.43810339068)
-    return on_short(ninth_degree(short_gram(y), last), y).reshape(x.shape)
+    return zolotarev_factor((gram / size).double()).to(gram.dtype) * size.rsqrt()
+
+
+def zolotarev_last(gram: Tensor) -> Tensor:
+    """Return the polynomial that follows Zolotarev's function: of [0.798, 1]."""
+    step = (-2.02021657697, 1.26164009433, -0.488921389806, 0.872214207165, 1.43810339068)
+    return ninth_degree(gram, step)

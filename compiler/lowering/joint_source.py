@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from normdsl.compiler.lowering.function_text import function
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.lowering.source import HEAD, parts
+from normdsl.compiler.lowering.source import assembled, parts
 from normdsl.expressions.nodes import Source
 from normdsl.expressions.streams import called
 
@@ -32,8 +32,8 @@ def joint_source(programs: Mapping[str, tuple[Program, tuple[int, int]]]) -> str
                 own.append(_OWN.sub(rf"\1_{name}(", text))
             else:
                 pasted[title] = text
-    code = [HEAD, *pasted.values(), *own, _step(programs)]
-    return "\n".join([*_heads(programs), "", "\n\n".join(code)])
+    code = assembled([*pasted.values(), *own, _step(programs)])
+    return "\n".join([*_heads(programs), "", code])
 
 
 def _heads(programs: Mapping[str, tuple[Program, tuple[int, int]]]) -> list[str]:

@@ -24,6 +24,7 @@ from normdsl.compiler.kernels import (
     symmetric,
     zolotarev,
 )
+from normdsl.compiler.lowering.links import Link
 from normdsl.schedules.methods import Method
 
 Kernel = Callable[..., object]
@@ -51,19 +52,24 @@ _NAMES = {module.__name__ for module in MODULES}
 
 def kernel(method: Method, role: str) -> Kernel:
     """Return the function that a method names for a role."""
-    name = method.kernels[role]
+    return named(method.kernels[role])
+
+
+def named(name: str) -> Kernel:
+    """Return the function of a name."""
     found: Kernel = next(vars(module)[name] for module in MODULES if name in vars(module))
     return found
 
 
-def arguments(function: Kernel, method: Method, operands: int) -> Iterator[tuple[str, str]]:
+def arguments(function: Kernel, method: Method | Link, operands: int) -> Iterator[tuple[str, str]]:
     """Yield name and code of the arguments after the operands: the fields of those names."""
     for name in list(inspect.signature(function).parameters)[operands:]:
         value = getattr(method, name)
         if name == "dtype":
             yield name, f"torch.{value}" if value else "W.dtype"
         else:
-            yield name, _steps(value) if isinstance(value, tuple) else repr(value)
+            told = _step if name == "step" else _steps if isinstance(value, tuple) else repr
+            yield name, told(value)
 
 
 def _steps(steps: tuple[tuple[float, float, float], ...]) -> str:
@@ -73,8 +79,8 @@ def _steps(steps: tuple[tuple[float, float, float], ...]) -> str:
     return "(" + "".join(f"\n        {_step(step)}," for step in steps) + "\n    )"
 
 
-def _step(step: tuple[float, float, float]) -> str:
-    """Return the code of three numbers, of whatever subclass of float they are."""
+def _step(step: tuple[float, ...]) -> str:
+    """Return the code of some numbers, of whatever subclass of float they are."""
     return f"({', '.join(repr(float(x)) for x in step)})"
 
 

@@ -7,7 +7,16 @@ from collections.abc import Callable, Container, Mapping
 from fractions import Fraction
 from functools import singledispatchmethod
 
-from normdsl.compiler.kernels import combined, draws, entrywise, frames, singular, sums, symmetric
+from normdsl.compiler.kernels import (
+    combined,
+    draws,
+    entrywise,
+    frames,
+    products,
+    singular,
+    sums,
+    symmetric,
+)
 from normdsl.compiler.lowering import kernel_calls
 from normdsl.compiler.lowering.constant_bounds import is_small
 from normdsl.compiler.lowering.derive import Part, Singular
@@ -21,6 +30,7 @@ from normdsl.compiler.lowering.fragments import (
     rational,
     stream_name,
 )
+from normdsl.compiler.lowering.links import OfGram, ProductIn, Scaled
 from normdsl.compiler.lowering.powers import SEVERAL, method_of, together
 from normdsl.compiler.lowering.value_types import Type
 from normdsl.expressions import nodes
@@ -276,6 +286,27 @@ class Printer(abc.ABC):
     def _matmul(self, expr: n.MatMul) -> Piece:
         first = self._put(expr.left, Level.PRODUCT, Type.ARRAY)
         return Piece(f"{first} @ {self._put(expr.right, Level.POWER, Type.ARRAY)}", Level.PRODUCT)
+
+    @_write.register
+    def _product_in(self, expr: ProductIn) -> Piece:
+        dtype = f"torch.{expr.dtype}" if expr.dtype else ""
+        sides = [self._put(x, Level.ATOM, Type.ARRAY) for x in (expr.left, expr.right)]
+        sides = [f"{x}.to({dtype})" for x in sides] if dtype else sides
+        if expr.facts.symmetric:
+            code = self._call(products.symmetric_product, *sides).text
+        else:
+            code = f"torch.bmm({', '.join(sides)})"
+        return Piece(f"{code}.to(W.dtype)" if dtype else code, Level.ATOM)
+
+    @_write.register
+    def _of_gram(self, expr: OfGram) -> Piece:
+        kernel = kernel_calls.named(expr.link.kernel)
+        told = (code for _, code in kernel_calls.arguments(kernel, expr.link, 1))
+        return self._call(kernel, self._arg(expr.arg), *told)
+
+    @_write.register
+    def _scaled(self, expr: Scaled) -> Piece:
+        return self._call(entrywise.scaled, self._arg(expr.arg), self._arg(expr.by))
 
     @_write.register
     def _transpose(self, expr: n.Transpose) -> Piece:

@@ -79,7 +79,7 @@ def lower(declaration: Rule, schedule: Schedule, workers: bool = False) -> Progr
 
 
 def load(what: str, code: str) -> dict[str, Any]:
-    """Run emitted source, which imports torch alone, and return what it defines.
+    """Run emitted source, which imports torch and math alone, and return what it defines.
 
     Where quack-kernels is installed, the source's own symmetric products give way to its.
     """

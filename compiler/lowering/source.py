@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -26,13 +27,21 @@ from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes.constants import Constant, is_constant
 
 _ZERO = Constant(Fraction(0), where=None)
-#: What every source begins with.
-HEAD = "from __future__ import annotations\n\nimport torch\nfrom torch import Tensor\n"
+#: What every source begins with, after what the numbers in it may need.
+_HEAD = "from __future__ import annotations\n\n{}import torch\nfrom torch import Tensor\n"
+_NUMBERS = "import math\n\n"
 
 
 def write(plan: Plan) -> str:
     """Return the source of `init`, of `step` and its surveys, and of the kernels they call."""
-    return "\n\n".join([HEAD, *parts(plan).values()])
+    return assembled(parts(plan).values())
+
+
+def assembled(functions: Iterable[str]) -> str:
+    """Return functions as one source, which imports what they use."""
+    body = [*functions]
+    used = any(re.search(r"\bmath\.\w+\(", text) for text in body)
+    return "\n\n".join([_HEAD.format(_NUMBERS if used else ""), *body])
 
 
 def parts(plan: Plan) -> dict[str, str]:
@@ -85,7 +94,7 @@ def numbers_of(plan: Plan) -> dict[Expr, str]:
 
 def module(kernels: Iterable[Callable[..., object]], functions: Iterable[str]) -> str:
     """Return the source of functions, after that of the kernels that they call."""
-    return "\n\n".join([HEAD, *_pasted(kernels).values(), *functions])
+    return assembled([*_pasted(kernels).values(), *functions])
 
 
 def _pasted(kernels: Iterable[Callable[..., object]]) -> dict[str, str]:

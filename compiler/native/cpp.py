@@ -113,7 +113,7 @@ template <class S>
 static void largest(int64_t blocks, const int32_t* member, const int64_t* first,
                     const int64_t* last, const int64_t* table, int64_t, double* found,
                     int threads) {
-#pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 4)
   for (int64_t b = 0; b < blocks; ++b) {
     const S* x = reinterpret_cast<const S*>(table[member[b]]) + first[b];
     const int64_t n = last[b] - first[b];
@@ -198,7 +198,7 @@ def _step(scalars: Scalars, kinds: Mapping[str, str], chance: Mapping[str, int])
         "    const int64_t* last, const int64_t* table, int64_t count, const double* numbers,",
         "    int64_t row, const uint64_t* keys, const bool* ok, bool* good, int write,",
         "    int threads) {",
-        "#pragma omp parallel for num_threads(threads) schedule(static)",
+        "#pragma omp parallel for num_threads(threads) schedule(dynamic, 4)",
         "  for (int64_t b = 0; b < blocks; ++b) {",
         "    const int64_t k = member[b], n = last[b] - first[b];",
         "    if (ok != nullptr && !ok[k]) continue;",

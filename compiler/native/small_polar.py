@@ -59,7 +59,9 @@ def _function() -> Callable[..., None]:
     Raises:
         OSError: if it cannot be compiled.
     """
-    steps = ",\n".join(f"  {{{', '.join(f'{x!r}f' for x in step)}}}" for step in express.steps())
+    steps = ",\n".join(
+        f"  {{{', '.join(f'{x!r}f' for x in step)}}}" for step in express.express_steps()
+    )
     found = build.build(SOURCE.replace("STEPS", steps)).polar
     long, address = ctypes.c_int64, ctypes.c_void_p
     found.argtypes = [long, long, long, address, address, ctypes.c_int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array as numbers_of
 from collections.abc import Sequence
 from copy import copy
 
@@ -33,6 +34,8 @@ class Table:
         self.last = torch.minimum(self.first + block, torch.tensor(lengths, device=device)[member])
         self.addresses = torch.zeros((arrays, len(lengths)), dtype=torch.int64, device=device)
         self._seen: list[list[int]] = [[] for _ in range(arrays)]
+        # Arrays that may not start at such multiples, as they moved since it was last asked.
+        self._moved: set[int] = set()
         self._uneven: set[int] = set()
 
     @property
@@ -43,6 +46,9 @@ class Table:
     @property
     def aligned(self) -> bool:
         """Whether all arrays start at multiples of 16 bytes."""
+        self._uneven -= self._moved
+        self._uneven |= {k for k in self._moved if any(x % _ALIGNED for x in self._seen[k])}
+        self._moved.clear()
         return not self._uneven
 
     def put(self, array: int, tensors: Sequence[Tensor]) -> None:
@@ -53,9 +59,9 @@ class Table:
         """Note addresses of an array, one for each member."""
         if now != self._seen[array]:
             self._seen[array] = now
-            change = self._uneven.add if any(x % _ALIGNED for x in now) else self._uneven.discard
-            change(array)
-            self.addresses[array].copy_(torch.tensor(now), non_blocking=True)
+            self._moved.add(array)
+            places = torch.frombuffer(numbers_of("q", now), dtype=torch.int64)
+            self.addresses[array].copy_(places, non_blocking=True)
 
     def hidden(self, array: int, shown: Tensor, instead: Tensor) -> Table:
         """Return the table as it is, with one tensor for an array of members that are not shown.

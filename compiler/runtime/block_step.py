@@ -15,6 +15,7 @@ from normdsl.compiler.runtime.buckets import Bucket
 from normdsl.compiler.runtime.compiled import compiled
 from normdsl.compiler.runtime.inputs import Known
 from normdsl.compiler.runtime.members import Context
+from normdsl.compiler.runtime.stores import Stores
 from normdsl.compiler.sharding.division import Division, Part, Round
 from normdsl.compiler.sharding.rounds import answer_name, asked, is_loss
 
@@ -23,29 +24,29 @@ class BlockStep:
     """A step, or a survey, of a block as far as it has come.
 
     Args:
-        bucket: of the block. block: the matrices. division: what is computed.
+        bucket: of the block. stores: its states, with the block. division: what is computed.
         context: what they step with. once: numbers of the step.
         known: scalars of all layers, with those of these matrices, and answers of the loss.
-        weights, grads: what this process has of the parameters of the bucket.
+        weights: what this process has of the parameters of the bucket. slope: the gradients of the
+            block, as a batch.
     """
 
     def __init__(
         self,
         bucket: Bucket,
-        block: Block,
+        stores: Stores,
         division: Division,
         context: Context,
         once: Mapping[str, Any],
         known: Known,
         weights: Sequence[Tensor],
-        grads: Sequence[Tensor],
+        slope: Tensor,
     ) -> None:
+        block = stores.block
         self.bucket, self.block, self.division, self.once = bucket, block, division, once
-        self.held, self.failed = block.olds(), False
+        self.held, self.failed = stores.olds(), False
         self._told = self._given(context, known)
-        size = block.here.rows[1], block.here.cols[1]
-        self.weights = block.stacked(block.parts(weights), size)
-        slope = block.stacked(block.parts(grads), size)
+        self.weights = block.stacked(weights)
         if context.given is not None:
             slope = torch.where(block.of_members(context.given), slope, 0)
         self.held.shards |= {"W": self.weights, "G": bucket.slope(slope)}
@@ -104,14 +105,11 @@ class BlockStep:
         except LinAlgError:
             if rows.stop - rows.start == 1:
                 self.failed = True
-                sizes = {x: self._size(x) for x in part.makes}
+                sizes = self.block.sizes(self.division, owner=True)
                 like = self.block.like(0)
                 return {x: like.new_full((1, *sizes[x]), torch.nan) for x in part.makes}
         each = [self._tried(part, slice(k, k + 1), more) for k in range(rows.start, rows.stop)]
         return {name: torch.cat([x[name] for x in each]) for name in part.makes}
-
-    def _size(self, name: str) -> tuple[int, int]:
-        return self.block.lengths(self.division.shapes[name])
 
     def _called(
         self, part: Part, owner: bool, rows: slice | None = None, **more: Any
@@ -123,20 +121,19 @@ class BlockStep:
             which, like = slice(0, block.count), self.weights
         else:
             own = block.own.start
-            which, like = slice(own + rows.start, own + rows.stop), block.like(count)
+            which, like = slice(own + rows.start, own + rows.stop), block.like(count, block.there)
         given = {name: self._value(name, rows, which) for name in part.reads}
         given |= {name: _part(x, which) for name, x in self.once.items()}
         given |= {name: _part(x, which) for name, x in self._told.items()}
         if part.draws:
-            given["places"] = self._places(which, owner)
+            given["places"] = block.places(which, owner)
         whole = block.program.schedule.compile
         function = compiled(part.function) if whole else part.function
         made = function(like, **given, **more)
-        place = None if owner else block.place
-        sizes = (block.lengths(self.division.shapes[name], place) for name in part.makes)
+        sizes, device = block.sizes(self.division, owner), like.device
+        each = (torch.as_tensor(x, dtype=block.dtype, device=device) for x in made)
         return {
-            name: torch.as_tensor(x, dtype=block.dtype, device=like.device).expand(count, *size)
-            for name, x, size in zip(part.makes, made, sizes, strict=True)
+            name: x.expand(count, *sizes[name]) for name, x in zip(part.makes, each, strict=True)
         }
 
     def _value(self, name: str, rows: slice | None, which: slice) -> Tensor:
@@ -145,14 +142,9 @@ class BlockStep:
             return self.held.shards[name]
         if name in self.held.owner:
             return self.held.owner[name][rows]
-        return self.held.shards["W" if name == "W_whole" else name][which]
-
-    def _places(self, which: slice, owner: bool) -> Tensor:
-        """Return the numbers of entries in their parameters, of parts or of whole matrices."""
-        block = self.block
-        size = block.setting.shape if owner else (block.here.rows[1], block.here.cols[1])
-        each = [slot.places(None if owner else block.place) for slot in block.slots[which]]
-        return torch.stack([x.reshape(size) for x in each])
+        name = "W" if name == "W_whole" else name
+        x = self.held.shards[name][which]
+        return self.block.part(x, self.division.shapes[name], self.block.there)
 
 
 def _part(x: Any, which: slice) -> Any:
@@ -166,7 +158,4 @@ def _due(bucket: Bucket, block: Block) -> tuple[int, slice | None]:
     """Return what this step does with kept values, and for which matrices of an owner."""
     if bucket.fresh or not bucket.done:
         return refresh.FIRST, slice(0, block.owned)
-    place = bucket.stepper.place(-bucket.done)
-    own = block.slots[block.own]
-    due = [k for k, x in enumerate(own) if bucket.stepper.place(x.member.offset or 0) == place]
-    return refresh.COMPUTE, slice(due[0], due[-1] + 1) if due else None
+    return refresh.COMPUTE, block.turns.get(bucket.stepper.place(-bucket.done))

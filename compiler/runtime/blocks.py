@@ -16,18 +16,16 @@ from torch import Tensor
 
 from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.runtime import rounding
-from normdsl.compiler.runtime.draws import numbered
-from normdsl.compiler.runtime.holding import Unit
-from normdsl.compiler.runtime.homes import Place
 from normdsl.compiler.runtime.layout import real
-from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import mesh_of, place_in
+from normdsl.compiler.runtime.slots import Slot
+from normdsl.compiler.runtime.stacks import lying
 from normdsl.compiler.runtime.ways import setting_of
-from normdsl.compiler.sharding.boxes import Region, common, holders
+from normdsl.compiler.sharding.boxes import Cut, Region, holders, shares, within
 from normdsl.compiler.sharding.boxes import whole as all_of
 from normdsl.compiler.sharding.division import Division, Value, division
-from normdsl.expressions.shapes import Shape
+from normdsl.compiler.sharding.owners import members
+from normdsl.expressions.shapes import MATRIX, Dim, Shape
 
 
 @attrs.define(eq=False)
@@ -38,33 +36,8 @@ class Held:
     owner: dict[str, Tensor]
 
 
-@attrs.frozen(eq=False)
-class Slot:
-    """A matrix in a block.
-
-    Args:
-        number: of its parameter in the bucket. member: the parameter. unit: the matrix.
-        owner: who owns it. homes: for each state its part of it that this process keeps.
-    """
-
-    number: int
-    member: Member
-    unit: Unit
-    owner: int
-    homes: Sequence[Place]
-
-    def places(self, process: int | None) -> Tensor:
-        """Return the numbers in the parameter of a process's entries; of the matrix's for None."""
-        held, box = self.member.held, self.unit.matrix.box
-        assert held is not None, "its parameter is divided"
-        share = box if process is None else common(box, held.shares[process])
-        numbers = numbered(held.shape, share, self.member.param.device)
-        found: Tensor = self.unit.matrix.part(numbers, share)
-        return found
-
-
 class Block:
-    """Matrices of one size that are cut alike.
+    """Matrices of one size that are cut alike, each with a process as its owner, or each a group.
 
     Args:
         slots: the matrices, those of one owner next to one another.
@@ -81,14 +54,15 @@ class Block:
         self.stepper = lead.member.layout.stepper
         self.program: Program = self.stepper.program
         self.mesh: Any = mesh_of(self.param)
-        self.setting = setting_of(lead.member.layout, self.param, held, lead.unit)
+        self.setting = setting_of(lead.member.layout, self.param, held, lead.unit, lead.owner)
         self.division: Division = division(self.program, self.setting)
         self.regions: Sequence[Region] = regions
         self.cuts, self.dims = held.cuts, held.dims
         self.place = place_in(self.mesh)
         self.peers = holders(held.cuts)[self.place]
         self.owners = _slices([slot.owner for slot in slots])
-        self.own = self.owners.get(self.place, slice(0, 0))
+        mine = (x for k, x in self.owners.items() if self.place in self.members(k))
+        self.own = next(mine, slice(0, 0))
         self.dtype = self.stepper.dtype(self.param)
         narrow = self.setting.wire < self.setting.number
         self.wire: torch.dtype = self.dtype
@@ -96,16 +70,42 @@ class Block:
             self.wire = getattr(torch, self.program.schedule.wire or "")
         #: For each matrix the number of its parameter in the bucket.
         self.numbers = torch.tensor([slot.number for slot in slots], device=self.param.device)
-        self.homes = [[x for x in column if x is not None] for column in self._columns()]
-
-    def _columns(self) -> list[tuple[Place, ...]]:
-        """Return for each state the parts of all matrices that this process keeps."""
-        return list(zip(*(slot.homes for slot in self.slots), strict=True))
+        share = held.shares[self.place]
+        own = self.here.rows[1], self.here.cols[1]
+        #: How this process's parts of weights lie in what it has of their parameters.
+        self.stack = lying(self.count, own, lead.unit.matrix, share)
+        #: Of which parameter each is, and where there; of nothing if it has no part of them.
+        self._spots = [(slot.number, slot.spot(self.place)) for slot in slots if own[0] * own[1]]
+        #: Which matrices of its own an owner computes kept values of, by their place in the period.
+        self.turns = _slices([x.turn for x in self.slots[self.own]])
+        self._sizes: dict[tuple[Division, bool], Mapping[str, tuple[int, int]]] = {}
 
     @property
     def here(self) -> Region:
         """What this process has of each matrix."""
         return self.regions[self.place]
+
+    @cached_property
+    def there(self) -> Region:
+        """What this process has of each matrix that it owns."""
+        return self.share(self.place)
+
+    def members(self, owner: int) -> range:
+        """Return the processes that are an owner."""
+        return members(owner, self.setting.processes)
+
+    def share(self, place: int) -> Region:
+        """Return what a process has of a matrix that it owns, alone or in a group."""
+        setting = self.setting
+        axis = 0 if Dim.M in setting.within else 1
+        boxes = shares(setting.shape, (Cut(axis, setting.group),))
+        return Region(*boxes[place % setting.group])
+
+    def sends(self, shape: Shape, place: int) -> bool:
+        """Return whether a process sends its share of a value that it owns: no other has it."""
+        return place % self.setting.group == 0 or not {shape.rows, shape.cols}.isdisjoint(
+            self.setting.within
+        )
 
     @property
     def count(self) -> int:
@@ -117,24 +117,50 @@ class Block:
         """How many of them this process owns."""
         return len(range(self.own.start, self.own.stop))
 
-    def lengths(self, shape: Shape, place: int | None = None) -> tuple[int, int]:
-        """Return the lengths of what a process has of a value; of all of it for None."""
+    def lengths(self, shape: Shape, region: Region | None = None) -> tuple[int, int]:
+        """Return the lengths of a value in a region; of all of it for None."""
         full = lengths_of(shape, self.setting.shape)
-        if place is None:
+        if region is None:
             return full
-        (_, rows), (_, cols) = self.regions[place].spans(shape, full)
+        (_, rows), (_, cols) = region.spans(shape, full)
         return rows, cols
 
-    def part(self, x: Tensor, shape: Shape, place: int) -> Tensor:
-        """Return what a process has of whole values."""
-        full = lengths_of(shape, self.setting.shape)
-        (r, rows), (c, cols) = self.regions[place].spans(shape, full)
-        return x[..., r : r + rows, c : c + cols]
+    def sizes(self, division: Division, owner: bool) -> Mapping[str, tuple[int, int]]:
+        """Return the lengths of all values of a step by name, for one side; found once."""
+        if (division, owner) not in self._sizes:
+            region = self.there if owner else self.here
+            found = {name: self.lengths(x, region) for name, x in division.shapes.items()}
+            self._sizes[division, owner] = found
+        return self._sizes[division, owner]
 
-    def like(self, count: int) -> Tensor:
-        """Return a batch of whole matrices without memory: of their size, dtype and device."""
+    def where(
+        self, shape: Shape, region: Region, of: Region | None = None
+    ) -> tuple[slice, slice, slice]:
+        """Return where what a region has of values is in a batch of them.
+
+        Args:
+            shape: of the values. region: which is asked for.
+            of: which the batch has; None if it has all.
+        """
+        full = lengths_of(shape, self.setting.shape)
+        inner, outer = region.spans(shape, full), all_of(full)
+        if of is not None:
+            inner, outer = region.common(of).spans(shape, full), of.spans(shape, full)
+        rows, cols = within(inner, outer)
+        return slice(None), rows, cols
+
+    def part(self, x: Tensor, shape: Shape, region: Region) -> Tensor:
+        """Return what a region has of whole values, in the same memory."""
+        return x[self.where(shape, region)]
+
+    def like(self, count: int, region: Region | None = None) -> Tensor:
+        """Return a batch of matrices without memory: of their dtype and device.
+
+        Args:
+            count: how many. region: what of each; None for all.
+        """
         one = torch.empty((), dtype=self.dtype, device=self.param.device)
-        return one.expand(count, *self.setting.shape)
+        return one.expand(count, *self.lengths(MATRIX, region))
 
     def of_members(self, each: Tensor) -> Tensor:
         """Return, of a bucket's, what belongs to its matrices, b × 1 × 1; a scalar as it is."""
@@ -166,73 +192,40 @@ class Block:
 
     def parts(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the part of each matrix in what this process has of all parameters of a bucket."""
-        found = []
-        for slot in self.slots:
-            assert slot.member.held is not None
-            share = slot.member.held.shares[self.place]
-            found.append(slot.unit.matrix.part(tensors[slot.number], share))
-        return found
+        return [tensors[k] if at is None else tensors[k][at] for k, at in self._spots]
 
-    def stacked(self, parts: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Return parts as a batch of matrices of a size, in the dtype of the computation."""
-        if not parts:
-            return self.like(0).new_empty((0, *size))
-        return torch.stack([x.reshape(size) for x in parts]).to(self.dtype)
-
-    def kept(self, held: Held, streams: Tensor | None) -> list[Tensor]:
-        """Return the new states in the dtypes in which they are kept.
+    def stacked(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return parts of all matrices as a batch, in the dtype of the computation.
 
         Args:
-            held: what this process has. streams: of random bits of each parameter, if they are
-                rounded by chance.
+            tensors: what this process has of all parameters of a bucket.
         """
-        found = []
-        if streams is not None:
-            streams = rounding.of_piece(streams[self.numbers], self._pieces).reshape(-1, 1, 1)
-        each = zip(self.division.news, self.division.owned, self.program.fields, strict=True)
-        for k, (name, owned, field) in enumerate(each):
-            if owned and not self.owned:
-                found.append(self.like(0))
-                continue
-            which, side = (self.own, held.owner) if owned else (slice(None), held.shards)
-            dtype, shape = self.stepper.kept_dtype(field, self.param), Shape(*field.dims)
-            full = lengths_of(shape, self.setting.shape)
-            box = all_of(full) if owned else self.here.spans(shape, full)
-            stream = None if streams is None else streams[which]
-            told = k, side[name], dtype, stream, self._units[which]
-            found.append(rounding.kept(*told, (box, full)))
-        return found
+        return self.stack.batch(self.parts(tensors), self.like(0)).to(self.dtype)
 
-    @cached_property
-    def _units(self) -> Tensor:
-        """Which of the matrices of its piece each is."""
-        return torch.tensor([x.unit.number for x in self.slots], device=self.param.device)
+    def places(self, which: slice, owner: bool) -> Tensor:
+        """Return the numbers of entries in their parameters, of parts or of whole matrices.
 
-    @cached_property
-    def _pieces(self) -> Tensor:
-        """In which piece each is."""
-        return torch.tensor([x.unit.piece for x in self.slots], device=self.param.device)
+        Args:
+            which: of the matrices. owner: whether whole ones.
+        """
+        slots, matrix = self.slots[which], self.slots[0].unit.matrix
+        if owner:
+            stack = lying(len(slots), matrix.size, matrix, matrix.box)
+        else:
+            stack = attrs.evolve(self.stack, count=len(slots))
+        place = None if owner else self.place
+        found = [slot.places(place) for slot in slots if owner or self._spots]
+        return stack.batch(found, self.numbers)
 
     def weights(self, held: Held) -> Tensor:
         """Return the new weights, this process's part of them, in their dtype."""
-        return held.shards[self.division.weights].to(real(self.param).dtype)
-
-    def olds(self) -> Held:
-        """Return the states before the step, where they are."""
-        found = Held({}, {})
-        each = zip(
-            self.division.olds, self.division.owned, self.program.fields, self.homes, strict=True
-        )
-        for name, owned, field, parts in each:
-            size = self.lengths(Shape(*field.dims), None if owned else self.place)
-            side: dict[str, Tensor] = found.owner if owned else found.shards
-            side[name] = self.stacked(parts, size)
-        return found
+        new = held.shards[self.division.weights].to(real(self.param).dtype)
+        return new.clone() if self.stepper.passed[0] else new
 
 
-def _slices(owners: Sequence[int]) -> Mapping[int, slice]:
-    """Return which members each process owns, which are next to one another."""
+def _slices(labels: Sequence[int]) -> Mapping[int, slice]:
+    """Return where each label is, as an owner, or a turn; equal ones are next to one another."""
     found: dict[int, slice] = {}
-    for k, owner in enumerate(owners):
-        found[owner] = slice(found[owner].start if owner in found else k, k + 1)
+    for k, label in enumerate(labels):
+        found[label] = slice(found[label].start if label in found else k, k + 1)
     return found

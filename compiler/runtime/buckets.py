@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime import draws, rounding, running
@@ -22,8 +23,8 @@ from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
 from normdsl.compiler.runtime.members import Context, Member
 from normdsl.compiler.runtime.memory import Memory
-from normdsl.compiler.runtime.nonfinite import has_values, largest, lengths, rows_finite, trace
-from normdsl.compiler.runtime.shards import aligned, local, mesh_of, seen_as
+from normdsl.compiler.runtime.nonfinite import has_values, lengths, rows_finite, trace
+from normdsl.compiler.runtime.shards import all_aligned, local, locals_of, mesh_of, seen_as
 from normdsl.compiler.runtime.stepper import Stepper
 
 #: Tensors with as many entries are measured one by one, which CPUs do faster.
@@ -185,6 +186,13 @@ class Bucket(ABC):
         each = [rows_finite(x.reshape(count, -1)) for x in found]
         return torch.stack(each).all(0) if each else True
 
+    def note_written(self) -> None:
+        """Tell torch that native code wrote the weights, as its own operations do.
+
+        A graph that saved weights then refuses a backward pass, whose gradients would be wrong.
+        """
+        increment_version(self.params)
+
     def forget(self) -> None:
         """Let go of the states that members came with, once they are in the buffers."""
         self.members = tuple(attrs.evolve(m, state={}) for m in self.members)
@@ -222,7 +230,7 @@ class Bucket(ABC):
             return False
         try:
             return all(
-                all(map(is_, [own[name] for own in self._held], column))
+                all(map(is_, map(itemgetter(name), self._held), column))
                 for name, column in self._columns
             )
         except KeyError:
@@ -236,14 +244,13 @@ class Bucket(ABC):
     def weights(self, first: int = 0, last: int | None = None) -> list[Tensor]:
         """Return the parameters, or some, over the real numbers: what this process has of them."""
         found = self.params[first:last]
-        return self._reals(found if self.mesh is None else [local(p) for p in found])
+        return self._reals(found if self.mesh is None else locals_of(found))
 
     def grads(self, first: int = 0, last: int | None = None) -> list[Tensor]:
         """Return their gradients, over the real numbers."""
-        pairs = [(p.grad, p) for p in self.params[first:last] if p.grad is not None]
-        if self.mesh is None:
-            return self._reals([g for g, _ in pairs])
-        return self._reals([aligned(g, p) for g, p in pairs])
+        params = self.params[first:last]
+        found = [g for p in params if (g := p.grad) is not None]
+        return self._reals(found if self.mesh is None else all_aligned(found, params))
 
     def sizes(self, name: str) -> Tensor:
         """Return numbers not below the largest magnitude, and finite only if all entries are.
@@ -256,8 +263,10 @@ class Bucket(ABC):
     def largest(self, name: str) -> Tensor:
         """Return for each member the largest magnitude, NaN if there is one; see `sizes`."""
         values = self.weights() if name == "W" else self.grads()
-        if self.mesh is not None:  # of which there may be nothing here
-            return torch.stack([largest(x) for x in values])
+        if self.mesh is not None:  # of some there may be nothing here
+            none = torch.zeros(1, dtype=values[0].dtype, device=values[0].device)
+            pairs = zip(values, map(Tensor.numel, values), strict=True)
+            values = [x if count else none for x, count in pairs]
         return torch.stack(torch._foreach_norm(values, math.inf))
 
     def _lengths(self, values: list[Tensor]) -> Tensor:

@@ -7,28 +7,30 @@ All parameters of a rule cross together, whatever their sizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.phases import Phase
-from normdsl.compiler.runtime import running
+from normdsl.compiler.runtime import running, telling
 from normdsl.compiler.runtime.alone import owners
 from normdsl.compiler.runtime.block_step import BlockStep
-from normdsl.compiler.runtime.blocks import Block, Held, Slot
+from normdsl.compiler.runtime.blocks import Block, Held
 from normdsl.compiler.runtime.buckets import Bucket
-from normdsl.compiler.runtime.compiled import compiled
-from normdsl.compiler.runtime.crossing import any_of, cross
-from normdsl.compiler.runtime.forming import blocks, slots
+from normdsl.compiler.runtime.crossing import any_of
+from normdsl.compiler.runtime.forming import blocks
 from normdsl.compiler.runtime.homes import Place, homes
 from normdsl.compiler.runtime.inputs import Known, Shares
+from normdsl.compiler.runtime.journeys import Journey
 from normdsl.compiler.runtime.members import Context, Member
+from normdsl.compiler.runtime.nonfinite import trace
 from normdsl.compiler.runtime.shards import seen_as
-from normdsl.compiler.sharding.division import Division, surveyed
+from normdsl.compiler.runtime.slots import slots
+from normdsl.compiler.runtime.stores import Stores
+from normdsl.compiler.sharding.division import Division
 from normdsl.compiler.sharding.rounds import is_placed
-from normdsl.compiler.sharding.traffic import plan
 from normdsl.errors import FactorisationError
 from normdsl.expressions.nodes import Across
 
@@ -36,7 +38,7 @@ from normdsl.expressions.nodes import Across
 class _New(NamedTuple):
     """What a block becomes: weights and states, as they are kept."""
 
-    block: Block
+    stores: Stores
     weights: Tensor
     states: Sequence[Tensor]
 
@@ -46,21 +48,29 @@ class Divided(Bucket):
 
     def __init__(self, members: Sequence[Member], maximize: bool, uniform: bool) -> None:
         super().__init__(members, maximize, uniform)
+        numbered = list(enumerate(self.members))
+        self.blocks = list(blocks([slot for k, m in numbered for slot in slots(k, m)]))
         dtypes = list(self._buffers(self.members[0]))
-        every = list[Slot]()
+        fields = list(zip(self.stepper.program.fields, dtypes, strict=True))
+        self._stores = list(map(Stores, self.blocks))
+        memory = [dict(x for s in self._stores for x in s.memory(k)) for k in range(len(fields))]
+        kept = list[list[list[Place]]]()
         for k, (views, member) in enumerate(zip(self.views, self.members, strict=True)):
             views.update(owners(member))
-            columns = list[list[Place]]()
-            for field, dtype in zip(self.stepper.program.fields, dtypes, strict=True):
-                seen, parts = homes(member, field, dtype)
+            kept.append([])
+            for own, (field, dtype) in zip(memory, fields, strict=True):
+                seen, parts = homes(member, field, dtype, own.get(k))
                 views.update(seen)
-                columns.append(parts)
-            every += slots(k, member, columns)
-        self.blocks = list(blocks(every))
+                kept[k].append(parts)
+        for stores in self._stores:
+            stores.settle(kept)
         self._turns = {
             self.stepper.place(m.offset or 0): slice(0, len(self.members)) for m in self.members
         }
         self._failed = False
+        self._journeys: dict[Across | Phase | None, Journey] = {}
+        #: Gradients of each block at this step; None where an evaluation of the loss has others.
+        self._slopes: list[Tensor] | None = None
 
     @property
     def convoys(self) -> int:
@@ -79,33 +89,21 @@ class Divided(Bucket):
 
     def told(self) -> str:
         """Return where what is computed, what crosses, and where states are, for people."""
-        plans = [plan(self.stepper.program, b.setting) for b in self.blocks]
-        count, total = self.blocks[0].setting.processes, 0.0
-        for block, own in zip(self.blocks, plans, strict=True):
-            total += own.bytes * block.count
-        owns = dict.fromkeys(x for own in plans for x in own.owner)
-        at = f", {' and '.join(owns)} at the owner of each matrix" if owns else ""
-        sent = dict.fromkeys(f"{x.what} ({x.way})" for own in plans for x in own.sent)
-        kept = dict.fromkeys(f"{name} {where}" for own in plans for name, _, where in own.states)
-        states = f"; states: {', '.join(kept)}" if kept else ""
-        crosses = ", ".join(sent) or "nothing"
-        apart = ""
-        if self.convoys > 1:
-            apart = f", in {self.convoys} convoys, each of which travels while others are computed"
-        return (
-            f"divided among {count} processes{at}{self._compiled}; what crosses: {crosses}, "
-            f"{total:,.0f} bytes that a process sends in a step{apart}{states}"
-        )
+        return telling.shared(self.blocks, self.convoys)
 
-    @property
-    def _compiled(self) -> str:
-        """That its parts are compiled, and how long this took, for people."""
-        if not self.stepper.program.schedule.compile:
-            return ""
-        rounds = {x for block in self.blocks for x in block.division.rounds}
-        parts = {y for x in rounds for y in (x.shards, x.renew, x.owner) if y is not None}
-        took = sum(compiled(part.function).seconds for part in parts)
-        return f", each side of a round compiled (first calls took {took:.1f} s)"
+    def locate(self) -> None:
+        """Stack the gradients, which are looked at before the step is taken."""
+        self._slopes = None if self.stepper.is_told else self._stacked()
+
+    def _stacked(self) -> list[Tensor]:
+        grads = self.grads()
+        return [block.stacked(grads) for block in self.blocks]
+
+    def sizes(self, name: str) -> Tensor:
+        """Return numbers not below the largest magnitude; see `Bucket`."""
+        if name == "W" or self._slopes is None:
+            return super().sizes(name)
+        return torch.stack([trace(x).sqrt() for x in self._slopes])
 
     def numbers(self, context: Context) -> list[dict[str, Any]]:
         """Return what is computed once for all entries of each block."""
@@ -133,7 +131,8 @@ class Divided(Bucket):
             return self._pointed(context, known, k)
 
         count = sum(block.count for block in self.blocks)
-        slopes = [self.slope(x) for x in self.grads()]
+        grads = self.grads()
+        slopes = list(torch._foreach_neg(grads)) if self.maximize else grads
         if context.given is not None:
             slopes = [torch.where(m, x, 0) for m, x in zip(context.given, slopes, strict=True)]
         return [Shares(survey, places, counted, _vector(self.weights()), _vector(slopes), count)]
@@ -170,20 +169,26 @@ class Divided(Bucket):
         columns = [list(map(torch.empty_like, self.weights())) for _ in range(count)]
         for block, (division, held) in zip(self.blocks, found, strict=bool(found)):
             for column, name in zip(columns, (division.weights, *division.news), strict=True):
-                _written(block.parts(column), held.shards[name].to(column[0].dtype), None)
+                block.stack.write(block.parts(column), held.shards[name].to(column[0].dtype))
         vectors = list(map(_vector, columns))
         return vectors if phase.moves else [_vector(self.weights()), *vectors]
 
     def run(self, context: Context, known: Sequence[Known], ok: Tensor | None) -> Tensor:
-        """Take the step, and return whether the result is finite, for each member; see `Bucket`.
+        """Take the step, and return whether the result is finite; see `Bucket`.
 
         Raises:
             FactorisationError: on all processes, if one of an owner's fails.
         """
         made = self._made(context, known[0])
+        self._slopes = None
+        if ok is None:
+            for new in made:
+                self._put(new, None)
+            every = [trace(x) for new in made for x in (new.weights, *new.states)]
+            return torch.isfinite(torch.stack(every))
         good = self._good(made)
         for new in made:
-            self._put(new, None if ok is None else (ok & good)[new.block.numbers])
+            self._put(new, (ok & good)[new.stores.block.numbers])
         return good
 
     def tried(self, context: Context, known: Sequence[Known]) -> Tensor:
@@ -206,46 +211,42 @@ class Divided(Bucket):
                     hint="look for overflow in the weights or states: lower the learning rate",
                 )
         streams = self.streams() if self.stepper.rounds else None
-        pairs = zip(self.blocks, found, strict=True)
-        return [_New(b, b.weights(held), b.kept(held, streams)) for b, held in pairs]
+        pairs = zip(self._stores, found, strict=True)
+        return [_New(s, s.block.weights(held), s.kept(held, streams)) for s, held in pairs]
 
     def _run(
         self, context: Context, known: Known, what: Across | Phase | None = None
     ) -> list[tuple[Division, Held]]:
         """Return what processes have after all rounds: of a step, a survey, or before a phase."""
         self._failed = False
+        if what not in self._journeys:
+            self._journeys[what] = Journey(self.blocks, what)
+        journey = self._journeys[what]
         stages, first = list[BlockStep](), 0
-        weights, grads = self.weights(), self.grads()
-        for k, block in enumerate(self.blocks):
-            division, once = block.division, context.numbers[k]
-            if what is not None:
-                division = surveyed(block.program, block.setting, what)
-                once = self._numbers(block, division, context)
+        weights, slopes = self.weights(), self._slopes or self._stacked()
+        for k, (stores, division) in enumerate(zip(self._stores, journey.divisions, strict=True)):
+            block = stores.block
+            once = context.numbers[k] if what is None else self._numbers(block, division, context)
             own = {"own": [x[first:][: block.count] if x.ndim else x for x in known.get("own", ())]}
             told = {**known, **{name: tuple(x) for name, x in own.items()}}
             told["answers"] = self._answers(block, first, known.get("answers", ()))
-            stages.append(BlockStep(self, block, division, context, once, told, weights, grads))
+            parts = stores, division, context, once, told, weights, slopes[k]
+            stages.append(BlockStep(self, *parts))
             first += block.count
-        convoy = [[x for x in stages if x.block.convoy == k] for k in range(self.convoys)]
-        under_way = [_journey(x) for x in convoy]
-        while under_way:  # what one convoy sends travels while the others compute
-            under_way = [x for x in under_way if next(x, _ARRIVED) is not _ARRIVED]
+        journey.go(stages)
         self._failed = any(x.failed for x in stages)
         return [(x.division, x.held) for x in stages]
 
     def _answers(self, block: Block, first: int, answers: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return what was answered for a block: of its matrices, or a loss for each."""
-        size, own = (block.here.rows[1], block.here.cols[1]), slice(first, first + block.count)
-        return tuple(
-            block.stacked(block.parts(self._each(x)), size) if x.ndim == 1 else x[own]
-            for x in answers
-        )
+        own = slice(first, first + block.count)
+        return tuple(block.stacked(self._each(x)) if x.ndim == 1 else x[own] for x in answers)
 
     def _good(self, made: Sequence[_New]) -> Tensor:
         """Return for each member whether what this process has of what it becomes is finite."""
         bad = torch.zeros(len(self.members), dtype=torch.int64, device=self.clocks.device)
-        for block, weights, states in made:
-            good = _finite(weights)
+        for stores, weights, states in made:
+            block, good = stores.block, _finite(weights)
             for x, owned in zip(states, block.division.owned, strict=True):
                 if not owned:
                     good &= _finite(x)
@@ -256,39 +257,16 @@ class Divided(Bucket):
 
     def _put(self, new: _New, mask: Tensor | None) -> None:
         """Write what is new: weights and states of this process's parts, states that it owns."""
-        block = new.block
-        _written(block.parts(self.weights()), new.weights, mask)
-        for x, old, owned in zip(new.states, block.homes, block.division.owned, strict=True):
-            _written(old, x, mask[block.own] if owned and mask is not None else mask)
-
-
-#: What a journey returns that is over.
-_ARRIVED = object()
-
-
-def _journey(stages: Sequence[BlockStep]) -> Iterator[None]:
-    """Go through all rounds of a convoy; yield whenever something is on its way."""
-    for k in range(max(len(x.division.rounds) for x in stages)):
-        now = [x for x in stages if k < len(x.division.rounds)]
-        for x in now:
-            x.compute(x.division.rounds[k])
-        yield from cross([(x.block, x.held, x.division.rounds[k]) for x in now])
+        block = new.stores.block
+        block.stack.write(block.parts(self.weights()), new.weights, mask)
+        new.stores.write(new.states, mask)
 
 
 def _vector(parts: Sequence[Tensor]) -> Tensor:
     """Return the entries of tensors one after the other."""
-    return torch.cat([x.reshape(-1) for x in parts])
+    return torch.cat(list(map(torch.flatten, parts)))
 
 
 def _finite(x: Tensor) -> Tensor:
     """Return for each matrix whether all entries are finite, of which there may be none."""
     return torch.isfinite(x).all(-1).all(-1)
-
-
-def _written(olds: Sequence[Tensor], news: Tensor, mask: Tensor | None) -> None:
-    """Write what is new of matrices where it is kept, of those alone for which a flag says so."""
-    parts = [x.reshape(old.shape) for x, old in zip(news.unbind(), olds, strict=True)]
-    if mask is not None:
-        parts = [torch.where(m, x, old) for m, x, old in zip(mask, parts, olds, strict=True)]
-    if parts:
-        torch._foreach_copy_(list(olds), parts)

@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from normdsl.compiler.runtime.blocks import Block, Slot
-from normdsl.compiler.runtime.homes import Place
-from normdsl.compiler.runtime.members import Member
+from normdsl.compiler.runtime.blocks import Block
+from normdsl.compiler.runtime.slots import Slot
+from normdsl.compiler.runtime.stacks import lying
 from normdsl.compiler.runtime.ways import setting_of
 from normdsl.compiler.sharding.convoys import Load, convoys
 from normdsl.compiler.sharding.division import division
-
-
-def slots(number: int, member: Member, columns: Sequence[Sequence[Place]]) -> list[Slot]:
-    """Return the matrices of a parameter.
-
-    Args:
-        number: of the parameter in its bucket. member: the parameter.
-        columns: for each state the part of each matrix that this process keeps.
-    """
-    assert member.held is not None, "it is divided"
-    units = member.held.units
-    return [
-        Slot(number, member, unit, owner, [parts[k] for parts in columns])
-        for k, (unit, owner) in enumerate(zip(units, member.owners, strict=True))
-    ]
+from normdsl.compiler.sharding.owners import members
 
 
 def blocks(every: Sequence[Slot]) -> Iterator[Block]:
@@ -41,17 +27,18 @@ def _load(slot: Slot) -> Load:
     """Return what of a matrix crosses."""
     held, layout = slot.member.held, slot.member.layout
     assert held is not None, "it is divided"
-    setting = setting_of(layout, slot.member.param, held, slot.unit)
+    setting = setting_of(layout, slot.member.param, held, slot.unit, slot.owner)
     return Load(setting, slot.owner, division(layout.stepper.program, setting).moves)
 
 
 def _kind(slot: Slot) -> tuple[Any, ...]:
-    """Return what matrices of a block have in common: their size, and who holds what of them."""
-    held = slot.member.held
+    """Return what matrices of a block have in common: who holds what, how they lie, whose."""
+    held, matrix = slot.member.held, slot.unit.matrix
     assert held is not None, "it is divided"
-    return slot.unit.matrix.size, held.dims, held.regions(slot.unit)
+    lies = lying(1, matrix.size, matrix, matrix.box)
+    shared = len(members(slot.owner, len(held.shares)))
+    return held.dims, held.regions(slot.unit), lies, len(held.units) == 1, shared
 
 
 def _order(slot: Slot) -> tuple[int, int]:
-    stepper = slot.member.layout.stepper
-    return slot.owner, stepper.place(slot.member.offset or 0) if stepper.keeps else 0
+    return slot.owner, slot.turn

@@ -85,7 +85,10 @@ class Fused(Entries):
         """Let the kernel take the step of some members or all, written or not."""
         told, names = kernel_numbers.known(self, context), self.kernel.scalars.numbers
         numbers = kernel_numbers.rows(names, told, len(self.members), self.clocks.device)
-        return self.kernel.step(self.table, numbers, ok, write, self.keys())
+        good = self.kernel.step(self.table, numbers, ok, write, self.keys())
+        if write:
+            self.note_written()
+        return good
 
 
 def compiled(member: Member) -> Kernel:

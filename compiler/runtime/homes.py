@@ -126,7 +126,7 @@ def kept(
         if steps_alone(layout, held):
             own.append(None if is_native(field) else owner)
         else:
-            owned = division(program, setting_of(layout, param, held, unit)).owned[place]
+            owned = division(program, setting_of(layout, param, held, unit, owner)).owned[place]
             own.append(owner if owned else None)
     if is_native(field):
         return [Kept(field.name, layout.shape, held.units, own, held, field)]
@@ -139,34 +139,45 @@ def kept(
     return found
 
 
-def homes(member: Member, field: Field, dtype: torch.dtype) -> tuple[dict[str, Any], list[Place]]:
+def homes(
+    member: Member, field: Field, dtype: torch.dtype, memory: Tensor | None = None
+) -> tuple[dict[str, Any], list[Place]]:
     """Return a state as users see it, by its keys, and the part of each matrix in its memory.
 
     Args:
         member: the parameter, with the state as it was. field: the state. dtype: it is kept in.
+        memory: for its entries, of a parameter that is one matrix; None to take some.
     """
     held, param = member.held, member.param
     assert held is not None, "the parameter is divided"
     seen, places = dict[str, Any](), list[Place]()
     for each in kept(member.layout, param, held, member.owners, field):
         if is_native(field) and each.is_regular:
-            own = torch.empty_like(real(local(param)), dtype=dtype, requires_grad=False)
+            part = real(local(param))
+            if memory is None:
+                own = torch.empty_like(part, dtype=dtype, requires_grad=False)
+            else:
+                own = memory.view(part.shape)
             own.copy_(aligned_state(member.state[field.name], param))
             share = held.shares[place_in(mesh_of(param))]
             seen[each.key] = seen_as(own, param)
             places += [u.matrix.part(own, share) for u in held.units]
         else:
-            seen[each.key], parts = _home(each, member, dtype)
+            seen[each.key], parts = _home(each, member, dtype, memory)
             places += parts
     return seen, places
 
 
-def _home(each: Kept, member: Member, dtype: torch.dtype) -> tuple[Any, list[Place]]:
+def _home(
+    each: Kept, member: Member, dtype: torch.dtype, memory: Tensor | None
+) -> tuple[Any, list[Place]]:
     """Return what a process has of a state, as users see it, and that of each matrix."""
     here, old = place_in(mesh_of(member.param)), member.state[each.key]
     boxes = [each.box(k, here) for k in range(len(each.units))]
     sizes = [entries(box) for box in boxes]
-    flat = torch.empty(sum(sizes), dtype=dtype, device=member.param.device)
+    flat = memory
+    if flat is None:
+        flat = torch.empty(sum(sizes), dtype=dtype, device=member.param.device)
     parts = torch.split(flat, sizes)
     if OWNER in member.state and not is_sharded(old):
         flat.copy_(old.reshape(-1))

@@ -77,7 +77,10 @@ def all_true(flags: Sequence[Tensor], meshes: Sequence[Any] = ()) -> bool:
     told = [x.all() for x in flags if has_values(x)]
     if not told:
         return True
-    return bool(shards.agreed(torch.stack([x.to(told[0].device) for x in told]).all(), meshes))
+    every = told[0]
+    if len(told) > 1:
+        every = torch.stack([x.to(every.device) for x in told]).all()
+    return bool(shards.agreed(every, meshes))
 
 
 def largest(x: Tensor) -> Tensor:

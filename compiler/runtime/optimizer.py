@@ -26,7 +26,8 @@ from normdsl.compiler.runtime.options import (
     require_readers,
 )
 from normdsl.compiler.runtime.parameter_groups import settings
-from normdsl.compiler.runtime.plan import Plan, alike, origins_of, planned
+from normdsl.compiler.runtime.plan import Plan, origins_of, planned
+from normdsl.compiler.runtime.readings import Readings, read
 from normdsl.compiler.runtime.replicas import (
     Replicas,
     group_size,
@@ -118,6 +119,8 @@ class DeclaredOptimizer(Optimizer):
     replicas: Any = None
     #: Seeds and layers that all replicas were seen to have.
     _alike: object = None
+    #: What groups said at the last step.
+    _readings: Readings | None = None
     #: Whether it was said that no parameter has a gradient.
     _warned = False
 
@@ -346,17 +349,16 @@ class DeclaredOptimizer(Optimizer):
     def _planned(self, loss: Any, together: Replicas, averages: bool) -> tuple[Plan, list[Context]]:
         """Return the plan of the next step, and what each of its buckets steps with."""
         skips = self.nonfinite == "skip"
-        said = [settings(group) for group in self.param_groups]
-        hypers = [parameter_groups.hyper(group) for group in self.param_groups]
-        same, plan = alike(hypers), self._plan
-        if plan is None or not plan.holds(self.param_groups, self.state, same, skips, averages):
-            plan = planned(self.param_groups, hypers, same, self.state, skips, averages)
-        told = given.losses(said, loss, together)
+        plan, said = self._plan, read(self.param_groups, self._readings)
+        if plan is None or not plan.holds(self.param_groups, said, self.state, skips, averages):
+            plan = planned(self.param_groups, said, self.state, skips, averages)
+        self._readings = said
+        told = given.losses([x.settings for x in said.each], loss, together)
         contexts = []
         for bucket in plan.buckets:
             bucket.locate()
             moments = given.moments(bucket.members, self._capture, together)
-            context = Context(hypers[bucket.group], told[bucket.group], moments)
+            context = Context(said.each[bucket.group].hyper, told[bucket.group], moments)
             contexts.append(context._replace(numbers=bucket.numbers(context)))
         return plan, contexts
 

@@ -19,7 +19,7 @@ from normdsl.compiler.runtime.layout import OWNER, Layout
 from normdsl.compiler.runtime.shards import is_sharded, place_in
 from normdsl.compiler.runtime.ways import held
 from normdsl.compiler.sharding.boxes import Box, Cut, common, entries, holders, shares, within
-from normdsl.compiler.sharding.exchange import all_reduce, all_to_all
+from normdsl.compiler.sharding.exchange import AllToAll, all_reduce
 
 
 @attrs.frozen(eq=False)
@@ -106,22 +106,26 @@ def _exchanged(mesh: Any, owned: Sequence[_Owned]) -> list[Any]:
                     sizes[peers.index(source)] += entries(box)
                     wanted.append((peers.index(source), own[within(box, targets[here])]))
         parts.append(own)
-    received = all_to_all(sent, sizes, mesh, [last], owned[0].value)()
+    collective = AllToAll(mesh, [last], [sum(map(Tensor.numel, x)) for x in sent], sizes)
+    order, none = collective.order, owned[0].value.new_empty(0)
+    found = collective.begin(torch.cat([none, *(x.reshape(-1) for k in order for x in sent[k])]))()
+    pieces = torch.split(found, [sizes[k] for k in order])
+    received = dict(zip(order, pieces, strict=True))
     done = [0 for _ in peers]
     for j, part in wanted:
         part.copy_(received[j][done[j] :][: part.numel()].reshape(part.shape))
         done[j] += part.numel()
     if last:  # from whoever has it to the others along other axes, which have zeros
         all_reduce(parts, mesh, range(last), False, owned[0].value.dtype)()
-    found = []
+    states = []
     for x, own in zip(owned, parts, strict=True):
         shape = torch.Size(x.kept.shape)
         stride = torch.empty(shape, device="meta").stride()
         part = own[0] if x.kept.is_one else own
-        found.append(
+        states.append(
             DTensor.from_local(part, mesh, placements, run_check=False, shape=shape, stride=stride)
         )
-    return found
+    return states
 
 
 def _of_all(each: Kept, box: Box) -> Box:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import attrs
@@ -60,7 +62,7 @@ class Settings:
     sized: Rule
     workers: bool = False
 
-    @property
+    @cached_property
     def stepper(self) -> Stepper:
         """What runs the rule, which is over one matrix."""
         return stepper(self.sized, self.schedule, self.workers)
@@ -89,7 +91,7 @@ class Settings:
             return (self.stepper,)
         return tuple(dict.fromkeys(said.stepper for said in self.each(params)))
 
-    @property
+    @cached_property
     def reads_loss(self) -> bool:
         """Whether the rule needs the value of the loss."""
         return self.rule.reads(Source.LOSS) if self.rule.ports else self.stepper.reads_loss
@@ -146,7 +148,7 @@ def parameters(group: Mapping[str, Any]) -> Sequence[Tensor]:
         HyperparameterError: for anything but a list of tensors.
     """
     params = group.get("params")
-    if isinstance(params, list | tuple) and all(isinstance(p, Tensor) for p in params):
+    if isinstance(params, list | tuple) and all(map(isinstance, params, repeat(Tensor))):
         return params
     raise HyperparameterError(
         f"use a parameter group with params = {str(params)[:50]}",

@@ -6,7 +6,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import eq, is_
+from operator import is_
 from typing import Any
 
 import attrs
@@ -23,13 +23,15 @@ from normdsl.compiler.runtime.flattened import flattened_by
 from normdsl.compiler.runtime.gathered import Gathered
 from normdsl.compiler.runtime.idle import Idle
 from normdsl.compiler.runtime.layout import OFFSET, STEP, layout, require
+from normdsl.compiler.runtime.listed import Listed, listed
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices, is_resident
 from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.memory import Memory
 from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.owning import owned
-from normdsl.compiler.runtime.parameter_groups import Settings, settings
+from normdsl.compiler.runtime.parameter_groups import settings
+from normdsl.compiler.runtime.readings import Reading, Readings
 from normdsl.compiler.runtime.shards import is_sharded, local, mesh_of, meshes_of
 from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
@@ -47,53 +49,8 @@ LARGEST_ON_CPU = 2**18
 #: the calls that are saved take less time than the work on one shape.
 TURNED = 2**20
 TURNED_ON_CPU = 2**14
-
-
-@attrs.frozen(eq=False)
-class Listed:
-    """A parameter group as it was when its parameters were planned.
-
-    Args:
-        settings: rule, schedule, view and so on. params: its parameters, as they are listed.
-        idle: which of them had no gradient. live: those that step, each once.
-        sizes: shape, dtype and layout of these and of their gradients. names: of the parameters.
-    """
-
-    settings: Settings
-    params: Sequence[Tensor]
-    idle: Sequence[bool]
-    live: Sequence[Tensor]
-    sizes: Sequence[Sequence[Any]]
-    names: object
-
-    def holds(self, group: Mapping[str, Any]) -> bool:
-        """Return whether a group still steps as planned."""
-        params = group["params"]
-        if not (len(params) == len(self.params) and all(map(is_, params, self.params))):
-            return False
-        grads = [p.grad for p in params]
-        if [g is None for g in grads] != self.idle:
-            return False
-        if len(self.live) < len(params):
-            grads = [p.grad for p in self.live]
-        return (
-            all(map(eq, sizes(self.live, grads), self.sizes))
-            and group.get("param_names") == self.names
-            and settings(group) == self.settings
-        )
-
-
-def sizes(live: Sequence[Tensor], grads: Sequence[Tensor | None]) -> Iterator[list[Any]]:
-    """Yield the metadata of parameters and their gradients on which a plan rests.
-
-    The layout comes first: sparse gradients have no strides to ask for.
-    """
-    every = [*live, *[g for g in grads if g is not None]]
-    yield [g.layout for g in grads if g is not None]
-    yield [x.shape for x in every]
-    yield [x.dtype for x in every]
-    yield [x.device for x in live]
-    yield list(map(Tensor.stride, every))
+#: A gradient above this power of the largest number is very large.
+_LARGE = 0.375
 
 
 class Plan:
@@ -104,7 +61,11 @@ class Plan:
         buckets: in order. skips: whether parameters may stop to step together.
         joined: the scalars of all layers that their rules combine.
         meshes: the processes that hold parameters together, which step or refuse together.
-        asks: whether any of their rules evaluates the loss again.
+        asks: whether any of their rules evaluates the loss again. tells: whether any is told of
+            other layers or workers, or of that. reads: whether any reads the loss, moments or
+            other parameters.
+        decides: whether their device can decide whether they step, and the host asks it after.
+        bound: the magnitude above which a gradient is very large.
         workers: whether several workers run the rules.
     """
 
@@ -122,6 +83,12 @@ class Plan:
         self.joined: Sequence[Scalar] = scalars(tuple(steppers)) if steppers else ()
         self.meshes = meshes_of(p for bucket in buckets for p in bucket.params)
         self.asks = any(stepper.program.phases for stepper in steppers)
+        self.tells = any(stepper.is_told for stepper in steppers)
+        self.reads = any(s.reads_loss or s.moments or s.reads_others for s in steppers)
+        together = len({own.clocks.device for own in buckets}) == 1 and not self.meshes
+        self.decides = together and not self.asks and all(own.decides for own in buckets)
+        dtypes = {own.params[0].dtype for own in buckets}
+        self.bound = min((torch.finfo(d).max for d in dtypes), default=1.0) ** _LARGE
         self._versions: list[int] = []
         self._seen: list[Any] = []
 
@@ -135,17 +102,20 @@ class Plan:
     def holds(
         self,
         param_groups: Sequence[Mapping[str, Any]],
+        readings: Readings,
         state: State,
-        alike: Sequence[int],
         skips: bool,
         workers: bool = False,
     ) -> bool:
         """Return whether the next step goes by this plan."""
         return (
             (skips, workers) == (self.skips, self.workers)
-            and alike == self.alike
+            and readings.alike == self.alike
             and len(param_groups) == len(self.groups)
-            and all(x.holds(group) for x, group in zip(self.groups, param_groups, strict=True))
+            and all(
+                own.holds(group, said.settings)
+                for own, group, said in zip(self.groups, param_groups, readings.each, strict=True)
+            )
             and self._is_seen(state)
         )
 
@@ -178,8 +148,7 @@ class Plan:
 
 def planned(
     param_groups: Sequence[dict[str, Any]],
-    hypers: Sequence[Mapping[str, Any]],
-    alike: Sequence[int],
+    readings: Readings,
     state: State,
     skips: bool,
     workers: bool = False,
@@ -187,8 +156,7 @@ def planned(
     """Return the plan of the parameters that have a gradient.
 
     Args:
-        param_groups: of the optimizer. hypers: their hyper-parameters, complete.
-        alike: for each the first group that steps with the same ones. state: of parameters.
+        param_groups: of the optimizer. readings: what they say. state: of parameters.
         skips: whether a step that is not finite is left out, parameter by parameter.
         workers: whether several workers run the rules.
 
@@ -198,30 +166,19 @@ def planned(
     """
     groups, members, first = [], list[Member](), 0
     seen: set[Tensor] = set()
-    for k, group in enumerate(param_groups):
-        own = list(_members(group, k, hypers[k], state, first, seen, workers))
+    for k, (group, said) in enumerate(zip(param_groups, readings.each, strict=True)):
+        own = list(_members(group, k, said, state, first, seen, workers))
         members += own
-        params = list(parameter_groups.parameters(group))
-        live = [m.param for m in own]
-        groups.append(
-            Listed(
-                settings(group),
-                params,
-                [p.grad is None for p in params],
-                live,
-                list(sizes(live, [p.grad for p in live])),
-                group.get("param_names"),
-            )
-        )
-        first += len(params)
-    buckets = list(_buckets(owned(_staggered(members)), groups, alike, skips))
-    return Plan(groups, list(alike), buckets, skips, workers)
+        groups.append(listed(group, said.settings, [m.param for m in own]))
+        first += len(group["params"])
+    buckets = list(_buckets(owned(_staggered(members)), groups, readings.alike, skips))
+    return Plan(groups, readings.alike, buckets, skips, workers)
 
 
 def _members(
     group: Mapping[str, Any],
     number: int,
-    hyper: Mapping[str, Any],
+    reading: Reading,
     state: State,
     first: int,
     seen: set[Tensor],
@@ -230,7 +187,8 @@ def _members(
     """Yield the parameters of a group that step, with complete states."""
     params = parameter_groups.parameters(group)
     origins, found = None, []
-    each = attrs.evolve(settings(group), workers=workers).each(params)
+    hyper = reading.hyper
+    each = attrs.evolve(reading.settings, workers=workers).each(params)
     for k, (p, said) in enumerate(zip(params, each, strict=True)):
         together = tuple_of(said.rule, params, k)
         if p.requires_grad and flattened_by(p):
@@ -297,8 +255,8 @@ def _buckets(
     memory = Memory()
     for m in members:
         found[_kind(m), alike[m.group], groups[m.group].settings.maximize].append(m)
-    for ((sort, size, *_), _, maximize), listed in found.items():
-        same = sorted(listed, key=lambda m: m.layout.stepper.place(m.offset or 0))
+    for ((sort, size, *_), _, maximize), own in found.items():
+        same = sorted(own, key=lambda m: m.layout.stepper.place(m.offset or 0))
         if sort is Matrices and same[0].layout.stepper.transposes:
             same.sort(key=lambda m: m.layout.sizes[0])  # no turns; wide matrices first
         most = _most(size, same[0].param.device.type, len(same))
@@ -386,13 +344,3 @@ def origins_of(group: Mapping[str, Any], first: int) -> dict[Tensor, Tensor]:
     return {
         p: draws.origin(said.seed, name, p.device) for p, name in zip(params, leads, strict=True)
     }
-
-
-def alike(hypers: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return for each group the first one with the same hyper-parameters."""
-    found: dict[tuple[Any, ...], int] = {}
-    keys = [
-        tuple((k, id(x) if isinstance(x, Tensor) else x) for k, x in hyper.items())
-        for hyper in hypers
-    ]
-    return [found.setdefault(key, k) for k, key in enumerate(keys)]

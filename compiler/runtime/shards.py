@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import compress, repeat
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor
+
+# What a step reads of each of its DTensors, without a call of Python for any of them.
+_part, _mesh, _placements = map(attrgetter, ("_local_tensor", "_spec.mesh", "_spec.placements"))
 
 
 def is_sharded(x: object) -> bool:
@@ -27,17 +32,24 @@ def mesh_of(x: Any) -> Any:
 
 def meshes_of(tensors: Iterable[Tensor]) -> tuple[Any, ...]:
     """Return the meshes of tensors, each once, in an order that all processes have."""
-    return tuple(dict.fromkeys(x.device_mesh for x in map(_dtensor, tensors) if x is not None))
-
-
-def _dtensor(x: Any) -> Any:
-    return x if is_sharded(x) else None
+    module = sys.modules.get("torch.distributed.tensor")
+    if module is None:
+        return ()
+    every = list(tensors)
+    meshes = list(map(_mesh, compress(every, map(isinstance, every, repeat(module.DTensor)))))
+    each = dict(zip(map(id, meshes), meshes, strict=True))  # of which there are few
+    return tuple(dict.fromkeys(each.values()))
 
 
 def local(x: Any) -> Tensor:
     """Return what this process holds of a tensor, in the same memory."""
-    found: Tensor = x.to_local() if is_sharded(x) else x
+    found: Tensor = _part(x) if is_sharded(x) else x
     return found
+
+
+def locals_of(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Return what this process holds of DTensors, in the same memory."""
+    return list(map(_part, tensors))
 
 
 def whole(x: Any) -> Tensor:
@@ -58,6 +70,14 @@ def aligned(x: Any, param: Any) -> Tensor:
     if x.placements != param.placements:
         x = x.redistribute(param.device_mesh, param.placements)
     return local(x)
+
+
+def all_aligned(values: Sequence[Any], params: Sequence[Any]) -> list[Tensor]:
+    """Return what this process holds of gradients of DTensors, divided as these are; `aligned`."""
+    known = set(map(type, values)) == set(map(type, params))
+    if known and list(map(_placements, values)) == list(map(_placements, params)):
+        return list(map(_part, values))
+    return list(map(aligned, values, params))
 
 
 def aligned_state(x: Any, param: Any) -> Tensor:

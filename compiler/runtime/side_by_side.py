@@ -76,10 +76,12 @@ def chosen(buckets: Sequence[Bucket]) -> list[int]:
 
     Not if the process is looked at: what watches a thread would not see what the others do.
     """
+    able = {k: x for k, x in enumerate(buckets) if isinstance(x, Matrices) and _may_run(x)}
+    if len(able) < 2:
+        return []
     threads = torch.get_num_threads()
     if threads == 1 or _is_watched():
         return []
-    able = {k: x for k, x in enumerate(buckets) if isinstance(x, Matrices) and _may_run(x)}
     if sum(p.numel() for x in able.values() for p in x.params) < FEW:
         return []
     costs = {k: x.total * work(x.size) for k, x in able.items()}

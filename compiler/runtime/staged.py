@@ -102,6 +102,7 @@ class Staged(Matrices):
         batch = self._renewed(batch, {})
         found = self._together(context, lambda: self._found(context, batch, fed, reuse=True))
         good = self._step.step(self.table, found.numbers, None, True, self.keys())
+        self.note_written()
         rest = [self.states[k].copy_(x) for k, x in found.rest]
         if each:
             return self._written(self._settled(good, rest))
@@ -125,7 +126,10 @@ class Staged(Matrices):
 
     def _tested(self, found: Found, members: Tensor, write: bool) -> Tensor:
         which = members.repeat_interleave(self.each)
-        return self._step.step(self.table, found.numbers, which, write, self.keys())
+        good = self._step.step(self.table, found.numbers, which, write, self.keys())
+        if write:
+            self.note_written()
+        return good
 
     def _settled(self, good: Tensor, rest: Sequence[Tensor]) -> Tensor:
         """Return for each member whether all is good for each of its matrices, and finite."""

@@ -39,8 +39,6 @@ from normdsl.compiler.runtime.workers import Workers
 from normdsl.errors import FactorisationError, GradientError
 
 State = Mapping[Tensor, dict[str, Any]]
-#: Of a gradient above this power of the largest number, results are judged before they are written.
-_LARGE = 0.375
 
 
 def _unasked(places: Sequence[Place], fresh: bool) -> Answer:
@@ -79,7 +77,8 @@ class Step:
             GradientError: naming the first parameter for which it is not.
             FactorisationError: if a factorisation fails.
         """
-        if self._is_ahead() and self._taken_ahead():
+        judged, bound = self._is_judged(), self.plan.bound
+        if self.plan.decides and not (judged or self.meshes) and self._taken_ahead():
             return
         size = magnitude([*self._sizes(), *self._given()], self.meshes)
         if not math.isfinite(size):
@@ -87,7 +86,7 @@ class Step:
         try:
             known = self._known(self.contexts)
             self._require_answers(known)
-            if self._is_judged() or not size <= self._bound():
+            if judged or not size <= bound:
                 self._judge(known)
             each = zip(self.buckets, self.contexts, known, strict=True)
             jobs = [partial(bucket.run, context, told, None) for bucket, context, told in each]
@@ -105,13 +104,6 @@ class Step:
     def _is_doubtful(self, bucket: Bucket, context: Context) -> bool:
         return self.judged or bucket.stepper.divisors.may_vanish(context.hyper)
 
-    def _is_ahead(self) -> bool:
-        """Return whether the device decides whether to write, and the host asks it once, after."""
-        devices = {bucket.clocks.device for bucket in self.buckets}
-        decide = len(devices) == 1 and all(bucket.decides for bucket in self.buckets)
-        decide = decide and not self.plan.asks and not self.meshes
-        return decide and not self._is_judged()
-
     def _taken_ahead(self) -> bool:
         """Take the step unless a gradient is very large or not finite; return whether it did.
 
@@ -119,7 +111,7 @@ class Step:
             GradientError: for a result that is not finite.
         """
         sizes = torch.cat([*self._sizes(), *(x.reshape(1) for x in self._given())])
-        usual = sizes.max() <= self._bound()
+        usual = sizes.max() <= self.plan.bound
         good = [bucket.run_if(usual, context).all() for bucket, context in self._pairs()]
         taken, *finite = torch.stack([usual, *good]).tolist()
         if not taken:
@@ -163,7 +155,7 @@ class Step:
 
     def _masked(self, bucket: Bucket, context: Context) -> Context:
         """Return what members of a bucket step with, and which of them may, on all processes."""
-        found = masked(bucket, context, self._bound(), self._is_doubtful(bucket, context))
+        found = masked(bucket, context, self.plan.bound, self._is_doubtful(bucket, context))
         assert found.given is not None
         assert found.usual is not None
         if bucket.mesh is None:
@@ -186,16 +178,15 @@ class Step:
 
     def _given(self) -> list[Tensor]:
         """Return what else the step is made from."""
+        if not self.plan.reads:
+            return []
         found = [x for c in self.contexts for column in c.moments.values() for x in column]
         return found + [c.loss for c in self.contexts if c.loss is not None][:1]
 
-    def _bound(self) -> float:
-        dtypes = {p.dtype for bucket in self.buckets for p in bucket.params[:1]}
-        largest = min((torch.finfo(d).max for d in dtypes), default=1.0)
-        return float(largest**_LARGE)
-
     def _known(self, contexts: Sequence[Context]) -> list[list[Known]]:
         """Return for each batch of each bucket the scalars of all layers, and what was answered."""
+        if not self.plan.tells:
+            return [[{}] * bucket.pieces for bucket in self.buckets]
         joined = [bucket.stepper.is_told for bucket in self.buckets]
         batches = [
             bucket.inputs(context) if joins else []
@@ -233,6 +224,8 @@ class Step:
 
     def _require_answers(self, known: Sequence[Sequence[Known]]) -> None:
         """Refuse a step for which the loss answered what is not finite."""
+        if not self.plan.asks:
+            return
         for bucket, told in zip(self.buckets, known, strict=True):
             found = [x for own in told for x in own.get("answers", ())]
             if found and not all_finite(found, self.meshes):

@@ -91,7 +91,12 @@ class Stepper:
     @property
     def joins(self) -> bool:
         """Whether parameters step together or not at all: what they share, or read of others."""
-        return bool(self.program.layers or self.program.declaration.neighbours)
+        return bool(self.program.layers) or self.reads_others
+
+    @property
+    def reads_others(self) -> bool:
+        """Whether it reads other parameters."""
+        return bool(self.program.declaration.neighbours)
 
     @property
     def rounds(self) -> bool:

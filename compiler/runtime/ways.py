@@ -12,6 +12,7 @@ from typing import Any
 from normdsl.compiler.runtime.holding import Holding, Unit, holding
 from normdsl.compiler.runtime.layout import Layout
 from normdsl.compiler.sharding.division import why_not_divided
+from normdsl.compiler.sharding.owners import members
 from normdsl.compiler.sharding.setting import Setting, wire_bytes
 
 
@@ -38,10 +39,19 @@ def steps_alone(layout: Layout, found: Holding) -> bool:
     return found.lies_whole and len(layout.sizes) == 1
 
 
-def setting_of(layout: Layout, param: Any, found: Holding, unit: Unit) -> Setting:
-    """Return for which weights the step of a matrix is divided."""
+def setting_of(
+    layout: Layout, param: Any, found: Holding, unit: Unit, owner: int | None = None
+) -> Setting:
+    """Return for which weights the step of a matrix is divided, whoever owns it, if that is told.
+
+    Args:
+        layout: of the parameter. param: the parameter. found: what processes hold of it.
+        unit: the matrix. owner: its number.
+    """
     axes = frozenset(dim for dim in found.dims if dim is not None)
     replicas = math.prod(cut.count for cut in found.cuts if cut.axis is None)
     number = layout.stepper.dtype(param).itemsize
     wire = wire_bytes(layout.stepper.program.schedule, number)
-    return Setting(unit.matrix.size, axes, len(found.shares), replicas, number, wire)
+    count, size = len(found.shares), unit.matrix.size
+    group = 1 if owner is None else len(members(owner, count))
+    return Setting(size, axes, count, replicas, number, wire, group, param.device.type)

@@ -125,6 +125,10 @@ class Region:
         """Return which part is held of a value of some shape."""
         return self.span(shape.rows, lengths[0]), self.span(shape.cols, lengths[1])
 
+    def common(self, other: Region) -> Region:
+        """Return what two processes both hold."""
+        return Region(_common(self.rows, other.rows), _common(self.cols, other.cols))
+
 
 @attrs.frozen
 class Matrix:
@@ -193,13 +197,29 @@ class Matrix:
     def _span(self, held: Box, axis: int) -> Span:
         return held[axis][0] - self.box[axis][0], held[axis][1]
 
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes of the tensor that are its own: that of rows, then those of columns."""
+        return (*(() if self.rows is None else (self.rows,)), *self.cols)
+
     def part(self, x: Any, share: Box) -> Any:
-        """Return what a process holds of it, in the same memory: its axes of rows, then columns.
+        """Return what a process holds of it, in the same memory, without other axes.
 
         Args:
             x: what the process holds of the tensor. share: which box that is.
         """
-        order = [*([] if self.rows is None else [self.rows]), *self.cols]
-        rest = [k for k in range(len(share)) if k not in order]
-        found = x[within(common(self.box, share), share)]
-        return found.permute(*rest, *order) if share else found
+        where = self.place(share)
+        return x if where is None else x[where]
+
+    def place(self, share: Box) -> tuple[slice | int, ...] | None:
+        """Return where it is in what a process holds of the tensor; None if it is all of that.
+
+        Of a matrix of which the process has nothing, other axes are left, without length.
+        """
+        held = common(self.box, share)
+        if held == share and len(share) == len(self.axes):
+            return None
+        where = within(held, share)
+        if not entries(held):
+            return where
+        return tuple(x if k in self.axes else x.start for k, x in enumerate(where))

@@ -20,12 +20,18 @@ class Load:
     """A matrix that crosses.
 
     Args:
-        setting: of its weights. owner: who computes it. moves: how many values of its size cross.
+        setting: of its weights. owner: the number of who computes it.
+        moves: how many values of its size cross.
     """
 
     setting: Setting
     owner: int
     moves: int
+
+    @property
+    def work(self) -> int:
+        """What it takes a process of its owner."""
+        return work(self.setting.shape, self.setting.group)
 
     @property
     def message(self) -> float:
@@ -46,15 +52,17 @@ def convoys(loads: Sequence[Load]) -> list[int]:
         loads: of matrices on one mesh of processes, in an order that all have.
     """
     owned: dict[int, list[int]] = defaultdict(list)
-    for k in sorted(range(len(loads)), key=lambda k: (-work(loads[k].setting.shape), k)):
+    for k in sorted(range(len(loads)), key=lambda k: (-loads[k].work, k)):
         owned[loads[k].owner].append(k)
+    if not loads:
+        return []
     least = min(sum(x.message for x in loads) // MESSAGE, max(map(len, owned.values())))
     count = max(1, int(least))
     found = [0] * len(loads)
     for own in owned.values():
-        total, done = sum(work(loads[k].setting.shape) for k in own), 0
+        total, done = sum(loads[k].work for k in own), 0
         for k in own:
             found[k] = done * count // total
-            done += work(loads[k].setting.shape)
+            done += loads[k].work
     numbers = {k: place for place, k in enumerate(sorted(set(found)))}  # some may have nothing
     return [numbers[k] for k in found]

@@ -16,13 +16,17 @@ import networkx
 
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.value_types import Type, Types
-from normdsl.compiler.sharding.placement import Held, Placement, form, placement
+from normdsl.compiler.sharding.placement import Axes, Held, Placement, form, placement
 from normdsl.compiler.sharding.setting import Setting
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Draw, Query, Stream
 from normdsl.expressions.recursion import Before
 
 _ALL, _OWNER = "all processes", "the owner"
+
+
+class NotDividedError(Exception):
+    """Why a step cannot be divided, as the end of a sentence."""
 
 
 @attrs.frozen(eq=False)
@@ -96,7 +100,9 @@ class Sides:
     """Where the arrays of a step are computed.
 
     Args:
-        placements: of those that all processes compute. owned: those that an owner computes.
+        placements: how processes hold what each computes: of those that all compute, and, if the
+            owner is a group, of those that this computes.
+        owned: those that an owner computes.
     """
 
     placements: Mapping[Expr, Placement]
@@ -119,28 +125,40 @@ def sides(
         together: pairs that are on one side, as the old and the new value of a state.
         everywhere: what all processes need at the end. owned: what an owner must compute.
         divided: what all processes have from the start.
+
+    Raises:
+        NotDividedError: if an owner group cannot compute what no process can from its parts.
     """
-    held: dict[Expr, Placement | None] = {}
-    for x in arrays.order:
-        held[x] = Placement(Held.SAME) if x in given else placement(x, setting.axes)
-        if x in owned:
-            held[x] = None
+    held = _held(arrays, given, setting.axes)
+    held |= {x: None for x in arrays.order if x in owned}
+    whole = Placement(Held.SAME)  # an owner alone has all that it needs
+    there = _held(arrays, given, setting.within) if setting.group > 1 else {}
     net: Any = networkx.DiGraph()
     net.add_nodes_from([_ALL, _OWNER])
     users = arrays.users()
     for x in arrays.order:
         fixed = isinstance(x, Stream | Query) or x in given or x in divided
-        for edge in _edges(x, held[x], setting, users.get(x, ()), x in everywhere, fixed):
+        known = held[x], there.get(x, whole)
+        for edge in _edges(x, known, setting, users.get(x, ()), x in everywhere, fixed):
             _add(net, *edge)
-    known = set(arrays.order)
+    every = set(arrays.order)
     for x, y in together:
-        if x in known and y in known:
+        if x in every and y in every:
             _add(net, x, y, None)
             _add(net, y, x, None)
-    _, (_, at_owner) = networkx.minimum_cut(net, _ALL, _OWNER)
+    try:
+        _, (_, at_owner) = networkx.minimum_cut(net, _ALL, _OWNER)
+    except networkx.NetworkXUnbounded as error:
+        raise NotDividedError("as what needs whole matrices cannot be divided") from error
     found = frozenset(x for x in arrays.order if x in at_owner)
-    placed = {x: own for x, own in held.items() if own is not None and x not in found}
-    return Sides(placed, found)
+    each = ((x, there.get(x) if x in found else held[x]) for x in arrays.order)
+    return Sides({x: own for x, own in each if own is not None}, found)
+
+
+def _held(arrays: Graph, given: Container[Expr], axes: Axes) -> dict[Expr, Placement | None]:
+    """Return how processes hold arrays that each computes from its parts, cut along some axes."""
+    same = Placement(Held.SAME)
+    return {x: same if x in given else placement(x, axes) for x in arrays.order}
 
 
 Edge = tuple[object, object, int | None]
@@ -148,14 +166,18 @@ Edge = tuple[object, object, int | None]
 
 def _edges(
     x: Expr,
-    own: Placement | None,
+    held: tuple[Placement | None, Placement | None],
     setting: Setting,
     users: Sequence[Expr],
     is_root: bool,
     fixed: bool,
 ) -> Iterator[Edge]:
     """Yield the edges of an array: (from, to, price), without a price where none is high enough."""
-    kept = form(x.shape, setting.axes)
+    kept, (own, there) = form(x.shape, setting.axes), held
+    if there is None:
+        yield _ALL, x, None
+    elif there.is_reduced:
+        yield _ALL, x, setting.price(x, "pooled")
     if own is None:
         yield x, _OWNER, None
     elif fixed:
@@ -165,9 +187,9 @@ def _edges(
         if own.is_reduced:
             yield x, _OWNER, setting.price(x, "summed")
     if users and own is not None and own.held is Held.PARTS:
-        there = ("to the owner", x)
-        yield x, there, setting.price(x, "gathered")
-        yield from ((there, user, None) for user in users)
+        to_owner = ("to the owner", x)
+        yield x, to_owner, setting.price(x, "gathered")
+        yield from ((to_owner, user, None) for user in users)
     if (users or is_root) and not fixed:
         back = ("to all", x)
         yield back, x, setting.price(x, "scattered" if kept is Held.PARTS else "spread")

@@ -16,11 +16,11 @@ from normdsl.compiler.lowering.phases import Phase
 from normdsl.compiler.lowering.program import Program, load
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.source import module
+from normdsl.compiler.sharding.cut import NotDividedError
 from normdsl.compiler.sharding.placement import Axes
 from normdsl.compiler.sharding.rounds import (
     KINDS,
     G,
-    NotDividedError,
     Rounds,
     W,
     is_loss,
@@ -80,6 +80,7 @@ class Round:
         shards: what all processes compute. owner: what an owner does, after that.
         gathered: parts that are put together at the owner. scattered: what it divides again.
         spread: what it sends to all as it is. summed, bounded: what all processes combine.
+        pooled, peaked: likewise, what the processes of an owner group combine.
     """
 
     shards: Part | None
@@ -90,6 +91,8 @@ class Round:
     spread: tuple[Value, ...]
     summed: tuple[Value, ...]
     bounded: tuple[Value, ...]
+    pooled: tuple[Value, ...]
+    peaked: tuple[Value, ...]
 
 
 @attrs.frozen(eq=False)
@@ -241,7 +244,7 @@ class _Written:
             tuple(self.program.homes) if order.is_step else (),
             {self._name(x): x.shape for x in order.arrays.order},
             tuple(dict.fromkeys(x.role.value for x in owned if x.role is not None)),
-            bool(owned) and not self.program.reuse,
+            any(x.role is not None for x in owned) and not self.program.reuse,
         )
 
     def _crossing(self) -> Mapping[tuple[int, str], list[Value]]:
@@ -251,8 +254,9 @@ class _Written:
             own, whole = self.names[x, False], self.names[x, True]
             for c in self.rounds.crosses(x):
                 size = self.rounds.setting.bytes_of(x, c.kind)
-                rounds = may_round(x, c.kind)
-                value = Value(own, x.shape, c.over, whole, self._told(x), size, rounds)
+                rounds, within = may_round(x, c.kind), c.kind in ("pooled", "peaked")
+                name = whole if within else own
+                value = Value(name, x.shape, c.over, whole, self._told(x), size, rounds)
                 found[c.after, c.kind].append(value)
         return found
 
@@ -282,7 +286,7 @@ class _Written:
             last,
             self.program.phase or "phase",
             numbers=rounds.numbers,
-            divided=not owner,
+            divided=not owner or rounds.setting.group > 1,
         )
         results = self.functions.results(emitter, [(x, None) for x in made])
         read = inside(made, lambda x: x in given or x in rounds.numbers)

@@ -33,46 +33,66 @@ def group_of(mesh: Any, axes: Sequence[int]) -> Any:
     return known[tuple(axes)]
 
 
+def neighbours(mesh: Any, size: int) -> Any:
+    """Return the group of this process among equal groups of neighbours; made once, by all of it.
+
+    Args:
+        mesh: the processes, the last axis fastest. size: of a group.
+    """
+    known = _GROUPS.setdefault(mesh, {})
+    if size not in known:
+        every = mesh.mesh.flatten().tolist()
+        first = every.index(distributed.get_rank()) // size * size
+        known[size] = distributed.new_group(
+            every[first : first + size], use_local_synchronization=True
+        )
+    return known[size]
+
+
 #: Waits for what was begun, on the device where it is computed, and returns it.
 Sent = Callable[[], list[Tensor]]
 
 
-def all_to_all(
-    sent: Sequence[Sequence[Tensor]],
-    sizes: Sequence[int],
-    mesh: Any,
-    axes: Sequence[int],
-    like: Tensor,
-) -> Sent:
-    """Begin one collective: what each process along some axes sent to this one, as vectors.
+class AllToAll:
+    """A collective in which each process along some axes sends numbers to each; planned once.
 
     Args:
-        sent: tensors for each process. sizes: how many numbers come from each.
         mesh: of the processes. axes: along which they are, in whose order both are.
-        like: a tensor of the dtype that is sent.
+        sent: how many numbers go to each. coming: how many come from each.
     """
-    group = group_of(mesh, axes)
-    ranks = [distributed.get_group_rank(group, k) for k in processes_along(mesh, axes)]
-    flat: list[Tensor] = [like.new_empty(0)] * len(ranks)
-    counts, amounts = [0] * len(ranks), [0] * len(ranks)
-    for k, rank in enumerate(ranks):
-        if sent[k]:
-            flat[rank] = torch.cat([x.reshape(-1).to(like.dtype) for x in sent[k]])
-        counts[rank], amounts[rank] = sizes[k], flat[rank].numel()
-    if not any(amounts) or not any(counts):  # nothing at all is taken for a mistake
-        here = distributed.get_rank(group)
-        flat[here], amounts[here], counts[here] = like.new_zeros(1), 1, counts[here] + 1
-    found = like.new_empty(sum(counts))
-    work = distributed.all_to_all_single(
-        found, torch.cat(flat), counts, amounts, group, async_op=True
-    )
 
-    def finished() -> list[Tensor]:
-        work.wait()  # it holds what is sent
-        pieces = torch.split(found, counts)
-        return [pieces[rank][:size] for rank, size in zip(ranks, sizes, strict=True)]
+    def __init__(
+        self, mesh: Any, axes: Sequence[int], sent: Sequence[int], coming: Sequence[int]
+    ) -> None:
+        self._group = group_of(mesh, axes)
+        ranks = [distributed.get_group_rank(self._group, k) for k in processes_along(mesh, axes)]
+        #: The places of the processes along the axes, in the order of what is sent, and comes.
+        self.order = sorted(range(len(ranks)), key=ranks.__getitem__)
+        self._sent, self._coming = ([x[k] for k in self.order] for x in (sent, coming))
+        self._pad: int | None = None
+        if not any(sent) or not any(coming):  # nothing at all is taken for a mistake
+            self._pad = distributed.get_rank(self._group)
+            self._sent[self._pad] += 1
+            self._coming[self._pad] += 1
 
-    return finished
+    def begin(self, flat: Tensor) -> Callable[[], Tensor]:
+        """Begin to send numbers to all, in order; what is returned waits for those that come."""
+        if self._pad is not None:
+            first = sum(self._sent[: self._pad])
+            flat = torch.cat([flat[:first], flat.new_zeros(1), flat[first:]])
+        found = flat.new_empty(sum(self._coming))
+        work = distributed.all_to_all_single(
+            found, flat, self._coming, self._sent, self._group, async_op=True
+        )
+
+        def finished() -> Tensor:
+            work.wait()  # it holds what is sent
+            if self._pad is None:
+                return found
+            first = sum(self._coming[: self._pad])
+            return torch.cat([found[:first], found[first + 1 :]])
+
+        return finished
 
 
 def all_reduce(
@@ -84,12 +104,19 @@ def all_reduce(
         values: one for each thing that is combined. mesh: the processes. axes: of the mesh.
         largest: whether the largest is taken, not the sum. dtype: in which it is sent.
     """
+    return combine(values, [mesh.get_group(axis) for axis in axes], largest, dtype)
+
+
+def combine(
+    values: Sequence[Tensor], groups: Sequence[Any], largest: bool, dtype: torch.dtype
+) -> Sent:
+    """Begin to combine tensors over groups of processes, one after the other; see `all_reduce`."""
     operation = distributed.ReduceOp.MAX if largest else distributed.ReduceOp.SUM
     flat = torch.cat([x.reshape(-1).to(dtype) for x in values])
-    *first, last = axes
-    for axis in first:
-        distributed.all_reduce(flat, operation, group=mesh.get_group(axis))
-    work = distributed.all_reduce(flat, operation, group=mesh.get_group(last), async_op=True)
+    *first, last = groups
+    for group in first:
+        distributed.all_reduce(flat, operation, group=group)
+    work = distributed.all_reduce(flat, operation, group=last, async_op=True)
 
     def finished() -> list[Tensor]:
         work.wait()

@@ -3,7 +3,9 @@
 It is inferred as a type is, from what each node states of itself: its shape and its footprint. A
 value with an axis that is cut is cut as well, one without is the same on all processes. A sum over
 a cut axis is a sum of what processes have. What has a cut axis twice, or needs whole rows where
-they are cut, or a factorisation, needs a process that has all of it: its owner.
+they are cut, or a factorisation, needs a process that has all of it: its owner. A polar
+factor that is written as functions of Gram matrices is none where these are sums of terms: all have
+them, and a part of the rest each (see `lowering/chains.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 import attrs
 
 from normdsl.compiler.lowering.derive import Singular
+from normdsl.compiler.lowering.links import OfGram, ProductIn
 from normdsl.expressions.conduct import Footprint
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import (
@@ -79,7 +82,9 @@ def placement(x: Expr, axes: Axes) -> Placement | None:
         Its placement; None if no process can compute its part without an owner.
     """
     own = form(x.shape, axes)
-    if own is None or x.role is not None or isinstance(x, Singular):
+    if own is None or isinstance(x, Singular):
+        return None
+    if x.role is not None and not (isinstance(x, OfGram | ProductIn) and axes):
         return None
     if isinstance(x, Query):  # which is answered where the weights are
         return None if x.asked is Asked.HESSIAN else Placement(own)
@@ -94,7 +99,7 @@ def placement(x: Expr, axes: Axes) -> Placement | None:
     match x:
         case Transpose():
             return Placement(own)
-        case MatMul():
+        case MatMul() | ProductIn():
             return _combined(own, Held.TERMS, axes & {x.left.shape.cols})
         case Inner():
             return _combined(own, Held.TERMS, axes & set(_gone(x, x.left.shape)))

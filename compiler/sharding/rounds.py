@@ -10,21 +10,24 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from normdsl.compiler.lowering.chains import chained
 from normdsl.compiler.lowering.fragments import stream_name
 from normdsl.compiler.lowering.functions import Functions, shared
 from normdsl.compiler.lowering.phases import Phase
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.refresh import inside
-from normdsl.compiler.sharding.cut import Graph, Sides, graph, sides
+from normdsl.compiler.sharding.cut import Graph, NotDividedError, Sides, graph, sides
 from normdsl.compiler.sharding.placement import Axes, Held, form
 from normdsl.compiler.sharding.setting import Setting
+from normdsl.errors import DeclarationError
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Asked, Query, Source, Stream
 
 W, G = (Stream(source, where=None) for source in (Source.WEIGHTS, Source.GRADIENT))
 _LOSS = Stream(Source.LOSS, where=None)
-#: How a value crosses: to its owner, from it in parts or as it is, as a sum or as a maximum.
-KINDS = ("gathered", "scattered", "spread", "summed", "bounded")
+#: How a value crosses: to its owner, from it in parts or as it is; as a sum or as a maximum of what
+#: all processes have, or those of an owner group.
+KINDS = ("gathered", "scattered", "spread", "summed", "bounded", "pooled", "peaked")
 
 
 def asked(program: Program) -> list[Expr]:
@@ -54,8 +57,22 @@ def _before(node: Across | Phase) -> list[Expr]:
     return [*([node.point] if node.moves else []), *node.directions]
 
 
-class NotDividedError(Exception):
-    """Why a step cannot be divided, as the end of a sentence."""
+def _chained(program: Program, setting: Setting) -> Program:
+    """Return a rule as an owner group computes it.
+
+    Raises:
+        NotDividedError: if it has no polar factors, or these or what they are made of need more.
+    """
+    more = (program.layers, program.workers, program.phases, program.renewed, program.draws)
+    if any(more) or program.declaration.asides:
+        raise NotDividedError("as it reads more than its own matrix")
+    try:
+        found = chained(program, setting.shape, setting.device, setting.number == 8)
+    except DeclarationError as error:  # of so many steps that they are nested too deeply
+        raise NotDividedError("as its methods have too many steps") from error
+    if found is None:
+        raise NotDividedError("as its methods need whole matrices")
+    return found
 
 
 @attrs.frozen
@@ -64,7 +81,7 @@ class Crossing:
 
     Args:
         after: which round. kind: one of `KINDS`.
-        over: of a sum or maximum over processes, the axes that its terms are of.
+        over: of a sum or maximum, the axes that its terms are of.
     """
 
     after: int
@@ -87,12 +104,16 @@ class Rounds:
     def __init__(
         self, program: Program, setting: Setting, node: Across | Phase | None = None
     ) -> None:
+        if setting.group > 1:
+            program = _chained(program, setting)
         self.program, self.setting = program, setting
         self.every: list[Expr] = [program.update, *program.after, *program.values]
         self.renewed: tuple[Expr, ...] = tuple(program.renewed)
         self.is_step = node is None
         owned, divided = {*self.renewed}, set[Expr]()
         pairs = [(s.before, x) for s, x in zip(program.slots, program.after, strict=True)]
+        if setting.group > 1:  # which keeps nothing
+            divided = {old for old, _ in pairs}
         if node is not None:  # states are where the step has them
             step = Rounds(program, setting)
             owned |= {old for old, new in pairs if step.is_owned(new)}
@@ -182,23 +203,25 @@ class Rounds:
         """Yield how a value crosses, if it does."""
         needed = {self.is_owned(user) for user in self._users.get(x, ())}
         needed |= {False} if x in self.results else set()
-        first = self[x]
-        if self.is_owned(x):
-            if False in needed:
-                yield Crossing(first, "scattered" if self.is_parts(x) else "spread")
-            return
-        own = self.sides.placements[x]
-        if own.is_reduced:
-            yield Crossing(first, "summed" if own.held is Held.TERMS else "bounded", own.over)
-        if True in needed and self.is_parts(x):
-            yield Crossing(first + own.is_reduced, "gathered")
+        own, owned = self.sides.placements.get(x), self.is_owned(x)
+        then = self[x]
+        if own is not None and own.is_reduced:
+            adds = own.held is Held.TERMS
+            kind = ("pooled" if adds else "peaked") if owned else "summed" if adds else "bounded"
+            yield Crossing(then, kind, own.over)
+            then += 1
+        if owned and False in needed:
+            yield Crossing(then, "scattered" if self.is_parts(x) else "spread")
+        if not owned and True in needed and self.is_parts(x):
+            yield Crossing(then, "gathered")
 
     def _ready(self, x: Expr, owner: bool) -> int:
         """Return the round from which on a side has a value."""
-        first = self[x]
+        own = self.sides.placements.get(x)
+        first = self[x] + (own is not None and own.is_reduced)
         if self.is_owned(x):
             return first if owner else first + 1
-        return first + self.sides.placements[x].is_reduced + (owner and self.is_parts(x))
+        return first + (owner and self.is_parts(x))
 
     def _order(self) -> None:
         """Note the round in which each value is computed; that of kept values is one."""

@@ -23,6 +23,8 @@ class Setting:
         shape: rows and columns of W. axes: which of them are cut. processes: that hold W.
         replicas: how many times they hold all of W. number: bytes of a number of the step.
         wire: bytes of one where it may travel in fewer.
+        group: how many neighbouring processes own the matrix together, dividing its long side; 1
+            for an owner that has all of it. device: the type of the device.
     """
 
     shape: tuple[int, int]
@@ -31,6 +33,14 @@ class Setting:
     replicas: int = 1
     number: int = 4
     wire: int = 4
+    group: int = 1
+    device: str = "cpu"
+
+    @property
+    def within(self) -> Axes:
+        """Which axis an owner group divides: the long side; none for an owner alone."""
+        m, n = self.shape
+        return frozenset({Dim.M if m >= n else Dim.N} if self.group > 1 else ())
 
     @property
     def parts(self) -> int:
@@ -50,12 +60,19 @@ class Setting:
         moved = near / 2 / self.processes
         if kind == "scattered":
             return moved + along / self.parts
+        if kind in ("pooled", "peaked"):
+            return _ring(self.group) * self.group / self.processes
         return {"gathered": moved, "spread": near + along}.get(kind, near)
 
     def bytes_of(self, x: Expr, kind: str) -> int:
-        """Return the bytes of all of a value that crosses."""
+        """Return the bytes of all of a value that crosses.
+
+        Each process of an owner group gets all of what has no axis that the group divides.
+        """
         rows, cols = lengths_of(x.shape, self.shape)
-        return rows * cols * (self.wire if may_round(x, kind) else self.number)
+        size = rows * cols * (self.wire if may_round(x, kind) else self.number)
+        divided = {x.shape.rows, x.shape.cols} & self.within
+        return size if divided or kind != "gathered" else size * self.group
 
     def price(self, x: Expr, kind: str) -> int:
         """Return the bytes that a process sends if a value crosses, at least one."""

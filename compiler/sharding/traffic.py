@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.sharding.convoys import Load, convoys
 from normdsl.compiler.sharding.division import Division, division, surveyed, why_not_divided
-from normdsl.compiler.sharding.owners import dealt
+from normdsl.compiler.sharding.jobs import dealt, job
+from normdsl.compiler.sharding.owners import members
 from normdsl.compiler.sharding.placement import Held, form
 from normdsl.compiler.sharding.rounds import is_placed
 from normdsl.compiler.sharding.setting import Setting
@@ -23,6 +24,8 @@ _HOW = {
     "spread": "owner → all",
     "summed": "sum over all",
     "bounded": "maximum over all",
+    "pooled": "sum within the group",
+    "peaked": "maximum within the group",
 }
 _AXES = {
     frozenset({Dim.M}): "rows",
@@ -63,7 +66,8 @@ class ShardingPlan:
     Args:
         rule: its name. setting: the matrix, what is cut, and among how many.
         states: of each its name, its symbols, and where it is kept.
-        sent: what crosses. owner: what an owner computes, in words.
+        sent: what crosses. owner: what an owner computes, in words; a group of `setting.group`
+            processes is one.
         collectives: how many a step has for all matrices of a convoy together, besides those of
             flags. convoys: in how many such matrices cross, of which one travels while others are
             computed; an optimizer with matrices of several sizes says its own, `opt.explain()`.
@@ -87,6 +91,12 @@ class ShardingPlan:
         return sum(x.bytes for x in self.sent)
 
     @property
+    def who(self) -> str:
+        """What an owner is, in words."""
+        count = self.setting.group
+        return "an owner" if count == 1 else f"an owner group of {count} processes"
+
+    @property
     def share(self) -> float:
         """The same over the bytes of the matrix."""
         m, n = self.setting.shape
@@ -102,7 +112,7 @@ class ShardingPlan:
         size = m * n * self.setting.number
         rows = [["state", name, shape, place, ""] for name, shape, place in self.states]
         rows += [["crosses", x.what, x.shape, x.way, f"{x.bytes / size:.3g}"] for x in self.sent]
-        at = f"Computed at an owner: {', '.join(self.owner)}." if self.owner else ""
+        at = f"Computed at {self.who}: {', '.join(self.owner)}." if self.owner else ""
         which = "all matrices" if self.convoys == 1 else f"each of {self.convoys} convoys"
         total = (
             f"A process sends {self.share:.3g} of W for it in a step, in {self.collectives} "
@@ -138,10 +148,23 @@ def plan(program: Program, setting: Setting, matrices: int = 1) -> ShardingPlan:
             why="there is one matrix or more that step together",
             hint="say matrices=48, or leave it out for one",
         )
-    name = program.declaration.name
     why = why_not_divided(program, setting)
     if why:
-        return ShardingPlan(name, setting, (), tuple(_gathered(program, setting)), (), 0, why=why)
+        sent = tuple(_gathered(program, setting))
+        return ShardingPlan(program.declaration.name, setting, (), sent, (), 0, why=why)
+    count = setting.processes
+    owners = dealt([job(program, setting)] * matrices, count, caps=[program.schedule.owned])
+    setting = attrs.evolve(setting, group=len(members(owners[0], count)))
+    return planned(program, setting, owners)
+
+
+def planned(program: Program, setting: Setting, owners: Sequence[int] = ()) -> ShardingPlan:
+    """Return the sharding plan of a rule for matrices that have such owners.
+
+    Args:
+        program: the rule. setting: a matrix. owners: of all, for the number of their convoys.
+    """
+    name = program.declaration.name
     whole = division(program, setting)
     before = [*program.layers, *filter(is_placed, program.phases)]
     parts = [surveyed(program, setting, x) for x in before]
@@ -153,14 +176,10 @@ def plan(program: Program, setting: Setting, matrices: int = 1) -> ShardingPlan:
     sent = tuple(x for each in (*parts, whole) for x in _sent(each, wire or ""))
     count = sum(_collectives(each) for each in (*parts, whole))
     owns = tuple(dict.fromkeys(x for each in (*parts, whole) for x in each.owns))
-    flags, crossing = 2 + whole.may_fail, _convoys(whole, matrices)
+    flags = 2 + whole.may_fail
+    loads = [Load(setting, owner, whole.moves) for owner in owners]
+    crossing = max(convoys(loads), default=0) + 1
     return ShardingPlan(name, setting, states, sent, owns, count, flags, crossing)
-
-
-def _convoys(own: Division, matrices: int) -> int:
-    setting = own.setting
-    owners = dealt([setting.shape] * matrices, setting.processes)
-    return max(convoys([Load(setting, owner, own.moves) for owner in owners])) + 1
 
 
 def _place(shape: Shape, owned: bool, setting: Setting) -> str:
@@ -193,6 +212,7 @@ def _collectives(own: Division) -> int:
         sums |= {(frozenset(setting.axes | replicas), False) for _ in each.spread}
         found += sum(len(axes) for axes, _ in sums)
         found += sum(map(len, {value.over for value in each.bounded}))
+        found += bool(each.pooled) + bool(each.peaked)
     return found
 
 

@@ -89,6 +89,15 @@ class Schedule:
             matrices whose singular values are further apart, or of deficient rank, are those of
             that noise in part: `nd.schedule_error` measures it on gradients. Where no matrix has
             an owner, and in one process, nothing is changed.
+        owned: the most bytes that a process may have of the whole matrices that it owns, where
+            several processes hold parts of them: what gets there and leaves again in a step, and
+            the states that are kept there. Owners are dealt within it, the costliest matrix first
+            to who has least work; a matrix that has more by itself is owned by a group, if its
+            rule can be computed so. Where it cannot be kept, the optimizer says what is needed.
+            None for any number.
+        group: how many neighbouring processes at most may own a matrix together that is too large
+            for the turn of one: those of one machine, which sum Gram matrices a few times while
+            they compute a polar factor; 1 for owners alone. Groups divide all processes equally.
 
     Raises:
         DeclarationError: for an unknown dtype, a method without a kernel for its role, a refresh
@@ -113,6 +122,8 @@ class Schedule:
     state: str | tuple[tuple[str, str], ...] | None = attrs.field(default=None, converter=_pairs)
     rounding: str = "nearest"
     wire: str | None = None
+    owned: int | None = None
+    group: int = 8
 
     def grid(self) -> Grid:
         """Return it as a table: each setting, its value, and whether that is the default."""
@@ -151,6 +162,9 @@ class Schedule:
                 hint="use nd.DoubleBackward() or nd.Differences()",
             )
         require_count("schedule refresh", self.refresh)
+        if self.owned is not None:
+            require_count("schedule bytes owned", self.owned)
+        require_count("schedule owner groups of", self.group)
         if self.dtype not in (None, "float32", "float64"):
             raise DeclarationError(
                 f"schedule the computation in {self.dtype!r}",

@@ -16,12 +16,12 @@ from fake_ranks import Counted, fake_mesh
 from torch import nn
 from torch.distributed.tensor import Shard, distribute_tensor
 
-from normdsl.algorithms import adamw, muon
+from normdsl.algorithms import adamw, muadam, muon, shampoo, soap
 
 RANKS = 8
 #: Of which the bytes are counted, and of which there are so many for the host's time.
-LARGE, SMALL, MANY = (1024, 4096), (64, 64), 48
-ROUNDS = 40
+LARGE, SMALL, MANY = (1024, 4096), (64, 64), (48, 200)
+ROUNDS = 20
 
 Make = Callable[[list[nn.Parameter]], Any]
 #: Optimizers of torch, of which each operation is dispatched to shards.
@@ -30,11 +30,15 @@ COUNTED: dict[str, tuple[Make, int]] = {
     "torch.optim.Muon, columns": (torch.optim.Muon, 1),
     "torch.optim.AdamW": (torch.optim.AdamW, 0),
 }
-TIMED: dict[str, Make] = {
-    "normdsl AdamW": adamw,
-    "torch AdamW, foreach": lambda ps: torch.optim.AdamW(ps, foreach=True),
-    "normdsl Muon": muon,
-    "torch Muon": torch.optim.Muon,
+#: Optimizers that are timed, and with how many matrices.
+TIMED: dict[str, tuple[Make, tuple[int, ...]]] = {
+    "normdsl AdamW": (adamw, MANY),
+    "torch AdamW, foreach": (lambda ps: torch.optim.AdamW(ps, foreach=True), MANY),
+    "normdsl Muon": (muon, MANY),
+    "normdsl MuAdam": (muadam, MANY),
+    "normdsl SOAP": (soap, MANY),
+    "normdsl Shampoo": (shampoo, MANY),
+    "torch Muon": (torch.optim.Muon, MANY[:1]),
 }
 
 
@@ -56,23 +60,31 @@ def _step(make: Make, shape: tuple[int, int], count: int, place: Callable[..., A
     return make(params).step
 
 
-def timed() -> dict[str, dict[str, float]]:
-    """Return medians in ms of steps that take turns, plain and as one rank of eight."""
+def timed() -> list[dict[str, Any]]:
+    """Return medians in ms of steps that take turns: plain, of a rank's share, as one of eight."""
     with fake_mesh(RANKS) as mesh:
-        places = {"plain": lambda x: x, "shards": lambda x: distribute_tensor(x, mesh, [Shard(0)])}
-        steps = {
-            (name, kind): _step(make, SMALL, MANY, place)
-            for name, make in TIMED.items()
-            for kind, place in places.items()
-        }
-        found: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
-        for k in range(ROUNDS + 3):
-            for key, step in steps.items():
-                start = time.perf_counter()
-                step()
-                if k >= 3:  # the first steps plan and compile
-                    found[key].append(1e3 * (time.perf_counter() - start))
-    return {name: {kind: statistics.median(found[name, kind]) for kind in places} for name in TIMED}
+        shards = lambda x: distribute_tensor(x, mesh, [Shard(0)])  # noqa: E731
+        return [
+            {"name": name, "count": count, **_in_turn(make, count, shards)}
+            for name, (make, counts) in TIMED.items()
+            for count in counts
+        ]
+
+
+def _in_turn(make: Make, count: int, shards: Callable[..., Any]) -> dict[str, float]:
+    steps = {
+        "plain": _step(make, SMALL, count, lambda x: x),
+        "share": _step(make, SMALL, count // RANKS, lambda x: x),
+        "shards": _step(make, SMALL, count, shards),
+    }
+    found: dict[str, list[float]] = {key: [] for key in steps}
+    for k in range(ROUNDS + 3):
+        for key, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if k >= 3:  # the first steps plan and compile
+                found[key].append(1e3 * (time.perf_counter() - start))
+    return {key: statistics.median(each) for key, each in found.items()}
 
 
 def measured() -> dict[str, Any]:

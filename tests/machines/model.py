@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 
 import attrs
@@ -15,16 +16,19 @@ import attrs
 import normdsl as nd
 from machines.networks import Network, Shape
 from normdsl.algorithms import muon
+from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.sharding.convoys import Load, convoys
-from normdsl.compiler.sharding.owners import dealt
+from normdsl.compiler.sharding.owners import Job, dealt, members
 from normdsl.compiler.sharding.setting import setting_of
+from normdsl.compiler.sharding.traffic import ShardingPlan, planned
 
-POLAR = nd.jordan()
+POLAR = nd.jordan().on_gram()
+#: How often Gram matrices are summed.
+SUMS = -(-len(POLAR.coefficients) // POLAR.restart)
 SCHEDULE = nd.Schedule(polar=POLAR)
+GROUP = SCHEDULE.group
 #: Ranks of one machine.
 NODE = 8
-#: Ranks that share matrices between replicas, or one large matrix.
-GROUP = 8
 
 
 @attrs.frozen
@@ -129,15 +133,16 @@ def seconds(shape: Shape, among: int = 1) -> float:
 
 
 @lru_cache
-def sent(shape: Shape, count: int) -> float:
-    """Return the bytes that a rank sends for a matrix, on average, by the plan."""
-    return muon.plan(shape, count, schedule=SCHEDULE).bytes
+def plan(shape: Shape, count: int, group: int = 1) -> ShardingPlan:
+    """Return what a step does for a matrix that a rank owns, or a group of ranks."""
+    setting = setting_of(shape, count, "rows", schedule=SCHEDULE)
+    return planned(lower(muon, SCHEDULE), attrs.evolve(setting, group=group))
 
 
-@lru_cache
-def collectives(count: int) -> int:
-    """Return how many collectives there are for all matrices, by the plan."""
-    return muon.plan((count, count), count, schedule=SCHEDULE).collectives
+def moved(shape: Shape, count: int, group: int = 1) -> float:
+    """Return the bytes that a rank sends for a matrix, on average, to its owner and back."""
+    found = plan(shape, count, group).sent
+    return sum(x.bytes for x in found if "owner" in x.how)
 
 
 def wire(shape: Shape) -> int:
@@ -155,49 +160,74 @@ def gathered(network: Network, count: int) -> Time:
     )
 
 
-def owner(network: Network, count: int, group: int = 1) -> Time:
-    """Each matrix is put together at its owner, a rank or a group of ranks of one machine.
+@attrs.frozen
+class Step:
+    """What a step does on paper.
+
+    Args:
+        time: that it takes. shared: the shapes of matrices that groups own, each with how many.
+    """
+
+    time: Time
+    shared: tuple[tuple[Shape, int], ...]
+
+
+def step(shapes: Sequence[Shape], count: int, groups: bool = True) -> Step:
+    """Return a step in which matrices are put together at their owners, a rank or a group each.
 
     All bytes of a matrix pass its owner, which takes longest where it is busiest. A group divides
-    them, and the products along the long side: their sums cross for each polynomial.
+    them, and the products along the long side.
+
+    Args:
+        shapes: of the matrices. count: how many ranks. groups: whether groups own some of them.
     """
-    owners = dealt(network.matrices, count // group)
-    loads: dict[int, list[Shape]] = defaultdict(list)
-    for shape, k in zip(network.matrices, owners, strict=True):
-        loads[k].append(shape)
-    busy = max(sum(sent(x, count) for x in own) for own in loads.values()) * count / group
-    work = max(sum(seconds(x, group) for x in own) for own in loads.values())
-    inner = max(sum(grams(x, group) for x in own) for own in loads.values()) if group > 1 else 0.0
-    single = max(map(len, loads.values())) == 1
-    return Time(work + inner, busy / rate(count), collectives(count) * pairs(count), single)
+    owners = dealt([Job(shape, group=GROUP if groups else 1) for shape in shapes], count)
+    work, sizes, matrices = [0.0] * count, [0.0] * count, [0] * count
+    shared: dict[Shape, int] = defaultdict(int)
+    for shape, owner in zip(shapes, owners, strict=True):
+        among, group = members(owner, count), len(members(owner, count))
+        shared[shape] += group > 1
+        if not plan(shape, count, group).owner:  # summed over all, where its parts are
+            among = range(count)
+        for rank in among:
+            work[rank] += seconds(shape, len(among)) + grams(shape, len(among))
+            sizes[rank] += moved(shape, count, group) * count / group
+            matrices[rank] += 1
+    messages = plan(shapes[0], count).collectives * pairs(count)
+    time = Time(max(work), max(sizes) / rate(count), messages, max(matrices) == 1)
+    return Step(time, tuple((shape, k) for shape, k in shared.items() if k))
+
+
+def owner(network: Network, count: int) -> Time:
+    """Return a step in which each matrix is owned by a rank."""
+    return step(network.matrices, count, groups=False).time
 
 
 def in_convoys(network: Network, count: int) -> int:
     """Return in how many convoys a step lets the matrices cross."""
-    owners = dealt(network.matrices, count)
+    owners = dealt(list(map(Job, network.matrices)), count)
     pairs = zip(network.matrices, owners, strict=True)
     loads = [Load(setting_of(shape, count, "rows"), k, moves=2) for shape, k in pairs]
     return max(convoys(loads)) + 1
 
 
 def grams(shape: Shape, count: int) -> float:
-    """Return how long the sums of Gram matrices take in a group, for one matrix."""
+    """Return how long sums take in a group, for one matrix: of Gram matrices, and of its norm."""
     short = min(shape)
     size = 2 * wire((short, short)) * (count - 1) / count
-    return len(POLAR.coefficients) * (size / rate(count) + tree(count))
+    return SUMS * size / rate(count) + (SUMS + 2) * tree(count)
 
 
 def summed(network: Network, count: int) -> Time:
-    """Nothing is put together: each polynomial sums Gram matrices over all ranks, all at once.
+    """Nothing is put together: Gram matrices are summed over all ranks, of all matrices at once.
 
     What is m × m is computed by all ranks, from the same sums.
     """
-    steps = len(POLAR.coefficients)
     small = sum(wire((min(x), min(x))) for x in network.matrices)
     return Time(
         sum(seconds(x, count) for x in network.matrices),
-        steps * 2 * small * (count - 1) / count / rate(count),
-        steps * tree(count),
+        SUMS * 2 * small * (count - 1) / count / rate(count),
+        SUMS * tree(count),
     )
 
 
@@ -209,7 +239,7 @@ def hybrid(network: Network, count: int, shards: int, hops: int) -> Time:
     """
     replicas = count // shards
     alone = owner(network, count)
-    owners = dealt(network.matrices, count)
+    owners = dealt(list(map(Job, network.matrices)), count)
     loads: dict[int, float] = defaultdict(float)
     for shape, k in zip(network.matrices, owners, strict=True):
         loads[k] += wire(shape)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import normdsl.algorithms as algorithms
 from machines import large as model_of_large
 from machines import model
-from machines.measured import LARGE, MANY, RANKS, SMALL, measured
-from machines.model import BETWEEN, GROUP, INSIDE, NODE, SPEED, Time
+from machines.measured import LARGE, RANKS, SMALL, measured
+from machines.model import BETWEEN, GROUP, INSIDE, NODE, SPEED, Step, Time
 from machines.networks import NETWORKS, Network
 from normdsl.schedules.schedule import Schedule
 from normdsl.show.grid import Grid
@@ -40,9 +40,9 @@ GPUs, {NODE} in a machine.
 """
 
 RULE = """
-The rule is Muon with Jordan's five polynomials, whose products on the short side every rank or
-group repeats. Rows are cut among all ranks (`fully_shard`), and numbers are sent in float32, the
-default.
+The rule is Muon with Jordan's five polynomials on Gram matrices, which are formed three times and
+whose products every rank of a group repeats. Rows are cut among all ranks (`fully_shard`), and
+numbers are sent in float32, the default.
 
 | network | shapes of | hidden matrices | entries |
 | --- | --- | --: | --: |
@@ -52,22 +52,25 @@ PLANS = f"""
 ## Four ways to compute polar factors
 
 - **all-gather**: every rank gathers all momenta and computes all of them.
-- **owner**, what a step does: parts go to the rank that computes the matrix, and back, by two
-  all-to-alls. Owners are chosen by longest processing time first. All bytes of a matrix pass its
-  owner, so that the busiest owner counts, not the mean.
-- **groups of {GROUP}**: the ranks of a machine own a matrix together, divide the products along
-  its long side and sum Gram matrices over NVLink. Not implemented.
-- **Gram**: nothing is put together; each polynomial sums the Gram matrices of all layers over all
-  ranks, in one all-reduce. Not implemented.
+- **owner**: parts go to the rank that computes the matrix, and back, by two all-to-alls. Owners are
+  chosen by longest processing time first. All bytes of a matrix pass its owner, so that the busiest
+  owner counts, not the mean.
+- **groups**, what a step does: {GROUP} neighbouring ranks, those of a machine, may own a matrix
+  together. They divide its long side, and sum Gram matrices over NVLink, which is counted as
+  computing here. They own all matrices of some largest shapes, if that leaves the busiest rank less
+  to do; all else is as with owners.
+- **Gram**: nothing is put together; the Gram matrices of all layers are summed over all ranks, three
+  times, in one all-reduce each. A step does so for single matrices that a group would own, where
+  that sends less.
 
-Milliseconds, computing + sending; and in how many convoys an owner's matrices cross, each of which
-travels while others are computed, with what the step then takes:
+Milliseconds, computing + sending; in how many convoys an owner's matrices cross, each of which
+travels while others are computed, with what the step then takes; and which shapes groups own:
 
 """
 
 READING = """
 - *All-gather* does not scale: its work and bytes are the same on any number of ranks.
-- *Gram* sends 5 · 2 · m² for each matrix instead of 2 mn / P, and repeats what is m × m. Even
+- *Gram* sends 3 · 2 · m² for each matrix instead of 2 mn / P, and repeats what is m × m. Even
   with one packed all-reduce for all layers it is behind an owner everywhere.
 - *Owner* falls with the ranks until each matrix has a rank of its own. From there the largest
   matrix is the limit: its work, and that all of it must arrive at one rank and leave it. Then the
@@ -75,9 +78,10 @@ READING = """
 - *Convoys* hide what is sent behind what is computed, but for what the first one sends and what the
   last one gets back. There are as many as leave a megabyte to a message, and at most as many as an
   owner has matrices: none where messages are the limit, or where each matrix has its own rank.
-- *Groups* divide the largest matrix by eight in both respects. Where there are more matrices than
-  groups they lose, since what is m × m is repeated; from 1,024 ranks on they win, and by much for
-  70 B on 4,096.
+- *Groups* divide the largest matrix by eight in both respects, but repeat what is m × m. So there
+  are none where each rank has several matrices, nor where there are more large ones than groups;
+  from 1,024 ranks on they make a step of 7 B a tenth to a fifth shorter, and one of 70 B by a third
+  on 4,096.
 """
 
 HYBRID = """
@@ -106,18 +110,17 @@ LARGE_ONES = f"""
 
 With embedding and head under the same rule, which most leave to an entry-wise one, a matrix of a
 vocabulary may take its owner longer than all others take theirs. Milliseconds of a step, computing
-+ sending: by owners, what a step does; by *groups*, the {GROUP} ranks of a machine together for the
-largest shapes and owners for the others, as many shapes as is best; and by *all*, which sum the
++ sending: by owners alone; by owners and *groups*, what a step does; and by *all*, which sum the
 Gram matrices of embedding and head over all ranks, where their rows are, with owners for the
-others. Not implemented but the first.
+others: what a step does on {GROUP} ranks, where a group would be all of them.
 
 """
 
 LARGE_READING = """
-Groups are never behind owners, since they may have no matrix, and 1.6 to 7 times as fast where the
-vocabulary's matrices are the limit (1 B). All ranks together are a gain for those as well, as long
-as they are much longer than wide (63 : 1 for 1 B), and a loss where they are not (8 : 1 and 4 : 1):
-each polynomial then sends 2 m² for a Gram matrix.
+Groups are never behind owners, since they may have no matrix, and 1.5 to 6 times as fast where the
+vocabulary's matrices are the limit (1 B, 64 ranks or more). All ranks together are a gain for those
+as well, as long as they are much longer than wide (63 : 1 for 1 B), and a loss where they are not
+(8 : 1 and 4 : 1): each sum then sends 2 m² for a Gram matrix.
 """
 
 BYTES = f"""
@@ -140,11 +143,14 @@ shape of matrices in bfloat16: by its code half of Muon's share above, as with
 HOST = f"""
 ## What a step takes the host
 
-Milliseconds of `step()` for {MANY} matrices of {SMALL[0]} × {SMALL[1]}, so small that Python and
-dispatch are most of it: medians of steps that take turns, on one core, plain and as one of
-{RANKS} ranks with rows cut (an eighth of the entries; nothing travels, so only the host's part is
-seen). **The machine was shared with other work**: compare columns and rows, not milliseconds with
-another page's.
+Milliseconds of `step()` for matrices of {SMALL[0]} × {SMALL[1]}, so small that Python and dispatch
+are most of it: medians of steps that take turns, on one core. *One of {RANKS} ranks*: rows are cut,
+and nothing travels, so that only the host's part is seen. *Plain, a share*: a plain step of an
+eighth of the matrices, which are as many entries and as many matrices as this rank computes. A
+step calls as many functions of Python for any number of parameters and ranks, which tests count;
+what a shard costs beyond its share is packing, flags, and an eighth of each matrix to look at
+instead of all of an eighth of them. **The machine was shared with other work**: compare columns and
+rows, not milliseconds with another page's.
 
 """
 
@@ -178,27 +184,28 @@ def networks() -> str:
 
 def plans() -> Grid:
     """Return how long a step takes in four ways."""
-    head = ["network", "ranks", "all-gather", "owner", "limited by", "convoys"]
+    head = ["network", "ranks", "all-gather", "owner", "limited by", "convoys", "groups"]
     rows = [
         [network.name, f"{count:,}", *_ways(network, count)]
         for network in NETWORKS
         for count in COUNTS
     ]
-    return Grid([*head, f"groups of {GROUP}", "limited by", "Gram"], rows)
+    return Grid([*head, "of which shapes", "Gram"], rows)
 
 
 def _ways(network: Network, count: int) -> Iterator[str]:
     yield _ms(model.gathered(network, count))
-    for group in (1, GROUP):
-        if group == count:
-            yield from ("–", "–")
-            continue
-        found = model.owner(network, count, group)
-        yield from (_ms(found), found.limit)
-        if group == 1:
-            convoys = model.in_convoys(network, count)
-            yield f"{convoys}: {1e3 * found.overlapped(convoys):,.0f}"
+    found, convoys = model.owner(network, count), model.in_convoys(network, count)
+    yield from (_ms(found), found.limit)
+    yield f"{convoys}: {1e3 * found.overlapped(convoys):,.0f}"
+    step = model.step(network.matrices, count)
+    yield from (_ms(step.time), _shapes(step))
     yield _ms(model.summed(network, count))
+
+
+def _shapes(step: Step) -> str:
+    """Return the shapes of matrices that groups own."""
+    return ", ".join(f"{m}×{n}" for (m, n), _ in step.shared) or "none"
 
 
 def hybrid() -> Grid:
@@ -217,12 +224,11 @@ def large() -> Grid:
     """Return how long a step takes with embedding and head, in three ways."""
     rows = []
     for network in NETWORKS:
-        for count in COUNTS[1:]:
-            grouped = model_of_large.grouped(network, count)
-            alone = model_of_large.owned(model_of_large.matrices(network), count)
-            shared = ", ".join(f"{m}×{n}" for m, n in grouped.shapes) or "none"
+        for count in COUNTS:
+            alone, step = (model_of_large.owned(network, count, x) for x in (False, True))
             among = _ms(model_of_large.divided(network, count))
-            rows.append([network.name, f"{count:,}", _ms(alone), _ms(grouped.time), shared, among])
+            ways = [_ms(alone.time), _ms(step.time), _shapes(step), among]
+            rows.append([network.name, f"{count:,}", *ways])
     return Grid(["network", "ranks", "owners", "groups", "of which shapes", "all"], rows)
 
 
@@ -250,10 +256,12 @@ def _dion() -> str:
     return DION.format(share=plan.share)
 
 
-def host(found: Mapping[str, Mapping[str, float]]) -> Grid:
+def host(found: Sequence[Mapping[str, Any]]) -> Grid:
     """Return what a step takes the host."""
-    rows = [[name, f"{x['plain']:.1f}", f"{x['shards']:.1f}"] for name, x in found.items()]
-    return Grid(["", "plain, ms", f"one of {RANKS} ranks, ms"], rows)
+    kinds = ("plain", "share", "shards")
+    rows = [[x["name"], str(x["count"]), *(f"{x[k]:.1f}" for k in kinds)] for x in found]
+    head = ["", "matrices", "plain, ms", "plain, a share, ms", f"one of {RANKS} ranks, ms"]
+    return Grid(head, rows)
 
 
 def page(figures: Mapping[str, Any]) -> str:

@@ -509,3 +509,19 @@ def test_matrices_of_a_view_have_the_clock_of_their_parameter(late):
     for i, p in enumerate(params):
         expected = -1.0 if i == late else -3.0
         torch.testing.assert_close(p.detach(), torch.full((4, 3), expected))
+
+
+@pytest.mark.parametrize("rule", [adamw, muon], ids=lambda r: r.name)
+@pytest.mark.parametrize("compiled", [None, False, True])
+@pytest.mark.parametrize("nonfinite", ["raise", "skip"])
+def test_a_graph_that_saved_weights_refuses_a_backward_pass_after_a_step(rule, compiled, nonfinite):
+    w = nn.Parameter(torch.randn(600, 500))  # entries enough for native code
+    if rule is muon and compiled:
+        pytest.skip("a graph of inductor takes long, and writes by torch's operations")
+    opt = rule([w], schedule=nd.Schedule(compile=compiled), nonfinite=nonfinite)
+    for _ in range(2):
+        loss = w.square().sum()
+        w.grad = torch.randn_like(w)
+        opt.step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()

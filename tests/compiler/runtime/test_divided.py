@@ -16,6 +16,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tenso
 from torch.distributed.tensor.placement_types import _StridedShard
 
 import normdsl as nd
+from normdsl import G, W
 from normdsl.algorithms import clipped_sgd, muon, shampoo, soap
 from normdsl.compiler.runtime.stepper import stepper
 from normdsl.errors import FactorisationError, GradientError
@@ -274,6 +275,40 @@ def test_what_owners_have_is_saved_by_all_replicas(rule):
     for found in on_ranks(4, body):
         for (k, key), x in found.items():
             torch.testing.assert_close(x, expected[k][key], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", [muon, shampoo, soap], ids=lambda r: r.name)
+def test_states_of_matrices_of_one_size_are_one_batch(rule):
+    """So that a step stacks none of them; those of an owner as well."""
+
+    def body(_):
+        eight = [[x[3]] * 4 for x in FULL]
+        params, opt = stepped(rule, cut((2,), [Shard(0)]), (1,), eight[0], eight)
+        held = [{key: part(x) for key, x in opt.state[p].items()} for p in params]
+        names = [f.name for f in stepper(rule, nd.Schedule()).program.fields]
+        return [
+            {x[name].untyped_storage().data_ptr() for x in held if x[name].numel()}
+            for name in names
+        ]
+
+    for found in on_ranks(2, body):
+        assert all(len(each) == 1 for each in found)
+
+
+@nd.optimizer
+def late(lr=0.1):
+    """Each state becomes what another one was."""
+    first = nd.prev(G)
+    second = nd.prev(first)
+    return nd.prev(W) + lr * nd.spectral.lmo(second + nd.prev(second))
+
+
+def test_a_state_may_become_what_another_one_was():
+    expected, _ = stepped(late, torch.clone, range(1, 6))
+    same(
+        on_ranks(3, lambda _: wholes(stepped(late, cut((3,), [Shard(0)]), range(1, 6))[0])),
+        expected,
+    )
 
 
 #: Meshes of shards, or of replicas × shards.

@@ -7,9 +7,11 @@ from collections import Counter
 
 import pytest
 import torch
+from fake_ranks import fake_mesh
 from processor import assert_same
 from stepping import parameter, train
 from torch import nn
+from torch.distributed.tensor import Shard, distribute_tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -62,6 +64,53 @@ def test_calls_do_not_grow_with_the_number_of_parameters(rule):
     options = {"schedule": nd.Schedule(dtype="float32")}
     _, few, many = (calls(stepped(rule, *[(4, 4)] * count, **options)) for count in (10, 100, 1000))
     assert few == many < 1000
+
+
+SINGLE = nd.Schedule(dtype="float32")
+TURNS = nd.Schedule(dtype="float32", refresh=4)
+CHANCE = nd.Schedule(dtype="float32", state="bfloat16", rounding="stochastic")
+#: Rules of entries, of matrices and of scalars; kinds of steps, views and placements.
+SHARDED = {
+    "adamw": (adamw, (8, 4), {"schedule": SINGLE}),
+    "muon": (muon, (8, 4), {"schedule": SINGLE}),
+    "soap, between refreshes": (soap, (8, 4), {"schedule": TURNS}),
+    "adafactor": (nd.algorithms.adafactor, (8, 4), {"schedule": SINGLE}),
+    "a norm over layers": (nd.algorithms.clipped_sgd, (8, 4), {"schedule": SINGLE}),
+    "skipped steps": (muon, (8, 4), {"schedule": SINGLE, "nonfinite": "skip"}),
+    "judged steps": (muon, (8, 4), {"schedule": SINGLE, "judged": True}),
+    "rounded states": (muon, (8, 4), {"schedule": CHANCE}),
+    "convolutions": (muon, (8, 4, 3, 3), {"schedule": SINGLE, "view": nd.views.flat}),
+    "parts of heads": (muon, (24, 4), {"schedule": SINGLE, "view": nd.views.heads(3)}),
+    "whole experts": (muon, (8, 4, 4), {"schedule": SINGLE, "view": nd.views.stack}),
+}
+
+
+def calls_of_a_shard(rule, shape, options, count, ranks=8):
+    """Count the functions that one of several ranks, with rows cut, calls in a step."""
+    with fake_mesh(ranks) as mesh:
+        params = parameters(*[shape] * count, dtype=torch.float32)
+        places = [distribute_tensor(p.detach(), mesh, [Shard(0)]) for p in params]
+        shards = [nn.Parameter(x) for x in places]
+        for p, shard in zip(params, shards, strict=True):
+            shard.grad = distribute_tensor(p.grad, mesh, [Shard(0)])
+        opt = rule(shards, **options)
+        for _ in range(3):
+            opt.step()
+        return calls(opt)
+
+
+@pytest.mark.parametrize("case", SHARDED)
+def test_calls_of_a_sharded_step_do_not_grow_with_the_number_of_parameters(case):
+    few, many = (calls_of_a_shard(*SHARDED[case], count) for count in (48, 480))
+    assert few == many < 3000
+
+
+@pytest.mark.parametrize("rule", [adamw, muon, soap], ids=lambda r: r.name)
+def test_calls_of_a_sharded_step_do_not_grow_with_the_number_of_ranks(rule):
+    few, many = (
+        calls_of_a_shard(rule, (64, 4), {"schedule": SINGLE}, 64, ranks) for ranks in (8, 64)
+    )
+    assert few == many
 
 
 class Dispatches(TorchDispatchMode):

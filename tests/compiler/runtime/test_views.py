@@ -11,6 +11,7 @@ from torch import nn
 
 import normdsl as nd
 from normdsl.algorithms import muadam_sania, muon, shampoo
+from normdsl.compiler.runtime.stacks import lying
 from normdsl.compiler.sharding.boxes import Cut, shares, whole, within
 from normdsl.expressions.shapes import Dim
 
@@ -73,7 +74,8 @@ def test_matrices_are_where_a_view_says(drawn):
     for piece, matrices in zip(view.pieces(x), found, strict=True):
         for own, at in zip(piece, matrices, strict=True):
             assert at.size == own.shape
-            assert torch.equal(at.part(x, whole(shape)).reshape(at.size), own)
+            stack = lying(1, at.size, at, whole(shape))
+            assert torch.equal(stack.batch([at.part(x, whole(shape))], x)[0], own)
 
 
 @quickly
@@ -95,8 +97,13 @@ def test_a_part_of_a_tensor_has_parts_of_its_matrices(drawn, data):
                 if region is None:
                     continue
                 (r, rows), (c, cols) = region.rows, region.cols
-                held = at.part(part, share).reshape(rows, cols)
-                assert torch.equal(held, piece[k, r : r + rows, c : c + cols])
+                stack = lying(1, (rows, cols), at, share)
+                own_part = [at.part(part, share)] if rows * cols else []
+                held = stack.batch(own_part, part)
+                assert torch.equal(held[0], piece[k, r : r + rows, c : c + cols])
+                stack.write(own_part, -held)
+                assert torch.equal(stack.batch(own_part, part), -held)
+                stack.write(own_part, held)
                 if at.is_within(share):
                     local.append(piece[k])
         whole_ones = all(at.is_within(share) is not None for own in matrices for at in own)

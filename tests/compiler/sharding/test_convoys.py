@@ -11,7 +11,7 @@ from normdsl.algorithms import muon, soap
 from normdsl.compiler.runtime.block_step import BlockStep
 from normdsl.compiler.sharding import convoys
 from normdsl.compiler.sharding.convoys import MESSAGE, Load
-from normdsl.compiler.sharding.owners import dealt, work
+from normdsl.compiler.sharding.owners import Job, dealt, work
 from normdsl.compiler.sharding.setting import setting_of
 
 #: Of which a matrix begins where a vector register can be loaded: so it is computed alike anywhere.
@@ -21,7 +21,7 @@ DRAWN = [[torch.randn(s, generator=_GENERATOR, dtype=torch.float64) for s in SHA
 
 
 def loads(shapes, processes, moves=2):
-    owners = dealt(shapes, processes)
+    owners = dealt(list(map(Job, shapes)), processes)
     settings = [setting_of(shape, processes, "rows") for shape in shapes]
     return [Load(s, owner, moves) for s, owner in zip(settings, owners, strict=True)]
 
