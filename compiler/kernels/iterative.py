@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from normdsl.compiler.kernels.products import in_place
+
 
 def coupled_newton(s: Tensor, p: float, steps: int) -> Tensor:
     """Return (s + ρ I)^p for p = −1/r with a whole r and positive semidefinite s, and 0 for s = 0.
@@ -40,6 +42,20 @@ def qr_power_step(s: Tensor, q: Tensor) -> Tensor:
     largest = s.abs().amax((-2, -1), keepdim=True)
     image = (s / torch.where(largest == 0, 1.0, largest)) @ q
     order = (q * image).sum(-2, keepdim=True).argsort(dim=-1, descending=True, stable=True)
-    vectors = torch.linalg.qr(image.gather(-1, order.expand_as(image))).Q
+    vectors = orthonormalised(image.gather(-1, order.expand_as(image)))
     top = vectors.gather(-2, vectors.abs().argmax(-2, keepdim=True))
     return vectors * torch.where(top < 0, -1.0, 1.0).to(vectors.dtype)
+
+
+def orthonormalised(x: Tensor) -> Tensor:
+    """Return Q of x = Q R, for square x.
+
+    On CPUs of x with eight rows of zeros below it, which come to nothing: columns whose distance is
+    a large power of two displace one another from caches.
+    """
+    size = x.shape[-1]
+    if size < 256 or x.is_meta or not in_place(x):
+        return torch.linalg.qr(x).Q
+    columns = x.new_zeros(*x.shape[:-1], size + 8)
+    columns[..., :size] = x.mT
+    return torch.linalg.householder_product(*torch.geqrf(columns.mT))[..., :size, :]

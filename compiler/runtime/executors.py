@@ -15,38 +15,42 @@ from normdsl.compiler.runtime.matrices import Matrices
 from normdsl.compiler.runtime.members import Member
 from normdsl.compiler.runtime.shards import is_sharded, local
 from normdsl.compiler.runtime.staged import Staged
+from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import HyperparameterError
 
 #: From so many entries on, native code pays for its compilation within a few dozen steps.
 MANY = 2**18
 
 
-def bucket(sort: type[Bucket], members: Sequence[Member], maximize: bool, uniform: bool) -> Bucket:
+def bucket(
+    sort: type[Bucket], members: Sequence[Member], maximize: bool, uniform: bool, entries: int
+) -> Bucket:
     """Return a bucket of a sort, with the executor of its members.
 
     Args:
         sort: `Entries`, `Matrices` or `Loose`. members: its parameters.
         maximize: whether gradients are negated. uniform: whether they always step together.
+        entries: of all parameters that the same native code would step.
 
     Raises:
         HyperparameterError: if native code is asked for and there can be none.
     """
     if sort is Entries:
-        why = _why_not_fused(members)
+        why = _why_not_fused(members, entries)
         return Chunks(members, maximize, uniform, why) if why else Fused(members, maximize, uniform)
     if sort is Matrices:
-        why = _why_not_staged(members)
+        why = _why_not_staged(members, entries)
         if not why:
             return Staged(members, maximize, uniform)
         return Matrices(members, maximize, uniform, why)
     return sort(members, maximize, uniform)
 
 
-def _why_not_fused(members: Sequence[Member]) -> str:
+def _why_not_fused(members: Sequence[Member], entries: int) -> str:
     """Return why parameters of an entry-wise rule do not step by native code; empty if they do."""
     first = members[0]
     program = first.layout.stepper.program
-    why = _why_not_worth(members) or _why_not_here(members)
+    why = _why_not_worth(first.layout.stepper, entries) or _why_not_here(members)
     if why:
         return why
     why = refusal(first.param.device.type) or _failure(lambda: compiled(first))
@@ -59,23 +63,24 @@ def _why_not_fused(members: Sequence[Member]) -> str:
     return why
 
 
-def _why_not_staged(members: Sequence[Member]) -> str:
+def _why_not_staged(members: Sequence[Member], entries: int) -> str:
     """Return why entry-wise parts of a matrix rule are not native code; empty if they are."""
     first = members[0]
     if first.layout.stepper.program.schedule.compile:
         return "as compile=True asks"
-    why = _why_not_worth(members) or next(filter(None, map(staged.why_not, members)), "")
+    why = _why_not_worth(members[0].layout.stepper, entries) or next(
+        filter(None, map(staged.why_not, members)), ""
+    )
     why = why or refusal(first.param.device.type) or ""
     return why or _failure(lambda: staged.compiled(first))
 
 
-def _why_not_worth(members: Sequence[Member]) -> str:
-    """Return why members do not step by native code wherever they are; empty if they may."""
-    stepper, count = members[0].layout.stepper, sum(m.param.numel() for m in members)
+def _why_not_worth(stepper: Stepper, entries: int) -> str:
+    """Return why a step is no native code wherever the parameters are; empty if it may be."""
     asked = stepper.program.schedule.compile
     if asked is False:
         return "as compile=False asks"
-    return f"as {count:,} entries are few" if asked is None and count < MANY else ""
+    return f"as {entries:,} entries are few" if asked is None and entries < MANY else ""
 
 
 def _why_not_here(members: Sequence[Member]) -> str:

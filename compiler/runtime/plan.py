@@ -259,12 +259,13 @@ def _buckets(
         same = sorted(own, key=lambda m: m.layout.stepper.place(m.offset or 0))
         if sort is Matrices and same[0].layout.stepper.transposes:
             same.sort(key=lambda m: m.layout.sizes[0])  # no turns; wide matrices first
-        most = _most(size, same[0].param.device.type)
+        most = _most(size, same[0].param.device.type, len(same))
+        entries = sum(m.param.numel() for m in same)
         for k in range(0, len(same), most):
             part = same[k : k + most]
             # Where values are kept, those that skip a step are planned anew after it.
             uniform = not skips or part[0].layout.stepper.keeps
-            made = bucket(sort, part, maximize, uniform)
+            made = bucket(sort, part, maximize, uniform, entries)
             made.memory = memory
             made.forget()
             yield made
@@ -302,12 +303,16 @@ def _batch(m: Member) -> tuple[int, int, int]:
     return count, rows, cols
 
 
-def _most(size: Sequence[int], device: str) -> int:
-    """Return how many parameters a bucket has at most, if they are batches of matrices."""
+def _most(size: Sequence[int], device: str, count: int) -> int:
+    """Return how many of `count` parameters a bucket has at most, if they are batches of matrices.
+
+    Buckets are equally large, as they step side by side.
+    """
     if not size:
         return sys.maxsize
     entries = min(LARGEST, LARGEST_ON_CPU) if device == "cpu" else LARGEST
-    return max(1, entries // math.prod(size))
+    buckets = -(-count // max(1, entries // math.prod(size)))
+    return -(-count // buckets)
 
 
 def _stacks(member: Member) -> bool:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.lowering.stages import stages, why_whole
+from normdsl.compiler.lowering.stages import Stages, stages, why_whole
+from normdsl.compiler.native import small_polar
 from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
@@ -53,6 +54,7 @@ class Staged(Matrices):
         assert parts is not None
         self.parts = parts
         self._feed, self._step = compiled(members[0])
+        self._polar = _takes_polar(parts, self.size, self._feed.computed, self.clocks.device)
         first = self.turned.index(True) * self.each if any(self.turned) else None
         self._transposes = None if first is None else Transposes(first, self.size)
         self._names = self._feed.scalars.arrays
@@ -65,7 +67,9 @@ class Staged(Matrices):
 
     def told(self) -> str:
         took = self._feed.seconds + self._step.seconds
-        return f"{self._shape}, entries by two kernels in {self._feed.language} ({took:.1f} s)"
+        polar = ", polar factors by one" if self._polar else ""
+        language = self._feed.language
+        return f"{self._shape}, entries by two kernels in {language} ({took:.1f} s){polar}"
 
     def locate(self) -> None:
         grads = self.grads()
@@ -275,6 +279,17 @@ def compiled(member: Member) -> tuple[Kernel, Kernel]:
     chances = rounding.chances(stepper, param)
     first = kernel(feed, dtypes, computed, device)
     return first, kernel(step, dtypes, computed, device, chances)
+
+
+def _takes_polar(
+    parts: Stages, size: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> bool:
+    """Let matrix operations call native polar factors; return whether they do at this size."""
+    known, name = parts.value.__globals__, small_polar.polar_express_small.__name__
+    if name not in known or not small_polar.takes(size, dtype, device.type):
+        return False
+    known[name] = small_polar.polar_express_small
+    return True
 
 
 @lru_cache(maxsize=256)

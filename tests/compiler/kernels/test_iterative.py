@@ -4,7 +4,7 @@ import pytest
 import torch
 from spectra import DOUBLE, gram_matrix, orthonormal, spectra
 
-from normdsl.compiler.kernels.iterative import coupled_newton, qr_power_step
+from normdsl.compiler.kernels.iterative import coupled_newton, orthonormalised, qr_power_step
 from normdsl.compiler.kernels.symmetric import sorted_eigenvectors, symmetric_power
 
 ROOTS = [1, 2, 3, 4, 8]
@@ -162,3 +162,29 @@ def test_a_step_on_a_batch_is_a_loop_and_is_captured_in_one_graph():
     torch.testing.assert_close(qr_power_step(s, q), loop)
     captured = torch.compile(qr_power_step, backend="eager", fullgraph=True)
     torch.testing.assert_close(captured(s, q), loop)
+
+
+@pytest.mark.parametrize("size", [5, 256, 300])
+@pytest.mark.parametrize("rank", [1, 40])
+def test_orthonormal_columns_are_those_of_a_qr_decomposition(size, rank):
+    draw = torch.Generator().manual_seed(3)
+    x = torch.randn(2, size, size, generator=draw, dtype=DOUBLE)
+    found = orthonormalised(x)
+    torch.testing.assert_close(found, torch.linalg.qr(x).Q)
+    low = x[..., :rank] @ x[:, :rank]  # fewer directions than columns
+    q = orthonormalised(low.float())
+    torch.testing.assert_close(q.mT @ q, torch.eye(size).expand(2, -1, -1), rtol=0, atol=1e-5)
+    assert (q @ (q.mT @ low.float()) - low.float()).norm() < 1e-5 * low.norm()
+
+
+def test_below_columns_of_a_cpu_stand_zeros_and_derivatives_pass(monkeypatch):
+    """Columns 2¹⁰ bytes apart displace one another; derivatives are those of torch's own."""
+    seen, kernel = [], torch.geqrf
+    monkeypatch.setattr(torch, "geqrf", lambda x: (seen.append(x.stride()), kernel(x))[1])
+    x = torch.randn(1, 256, 256, generator=torch.Generator().manual_seed(4))
+    orthonormalised(x)
+    assert seen == [(256 * 264, 1, 264)]
+    x.requires_grad_()
+    orthonormalised(x).sum().backward()
+    assert len(seen) == 1
+    assert x.grad.isfinite().all()

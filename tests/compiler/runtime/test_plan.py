@@ -22,6 +22,7 @@ from normdsl.compiler.runtime.chunks import CHUNK, Chunks
 from normdsl.compiler.runtime.fused import Fused
 from normdsl.compiler.runtime.loose import Loose
 from normdsl.compiler.runtime.matrices import Matrices
+from normdsl.compiler.runtime.staged import Staged
 
 
 def parameters(*shapes, dtype=torch.float64):
@@ -141,6 +142,14 @@ def test_large_matrices_step_alone_and_in_place_on_cpus():
     steps = {size: stepped(muon, *[size] * 3)._plan.buckets for size in ((64, 64), (512, 768))}
     assert [len(b.params) for b in steps[64, 64]] == [3]
     assert [(len(b.params), b.alone) for b in steps[512, 768]] == [(1, True)] * 3
+
+
+def test_batches_that_step_side_by_side_are_equally_large_and_compiled_for_all_of_them():
+    """As many as caches hold are 64; of 64, 64, 64 and 8 two threads would take 128."""
+    buckets = stepped(muon, *[(64, 64)] * 200)._plan.buckets
+    assert [(type(b), len(b.params)) for b in buckets] == [(Staged, 50)] * 4
+    few = stepped(muon, *[(64, 64)] * 60)._plan.buckets
+    assert [(type(b), len(b.params)) for b in few] == [(Matrices, 60)]
 
 
 def test_a_step_of_native_code_is_a_few_dispatches():
