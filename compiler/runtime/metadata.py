@@ -13,7 +13,8 @@ class Metadata:
     """Types, layouts, dtypes, devices, shapes and strides of tensors.
 
     torch compares them in C++, as it does for code that it has compiled. Modes that see what is
-    dispatched, which stand in the keys that it compares, are put aside.
+    dispatched, which stand in the keys that it compares, are put aside. A tensor that stands
+    twice among the others never fits, so that such a step is planned anew each time.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:

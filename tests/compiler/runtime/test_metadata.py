@@ -55,3 +55,16 @@ def test_data_that_is_replaced_is_planned_anew(change):
     w.data = change(w.data)
     w.grad = torch.randn_like(w)
     assert not before.groups[0].holds(opt.param_groups[0], before.groups[0].settings)
+
+
+def test_a_gradient_of_two_parameters_is_that_of_each():
+    apart = [nn.Parameter(torch.ones(3, 4)) for _ in range(2)]
+    shared = [nn.Parameter(torch.ones(3, 4)) for _ in range(2)]
+    ours, theirs = adamw(shared), adamw(apart)
+    for _ in range(3):
+        one = torch.randn(3, 4)
+        for p, q in zip(shared, apart, strict=True):
+            p.grad, q.grad = one, one.clone()
+        ours.step()
+        theirs.step()
+    assert all(map(torch.equal, shared, apart))
