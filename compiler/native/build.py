@@ -41,13 +41,25 @@ def build(source: str) -> ctypes.CDLL:
     Raises:
         OSError: if there is no compiler, or it fails.
     """
-    where = _folder() / f"{_key(source)}.so"
+    return ctypes.CDLL(str(built(source)))
+
+
+def built(source: str, flags: Sequence[str] = ()) -> Path:
+    """Return the file of a library, which is compiled if there is none.
+
+    Args:
+        source: C++. flags: of the compiler, besides the usual ones.
+
+    Raises:
+        OSError: if there is no compiler, or it fails.
+    """
+    where = _folder() / f"{_key(source, flags)}.so"
     if not where.exists():
-        _compile(source, where)
-    return ctypes.CDLL(str(where))
+        _compile(source, where, flags)
+    return where
 
 
-def _compile(source: str, where: Path) -> None:
+def _compile(source: str, where: Path, flags: Sequence[str]) -> None:
     """Compile to a file, which appears when it is complete."""
     command = compiler()
     if command is None:
@@ -56,7 +68,7 @@ def _compile(source: str, where: Path) -> None:
         code, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
         code.write_text(source)
         for extra in _EXTRA:
-            told = [command, *_FLAGS, *extra, str(code), "-o", str(made), *_threads(extra)]
+            told = [command, *_FLAGS, *extra, str(code), "-o", str(made), *_threads(extra), *flags]
             done = subprocess.run(told, capture_output=True, text=True, check=False)
             if not done.returncode:
                 break
@@ -84,9 +96,9 @@ def _openmp() -> Path | None:
     return next((x for folder in folders for x in sorted(folder.glob("libgomp*.so*"))), None)
 
 
-def _key(source: str) -> str:
+def _key(source: str, flags: Sequence[str]) -> str:
     """Return a name that differs for other code, flags, compilers, libraries and processors."""
-    told = [source, *_FLAGS, str(_EXTRA), str(compiler()), str(_openmp())]
+    told = [source, *_FLAGS, *flags, str(_EXTRA), str(compiler()), str(_openmp())]
     told += [sys.platform, platform.machine(), _processor()]
     return sha256("\n".join(told).encode()).hexdigest()[:32]
 

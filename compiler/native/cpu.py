@@ -73,5 +73,9 @@ class Cpu(Kernel):
 
 def _given(table: Table, array: int) -> tuple[int, ...]:
     """Return what a function is given of a table, from an array on."""
-    places = (table.member, table.first, table.last, table.addresses[array])
-    return (len(table.member), *(x.data_ptr() for x in places), table.members)
+    return (
+        len(table.member),
+        *table.pointers,
+        table.addresses[array].data_ptr(),
+        table.members,
+    )

@@ -13,6 +13,12 @@ from torch import Tensor
 _ALIGNED = 16
 
 
+def addresses(tensors: Sequence[Tensor]) -> Tensor:
+    """Return where the entries of tensors begin, int64 on the host."""
+    found = numbers_of("q", map(Tensor.data_ptr, tensors))
+    return torch.frombuffer(found, dtype=torch.int64)
+
+
 class Table:
     """The addresses of several arrays of each member of a bucket, and the blocks of their entries.
 
@@ -33,7 +39,11 @@ class Table:
         self.first = own * block
         self.last = torch.minimum(self.first + block, torch.tensor(lengths, device=device)[member])
         self.addresses = torch.zeros((arrays, len(lengths)), dtype=torch.int64, device=device)
-        self._seen: list[list[int]] = [[] for _ in range(arrays)]
+        # The same on the host, and the rows of it.
+        self._known = self.addresses.cpu()
+        self._rows = self._known.unbind()
+        #: Addresses of members, first and last entries.
+        self.pointers = tuple(x.data_ptr() for x in (self.member, self.first, self.last))
         # Arrays that may not start at such multiples, as they moved since it was last asked.
         self._moved: set[int] = set()
         self._uneven: set[int] = set()
@@ -47,21 +57,23 @@ class Table:
     def aligned(self) -> bool:
         """Whether all arrays start at multiples of 16 bytes."""
         self._uneven -= self._moved
-        self._uneven |= {k for k in self._moved if any(x % _ALIGNED for x in self._seen[k])}
+        self._uneven |= {k for k in self._moved if (self._known[k] % _ALIGNED).any()}
         self._moved.clear()
         return not self._uneven
 
     def put(self, array: int, tensors: Sequence[Tensor]) -> None:
-        """Note where an array of each member is now; nothing is done for those that are there."""
-        self.place(array, list(map(Tensor.data_ptr, tensors)))
+        """Note where an array of each member is now."""
+        self.place(array, addresses(tensors))
 
-    def place(self, array: int, now: list[int]) -> None:
-        """Note addresses of an array, one for each member."""
-        if now != self._seen[array]:
-            self._seen[array] = now
+    def place(self, array: int, now: Tensor) -> None:
+        """Note addresses of an array, one for each member, int64 on the host."""
+        known = self._rows[array]
+        if self._known is self.addresses:
+            known.copy_(now)
+        elif not torch.equal(now, known):
+            known.copy_(now)
             self._moved.add(array)
-            places = torch.frombuffer(numbers_of("q", now), dtype=torch.int64)
-            self.addresses[array].copy_(places, non_blocking=True)
+            self.addresses[array].copy_(known, non_blocking=True)
 
     def hidden(self, array: int, shown: Tensor, instead: Tensor) -> Table:
         """Return the table as it is, with one tensor for an array of members that are not shown.

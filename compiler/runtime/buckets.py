@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from operator import is_, itemgetter
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
-from torch.autograd.graph import increment_version
 
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime import draws, rounding, running
+from normdsl.compiler.runtime.guards import Guards
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout, real
 from normdsl.compiler.runtime.members import Context, Member
@@ -96,6 +97,11 @@ class Bucket(ABC):
         return self.mesh is not None
 
     @property
+    def is_native(self) -> bool:
+        """Whether native code takes entries where they are."""
+        return False
+
+    @property
     def decides(self) -> bool:
         """Whether it can leave it to its device whether it steps, and that saves time."""
         return False
@@ -117,8 +123,12 @@ class Bucket(ABC):
     def told(self) -> str:
         """Return how the members step together, for people."""
 
-    def locate(self) -> None:
-        """Note where weights and gradients are at this step, once before anything else."""
+    def locate(self, places: Sequence[Tensor] | None = None) -> None:
+        """Note where weights and gradients are at this step, once before anything else.
+
+        Args:
+            places: addresses of weights, and of gradients, if they are known.
+        """
         return
 
     @abstractmethod
@@ -138,11 +148,16 @@ class Bucket(ABC):
         Raises:
             GradientError: if there is no such number.
         """
-        dtype, device = self.stepper.dtype(self.params[0]), self.params[0].device
-        likes = [
-            torch.empty((), dtype=dtype, device=device).expand(1, *size) for size in self.shapes
-        ]
-        return [running.numbers(self.stepper, like, self.t(), context.hyper) for like in likes]
+        t, hyper = self.t(), context.hyper
+        return [running.numbers(self.stepper, like, t, hyper) for like in self._likes]
+
+    @cached_property
+    def _likes(self) -> list[Tensor]:
+        """For each batch a tensor of the size of its matrices, its dtype and device."""
+        like = torch.empty(
+            (), dtype=self.stepper.dtype(self.params[0]), device=self.params[0].device
+        )
+        return [like.expand(1, *size) for size in self.shapes]
 
     @property
     @abstractmethod
@@ -186,12 +201,13 @@ class Bucket(ABC):
         each = [rows_finite(x.reshape(count, -1)) for x in found]
         return torch.stack(each).all(0) if each else True
 
-    def note_written(self) -> None:
-        """Tell torch that native code wrote the weights, as its own operations do.
+    def join(self, guards: Guards, first: int) -> None:
+        """Be told who looks at its parameters, among which they stand from a number on."""
+        self._guards, self._first = guards, first
 
-        A graph that saved weights then refuses a backward pass, whose gradients would be wrong.
-        """
-        increment_version(self.params)
+    def note_written(self) -> None:
+        """Tell torch that native code wrote the weights, as its own operations do."""
+        self._guards.wrote(self._first, self._first + len(self.params))
 
     def forget(self) -> None:
         """Let go of the states that members came with, once they are in the buffers."""

@@ -91,7 +91,7 @@ class Divided(Bucket):
         """Return where what is computed, what crosses, and where states are, for people."""
         return telling.shared(self.blocks, self.convoys)
 
-    def locate(self) -> None:
+    def locate(self, places: Sequence[Tensor] | None = None) -> None:
         """Stack the gradients, which are looked at before the step is taken."""
         self._slopes = None if self.stepper.is_told else self._stacked()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import scalars
-from normdsl.compiler.native.table import Table
+from normdsl.compiler.native.table import Table, addresses
 from normdsl.compiler.runtime import kernel_numbers, rounding
 from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.inputs import Known
@@ -32,11 +32,11 @@ class Fused(Entries):
         self.table = Table(self.counts, arrays, self.kernel.block, self.clocks.device)
         for k, field in enumerate(self.stepper.program.fields):
             self.table.put(2 + k, [local(views[field.name]) for views in self.views])
-        pairs = enumerate(zip(self.grads(), self.weights(), strict=True))
-        # Gradients whose entries do not lie in memory as those of their weights do.
-        self._uneven = [k for k, (g, w) in pairs if g.stride() != w.stride()]
-        # Of this step's gradients those that had to be copied, which must outlive the kernel.
-        self._copies: dict[int, Tensor] = {}
+        # Of this step's gradients those that had to be copied, which must outlive the kernel, as
+        # their entries do not lie in memory as those of their weights do.
+        self._copies: list[Tensor] = []
+        pairs = zip(self.grads(), self.weights(), strict=True)
+        self._copies_some = any(g.stride() != w.stride() for g, w in pairs)
 
     def told(self) -> str:
         took = f"which took {self.kernel.seconds:.1f} s"
@@ -51,6 +51,10 @@ class Fused(Entries):
         fine = self._step(context, ok & good)
         self.seen.masked_fill_(~fine, math.inf)  # they step no more
         return good & fine
+
+    @property
+    def is_native(self) -> bool:
+        return True
 
     @property
     def decides(self) -> bool:
@@ -72,14 +76,13 @@ class Fused(Entries):
     def see(self) -> None:
         self.seen = self.largest("W")
 
-    def locate(self) -> None:
-        grads, weights = self.grads(), self.weights()
-        for k in self._uneven:
-            self._copies[k] = grads[k] = torch.empty_like(weights[k], dtype=grads[k].dtype).copy_(
-                grads[k]
-            )
-        self.table.put(0, weights)
-        self.table.put(1, grads)
+    def locate(self, places: Sequence[Tensor] | None = None) -> None:
+        if places is None or self._copies_some:
+            weights = self.weights()
+            self._copies = list(map(_laid_out_as, self.grads(), weights))
+            places = addresses(weights), addresses(self._copies)
+        for array, now in enumerate(places):
+            self.table.place(array, now)
 
     def _step(self, context: Context, ok: Tensor | None, write: bool = True) -> Tensor:
         """Let the kernel take the step of some members or all, written or not."""
@@ -89,6 +92,13 @@ class Fused(Entries):
         if write:
             self.note_written()
         return good
+
+
+def _laid_out_as(grad: Tensor, weight: Tensor) -> Tensor:
+    """Return a gradient whose entries lie in memory as those of the weights do."""
+    if grad.stride() == weight.stride():
+        return grad
+    return torch.empty_like(weight, dtype=grad.dtype).copy_(grad)
 
 
 def compiled(member: Member) -> Kernel:

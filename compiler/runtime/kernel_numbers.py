@@ -28,7 +28,9 @@ def rows(
         members: how many there are. device: where they are read.
     """
     values = [told[name] for name in names]
-    apart = {k: x for k, x in enumerate(values) if _is_apart(x)}
+    tensors = {k: x for k, x in enumerate(values) if isinstance(x, Tensor)}
+    # Those that are on a device, or several, are not read by the host.
+    apart = {k: x for k, x in tensors.items() if x.numel() > 1 or x.device.type != "cpu"}
     host = [0.0 if k in apart else float(x) for k, x in enumerate(values)]
     found = torch.tensor([host], dtype=torch.float64).to(device, non_blocking=True)
     if any(x.numel() > 1 for x in apart.values()):
@@ -36,8 +38,3 @@ def rows(
     for k, x in apart.items():
         found[:, k] = x.reshape(-1)
     return found
-
-
-def _is_apart(number: Any) -> bool:
-    """Return whether a number is on a device, or several are, so that the host does not read it."""
-    return isinstance(number, Tensor) and (number.numel() > 1 or number.device.type != "cpu")

@@ -10,7 +10,6 @@ import attrs
 from torch import Tensor
 
 from normdsl.compiler.runtime import parameter_groups
-from normdsl.compiler.runtime.metadata import Metadata
 from normdsl.compiler.runtime.parameter_groups import Settings
 
 
@@ -20,15 +19,12 @@ class Listed:
 
     Args:
         settings: rule, schedule, view and so on. params: its parameters, as they are listed.
-        live: those that step, each once. metadata: of these and of their gradients.
-        others: those that do not. idle: which of them had no gradient.
+        others: those that do not step. idle: which of them had no gradient.
         names: of the parameters.
     """
 
     settings: Settings
     params: Sequence[Tensor]
-    live: Sequence[Tensor]
-    metadata: Metadata
     others: Sequence[Tensor]
     idle: Sequence[bool]
     names: object
@@ -39,7 +35,6 @@ class Listed:
         return (
             len(params) == len(self.params)
             and all(map(is_, params, self.params))
-            and self.metadata.fits([*self.live, *[p.grad for p in self.live]])
             and [p.grad is None for p in self.others] == self.idle
             and group.get("param_names") == self.names
             and (said is self.settings or said == self.settings)
@@ -53,8 +48,6 @@ def listed(group: Mapping[str, Any], said: Settings, live: Sequence[Tensor]) -> 
     return Listed(
         said,
         params,
-        live,
-        Metadata([*live, *[p.grad for p in live if p.grad is not None]]),
         others,
         [p.grad is None for p in others],
         group.get("param_names"),

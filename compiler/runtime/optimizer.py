@@ -354,9 +354,9 @@ class DeclaredOptimizer(Optimizer):
             plan = planned(self.param_groups, said, self.state, skips, averages)
         self._readings = said
         told = given.losses([x.settings for x in said.each], loss, together)
+        plan.locate()
         contexts = []
         for bucket in plan.buckets:
-            bucket.locate()
             moments = given.moments(bucket.members, self._capture, together)
             context = Context(said.each[bucket.group].hyper, told[bucket.group], moments)
             contexts.append(context._replace(numbers=bucket.numbers(context)))

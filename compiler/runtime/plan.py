@@ -6,6 +6,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from operator import is_
 from typing import Any
 
@@ -21,6 +22,7 @@ from normdsl.compiler.runtime.entries import Entries
 from normdsl.compiler.runtime.executors import bucket
 from normdsl.compiler.runtime.flattened import flattened_by
 from normdsl.compiler.runtime.gathered import Gathered
+from normdsl.compiler.runtime.guards import guards
 from normdsl.compiler.runtime.idle import Idle
 from normdsl.compiler.runtime.layout import OFFSET, STEP, layout, require
 from normdsl.compiler.runtime.listed import Listed, listed
@@ -89,7 +91,15 @@ class Plan:
         self.decides = together and not self.asks and all(own.decides for own in buckets)
         dtypes = {own.params[0].dtype for own in buckets}
         self.bound = min((torch.finfo(d).max for d in dtypes), default=1.0) ** _LARGE
-        self._versions: list[int] = []
+        params = [p for own in buckets for p in own.params]
+        self.guards = guards(params, any(own.is_native for own in buckets))
+        counts = [len(own.params) for own in buckets]
+        for own, first in zip(buckets, accumulate([0, *counts]), strict=False):
+            own.join(self.guards, first)
+        places = self.guards.places
+        self._places: Sequence[Sequence[Tensor] | None] = [None] * len(buckets)
+        if places is not None:
+            self._places = [x.unbind() for x in torch.split(places, counts, 1)]
         self._seen: list[Any] = []
 
     def name(self, param: Tensor, group: int) -> str | None:
@@ -116,8 +126,14 @@ class Plan:
                 own.holds(group, said.settings)
                 for own, group, said in zip(self.groups, param_groups, readings.each, strict=True)
             )
+            and self.guards.hold()
             and self._is_seen(state)
         )
+
+    def locate(self) -> None:
+        """Tell buckets where weights and gradients are, once it is known that the plan holds."""
+        for own, places in zip(self.buckets, self._places, strict=True):
+            own.locate(places)
 
     def _is_seen(self, state: State) -> bool:
         """Return whether the states that users see are those of the buckets."""
@@ -131,7 +147,7 @@ class Plan:
     def settle(self, state: State) -> None:
         """Note how things are after a step, by which the next one knows what others changed."""
         self._seen = list(state.values())
-        self._versions = [p._version for bucket in self.buckets for p in bucket.params]
+        self.guards.note()
 
     def let_go(self) -> None:
         """Cut gradients off their graphs, which hold all that an evaluation of the loss took."""
@@ -142,8 +158,7 @@ class Plan:
 
     def unseen(self) -> Sequence[Bucket]:
         """Return the buckets, if others have written any of their parameters since a step."""
-        now = [p._version for bucket in self.buckets for p in bucket.params]
-        return [] if now == self._versions else self.buckets
+        return self.buckets if self.guards.written else []
 
 
 def planned(
@@ -164,7 +179,7 @@ def planned(
         GradientError: for a gradient the rule cannot take, or a state that is not the rule's.
         DeclarationError: if it is not clear which scalars of all layers the rules share.
     """
-    groups, members, first = [], list[Member](), 0
+    groups, members, first = list[Listed](), list[Member](), 0
     seen: set[Tensor] = set()
     for k, (group, said) in enumerate(zip(param_groups, readings.each, strict=True)):
         own = list(_members(group, k, said, state, first, seen, workers))
@@ -172,7 +187,9 @@ def planned(
         groups.append(listed(group, said.settings, [m.param for m in own]))
         first += len(group["params"])
     buckets = list(_buckets(owned(_staggered(members)), groups, readings.alike, skips))
-    return Plan(groups, readings.alike, buckets, skips, workers)
+    made = Plan(groups, readings.alike, buckets, skips, workers)
+    made.guards.hold()
+    return made
 
 
 def _members(

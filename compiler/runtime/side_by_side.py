@@ -76,6 +76,8 @@ def chosen(buckets: Sequence[Bucket]) -> list[int]:
 
     Not if the process is looked at: what watches a thread would not see what the others do.
     """
+    if len(buckets) < 2:
+        return []
     able = {k: x for k, x in enumerate(buckets) if isinstance(x, Matrices) and _may_run(x)}
     if len(able) < 2:
         return []

@@ -20,7 +20,7 @@ from normdsl.compiler.native import small_polar
 from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
-from normdsl.compiler.native.table import Table
+from normdsl.compiler.native.table import Table, addresses
 from normdsl.compiler.runtime import kernel_numbers, rounding, running
 from normdsl.compiler.runtime.inputs import Inputs, Known
 from normdsl.compiler.runtime.layout import is_native, real
@@ -63,7 +63,9 @@ class Staged(Matrices):
         for name in parts.arrays[2:]:
             self._note(name, self.states[int(name[1:])])
         # Of this step's gradients those that had to be copied, which must outlive the kernels.
-        self._copies: dict[int, Tensor] = {}
+        self._copies: list[Tensor] = []
+        self._copies_some = not all(g.is_contiguous() for g in self.grads())
+        self._kinds = (self.params[0].dtype, self.grads(0, 1)[0].dtype)
 
     def told(self) -> str:
         took = self._feed.seconds + self._step.seconds
@@ -71,12 +73,18 @@ class Staged(Matrices):
         language = self._feed.language
         return f"{self._shape}, entries by two kernels in {language} ({took:.1f} s){polar}"
 
-    def locate(self) -> None:
-        grads = self.grads()
-        uneven = {k: g.contiguous() for k, g in enumerate(grads) if not g.is_contiguous()}
-        self._copies = uneven
-        self._place("W", self.weights())
-        self._place("G", [uneven.get(k, g) for k, g in enumerate(grads)])
+    @property
+    def is_native(self) -> bool:
+        return True
+
+    def locate(self, places: Sequence[Tensor] | None = None) -> None:
+        if places is None or self._copies_some:
+            self._copies = [g.contiguous() for g in self.grads()]
+            places = addresses(self.weights()), addresses(self._copies)
+        for name, first, dtype in zip("WG", places, self._kinds, strict=True):
+            step = self.size[0] * self.size[1] * dtype.itemsize
+            within = torch.arange(0, self.each * step, step, device="cpu")
+            self.table.place(self._names.index(name), (first[:, None] + within).reshape(-1))
 
     def inputs(self, context: Context) -> list[Inputs]:
         (batch,) = super().inputs(context)
@@ -229,14 +237,7 @@ class Staged(Matrices):
     def _note(self, name: str, batch: Tensor) -> None:
         """Note where the matrices of a batch are."""
         first, step = batch.data_ptr(), batch.stride(0) * batch.element_size()
-        places = [first + k * step for k in range(self.total)]
-        self.table.place(self._names.index(name), places)
-
-    def _place(self, name: str, tensors: Sequence[Tensor]) -> None:
-        """Note where the matrices of each of several tensors are."""
-        step = self.size[0] * self.size[1] * tensors[0].element_size()
-        first = map(Tensor.data_ptr, tensors)
-        places = [x + k * step for x in first for k in range(self.each)]
+        places = torch.arange(first, first + self.total * step, step, device="cpu")
         self.table.place(self._names.index(name), places)
 
     def _whole(self, value: Tensor) -> Tensor:
