@@ -23,8 +23,8 @@ _NAMES = {
     "compiler.invariance.repair": "repair",
     "compiler.invariance.solve": "solve",
     "compiler.routing.roles": "roles",
-    "compiler.runtime.capture": "capture",
-    "compiler.runtime.outputs": "outputs",
+    "compiler.evaluations.capture": "capture",
+    "compiler.evaluations.outputs": "outputs",
     "compiler.runtime.functional": "functional",
     "compiler.runtime.schedule_error": "schedule_error",
     "compiler.runtime.simulated": "simulate",
@@ -84,7 +84,7 @@ _MODULES = {
     "groups": "compiler.invariance.groups",
     "plot": "plot",
     "scale": "vocabulary.scale",
-    "views": "compiler.runtime.views",
+    "views": "compiler.layouts.views",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from normdsl.compiler.invariance.groups import Group
     from normdsl.compiler.invariance.report import Report
     from normdsl.compiler.invariance.verdict import Verdict
+    from normdsl.compiler.layouts.view import View
     from normdsl.compiler.lowering.cost import Cost
     from normdsl.compiler.lowering.passes import Passes
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
-    from normdsl.compiler.runtime.view import View
     from normdsl.compiler.sharding.traffic import ShardingPlan
     from normdsl.compiler.verdicts.equality import Equality
     from normdsl.declarations.configured import ConfiguredRule

@@ -14,8 +14,8 @@ from normdsl.schedules.schedule import Schedule
 if TYPE_CHECKING:
     from torch import nn
 
+    from normdsl.compiler.layouts.view import View
     from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
-    from normdsl.compiler.runtime.view import View
 
 AnyRule = ConfiguredRule | Rule
 
@@ -81,7 +81,7 @@ def whole(model: nn.Module, rule: Any, told: Mapping[str, Any]) -> DeclaredOptim
     A rule that knows matrices takes the hidden ones, by `route`. `told` holds options of an
     optimizer, hyper-parameters of the rule, and its view and schedule.
     """
-    from normdsl.compiler.runtime.stepper import stepper
+    from normdsl.compiler.layouts.stepper import stepper
 
     if not stepper(rule, Schedule()).matrix_only:
         taken = [x for x in model.named_parameters() if x[1].requires_grad]

@@ -31,6 +31,11 @@ LAYERS = [
     ("lowering", ("normdsl.compiler.lowering",)),
     ("native", ("normdsl.compiler.native",)),
     ("sharding", ("normdsl.compiler.sharding",)),
+    ("layouts", ("normdsl.compiler.layouts",)),
+    ("batches", ("normdsl.compiler.batches",)),
+    ("buckets", ("normdsl.compiler.buckets",)),
+    ("sharded", ("normdsl.compiler.sharded",)),
+    ("evaluations", ("normdsl.compiler.evaluations",)),
     ("runtime", ("normdsl.compiler.runtime",)),
     ("routing", ("normdsl.compiler.routing",)),
     ("invariance", ("normdsl.compiler.invariance",)),
@@ -48,10 +53,11 @@ LAYERS = [
     ("command line", ("normdsl.cli",)),
     ("face", ("normdsl",)),
 ]
+STEPS = ("layouts", "batches", "buckets", "sharded", "evaluations", "runtime", "routing")
 #: Layers that may not import these, although they come later.
 FORBIDDEN = {
-    "invariance": ("kernels", "lowering", "native", "runtime", "routing"),
-    "algorithms": ("kernels", "lowering", "native", "runtime", "routing", "invariance", "verdicts"),
+    "invariance": ("kernels", "lowering", "native", *STEPS),
+    "algorithms": ("kernels", "lowering", "native", *STEPS, "invariance", "verdicts"),
 }
 LANGUAGE = {"ground", "show", "schedules", "expressions", "vocabulary", "norms", "declarations"}
 TORCH_FREE = {*LANGUAGE, "invariance", "algorithms"}

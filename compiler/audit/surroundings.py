@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from normdsl.compiler.runtime.ambient import apart
+from normdsl.compiler.batches.ambient import apart
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from string import Template
 
 from normdsl.compiler.eject.sights import Sight
 from normdsl.compiler.eject.turns import turns
-from normdsl.compiler.runtime.stepper import Stepper
+from normdsl.compiler.layouts.stepper import Stepper
 
 
 def bucket(stepper: Stepper, sight: Sight) -> str:

@@ -10,9 +10,9 @@ from normdsl.compiler.eject.mathematics import module_text
 from normdsl.compiler.eject.optimizer import optimizer
 from normdsl.compiler.eject.refusals import require
 from normdsl.compiler.eject.sights import sight
+from normdsl.compiler.layouts.stepper import stepper
+from normdsl.compiler.layouts.view import View
 from normdsl.compiler.lowering.source import parts
-from normdsl.compiler.runtime.stepper import stepper
-from normdsl.compiler.runtime.view import View
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError, NormdslError
 from normdsl.schedules.schedule import Schedule

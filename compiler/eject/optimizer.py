@@ -8,8 +8,8 @@ from string import Template
 from normdsl.compiler.eject.mathematics import arguments_text, summary
 from normdsl.compiler.eject.sights import Sight
 from normdsl.compiler.eject.turns import turns
+from normdsl.compiler.layouts.stepper import Stepper
 from normdsl.compiler.lowering.function_text import bracketed_call
-from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.declarations.hyperparameters import Hyperparameter
 from normdsl.expressions.shapes import Dim
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from normdsl.compiler.layouts.view import Flat, View
+from normdsl.compiler.layouts.views import Stack
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.runtime.view import Flat, View
-from normdsl.compiler.runtime.views import Stack
 from normdsl.errors import DeclarationError
 from normdsl.expressions.nodes import WorkersMean
 from normdsl.expressions.traversal import walk

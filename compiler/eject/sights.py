@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from normdsl.compiler.runtime.stepper import Stepper
-from normdsl.compiler.runtime.view import View
-from normdsl.compiler.runtime.views import Stack
+from normdsl.compiler.layouts.stepper import Stepper
+from normdsl.compiler.layouts.view import View
+from normdsl.compiler.layouts.views import Stack
 
 
 @attrs.frozen

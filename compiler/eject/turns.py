@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from normdsl.compiler.layouts.stepper import Stepper
 from normdsl.compiler.lowering.fields import Field
 from normdsl.compiler.lowering.fragments import length
-from normdsl.compiler.runtime.stepper import Stepper
 
 #: The places that they fill; of a rule that keeps nothing they are empty.
 PLACES = tuple(

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from normdsl.compiler.runtime.view import View
-from normdsl.compiler.runtime.views import flat, heads, split, stack, swapped
+from normdsl.compiler.layouts.view import View
+from normdsl.compiler.layouts.views import flat, heads, split, stack, swapped
 
 HIDDEN, EMBEDDING, HEAD, VECTOR = ROLES = ("hidden", "embedding", "head", "vector")
 Seen = tuple[str, View | None]

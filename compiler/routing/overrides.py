@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from normdsl.compiler.layouts.view import View
 from normdsl.compiler.routing.kinds import ROLES
 from normdsl.compiler.routing.roles import Assignment
 from normdsl.compiler.runtime.parameter_groups import settings
-from normdsl.compiler.runtime.view import View
 from normdsl.declarations.configured import ConfiguredRule
 from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError, kind

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
+from normdsl.compiler.layouts.flattened import flattened_by, lost
+from normdsl.compiler.layouts.view import View
 from normdsl.compiler.routing.head import head
 from normdsl.compiler.routing.kinds import EMBEDDING, HEAD, HIDDEN, ROLES, VECTOR, Seen, seen
-from normdsl.compiler.runtime.flattened import flattened_by, lost
-from normdsl.compiler.runtime.view import View
 from normdsl.errors import GradientError
 from normdsl.show.grid import Grid
 

@@ -9,6 +9,9 @@ from typing import Any
 import attrs
 from torch import nn
 
+from normdsl.compiler.layouts.layout import layout
+from normdsl.compiler.layouts.stepper import stepper
+from normdsl.compiler.layouts.view import View
 from normdsl.compiler.routing.kinds import HIDDEN, ROLES
 from normdsl.compiler.routing.overrides import (
     AnyRule,
@@ -21,10 +24,7 @@ from normdsl.compiler.routing.overrides import (
 )
 from normdsl.compiler.routing.roles import Assignment, assigned
 from normdsl.compiler.routing.together import together
-from normdsl.compiler.runtime.layout import layout
 from normdsl.compiler.runtime.parameter_groups import copied
-from normdsl.compiler.runtime.stepper import stepper
-from normdsl.compiler.runtime.view import View
 from normdsl.declarations.configured import ConfiguredRule
 from normdsl.errors import GradientError, HyperparameterError, kind
 from normdsl.schedules.schedule import Schedule

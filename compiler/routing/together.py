@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
-from normdsl.compiler.runtime import tuples
+from normdsl.compiler.layouts import tuples
 from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError, HyperparameterError
 

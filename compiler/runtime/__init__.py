@@ -1,1 +1,1 @@
-"""The runtime: emitted steps as pure functions and as a `torch.optim.Optimizer`."""
+"""The runtime: steps as pure functions and as a `torch.optim.Optimizer`, planned and explained."""

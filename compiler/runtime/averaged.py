@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import attrs
 from torch import Tensor
 
+from normdsl.compiler.layouts.layout import is_judged
 from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.workers import Ways
-from normdsl.compiler.runtime.layout import is_judged
 from normdsl.compiler.runtime.parameter_groups import Settings
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import WorkersMean

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normdsl.compiler.layouts.layout import STEP, real
 from normdsl.compiler.runtime import parameter_groups
-from normdsl.compiler.runtime.layout import STEP, real
 from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.errors import GradientError
 

@@ -11,16 +11,16 @@ import attrs
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
+from normdsl.compiler.batches.sharing import scalars
+from normdsl.compiler.buckets import side_by_side
+from normdsl.compiler.buckets.buckets import Bucket
+from normdsl.compiler.layouts.layout import Layout, is_judged
+from normdsl.compiler.layouts.stepper import Stepper
 from normdsl.compiler.lowering.choices import Spot
 from normdsl.compiler.lowering.cost import Cost, cost
 from normdsl.compiler.lowering.methods_used import choices, kernels
-from normdsl.compiler.runtime import side_by_side
 from normdsl.compiler.runtime.averaged import averaged
-from normdsl.compiler.runtime.buckets import Bucket
-from normdsl.compiler.runtime.layout import Layout, is_judged
 from normdsl.compiler.runtime.parameter_groups import Settings, parameters, settings
-from normdsl.compiler.runtime.sharing import scalars
-from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import GradientError
 from normdsl.expressions.nodes import Across
 from normdsl.show.grid import Grid

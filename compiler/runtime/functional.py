@@ -10,25 +10,25 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from normdsl.compiler.lowering import refresh
-from normdsl.compiler.runtime import tuples
-from normdsl.compiler.runtime.ambient import as_scheduled
-from normdsl.compiler.runtime.draws import origin
-from normdsl.compiler.runtime.evaluating import (
+from normdsl.compiler.batches.ambient import as_scheduled
+from normdsl.compiler.batches.inputs import as_loss
+from normdsl.compiler.batches.sharing import scalars
+from normdsl.compiler.batches.starts import require_gradient
+from normdsl.compiler.evaluations.evaluating import (
     differentiated,
     missing_evaluations,
     missing_sample,
 )
+from normdsl.compiler.layouts import tuples
+from normdsl.compiler.layouts.draws import origin
+from normdsl.compiler.layouts.hyper import complete
+from normdsl.compiler.layouts.layout import require_kind
+from normdsl.compiler.layouts.moments import missing_moments, require_read, require_shapes
+from normdsl.compiler.layouts.stepper import stepper
+from normdsl.compiler.lowering import refresh
 from normdsl.compiler.runtime.functional_tuples import JointFunctional
-from normdsl.compiler.runtime.hyper import complete
-from normdsl.compiler.runtime.inputs import as_loss
-from normdsl.compiler.runtime.layout import require_kind
-from normdsl.compiler.runtime.moments import missing_moments, require_read, require_shapes
 from normdsl.compiler.runtime.pure import Context, Evaluate, Leaf, size, started, stepped
-from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
-from normdsl.compiler.runtime.starts import require_gradient
-from normdsl.compiler.runtime.stepper import stepper
 from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError, kind
 from normdsl.schedules.schedule import Schedule

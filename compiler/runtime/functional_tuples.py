@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from normdsl.compiler.batches.ambient import as_scheduled
+from normdsl.compiler.batches.inputs import as_loss
+from normdsl.compiler.batches.starts import require_gradient
+from normdsl.compiler.layouts import tuples
+from normdsl.compiler.layouts.draws import origin
+from normdsl.compiler.layouts.hyper import complete
+from normdsl.compiler.layouts.layout import require_kind
+from normdsl.compiler.layouts.stepper import Stepper, stepper
 from normdsl.compiler.lowering import refresh
-from normdsl.compiler.runtime import tuples
-from normdsl.compiler.runtime.ambient import as_scheduled
-from normdsl.compiler.runtime.draws import origin
-from normdsl.compiler.runtime.hyper import complete
-from normdsl.compiler.runtime.inputs import as_loss
-from normdsl.compiler.runtime.layout import require_kind
 from normdsl.compiler.runtime.pure import Context, Leaf, matrix, size, started, stepped
-from normdsl.compiler.runtime.starts import require_gradient
-from normdsl.compiler.runtime.stepper import Stepper, stepper
 from normdsl.declarations.rule import Rule
 from normdsl.errors import GradientError, HyperparameterError, kind
 from normdsl.expressions.nodes import Source

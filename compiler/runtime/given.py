@@ -9,17 +9,17 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.batches.inputs import as_loss
+from normdsl.compiler.batches.members import Member
+from normdsl.compiler.batches.nonfinite import has_values
+from normdsl.compiler.batches.replicas import Replicas, no_loss, no_moments
+from normdsl.compiler.evaluations.capture import Capture
+from normdsl.compiler.layouts.moments import missing_moments
+from normdsl.compiler.layouts.shards import whole
+from normdsl.compiler.layouts.tuples import Neighbour
 from normdsl.compiler.runtime import parameter_groups
-from normdsl.compiler.runtime.capture import Capture
 from normdsl.compiler.runtime.functional import missing_loss
-from normdsl.compiler.runtime.inputs import as_loss
-from normdsl.compiler.runtime.members import Member
-from normdsl.compiler.runtime.moments import missing_moments
-from normdsl.compiler.runtime.nonfinite import has_values
 from normdsl.compiler.runtime.parameter_groups import Settings
-from normdsl.compiler.runtime.replicas import Replicas, no_loss, no_moments
-from normdsl.compiler.runtime.shards import whole
-from normdsl.compiler.runtime.tuples import Neighbour
 from normdsl.errors import GradientError
 
 

@@ -10,15 +10,27 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from normdsl.compiler.runtime import evaluation, given, owned, parameter_groups, saving, tuples
-from normdsl.compiler.runtime.ambient import as_scheduled
-from normdsl.compiler.runtime.capture import Capture
-from normdsl.compiler.runtime.closures import Sample
+from normdsl.compiler.batches.ambient import as_scheduled
+from normdsl.compiler.batches.members import Context
+from normdsl.compiler.batches.replicas import (
+    Replicas,
+    group_size,
+    processes,
+    replicas,
+    require_alike,
+    warn_if_replaced,
+)
+from normdsl.compiler.batches.sharing import scalars
+from normdsl.compiler.batches.starts import started
+from normdsl.compiler.evaluations.capture import Capture
+from normdsl.compiler.evaluations.closures import Sample
+from normdsl.compiler.layouts import tuples
+from normdsl.compiler.layouts.hyper import complete
+from normdsl.compiler.layouts.keys import Group
+from normdsl.compiler.layouts.layout import OFFSET, OWNER, STEP, Layout, is_judged
+from normdsl.compiler.layouts.view import View
+from normdsl.compiler.runtime import evaluation, given, parameter_groups, saving
 from normdsl.compiler.runtime.explain import Explanation, explained
-from normdsl.compiler.runtime.hyper import complete
-from normdsl.compiler.runtime.keys import Group
-from normdsl.compiler.runtime.layout import OFFSET, OWNER, STEP, Layout, is_judged
-from normdsl.compiler.runtime.members import Context
 from normdsl.compiler.runtime.options import (
     require_capturable,
     require_closure,
@@ -28,20 +40,10 @@ from normdsl.compiler.runtime.options import (
 from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.compiler.runtime.plan import Plan, origins_of, planned
 from normdsl.compiler.runtime.readings import Readings, read
-from normdsl.compiler.runtime.replicas import (
-    Replicas,
-    group_size,
-    processes,
-    replicas,
-    require_alike,
-    warn_if_replaced,
-)
-from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
-from normdsl.compiler.runtime.starts import started
 from normdsl.compiler.runtime.step import Step
-from normdsl.compiler.runtime.view import View
 from normdsl.compiler.runtime.workers import periods, require_averaging, workers
+from normdsl.compiler.sharded import owned
 from normdsl.declarations.rule import Rule
 from normdsl.declarations.signature import OPTION_NAMES
 from normdsl.schedules.schedule import Schedule

@@ -10,13 +10,13 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from normdsl.compiler.runtime import tuples
-from normdsl.compiler.runtime.hyper import complete
-from normdsl.compiler.runtime.keys import Group, require_others
-from normdsl.compiler.runtime.layout import Layout, layout
-from normdsl.compiler.runtime.stepper import Stepper, stepper
-from normdsl.compiler.runtime.view import Flat, View
-from normdsl.compiler.runtime.views import NAMES
+from normdsl.compiler.layouts import tuples
+from normdsl.compiler.layouts.hyper import complete
+from normdsl.compiler.layouts.keys import Group, require_others
+from normdsl.compiler.layouts.layout import Layout, layout
+from normdsl.compiler.layouts.stepper import Stepper, stepper
+from normdsl.compiler.layouts.view import Flat, View
+from normdsl.compiler.layouts.views import NAMES
 from normdsl.declarations.aliases import spread
 from normdsl.declarations.configured import ConfiguredRule
 from normdsl.declarations.rule import Rule

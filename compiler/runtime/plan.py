@@ -14,32 +14,33 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime import draws, parameter_groups
-from normdsl.compiler.runtime.alone import localised
-from normdsl.compiler.runtime.buckets import Bucket
-from normdsl.compiler.runtime.divided import Divided
-from normdsl.compiler.runtime.entries import Entries
-from normdsl.compiler.runtime.executors import bucket
-from normdsl.compiler.runtime.flattened import flattened_by
-from normdsl.compiler.runtime.gathered import Gathered
-from normdsl.compiler.runtime.guards import guards
-from normdsl.compiler.runtime.idle import Idle
-from normdsl.compiler.runtime.layout import OFFSET, STEP, layout, require
+from normdsl.compiler.batches.members import Member
+from normdsl.compiler.batches.nonfinite import has_values
+from normdsl.compiler.batches.sharing import Scalar, scalars
+from normdsl.compiler.batches.starts import require_gradient, started
+from normdsl.compiler.buckets.alone import localised
+from normdsl.compiler.buckets.buckets import Bucket
+from normdsl.compiler.buckets.entries import Entries
+from normdsl.compiler.buckets.executors import bucket
+from normdsl.compiler.buckets.gathered import Gathered
+from normdsl.compiler.buckets.guards import guards
+from normdsl.compiler.buckets.idle import Idle
+from normdsl.compiler.buckets.loose import Loose
+from normdsl.compiler.buckets.matrices import Matrices, is_resident
+from normdsl.compiler.buckets.memory import Memory
+from normdsl.compiler.layouts import draws
+from normdsl.compiler.layouts.flattened import flattened_by
+from normdsl.compiler.layouts.layout import OFFSET, STEP, layout, require
+from normdsl.compiler.layouts.shards import is_sharded, local, mesh_of, meshes_of
+from normdsl.compiler.layouts.tuples import neighbours, tuple_of
+from normdsl.compiler.layouts.ways import held
+from normdsl.compiler.runtime import parameter_groups
 from normdsl.compiler.runtime.listed import Listed, listed
-from normdsl.compiler.runtime.loose import Loose
-from normdsl.compiler.runtime.matrices import Matrices, is_resident
-from normdsl.compiler.runtime.members import Member
-from normdsl.compiler.runtime.memory import Memory
-from normdsl.compiler.runtime.nonfinite import has_values
-from normdsl.compiler.runtime.owning import owned
 from normdsl.compiler.runtime.parameter_groups import settings
 from normdsl.compiler.runtime.readings import Reading, Readings
-from normdsl.compiler.runtime.shards import is_sharded, local, mesh_of, meshes_of
-from normdsl.compiler.runtime.sharing import Scalar, scalars
 from normdsl.compiler.runtime.staggering import Turn, dealt
-from normdsl.compiler.runtime.starts import require_gradient, started
-from normdsl.compiler.runtime.tuples import neighbours, tuple_of
-from normdsl.compiler.runtime.ways import held
+from normdsl.compiler.sharded.divided import Divided
+from normdsl.compiler.sharded.owning import owned
 
 State = Mapping[Tensor, dict[str, Any]]
 #: Entries of the largest batch of matrices, which bounds the memory that a step needs.

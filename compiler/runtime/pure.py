@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from normdsl.compiler.batches import rounding, running
+from normdsl.compiler.batches.inputs import Inputs, Known
+from normdsl.compiler.batches.nonfinite import Subject, blame
+from normdsl.compiler.batches.products import Product
+from normdsl.compiler.batches.sharing import Scalar
+from normdsl.compiler.evaluations.asking import Answer, Oracle, Place, answered, products
+from normdsl.compiler.layouts import draws
+from normdsl.compiler.layouts.layout import is_native, real
+from normdsl.compiler.layouts.stepper import Stepper
 from normdsl.compiler.lowering import refresh
 from normdsl.compiler.lowering.fields import Field
-from normdsl.compiler.runtime import draws, rounding, running
-from normdsl.compiler.runtime.asking import Answer, Oracle, Place, answered, products
-from normdsl.compiler.runtime.inputs import Inputs, Known
-from normdsl.compiler.runtime.layout import is_native, real
-from normdsl.compiler.runtime.nonfinite import Subject, blame
-from normdsl.compiler.runtime.products import Product
-from normdsl.compiler.runtime.sharing import Scalar
-from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.errors import FactorisationError
 
 #: From where each tensor of a tree is (None: where it was) and products that are asked for, to the

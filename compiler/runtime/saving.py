@@ -13,10 +13,11 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.batches.nonfinite import finite, has_values
+from normdsl.compiler.layouts import shards
+from normdsl.compiler.layouts.layout import OFFSET, STEP, Layout
 from normdsl.compiler.lowering.program import Program, lower
-from normdsl.compiler.runtime import parameter_groups, shards
-from normdsl.compiler.runtime.layout import OFFSET, STEP, Layout
-from normdsl.compiler.runtime.nonfinite import finite, has_values
+from normdsl.compiler.runtime import parameter_groups
 from normdsl.compiler.runtime.parameter_groups import Settings, settings
 from normdsl.declarations.rule import Rule, remembered
 from normdsl.declarations.serial import read, to_json

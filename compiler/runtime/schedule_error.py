@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.ambient import as_scheduled
+from normdsl.compiler.batches.ambient import as_scheduled
+from normdsl.compiler.batches.sharing import scalars
+from normdsl.compiler.layouts.hyper import complete
 from normdsl.compiler.runtime.functional import Functional
-from normdsl.compiler.runtime.hyper import complete
-from normdsl.compiler.runtime.sharing import scalars
 from normdsl.compiler.runtime.wired import wired
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError

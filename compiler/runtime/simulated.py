@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from normdsl.compiler.runtime.across_workers import Meeting
-from normdsl.compiler.runtime.ambient import as_scheduled
-from normdsl.compiler.runtime.asking import together
+from normdsl.compiler.batches.across_workers import Meeting
+from normdsl.compiler.batches.ambient import as_scheduled
+from normdsl.compiler.evaluations.asking import together
+from normdsl.compiler.layouts.hyper import complete
 from normdsl.compiler.runtime.functional import Functional, State, Update
-from normdsl.compiler.runtime.hyper import complete
 from normdsl.compiler.runtime.pure import begun, blame_leaves, ended
 from normdsl.declarations.rule import Rule
 from normdsl.errors import DeclarationError, FactorisationError, GradientError

@@ -16,15 +16,9 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime import side_by_side
-from normdsl.compiler.runtime.asking import Answer, Oracle, Place, answered
-from normdsl.compiler.runtime.buckets import Bucket
-from normdsl.compiler.runtime.closures import Evaluations, Sample
-from normdsl.compiler.runtime.evaluating import missing_evaluations
-from normdsl.compiler.runtime.inputs import Known
-from normdsl.compiler.runtime.layout import COUNTS, STEP
-from normdsl.compiler.runtime.members import Context, Member
-from normdsl.compiler.runtime.nonfinite import (
+from normdsl.compiler.batches.inputs import Known
+from normdsl.compiler.batches.members import Context, Member
+from normdsl.compiler.batches.nonfinite import (
     Subject,
     all_finite,
     all_true,
@@ -32,9 +26,15 @@ from normdsl.compiler.runtime.nonfinite import (
     magnitude,
     refuse_result,
 )
+from normdsl.compiler.buckets import side_by_side
+from normdsl.compiler.buckets.buckets import Bucket
+from normdsl.compiler.buckets.skipping import masked
+from normdsl.compiler.evaluations.asking import Answer, Oracle, Place, answered
+from normdsl.compiler.evaluations.closures import Evaluations, Sample
+from normdsl.compiler.evaluations.evaluating import missing_evaluations
+from normdsl.compiler.layouts.layout import COUNTS, STEP
+from normdsl.compiler.layouts.shards import agreed, local
 from normdsl.compiler.runtime.plan import Plan
-from normdsl.compiler.runtime.shards import agreed, local
-from normdsl.compiler.runtime.skipping import masked
 from normdsl.compiler.runtime.workers import Workers
 from normdsl.errors import FactorisationError, GradientError
 

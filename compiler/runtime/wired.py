@@ -14,8 +14,8 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.layouts.stepper import Stepper
 from normdsl.compiler.lowering.program import Program
-from normdsl.compiler.runtime.stepper import Stepper
 from normdsl.compiler.sharding.division import (
     Division,
     Part,

@@ -12,14 +12,14 @@ import attrs
 import torch
 from torch import Tensor, distributed
 
-from normdsl.compiler.runtime.across_workers import Batches, Meeting
-from normdsl.compiler.runtime.asking import Oracle, together
-from normdsl.compiler.runtime.buckets import Bucket
-from normdsl.compiler.runtime.draws import hashed
-from normdsl.compiler.runtime.inputs import Known, on_the_host
+from normdsl.compiler.batches.across_workers import Batches, Meeting
+from normdsl.compiler.batches.inputs import Known, on_the_host
+from normdsl.compiler.batches.replicas import Replicas
+from normdsl.compiler.batches.sharing import Scalar
+from normdsl.compiler.buckets.buckets import Bucket
+from normdsl.compiler.evaluations.asking import Oracle, together
+from normdsl.compiler.layouts.draws import hashed
 from normdsl.compiler.runtime.parameter_groups import Settings
-from normdsl.compiler.runtime.replicas import Replicas
-from normdsl.compiler.runtime.sharing import Scalar
 from normdsl.declarations.rule import Rule
 from normdsl.errors import HyperparameterError
 from normdsl.expressions.nodes import Param

@@ -8,8 +8,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.evaluating import differentiated
-from normdsl.compiler.runtime.products import Product
+from normdsl.compiler.batches.products import Product
+from normdsl.compiler.evaluations.evaluating import differentiated
 from normdsl.compiler.verdicts.tasks import SECOND, Task
 from normdsl.expressions.nodes import Asked
 from normdsl.schedules.methods import DoubleBackward

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from normdsl.compiler.batches.ambient import apart
 from normdsl.compiler.invariance.remarks import Remark, Remarks
 from normdsl.compiler.invariance.search import settings
 from normdsl.compiler.invariance.witness import REACH, SHAPES
-from normdsl.compiler.runtime.ambient import apart
 from normdsl.compiler.verdicts.ask import asking, objectives
 from normdsl.compiler.verdicts.jointly import Jointly
 from normdsl.compiler.verdicts.probe import Probe, Seen

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normdsl.compiler.layouts import draws
 from normdsl.compiler.lowering.derive import Derivation
 from normdsl.compiler.lowering.emit import Emitter
 from normdsl.compiler.lowering.fragments import length, stream_name
 from normdsl.compiler.lowering.function_text import lengths
 from normdsl.compiler.lowering.plan import closed
-from normdsl.compiler.runtime import draws
 from normdsl.declarations.rule import Rule
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Across, Source, Stream

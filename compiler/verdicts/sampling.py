@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from normdsl.compiler.batches.ambient import apart
 from normdsl.compiler.invariance.witness import Experiment, Size
 from normdsl.compiler.kernels.draws import folded, mixed
 from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.program import Program, lower
-from normdsl.compiler.runtime.ambient import apart
 from normdsl.compiler.verdicts.ask import Ask, asking
 from normdsl.compiler.verdicts.drift import ways
 from normdsl.compiler.verdicts.simulate import Way, element_of, moved_hyper, moved_start, posed_by

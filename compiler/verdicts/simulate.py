@@ -16,10 +16,10 @@ import attrs
 import torch
 from torch import Tensor
 
+from normdsl.compiler.batches.ambient import apart
 from normdsl.compiler.invariance.groups import Group
 from normdsl.compiler.invariance.laws import Law
 from normdsl.compiler.invariance.witness import PARTED, STEPS, Experiment, Size
-from normdsl.compiler.runtime.ambient import apart
 from normdsl.compiler.verdicts.elements import Element, draw
 from normdsl.compiler.verdicts.tasks import Task, task
 from normdsl.compiler.verdicts.trajectory import Run, pure, run

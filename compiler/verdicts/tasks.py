@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from normdsl.compiler.evaluations.outputs import outputs
 from normdsl.compiler.invariance.groups import Group
-from normdsl.compiler.runtime.outputs import outputs
 from normdsl.compiler.verdicts.elements import Element
 from normdsl.compiler.verdicts.jointly import Packing, packing
 from normdsl.declarations.rule import Rule

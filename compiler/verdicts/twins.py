@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 from torch import Tensor
 
+from normdsl.compiler.batches.ambient import apart
 from normdsl.compiler.invariance.groups import Group, named, require_acting
 from normdsl.compiler.invariance.witness import PARTED
-from normdsl.compiler.runtime.ambient import apart
-from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.layouts.hyper import complete
 from normdsl.compiler.verdicts.elements import draw
 from normdsl.compiler.verdicts.simulate import mapped, parted
 from normdsl.compiler.verdicts.tasks import Task, task

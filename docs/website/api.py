@@ -25,7 +25,13 @@ CHAPTERS = {
     "Norms": ("norms",),
     "Rules": ("declaration", "declarations"),
     "Invariances": ("compiler.verdicts", "compiler.invariance", "compiler.audit"),
-    "Running": ("compiler.runtime", "compiler.routing", "routing"),
+    "Running": (
+        "compiler.layouts",
+        "compiler.evaluations",
+        "compiler.runtime",
+        "compiler.routing",
+        "routing",
+    ),
     "Schedules": ("schedules",),
     "Errors": ("errors",),
 }

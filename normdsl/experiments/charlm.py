@@ -9,7 +9,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from normdsl.algorithms import adamw
-from normdsl.compiler.runtime.capture import capture
+from normdsl.compiler.evaluations.capture import capture
 from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.declaration import Declaration
 from normdsl.experiments.experiment import Experiment, Problem, Trial, decades

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from normdsl.algorithms import adamw
-from normdsl.compiler.runtime.capture import capture
+from normdsl.compiler.evaluations.capture import capture
 from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.declaration import Declaration
 from normdsl.errors import NormdslError

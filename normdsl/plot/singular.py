@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from normdsl.compiler.runtime.hyper import complete
+from normdsl.compiler.layouts.hyper import complete
 from normdsl.compiler.verdicts.tasks import Task
 from normdsl.compiler.verdicts.trajectory import run
 from normdsl.declarations.rule import Rule

@@ -12,7 +12,7 @@ import attrs
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from normdsl.compiler.runtime.capture import capture
+from normdsl.compiler.evaluations.capture import capture
 from normdsl.compiler.runtime.optimizer import DeclaredOptimizer
 from normdsl.declaration import Declaration
 from normdsl.errors import GradientError

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from normdsl.compiler.runtime.outputs import outputs
+from normdsl.compiler.evaluations.outputs import outputs
 from normdsl.training.characters import manual, transformer, windows
 from normdsl.training.choices import Course, Dataset
 from normdsl.training.digits import Data, accuracy, digits, minibatches, network

@@ -6,12 +6,12 @@ from processor import has_exact_roots
 
 import normdsl as nd
 from normdsl import G, W, algorithms
+from normdsl.compiler.batches import rounding
 from normdsl.compiler.kernels.rounding import rounded_by_chance
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import scalars
 from normdsl.compiler.native.table import Table
-from normdsl.compiler.runtime import rounding
 
 SIZES = (5, 70, 1)
 NAMES = ("adamw", "adam_sania", "adamax", "amsgrad", "lion", "rmsprop", "sgd")

@@ -124,7 +124,7 @@ def stepped(size, **options):
 @NATIVE
 @pytest.mark.parametrize("size", [(300, 300), (300, 200), (300, 20)], ids=str)
 def test_steps_in_stages_use_it_and_say_so(size, monkeypatch):
-    monkeypatch.setattr("normdsl.compiler.runtime.executors.MANY", 1)
+    monkeypatch.setattr("normdsl.compiler.buckets.executors.MANY", 1)
     ours, opt = stepped(size)
     native = min(size) in small_polar.SIZES
     assert ("polar factors by one" in str(opt.explain())) is native

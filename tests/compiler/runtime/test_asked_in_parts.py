@@ -12,7 +12,7 @@ from torch.distributed.tensor import Replicate, Shard
 
 import normdsl as nd
 from normdsl import G, W
-from normdsl.compiler.runtime.stepper import stepper
+from normdsl.compiler.layouts.stepper import stepper
 
 #: Products with a Hessian are those of all processes' samples by differences alone.
 SCHEDULE = nd.Schedule(hessian=nd.Differences())

@@ -22,9 +22,9 @@ from normdsl.algorithms import (
     signum,
     soap,
 )
+from normdsl.compiler.batches import across_layers
+from normdsl.compiler.layouts import stepper as batch
 from normdsl.compiler.lowering import refresh
-from normdsl.compiler.runtime import across_layers
-from normdsl.compiler.runtime import stepper as batch
 from normdsl.declarations import rule
 from normdsl.expressions import traversal
 

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tenso
 import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import adafactor, adamw, clipped_sgd, kl_shampoo, muon, shampoo, soap
-from normdsl.compiler.runtime import executors
+from normdsl.compiler.buckets import executors
 from normdsl.errors import FactorisationError, GradientError
 
 stack, heads, split = nd.views.stack, nd.views.heads, nd.views.split

@@ -20,9 +20,9 @@ from normdsl.algorithms import (
     sgd,
     shampoo,
 )
+from normdsl.compiler.layouts import stepper as batch
 from normdsl.compiler.lowering import program
 from normdsl.compiler.runtime import saving
-from normdsl.compiler.runtime import stepper as batch
 
 
 def test_a_state_of_a_transposed_parameter_is_refused():

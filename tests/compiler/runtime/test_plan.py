@@ -18,11 +18,11 @@ from torch.utils._pytree import tree_leaves
 import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import adamw, lion, muon, soap
-from normdsl.compiler.runtime.chunks import CHUNK, Chunks
-from normdsl.compiler.runtime.fused import Fused
-from normdsl.compiler.runtime.loose import Loose
-from normdsl.compiler.runtime.matrices import Matrices
-from normdsl.compiler.runtime.staged import Staged
+from normdsl.compiler.buckets.chunks import CHUNK, Chunks
+from normdsl.compiler.buckets.fused import Fused
+from normdsl.compiler.buckets.loose import Loose
+from normdsl.compiler.buckets.matrices import Matrices
+from normdsl.compiler.buckets.staged import Staged
 
 
 def parameters(*shapes, dtype=torch.float64):
@@ -355,7 +355,7 @@ def test_chunks_are_the_whole(options, monkeypatch):
     """Parts of large parameters, several small ones together, and one that is not contiguous."""
     shapes = [(40, 5), (3,), (7, 2), (50, 4), ()]
     whole = train(adamw(parameters(*shapes), **options), 3)
-    monkeypatch.setattr("normdsl.compiler.runtime.chunks.CHUNK", 64)
+    monkeypatch.setattr("normdsl.compiler.buckets.chunks.CHUNK", 64)
     params = parameters(*shapes)
     params[3] = nn.Parameter(params[3].detach().T.contiguous().T)
     assert not params[3].is_contiguous()

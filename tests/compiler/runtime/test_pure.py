@@ -5,8 +5,9 @@ import torch
 
 import normdsl as nd
 from normdsl.algorithms import adamw, shampoo
-from normdsl.compiler.runtime import pure, running
-from normdsl.compiler.runtime.stepper import stepper
+from normdsl.compiler.batches import running
+from normdsl.compiler.layouts.stepper import stepper
+from normdsl.compiler.runtime import pure
 from normdsl.errors import FactorisationError
 
 

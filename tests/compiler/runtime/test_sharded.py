@@ -26,8 +26,8 @@ from normdsl.algorithms import (
     soap,
     splus,
 )
-from normdsl.compiler.runtime.shards import placed
-from normdsl.compiler.runtime.starts import require_gradient
+from normdsl.compiler.batches.starts import require_gradient
+from normdsl.compiler.layouts.shards import placed
 from normdsl.errors import GradientError
 
 SCRIPT = Path(__file__).parents[2] / "two_processes.py"

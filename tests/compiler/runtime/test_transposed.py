@@ -10,13 +10,14 @@ from torch import nn
 import normdsl as nd
 from normdsl import G, W, algorithms
 from normdsl.cli.find import shipped
+from normdsl.compiler.batches.members import Context
+from normdsl.compiler.buckets import executors
+from normdsl.compiler.buckets.matrices import Matrices
+from normdsl.compiler.buckets.staged import Staged
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.lowering.stages import stages
 from normdsl.compiler.lowering.transposable import sized, transposable
-from normdsl.compiler.runtime import executors, plan
-from normdsl.compiler.runtime.matrices import Matrices
-from normdsl.compiler.runtime.members import Context
-from normdsl.compiler.runtime.staged import Staged
+from normdsl.compiler.runtime import plan
 
 SHAPES = [(6, 4), (4, 6), (6, 4), (4, 6), (6, 2, 2), (5, 5)]
 

@@ -8,7 +8,7 @@ from torch import distributed, nn
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 from normdsl.algorithms import muon, soap
-from normdsl.compiler.runtime.block_step import BlockStep
+from normdsl.compiler.sharded.block_step import BlockStep
 from normdsl.compiler.sharding import convoys
 from normdsl.compiler.sharding.convoys import MESSAGE, Load
 from normdsl.compiler.sharding.owners import Job, dealt, work

@@ -1,0 +1,1 @@
+"""Buckets: parameters that step together, by native code or by torch's operations."""
