@@ -10,7 +10,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from operator import is_, itemgetter
 from typing import Any
 
 import attrs
@@ -84,7 +83,8 @@ class Bucket(ABC):
             for views, x in zip(self.views, offsets.unbind(), strict=True):
                 views[OFFSET] = x
         self._turns = _turns([self.stepper.place(m.offset or 0) for m in members])
-        self._columns: list[tuple[str, list[Tensor]]] = []
+        #: By the names of states, that of each member, once users see them.
+        self.columns: list[tuple[str, list[Tensor]]] = []
         self._held: list[dict[str, Any]] = []
         self._version = self.clocks._version
         #: Largest magnitude of the weights of each member, when it was last asked for by `see`.
@@ -239,19 +239,12 @@ class Bucket(ABC):
         names = list(self.views[0])
         same = all(list(views) == names for views in self.views)
         assert same, "members of one bucket have the same states"
-        self._columns = [(name, [views[name] for views in self.views]) for name in names]
+        self.columns = [(name, [views[name] for views in self.views]) for name in names]
 
-    def holds(self) -> bool:
-        """Return whether the states are still those of this bucket, and their counts its own."""
-        if self.clocks._version != self._version:
-            return False
-        try:
-            return all(
-                all(map(is_, map(itemgetter(name), self._held), column))
-                for name, column in self._columns
-            )
-        except KeyError:
-            return False
+    @property
+    def counted(self) -> bool:
+        """Whether the step counts of its members are as it left them."""
+        return self.clocks._version == self._version
 
     @property
     def held(self) -> list[dict[str, Any]]:

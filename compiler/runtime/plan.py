@@ -7,7 +7,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from operator import is_
 from typing import Any
 
 import attrs
@@ -23,7 +22,7 @@ from normdsl.compiler.buckets.buckets import Bucket
 from normdsl.compiler.buckets.entries import Entries
 from normdsl.compiler.buckets.executors import bucket
 from normdsl.compiler.buckets.gathered import Gathered
-from normdsl.compiler.buckets.guards import guards
+from normdsl.compiler.buckets.guards import Plain, guards
 from normdsl.compiler.buckets.idle import Idle
 from normdsl.compiler.buckets.loose import Loose
 from normdsl.compiler.buckets.matrices import Matrices, is_resident
@@ -37,6 +36,7 @@ from normdsl.compiler.layouts.ways import held
 from normdsl.compiler.runtime import parameter_groups
 from normdsl.compiler.runtime.listed import Listed, listed
 from normdsl.compiler.runtime.parameter_groups import settings
+from normdsl.compiler.runtime.published import Published
 from normdsl.compiler.runtime.readings import Reading, Readings
 from normdsl.compiler.runtime.staggering import Turn, dealt
 from normdsl.compiler.sharded.divided import Divided
@@ -101,7 +101,7 @@ class Plan:
         self._places: Sequence[Sequence[Tensor] | None] = [None] * len(buckets)
         if places is not None:
             self._places = [x.unbind() for x in torch.split(places, counts, 1)]
-        self._seen: list[Any] = []
+        self._published: Published | None = None
 
     def name(self, param: Tensor, group: int) -> str | None:
         """Return what a parameter of a group is called, if it was given with a name."""
@@ -128,7 +128,7 @@ class Plan:
                 for own, group, said in zip(self.groups, param_groups, readings.each, strict=True)
             )
             and self.guards.hold()
-            and self._is_seen(state)
+            and (self._published is None or self._published.holds(state))
         )
 
     def locate(self) -> None:
@@ -136,19 +136,11 @@ class Plan:
         for own, places in zip(self.buckets, self._places, strict=True):
             own.locate(places)
 
-    def _is_seen(self, state: State) -> bool:
-        """Return whether the states that users see are those of the buckets."""
-        seen = list(state.values())
-        return (
-            len(seen) == len(self._seen)
-            and all(map(is_, seen, self._seen))
-            and all(bucket.holds() for bucket in self.buckets)
-        )
-
     def settle(self, state: State) -> None:
         """Note how things are after a step, by which the next one knows what others changed."""
-        self._seen = list(state.values())
         self.guards.note()
+        if self._published is None:
+            self._published = Published(state, self.buckets, isinstance(self.guards, Plain))
 
     def let_go(self) -> None:
         """Cut gradients off their graphs, which hold all that an evaluation of the loss took."""
