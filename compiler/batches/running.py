@@ -17,6 +17,7 @@ from normdsl.compiler.batches.inputs import Inputs, Known, on_the_host
 from normdsl.compiler.layouts.stepper import Stepper
 from normdsl.compiler.lowering.fields import lengths_of
 from normdsl.compiler.lowering.functions import beside
+from normdsl.compiler.lowering.program import takes_floats
 from normdsl.errors import FactorisationError, GradientError
 from normdsl.expressions.nodes import Across, WorkersMean
 
@@ -171,7 +172,7 @@ def as_taken(stepper: Stepper, told: Mapping[str, Any], dtype: torch.dtype) -> M
 def numbers(
     stepper: Stepper,
     like: Tensor,
-    t: Tensor,
+    t: int | Tensor,
     hyper: Mapping[str, Any],
     function: Callable[..., dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
@@ -179,16 +180,38 @@ def numbers(
 
     Args:
         like: a batch of matrices of the size, dtype and device of the computation.
-        t: step index from 1. hyper: the hyper-parameters.
+        t: step index from 1; a number where the host knows it. hyper: the hyper-parameters.
         function: which computes them; None for that of a step.
 
     Raises:
         GradientError: if there is no such number, as after a division by zero.
     """
+    function = function or stepper.program.numbers
+    if not isinstance(t, Tensor):
+        found = _on_host(function, like, t, hyper)
+        if found is not None:
+            return found
+        t = torch.tensor(t, device="cpu")
     try:
-        return (function or stepper.program.numbers)(like, t=t.to(like.dtype), **hyper)
+        return function(like, t=t.to(like.dtype), **hyper)
     except ArithmeticError as error:
         raise _no_number(stepper, like, error) from error
+
+
+def _on_host(
+    function: Callable[..., dict[str, Any]], like: Tensor, t: int, hyper: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return numbers that Python computes, without a call of torch; None if it does not.
+
+    Where it has no number, as after a division by zero, torch has an infinite one, or NaN.
+    """
+    if not takes_floats(function):
+        return None
+    try:
+        found = function(like, t=float(t), **hyper)
+    except ArithmeticError:
+        return None
+    return None if any(isinstance(x, complex) for x in found.values()) else found
 
 
 def _called(

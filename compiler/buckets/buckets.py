@@ -149,7 +149,7 @@ class Bucket(ABC):
         Raises:
             GradientError: if there is no such number.
         """
-        t, hyper = self.t(), context.hyper
+        t, hyper = self.clock(), context.hyper
         return [running.numbers(self.stepper, like, t, hyper) for like in self._likes]
 
     @cached_property
@@ -291,6 +291,10 @@ class Bucket(ABC):
     def t(self) -> Tensor:
         """Return the index of this step, from 1: a scalar on the host, or one for each matrix."""
         return torch.tensor(self.done + 1, device="cpu") if self.uniform else self.clocks + 1
+
+    def clock(self) -> int | Tensor:
+        """Return the index of this step, from 1: a number, or a tensor with one for each matrix."""
+        return self.done + 1 if self.uniform else self.t()
 
     def keys(self) -> Tensor | None:
         """Return where draws start by which kernels round the states of members, if they do."""

@@ -96,7 +96,7 @@ class Matrices(Bucket):
             return [own]
         like = torch.empty((), dtype=self.stepper.dtype(self.params[0]), device=self.clocks.device)
         others = running.numbers(
-            self.stepper, like.expand(1, *self.size[::-1]), self.t(), context.hyper
+            self.stepper, like.expand(1, *self.size[::-1]), self.clock(), context.hyper
         )
         return [{**own, **{name: self._either(others[name], own[name], like) for name in names}}]
 

@@ -11,6 +11,7 @@ from string import Template
 from normdsl.compiler.eject.sights import Sight
 from normdsl.compiler.eject.turns import turns
 from normdsl.compiler.layouts.stepper import Stepper
+from normdsl.compiler.lowering.program import takes_floats
 
 
 def bucket(stepper: Stepper, sight: Sight) -> str:
@@ -40,7 +41,9 @@ def _common(stepper: Stepper) -> dict[str, str]:
     scalars = "{name: torch.as_tensor(x, dtype=self.dtype) for name, x in once.items()}"
     kept = "\n            whole = whole.to(STATES[name] or whole.dtype)"
     space = " " * (4 if stepper.entrywise else 8)
+    plain = takes_floats(stepper.program.numbers)
     return {
+        "t": "self.done + 1.0" if plain else "torch.tensor(self.done + 1, dtype=self.dtype)",
         "dtype": work.format("first.dtype"),
         "work": work.format("W.dtype"),
         "most": "2**62" if fuses(stepper) else 'CHUNK if first.device.type == "cpu" else 2**24',
@@ -130,7 +133,7 @@ class Bucket:
 
     def step(self, hyper$loss_given):
         """Take a step with the gradients that the parameters have."""
-        once = numbers(self.like, t=torch.tensor(self.done + 1, dtype=self.dtype), **hyper)$scalars
+        once = numbers(self.like, t=$t, **hyper)$scalars
         first = 0
         for params in self.runs:
             W, G = row(params), row([p.grad for p in params])
@@ -183,7 +186,7 @@ class Bucket:
         """Take a step with the gradients that the parameters have."""
         W = batch(self.params).to(self.dtype)
         G = batch([p.grad for p in self.params]).to(self.dtype)
-        once = numbers(W, t=torch.tensor(self.done + 1, dtype=self.dtype), **hyper)$scalars
+        once = numbers(W, t=$t, **hyper)$scalars
         olds = [x.to(self.dtype) for x in self.states]$turns_renewed
         W_new, *new = arrays(W, G, *olds$kept_too, **once$loss_each)$copied
         for old, x in zip(self.states, new):

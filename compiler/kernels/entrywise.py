@@ -26,16 +26,25 @@ def log_of(base: Tensor) -> Tensor:
     return torch.where(x > 0.5, torch.log1p((x - 1).clamp_min(-0.5)), torch.log(positive))
 
 
-def power(base: float | Tensor, t: Tensor) -> Tensor:
+def cast(number: float | Tensor, W: Tensor) -> float | Tensor:
+    """Return a number as it meets the entries of W: in their dtype, if it is a tensor."""
+    return number.to(W.dtype) if isinstance(number, Tensor) else number
+
+
+def power(base: float | Tensor, t: float | Tensor) -> float | Tensor:
     """Return b^t for a number b ≥ 0: what float32 makes of one near 1 is far off at large t."""
     if not isinstance(base, Tensor):
+        if not isinstance(t, Tensor):
+            return float(base**t)
         return torch.exp(t * math.log(base)) if base > 0.5 else base**t
     return torch.exp(t * log_of(base))
 
 
-def one_minus_power(base: float | Tensor, t: Tensor) -> Tensor:
+def one_minus_power(base: float | Tensor, t: float | Tensor) -> float | Tensor:
     """Return 1 − b^t for a number b ≥ 0, without cancellation where that is near 0."""
     if not isinstance(base, Tensor):
+        if not isinstance(t, Tensor):
+            return -math.expm1(t * math.log(base)) if base > 0.5 else 1 - base**t
         return -torch.expm1(t * math.log(base)) if base > 0.5 else 1 - base**t
     x = t * log_of(base)
     return torch.where(x > -0.5, -torch.expm1(x), 1 - torch.exp(x))

@@ -6,6 +6,7 @@ import keyword
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
+from normdsl.compiler.kernels import entrywise
 from normdsl.compiler.lowering import kernel_calls, refresh
 from normdsl.compiler.lowering.printer import Printer
 from normdsl.compiler.lowering.value_types import Type, Types
@@ -126,7 +127,9 @@ class Emitter(Printer):
 
     def number(self, expr: Expr) -> str:
         """Return the code of a number, as it meets matrices."""
-        return self._put(expr, Level.SUM, Type.ARRAY)
+        piece = self(expr)
+        clocked = self.type(expr) is Type.CLOCK
+        return self._call(entrywise.cast, piece.text, "W").text if clocked else piece.text
 
     def owned(self, expr: Expr) -> bool:
         """Return whether an expression is the weights, or a state before the step."""

@@ -210,7 +210,7 @@ class Printer(abc.ABC):
             case nodes.Inner(left=x, right=y) if half and x == y and not self.given(expr.base):
                 axes = axes_of(expr.base.over_rows, expr.base.over_cols)
                 return self._call(entrywise.length, self._arg(x), axes)
-        if half and kind >= Type.CLOCK:
+        if half and kind > Type.CLOCK:
             return Piece(f"torch.sqrt({self._put(expr.base, Level.SUM, kind)})", Level.ATOM)
         base = self._put(expr.base, Level.ATOM if small else Level.SUM, kind)
         base = base if small else f"float({base})"

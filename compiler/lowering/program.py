@@ -9,11 +9,14 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from normdsl.compiler.kernels import hopper
+from normdsl.compiler.kernels import entrywise, hopper
 from normdsl.compiler.lowering.plan import Plan, planned
 from normdsl.compiler.lowering.source import write
 from normdsl.declarations.rule import Rule, remembered
 from normdsl.schedules.schedule import Schedule
+
+#: Functions that take a step index which is no tensor.
+_OF_FLOATS = (entrywise.cast, entrywise.power, entrywise.one_minus_power)
 
 
 @attrs.frozen(eq=False)
@@ -76,6 +79,12 @@ def lower(declaration: Rule, schedule: Schedule, workers: bool = False) -> Progr
     names = ("init", "numbers", "renew", "arrays", "step", "meets")
     functions = {x: loaded.get(x) for x in names}
     return Program(**parts, code=code, surveys=surveys, points=points, **functions)
+
+
+def takes_floats(numbers: Callable[..., dict[str, Any]]) -> bool:
+    """Return whether emitted code computes numbers of a step index that is no tensor."""
+    called = {name for name in numbers.__code__.co_names if name in numbers.__globals__}
+    return called <= {x.__name__ for x in _OF_FLOATS}
 
 
 def load(what: str, code: str) -> dict[str, Any]:

@@ -12,6 +12,11 @@ from torch import Tensor
 
 from normdsl.compiler.native import build
 
+#: Functions of the interpreter.
+_NEXT, _GET = (
+    ctypes.cast(function, ctypes.c_void_p).value
+    for function in (ctypes.pythonapi.PyDict_Next, ctypes.pythonapi.PyDict_GetItemWithError)
+)
 #: Dictionaries, a name, and what each of them has by it.
 Column: TypeAlias = tuple[Sequence[dict[str, Any]], str, Sequence[object]]
 
@@ -30,10 +35,10 @@ class Entered:
         values = list(outer.values())
         ids = [_ids(values), *(_ids(x) for dicts, _, found in columns for x in (dicts, found))]
         self._kept = outer, values, columns, ids  # alive, as they are looked at by address
-        self._outer = len(values), id(outer), ids[0].data_ptr()
+        self._outer = _NEXT, len(values), id(outer), ids[0].data_ptr()
         pairs = zip(columns, ids[1::2], ids[2::2], strict=True)
         self._columns = [
-            (len(dicts), own.data_ptr(), id(name), found.data_ptr())
+            (_GET, len(dicts), own.data_ptr(), id(name), found.data_ptr())
             for (dicts, name, _), own, found in pairs
         ]
         library = _library()
@@ -52,30 +57,30 @@ def _ids(objects: Sequence[object]) -> Tensor:
 def _library() -> Any:
     found = ctypes.PyDLL(str(build.built(SOURCE)))
     long, address = ctypes.c_int64, ctypes.c_void_p
-    found.same.argtypes = [long, address, address]
-    found.have.argtypes = [long, address, address, address]
+    found.same.argtypes = [address, long, address, address]
+    found.have.argtypes = [address, long, address, address, address]
     return found
 
 
-#: Both are called while Python waits, whose functions are found in the interpreter.
+#: Both are called while Python waits, whose functions they are given.
 SOURCE = r"""
 #include <cstdint>
 
-extern "C" void* PyDict_GetItemWithError(void*, void*);
-extern "C" int PyDict_Next(void*, intptr_t*, void**, void**);
+typedef int (*Next)(void*, intptr_t*, void**, void**);
+typedef void* (*Get)(void*, void*);
 
 static const int64_t AHEAD = 8;  // dictionaries later, what is fetched is there
 
-extern "C" int same(int64_t n, void* outer, void* const* values) {
+extern "C" int same(Next next, int64_t n, void* outer, void* const* values) {
   intptr_t place = 0;
   int64_t k = 0;
   void *key, *value;
-  while (PyDict_Next(outer, &place, &key, &value))
+  while (next(outer, &place, &key, &value))
     if (k == n || value != values[k++]) return 0;
   return k == n;
 }
 
-extern "C" int have(int64_t n, void* const* dicts, void* name, void* const* values) {
+extern "C" int have(Get get, int64_t n, void* const* dicts, void* name, void* const* values) {
   for (int64_t k = 0; k < n + 2 * AHEAD; ++k) {
     if (k < n) __builtin_prefetch(dicts[k]);
     int64_t j = k - AHEAD;
@@ -84,7 +89,7 @@ extern "C" int have(int64_t n, void* const* dicts, void* name, void* const* valu
         for (int line = 0; line < 3; ++line)
           __builtin_prefetch(static_cast<char* const*>(dicts[j])[word] + 64 * line);
     j -= AHEAD;
-    if (j >= 0 && j < n && PyDict_GetItemWithError(dicts[j], name) != values[j]) return 0;
+    if (j >= 0 && j < n && get(dicts[j], name) != values[j]) return 0;
   }
   return 1;
 }

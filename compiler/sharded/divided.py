@@ -111,7 +111,8 @@ class Divided(Bucket):
         return [self._numbers(block, block.division, context) for block in self.blocks]
 
     def _numbers(self, block: Block, division: Division, context: Context) -> dict[str, Any]:
-        t = block.of_members(self.t())
+        t = self.clock()
+        t = block.of_members(t) if isinstance(t, Tensor) else t
         like = block.like(1)
         found = running.numbers(self.stepper, like, t, context.hyper, division.numbers)
         return dict(running.as_taken(self.stepper, found, like.dtype))
