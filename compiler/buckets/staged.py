@@ -25,7 +25,7 @@ from normdsl.compiler.layouts.layout import is_native, real
 from normdsl.compiler.layouts.shards import local
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.stages import Stages, stages, why_whole
-from normdsl.compiler.native import small_polar
+from normdsl.compiler.native import polar
 from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
@@ -287,10 +287,11 @@ def _takes_polar(
     parts: Stages, size: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> bool:
     """Let matrix operations call native polar factors; return whether they do at this size."""
-    known, name = parts.value.__globals__, small_polar.polar_express_small.__name__
-    if name not in known or not small_polar.takes(size, dtype, device.type):
+    known = parts.value.__globals__
+    mine = {name: way for name, way in polar.WAYS.items() if name in known}
+    if not mine or not polar.takes(size, dtype, device.type):
         return False
-    known[name] = small_polar.polar_express_small
+    known.update(mine)
     return True
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from normdsl.compiler.kernels.express import polar_express_small
 from normdsl.compiler.kernels.halley import polar_halley
 from normdsl.compiler.kernels.iterative import coupled_newton
 from normdsl.compiler.kernels.newton_schulz import polar_gram_newton_schulz
@@ -15,22 +14,19 @@ from normdsl.compiler.kernels.zolotarev import polar_zolotarev
 
 
 def polar_way(device: str, exact: bool, rows: int, cols: int) -> str:
-    """Return how polar factors are computed: "svd", "small", "zolotarev", "halley" or "products".
+    """Return how polar factors are computed: "svd", "zolotarev", "halley" or "products".
 
     Args:
         device: its type. exact: whether in float64. rows: of the matrices. cols: likewise.
 
-    Measured on CPUs with two cores and AVX-512: below 256 the calls that factorise small matrices
-    cost more than the products of the polynomials; random matrices with a side that is twice as
-    long have no singular values so small that a Gram matrix in single precision loses them.
+    Random matrices with a side that is twice as long have no singular values so small that a Gram
+    matrix in single precision loses them.
     """
     short, long = min(rows, cols), max(rows, cols)
     if exact:
         return "svd"
     if device not in ("cpu", "meta"):
         return "products"
-    if short < 256:
-        return "small"
     return "zolotarev" if long >= 2 * short else "halley"
 
 
@@ -47,8 +43,6 @@ def polar_automatic(x: Tensor) -> Tensor:
     way = polar_way(x.device.type, x.dtype == torch.float64, x.shape[-2], x.shape[-1])
     if way == "svd":
         return polar_svd(x)
-    if way == "small":
-        return polar_express_small(x)
     if way == "zolotarev":
         return polar_zolotarev(x)
     if way == "halley":

@@ -21,7 +21,6 @@ import attrs
 import torch
 
 from normdsl.compiler.kernels.automatic import gram_steps, has_bfloat16, polar_way
-from normdsl.compiler.kernels.express import express_steps
 from normdsl.compiler.lowering.links import Link, OfGram, ProductIn, Scaled
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.rewrites import RewritingPass
@@ -79,10 +78,6 @@ def _automatic(way: str, device: str) -> Chain | None:
     """
     if way == "zolotarev":
         return Chain((Link("zolotarev_first"), Link("zolotarev_last")), unit=False)
-    if way == "small":
-        first, *rest = express_steps()
-        links = (Link("ninth_first", step=first), *(Link("ninth_degree", step=x) for x in rest))
-        return Chain(links, unit=False)
     if way == "products":
         half = has_bfloat16(torch.device(device))
         return _quintics(gram_steps(half), 2, "bfloat16" if half else None)

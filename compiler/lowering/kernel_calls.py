@@ -11,13 +11,13 @@ from normdsl.compiler.kernels import (
     combined,
     draws,
     entrywise,
-    express,
     frames,
     halley,
     inverses,
     iterative,
     newton_schulz,
     polar,
+    polynomials,
     products,
     singular,
     sums,
@@ -34,7 +34,7 @@ MODULES = (
     polar,
     products,
     newton_schulz,
-    express,
+    polynomials,
     inverses,
     halley,
     zolotarev,
@@ -68,7 +68,7 @@ def arguments(function: Kernel, method: Method | Link, operands: int) -> Iterato
         if name == "dtype":
             yield name, f"torch.{value}" if value else "W.dtype"
         else:
-            told = _step if name == "step" else _steps if isinstance(value, tuple) else repr
+            told = _steps if isinstance(value, tuple) else repr
             yield name, told(value)
 
 

@@ -18,13 +18,12 @@ class Link:
     """What follows from one Gram matrix.
 
     Args:
-        kernel: name of the function of it. coefficients, step: what this is told of polynomials.
+        kernel: name of the function of it. coefficients: what this is told of polynomials.
         dtype: name of the dtype in which it is computed; None for that of the step.
     """
 
     kernel: str
     coefficients: tuple[Step, ...] = ()
-    step: tuple[float, ...] = ()
     dtype: str | None = None
 
 
