@@ -77,6 +77,11 @@ class Matrices(Bucket):
     def shapes(self) -> list[tuple[int, int]]:
         return [self.size]
 
+    @property
+    def shares(self) -> bool:
+        """Whether it shares its matrices among threads itself, evenly."""
+        return False
+
     def told(self) -> str:
         took = self.stepper.seconds
         if took is None:

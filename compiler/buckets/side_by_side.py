@@ -99,8 +99,9 @@ def _is_long(costs: Sequence[int], threads: int) -> bool:
 
 
 def _may_run(bucket: Matrices) -> bool:
-    on_cpu = bucket.clocks.device.type == "cpu"
-    return on_cpu and not bucket.is_divided and not bucket.stepper.program.schedule.compile
+    if bucket.clocks.device.type != "cpu" or bucket.is_divided:
+        return False
+    return not bucket.stepper.program.schedule.compile and not bucket.shares
 
 
 def _is_watched() -> bool:

@@ -24,6 +24,7 @@ from normdsl.compiler.buckets.matrices import Matrices, is_seen_in_place
 from normdsl.compiler.layouts.layout import is_native, real
 from normdsl.compiler.layouts.shards import local
 from normdsl.compiler.lowering.program import Program
+from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.stages import Stages, stages, why_whole
 from normdsl.compiler.native import polar
 from normdsl.compiler.native.kernel import Kernel
@@ -31,6 +32,10 @@ from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
 from normdsl.compiler.native.table import Table, addresses
 from normdsl.errors import FactorisationError
+from normdsl.expressions.conduct import Role
+
+#: So many matrices for each thread are shared evenly enough.
+EACH = 4
 
 
 class Found(NamedTuple):
@@ -56,6 +61,8 @@ class Staged(Matrices):
         self.parts = parts
         self._feed, self._step = compiled(members[0])
         self._polar = _takes_polar(parts, self.size, self._feed.computed, self.clocks.device)
+        roles = {x.role for x in inside(self.stepper.program.graph)}
+        self._shares = self._polar and roles <= {None, Role.POLAR}
         first = self.turned.index(True) * self.each if any(self.turned) else None
         self._transposes = None if first is None else Transposes(first, self.size)
         self._names = self._feed.scalars.arrays
@@ -67,6 +74,10 @@ class Staged(Matrices):
         self._copies: list[Tensor] = []
         self._copies_some = not all(g.is_contiguous() for g in self.grads())
         self._kinds = (self.params[0].dtype, self.grads(0, 1)[0].dtype)
+
+    @property
+    def shares(self) -> bool:
+        return self._shares and self.total >= EACH * torch.get_num_threads()
 
     def told(self) -> str:
         took = self._feed.seconds + self._step.seconds

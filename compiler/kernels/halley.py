@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from normdsl.compiler.kernels.polynomials import ninth_degree
 from normdsl.compiler.kernels.inverses import positive_inverse
+from normdsl.compiler.kernels.polynomials import ninth_degree
 from normdsl.compiler.kernels.products import (
     on_short,
     root_bound,

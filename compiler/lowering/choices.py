@@ -36,11 +36,6 @@ class Choice:
 
 _POLAR = {
     "svd": Choice("SVD()", "float64 is for exact work", "exact"),
-    "small": Choice(
-        "7 polynomials of degree 9",
-        "the short side is below 256, on a CPU",
-        _FINE.format("1e-5"),
-    ),
     "zolotarev": Choice(
         "Zolotarev's function of degree 5 and a polynomial",
         "one side is twice as long as the other, on a CPU",

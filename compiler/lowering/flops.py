@@ -18,12 +18,12 @@ aten = torch.ops.aten
 
 def cholesky(a: Shape, *_: Any, **__: Any) -> int:
     """Count n³/3 (section 4.2)."""
-    return _batch(a) * a[-1] ** 3 // 3
+    return _batch(a) * (a[-1] ** 3 // 3)
 
 
 def cholesky_inverse(a: Shape, *_: Any, **__: Any) -> int:
     """Count 2n³/3 for the inverse of C Cᵀ from C: that of C, and a product (section 4.2)."""
-    return _batch(a) * 2 * a[-1] ** 3 // 3
+    return _batch(a) * (2 * a[-1] ** 3 // 3)
 
 
 def triangular_solve(a: Shape, b: Shape, *_: Any, **__: Any) -> int:
@@ -34,7 +34,7 @@ def triangular_solve(a: Shape, b: Shape, *_: Any, **__: Any) -> int:
 def lu(a: Shape, *_: Any, **__: Any) -> int:
     """Count m n² − n³/3, m ≥ n: 2n³/3 for a square matrix (section 3.2)."""
     m, n = _long_first(a)
-    return _batch(a) * (3 * m * n**2 - n**3) // 3
+    return _batch(a) * ((3 * m * n**2 - n**3) // 3)
 
 
 def inverse(a: Shape, *_: Any, **__: Any) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-#: S = Lᵀᵀ Lᵀ; row by row of blocks, `invert` puts Lᵀ above the diagonal of S and M = L^{-1} on
-#: and below it: a block of either is L_ii^{-1} (S_ij − Σ_t L_it W_tj), W being what stands there.
-#: The inverse is Mᵀ M, of which the upper half is written.
+#: S = L Lᵀ, of which the upper half is read. Row by row of blocks, `invert` puts Lᵀ above the
+#: diagonal of S and M = L^{-1} on and below it: a block (i, j) is L_ii^{-1} (S_ij − Σ_t L_it W_tj)
+#: over the rows t < i, S_ij being 0 below the diagonal and W what stands in the rows above. The
+#: inverse is Mᵀ M, of which the upper half is written. Backward stable, as Cholesky's factor is.
 SOURCE = r"""
 // The inverse of Cholesky's factor of a block, by elimination in S and in I.
 template <class S>

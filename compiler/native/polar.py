@@ -18,8 +18,8 @@ from normdsl.compiler.kernels.products import in_place
 from normdsl.compiler.native import build, cholesky, polar_steps, tiles
 
 #: Short sides for which it takes less time than torch's operations do.
-SIZES = range(4, 1025)
-#: From this short side on, several threads take less time for one matrix in torch.
+SIZES = range(16, 1025)
+#: From this short side on, fewer matrices than threads take less time in torch, which shares each.
 SHARED = 256
 
 
@@ -51,20 +51,22 @@ WAYS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def _may(x: Tensor) -> bool:
+    """Return whether matrices are computed here: enough of a size, which nothing traces."""
     rows, cols = x.shape[-2:]
     if type(x) is not Tensor or not in_place(x) or not x.numel():
         return False
-    each = x.numel() // (rows * cols) >= torch.get_num_threads() or min(rows, cols) < SHARED
-    return each and takes((rows, cols), x.dtype, x.device.type)
+    enough = min(rows, cols) < SHARED or x.numel() >= rows * cols * torch.get_num_threads()
+    return enough and takes((rows, cols), x.dtype, x.device.type)
 
 
 def _found(x: Tensor, way: int) -> Tensor:
+    """Return polar factors in new memory, by Halley's steps (0) or Zolotarev's function (1)."""
     rows, cols = x.shape[-2:]
     given, found = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
     count = given.numel() // (rows * cols)
     threads = min(count, torch.get_num_threads())
     polar, room = _functions()
-    memory = torch.empty(threads, room(rows, cols))
+    memory = given.new_empty(threads, room(rows, cols))
     polar(way, count, rows, cols, *map(Tensor.data_ptr, (given, found, memory)), threads)
     return found
 

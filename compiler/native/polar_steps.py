@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: A matrix y stands with its long side first, n × k, rows `ld` apart; rows and columns of zeros
-#: make both sides multiples of what a tile has. `FIRST` to `TERMS` are numbers of the kernels.
+#: make both sides multiples of what a tile has. `FIRST` to `POLYNOMIAL` are numbers of the kernels.
 SOURCE = r"""
 struct Room {
   int64_t n, k, ld;
@@ -11,7 +11,7 @@ struct Room {
   void *work, *inverse, *strip;
 };
 
-// Rows of a room beside each other, of `ld` floats; z, gram and inner hold y in double precision.
+// Rows of a room, of `ld` floats. Those of z, gram and inner hold y in double precision: n ≤ 2 k.
 static int64_t room_rows(int64_t n, int64_t k) { return 2 * n + 3 * k + 2 * (2 * k + L); }
 
 static Room room_in(float* memory, int64_t n, int64_t k, int64_t ld) {
@@ -62,7 +62,7 @@ static void add_inverse(const Room& r, const G* gram, S scale, S number, S weigh
   }
   invert(r.k, s, static_cast<S*>(r.strip), found, r.ld);
   for (int64_t i = 0; i < r.k; ++i)
-    for (int64_t j = i / L * L; j < r.k; ++j) r.factor[i * r.ld + j] += weight * found[i * r.ld + j];
+    for (int64_t j = i / L * L + i * r.ld; j < r.k + i * r.ld; ++j) r.factor[j] += weight * found[j];
 }
 
 static void clear(const Room& r) { std::memset(r.factor, 0, r.k * r.ld * sizeof(float)); }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-#: Matrices are stored by rows, `la` apart; sides are multiples of what a tile has. `product` writes
-#: β base + α a b, or with aᵀ for `T`; of a symmetric result the upper half alone, which `mirror`
-#: completes.
+#: Rows of a are `la` entries apart, and so on; sides are multiples of what a tile has. `product`
+#: writes β base + α a b, or with aᵀ for `T`; of a symmetric result the upper half alone, which
+#: `mirror` completes.
 SOURCE = r"""
 #include <algorithm>
 #include <cmath>

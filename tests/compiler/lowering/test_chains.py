@@ -104,11 +104,10 @@ def test_methods_that_are_no_chain(method):
 def test_automatic_is_a_chain_where_it_is_one():
     """Not in float64, and not Halley's steps, whose first Gram matrix is in float64."""
     links = {
-        size: chain(nd.Automatic(), size, "cpu", False) for size in [(300, 900), (300, 400), (8, 9)]
+        size: chain(nd.Automatic(), size, "cpu", False) for size in [(300, 900), (300, 400), (9, 4)]
     }
-    assert len(links[300, 900].links) == 2
+    assert len(links[300, 900].links) == len(links[9, 4].links) == 2
     assert links[300, 400] is None
-    assert len(links[8, 9].links) == 7
     assert chain(nd.Automatic(), (300, 900), "cpu", True) is None
     assert len(chain(nd.Automatic(), (300, 400), "xpu", False).links) == 4
 
