@@ -5,6 +5,8 @@ from __future__ import annotations
 #: A matrix y stands with its long side first, n × k, rows `ld` apart; rows and columns of zeros
 #: make both sides multiples of what a tile has. `FIRST` to `POLYNOMIAL` are numbers of the kernels.
 SOURCE = r"""
+static const int64_t PART = 512;
+
 struct Room {
   int64_t n, k, ld;
   float *y, *z, *gram, *inner, *factor;
@@ -39,9 +41,14 @@ static void shift(const Room& r, float* s, float number) {
   for (int64_t i = 0; i < r.k; ++i) s[i * r.ld + i] += number;
 }
 
+// Sums of many rows are formed by parts, which rounding needs and caches like.
 template <class S>
 static void gram_of(const Room& r, const S* y, S* gram) {
-  product<true, S>(r.k, r.k, r.n, y, r.ld, y, r.ld, nullptr, 0, 1, gram, r.ld, true);
+  for (int64_t t = 0; t < r.n; t += PART) {
+    const S* rows = y + t * r.ld;
+    product<true, S>(r.k, r.k, std::min(PART, r.n - t), rows, r.ld, rows, r.ld, t ? gram : nullptr,
+                     1, 1, gram, r.ld, true);
+  }
 }
 
 // c = alpha a² + beta base + number I
@@ -61,8 +68,10 @@ static void add_inverse(const Room& r, const G* gram, S scale, S number, S weigh
     s[i * r.ld + i] += number;
   }
   invert(r.k, s, static_cast<S*>(r.strip), found, r.ld);
-  for (int64_t i = 0; i < r.k; ++i)
-    for (int64_t j = i / L * L + i * r.ld; j < r.k + i * r.ld; ++j) r.factor[j] += weight * found[j];
+  for (int64_t i = 0; i < r.k; ++i) {
+    const int64_t row = i * r.ld;
+    for (int64_t j = i / L * L; j < r.k; ++j) r.factor[row + j] += weight * found[row + j];
+  }
 }
 
 static void clear(const Room& r) { std::memset(r.factor, 0, r.k * r.ld * sizeof(float)); }
