@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import normdsl as nd
 from normdsl.compiler.buckets import side_by_side
+from normdsl.compiler.native import polar
 from normdsl.compiler.sharding.owners import work
 from normdsl.errors import FactorisationError
 
@@ -99,6 +100,18 @@ def test_not_where_it_does_not_pay_or_cannot_be(two_threads):
         assert not side_by_side.chosen(found)
     torch.set_num_threads(1)
     assert not side_by_side.chosen(found)
+
+
+@pytest.mark.skipif(polar.refusal() is not None, reason=polar.refusal() or "")
+def test_many_small_matrices_share_threads_within_a_kernel(two_threads):
+    found = buckets([(64, 64)] * 140)
+    assert len(found) > 1
+    assert all(x.shares for x in found)
+    assert not side_by_side.chosen(found)
+    others = buckets([(64, 64)] * 140, schedule=nd.Schedule(polar=nd.jordan()))
+    assert len(side_by_side.chosen(others)) == len(others)
+    torch.set_num_threads(32)
+    assert not any(x.shares for x in found)  # as some threads would have twice as many
 
 
 def test_jobs_run_on_threads_of_their_own_without_gradients(two_threads):
