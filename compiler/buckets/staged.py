@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,7 @@ from normdsl.compiler.batches.nonfinite import has_values, rows_finite, trace
 from normdsl.compiler.batches.transposes import Transposes
 from normdsl.compiler.buckets import kernel_numbers
 from normdsl.compiler.buckets.matrices import Matrices, is_seen_in_place
+from normdsl.compiler.buckets.midway import Midway, midway
 from normdsl.compiler.layouts.layout import is_native, real
 from normdsl.compiler.layouts.shards import local
 from normdsl.compiler.lowering.program import Program
@@ -56,6 +57,7 @@ class Staged(Matrices):
         self.parts = parts
         self._feed, self._step = compiled(members[0])
         self._polar = _takes_polar(parts, self.size, self._feed.computed, self.clocks.device)
+        self._midway = self._between()
         first = self.turned.index(True) * self.each if any(self.turned) else None
         self._transposes = None if first is None else Transposes(first, self.size)
         self._names = self._feed.scalars.arrays
@@ -68,11 +70,23 @@ class Staged(Matrices):
         self._copies_some = not all(g.is_contiguous() for g in self.grads())
         self._kinds = (self.params[0].dtype, self.grads(0, 1)[0].dtype)
 
+    def _between(self) -> dict[str, Midway]:
+        """Return native code in place of functions that matrix operations call, on CPUs."""
+        if self.clocks.device.type != "cpu":
+            return {}
+        parts, dtype = self.parts, self._feed.computed
+        found = {
+            x.name: midway(x, parts.numbers, dtype, self.total, self.size) for x in parts.between
+        }
+        return {name: x for name, x in found.items() if x is not None}
+
     def told(self) -> str:
-        took = self._feed.seconds + self._step.seconds
+        kernels = [self._feed, self._step, *(x.kernel for x in self._midway.values())]
+        took = sum(x.seconds for x in kernels)
+        count = ("two", "three", "four")[len(kernels) - 2] if len(kernels) < 5 else len(kernels)
         polar = ", polar factors by one" if self._polar else ""
         language = self._feed.language
-        return f"{self._shape}, entries by two kernels in {language} ({took:.1f} s){polar}"
+        return f"{self._shape}, entries by {count} kernels in {language} ({took:.1f} s){polar}"
 
     @property
     def is_native(self) -> bool:
@@ -156,7 +170,8 @@ class Staged(Matrices):
         """Return what matrix operations make, and note where it is."""
         parts, count = self.parts, len(self.parts.values)
         last = count + len(parts.scalars)
-        found = running.valued(self.stepper, parts.value, batch, fed, reuse=reuse)
+        value = partial(parts.value, **self._midway)
+        found = running.valued(self.stepper, value, batch, fed, reuse=reuse)
         values = [self._whole(x) for x in found[:count]]
         values = [self._transposes.unturned(x) for x in values] if self._transposes else values
         for name, x in zip(parts.values, values, strict=True):
