@@ -8,12 +8,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from normdsl.compiler.buckets import kernel_numbers
 from normdsl.compiler.lowering.stages import Between
 from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import NotScalarError, Scalars, traced
 from normdsl.compiler.native.table import Table, addresses
-from normdsl.compiler.buckets import kernel_numbers
 
 
 class Midway:
@@ -55,7 +55,7 @@ def midway(
     total: int,
     size: tuple[int, int],
 ) -> Midway | None:
-    """Return native code for a function that stages call; None if there is an operation without it.
+    """Return native code for a function that stages call; None if it does not do all of that.
 
     Args:
         between: the function. numbers: names of the numbers that it is told.
@@ -72,7 +72,7 @@ def midway(
 
 @lru_cache(maxsize=256)
 def _lines(between: Between, numbers: tuple[str, ...]) -> Scalars | None:
-    """Return what a function does to an entry; None if there is an operation without native code."""
+    """Return what a function does to an entry; None if no native code does an operation of it."""
 
     def made(W: Tensor, G: Tensor, *given: Tensor, **told: Tensor) -> Sequence[Tensor]:
         return between.make(W, *given, **told)

@@ -83,7 +83,7 @@ class Staged(Matrices):
     def told(self) -> str:
         kernels = [self._feed, self._step, *(x.kernel for x in self._midway.values())]
         took = sum(x.seconds for x in kernels)
-        count = ("two", "three", "four")[len(kernels) - 2] if len(kernels) < 5 else len(kernels)
+        count = {2: "two", 3: "three"}.get(len(kernels), len(kernels))
         polar = ", polar factors by one" if self._polar else ""
         language = self._feed.language
         return f"{self._shape}, entries by {count} kernels in {language} ({took:.1f} s){polar}"
@@ -195,6 +195,29 @@ class Staged(Matrices):
     def _fed(self, context: Context, ok: Tensor | None) -> tuple[Inputs, list[Tensor]]:
         """Return what matrix operations step from, and what they are fed."""
         shape, dtype = (self.total, *self.size), self._feed.computed
+        fed = self._given(ok) or self._made(context, ok)
+        own = dict(zip(self.parts.fed, fed, strict=True))
+        # Where neither is read, they still tell the shape.
+        nothing = torch.empty((), dtype=dtype, device=self.clocks.device).expand(shape)
+        weights, grads = (own.get(self.parts.reads.get(x, ""), nothing) for x in ("W", "G"))
+        states = self._reordered(self.states, which=self.parts.direct)
+        return self._batch(context, weights, grads)._replace(states=states), fed
+
+    def _given(self, ok: Tensor | None) -> list[Tensor]:
+        """Return what matrix operations are fed, if that is a gradient as it is; else nothing."""
+        parts, members = self.parts, self.members
+        if ok is not None or self.maximize or len(members) > 1:
+            return []
+        if list(parts.fed) != [parts.reads.get("G")]:
+            return []
+        (grad,) = self.grads()
+        if grad.dtype != self._feed.computed or not grad.is_contiguous():
+            return []
+        return [grad.view(self.total, *self.size)]
+
+    def _made(self, context: Context, ok: Tensor | None) -> list[Tensor]:
+        """Return what matrix operations are fed, made of weights, gradients and states."""
+        shape, dtype = (self.total, *self.size), self._feed.computed
         fed = self.memory.batches(len(self.parts.fed), shape, dtype, self.clocks.device)
         for name, x in zip(self.parts.fed, fed, strict=True):
             self._note(name, x)
@@ -203,13 +226,7 @@ class Staged(Matrices):
             table = table.hidden(1, ok.repeat_interleave(self.each), self._zeros)
         numbers = self._rows(self._feed, kernel_numbers.known(self, context))
         self._feed.step(table, numbers, None, write=True)
-        fed = [self._transposes.turned(x) for x in fed] if self._transposes else fed
-        own = dict(zip(self.parts.fed, fed, strict=True))
-        # Where neither is read, they still tell the shape.
-        nothing = torch.empty((), dtype=dtype, device=self.clocks.device).expand(shape)
-        weights, grads = (own.get(self.parts.reads.get(x, ""), nothing) for x in ("W", "G"))
-        states = self._reordered(self.states, which=self.parts.direct)
-        return self._batch(context, weights, grads)._replace(states=states), fed
+        return [self._transposes.turned(x) for x in fed] if self._transposes else fed
 
     @cached_property
     def _zeros(self) -> Tensor:

@@ -265,9 +265,7 @@ class _Split:
             loaded["feed"],
             loaded["value"],
             loaded["entries"],
-            tuple(
-                Between(call.name, _arrays(call), loaded[call.name]) for call in calls.values()
-            ),
+            tuple(Between(call.name, _arrays(call), loaded[call.name]) for call in calls.values()),
         )
 
     def _made_between(self, x: Expr, call: Call, keys: str) -> str:
