@@ -90,7 +90,7 @@ def test_most_work_comes_first_and_what_would_keep_the_others_waiting_steps_alon
 
 def test_kept_values_that_are_due_are_work_too(two_threads):
     schedule = nd.Schedule(eigenbasis=nd.QRPower(), refresh=5)
-    params = weights([(300, 400), (400, 300), (256, 600), (200, 200), (256, 256)])
+    params = weights([(300, 400), (400, 300), (256, 600), (280, 280), (256, 256)])
     opt, firsts = nd.algorithms.soap(params, schedule=schedule), []
     for step in range(6):
         for p in params:
