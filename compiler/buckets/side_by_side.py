@@ -74,6 +74,8 @@ def told(buckets: Sequence[Bucket]) -> tuple[str, ...]:
 def chosen(buckets: Sequence[Bucket]) -> list[int]:
     """Return the numbers of buckets that step at the same time, those with most work first.
 
+    Values that are kept for some steps, and due at this one, are a part of its work.
+
     Not if the process is looked at: what watches a thread would not see what the others do.
     """
     if len(buckets) < 2:
@@ -90,7 +92,18 @@ def chosen(buckets: Sequence[Bucket]) -> list[int]:
     found = sorted(costs, key=lambda k: -costs[k])
     while found and _is_long([costs[k] for k in found], threads):
         del found[0]  # alone, on all threads
-    return found if len(found) > 1 else []
+    if len(found) < 2:
+        return []
+    return sorted(found, key=lambda k: -costs[k] - _renewing(able[k]))
+
+
+def _renewing(bucket: Matrices) -> int:
+    """Return how much work it is, about, to compute the kept values that are due."""
+    phase, due = bucket.turn
+    if not phase:
+        return 0
+    members = len(bucket.members) if due is None else due.stop - due.start
+    return members * bucket.each * bucket.stepper.program.kept_work(bucket.size)
 
 
 def _is_long(costs: Sequence[int], threads: int) -> bool:

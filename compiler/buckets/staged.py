@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,7 @@ from normdsl.compiler.batches.nonfinite import has_values, rows_finite, trace
 from normdsl.compiler.batches.transposes import Transposes
 from normdsl.compiler.buckets import kernel_numbers
 from normdsl.compiler.buckets.matrices import Matrices, is_seen_in_place
+from normdsl.compiler.buckets.midway import Midway, midway
 from normdsl.compiler.layouts.layout import is_native, real
 from normdsl.compiler.layouts.shards import local
 from normdsl.compiler.lowering.program import Program
@@ -63,6 +64,7 @@ class Staged(Matrices):
         self._polar = _takes_polar(parts, self.size, self._feed.computed, self.clocks.device)
         roles = {x.role for x in inside(self.stepper.program.graph)}
         self._shares = self._polar and roles <= {None, Role.POLAR}
+        self._midway = self._between()
         first = self.turned.index(True) * self.each if any(self.turned) else None
         self._transposes = None if first is None else Transposes(first, self.size)
         self._names = self._feed.scalars.arrays
@@ -79,11 +81,23 @@ class Staged(Matrices):
     def shares(self) -> bool:
         return self._shares and self.total >= EACH * torch.get_num_threads()
 
+    def _between(self) -> dict[str, Midway]:
+        """Return native code in place of functions that matrix operations call, on CPUs."""
+        if self.clocks.device.type != "cpu":
+            return {}
+        parts, dtype = self.parts, self._feed.computed
+        found = {
+            x.name: midway(x, parts.numbers, dtype, self.total, self.size) for x in parts.between
+        }
+        return {name: x for name, x in found.items() if x is not None}
+
     def told(self) -> str:
-        took = self._feed.seconds + self._step.seconds
+        kernels = [self._feed, self._step, *(x.kernel for x in self._midway.values())]
+        took = sum(x.seconds for x in kernels)
+        count = {2: "two", 3: "three"}.get(len(kernels), len(kernels))
         polar = ", polar factors by one" if self._polar else ""
         language = self._feed.language
-        return f"{self._shape}, entries by two kernels in {language} ({took:.1f} s){polar}"
+        return f"{self._shape}, entries by {count} kernels in {language} ({took:.1f} s){polar}"
 
     @property
     def is_native(self) -> bool:
@@ -167,7 +181,8 @@ class Staged(Matrices):
         """Return what matrix operations make, and note where it is."""
         parts, count = self.parts, len(self.parts.values)
         last = count + len(parts.scalars)
-        found = running.valued(self.stepper, parts.value, batch, fed, reuse=reuse)
+        value = partial(parts.value, **self._midway)
+        found = running.valued(self.stepper, value, batch, fed, reuse=reuse)
         values = [self._whole(x) for x in found[:count]]
         values = [self._transposes.unturned(x) for x in values] if self._transposes else values
         for name, x in zip(parts.values, values, strict=True):
@@ -191,6 +206,29 @@ class Staged(Matrices):
     def _fed(self, context: Context, ok: Tensor | None) -> tuple[Inputs, list[Tensor]]:
         """Return what matrix operations step from, and what they are fed."""
         shape, dtype = (self.total, *self.size), self._feed.computed
+        fed = self._given(ok) or self._made(context, ok)
+        own = dict(zip(self.parts.fed, fed, strict=True))
+        # Where neither is read, they still tell the shape.
+        nothing = torch.empty((), dtype=dtype, device=self.clocks.device).expand(shape)
+        weights, grads = (own.get(self.parts.reads.get(x, ""), nothing) for x in ("W", "G"))
+        states = self._reordered(self.states, which=self.parts.direct)
+        return self._batch(context, weights, grads)._replace(states=states), fed
+
+    def _given(self, ok: Tensor | None) -> list[Tensor]:
+        """Return what matrix operations are fed, if that is a gradient as it is; else nothing."""
+        parts, members = self.parts, self.members
+        if ok is not None or self.maximize or len(members) > 1:
+            return []
+        if list(parts.fed) != [parts.reads.get("G")]:
+            return []
+        (grad,) = self.grads()
+        if grad.dtype != self._feed.computed or not grad.is_contiguous():
+            return []
+        return [grad.view(self.total, *self.size)]
+
+    def _made(self, context: Context, ok: Tensor | None) -> list[Tensor]:
+        """Return what matrix operations are fed, made of weights, gradients and states."""
+        shape, dtype = (self.total, *self.size), self._feed.computed
         fed = self.memory.batches(len(self.parts.fed), shape, dtype, self.clocks.device)
         for name, x in zip(self.parts.fed, fed, strict=True):
             self._note(name, x)
@@ -199,13 +237,7 @@ class Staged(Matrices):
             table = table.hidden(1, ok.repeat_interleave(self.each), self._zeros)
         numbers = self._rows(self._feed, kernel_numbers.known(self, context))
         self._feed.step(table, numbers, None, write=True)
-        fed = [self._transposes.turned(x) for x in fed] if self._transposes else fed
-        own = dict(zip(self.parts.fed, fed, strict=True))
-        # Where neither is read, they still tell the shape.
-        nothing = torch.empty((), dtype=dtype, device=self.clocks.device).expand(shape)
-        weights, grads = (own.get(self.parts.reads.get(x, ""), nothing) for x in ("W", "G"))
-        states = self._reordered(self.states, which=self.parts.direct)
-        return self._batch(context, weights, grads)._replace(states=states), fed
+        return [self._transposes.turned(x) for x in fed] if self._transposes else fed
 
     @cached_property
     def _zeros(self) -> Tensor:

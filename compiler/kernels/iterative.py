@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from normdsl.compiler.kernels.products import in_place
+from normdsl.compiler.kernels.products import in_place, unit_entries
 
 
 def coupled_newton(s: Tensor, p: float, steps: int) -> Tensor:
@@ -39,12 +39,25 @@ def qr_power_step(s: Tensor, q: Tensor) -> Tensor:
     The columns of q are ordered by qᵢᵀ s qᵢ before, largest in front. The sign is chosen so that
     the largest entry of each column is positive.
     """
-    largest = s.abs().amax((-2, -1), keepdim=True)
-    image = (s / torch.where(largest == 0, 1.0, largest)) @ q
-    order = (q * image).sum(-2, keepdim=True).argsort(dim=-1, descending=True, stable=True)
-    vectors = orthonormalised(image.gather(-1, order.expand_as(image)))
-    top = vectors.gather(-2, vectors.abs().argmax(-2, keepdim=True))
-    return vectors * torch.where(top < 0, -1.0, 1.0).to(vectors.dtype)
+    image = unit_entries(s).reshape(s.shape) @ q
+    order = (q * image).sum(-2).argsort(dim=-1, descending=True, stable=True)
+    rows = orthonormalised(columns_as_rows(image, order).mT).mT
+    top = rows.gather(-1, rows.abs().argmax(-1, keepdim=True))
+    return columns_as_rows(rows * torch.where(top < 0, -1.0, 1.0).to(rows.dtype))
+
+
+def columns_as_rows(x: Tensor, order: Tensor | None = None) -> Tensor:
+    """Return xᵀ of square x, or its rows by their numbers.
+
+    On CPUs one matrix after the other: of a batch torch copies transposes entry by entry.
+    """
+    if x.shape[-1] < 256 or x.is_meta or not in_place(x):
+        return x.mT if order is None else x.mT.gather(-2, order.unsqueeze(-1).expand_as(x))
+    each = [y.mT.contiguous() for y in x.reshape(-1, *x.shape[-2:])]
+    if order is not None:
+        numbers = order.reshape(-1, order.shape[-1])
+        each = [y.index_select(0, k) for y, k in zip(each, numbers, strict=True)]
+    return (torch.stack(each) if len(each) > 1 else each[0]).reshape(x.shape)
 
 
 def orthonormalised(x: Tensor) -> Tensor:
@@ -56,6 +69,8 @@ def orthonormalised(x: Tensor) -> Tensor:
     size = x.shape[-1]
     if size < 256 or x.is_meta or not in_place(x):
         return torch.linalg.qr(x).Q
-    columns = x.new_zeros(*x.shape[:-1], size + 8)
-    columns[..., :size] = x.mT
-    return torch.linalg.householder_product(*torch.geqrf(columns.mT))[..., :size, :]
+    rows = x.new_empty(*x.shape[:-1], size + 8)
+    rows[..., :size], rows[..., size:] = x.mT, 0
+    columns, scales = rows.mT, x.new_empty(x.shape[:-1])
+    torch.geqrf(columns, out=(columns, scales))
+    return torch.linalg.householder_product(columns, scales, out=columns)[..., :size, :]

@@ -6,6 +6,8 @@ import keyword
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
+import attrs
+
 from normdsl.compiler.kernels import entrywise
 from normdsl.compiler.lowering import kernel_calls, refresh
 from normdsl.compiler.lowering.printer import Printer
@@ -39,6 +41,20 @@ def uses(roots: Iterable[Expr], given: Container[Expr]) -> dict[Expr, int]:
     return found
 
 
+@attrs.frozen
+class Call:
+    """A function that is called for an expression, which is all that it returns.
+
+    Args:
+        name: of the function. arguments: of what it makes the expression, after W.
+        told: names of numbers, and of what else it is told.
+    """
+
+    name: str
+    arguments: tuple[Expr, ...]
+    told: tuple[str, ...] = ()
+
+
 class Emitter(Printer):
     """Writes the body of one function, a line per named or shared sub-expression.
 
@@ -51,6 +67,7 @@ class Emitter(Printer):
         reuse: name of the argument that says whether it may use the memory of weights and states,
             except those that are needed after it.
         divided: whether it computes a part of each matrix, of which there may be nothing.
+        calls: expressions for which a function is called.
     """
 
     def __init__(
@@ -64,7 +81,9 @@ class Emitter(Printer):
         reuse: str = "",
         needed: Container[Expr] = (),
         divided: bool = False,
+        calls: Mapping[Expr, Call] | None = None,
     ) -> None:
+        self.calls = calls or {}
         self.reuse, self.needed, self.divided = reuse, needed, divided
         self.inputs = inputs
         self.numbers = numbers or {}
@@ -80,6 +99,7 @@ class Emitter(Printer):
         self._taken = {*_TAKEN} | set(inputs.values()) | kernel_calls.kernel_names()
         self._taken |= set(self.numbers.values())
         self._taken |= {*self.kept.values(), phase} if kept else set()
+        self._taken |= {call.name for call in self.calls.values()}
 
     def reserve(self, names: Sequence[str]) -> None:
         """Keep names from being used for variables."""
@@ -87,7 +107,8 @@ class Emitter(Printer):
 
     def count(self, roots: Sequence[Expr]) -> None:
         """Count how often each sub-expression of the roots is used, to share what is used twice."""
-        self._uses = uses(roots, {*self.inputs, *self.numbers})
+        arguments = [x for call in self.calls.values() for x in call.arguments]
+        self._uses = uses([*roots, *arguments], {*self.inputs, *self.numbers, *self.calls})
 
     def value(self, expr: Expr, name: str | None = None) -> str:
         """Emit what `expr` needs and return the name of a variable that holds it."""
@@ -104,10 +125,10 @@ class Emitter(Printer):
         if expr not in self._pieces:
             given = self.inputs.get(expr, self.numbers.get(expr))
             piece = (
-                self._keep(expr, self._write(expr)) if given is None else Piece(given, Level.ATOM)
+                self._keep(expr, self._made(expr)) if given is None else Piece(given, Level.ATOM)
             )
             cheap = self.type(expr) <= Type.HYPER or isinstance(expr, n.Transpose)
-            drawn = isinstance(expr, nodes.Draw) or expr in self.kept
+            drawn = isinstance(expr, nodes.Draw) or expr in self.kept or expr in self.calls
             shared = self._uses.get(expr, 0) > 1 and not cheap
             leaf = piece.text.isidentifier()
             if not leaf and (expr in self._wishes or shared or drawn or len(piece.text) > _LINE):
@@ -116,6 +137,14 @@ class Emitter(Printer):
                 piece = Piece(variable, Level.ATOM)
             self._pieces[expr] = piece
         return self._pieces[expr]
+
+    def _made(self, expr: Expr) -> Piece:
+        """Return the code that computes an expression, or calls a function for it."""
+        call = self.calls.get(expr)
+        if call is None:
+            return self._write(expr)
+        told = [*map(self._arg, call.arguments), *(f"{name}={name}" for name in call.told)]
+        return Piece(f"{call.name}({', '.join(['W', *told])})[0]", Level.ATOM)
 
     def _keep(self, expr: Expr, first: Piece) -> Piece:
         """Return the code that computes a kept value; a method may improve the last one."""

@@ -94,6 +94,15 @@ class Plan:
         """All states, in order: those of the rule, then kept values."""
         return self.states + self.kept
 
+    def kept_work(self, size: tuple[int, int]) -> int:
+        """Return how much it takes to compute what is kept, about: k³ for a k × k matrix.
+
+        Args:
+            size: rows and columns of the weights.
+        """
+        lengths = [self.fields[k].lengths(size) for k in self.homes]
+        return sum(rows * cols * max(rows, cols) for rows, cols in lengths)
+
     @property
     def graph(self) -> tuple[Expr, ...]:
         """The primitive expressions of the new weights and of the rule's new states."""

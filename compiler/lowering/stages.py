@@ -2,18 +2,20 @@
 
 What matrix operations read is made of weights, gradient and states entry by entry (what is *fed*),
 then come these operations (their *values*), and new weights and states are made of all that, again
-entry by entry. So a runtime can take each entry-wise part in one pass over memory.
+entry by entry. What entries become *between* two matrix operations is a function of its own. So a
+runtime can take each entry-wise part in one pass over memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import attrs
 from torch import Tensor
 
-from normdsl.compiler.lowering.emit import Emitter
+from normdsl.compiler.lowering.emit import Call, Emitter
+from normdsl.compiler.lowering.fields import unused
 from normdsl.compiler.lowering.function_text import function, lengths, returned
 from normdsl.compiler.lowering.functions import Functions
 from normdsl.compiler.lowering.program import Program, load
@@ -26,6 +28,22 @@ from normdsl.expressions.shapes import MATRIX
 
 _W, _G = (Stream(source, where=None) for source in (Source.WEIGHTS, Source.GRADIENT))
 _LOSS = Stream(Source.LOSS, where=None)
+#: Operations between matrix operations from which on they are a function of their own.
+SEVERAL = 3
+
+
+@attrs.frozen(eq=False)
+class Between:
+    """What entries become between two matrix operations, of some matrices that these make or read.
+
+    Args:
+        name: the argument of `Stages.value` that makes it. arrays: names of the matrices.
+        make: (W, *arrays, **numbers, loss=) → what they become.
+    """
+
+    name: str
+    arrays: tuple[str, ...]
+    make: Callable[..., Sequence[Tensor]]
 
 
 @attrs.frozen(eq=False)
@@ -44,6 +62,7 @@ class Stages:
         feed: (*arrays, **numbers, loss=) → what is fed.
         value: (W, G, *states, *kept, *fed, **numbers, loss=) → values, scalars and states.
         entries: (*arrays, *values, **numbers, **scalars, loss=) → what is changed.
+        between: functions that `value` calls, and takes others for.
     """
 
     code: str
@@ -59,6 +78,7 @@ class Stages:
     feed: Callable[..., Sequence[Tensor]]
     value: Callable[..., Sequence[Tensor]]
     entries: Callable[..., Sequence[Tensor]]
+    between: tuple[Between, ...]
 
 
 @lru_cache(maxsize=256)
@@ -136,14 +156,18 @@ class _Split:
 
     def _leaves(self, x: Expr) -> Iterator[Expr]:
         """Yield what entries of x are made of besides the arrays of the step and its numbers."""
-        if self._is_number(x) or x in self.arrays:
+        return (y for y in self._read(x) if y not in self.arrays)
+
+    def _read(self, x: Expr, whole: Container[Expr] = ()) -> Iterator[Expr]:
+        """Yield what entries of x are made of, besides numbers; parts of `whole` are not sought."""
+        if self._is_number(x):
             return
         line = any(child.shape.is_line for child in x.children)
-        if not self._is_entry(x) or line:
+        if x in self.arrays or x in whole or not self._is_entry(x) or line:
             yield x
             return
         for child in x.children:
-            yield from self._leaves(child)
+            yield from self._read(child, whole)
 
     def _fed(self, x: Expr) -> Iterator[Expr]:
         """Yield the largest entry-wise parts of x that are made of arrays and numbers alone.
@@ -158,6 +182,36 @@ class _Split:
             return
         for child in x.children:
             yield from self._fed(child)
+
+    def _between(self, roots: Iterable[Expr], fed: Container[Expr]) -> dict[Expr, Call]:
+        """Return what entries become between matrix operations, and the functions to call for it.
+
+        The largest parts of the roots that are entry-wise, if they are several operations.
+        """
+        found: dict[Expr, Call] = {}
+        told = (*self.numbers.values(), "loss")
+        taken = {*told, *self.given.values(), self.program.reuse}
+        taken |= {h.name for h in self.program.declaration.hyper}
+        seen: set[Expr] = set()
+        waiting = [*roots]
+        while waiting:
+            x = waiting.pop(0)
+            if x in seen or x in fed or x in self.given or self._is_number(x):
+                continue
+            seen.add(x)
+            read = tuple(dict.fromkeys(self._read(x, fed)))
+            if self._operations(x, read) >= SEVERAL and all(y.shape == MATRIX for y in read):
+                found[x] = Call(unused("between", taken), read, told)
+                taken.add(found[x].name)
+                waiting += read
+            else:
+                waiting += x.children
+        return found
+
+    def _operations(self, x: Expr, read: Container[Expr]) -> int:
+        """Return how many operations make x, entry by entry, of what is read."""
+        parts = inside([x], lambda y: y in read or self._is_number(y))
+        return sum(self._is_entry(y) and y not in read for y in parts if not self._is_number(y))
 
     def _written(
         self,
@@ -182,8 +236,11 @@ class _Split:
         results = [*values, *scalars, *(every[k] for k in rest)]
         reuse = self.program.reuse
         last += f", {reuse}=False" if reuse else ""
+        calls = self._between(results, named)
+        between = [self._made_between(x, call, keys) for x, call in calls.items()]
+        last += "".join(f", {call.name}={call.name}" for call in calls.values())
         value = self._function(
-            "value", f"{first}, {', '.join(named.values())}, *,{last}", known, results, reuse
+            "value", f"{first}, {', '.join(named.values())}, *,{last}", known, results, reuse, calls
         )
         ready = {**self.arrays, **made, **told}
         entries = self._function(
@@ -192,7 +249,7 @@ class _Split:
             ready,
             [every[k] for k in own],
         )
-        code = module(self.functions.kernels, [feed, value, entries])
+        code = module(self.functions.kernels, [feed, *between, value, entries])
         loaded = load(f"{self.program.declaration.name} in stages", code)
         return Stages(
             code,
@@ -208,7 +265,13 @@ class _Split:
             loaded["feed"],
             loaded["value"],
             loaded["entries"],
+            tuple(Between(call.name, _arrays(call), loaded[call.name]) for call in calls.values()),
         )
+
+    def _made_between(self, x: Expr, call: Call, keys: str) -> str:
+        """Return the source of a function that is called for what entries become."""
+        given = dict(zip(call.arguments, _arrays(call), strict=True))
+        return self._function(call.name, f"W, {', '.join(given.values())}{keys}", given, [x])
 
     def _direct(self, results: Sequence[Expr], named: Container[Expr]) -> tuple[int, ...]:
         """Return the numbers of states m × n that matrix operations read besides what is fed."""
@@ -223,6 +286,7 @@ class _Split:
         given: Mapping[Expr, str],
         roots: Sequence[Expr],
         reuse: str = "",
+        calls: Mapping[Expr, Call] | None = None,
     ) -> str:
         """Return the source of a part, which returns some expressions.
 
@@ -235,8 +299,14 @@ class _Split:
             numbers=self.numbers,
             reuse=reuse,
             needed=self.arrays,
+            calls=calls,
         )
         results = self.functions.results(emitter, [(x, None) for x in roots])
         body = [*lengths(emitter.lines, results), *emitter.lines, returned(results)]
         what = f"A part of one step of {self.program.declaration.name}"
         return function(f"def {name}({arguments}):", what, body)
+
+
+def _arrays(call: Call) -> tuple[str, ...]:
+    """Return names for the matrices of which entries are made."""
+    return tuple(f"A{k}" for k in range(len(call.arguments)))

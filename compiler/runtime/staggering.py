@@ -31,12 +31,7 @@ class Turn(NamedTuple):
     @property
     def cost(self) -> int:
         """How much it takes to compute them, about: k³ for a k × k matrix."""
-        fields = [self.program.fields[k] for k in self.program.homes]
-        return sum(
-            count * rows * cols * max(rows, cols)
-            for count, m, n in self.sizes
-            for rows, cols in (field.lengths((m, n)) for field in fields)
-        )
+        return sum(count * self.program.kept_work((m, n)) for count, m, n in self.sizes)
 
 
 def dealt(new: Sequence[Turn], others: Iterable[tuple[Turn, int]] = ()) -> list[int]:

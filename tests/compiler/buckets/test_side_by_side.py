@@ -89,6 +89,24 @@ def test_most_work_comes_first_and_what_would_keep_the_others_waiting_steps_alon
     assert len(side_by_side.chosen(found)) == len(found) - 1
 
 
+def test_kept_values_that_are_due_are_work_too(two_threads):
+    schedule = nd.Schedule(eigenbasis=nd.QRPower(), refresh=5)
+    params = weights([(300, 400), (400, 300), (256, 600), (280, 280), (256, 256)])
+    opt, firsts = nd.algorithms.soap(params, schedule=schedule), []
+    for step in range(6):
+        for p in params:
+            p.grad = torch.ones_like(p)
+        if step:
+            found = opt._plan.buckets
+            order = side_by_side.chosen(found)
+            assert sorted(order) == list(range(5))
+            due = [k for k, x in enumerate(found) if x.turn[0]]
+            assert due == order[:1]  # each at a step of its own, and also if it is a small one
+            firsts.append(order[0])
+        opt.step()
+    assert sorted(firsts) == list(range(5))
+
+
 def test_not_where_it_does_not_pay_or_cannot_be(two_threads):
     assert not side_by_side.chosen(buckets([(20, 30)] * 5))
     assert not side_by_side.chosen(buckets([(600, 600)]))

@@ -8,6 +8,7 @@ import normdsl as nd
 from normdsl import G, W, algorithms
 from normdsl.compiler.buckets import executors
 from normdsl.compiler.buckets.matrices import Matrices
+from normdsl.compiler.buckets.memory import Memory
 from normdsl.compiler.buckets.staged import Staged
 from normdsl.compiler.lowering.program import lower
 from normdsl.compiler.lowering.stages import stages
@@ -107,6 +108,36 @@ def test_gradients_are_not_copied_together(monkeypatch):
     assert type(bucket) is Staged
     assert bucket._work is None
     assert "by two kernels in C++" in opt.explain().runs[0]
+
+
+def fed_in_place(monkeypatch, shapes, dtype=torch.float32, **options):
+    """Return whether matrix operations of SOAP read the gradient where it is."""
+    monkeypatch.setattr(executors, "MANY", 1)
+    params = [nn.Parameter(torch.ones(s, dtype=dtype)) for s in shapes]
+    for p in params:
+        p.grad = torch.rand(p.shape[::-1], dtype=dtype).T
+    opt = algorithms.soap(params, **options)
+    opt.step()
+    bucket, grads = opt._plan.buckets[0], [p.grad.clone() for p in params]
+    assert type(bucket) is Staged
+    for p in params:
+        p.grad = p.grad.contiguous()
+    asked, batches = [], Memory.batches
+    monkeypatch.setattr(
+        Memory, "batches", lambda self, *of: (asked.append(of), batches(self, *of))[1]
+    )
+    opt.step()
+    assert all(torch.equal(p.grad, g) for p, g in zip(params, grads, strict=True))
+    return not asked
+
+
+def test_the_gradient_of_one_parameter_is_read_where_it_is(monkeypatch):
+    assert fed_in_place(monkeypatch, [(6, 4)])
+    assert fed_in_place(monkeypatch, [(5, 6, 4)], view=nd.views.stack)
+    assert not fed_in_place(monkeypatch, [(6, 4), (6, 4)])
+    assert not fed_in_place(monkeypatch, [(6, 4)], maximize=True)
+    assert not fed_in_place(monkeypatch, [(6, 4)], dtype=torch.bfloat16)
+    assert not fed_in_place(monkeypatch, [(6, 4)], nonfinite="skip")
 
 
 @nd.optimizer

@@ -4,7 +4,12 @@ import pytest
 import torch
 from spectra import DOUBLE, gram_matrix, orthonormal, spectra
 
-from normdsl.compiler.kernels.iterative import coupled_newton, orthonormalised, qr_power_step
+from normdsl.compiler.kernels.iterative import (
+    columns_as_rows,
+    coupled_newton,
+    orthonormalised,
+    qr_power_step,
+)
 from normdsl.compiler.kernels.symmetric import sorted_eigenvectors, symmetric_power
 
 ROOTS = [1, 2, 3, 4, 8]
@@ -164,6 +169,32 @@ def test_a_step_on_a_batch_is_a_loop_and_is_captured_in_one_graph():
     torch.testing.assert_close(captured(s, q), loop)
 
 
+@pytest.mark.parametrize("batch", [(), (1,), (2, 3)])
+@pytest.mark.parametrize("size", [5, 256])
+def test_columns_are_rows_in_the_order_of_their_numbers(size, batch):
+    x = torch.randn(*batch, size, size, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(columns_as_rows(x), x.mT)
+    order = torch.rand(*batch, size, generator=torch.Generator().manual_seed(6)).argsort(-1)
+    expected = x.mT.gather(-2, order.unsqueeze(-1).expand_as(x))
+    assert torch.equal(columns_as_rows(x, order), expected)
+    assert columns_as_rows(x).is_contiguous() is (size == 256)
+
+
+def test_a_large_step_is_that_of_small_ones_in_batches():
+    """Of 256 rows and more columns are copied matrix by matrix, and decomposed in place."""
+    draw = torch.Generator().manual_seed(7)
+    x = torch.randn(2, 256, 300, generator=draw, dtype=DOUBLE)
+    s, q = x @ x.mT, torch.linalg.qr(torch.randn(2, 256, 256, generator=draw, dtype=DOUBLE)).Q
+    before = s.clone(), q.clone()
+    found = qr_power_step(s, q)
+    assert torch.equal(s, before[0])
+    assert torch.equal(q, before[1])
+    order = (q * (s @ q)).sum(-2).argsort(dim=-1, descending=True, stable=True)
+    expected = torch.linalg.qr((s @ q).gather(-1, order.unsqueeze(-2).expand_as(q))).Q
+    top = expected.gather(-2, expected.abs().argmax(-2, keepdim=True))
+    torch.testing.assert_close(found, expected * top.sign())
+
+
 @pytest.mark.parametrize("size", [5, 256, 300])
 @pytest.mark.parametrize("rank", [1, 40])
 def test_orthonormal_columns_are_those_of_a_qr_decomposition(size, rank):
@@ -180,7 +211,9 @@ def test_orthonormal_columns_are_those_of_a_qr_decomposition(size, rank):
 def test_below_columns_of_a_cpu_stand_zeros_and_derivatives_pass(monkeypatch):
     """Columns 2¹⁰ bytes apart displace one another; derivatives are those of torch's own."""
     seen, kernel = [], torch.geqrf
-    monkeypatch.setattr(torch, "geqrf", lambda x: (seen.append(x.stride()), kernel(x))[1])
+    monkeypatch.setattr(
+        torch, "geqrf", lambda x, **out: (seen.append(x.stride()), kernel(x, **out))[1]
+    )
     x = torch.randn(1, 256, 256, generator=torch.Generator().manual_seed(4))
     orthonormalised(x)
     assert seen == [(256 * 264, 1, 264)]
