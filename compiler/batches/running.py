@@ -134,15 +134,26 @@ def renewed(stepper: Stepper, batch: Inputs, known: Known) -> Inputs:
     return batch._replace(kept=kept)
 
 
-def due(stepper: Stepper, batch: Inputs, known: Known) -> list[Tensor]:
-    """Return kept values of those matrices that are due, and what turns along with them."""
+def due(
+    stepper: Stepper,
+    batch: Inputs,
+    known: Known,
+    renew: Callable[..., Sequence[Tensor]] | None = None,
+) -> list[Tensor]:
+    """Return kept values of those matrices that are due, and what turns along with them.
+
+    Args:
+        batch: the matrices. known: what they are told.
+        renew: what computes the values; None for what the program has for it.
+    """
     if batch.due is not None:
         each = ("own", "workers", "alone")  # of each matrix
         own = {k: tuple(_rows(x, batch.due) for x in known[k]) for k in each if k in known}
         batch, known = batch.part(batch.due), {**known, **own}
     assert stepper.program.phase is not None, "there are kept values"
     told = {stepper.program.phase: batch.phase}
-    new = _called(stepper, stepper.renew, batch, known, **told, **_numbers(stepper, batch))
+    renew = renew or stepper.renew
+    new = _called(stepper, renew, batch, known, **told, **_numbers(stepper, batch))
     rows, cols = batch.weights.shape[-2:]
     sizes = [stepper.program.fields[k].lengths((rows, cols)) for k in stepper.program.homes]
     return [x.expand(batch.count, *size) for x, size in zip(new, sizes, strict=True)]

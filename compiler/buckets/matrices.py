@@ -39,6 +39,9 @@ class Matrices(Bucket):
         why: why entry-wise parts of the rule are not native code.
     """
 
+    #: What computes kept values; None for what the program has for it.
+    _renew: Callable[..., Sequence[Tensor]] | None = None
+
     def __init__(
         self, members: Sequence[Member], maximize: bool, uniform: bool, why: str = ""
     ) -> None:
@@ -207,7 +210,8 @@ class Matrices(Bucket):
         if not inputs.phase or program.reads_last or waits or not exact:
             return inputs
         rows = slice(None) if inputs.due is None else inputs.due
-        for old, new in zip(homes, running.due(self.stepper, inputs, known), strict=True):
+        found = running.due(self.stepper, inputs, known, self._renew)
+        for old, new in zip(homes, found, strict=True):
             old[rows].copy_(new)
         return inputs._replace(kept=homes)
 

@@ -27,7 +27,7 @@ from normdsl.compiler.layouts.shards import local
 from normdsl.compiler.lowering.program import Program
 from normdsl.compiler.lowering.refresh import inside
 from normdsl.compiler.lowering.stages import Stages, stages, why_whole
-from normdsl.compiler.native import polar
+from normdsl.compiler.native import polar, products
 from normdsl.compiler.native.kernel import Kernel
 from normdsl.compiler.native.kernels import kernel
 from normdsl.compiler.native.scalars import Scalars, traced
@@ -62,6 +62,8 @@ class Staged(Matrices):
         self.parts = parts
         self._feed, self._step = compiled(members[0])
         self._polar = _takes_polar(parts, self.size, self._feed.computed, self.clocks.device)
+        self._products = _takes_products(parts, self._feed.computed, self.clocks.device)
+        self._renew = parts.renew if self._products else None
         roles = {x.role for x in inside(self.stepper.program.graph)}
         self._shares = self._polar and roles <= {None, Role.POLAR}
         self._midway = self._between()
@@ -95,9 +97,10 @@ class Staged(Matrices):
         kernels = [self._feed, self._step, *(x.kernel for x in self._midway.values())]
         took = sum(x.seconds for x in kernels)
         count = {2: "two", 3: "three"}.get(len(kernels), len(kernels))
-        polar = ", polar factors by one" if self._polar else ""
+        more = ", polar factors by one" if self._polar else ""
+        more += ", products in C++" if self._products else ""
         language = self._feed.language
-        return f"{self._shape}, entries by {count} kernels in {language} ({took:.1f} s){polar}"
+        return f"{self._shape}, entries by {count} kernels in {language} ({took:.1f} s){more}"
 
     @property
     def is_native(self) -> bool:
@@ -333,6 +336,16 @@ def _takes_polar(
     known = parts.value.__globals__
     mine = {name: way for name, way in polar.WAYS.items() if name in known}
     if not mine or not polar.takes(size, dtype, device.type):
+        return False
+    known.update(mine)
+    return True
+
+
+def _takes_products(parts: Stages, dtype: torch.dtype, device: torch.device) -> bool:
+    """Let matrix operations call native products; return whether they do."""
+    known = parts.value.__globals__
+    mine = {name: way for name, way in products.WAYS.items() if name in known}
+    if not mine or dtype != torch.float32 or device.type != "cpu" or products.refusal():
         return False
     known.update(mine)
     return True

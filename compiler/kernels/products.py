@@ -6,6 +6,11 @@ import torch
 from torch import Tensor
 
 
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Return a b, of batches of matrices."""
+    return a @ b
+
+
 def symmetric_product(
     a: Tensor, b: Tensor, base: Tensor | None = None, beta: float = 1.0, alpha: float = 1.0
 ) -> Tensor:

@@ -68,6 +68,7 @@ class Emitter(Printer):
             except those that are needed after it.
         divided: whether it computes a part of each matrix, of which there may be nothing.
         calls: expressions for which a function is called.
+        products: whether products of matrices are calls of a function.
     """
 
     def __init__(
@@ -82,8 +83,9 @@ class Emitter(Printer):
         needed: Container[Expr] = (),
         divided: bool = False,
         calls: Mapping[Expr, Call] | None = None,
+        products: bool = False,
     ) -> None:
-        self.calls = calls or {}
+        self.calls, self.products = calls or {}, products
         self.reuse, self.needed, self.divided = reuse, needed, divided
         self.inputs = inputs
         self.numbers = numbers or {}

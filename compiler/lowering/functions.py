@@ -80,16 +80,25 @@ class Functions:
         last = f", {reuse}=False" if reuse else ""
         return function(f"def {name}({self.arguments(numbers, kept)}{last}):", what, body)
 
-    def write_renew(self, found: Mapping[Expr, str], numbers: Mapping[Expr, str]) -> str:
+    def write_renew(
+        self, found: Mapping[Expr, str], numbers: Mapping[Expr, str], products: bool = False
+    ) -> str:
         """Return the source of what computes kept values anew.
 
         Args:
             found: what it is given of layers and workers. numbers: names of numbers, likewise.
+            products: whether products of matrices are calls of a function.
         """
         plan = self.plan
         given = {**self.inputs, **found}
         emitter = Emitter(
-            plan.names, given, plan.schedule, self.last, plan.phase or "", numbers=numbers
+            plan.names,
+            given,
+            plan.schedule,
+            self.last,
+            plan.phase or "",
+            numbers=numbers,
+            products=products,
         )
         results = self.results(emitter, [(x, None) for x in plan.renewed])
         body = [*lengths(emitter.lines, results), *emitter.lines, returned(results)]

@@ -17,10 +17,10 @@ from torch import Tensor
 from normdsl.compiler.lowering.emit import Call, Emitter
 from normdsl.compiler.lowering.fields import unused
 from normdsl.compiler.lowering.function_text import function, lengths, returned
-from normdsl.compiler.lowering.functions import Functions
+from normdsl.compiler.lowering.functions import Functions, shared
 from normdsl.compiler.lowering.program import Program, load
 from normdsl.compiler.lowering.refresh import inside
-from normdsl.compiler.lowering.source import module
+from normdsl.compiler.lowering.source import module, numbers_of
 from normdsl.compiler.lowering.value_types import Type, Types
 from normdsl.expressions.expr import Expr
 from normdsl.expressions.nodes import Add, Apply, Maximum, Mul, Pow, Source, Stream, Where
@@ -62,6 +62,8 @@ class Stages:
         feed: (*arrays, **numbers, loss=) → what is fed.
         value: (W, G, *states, *kept, *fed, **numbers, loss=) → values, scalars and states.
         entries: (*arrays, *values, **numbers, **scalars, loss=) → what is changed.
+        renew: what `Program.renew` does; None if nothing is kept. Here and in `value`, products of
+            matrices are calls of functions, in whose places others may be put.
         between: functions that `value` calls, and takes others for.
     """
 
@@ -78,6 +80,7 @@ class Stages:
     feed: Callable[..., Sequence[Tensor]]
     value: Callable[..., Sequence[Tensor]]
     entries: Callable[..., Sequence[Tensor]]
+    renew: Callable[..., Sequence[Tensor]] | None
     between: tuple[Between, ...]
 
 
@@ -239,9 +242,9 @@ class _Split:
         calls = self._between(results, named)
         between = [self._made_between(x, call, keys) for x, call in calls.items()]
         last += "".join(f", {call.name}={call.name}" for call in calls.values())
-        value = self._function(
-            "value", f"{first}, {', '.join(named.values())}, *,{last}", known, results, reuse, calls
-        )
+        head = f"{first}, {', '.join(named.values())}, *,{last}"
+        value = self._function("value", head, known, results, reuse, calls, products=True)
+        renew = self._renew()
         ready = {**self.arrays, **made, **told}
         entries = self._function(
             "entries",
@@ -249,7 +252,7 @@ class _Split:
             ready,
             [every[k] for k in own],
         )
-        code = module(self.functions.kernels, [feed, *between, value, entries])
+        code = module(self.functions.kernels, [feed, *between, value, entries, *renew])
         loaded = load(f"{self.program.declaration.name} in stages", code)
         return Stages(
             code,
@@ -265,8 +268,17 @@ class _Split:
             loaded["feed"],
             loaded["value"],
             loaded["entries"],
+            loaded.get("renew"),
             tuple(Between(call.name, _arrays(call), loaded[call.name]) for call in calls.values()),
         )
+
+    def _renew(self) -> list[str]:
+        """Return the source of what computes kept values, if there are any."""
+        program = self.program
+        if not program.renewed:
+            return []
+        found = shared(program, program.renewed)
+        return [self.functions.write_renew(found, numbers_of(program), products=True)]
 
     def _made_between(self, x: Expr, call: Call, keys: str) -> str:
         """Return the source of a function that is called for what entries become."""
@@ -287,6 +299,7 @@ class _Split:
         roots: Sequence[Expr],
         reuse: str = "",
         calls: Mapping[Expr, Call] | None = None,
+        products: bool = False,
     ) -> str:
         """Return the source of a part, which returns some expressions.
 
@@ -300,6 +313,7 @@ class _Split:
             reuse=reuse,
             needed=self.arrays,
             calls=calls,
+            products=products,
         )
         results = self.functions.results(emitter, [(x, None) for x in roots])
         body = [*lengths(emitter.lines, results), *emitter.lines, returned(results)]
