@@ -134,7 +134,8 @@ def refusal() -> str | None:
     """Return why products are left to torch on this machine; None if they are not."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return "the processor has no AVX-512"
-    if not torch.backends.mkl.is_available() or "GenuineIntel" in _maker():
+    mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    if not mkl or "GenuineIntel" in _maker():
         return "the library that torch calls is made for the processor"
     try:
         _function()
