@@ -88,4 +88,4 @@ def _panel(axes: Any, report: Report, set_name: str, field: str, rows: list[Row]
     axes.set_xlim(0, end)
     told = "the quickest" if other is None else BY_NAME[field].reference
     axes.set_title(f"{set_name}, {field}", loc="left", fontsize=11, fontweight="bold")
-    axes.set_xlabel(f"× {told}   ( | floor of the hardware )", fontsize=9, color=ASIDE)
+    axes.set_xlabel(f"× {told}   ( | floor at torch's rates )", fontsize=9, color=ASIDE)

@@ -22,7 +22,8 @@ between tables. Losses stand beside wins.
 - *× reference*: the median over that of the contestant named above the table; of rules with
   refreshes the mean, as it is what they cost.
 - *× floor*: the same over the least time by bytes and FLOPs, at the rates that were measured
-  between the steps: bytes of y ← y + x in place, FLOPs of a large matrix product. Bytes: weights,
+  between the steps: bytes of y ← y + x in place, FLOPs of torch's product of large matrices, below
+  whose time native code can go where the library is not made for the processor. Bytes: weights,
   states and gradients read once, weights and states written once. FLOPs: for Muon those of five
   Newton–Schulz steps on the cheaper side, also where a rule does otherwise; statistics and
   rotations for SOAP; those of Shampoo without its roots.
