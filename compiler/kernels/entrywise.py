@@ -26,7 +26,7 @@ def log_of(base: Tensor) -> Tensor:
     return torch.where(x > 0.5, torch.log1p((x - 1).clamp_min(-0.5)), torch.log(positive))
 
 
-def cast(number: float | Tensor, W: Tensor) -> float | Tensor:
+def as_entry(number: float | Tensor, W: Tensor) -> float | Tensor:
     """Return a number as it meets the entries of W: in their dtype, if it is a tensor."""
     return number.to(W.dtype) if isinstance(number, Tensor) else number
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from normdsl.compiler.kernels.inverses import positive_inverse
 from normdsl.compiler.kernels.polynomials import ninth_degree
 from normdsl.compiler.kernels.products import (
+    in_double,
     on_short,
     root_bound,
     shifted,
@@ -56,7 +57,7 @@ def polar_halley(x: Tensor) -> Tensor:
     """
     first, second = halley_starts()
     y = unit_entries(x)
-    gram = short_gram(y.double())
+    gram = short_gram(in_double(y))
     size = root_bound(gram)
     factor = halley_factor(gram / size, first) * size.rsqrt()
     y = on_short(factor.to(x.dtype), y)

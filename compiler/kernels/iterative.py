@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from normdsl.compiler.kernels.products import in_place, product, unit_entries
+from normdsl.compiler.kernels.products import in_place, matrix_product, unit_entries
 
 
 def coupled_newton(s: Tensor, p: float, steps: int) -> Tensor:
@@ -39,7 +39,7 @@ def qr_power_step(s: Tensor, q: Tensor) -> Tensor:
     The columns of q are ordered by qᵢᵀ s qᵢ before, largest in front. The sign is chosen so that
     the largest entry of each column is positive.
     """
-    image = product(unit_entries(s).reshape(s.shape), q)
+    image = matrix_product(unit_entries(s).reshape(s.shape), q)
     order = (q * image).sum(-2).argsort(dim=-1, descending=True, stable=True)
     rows = orthonormalised(columns_as_rows(image, order).mT).mT
     top = rows.gather(-1, rows.abs().argmax(-1, keepdim=True))

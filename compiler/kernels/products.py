@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
+def matrix_product(a: Tensor, b: Tensor) -> Tensor:
     """Return a b, of batches of matrices."""
     return a @ b
 
@@ -53,6 +53,11 @@ def in_place(x: Tensor) -> bool:
     if torch.compiler.is_compiling() or x.device.type not in ("cpu", "meta"):
         return False
     return not x.requires_grad and torch._C._functorch.maybe_current_level() is None
+
+
+def in_double(x: Tensor) -> Tensor:
+    """Return x in double precision, if it has values: as a device without it, "meta" has none."""
+    return x if x.is_meta else x.double()
 
 
 def short_gram(y: Tensor) -> Tensor:

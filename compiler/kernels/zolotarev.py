@@ -7,6 +7,7 @@ from torch import Tensor
 from normdsl.compiler.kernels.inverses import positive_inverse
 from normdsl.compiler.kernels.polynomials import ninth_degree
 from normdsl.compiler.kernels.products import (
+    in_double,
     on_short,
     root_bound,
     shifted,
@@ -52,7 +53,7 @@ def polar_zolotarev(x: Tensor) -> Tensor:
 def zolotarev_first(gram: Tensor) -> Tensor:
     """Return Zolotarev's function of a matrix scaled by ‖gram‖_F^½, times what scales it."""
     size = root_bound(gram)
-    return zolotarev_factor((gram / size).double()).to(gram.dtype) * size.rsqrt()
+    return zolotarev_factor(in_double(gram / size)).to(gram.dtype) * size.rsqrt()
 
 
 def zolotarev_last(gram: Tensor) -> Tensor:

@@ -160,7 +160,7 @@ class Emitter(Printer):
         """Return the code of a number, as it meets matrices."""
         piece = self(expr)
         clocked = self.type(expr) is Type.CLOCK
-        return self._call(entrywise.cast, piece.text, "W").text if clocked else piece.text
+        return self._call(entrywise.as_entry, piece.text, "W").text if clocked else piece.text
 
     def owned(self, expr: Expr) -> bool:
         """Return whether an expression is the weights, or a state before the step."""

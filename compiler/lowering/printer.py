@@ -286,7 +286,7 @@ class Printer(abc.ABC):
     @_write.register
     def _matmul(self, expr: n.MatMul) -> Piece:
         if self.products:
-            return self._call(products.product, self._arg(expr.left), self._arg(expr.right))
+            return self._call(products.matrix_product, self._arg(expr.left), self._arg(expr.right))
         first = self._put(expr.left, Level.PRODUCT, Type.ARRAY)
         return Piece(f"{first} @ {self._put(expr.right, Level.POWER, Type.ARRAY)}", Level.PRODUCT)
 

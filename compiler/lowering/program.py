@@ -16,7 +16,7 @@ from normdsl.declarations.rule import Rule, remembered
 from normdsl.schedules.schedule import Schedule
 
 #: Functions that take a step index which is no tensor.
-_OF_FLOATS = (entrywise.cast, entrywise.power, entrywise.one_minus_power)
+_OF_FLOATS = (entrywise.as_entry, entrywise.power, entrywise.one_minus_power)
 
 
 @attrs.frozen(eq=False)

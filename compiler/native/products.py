@@ -21,10 +21,10 @@ from normdsl.compiler.native import build, panels, tiles
 LEAST = 48
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
+def matrix_product(a: Tensor, b: Tensor) -> Tensor:
     """Return a b; see `kernels.products`."""
     if not _may(a, b):
-        return products.product(a, b)
+        return products.matrix_product(a, b)
     found = a.new_empty(len(a), a.shape[-2], b.shape[-1])
     return _multiplied(a, b, None, 0.0, 1.0, found, symmetric=False)
 
@@ -66,7 +66,7 @@ def plus_symmetric(
 
 #: What is computed here, by the names of kernels.
 WAYS: dict[str, Callable[..., Tensor]] = {
-    x.__name__: x for x in (product, symmetric_product, plus_product, plus_symmetric)
+    x.__name__: x for x in (matrix_product, symmetric_product, plus_product, plus_symmetric)
 }
 
 

@@ -63,7 +63,7 @@ def test_products_are_those_of_torch(size, turned, threads, counted):
     count, m, n, depth = size
     a, b = drawn(count, m, depth, turned=turned[0]), drawn(count, depth, n, turned=turned[1])
     exact = a.double() @ b.double()
-    assert_near(products.product(a, b), exact, depth)
+    assert_near(products.matrix_product(a, b), exact, depth)
     base = torch.randn(count, m, n)
     found = products.plus_product(base, a, b, 0.3, -2.0)
     assert_near(found, 0.3 * base.double() - 2 * exact, depth)
@@ -97,7 +97,7 @@ def test_symmetric_ones_are_symmetric_to_the_bit(size, turned, threads, counted)
 def test_nothing_that_is_not_finite_is_lost(threads):
     a, b = torch.randn(1, 64, 300), torch.randn(1, 300, 64)
     a[0, 3, 299] = float("nan")
-    found = products.product(a, b)
+    found = products.matrix_product(a, b)
     assert found[0, 3].isnan().all()
     assert found[0, :3].isfinite().all()
 
@@ -117,7 +117,7 @@ def test_nothing_that_is_not_finite_is_lost(threads):
 )
 def test_what_it_does_not_take_goes_to_torch(given, counted):
     a, b = given(torch.randn(2, 128, 128))
-    found = products.product(a, b)
+    found = products.matrix_product(a, b)
     assert not counted
     assert found.shape == (a @ b).shape
     assert found.requires_grad == a.requires_grad
@@ -126,7 +126,7 @@ def test_what_it_does_not_take_goes_to_torch(given, counted):
 @NATIVE
 def test_derivatives_go_through(counted):
     x = torch.randn(1, 64, 64)
-    slope = torch.func.grad(lambda y: products.product(y, y).sum())(x)
+    slope = torch.func.grad(lambda y: products.matrix_product(y, y).sum())(x)
     ones = torch.ones_like(x)
     assert not counted
     assert torch.allclose(slope, ones @ x.mT + x.mT @ ones, atol=1e-4)

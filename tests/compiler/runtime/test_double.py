@@ -12,13 +12,9 @@ import normdsl as nd
 from normdsl import G, W
 from normdsl.algorithms import adamw, muon, soap
 from normdsl.cli.find import shipped
-from normdsl.compiler.kernels.automatic import gram_steps
 from normdsl.expressions.nodes import Source
 
 RULES = in_turn(1).values()
-#: What polar factors are by default on such devices; on "meta" they are those of CPUs.
-POLAR = nd.GramNewtonSchulz(gram_steps(False), restart=2)
-ELSEWHERE = nd.Schedule(polar=POLAR)
 
 
 class NoDouble(TorchDispatchMode):
@@ -46,7 +42,7 @@ def langevin(lr=0.1, beta: nd.Fraction = 0.9):
 def steps(rule, dtype=torch.float32, loss=None, **options):
     """Take steps on a device without float64; return the states."""
     params, given = [nn.Parameter(on_device(4, 4, dtype=dtype)) for _ in range(2)], Given()
-    options = {"schedule": ELSEWHERE, **options} | ({"capture": given} if rule.moments else {})
+    options |= {"capture": given} if rule.moments else {}
     loss = on_device() if loss is None else loss
     with NoDouble():
         opt = rule(params, **options)
@@ -80,7 +76,7 @@ def test_neither_numbers_nor_losses_become_float64_on_a_device():
 
 @pytest.mark.parametrize("rule", [*RULES, langevin], ids=lambda r: r.name)
 def test_the_pure_form_has_no_float64_on_a_device(rule):
-    pure, w = nd.functional(rule, ELSEWHERE), on_device(4, 4)
+    pure, w = nd.functional(rule), on_device(4, 4)
     seen = dict.fromkeys(rule.moments, w) | ({"loss": 1.5} if rule.reads(Source.LOSS) else {})
     with NoDouble():
         state = pure.init(w)
