@@ -219,10 +219,9 @@ def _on_host(
     if not takes_floats(function):
         return None
     try:
-        found = function(like, t=float(t), **hyper)
+        return function(like, t=float(t), **hyper)
     except ArithmeticError:
         return None
-    return None if any(isinstance(x, complex) for x in found.values()) else found
 
 
 def _called(

@@ -7,7 +7,7 @@ new weights and states in another. Neither weights nor gradients are copied toge
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
@@ -333,22 +333,24 @@ def _takes_polar(
     parts: Stages, size: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> bool:
     """Let matrix operations call native polar factors; return whether they do at this size."""
-    known = parts.value.__globals__
-    mine = {name: way for name, way in polar.WAYS.items() if name in known}
-    if not mine or not polar.takes(size, dtype, device.type):
-        return False
-    known.update(mine)
-    return True
+    return polar.takes(size, dtype, device.type) and _takes(parts, polar.WAYS)
 
 
 def _takes_products(parts: Stages, dtype: torch.dtype, device: torch.device) -> bool:
     """Let matrix operations call native products; return whether they do."""
+    fits = dtype == torch.float32 and device.type == "cpu" and products.refusal() is None
+    return fits and _takes(parts, products.WAYS)
+
+
+def _takes(parts: Stages, ways: Mapping[str, Callable[..., Tensor]]) -> bool:
+    """Put native functions in the places of kernels of these names; return whether there are any.
+
+    They take what kernels take, and leave to them what is not theirs: other devices and dtypes.
+    """
     known = parts.value.__globals__
-    mine = {name: way for name, way in products.WAYS.items() if name in known}
-    if not mine or dtype != torch.float32 or device.type != "cpu" or products.refusal():
-        return False
+    mine = {name: way for name, way in ways.items() if name in known}
     known.update(mine)
-    return True
+    return bool(mine)
 
 
 @lru_cache(maxsize=256)

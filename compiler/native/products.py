@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -40,7 +40,8 @@ def symmetric_product(
     return _multiplied(a, b, base, beta, alpha, found, symmetric=True)
 
 
-def plus_product(
+def _summed(
+    symmetric: bool,
     base: Tensor,
     x: Tensor,
     y: Tensor,
@@ -49,36 +50,6 @@ def plus_product(
     into: Tensor | None = None,
 ) -> Tensor:
     """Return beta base + alpha x y; see `kernels.sums`."""
-    return _summed(base, x, y, beta, alpha, into, symmetric=False)
-
-
-def plus_symmetric(
-    base: Tensor,
-    x: Tensor,
-    y: Tensor,
-    beta: float | Tensor = 1,
-    alpha: float | Tensor = 1,
-    into: Tensor | None = None,
-) -> Tensor:
-    """Return the same of a symmetric base and a product that is known to be symmetric."""
-    return _summed(base, x, y, beta, alpha, into, symmetric=True)
-
-
-#: What is computed here, by the names of kernels.
-WAYS: dict[str, Callable[..., Tensor]] = {
-    x.__name__: x for x in (matrix_product, symmetric_product, plus_product, plus_symmetric)
-}
-
-
-def _summed(
-    base: Tensor,
-    x: Tensor,
-    y: Tensor,
-    beta: float | Tensor,
-    alpha: float | Tensor,
-    into: Tensor | None,
-    symmetric: bool,
-) -> Tensor:
     beta, alpha = sums.as_read(beta), sums.as_read(alpha)
     plain = not (isinstance(beta, Tensor) or isinstance(alpha, Tensor)) and alpha != 0
     if not plain or not _may(x, y) or not _may_add(x, y, base):
@@ -88,6 +59,17 @@ def _summed(
     if not found.is_contiguous():
         return sums.plus_product(base, x, y, beta, alpha, into)
     return _multiplied(x, y, base, float(beta), float(alpha), found, symmetric)
+
+
+#: Of any base and product, and where both are known to be symmetric.
+plus_product, plus_symmetric = partial(_summed, False), partial(_summed, True)
+#: What is computed here, by the names of kernels.
+WAYS: dict[str, Callable[..., Tensor]] = {
+    "matrix_product": matrix_product,
+    "symmetric_product": symmetric_product,
+    "plus_product": plus_product,
+    "plus_symmetric": plus_symmetric,
+}
 
 
 def _may(a: Tensor, b: Tensor) -> bool:

@@ -143,6 +143,13 @@ def test_tensors_that_are_not_plain_are_left_to_torch(make):
     assert isinstance(guards.guards([p], native=True), Tensors)
 
 
+def test_without_native_code_tensors_are_left_to_torch(monkeypatch):
+    monkeypatch.setattr(look, "refusal", lambda: "there is no C++ compiler")
+    assert isinstance(guards.guards(params(), native=True), Tensors)
+    monkeypatch.undo()
+    assert isinstance(guards.guards(params(), native=False), Tensors)
+
+
 class Subclass(torch.Tensor):
     pass
 
@@ -166,10 +173,12 @@ def test_data_that_is_replaced_is_planned_anew(change, compile):
     assert not before.guards.hold()
 
 
-def test_a_gradient_of_two_parameters_is_that_of_each():
+@pytest.mark.parametrize("compile", [True, False])
+def test_a_gradient_of_two_parameters_is_that_of_each(compile):
     apart = [nn.Parameter(torch.ones(3, 4)) for _ in range(2)]
     shared = [nn.Parameter(torch.ones(3, 4)) for _ in range(2)]
-    ours, theirs = adamw(shared), adamw(apart)
+    schedule = nd.Schedule(compile=compile)
+    ours, theirs = adamw(shared, schedule=schedule), adamw(apart, schedule=schedule)
     for _ in range(3):
         one = torch.randn(3, 4)
         for p, q in zip(shared, apart, strict=True):

@@ -93,6 +93,32 @@ def test_symmetric_ones_are_symmetric_to_the_bit(size, turned, threads, counted)
     assert len(counted) == 4
 
 
+@pytest.mark.parametrize(
+    ("capability", "maker", "why"),
+    [
+        ("AVX2", "AuthenticAMD", "the processor has no AVX-512"),
+        ("AVX512", "GenuineIntel", "is made for the processor"),
+        ("AVX512", "AuthenticAMD", "there is no C++ compiler"),
+    ],
+)
+def test_where_there_is_none_it_says_why(capability, maker, why, monkeypatch):
+    def fails(source):
+        raise OSError("there is no C++ compiler: install g++")
+
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(products, "_maker", lambda: f"vendor_id : {maker}")
+    monkeypatch.setattr(products.build, "build", fails)
+    for cached in (products.refusal, products._function):
+        cached.cache_clear()
+    try:
+        assert why in products.refusal()
+    finally:
+        monkeypatch.undo()
+        for cached in (products.refusal, products._function):
+            cached.cache_clear()
+
+
 @NATIVE
 def test_nothing_that_is_not_finite_is_lost(threads):
     a, b = torch.randn(1, 64, 300), torch.randn(1, 300, 64)
